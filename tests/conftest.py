@@ -1,0 +1,33 @@
+"""Shared fixtures: a real server on loopback, and a client whose cache and ledger are the test's own."""
+
+from __future__ import annotations
+
+import pytest
+
+import tsn_frames as tsn
+from tsn_frames.engine.registry import here
+from tsn_frames.simulator import Simulator
+
+KEY = "tsn_test_canary_4f1d"
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch, tmp_path):
+    """No test reads the user's settings, cache or ledger, or another test's client."""
+    for name in ("TSN_API_KEY", "TSN_BASE_URL", "TSN_MODEL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TSN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TSN_LEDGER", str(tmp_path / "ledger.db"))
+    yield
+    here.client, here.key = None, tsn.secret.Secret(None)
+
+
+@pytest.fixture
+def sim():
+    with Simulator(seed=0, latency=0.0) as server:
+        yield server
+
+
+@pytest.fixture
+def client(sim, tmp_path):
+    return tsn.Client(sim.base_url, model="sim-small", api_key=KEY, cache=tmp_path / "cache", ledger=tmp_path / "ledger.db")

@@ -1,0 +1,63 @@
+"""Language models over pandas frames: a row becomes a request, and the same request is never paid for twice."""
+
+from . import accessor as _accessor  # registers df.tsn
+from .engine.cache import Cache
+from .engine.client import Client
+from .engine.ledger import Ledger
+from .engine.limits import Limits
+from .engine.retry import Retry
+from .errors import (
+    AuthenticationError,
+    BalanceError,
+    CacheError,
+    ColumnError,
+    ConfigError,
+    ModelError,
+    ParameterError,
+    PromptError,
+    RateLimitError,
+    RedirectError,
+    RunError,
+    ServerError,
+    TSNError,
+    TSNWarning,
+)
+from .prices import Prices
+from .rehearsal import rehearse, sample_messages
+from .settings import set_client, set_key
+from .verbs.complete import complete
+from .verbs.running import Run, Summary, last_run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AuthenticationError",
+    "BalanceError",
+    "Cache",
+    "CacheError",
+    "Client",
+    "ColumnError",
+    "ConfigError",
+    "Ledger",
+    "Limits",
+    "ModelError",
+    "ParameterError",
+    "Prices",
+    "PromptError",
+    "RateLimitError",
+    "RedirectError",
+    "Retry",
+    "Run",
+    "RunError",
+    "ServerError",
+    "Summary",
+    "TSNError",
+    "TSNWarning",
+    "complete",
+    "last_run",
+    "rehearse",
+    "sample_messages",
+    "set_client",
+    "set_key",
+]
+del _accessor

@@ -1,0 +1,71 @@
+"""``df.tsn`` and ``series.tsn``: the verbs as methods. No logic, no state: pandas makes a new accessor at every use."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import pandas as pd
+
+from .verbs import complete as verbs
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _method(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Return a verb as a method, with its own signature and docstring."""
+
+    @functools.wraps(verb)
+    def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        return verb(self._frame(), *args, **kwargs)
+
+    parameters = list(inspect.signature(verb).parameters.values())
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    method.__signature__ = inspect.Signature([self, *parameters[1:]])  # type: ignore[attr-defined]
+    return method
+
+
+def _awaitable(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[Any, P], Awaitable[Any]]:
+    """Return a verb as a coroutine method: the same words, the same run, without blocking the event loop."""
+    method = _method(verb)
+
+    @functools.wraps(method)
+    async def coroutine(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        progress = kwargs.get("progress")
+        kwargs["background"] = True
+        run: Any = method(self, *args, **kwargs)
+        return await run.aresult(progress=progress)
+
+    return coroutine
+
+
+@pd.api.extensions.register_dataframe_accessor("tsn")
+class FrameAccessor:
+    """Language models over the rows of a frame; see :func:`tsn_frames.complete`."""
+
+    def __init__(self, df: pd.DataFrame) -> None:
+        self._df = df
+
+    def _frame(self) -> pd.DataFrame:
+        return self._df
+
+    complete = _method(verbs.complete)
+    acomplete = _awaitable(verbs.complete)
+    messages = _method(verbs.messages_of)
+
+
+@pd.api.extensions.register_series_accessor("tsn")
+class SeriesAccessor:
+    """Language models over a Series; its name is the placeholder, ``{value}`` where it has none."""
+
+    def __init__(self, series: pd.Series) -> None:
+        self._series = series
+
+    def _frame(self) -> pd.DataFrame:
+        return self._series.to_frame("value" if self._series.name is None else self._series.name)
+
+    messages = _method(verbs.messages_of)
+    complete = _method(verbs.content_of)

@@ -1,0 +1,157 @@
+"""The cache as the user holds it: where it lies, what is in it, and how a request's key is made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from .. import wire
+from ..errors import CacheError
+from . import exchange
+from .repair import open_store
+from .store import FILE, Store, age, scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEME = b"tsn-frames:1"
+
+
+class CacheStats(NamedTuple):
+    """What is in a cache: number of answers, bytes on disk, times (POSIX seconds) of the oldest and newest answer."""
+
+    folder: str
+    answers: int
+    bytes: int
+    oldest: float | None
+    newest: float | None
+
+
+def base_hash(base_url: str, repeat: int, head: bytes) -> hashlib._Hash:
+    """Return the hash of what many requests have in common; each copies it and adds its messages.
+
+    The key is a contract: sha256 over the scheme's tag, the normalised base_url, ``repeat``, and the body. Neither the
+    API key nor time-outs nor headers are in it.
+    """
+    return hashlib.sha256(b"\n".join((SCHEME, base_url.encode(), str(repeat).encode(), head)))
+
+
+def key(base_url: str, repeat: int, head: bytes, messages: bytes) -> bytes:
+    """Return the key of one request, 32 bytes.
+
+    Examples
+    --------
+    >>> key("https://api.example.com/v1", 0, b'{"model":"m","messages":', b"[]").hex()[:16]
+    '2bf7eaf9402d84fc'
+    """
+    made = base_hash(base_url, repeat, head)
+    made.update(messages + b"}")
+    return made.digest()
+
+
+class Cache:
+    """The answers that were paid for, on disk, keyed by their request.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the file lies. Share answers with :meth:`export` and :meth:`load`, not over a network drive.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> Cache(tempfile.mkdtemp()).stats().answers
+    0
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).expanduser()
+
+    @property
+    def file(self) -> Path:
+        """The SQLite file."""
+        return self.folder / FILE
+
+    def stats(self) -> CacheStats:
+        """Return how many answers there are, their size and their age."""
+        times = [when for _, _, when in scan(self.file)]
+        size = sum(path.stat().st_size for path in self.folder.glob(f"{FILE}*")) if self.folder.exists() else 0
+        return CacheStats(str(self.folder), len(times), size, min(times, default=None), max(times, default=None))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row an answer.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``request_key`` (hex), ``answered_at`` (datetime64, UTC), ``model``, ``content``, ``finish_reason``,
+            ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``bytes`` (int64).
+        """
+        from .records import cache_frame
+
+        return cache_frame([(key, when, len(body), answer) for key, body, when, answer in self._answers()])
+
+    def prune(self, *, older_than: timedelta) -> int:
+        """Delete answers that are older than a time span and return how many; nothing else ever deletes one.
+
+        Parameters
+        ----------
+        older_than : timedelta or pandas.Timedelta
+            For example ``pd.Timedelta("90D")``.
+        """
+        if not isinstance(older_than, timedelta) or older_than < timedelta(0):
+            raise CacheError(f'older_than must be a time span such as pd.Timedelta("90D"), got {older_than!r}')
+        store = self.open()
+        try:
+            return store.delete_before(age(older_than.total_seconds()))
+        finally:
+            store.close()
+
+    def export(self, path: str | Path) -> int:
+        """Write every answer to a file that another cache can load; return how many.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.jsonl`` for JSON lines, ``.parquet`` for Parquet (needs ``pip install 'tsn-frames[parquet]'``). The file
+            holds answers, no prompts and no API key; replaced only when it is whole.
+        """
+        return exchange.export(scan(self.file), Path(path))
+
+    def load(self, path: str | Path) -> int:
+        """Add the answers of an exported file that aren't here yet; return how many were new.
+
+        Raises
+        ------
+        CacheError
+            If a line is not an exported answer. Nothing is added then.
+        """
+        rows = exchange.read(Path(path))
+        store = self.open()
+        try:
+            return store.write_dated(rows)
+        finally:
+            store.close()
+
+    def open(self) -> Store:
+        """Open the cache for writing."""
+        return open_store(self.folder)
+
+    def _answers(self) -> Iterator[tuple[bytes, bytes, float, wire.Completion]]:
+        for key_, body, when in scan(self.file):
+            try:
+                yield key_, body, when, wire.decode(body)
+            except wire.Unreadable:
+                continue
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cache) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Cache({str(self.folder)!r})"

@@ -1,0 +1,179 @@
+"""The client: settings and nothing live. A session opens what is live, for one run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import platformdirs
+
+from ..errors import ConfigError, quoted
+from ..prices import Prices
+from ..secret import Secret
+from . import address
+from .cache import Cache
+from .ledger import Ledger
+from .limiter import Pace
+from .limits import DEFAULT_CONCURRENCY, Limits
+from .registry import Account, here
+from .retry import Retry
+from .transport import Transport
+from .writer import Writer
+
+DEFAULT_TIMEOUT = 300.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, init=False)
+class Client:
+    """Where requests go and what is remembered: settings only, so it can be shared, compared and pickled.
+
+    Parameters
+    ----------
+    base_url : str, optional
+        Default: ``TSN_BASE_URL``, else the TokenSuperNova API. A slash, ``/v1`` or the full endpoint at its end is fine.
+    api_key : str, optional
+        Default: the key given to :func:`set_key`, else ``TSN_API_KEY``. Never shown, pickled or stored. A server on
+        this machine needs none.
+    model : str, optional
+        What is used when a call names no model. Default: ``TSN_MODEL``; there is no built-in default.
+    cache, ledger : str or Path, optional
+        Folder of the answers, and file of the record of spending. Default: ``TSN_CACHE_DIR`` and ``TSN_LEDGER``, else
+        the user's cache and data folders.
+    limits : Limits, optional
+        Ceilings; what is not set is learned from the service's answers.
+    retry : Retry, optional
+        How often failures are tried again.
+    timeout : float, default 300
+        Seconds for one whole answer.
+    prices : Prices or mapping, optional
+        ``{model: (prompt, completion)}`` in currency per million tokens; without it ``cost`` is NA.
+    allow_http : bool, default False
+        Whether a host other than this machine may be asked without TLS.
+
+    Raises
+    ------
+    ConfigError
+        If a setting can't work.
+
+    Examples
+    --------
+    >>> Client("http://127.0.0.1:8000", model="m").base_url
+    'http://127.0.0.1:8000/v1'
+    """
+
+    base_url: str
+    api_key: Secret
+    model: str | None
+    cache: Cache
+    ledger: Ledger
+    limits: Limits
+    retry: Retry
+    timeout: float
+    prices: Prices | None
+    allow_http: bool
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | Secret | None = None,
+        model: str | None = None,
+        cache: str | Path | None = None,
+        ledger: str | Path | None = None,
+        limits: Limits | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        prices: Prices | dict[str, tuple[float, float]] | None = None,
+        allow_http: bool = False,
+    ) -> None:
+        values = {
+            "base_url": address.normalise(base_url or os.environ.get("TSN_BASE_URL") or address.DEFAULT, allow_http=allow_http),
+            "api_key": api_key if isinstance(api_key, Secret) else Secret(_text("api_key", api_key)),
+            "model": _text("model", model) or os.environ.get("TSN_MODEL") or None,
+            "cache": Cache(cache or os.environ.get("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers"),
+            "ledger": Ledger(ledger or os.environ.get("TSN_LEDGER") or platformdirs.user_data_path("tsn_frames") / "ledger.db"),
+            "limits": _of(Limits, "limits", limits),
+            "retry": _of(Retry, "retry", retry),
+            "timeout": _seconds(timeout),
+            "prices": Prices(prices) if isinstance(prices, dict) else prices,
+            "allow_http": allow_http,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def concurrency(self) -> int:
+        """Most requests in flight at once."""
+        return self.limits.concurrency or DEFAULT_CONCURRENCY
+
+    @property
+    def host(self) -> str:
+        """The host that requests go to."""
+        return address.host_of(self.base_url)
+
+    def key(self) -> Secret:
+        """Return the key to send: this client's, else the process's, else the environment's.
+
+        Raises
+        ------
+        ConfigError
+            If there is none and the server is not on this machine.
+        """
+        found = self.api_key or here.key or Secret(os.environ.get("TSN_API_KEY"))
+        if not found and not address.is_loopback(self.host.rsplit(":", 1)[0].strip("[]")):
+            raise ConfigError(
+                f"there is no API key for {self.host}. Give one as Client(api_key=...) from a secret store, "
+                "or run tsn.set_key(), which asks for it unseen and keeps it out of the notebook, "
+                "or set the environment variable TSN_API_KEY"
+            )
+        return found
+
+    @asynccontextmanager
+    async def session(self, *, store: bool) -> AsyncIterator[Session]:
+        """Open the live parts; ``store`` says whether answers are to be cached."""
+        key = self.key()
+        transport = Transport(self.base_url, key, self.timeout)
+        writer = Writer(self.ledger, self.cache if store else None)
+        account = here.account(self.base_url, key)
+        try:
+            yield Session(self, key, transport, writer, account, account.limiter.gate.pace(self.limits))
+        finally:
+            await writer.aclose()
+            await transport.aclose()
+
+
+@dataclass(frozen=True)
+class Session:
+    """The live parts of one run."""
+
+    client: Client
+    secret: Secret
+    transport: Transport
+    writer: Writer
+    account: Account
+    pace: Pace
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"{name} must be a text, got a {type(value).__name__}")
+    return value
+
+
+def _of(kind: type[T], name: str, value: T | None) -> T:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigError(f"{name} must be a tsn.{kind.__name__}(...), got {quoted(value)}")
+    return value or kind()
+
+
+def _seconds(value: float | None) -> float:
+    if value is None:
+        return DEFAULT_TIMEOUT
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ConfigError(f"timeout must be a number of seconds above 0, got {quoted(value)}")
+    return float(value)

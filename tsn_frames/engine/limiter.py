@@ -1,0 +1,184 @@
+"""One account's gate: asks every rule when the next request may go, and lets the waiting ones through in order."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .flow import Ceiling, Flow
+from .limits import Inferred, Limits, Remaining, SlidingWindow
+from .waits import Wait, allowances
+
+CHAT, FRAME = 0, 1
+
+
+@dataclass(slots=True)
+class Grant:
+    """Leave to send one request, until :meth:`Gate.settle` takes it back."""
+
+    seq: int
+    sent_at: float
+    level: int
+    tokens: float
+    booked: list[tuple[SlidingWindow, list[float]]] = field(default_factory=list)
+
+
+class Pace:
+    """The windows that one user's ``Limits`` set; all of the account's requests count in them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.requests = SlidingWindow(limits.requests_per_minute) if limits.requests_per_minute else None
+        self.tokens = SlidingWindow(limits.tokens_per_minute) if limits.tokens_per_minute else None
+
+    def delay(self, now: float, tokens: float) -> float:
+        """Return the seconds until both windows have room."""
+        return max(self.requests.delay(now, 1) if self.requests else 0.0, self.tokens.delay(now, tokens) if self.tokens else 0.0)
+
+    def book(self, now: float, grant: Grant) -> None:
+        """Count a request that goes out."""
+        if self.requests:
+            self.requests.sent(now, 1)
+        if self.tokens:
+            grant.booked.append((self.tokens, self.tokens.sent(now, grant.tokens)))
+
+
+class Gate:
+    """All rules of one account without any waiting: time goes in, delays come out."""
+
+    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
+        self.ceiling, self.flow, self.inferred = Ceiling(), Flow(jitter), Inferred()
+        self.requests, self.tokens = Remaining(), Remaining()
+        self.paces: dict[tuple[float | None, float | None], Pace] = {}
+        self.in_flight, self.tokens_in_flight, self.seq = 0, 0.0, 0
+        self.refusals, self.last_success, self._explained = 0, -math.inf, True
+
+    def pace(self, limits: Limits) -> Pace:
+        """Return the windows for a user's limits; the same limits share them."""
+        key = (limits.requests_per_minute, limits.tokens_per_minute)
+        return self.paces.setdefault(key, Pace(limits))
+
+    def delay(self, now: float, pace: Pace, tokens: float) -> tuple[float, str]:
+        """Return the seconds until the next request may go and the rule that says so; inf: until an answer comes."""
+        if self.in_flight >= self.ceiling.limit:
+            return math.inf, "concurrency"
+        rules = [
+            (self.flow.delay(now), "pause"),
+            (self.requests.delay(now, 1, self.in_flight), "requests"),
+            (self.tokens.delay(now, tokens, self.tokens_in_flight), "tokens"),
+            (pace.delay(now, tokens), "pace"),
+        ]
+        if self.inferred.window:
+            rules.append((self.inferred.window.delay(now, 1), "inferred"))
+        return max(rules)
+
+    def send(self, now: float, tokens: float) -> Grant:
+        """Book a request that goes out now."""
+        self.seq, self.in_flight, self.tokens_in_flight = self.seq + 1, self.in_flight + 1, self.tokens_in_flight + tokens
+        grant = Grant(self.seq, now, self.in_flight, tokens)
+        self.flow.sent(grant.seq)
+        self.requests.sent(now)
+        self.tokens.sent(now)
+        for pace in self.paces.values():
+            pace.book(now, grant)
+        if self.inferred.window:
+            self.inferred.window.sent(now, 1)
+        return grant
+
+    def answered(self, now: float, grant: Grant, headers: Mapping[str, str], used: float | None) -> None:
+        """Take in an answer that is no refusal, with the tokens that it used where known."""
+        self.ceiling.accepted(grant.level, self.in_flight)
+        self._done(now, grant, headers, grant.tokens if used is None else used)
+        self.last_success = now
+        if self.flow.accepted(grant.seq):
+            self.ceiling.restart()
+            self.inferred.resumed(now, explained=self._explained)
+        self.inferred.accepted(now)
+
+    def refused(self, now: float, grant: Grant, headers: Mapping[str, str], wait: Wait, *, quota: bool) -> None:
+        """Take in a 429 (``quota``), a 503 or a connection that could not be made."""
+        innocent = quota and self.ceiling.refused(grant.level)
+        self._done(now, grant, headers, 0.0)
+        self.refusals += 1
+        self.requests.refused()
+        self.tokens.refused()
+        sure = quota and any(a.remaining is not None and a.remaining <= 0 for a in allowances(headers))
+        self.flow.refused(now, grant.seq, wait, sure=sure, innocent=innocent)
+        self._explained = not quota or wait.seconds is not None
+
+    def failed(self, now: float, grant: Grant, headers: Mapping[str, str]) -> None:
+        """Take back a request whose end says nothing of limits: a server error, a reset, a time-out, a cancel."""
+        self._done(now, grant, headers, grant.tokens)
+        self.flow.gone(grant.seq)
+
+    def _done(self, now: float, grant: Grant, headers: Mapping[str, str], used: float) -> None:
+        self.in_flight, self.tokens_in_flight = self.in_flight - 1, self.tokens_in_flight - grant.tokens
+        for window, entry in grant.booked:
+            window.settle(entry, used)
+        if headers:
+            requests, tokens = allowances(headers)
+            self.requests.told(now, grant.sent_at, requests, self.in_flight)
+            self.tokens.told(now, grant.sent_at, tokens, self.tokens_in_flight)
+
+
+class Limiter:
+    """The gate of one account on the engine's loop: whoever wants to send waits here, chat before frames."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, gate: Gate | None = None) -> None:
+        self.gate, self.clock = gate or Gate(), clock
+        self.waited: dict[str, float] = {}
+        self._queues: dict[tuple[int, Pace], deque[tuple[asyncio.Future[Grant], float]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._blocked: tuple[str, float] | None = None
+
+    async def acquire(self, pace: Pace, tokens: float, priority: int = FRAME) -> Grant:
+        """Wait for leave to send a request of about ``tokens`` tokens."""
+        future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault((priority, pace), deque()).append((future, tokens))
+        self.pump()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.gate.failed(self.clock(), future.result(), {})
+                self.pump()
+            raise
+
+    def pump(self) -> None:
+        """Let through whoever may go now, and wake up when the next one may."""
+        now, soonest, rule = self.clock(), math.inf, ""
+        for key in sorted(self._queues, key=lambda k: k[0]):
+            delay, why = self._let_through(key, now)
+            if delay < soonest:
+                soonest, rule = delay, why
+            elif not rule:
+                rule = why
+        self._book_waiting(now, rule)
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if soonest < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(soonest, self.pump)
+
+    def _let_through(self, key: tuple[int, Pace], now: float) -> tuple[float, str]:
+        queue = self._queues[key]
+        while queue:
+            future, tokens = queue[0]
+            if not future.done():
+                delay, why = self.gate.delay(now, key[1], tokens)
+                if delay > 0:
+                    return max(delay, 0.001), why
+                future.set_result(self.gate.send(now, tokens))
+            queue.popleft()
+        del self._queues[key]
+        return math.inf, ""
+
+    def _book_waiting(self, now: float, rule: str) -> None:
+        if self._blocked:
+            why, since = self._blocked
+            self.waited[why] = self.waited.get(why, 0.0) + now - since
+        self._blocked = (rule, now) if rule else None

@@ -1,0 +1,73 @@
+"""The progress bar and the one line at the end: rows, tokens and money, never a prompt."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .rows import Counts
+
+
+class Progress:
+    """A tqdm bar over the rows of a run; updated by whoever waits for it, in that thread.
+
+    Parameters
+    ----------
+    shown : bool or None
+        None: in a notebook and on a terminal only.
+    """
+
+    def __init__(self, shown: bool | None, rows: int) -> None:
+        notebook = _in_notebook()
+        self.shown = (notebook or sys.stderr.isatty()) if shown is None else shown
+        self._bar: Any = None
+        if self.shown:
+            from tqdm import TqdmWarning, tqdm
+
+            if notebook:
+                import warnings
+
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", TqdmWarning)
+                    from tqdm.auto import tqdm
+            self._bar = tqdm(total=rows, unit=" rows", dynamic_ncols=True, file=sys.stderr if not notebook else None)
+
+    def update(self, counts: Counts) -> None:
+        """Show how far a run has come."""
+        if self._bar is not None:
+            self._bar.n = counts.done
+            self._bar.set_postfix_str(status(counts), refresh=False)
+            self._bar.refresh()
+
+    def close(self, counts: Counts, line: str) -> None:
+        """Show the end and the summary."""
+        if self._bar is not None:
+            self.update(counts)
+            self._bar.close()
+            print(line, file=sys.stderr)
+
+
+def status(counts: Counts) -> str:
+    """Return what stands beside the bar.
+
+    Examples
+    --------
+    >>> status(Counts(rows=10, answered=4, cached=1, prompt_tokens=900, completion_tokens=100, cost_known=False))
+    '1,000 tokens, 1 cached'
+    """
+    parts = [f"{counts.prompt_tokens + counts.completion_tokens:,} tokens"]
+    if counts.cost:
+        parts.append(money(counts))
+    parts += [f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n]
+    return ", ".join(parts)
+
+
+def money(counts: Counts) -> str:
+    """Return what the run cost, with "at least" where a part of it is unknown."""
+    return f"{'' if counts.cost_known else 'at least '}{counts.cost:.4f}"
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"

@@ -1,0 +1,41 @@
+"""Frames of the engine's records. The engine knows no pandas: it is imported here, when a frame is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .. import wire
+from .ledger import Entry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return the ledger as a frame; see :meth:`Ledger.to_frame`."""
+    import pandas as pd
+
+    frame = pd.DataFrame(entries, columns=list(Entry._fields))
+    frame["time"] = pd.to_datetime(frame["time"].astype("float64"), unit="s", utc=True)
+    frame["cost"] = pd.array([None if cost is None else float(cost) for cost in frame["cost"]], dtype="Float64")
+    frame["request_key"] = pd.array([key.hex() for key in frame["request_key"]], dtype="string")
+    texts = dict.fromkeys(("run", "host", "model", "outcome", "tag"), "string")
+    return frame.astype(dict.fromkeys(_TOKENS, "Int64") | texts | {"seconds": "float64"})
+
+
+def cache_frame(answers: Sequence[tuple[bytes, float, int, wire.Completion]]) -> pd.DataFrame:
+    """Return the cache as a frame; see :meth:`Cache.to_frame`."""
+    import pandas as pd
+
+    columns: dict[str, object] = {
+        "request_key": pd.array([key.hex() for key, *_ in answers], dtype="string"),
+        "answered_at": pd.to_datetime(pd.Series([when for _, when, _, _ in answers], dtype="float64"), unit="s", utc=True),
+    }
+    for name in ("model", "content", "finish_reason"):
+        columns[name] = pd.array([getattr(answer, name) for *_, answer in answers], dtype="string")
+    for name in _TOKENS:
+        columns[name] = pd.array([getattr(answer.usage, name) for *_, answer in answers], dtype="Int64")
+    return pd.DataFrame(columns | {"bytes": pd.Series([size for _, _, size, _ in answers], dtype="int64")})

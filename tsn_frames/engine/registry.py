@@ -1,0 +1,63 @@
+"""The one place with state of its own: the loop thread, an account's gate, the key asked for, the default client.
+
+A forked child starts with a registry of its own: its parent's thread and sockets don't exist there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..secret import Secret
+from .limiter import Limiter
+
+T = TypeVar("T")
+
+
+@dataclass
+class Account:
+    """What all runs of one (base_url, key) share: the gate, and the answers that are on their way."""
+
+    limiter: Limiter = field(default_factory=Limiter)
+    coming: dict[tuple[str, bytes], asyncio.Future[tuple[bytes, float] | None]] = field(default_factory=dict)
+
+
+@dataclass
+class Registry:
+    """The state of one process."""
+
+    key: Secret = field(default_factory=lambda: Secret(None))
+    client: Any = None
+    last_run: Any = None
+    accounts: dict[tuple[str, Secret], Account] = field(default_factory=dict)
+    loop: asyncio.AbstractEventLoop | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def account(self, base_url: str, secret: Secret) -> Account:
+        """Return the account of a base_url and a key; only the loop's thread asks."""
+        return self.accounts.setdefault((base_url, secret), Account())
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start work on the engine's own event loop, which runs in a thread of its own."""
+        with self.lock:
+            if self.loop is None:
+                self.loop = asyncio.new_event_loop()
+                threading.Thread(target=self.loop.run_forever, name="tsn_frames", daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+
+here = Registry()
+
+
+def _after_fork() -> None:
+    key, client = here.key, here.client
+    here.__init__(key=key, client=client)  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

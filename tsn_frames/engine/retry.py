@@ -1,0 +1,132 @@
+"""What one attempt's end means: an answer, a refusal, another try, a row's failure, or the end of the run. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from .. import errors, wire
+from ..errors import ConfigError, RowError, quoted
+from ..secret import Secret, redact
+from .transport import Answer, Failure
+from .waits import Wait, asked
+
+Kind = Literal["answer", "refused", "again", "row", "end"]
+AGAIN = frozenset({408, 409, 425, 500, 502, 504, *range(520, 530)})
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a failure is tried again.
+
+    Parameters
+    ----------
+    attempts : int, default 6
+        Most attempts of one row; refusals (429, 503) are flow control and don't count.
+    unreadable : int, default 2
+        Most attempts of a row whose answers arrive, and may be billed, but can't be read.
+    budget : int, default 100
+        Retries that a whole run may use, plus one for each ten rows; a success gives a tenth back. A dead server ends
+        the run when it is used up.
+    backoff : float, default 0.5
+        Seconds: the n-th wait is drawn from 0 to ``backoff * 2**n`` (full jitter), at most ``backoff_max``.
+    backoff_max : float, default 30
+
+    Examples
+    --------
+    >>> Retry(attempts=3).attempts
+    3
+    """
+
+    attempts: int = 6
+    unreadable: int = 2
+    budget: int = 100
+    backoff: float = 0.5
+    backoff_max: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("attempts", 1), ("unreadable", 1), ("budget", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(f"{name} must be a whole number of at least {least}, got {quoted(value)}")
+        if not 0 < self.backoff <= self.backoff_max < float("inf"):
+            raise ConfigError(f"backoff must be above 0 and at most backoff_max, got {self.backoff} and {self.backoff_max}")
+
+    def delay(self, attempt: int, jitter: Callable[[], float] = random.random) -> float:
+        """Return the seconds before the next attempt, after ``attempt`` failed ones."""
+        return jitter() * min(self.backoff_max, self.backoff * 2 ** min(attempt, 32))
+
+
+class Verdict(NamedTuple):
+    """What one attempt's end means for its row and for the run."""
+
+    kind: Kind
+    error: RowError | None = None
+    end: type[errors.RunError] | None = None
+    wait: Wait = Wait()
+    billed: Literal["no", "yes", "unknown"] = "no"
+    completion: wire.Completion | None = None
+
+
+def judge(result: Answer | Failure, secret: Secret | None = None) -> Verdict:
+    """Return what an answer or a failure to get one means."""
+    if isinstance(result, Failure):
+        return Verdict("refused" if result.code == "connection" and not result.sent else "again",
+                       RowError(result.code, redact(result.message, secret)), billed="unknown" if result.sent else "no")  # fmt: skip
+    if 200 <= result.status < 300:
+        return _success(result, secret)
+    message, code = wire.error_of(result.body)
+    shown = redact(message, secret) or "no message"
+    return _status(result.status, code, shown, asked(result.headers, message))
+
+
+def _success(answer: Answer, secret: Secret | None) -> Verdict:
+    try:
+        return Verdict("answer", billed="yes", completion=wire.decode(answer.body))
+    except wire.Unreadable as problem:
+        start = redact(answer.body[:200].decode("utf-8", "replace"), secret, most=120)
+        said = f"{redact(str(problem), secret)}; it begins: {start!r}" if start else "the answer is empty"
+        return Verdict("again", RowError("unreadable", said), billed="unknown")
+
+
+def _status(status: int, code: str, shown: str, wait: Wait) -> Verdict:
+    if status in (401, 402, 403) or (status == 429 and code == "insufficient_quota"):
+        return _account(status, code, shown)
+    if status == 404:
+        return Verdict("end", RowError("model", f"the service answered 404: {shown}"), errors.ModelError)
+    if 300 <= status < 400:
+        return Verdict("end", RowError("server", f"the service answered with a redirect ({status})"), errors.RedirectError)
+    if status in (429, 503):
+        return Verdict("refused", RowError("rate_limited" if status == 429 else "server", f"{status}: {shown}"), wait=wait)
+    if status in AGAIN or status >= 500:
+        return Verdict("again", RowError("server", f"{status}: {shown}"), wait=wait)
+    return Verdict("row", RowError("bad_request", f"{status}: {shown}"))
+
+
+def _account(status: int, code: str, shown: str) -> Verdict:
+    balance = status == 402 or code in ("insufficient_balance", "insufficient_quota", "billing_error")
+    if status == 403 and not balance and code not in ("auth_error", "invalid_api_key"):
+        return Verdict("row", RowError("bad_request", f"403: {shown}"))
+    kind = errors.BalanceError if balance else errors.AuthenticationError
+    return Verdict("end", RowError("not_sent", f"{status}: {shown}"), kind)
+
+
+def content_error(completion: wire.Completion) -> RowError | None:
+    """Return why an answer that can be read has no content, or None where it has."""
+    if completion.content is not None:
+        return None
+    if completion.finish_reason == "content_filter":
+        return RowError("filtered", "the service's content filter withheld the answer")
+    return RowError("empty", f"the answer has no text (finish_reason {completion.finish_reason or 'not given'})")
+
+
+def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:
+    """Return whether a row has had its last attempt."""
+    return attempts >= (policy.unreadable if error.code == "unreadable" else policy.attempts)
+
+
+def headers_of(result: Answer | Failure) -> Mapping[str, str]:
+    """Return the headers of an answer, or none."""
+    return result.headers if isinstance(result, Answer) else {}

@@ -1,0 +1,132 @@
+"""The rows of a run on their way: what each still needs, who is next, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import count
+
+from ..errors import RowError
+from ..wire import Completion, Request
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one distinct request.
+
+    ``cost`` is what this run visibly paid for it, wasted attempts included: None where that is unknown.
+    """
+
+    completion: Completion | None = None
+    error: RowError | None = None
+    cached: bool = False
+    answered_at: float | None = None
+    cost: Decimal | None = Decimal(0)
+
+
+@dataclass(slots=True)
+class Item:
+    """One distinct request that is to be sent, and what its attempts have come to."""
+
+    index: int
+    request: Request
+    fresh: bool = False
+    leads: bool = False
+    attempts: int = 0
+    refusals: int = 0
+    cost: Decimal | None = Decimal(0)
+
+
+class Queue:
+    """Who is next: rows whose wait is over before rows that were never sent.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        Taken one by one, when a worker is free: a million rows are not a million objects.
+    """
+
+    def __init__(self, items: Iterable[Item], clock: Callable[[], float] = time.monotonic) -> None:
+        self._fresh, self._clock = iter(items), clock
+        self._delayed: list[tuple[float, int, Item]] = []
+        self._order = count()
+        self._out = 0
+        self._open = True
+        self._sleepers: deque[asyncio.Future[None]] = deque()
+
+    async def next(self) -> Item | None:
+        """Return the next item, waiting for one whose wait isn't over; None when all are done."""
+        while self._open:
+            now = self._clock()
+            item = heapq.heappop(self._delayed)[2] if self._delayed and self._delayed[0][0] <= now else next(self._fresh, None)
+            if item is not None:
+                self._out += 1
+                return item
+            if not self._delayed and not self._out:
+                self.close()
+                break
+            await self._sleep(self._delayed[0][0] - now if self._delayed else None)
+        return None
+
+    def back(self, item: Item, delay: float) -> None:
+        """Put an item back, to be tried again after ``delay`` seconds and before any that was never sent."""
+        self._out -= 1
+        heapq.heappush(self._delayed, (self._clock() + delay, next(self._order), item))
+        self._wake(1)
+
+    def done(self) -> None:
+        """Note that an item is finished."""
+        self._out -= 1
+        if not self._out and not self._delayed:
+            self._wake(len(self._sleepers))
+
+    def close(self) -> None:
+        """Hand out nothing more."""
+        self._open = False
+        self._wake(len(self._sleepers))
+
+    async def _sleep(self, seconds: float | None) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.append(future)
+        try:
+            await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            pass
+
+    def _wake(self, number: int) -> None:
+        while number > 0 and self._sleepers:
+            future = self._sleepers.popleft()
+            if not future.done():
+                future.set_result(None)
+                number -= 1
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run has come to so far, by rows and by requests; read from any thread."""
+
+    rows: int = 0
+    answered: int = 0
+    cached: int = 0
+    copied: int = 0
+    failed: int = 0
+    skipped: int = 0
+    not_sent: int = 0
+    requests: int = 0
+    refused: int = 0
+    retried: int = 0
+    unknown: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    cost_known: bool = True
+
+    @property
+    def done(self) -> int:
+        """Rows that are finished, in whatever way."""
+        return self.answered + self.failed + self.skipped + self.not_sent

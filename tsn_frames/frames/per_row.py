@@ -1,0 +1,86 @@
+"""Parameters with one value, or one for each row: everything that ``DataFrame.assign`` takes, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from .. import parameters
+from ..errors import ParameterError
+from . import values
+
+
+def resolve(df: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Return the parameters that are the same for all rows, and those with a value for each.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows.
+    given : mapping of str to object
+        Per parameter: None (not given), one value, a Series, a callable of the frame, or ``pd.col(...)``.
+
+    Raises
+    ------
+    ParameterError
+        If a value is missing or out of its range; the message names the first row.
+    """
+    constant: dict[str, Any] = {}
+    varying: dict[str, list[Any]] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        series = series_of(df, name, value)
+        if series is None:
+            constant[name] = parameters.check(name, value)
+        else:
+            varying[name] = _checked(df, name, series)
+    return constant, varying
+
+
+def series_of(df: pd.DataFrame, name: str, value: Any) -> pd.Series | None:
+    """Return the Series that a parameter is, or makes of the frame; None for a plain value."""
+    if callable(value) or isinstance(value, _expressions()):
+        value = df.assign(**{"tsn_value": value})["tsn_value"]
+    return values.aligned(df, value, name) if isinstance(value, pd.Series) else None
+
+
+def flags(df: pd.DataFrame, name: str, value: Any) -> list[bool]:
+    """Return a boolean for each row.
+
+    Raises
+    ------
+    ParameterError
+        If it is no boolean Series or callable, or has gaps.
+    """
+    series = series_of(df, name, value)
+    if series is None or not pd.api.types.is_bool_dtype(series.dtype) or series.isna().any():
+        raise ParameterError(f'{name} must be a boolean Series or a callable of the frame, such as {name}=out["error"].notna()')
+    return [bool(flag) for flag in series]
+
+
+def _expressions() -> tuple[type, ...]:
+    found = getattr(pd.api.typing, "Expression", None)  # pandas 3: pd.col("x")
+    return (found,) if found else ()
+
+
+def _checked(df: pd.DataFrame, name: str, series: pd.Series) -> list[Any]:
+    if series.dtype != object and (gaps := series.isna()).any():
+        raise ParameterError(f"{name} is missing in {gaps.sum():,} rows, the first is {df.index[gaps.argmax()]!r}: fill or drop them")
+    out: list[Any] = []
+    known: dict[Any, Any] = {}
+    for position, value in enumerate(values.exact(series)):
+        try:
+            hashable = value.__hash__ is not None
+            if not hashable or (type(value), value) not in known:
+                checked = parameters.check(name, value)
+                if hashable:
+                    known[type(value), value] = checked
+            else:
+                checked = known[type(value), value]
+        except (ParameterError, TypeError) as error:
+            raise ParameterError(f"in row {df.index[position]!r}: {error}") from None
+        out.append(checked)
+    return out

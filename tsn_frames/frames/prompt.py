@@ -1,0 +1,270 @@
+"""A frame and a prompt to serialised messages, a row at a time at most in the callables: all of it pure and free."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from .. import wire
+from ..errors import ParameterError, PromptError, RowError, TSNWarning, did_you_mean, quoted
+from . import values
+from .messages import checked, has_system
+from .template import Part, check_has_placeholder, columns_of, parse
+
+Missing = Literal["skip", "empty", "raise"] | Mapping[Hashable, str]
+Prompt = str | Callable[[dict[Hashable, Any]], Any]
+LONGEST = 1_000_000
+_MISSING = ("skip", "empty", "raise")
+
+
+@dataclass
+class Rendered:
+    """Serialised messages: what all rows begin with, what each row adds (None: not sent), and why not."""
+
+    prefix: bytes
+    tails: list[bytes | None]
+    problems: dict[int, RowError] = field(default_factory=dict)
+
+    def messages(self) -> list[list[dict[str, Any]] | None]:
+        """Return the messages as the API has them."""
+        import json
+
+        return [None if tail is None else json.loads(self.prefix + tail) for tail in self.tails]
+
+
+def render(df: pd.DataFrame, prompt: Prompt | None, messages: Any, system: str | None, missing: Missing) -> Rendered:
+    """Return the messages of every row of a frame.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows.
+    prompt : str or callable, optional
+        A template, or a function of one row (a dict of exact scalars) that returns a text, a message list or None.
+    messages : column label or Series, optional
+        Message lists as the API has them; exactly one of ``prompt`` and ``messages`` is given.
+    system : str, optional
+        A template for the system message.
+    missing : {"skip", "empty", "raise"} or mapping of column to text
+        What is done with rows that lack a value that the templates use.
+
+    Raises
+    ------
+    PromptError
+        If the words don't fit together or a template names a column that isn't there.
+    """
+    _check_words(prompt, messages, system, missing)
+    systems = parse(system, df.columns, what="system prompt") if system is not None else None
+    if messages is not None:
+        return _from_messages(df, messages, systems, missing)
+    if callable(prompt):
+        return _from_callable(df, prompt, systems, missing)
+    assert isinstance(prompt, str)
+    parts = parse(prompt, df.columns)
+    if not columns_of(parts):
+        check_has_placeholder(prompt, df.columns)
+    return _from_template(df, parts, systems, missing)
+
+
+def _check_words(prompt: object, messages: object, system: object, missing: object) -> None:
+    if (prompt is None) == (messages is None):
+        raise PromptError("give exactly one of prompt= (a template such as 'Summarise: {text}') and messages= (a column)")
+    if prompt is not None and not isinstance(prompt, str) and not callable(prompt):
+        raise PromptError(f"prompt must be a template or a function of a row, got {quoted(prompt)}")
+    if system is not None and not isinstance(system, str):
+        raise PromptError(f"system must be a text, got {quoted(system)}")
+    if not isinstance(missing, Mapping) and missing not in _MISSING:
+        raise PromptError(f"missing must be one of {_MISSING} or a dict of column to text, got {quoted(missing)}")
+
+
+def _from_template(df: pd.DataFrame, parts: list[Part], systems: list[Part] | None, missing: Missing) -> Rendered:
+    labels = list(dict.fromkeys([*columns_of(parts), *columns_of(systems or [])]))
+    filled, gaps = _filled(df, labels, missing)
+    constant = systems is None or not columns_of(systems)
+    before, after = wire.messages_around("".join(map(str, systems)) if systems is not None and constant else None)
+    users = _fill(parts, filled, len(df))
+    if constant:
+        return _serialised(users, gaps, lambda text: wire.dumps(text) + after, before)
+    pairs = list(zip(_fill(systems or [], filled, len(df)), users, strict=True))
+    return _serialised(pairs, gaps, lambda pair: _with_system(*pair), b"")
+
+
+def _with_system(system: str, user: str) -> bytes:
+    before, after = wire.messages_around(system)
+    return before + wire.dumps(user) + after
+
+
+def _fill(parts: Sequence[Part], filled: Mapping[Hashable, list[str]], rows: int) -> list[str]:
+    """Return a template's text for every row; data is put in once and never read as a template."""
+    columns = [part if isinstance(part, str) else filled[part.label] for part in parts]
+    if len(columns) == 2 and isinstance(columns[0], str) and isinstance(columns[1], list):
+        first = columns[0]  # the most usual form, and four times as fast as a join
+        return [first + text for text in columns[1]]
+    lists = [[column] * rows if isinstance(column, str) else column for column in columns]
+    return list(map("".join, zip(*lists, strict=True))) if lists else [""] * rows
+
+
+def _filled(df: pd.DataFrame, labels: Sequence[Hashable], missing: Missing) -> tuple[dict[Hashable, list[str]], dict[int, RowError]]:
+    """Return the texts of the columns, with gaps filled where asked, and the rows that aren't sent."""
+    if isinstance(missing, Mapping):
+        _check_fills(missing, df)
+    filled, problems, counted = {}, {}, {}
+    for label in labels:
+        column = values.column(df, label)
+        filled[label] = values.texts(column)
+        empty = np.flatnonzero(values.blank(column))
+        if isinstance(missing, Mapping) and label in missing:
+            for position in empty:
+                filled[label][position] = missing[label]
+        elif missing != "empty" and len(empty):
+            counted[label] = empty
+            problems |= {int(p): RowError("missing", f"column {label!r} is missing or blank in this row") for p in empty}
+    if counted:
+        _tell_missing(df, counted, len(problems), raises=missing == "raise")
+    return filled, problems
+
+
+def _check_fills(missing: Mapping[Hashable, str], df: pd.DataFrame) -> None:
+    for label, text in missing.items():
+        if label not in df.columns:
+            raise PromptError(f"missing= names a column {label!r} that the frame doesn't have; {did_you_mean(label, df.columns)}")
+        if not isinstance(text, str):
+            raise PromptError(f"missing= gives {quoted(text)} for column {label!r}: it must be a text")
+
+
+def _tell_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, *, raises: bool) -> None:
+    per_column = ", ".join(f"{label!r} in {len(where):,}" for label, where in counted.items())
+    if raises:
+        first = [df.index[p] for p in next(iter(counted.values()))[:5]]
+        raise PromptError(f"values are missing or blank: {per_column} rows; the first have the labels {first}")
+    warnings.warn(
+        f"{rows:,} of {len(df):,} rows are not sent, since a column of the prompt is missing or blank: {per_column}. "
+        f"missing='empty' sends them with an empty text, missing={{{next(iter(counted))!r}: '...'}} with that text",
+        TSNWarning,
+        stacklevel=7,
+    )
+
+
+def _from_callable(df: pd.DataFrame, prompt: Callable[[dict[Hashable, Any]], Any], systems: list[Part] | None, missing: Missing) -> Rendered:
+    filled, problems = _filled(df, columns_of(systems or []), missing)
+    prefixes = _fill(systems, filled, len(df)) if systems is not None else None
+    tails: list[bytes | None] = []
+    for position, row in enumerate(values.rows(df)):
+        tail = None
+        if position not in problems:
+            tail = _called(prompt, row, prefixes[position] if prefixes else None, position, problems)
+        tails.append(tail)
+    return Rendered(b"", tails, problems)
+
+
+def _called(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, Any], system: str | None, position: int,
+            problems: dict[int, RowError]) -> bytes | None:  # fmt: skip
+    try:
+        made = prompt(row)
+        if made is None or made is pd.NA or (isinstance(made, str) and not made.strip()):
+            problems[position] = RowError("missing", "the prompt function returned nothing for this row")
+            return None
+        listed = checked([{"role": "user", "content": made}] if isinstance(made, str) else made, "the prompt function's messages")
+        return _dumped([{"role": "system", "content": system}, *listed] if system is not None else listed, position, problems)
+    except Exception as error:  # the user's own code: its row fails, the others go on
+        problems[position] = RowError("prompt", f"the prompt function failed: {type(error).__name__}: {error}")
+        return None
+
+
+def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, missing: Missing) -> Rendered:
+    filled, problems = _filled(df, columns_of(systems or []), missing)
+    prefixes = _fill(systems, filled, len(df)) if systems is not None else None
+    tails: list[bytes | None] = []
+    for position, found in enumerate(_message_lists(df, given)):
+        if found is None or (np.ndim(found) == 0 and pd.isna(found)):
+            problems[position] = RowError("missing", "the message list is missing in this row")
+        if position in problems:
+            tails.append(None)
+            continue
+        where = f"messages in row {df.index[position]!r}"
+        listed = checked(found, where)
+        if prefixes and has_system(listed):
+            raise PromptError(f"{where} begin with a system message: leave system= out, or take it off the list")
+        tails.append(_dumped([{"role": "system", "content": prefixes[position]}, *listed] if prefixes else listed, position, problems))
+    return Rendered(b"", tails, problems)
+
+
+def _message_lists(df: pd.DataFrame, given: Any) -> list[Any]:
+    if isinstance(given, pd.Series):
+        return list(values.aligned(df, given, "messages").array)
+    try:
+        known = given in df.columns
+    except TypeError:
+        known = False
+    if not known:
+        raise PromptError(f"messages must be a column of message lists, got {quoted(given)}; {did_you_mean(given, df.columns)}")
+    return list(values.column(df, given).array)
+
+
+def _dumped(listed: Any, position: int, problems: dict[int, RowError]) -> bytes | None:
+    try:
+        data = wire.dumps(listed)
+    except TypeError as error:
+        problems[position] = RowError("bad_text", f"the messages can't be written as JSON: {error}")
+        return None
+    if len(data) > 4 * LONGEST:
+        problems[position] = _too_long(len(data))
+        return None
+    return data
+
+
+def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[[Any], bytes], prefix: bytes) -> Rendered:
+    tails: list[bytes | None] = []
+    problems = dict(gaps)
+    try:
+        tails.extend(map(dump, texts))
+    except TypeError:  # half a surrogate pair somewhere: find the rows
+        tails = [_one(text, dump, position, problems) for position, text in enumerate(texts)]
+    for position, tail in enumerate(tails):
+        if tail is not None and len(tail) > LONGEST:
+            _check_length(texts[position], position, problems)
+    for position in problems:
+        tails[position] = None
+    return Rendered(prefix, tails, problems)
+
+
+def _one(text: Any, dump: Callable[[Any], bytes], position: int, problems: dict[int, RowError]) -> bytes | None:
+    try:
+        return dump(text)
+    except TypeError:
+        joined = text if isinstance(text, str) else "".join(text)
+        at = next((i for i, c in enumerate(joined) if "\ud800" <= c <= "\udfff"), 0)
+        problems[position] = RowError("bad_text", f"half a surrogate pair at position {at}; mend it with .encode(errors='replace')")
+        return None
+
+
+def _check_length(text: Any, position: int, problems: dict[int, RowError]) -> None:
+    length = len(text) if isinstance(text, str) else sum(map(len, text))
+    if length > LONGEST:
+        problems[position] = _too_long(length)
+
+
+def _too_long(length: int) -> RowError:
+    return RowError("too_long", f"{length:,} characters, about {length // 4:,} tokens; the most that is sent is {LONGEST:,} characters")
+
+
+def check_frame(df: object) -> pd.DataFrame:
+    """Return the frame, if it is one whose columns can be named.
+
+    Raises
+    ------
+    ParameterError
+        If it is no DataFrame.
+    PromptError
+        If its columns are a MultiIndex.
+    """
+    if not isinstance(df, pd.DataFrame):
+        raise ParameterError(f"a pandas DataFrame is needed, got a {type(df).__name__}")
+    if isinstance(df.columns, pd.MultiIndex):
+        raise PromptError("the columns are a MultiIndex; flatten them first: df.columns = ['_'.join(map(str, c)) for c in df.columns]")
+    return df

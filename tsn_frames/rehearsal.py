@@ -1,0 +1,72 @@
+"""A door for trying things out: the simulator as the default client, and data to ask about."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .engine.client import Client
+from .settings import set_client
+
+if TYPE_CHECKING:
+    from .simulator import Simulator
+
+PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner": (0.60, 2.40)}
+
+
+def rehearse(*, seed: int = 0, latency: float = 0.05) -> Simulator:
+    """Start the local simulator and make it the default client, so that every example runs without a key or a cost.
+
+    Its answers are simulated and say so. Cache and ledger are temporary; :func:`set_client` with None goes back.
+
+    Parameters
+    ----------
+    seed : int
+        Other seeds give other answers.
+    latency : float
+        Seconds that an answer takes.
+
+    Returns
+    -------
+    Simulator
+        ``.stats()`` counts what was asked of it, ``.close()`` ends it.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.rehearse(latency=0.0)
+    >>> out = pd.DataFrame({"text": ["Hi"]}).tsn.complete("Answer politely: {text}")
+    >>> sim.stats().requests
+    1
+    >>> tsn.set_client(None)
+    >>> sim.close()
+    """
+    from .simulator import Simulator
+
+    simulator = Simulator(seed=seed, latency=latency)
+    simulator.start()
+    folder = tempfile.mkdtemp(prefix="tsn_rehearsal_")
+    prices: dict[str, tuple[float, float]] = dict(PRICES)
+    set_client(Client(simulator.base_url, model="sim-small", cache=folder, ledger=f"{folder}/ledger.db", prices=prices))
+    return simulator
+
+
+def sample_messages() -> pd.DataFrame:
+    """Return 160 messages of customers of an invented shop, in many languages, with gold labels.
+
+    Returns
+    -------
+    DataFrame
+        ``message_id``, ``received``, ``channel``, ``customer``, ``order value``, ``text``, ``language``, and the gold
+        labels ``topic``, ``sentiment``, ``urgent``. Some texts are blank, twice there, or awkward on purpose.
+
+    Examples
+    --------
+    >>> sample_messages().shape
+    (160, 10)
+    """
+    with (files("tsn_frames") / "data" / "customer_messages.csv").open("rb") as file:
+        return pd.read_csv(file, keep_default_na=False, na_values={"order value": [""]})

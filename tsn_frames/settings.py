@@ -1,0 +1,47 @@
+"""What a process is told once: the client to use and the key, which no notebook ever holds."""
+
+from __future__ import annotations
+
+import getpass
+
+from .engine.client import Client
+from .engine.registry import here
+from .errors import ConfigError
+from .secret import Secret
+
+
+def set_client(client: Client | None) -> None:
+    """Set the client that ``df.tsn`` uses where none is given.
+
+    Parameters
+    ----------
+    client : Client or None
+        None: make one of the ``TSN_*`` environment variables at every call, as before.
+
+    Raises
+    ------
+    ConfigError
+        If it is no Client.
+
+    Examples
+    --------
+    >>> set_client(Client(model="deepseek-chat"))
+    >>> set_client(None)
+    """
+    if client is not None and not isinstance(client, Client):
+        raise ConfigError(f"a tsn.Client(...) is needed, got a {type(client).__name__}")
+    here.client = client
+
+
+def set_key() -> None:
+    """Ask for the API key without showing it and keep it in this process only: not in the notebook, not on disk.
+
+    Raises
+    ------
+    ConfigError
+        If nothing was entered, or the key can't be one.
+    """
+    key = Secret(getpass.getpass("API key (not shown, kept in this process only): "))
+    if not key:
+        raise ConfigError("no key was entered; the old one, if any, is kept")
+    here.key = key

@@ -1,0 +1,205 @@
+"""The verb: a frame in, a frame with answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from ..engine.client import Client
+from ..engine.registry import here
+from ..engine.run import CacheMode, Engine, Work
+from ..errors import ConfigError
+from ..frames import columns as frame_columns
+from ..frames import per_row, prompt as frame_prompt
+from ..frames.prompt import Missing, Prompt
+from .plan import Errors, check_choice, fresh_requests, plan, tags
+from .running import Run
+
+
+def complete(
+    df: pd.DataFrame,
+    prompt: Prompt | None = None,
+    *,
+    system: str | None = None,
+    messages: Any = None,
+    model: Any = None,
+    temperature: Any = None,
+    top_p: Any = None,
+    max_tokens: Any = None,
+    stop: Any = None,
+    frequency_penalty: Any = None,
+    presence_penalty: Any = None,
+    extra_body: Any = None,
+    name: str | None = None,
+    usage: bool = True,
+    include: Sequence[str] = (),
+    overwrite: bool = False,
+    errors: Errors = "coerce",
+    missing: Missing = "skip",
+    cache: CacheMode = "use",
+    refresh: Any = None,
+    repeat: Any = 0,
+    tag: Any = None,
+    background: bool = False,
+    progress: bool | None = None,
+    client: Client | None = None,
+) -> Any:
+    """Answer every row of a frame with a chat completion.
+
+    Equal requests are sent once, every answer is on disk before it is counted, and a call that is run again pays only
+    for what has no answer yet.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows. It is not changed.
+    prompt : str or callable
+        A template with ``{column}`` placeholders, or a function of one row (a dict) that returns a text, a message list
+        or None. Exactly one of ``prompt`` and ``messages`` is given.
+    system : str, optional
+        A template for the system message.
+    messages : column label or Series, optional
+        Message lists as the API has them.
+    model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty : optional
+        The API's parameters; what isn't given isn't sent. One value for all rows, or one a row: a Series, or what
+        ``DataFrame.assign`` takes.
+    extra_body : dict, optional
+        Other fields of the request, such as ``{"seed": 7}``. One for all rows, or one a row.
+    name : str, optional
+        ``name="summary"`` calls the columns ``summary``, ``summary_finish_reason`` and so on.
+    usage : bool, default True
+        Whether to add ``finish_reason, prompt_tokens, completion_tokens, total_tokens, cost, cached``.
+    include : sequence of str
+        More facts of the answer: ``model``, ``answered_at``, ``request_key``, ``reasoning``, ``logprobs``.
+    overwrite : bool, default False
+        Whether columns that are there may be replaced.
+    errors : {"coerce", "raise"}
+        A failed row has NA and its reason in ``error``; ``"raise"`` ends with a ``RunError`` after all rows are tried.
+    missing : {"skip", "empty", "raise"} or dict of column to text
+        What happens to rows where a column of the prompt is missing or blank.
+    cache : {"use", "refresh", "off", "only"}
+        Read and write; write only; neither; read only, a row without a cached answer gets the error ``not_cached``.
+    refresh : boolean Series or callable, optional
+        Rows that are asked again though their answers are cached, such as ``refresh=out["error"].notna()``.
+    repeat : int or one a row, default 0
+        Part of the cache's key and never sent: other numbers give independent answers to equal requests.
+    tag : str or Series, optional
+        What the ledger notes beside the spending.
+    background : bool, default False
+        Return a :class:`Run` at once.
+    progress : bool, optional
+        Whether to show a bar; default: in a notebook and on a terminal.
+    client : Client, optional
+        Default: the one of :func:`set_client`, else one made of the ``TSN_*`` environment variables.
+
+    Returns
+    -------
+    DataFrame or Run
+        A new frame with the same rows, order and index, and the columns ``content`` (string), ``finish_reason``
+        (string), ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``cost`` (Float64, what this run
+        paid, in the currency of the prices), ``cached`` (boolean), ``error`` (string). A Run with ``background=True``.
+
+    Raises
+    ------
+    PromptError, ParameterError, ColumnError, ConfigError
+        Before anything is sent.
+    RunError
+        If the run ended early (key refused, balance empty, no such model, waits too long, server dead), or rows failed
+        and ``errors="raise"``. ``.partial`` is the frame so far.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> from tsn_frames.simulator import Simulator
+    >>> df = pd.DataFrame({"text": ["Where is my parcel?", "Where is my parcel?"]})
+    >>> with Simulator(latency=0.0) as sim:
+    ...     client = tsn.Client(sim.base_url, model="sim-small")
+    ...     out = complete(df, "One of: billing, delivery. {text}", client=client, cache="off")
+    ...     sim.stats().requests
+    1
+    >>> out["cached"].tolist()
+    [False, False]
+    """
+    frame_prompt.check_frame(df)
+    check_choice("errors", errors, Errors)
+    check_choice("cache", cache, CacheMode)
+    client = client_or_default(client)
+    wanted = frame_columns.layout(name, usage, include)
+    frame_columns.check_clash(df, wanted, overwrite)
+    constant, varying = per_row.resolve(df, {
+        "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
+        "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
+    })  # fmt: skip
+    made = plan(client, frame_prompt.render(df, prompt, messages, system, missing), constant, varying)
+    work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), tags(df, tag, made), cache)
+    keys = [request.key for request in made.requests]
+
+    def frame(engine: Engine) -> pd.DataFrame:
+        return frame_columns.add(df, wanted, frame_columns.build(engine.outcomes, keys, made.inverse, made.problems, wanted))
+
+    run = Run(Engine(client, work), made, frame, errors)
+    return run if background else run.result(progress=progress)
+
+
+def content_of(
+    df: pd.DataFrame,
+    prompt: Prompt | None = None,
+    *,
+    system: str | None = None,
+    model: Any = None,
+    temperature: Any = None,
+    top_p: Any = None,
+    max_tokens: Any = None,
+    stop: Any = None,
+    frequency_penalty: Any = None,
+    presence_penalty: Any = None,
+    extra_body: Any = None,
+    errors: Errors = "coerce",
+    missing: Missing = "skip",
+    cache: CacheMode = "use",
+    refresh: Any = None,
+    repeat: Any = 0,
+    tag: Any = None,
+    progress: bool | None = None,
+    client: Client | None = None,
+) -> pd.Series:
+    """Answer every value of a Series and return the answers, for ``df["x"] = ...`` and ``df.assign``.
+
+    The words are those of :func:`complete`; the Series' name is the placeholder, ``{value}`` where it has none.
+
+    Returns
+    -------
+    Series of string
+        The content of each answer, NA where there is none, with the same index.
+    """
+    answered = complete(
+        df, prompt, system=system, model=model, temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop,
+        frequency_penalty=frequency_penalty, presence_penalty=presence_penalty, extra_body=extra_body, name="content",
+        usage=False, overwrite=True, errors=errors, missing=missing, cache=cache, refresh=refresh, repeat=repeat, tag=tag,
+        progress=progress, client=client,
+    )  # fmt: skip
+    return answered["content"]
+
+
+def messages_of(
+    df: pd.DataFrame, prompt: Prompt | None = None, *, system: str | None = None, messages: Any = None, missing: Missing = "skip"
+) -> pd.Series:
+    """Return the messages that would be sent for every row: free.
+
+    Returns
+    -------
+    Series of object
+        Message lists; None for a row that would not be sent. Same index.
+    """
+    rendered = frame_prompt.render(frame_prompt.check_frame(df), prompt, messages, system, missing)
+    return pd.Series(rendered.messages(), index=df.index, name="messages", dtype=object)
+
+
+def client_or_default(client: Client | None) -> Client:
+    """Return the client of a call: the one given, else the one that was set, else one made of the environment."""
+    if client is not None and not isinstance(client, Client):
+        raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
+    found: Client | None = client or here.client
+    return found or Client()

@@ -1,0 +1,171 @@
+"""The shape of the API's JSON: requests as they are sent and keyed, answers as they are read.
+
+Nothing else in the package knows this shape. A request's body is written once, in one fixed field order with
+``messages`` last: the part before it is the same for many rows, so it is serialised and hashed once and shared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from .errors import TSNError
+
+
+class Request(NamedTuple):
+    """One chat completion to ask for: its key, and its body in two parts."""
+
+    key: bytes
+    head: bytes
+    messages: bytes
+    model: str
+    max_tokens: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The JSON that is sent."""
+        return self.head + self.messages + b"}"
+
+
+class Usage(NamedTuple):
+    """Tokens of one answer as the service counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Completion(NamedTuple):
+    """One answer, read."""
+
+    content: str | None
+    finish_reason: str | None
+    model: str | None
+    usage: Usage
+    reasoning: str | None = None
+    logprobs: Any = None
+
+
+class Unreadable(TSNError):
+    """A 200 whose body is no chat completion."""
+
+
+def dumps(value: Any) -> bytes:
+    """Serialise a plain value; the one serialiser of bodies and keys, for ever."""
+    return orjson.dumps(value)
+
+
+def head(parameters: Mapping[str, Any]) -> bytes:
+    """Return the body up to and including ``"messages":`` for parameters that are checked and in order.
+
+    Examples
+    --------
+    >>> head({"model": "m", "temperature": 0.0})
+    b'{"model":"m","temperature":0.0,"messages":'
+    """
+    return dumps(dict(parameters))[:-1] + (b"," if parameters else b"") + b'"messages":'
+
+
+def messages_around(system: str | None) -> tuple[bytes, bytes]:
+    """Return what stands before and after the user's text in a serialised message list."""
+    first = b'{"role":"system","content":' + dumps(system) + b"}," if system is not None else b""
+    return b"[" + first + b'{"role":"user","content":', b"}]"
+
+
+def decode(body: bytes) -> Completion:
+    """Read the body of a 200.
+
+    Raises
+    ------
+    Unreadable
+        If it is not JSON, or not a chat completion.
+
+    Examples
+    --------
+    >>> decode(b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}').content
+    'Hi'
+    """
+    data = _load(body)
+    if type(data) is not dict or type(choices := data.get("choices")) is not list:
+        raise Unreadable(_error_message(data) or "the answer is JSON but not a chat completion")
+    usage = _usage(data.get("usage"))
+    if not choices and usage == Usage():
+        raise Unreadable("the answer has neither choices nor usage")
+    choice = choices[0] if choices else {}
+    message = choice.get("message") if type(choice) is dict else None
+    if choices and type(message) is not dict:
+        raise Unreadable("the answer's first choice has no message")
+    message = message or {}
+    return Completion(
+        _text(message.get("content")), _string(choice.get("finish_reason")), _string(data.get("model")), usage,
+        _string(message.get("reasoning_content")), choice.get("logprobs"),
+    )  # fmt: skip
+
+
+def error_of(body: bytes) -> tuple[str, str]:
+    """Return ``(message, code)`` of an error body; empty texts where it says nothing readable."""
+    try:
+        error = _load(body).get("error")
+    except (Unreadable, AttributeError):
+        return body[:200].decode("utf-8", "replace"), ""
+    if not isinstance(error, dict):
+        return str(error or ""), ""
+    return str(error.get("message") or ""), str(error.get("code") or error.get("type") or "")
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:  # lone surrogates and NaN, which some servers write, are no reason to lose a paid answer
+        return json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise Unreadable(f"the answer is not JSON ({len(body):,} bytes)") from None
+
+
+def _error_message(data: Any) -> str:
+    error = data.get("error") if isinstance(data, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    return f"the answer is an error: {message}" if message else ""
+
+
+def _string(value: Any) -> str | None:
+    return _valid(value) if type(value) is str else None
+
+
+def _valid(text: str) -> str:
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _text(content: Any) -> str | None:
+    if type(content) is str:
+        return _valid(content)
+    if isinstance(content, Sequence):  # a list of parts: the text ones are the answer
+        return _valid("".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)))
+    return None
+
+
+def _usage(value: Any) -> Usage:
+    if type(value) is not dict:
+        return Usage()
+    prompt, completion, total = (_count(value.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    if total is None and prompt is not None and completion is not None:
+        total = prompt + completion
+    cached, reasoning = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
+    return Usage(
+        prompt, completion, total,
+        _count(cached.get("cached_tokens")) if type(cached) is dict else None,
+        _count(reasoning.get("reasoning_tokens")) if type(reasoning) is dict else None,
+    )  # fmt: skip
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < 2**40 else None  # an absurd count is no count
