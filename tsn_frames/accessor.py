@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import pandas as pd
 
@@ -25,21 +25,21 @@ def _method(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concate
     parameters = list(inspect.signature(verb).parameters.values())
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     method.__signature__ = inspect.Signature([self, *parameters[1:]])  # type: ignore[attr-defined]
-    return method
+    return cast("Callable[Concatenate[Any, P], R]", method)
 
 
-def _awaitable(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[Any, P], Awaitable[Any]]:
-    """Return a verb as a coroutine method: the same words, the same run, without blocking the event loop."""
+def _awaitable(verb: Callable[Concatenate[pd.DataFrame, P], Any]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, pd.DataFrame]]:
+    """Return a verb as a coroutine method: the same words and the same run, without blocking the event loop."""
     method = _method(verb)
 
     @functools.wraps(method)
-    async def coroutine(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        progress = kwargs.get("progress")
+    async def coroutine(self: Any, *args: P.args, **kwargs: P.kwargs) -> pd.DataFrame:
+        progress: Any = kwargs.get("progress")
         kwargs["background"] = True
-        run: Any = method(self, *args, **kwargs)
-        return await run.aresult(progress=progress)
+        frame: pd.DataFrame = await method(self, *args, **kwargs).aresult(progress=progress)
+        return frame
 
-    return coroutine
+    return cast("Callable[Concatenate[Any, P], Coroutine[Any, Any, pd.DataFrame]]", coroutine)
 
 
 @pd.api.extensions.register_dataframe_accessor("tsn")
@@ -67,5 +67,5 @@ class SeriesAccessor:
     def _frame(self) -> pd.DataFrame:
         return self._series.to_frame("value" if self._series.name is None else self._series.name)
 
-    messages = _method(verbs.messages_of)
     complete = _method(verbs.content_of)
+    messages = _method(verbs.messages_of)

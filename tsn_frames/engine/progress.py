@@ -36,15 +36,15 @@ class Progress:
         """Show how far a run has come."""
         if self._bar is not None:
             self._bar.n = counts.done
-            self._bar.set_postfix_str(status(counts), refresh=False)
-            self._bar.refresh()
+            self._bar.set_postfix_str(status(counts))
 
     def close(self, counts: Counts, line: str) -> None:
         """Show the end and the summary."""
         if self._bar is not None:
-            self.update(counts)
+            self._bar.n = counts.done
+            self._bar.set_postfix_str(status(counts), refresh=False)
             self._bar.close()
-            print(line, file=sys.stderr)
+            sys.stderr.write(line + "\n")
 
 
 def status(counts: Counts) -> str:

@@ -127,6 +127,11 @@ def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:
     return attempts >= (policy.unreadable if error.code == "unreadable" else policy.attempts)
 
 
+def lone_wait(refusals: int, wait: Wait) -> float:
+    """Return the seconds that a refusal delays its own row, where it does not pause everybody."""
+    return wait.seconds if wait.seconds is not None else min(0.1 * 2**refusals, wait.message or 30.0)
+
+
 def headers_of(result: Answer | Failure) -> Mapping[str, str]:
     """Return the headers of an answer, or none."""
     return result.headers if isinstance(result, Answer) else {}

@@ -130,3 +130,16 @@ class Counts:
     def done(self) -> int:
         """Rows that are finished, in whatever way."""
         return self.answered + self.failed + self.skipped + self.not_sent
+
+    def finish(self, outcome: Outcome, rows: int) -> None:
+        """Count the rows of a finished request."""
+        if outcome.error is None:
+            self.answered += rows
+        elif outcome.error.code == "not_sent":
+            self.not_sent += rows
+        else:
+            self.failed += rows
+        if outcome.cached:
+            self.cached += rows
+        elif outcome.completion is not None:
+            self.copied += rows - 1

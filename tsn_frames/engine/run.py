@@ -10,29 +10,27 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Literal
 
 from .. import errors, wire
 from ..errors import NOT_SENT, RowError, RunError
-from ..wire import Request
 from . import retry as policy
 from .client import Client, Session
-from .ledger import Entry
-from .limiter import Grant
 from .registry import here
-from .retry import Verdict, judge
+from .retry import Verdict
 from .rows import Counts, Item, Outcome, Queue
+from .sender import Sender
 from .store import lookup
 from .transport import Answer, Failure
 
 log = logging.getLogger("tsn_frames")
 CacheMode = Literal["use", "refresh", "off", "only"]
 GRACE = 10.0
-GUESS_TOKENS = 256
+_IN_FLIGHT = RowError("not_sent", "stopped while in flight; it may have been billed")
+_NOT_CACHED = RowError("not_cached", "no answer is cached for this request, and cache='only' sends none")
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Work:
         What the cache is for.
     """
 
-    requests: Sequence[Request]
+    requests: Sequence[wire.Request]
     copies: Sequence[int]
     fresh: frozenset[int] = frozenset()
     tags: Sequence[str | None] = ()
@@ -69,23 +67,21 @@ class Engine:
         self.counts = Counts(rows=sum(work.copies))
         self.outcomes: list[Outcome | None] = [None] * len(work.requests)
         self.end: RunError | None = None
+        self.problems: dict[str, str] = {}
         self.waited: dict[str, float] = {}
         self.pauses = 0
-        self.started = time.time()
-        self._budget = client.retry.budget + len(work.requests) / 10
+        self._most_retries = self._budget = client.retry.budget + len(work.requests) / 10
         self._unreachable = 0
         self._dead: set[str] = set()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._last_success = 0.0
         self._workers: list[asyncio.Task[None]] = []
-        self._queue: Queue | None = None
+        self._sender: Sender | None = None
+        self._queue = Queue(())
         self._stopped = False
-        self.problems: dict[str, str] = {}
-        self.future: Future[None] | None = None
 
     def start(self) -> Future[None]:
         """Begin, on the engine's loop."""
-        self.future = here.submit(self._run())
-        return self.future
+        return here.submit(self._run())
 
     def stop(self, grace: float = GRACE) -> None:
         """Send nothing more, and cancel what is in flight after ``grace`` seconds; from any thread."""
@@ -95,11 +91,11 @@ class Engine:
     async def _run(self) -> None:
         pending = await self._look_up()
         if self.work.mode == "only":
-            self._close(pending, RowError("not_cached", "no answer is cached for this request, and cache='only' sends none"))
+            self._close(pending, _NOT_CACHED)
         elif pending and not self._stopped:
             async with self.client.session(store=self.work.mode != "off") as session:
                 await self._send(session, pending)
-            self.problems = session.writer.problems
+            self.problems |= session.writer.problems
         self._close(range(len(self.outcomes)), NOT_SENT)
 
     async def _look_up(self) -> list[int]:
@@ -110,9 +106,8 @@ class Engine:
         wanted = [work.requests[i].key for i in every if i not in work.fresh]
         try:
             found = await asyncio.to_thread(lookup, self.client.cache.file, wanted)
-        except Exception as error:  # a cache that can't be read costs money, not the run; the writer will tell and mend
-            log.warning("the cache can't be read: %s", error)
-            self.problems["cache"] = f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer mends it
+            log.warning("the cache can't be read: %s", type(error).__name__)
             found = {}
         return [i for i in every if i in work.fresh or not self._from_cache(i, found.get(work.requests[i].key))]
 
@@ -123,261 +118,159 @@ class Engine:
             completion = wire.decode(hit[0])
         except wire.Unreadable:  # a damaged value: ask again
             return False
-        outcome = Outcome(completion, policy.content_error(completion), cached=True, answered_at=hit[1])
-        self._finish(index, outcome)
+        self._finish(index, Outcome(completion, policy.content_error(completion), cached=True, answered_at=hit[1]))
         return True
 
     async def _send(self, session: Session, pending: list[int]) -> None:
-        fresh = self.work.fresh
-        items = (Item(i, self.work.requests[i], i in fresh or self.work.mode != "use") for i in pending)
-        self._queue, limiter = Queue(items), session.account.limiter
-        before, pauses, self._last = dict(limiter.waited), limiter.gate.flow.total_pauses, time.monotonic()
+        fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
+        self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
+        self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
+        limiter, self._last_success = session.account.limiter, time.monotonic()
+        waited, pauses = dict(limiter.waited), limiter.gate.flow.total_pauses
         number = min(self.client.concurrency, len(pending))
-        self._workers = [asyncio.create_task(self._worker(session)) for _ in range(number)]
-        try:
-            await asyncio.gather(*self._workers, return_exceptions=True)
-        finally:
-            self.waited = {rule: s - before.get(rule, 0.0) for rule, s in limiter.waited.items()}
-            self.pauses = limiter.gate.flow.total_pauses - pauses
-        for worker in self._workers:
-            if not worker.cancelled() and (bug := worker.exception()):
-                raise bug
+        self._workers = [asyncio.create_task(self._worker(self._sender)) for _ in range(number)]
+        ends = await asyncio.gather(*self._workers, return_exceptions=True)
+        self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
+        self.pauses = limiter.gate.flow.total_pauses - pauses
+        for end in ends:
+            if isinstance(end, Exception):  # a bug of ours, told when what is in flight has been kept
+                raise end
 
-    async def _worker(self, session: Session) -> None:
-        assert self._queue is not None
+    async def _worker(self, sender: Sender) -> None:
         try:
             while (item := await self._queue.next()) is not None:
-                await self._one(session, item)
+                await self._one(sender, item)
         except Exception:
             self._stop(GRACE)
             raise
 
-    async def _one(self, session: Session, item: Item) -> None:
+    async def _one(self, sender: Sender, item: Item) -> None:
         if item.request.model in self._dead:
-            self._give_up(item, self._model_error(item.request.model))
-        elif item.fresh or not await self._join(session, item):
-            await self._attempt(session, item)
+            self._give_up(item, _model_error(item.request.model))
+            return
+        if not item.fresh and await self._join(sender.session, item):
+            return
+        answer = None
+        try:
+            verdict, result = await sender.send(item)
+            answer = self._act(sender.session, item, verdict, result)
+        except asyncio.CancelledError:
+            self._give_up(item, _IN_FLIGHT if item.cost is None else NOT_SENT)
+            raise
+        finally:
+            self._leave(sender.session, item, answer)
 
     async def _join(self, session: Session, item: Item) -> bool:
-        """Wait for the same request of another run of this process; return whether it brought the answer."""
+        """Wait for the same request of another run of this process; return whether that brought the answer."""
         name = (str(self.client.cache.folder), item.request.key)
         while (other := session.account.coming.get(name)) is not None:
             if (hit := await asyncio.shield(other)) is not None:
                 completion = wire.decode(hit[0])
-                self._done(item, Outcome(completion, policy.content_error(completion), answered_at=hit[1]))
+                self._done(item, Outcome(completion, policy.content_error(completion), answered_at=hit[1], cost=item.cost))
                 return True
         session.account.coming[name] = asyncio.get_running_loop().create_future()
         item.leads = True
         return False
 
-    async def _attempt(self, session: Session, item: Item) -> None:
-        limiter, request = session.account.limiter, item.request
-        try:
-            grant = await limiter.acquire(session.pace, self._tokens(request))
-        except asyncio.CancelledError:
-            self._left(session, item, None)
-            raise
-        task = asyncio.current_task()
-        assert task is not None
-        self._sending.add(task)
-        self.counts.requests += 1
-        answer = None
-        try:
-            answer = await self._exchange(session, item, grant)
-        finally:
-            self._sending.discard(task)
-            self._left(session, item, answer)
-
-    async def _exchange(self, session: Session, item: Item, grant: Grant) -> tuple[bytes, float] | None:
-        limiter, begun = session.account.limiter, time.monotonic()
-        try:
-            result = await session.transport.post(item.request.body, self._idempotency_key(item))
-        except BaseException:
-            limiter.gate.failed(limiter.clock(), grant, {})
-            limiter.pump()
-            self.counts.unknown += 1
-            self._record(session, item, Verdict("again", billed="unknown"), time.monotonic() - begun)
-            self._give_up(item, RowError("not_sent", "stopped while in flight; it may have been billed"))
-            raise
-        verdict = judge(result, session.secret)
-        self._tell(session, grant, result, verdict)
-        seconds = time.monotonic() - begun
-        if verdict.billed != "no":
-            stored = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, Answer) else None
-            await self._record(session, item, verdict, seconds, stored)
-        return await self._act(session, item, verdict, result)
-
-    def _tell(self, session: Session, grant: Grant, result: Answer | Failure, verdict: Verdict) -> None:
-        """Let the limiter know how a request ended."""
-        limiter, now = session.account.limiter, session.account.limiter.clock()
-        headers = policy.headers_of(result)
-        if verdict.kind == "refused":
-            quota = isinstance(result, Answer) and result.status == 429
-            limiter.gate.refused(now, grant, headers, verdict.wait, quota=quota)
-        elif verdict.kind in ("answer", "row"):
-            used = verdict.completion.usage.total_tokens if verdict.completion else None
-            limiter.gate.answered(now, grant, headers, used)
-        else:
-            limiter.gate.failed(now, grant, headers)
-        limiter.pump()
-
-    def _record(
-        self, session: Session, item: Item, verdict: Verdict, seconds: float, stored: tuple[bytes, bytes] | None = None
-    ) -> asyncio.Future[None]:
-        """Write one billed attempt down, and its answer; count what it cost."""
-        usage = verdict.completion.usage if verdict.completion else wire.Usage()
-        prices, model = self.client.prices, item.request.model
-        cost = prices.cost(model, usage) if prices else None
-        item.cost = None if item.cost is None or cost is None else item.cost + cost
-        self._count(usage, cost)
-        entry = Entry(
-            time.time(), self.id, self.client.host, model, "answered" if verdict.kind == "answer" else "unknown",
-            usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, None if cost is None else str(cost),
-            item.request.key, self.work.tags[item.index] if self.work.tags else None, seconds,
-        )  # fmt: skip
-        return session.writer.put(entry, stored)
-
-    def _count(self, usage: wire.Usage, cost: Decimal | None) -> None:
-        self.counts.prompt_tokens += usage.prompt_tokens or 0
-        self.counts.completion_tokens += usage.completion_tokens or 0
-        self.counts.cost += cost or 0
-        self.counts.cost_known = self.counts.cost_known and cost is not None
-
-    async def _act(
-        self, session: Session, item: Item, verdict: Verdict, result: Answer | Failure
-    ) -> tuple[bytes, float] | None:
-        """Do what the verdict says for the row and for the run; return the answer for those who wait for it."""
-        self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, Failure) else 0
-        if verdict.kind == "answer" and verdict.completion and isinstance(result, Answer):
-            self._last, now = time.monotonic(), time.time()
-            self._budget = min(self._budget + 0.1, self.client.retry.budget + len(self.outcomes) / 10)
-            error = policy.content_error(verdict.completion)
-            self._done(item, Outcome(verdict.completion, error, answered_at=now, cost=item.cost))
-            return result.body, now
-        assert verdict.error is not None
-        if verdict.kind == "row":
-            self._last = time.monotonic()
-            self._give_up(item, verdict.error)
-        elif verdict.kind == "end":
-            self._end(item, verdict)
-        elif verdict.kind == "refused":
-            self._refused(session, item, verdict)
-        else:
-            self._again(item, verdict)
-        return None
-
-    def _refused(self, session: Session, item: Item, verdict: Verdict) -> None:
-        """Flow control, not an attempt: the row goes back to the front, unless the wait is too long."""
-        assert verdict.error is not None and self._queue is not None
-        item.refusals += 1
-        self.counts.refused += 1
-        log.info("refused: %s (wait %s s)", verdict.error.code, verdict.wait.seconds)
-        most, idle = self.client.limits.max_wait, time.monotonic() - self._last
-        cold = session.account.limiter.gate.last_success < 0
-        if cold and self._unreachable >= self.client.retry.attempts:
-            self._fail(errors.ServerError, f"{self.client.host} can't be reached: {verdict.error.message}", item)
-        elif (verdict.wait.seconds or 0) > most:
-            asked = f"the service asks for a wait of {verdict.wait.seconds:,.0f} s, more than max_wait={most:g}"
-            self._fail(errors.RateLimitError, f"{asked} ({verdict.error.message})", item)
-        elif idle > most:
-            self._fail(errors.RateLimitError, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {verdict.error}", item)
-        else:
-            paused = session.account.limiter.gate.flow.state != "open"
-            self._queue.back(item, 0.0 if paused else self._own_wait(item, verdict))
-
-    def _own_wait(self, item: Item, verdict: Verdict) -> float:
-        """Return how long a lone refusal delays its own row."""
-        if verdict.wait.seconds is not None:
-            return verdict.wait.seconds
-        return min(0.1 * 2**item.refusals, verdict.wait.message or 30.0)
-
-    def _again(self, item: Item, verdict: Verdict) -> None:
-        """Try a row again later, while its attempts and the run's budget last."""
-        assert verdict.error is not None and self._queue is not None
-        item.attempts += 1
-        self.counts.unknown += verdict.billed == "unknown"
-        log.info("attempt %d of a row failed: %s", item.attempts, verdict.error.code)
-        retry = self.client.retry
-        if policy.out_of_attempts(retry, verdict.error, item.attempts):
-            self._give_up(item, verdict.error)
-            return
-        self._budget -= 1
-        if self._budget < 0:
-            self._fail(errors.ServerError, f"the retries of the whole run are used up; the last failure was {verdict.error}", item)
-            return
-        self.counts.retried += 1
-        self._queue.back(item, max(retry.delay(item.attempts), verdict.wait.seconds or 0.0))
-
-    def _end(self, item: Item, verdict: Verdict) -> None:
-        """End the run, or only a model's rows where other models are left."""
-        assert verdict.error is not None and verdict.end is not None
-        if verdict.end is errors.ModelError:
-            self._dead.add(item.request.model)
-            if not {request.model for request in self.work.requests} <= self._dead:
-                self._give_up(item, self._model_error(item.request.model))
-                return
-        self._fail(verdict.end, verdict.error.message, item)
-
-    def _fail(self, kind: type[RunError], message: str, item: Item) -> None:
-        self.end = self.end or kind(message)
-        code = "model" if kind is errors.ModelError else "not_sent"
-        self._give_up(item, RowError(code, f"the run ended: {message}") if code == "not_sent" else RowError(code, message))
-        self._stop(None)
-
-    def _model_error(self, model: str) -> RowError:
-        return RowError("model", f"the service knows no model {model!r}, or no such endpoint")
-
-    def _stop(self, grace: float | None) -> None:
-        """Send nothing more; what is in flight is waited for, ``grace`` seconds at most."""
-        self._stopped = True
-        if self._queue:
-            self._queue.close()
-        for worker in self._workers:
-            if worker not in self._sending and worker is not asyncio.current_task():
-                worker.cancel()
-        if grace is not None:
-            asyncio.get_running_loop().call_later(grace, self._cancel)
-
-    def _cancel(self) -> None:
-        for worker in self._workers:
-            worker.cancel()
-
-    def _left(self, session: Session, item: Item, answer: tuple[bytes, float] | None) -> None:
+    def _leave(self, session: Session, item: Item, answer: tuple[bytes, float] | None) -> None:
         """Let other runs that wait for this request know."""
         if item.leads:
             item.leads = False
             session.account.coming.pop((str(self.client.cache.folder), item.request.key)).set_result(answer)
 
-    def _idempotency_key(self, item: Item) -> str:
-        """The request's own key; one of this run's where a replay of an old answer isn't wanted."""
-        return item.request.key.hex() + (f"-{self.id}" if item.fresh else "")
+    def _act(self, session: Session, item: Item, verdict: Verdict, result: Answer | Failure) -> tuple[bytes, float] | None:
+        """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
+        self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, Failure) else 0
+        if verdict.kind in ("answer", "row"):
+            self._last_success = time.monotonic()
+        if verdict.completion is not None and isinstance(result, Answer):
+            now, error = time.time(), policy.content_error(verdict.completion)
+            self._budget = min(self._budget + 0.1, self._most_retries)
+            self._done(item, Outcome(verdict.completion, error, answered_at=now, cost=item.cost))
+            return result.body, now
+        assert verdict.error is not None
+        if verdict.kind == "row":
+            self._give_up(item, verdict.error)
+        elif verdict.kind == "end":
+            self._end(item, verdict, verdict.error)
+        elif verdict.kind == "refused":
+            self._refused(session, item, verdict, verdict.error)
+        else:
+            self._again(item, verdict, verdict.error)
+        return None
 
-    def _tokens(self, request: Request) -> float:
-        answered = self.counts.answered - self.counts.cached
-        usual = self.counts.completion_tokens / answered if answered > 0 else GUESS_TOKENS
-        return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or usual)
+    def _refused(self, session: Session, item: Item, verdict: Verdict, error: RowError) -> None:
+        """Flow control, not an attempt: the row goes back to the front, unless the wait is too long."""
+        item.refusals += 1
+        self.counts.refused += 1
+        log.info("refused (%s), asked to wait %s s", error.code, verdict.wait.seconds)
+        gate, most, idle = session.account.limiter.gate, self.client.limits.max_wait, time.monotonic() - self._last_success
+        if gate.last_success < 0 and self._unreachable >= self.client.retry.attempts:
+            self._fail(errors.ServerError, f"{self.client.host} can't be reached: {error.message}", item)
+        elif (asked := verdict.wait.seconds or 0.0) > most:
+            self._fail(errors.RateLimitError, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
+        elif idle > most:
+            self._fail(errors.RateLimitError, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
+        else:
+            self._queue.back(item, 0.0 if gate.flow.state != "open" else policy.lone_wait(item.refusals, verdict.wait))
+
+    def _again(self, item: Item, verdict: Verdict, error: RowError) -> None:
+        """Try a row again later, while its attempts and the run's budget last."""
+        item.attempts += 1
+        retry = self.client.retry
+        log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
+        if policy.out_of_attempts(retry, error, item.attempts):
+            self._give_up(item, error)
+        elif self._budget < 1:
+            self._fail(errors.ServerError, f"the retries of the whole run are used up; the last failure was {error}", item)
+        else:
+            self._budget -= 1
+            self.counts.retried += 1
+            self._queue.back(item, max(retry.delay(item.attempts), verdict.wait.seconds or 0.0))
+
+    def _end(self, item: Item, verdict: Verdict, error: RowError) -> None:
+        """End the run, or only a model's rows where other models are left."""
+        assert verdict.end is not None
+        if verdict.end is errors.ModelError:
+            self._dead.add(item.request.model)
+            if {request.model for request in self.work.requests} - self._dead:
+                self._give_up(item, _model_error(item.request.model))
+                return
+        self._fail(verdict.end, error.message, item)
+
+    def _fail(self, kind: type[RunError], message: str, item: Item) -> None:
+        """End the run: nothing more is sent, what is in flight finishes and is kept."""
+        self.end = self.end or kind(message)
+        model = _model_error(item.request.model)
+        self._give_up(item, model if kind is errors.ModelError else RowError("not_sent", f"the run ended: {message}"))
+        self._stop(None)
+
+    def _stop(self, grace: float | None) -> None:
+        self._stopped = True
+        self._queue.close()
+        sending = self._sender.sending if self._sender else set()
+        for worker in self._workers:
+            if worker not in sending and worker is not asyncio.current_task():
+                worker.cancel()
+        if grace is not None:
+            asyncio.get_running_loop().call_later(grace, lambda: [worker.cancel() for worker in self._workers])
 
     def _give_up(self, item: Item, error: RowError) -> None:
         self._done(item, Outcome(error=error, cost=item.cost))
 
     def _done(self, item: Item, outcome: Outcome) -> None:
-        if self.outcomes[item.index] is None:
-            self._finish(item.index, outcome)
-            if self._queue:
-                self._queue.done()
+        self._finish(item.index, outcome)
+        self._queue.done()
 
     def _finish(self, index: int, outcome: Outcome) -> None:
-        self.outcomes[index], rows, counts = outcome, self.work.copies[index], self.counts
-        if outcome.error is None:
-            counts.answered += rows
-        elif outcome.error.code == "not_sent":
-            counts.not_sent += rows
-        else:
-            counts.failed += rows
-        counts.cached += rows if outcome.cached else 0
-        counts.copied += 0 if outcome.cached or outcome.completion is None else rows - 1
+        self.outcomes[index] = outcome
+        self.counts.finish(outcome, self.work.copies[index])
 
-    def _close(self, indices: Iterator[int] | Sequence[int] | range, error: RowError) -> None:
+    def _close(self, indices: Iterable[int], error: RowError) -> None:
         for index in indices:
             if self.outcomes[index] is None:
                 self._finish(index, Outcome(error=error))
+
+
+def _model_error(model: str) -> RowError:
+    return RowError("model", f"the service knows no model {model!r}, or no such endpoint")

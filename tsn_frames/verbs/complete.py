@@ -12,7 +12,8 @@ from ..engine.registry import here
 from ..engine.run import CacheMode, Engine, Work
 from ..errors import ConfigError
 from ..frames import columns as frame_columns
-from ..frames import per_row, prompt as frame_prompt
+from ..frames import per_row
+from ..frames import prompt as frame_prompt
 from ..frames.prompt import Missing, Prompt
 from .plan import Errors, check_choice, fresh_requests, plan, tags
 from .running import Run
@@ -180,7 +181,8 @@ def content_of(
         usage=False, overwrite=True, errors=errors, missing=missing, cache=cache, refresh=refresh, repeat=repeat, tag=tag,
         progress=progress, client=client,
     )  # fmt: skip
-    return answered["content"]
+    content: pd.Series = answered["content"]
+    return content
 
 
 def messages_of(

@@ -12,7 +12,6 @@ import pandas as pd
 from .. import parameters, wire
 from ..engine.cache import base_hash
 from ..engine.client import Client
-from ..engine.run import CacheMode
 from ..errors import ConfigError, ParameterError, RowError, quoted
 from ..frames import per_row
 from ..frames.prompt import Rendered
@@ -135,7 +134,7 @@ def tags(df: pd.DataFrame, tag: Any, made: Plan) -> list[str | None]:
     return [None if pd.isna(value) else str(value) for value in found]
 
 
-def check_choice(name: str, value: object, choices: type) -> None:
+def check_choice(name: str, value: object, choices: Any) -> None:
     """Raise where a word isn't one of a closed choice.
 
     Raises
@@ -147,5 +146,3 @@ def check_choice(name: str, value: object, choices: type) -> None:
     if value not in words:
         raise ParameterError(f"{name} must be one of {', '.join(map(repr, words))}, got {quoted(value)}")
 
-
-__all__ = ["CacheMode", "Errors", "Plan", "check_choice", "fresh_requests", "plan", "tags"]

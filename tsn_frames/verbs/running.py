@@ -9,11 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from ..engine.progress import Progress, money
+from ..engine.progress import Progress
 from ..engine.registry import here
 from ..engine.rows import Counts
 from ..engine.run import Engine
@@ -205,7 +204,8 @@ class Run:
         frame = self.frame
         if not self._told:
             self._told = True
-            self._warn(frame)
+            for text in warnings_of(self._engine, self._errors):
+                warnings.warn(text, TSNWarning, stacklevel=4)
         failure = self._failure()
         if failure is not None:
             failure.partial = frame
@@ -222,16 +222,9 @@ class Run:
                 f"{kept}: run again to go on"
             )
         if self._errors == "raise" and counts.failed:
-            return RunError(f"{counts.failed:,} of {counts.rows:,} rows failed, the first with {self._first_error()}; the others are kept: "
+            return RunError(f"{counts.failed:,} of {counts.rows:,} rows failed, the first with {_first(engine)!r}; the others are kept: "
                             "run again to pay only for those, or use errors='coerce'")  # fmt: skip
         return None
-
-    def _first_error(self) -> str:
-        return next((str(o.error) for o in self._engine.outcomes if o and o.error and o.error.code != "not_sent"), "")
-
-    def _warn(self, frame: pd.DataFrame) -> None:
-        for text in warnings_of(self._engine, self._errors):
-            warnings.warn(text, TSNWarning, stacklevel=5)
 
 
 def warnings_of(engine: Engine, errors: Errors) -> list[str]:
@@ -252,7 +245,7 @@ def warnings_of(engine: Engine, errors: Errors) -> list[str]:
 
 
 def _first(engine: Engine) -> str:
-    return next((str(o.error) for o in engine.outcomes if o and o.error), "")
+    return next((str(o.error) for o in engine.outcomes if o and o.error and o.error.code != "not_sent"), "")
 
 
 def _told_models(engine: Engine) -> str:
@@ -276,8 +269,5 @@ def last_run() -> Run | None:
     >>> last_run() is None or last_run().summary.rows >= 0
     True
     """
-    found: Any = here.last_run
+    found: Run | None = here.last_run
     return found
-
-
-__all__ = ["Run", "Summary", "last_run", "money"]

@@ -1,0 +1,119 @@
+"""One attempt of one row: leave from the limiter, the POST, what the limiter learns of it, the ledger and the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from .. import wire
+from . import retry as policy
+from .client import Session
+from .ledger import Entry
+from .limiter import Grant
+from .retry import Verdict, judge
+from .rows import Counts, Item
+from .transport import Answer, Failure
+
+GUESS_TOKENS = 256
+
+
+class Sender:
+    """Sends the rows of one run over one session.
+
+    Parameters
+    ----------
+    session : Session
+        The live parts.
+    run : str
+        The run's own name: in the ledger, and a nonce where a replay of an old answer isn't wanted.
+    counts : Counts
+        What is counted as it happens.
+    tag : callable
+        Position of a request -> its tag in the ledger.
+    """
+
+    def __init__(self, session: Session, run: str, counts: Counts, tag: Callable[[int], str | None]) -> None:
+        self.session, self.sending = session, set[asyncio.Task[None]]()
+        self._run, self._counts, self._tag = run, counts, tag
+        self._answers = 0
+
+    async def send(self, item: Item) -> tuple[Verdict, Answer | Failure]:
+        """Send one request when the limiter lets it, and return what came of it once that is on disk.
+
+        Raises
+        ------
+        asyncio.CancelledError
+            If the run was stopped. A request that was in flight then is in the ledger as one that may be billed.
+        """
+        grant = await self.session.account.limiter.acquire(self.session.pace, self._tokens(item.request))
+        task = asyncio.current_task()
+        assert task is not None
+        self.sending.add(task)
+        self._counts.requests += 1
+        try:
+            return await self._exchange(item, grant)
+        finally:
+            self.sending.discard(task)
+
+    async def _exchange(self, item: Item, grant: Grant) -> tuple[Verdict, Answer | Failure]:
+        begun = time.monotonic()
+        try:
+            result = await self.session.transport.post(item.request.body, self._idempotency_key(item))
+        except BaseException:
+            verdict = Verdict("again", billed="unknown")
+            self._tell(grant, {}, verdict, quota=False)
+            self._counts.unknown += 1
+            self._record(item, verdict, time.monotonic() - begun, None)
+            raise
+        verdict = judge(result, self.session.secret)
+        self._tell(grant, policy.headers_of(result), verdict, quota=isinstance(result, Answer) and result.status == 429)
+        self._counts.unknown += verdict.billed == "unknown"
+        if verdict.billed != "no":
+            answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, Answer) else None
+            await self._record(item, verdict, time.monotonic() - begun, answer)
+        return verdict, result
+
+    def _tell(self, grant: Grant, headers: Mapping[str, str], verdict: Verdict, *, quota: bool) -> None:
+        """Let the limiter know how a request ended."""
+        limiter = self.session.account.limiter
+        gate, now = limiter.gate, limiter.clock()
+        if verdict.kind == "refused":
+            gate.refused(now, grant, headers, verdict.wait, quota=quota)
+        elif verdict.kind in ("answer", "row"):
+            gate.answered(now, grant, headers, verdict.completion.usage.total_tokens if verdict.completion else None)
+        else:
+            gate.failed(now, grant, headers)
+        limiter.pump()
+
+    def _record(self, item: Item, verdict: Verdict, seconds: float, answer: tuple[bytes, bytes] | None) -> asyncio.Future[None]:
+        """Write one attempt that was or may have been billed down, with its answer, and add up what it cost."""
+        usage = verdict.completion.usage if verdict.completion else wire.Usage()
+        client, model = self.session.client, item.request.model
+        cost = client.prices.cost(model, usage) if client.prices else None
+        item.cost = None if item.cost is None or cost is None else item.cost + cost
+        self._add_up(usage, cost)
+        entry = Entry(
+            time.time(), self._run, client.host, model, "answered" if verdict.kind == "answer" else "unknown",
+            usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, None if cost is None else str(cost),
+            item.request.key, self._tag(item.index), seconds,
+        )  # fmt: skip
+        return self.session.writer.put(entry, answer)
+
+    def _add_up(self, usage: wire.Usage, cost: Decimal | None) -> None:
+        counts = self._counts
+        counts.prompt_tokens += usage.prompt_tokens or 0
+        counts.completion_tokens += usage.completion_tokens or 0
+        counts.cost += cost or 0
+        counts.cost_known = counts.cost_known and cost is not None
+        self._answers += usage.completion_tokens is not None
+
+    def _tokens(self, request: wire.Request) -> float:
+        """Estimate what a request will use: a token is about four bytes, an answer about as long as those before."""
+        usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
+        return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or usual)
+
+    def _idempotency_key(self, item: Item) -> str:
+        """The request's own key; one of this run where a replay of the old answer isn't wanted."""
+        return item.request.key.hex() + (f"-{self._run}" if item.fresh else "")
