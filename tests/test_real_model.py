@@ -21,7 +21,8 @@ spec.loader.exec_module(real)
 pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(
-        bool(real.lacking()), reason=f"no {' and no '.join(real.lacking())}: a real model needs `{'` and `'.join(real.PACKAGES.values())}`"
+        bool(real.lacking()),
+        reason=f"no {' and no '.join(real.lacking())}: a real model needs `{'` and `'.join(real.PACKAGES.values())}`",
     ),
 ]
 

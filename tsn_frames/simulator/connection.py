@@ -1,0 +1,168 @@
+"""One TCP connection: reads requests, takes the steps of their plans, sees when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from .protocol import BrokenRequestError, HttpRequest, RequestReader
+from .replies import JSON_TYPE, dump, head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .job import Job, Step
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BUFFER = 16 * 1024
+_LINGER = 0.5
+"""Seconds to go on reading after a refusal, since closing with unread bytes would reset it away."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Serves one client; `accept` turns a request into a job, `gone` is called when the connection ends."""
+
+    def __init__(
+        self,
+        accept: Callable[[HttpRequest], Job],
+        gone: Callable[[Connection], None],
+        max_body: int,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._accept = accept
+        self._gone = gone
+        self._loop = loop
+        self._reader = RequestReader(max_body)
+        self._buffer = bytearray(_BUFFER)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._job: Job | None = None
+        self._steps: Iterator[Step] = iter(())
+        self._waiting = bytearray()
+        self._closes = False
+        self._deaf = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the base class asks for it
+        """Lend a small buffer; a plain protocol would get 256 KB of fresh memory for every packet."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what has come."""
+        self.data_received(bytes(self._buffer[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; bytes that come during an answer wait until it is complete."""
+        if self._deaf:
+            return
+        if self._job is not None:
+            self._waiting += data
+            return
+        try:
+            request = self._reader.feed(data)
+        except BrokenRequestError as error:
+            self._refuse(error)
+            return
+        if request is not None:
+            self._start(request)
+        elif self._reader.wants_continue:
+            self._reader.wants_continue = False
+            self._write(_CONTINUE)
+
+    def eof_received(self) -> bool:
+        """Take an end of sending for the client's leaving, as most gateways do."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the base class asks for it
+        """Stop at once, and let the job know if it was not complete."""
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        job, self._job = self._job, None
+        if job is not None:
+            job.end(left=True)
+        self._gone(self)
+
+    def reset(self) -> None:
+        """End the connection with a TCP reset; it is the server's doing, so the client did not leave."""
+        job, self._job = self._job, None
+        if job is not None:
+            job.end(left=False)
+        transport = self._transport
+        if transport is not None:
+            with suppress(OSError):  # closed by the client in this moment
+                raw = transport.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            transport.abort()
+
+    def _start(self, request: HttpRequest) -> None:
+        self._closes = request.closes
+        self._job = job = self._accept(request)
+        if job.plan.delay > 0:
+            self._timer = self._loop.call_later(job.plan.delay, self._begin)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._job is not None:
+            self._steps = self._job.plan.steps()
+            self._advance()
+
+    def _advance(self) -> None:
+        """Take steps until one has to wait or is the last."""
+        for step in self._steps:
+            if step.delay > 0:
+                self._timer = self._loop.call_later(step.delay, self._take_and_advance, step)
+                return
+            if self._take(step):
+                return
+
+    def _take_and_advance(self, step: Step) -> None:
+        if not self._take(step):
+            self._advance()
+
+    def _take(self, step: Step) -> bool:
+        """Send one step; the books are closed before the last bytes leave, so no client sees them open."""
+        job = self._job
+        if job is None:
+            return True
+        job.taken(step)
+        if step.end:
+            self._job = None
+            job.end(left=False)
+        if step.data:
+            self._write(step.data)
+        if step.end:
+            self._finish(step)
+        return bool(step.end)
+
+    def _finish(self, step: Step) -> None:
+        if step.end == "reset":
+            self.reset()
+        elif self._transport is not None and (step.end == "close" or self._closes):
+            self._transport.close()
+        elif self._waiting or self._reader.holds_more:
+            # Later, not now: many requests in one packet would go as deep into the stack.
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        data, self._waiting = bytes(self._waiting), bytearray()
+        self.data_received(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _refuse(self, error: BrokenRequestError) -> None:
+        body = dump({"error": {"message": str(error), "type": "invalid_request_error", "code": None}})
+        self._write(head(error.status, JSON_TYPE, len(body), close=True) + body)
+        self._deaf = True
+        if self._transport is not None:
+            self._timer = self._loop.call_later(_LINGER, self._transport.close)
