@@ -1,0 +1,137 @@
+"""The front of the house: what is public, how it explains itself, and what importing it does not do."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import json
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+import tsn_frames as tsn
+
+# Why a public name has no example that runs.
+NO_EXAMPLE = {
+    "set_key": "it asks a person",
+    "Run": "it is never made by hand; complete's reference shows one at work",
+    "Summary": "it is never made by hand; the docs print one",
+}
+NUMPY_SECTIONS = ("Parameters\n", "Returns\n", "Raises\n", "Examples\n", "Attributes\n")
+
+
+def public():
+    return {name: getattr(tsn, name) for name in tsn.__all__}
+
+
+def test_all_is_sorted_and_complete():
+    assert list(tsn.__all__) == sorted(tsn.__all__)
+    assert set(tsn.__all__) == {
+        name for name, value in vars(tsn).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
+
+
+def test_every_exception_is_public_and_in_one_tree():
+    from tsn_frames import errors
+
+    made = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert made <= set(tsn.__all__)
+    assert all(issubclass(getattr(tsn, name), (tsn.TSNError, Warning)) for name in made)
+
+
+@pytest.mark.parametrize("name", tsn.__all__)
+def test_a_public_name_explains_itself(name):
+    text = inspect.getdoc(public()[name])
+    assert text, name
+    first, _, rest = text.partition("\n")
+    assert first.endswith((".", "?")), f"{name}: the first line is no sentence: {first!r}"
+    assert not rest or rest.startswith("\n"), f"{name}: a blank line goes before what follows the first"
+
+
+@pytest.mark.parametrize("name", [n for n, v in public().items() if not (inspect.isclass(v) and issubclass(v, Exception))])
+def test_a_public_name_has_an_example_or_a_reason(name):
+    text = inspect.getdoc(public()[name]) or ""
+    examples = doctest.DocTestParser().get_examples(text)  # pytest --doctest-modules runs them
+    if name in NO_EXAMPLE:
+        assert not examples, f"{name} has an example now: take it off NO_EXAMPLE"
+    else:
+        assert examples, name
+        assert any(f"{section}-" in text for section in NUMPY_SECTIONS), f"{name} has no numpy section"
+
+
+@pytest.mark.parametrize("name", ["complete", "Client", "Limits", "Retry", "Prices", "rehearse"])
+def test_every_parameter_is_explained(name):
+    told = inspect.getdoc(public()[name]) or ""
+    for parameter in inspect.signature(public()[name]).parameters:
+        assert any(parameter in line.split(" : ")[0].split(", ") for line in told.splitlines()), f"{name}: {parameter}"
+
+
+def test_a_method_has_the_words_of_its_verb():
+    import pandas as pd
+
+    verb, method = inspect.signature(tsn.complete), inspect.signature(pd.DataFrame({"a": [1]}).tsn.complete)
+    assert list(verb.parameters)[1:] == list(method.parameters)
+
+
+# What pandas and numpy do themselves is not ours to watch, so they are imported first.
+WATCHED = """
+import json, os, sys
+seen = []
+def hook(event, args):
+    if event == "open" and isinstance(args[0], (str, bytes)):
+        flags = args[2] if isinstance(args[2], int) else 0
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
+        if (writes or any(c in (args[1] or "") for c in "wax+")) and os.fsdecode(args[0]) != os.devnull:
+            seen.append(f"{event} {os.fsdecode(args[0])}")
+    elif event.startswith(("socket.", "sqlite3.connect", "subprocess.", "os.mkdir", "os.rename", "os.remove", "os.system")):
+        seen.append(f"{event} {args!r}")
+import pandas, numpy
+sys.addaudithook(hook)
+before = set(sys.modules)
+import tsn_frames
+print(json.dumps({"seen": seen, "loaded": sorted(set(sys.modules) - before)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    done = subprocess.run([sys.executable, "-B", "-c", WATCHED], capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+def test_importing_touches_neither_disk_nor_network(imported):
+    assert imported["seen"] == []
+
+
+FORBIDDEN = (
+    "dask",
+    "sklearn",
+    "IPython",
+    "ipywidgets",
+    "pydantic",
+    "tsn_frames.simulator",
+    "tqdm.notebook",
+    "pyarrow",
+    "matplotlib",
+)
+
+
+def test_importing_loads_nothing_that_waits_to_be_asked_for(imported):
+    for name in FORBIDDEN:
+        assert not [m for m in imported["loaded"] if m == name or m.startswith(f"{name}.")], name
+
+
+def user_seconds(code: str) -> float:
+    program = f"import resource\n{code}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_utime)"
+    return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no resource module")
+def test_importing_takes_under_twice_the_time_of_pandas(capsys):
+    pairs = [(user_seconds("import pandas"), user_seconds("import tsn_frames")) for _ in range(5)]
+    ratio = statistics.median(ours for _, ours in pairs) / statistics.median(theirs for theirs, _ in pairs)
+    with capsys.disabled():
+        print(f"\nimport tsn_frames takes {ratio:.2f} x the time of import pandas")
+    assert ratio < 2
