@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 for requirement in [*project["dependencies"], *project["optional-dependencies"]["parquet"]]:
-    name, lowest = re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement).groups()
-    print(f"{name}=={lowest}" if lowest.count(".") > 1 else f"{name}=={lowest}.*")
+    name, lowest = re.match(r"([\w-]+)>=([\w.]+)", requirement).groups()
+    print(f"{name}=={lowest}")

@@ -24,7 +24,7 @@ from .errors import (
 )
 from .prices import Prices
 from .rehearsal import rehearse, sample_messages
-from .settings import set_client, set_key
+from .settings import get_client, set_client, set_key
 from .verbs.complete import complete
 from .verbs.running import Run, Summary, last_run
 
@@ -54,6 +54,7 @@ __all__ = [
     "TSNError",
     "TSNWarning",
     "complete",
+    "get_client",
     "last_run",
     "rehearse",
     "sample_messages",

@@ -30,7 +30,7 @@ SYSTEM = "You sort the messages of a shop's customers."
 def main() -> int:
     """Run the demonstration and return an exit status."""
     warnings.simplefilter("always", TSNWarning)
-    warnings.showwarning = lambda message, *_args, **_kwargs: sys.stderr.write(f"note: {message}\n")
+    warnings.showwarning = _note
     try:
         with ExitStack() as stack:
             df, column = _input()
@@ -72,6 +72,10 @@ def _ask(df: pd.DataFrame, column: str, client: Client | None, server: Simulator
     run = last_run()
     assert run is not None
     return out, run.summary, server.stats().requests if server else 0
+
+
+def _note(message: Warning | str, *_where: object, **_more: object) -> None:
+    sys.stderr.write(f"note: {message}\n")
 
 
 def say(text: str) -> None:

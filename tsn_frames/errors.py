@@ -23,8 +23,13 @@ for is in the cache and in ``.partial``.
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
+
+_HERE = str(Path(__file__).parent)
 
 
 class TSNError(Exception):
@@ -62,21 +67,31 @@ class CacheError(TSNError):
 class RunError(TSNError):
     """A run ended early or rows of it failed; every answer is kept in ``.partial`` and in the cache."""
 
+    mend = "run again to go on: only what has no answer is sent"
+
 
 class AuthenticationError(RunError):
     """The API key was refused (401)."""
+
+    mend = "give another key with tsn.set_key() or TSN_API_KEY and run again: only what has no answer is sent"
 
 
 class BalanceError(RunError):
     """The balance of the account is empty (402)."""
 
+    mend = "top up the account and run again: only what has no answer is sent"
+
 
 class ModelError(RunError):
     """The service knows no such model or endpoint (404)."""
 
+    mend = "look at model= and at the client's base_url, and run again: only what has no answer is sent"
+
 
 class RateLimitError(RunError):
     """The service asked for a longer wait than ``Limits(max_wait=...)`` allows."""
+
+    mend = "run again later, or allow a longer max_wait: only what has no answer is sent"
 
 
 class ServerError(RunError):
@@ -86,13 +101,23 @@ class ServerError(RunError):
 class RedirectError(RunError):
     """The base_url answered with a redirect, which is never followed: prompt and key must not travel."""
 
+    mend = "give the right address as base_url and run again: only what has no answer is sent"
+
 
 class TSNWarning(UserWarning):
     """What a user should know but need not act on at once."""
 
 
+def warn(text: str) -> None:
+    """Warn at the line of the user's own code, however deep in the package the reason was found."""
+    frame, level = sys._getframe(1), 2  # Python 3.12 has skip_file_prefixes for this; 3.11 hasn't
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, TSNWarning, stacklevel=level)
+
+
 RowCode = Literal[
-    "missing", "prompt", "bad_text", "too_long", "bad_request", "model", "rate_limited", "server", "connection",
+    "missing", "prompt", "bad_text", "too_long", "bad_request", "model", "server", "connection",
     "timeout", "unreadable", "filtered", "empty", "not_cached", "not_sent",
 ]  # fmt: skip
 ROW_CODES: tuple[RowCode, ...] = get_args(RowCode)
@@ -120,9 +145,21 @@ def did_you_mean(name: object, known: Iterable[object], *, most: int = 12) -> st
     "did you mean 'text'? There are: 'text', 'label'"
     """
     names = list(known)
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
+    shown = {str(n).casefold(): str(n) for n in names}
+    close = [shown[match] for match in difflib.get_close_matches(str(name).casefold(), shown, n=1)]
     listed = ", ".join(repr(n) for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
     return (f"did you mean {close[0]!r}? " if close else "") + (f"There are: {listed}" if names else "There are none")
+
+
+def number(count: int, noun: str) -> str:
+    """Return a number and its noun.
+
+    Examples
+    --------
+    >>> number(1, "row"), number(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def quoted(value: object, *, most: int = 80) -> str:

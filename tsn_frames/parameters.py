@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import orjson
 
 from .errors import ParameterError, quoted
@@ -51,6 +52,8 @@ def body(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(value: Any) -> Any:
+    if isinstance(value, (np.float16, np.float32)):
+        return float(str(value))  # 32 bits' 0.1 is the 0.1 that was meant, and one request with it
     shape = getattr(value, "shape", None)
     return value.item() if shape == () and hasattr(value, "item") else value
 
@@ -102,10 +105,10 @@ def _extra(name: str, value: Any) -> dict[str, Any]:
     for key in value:
         if key in RESERVED:
             raise ParameterError(_reserved(str(key)))
-    out = plain(name, value)
     try:
+        out: dict[str, Any] = plain(name, value)
         orjson.dumps(out)
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise ParameterError(f"{name} can't be written as JSON: {error}") from None
     return out
 
@@ -131,7 +134,7 @@ def plain(where: str, value: Any) -> Any:
         if bad := [key for key in value if not isinstance(key, str)]:
             raise ParameterError(f"{where} has the key {quoted(bad[0])}: keys must be texts")
         return {_text(where, key): plain(f"{where}[{key!r}]", value[key]) for key in sorted(value)}
-    if isinstance(value, (list, tuple)) or (hasattr(value, "tolist") and getattr(value, "ndim", 0)):
+    if isinstance(value, (list, tuple, np.ndarray)):
         return [plain(f"{where}[{i}]", item) for i, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         raise ParameterError(f"{where} is {value}, which JSON can't carry")

@@ -22,7 +22,7 @@ class Prices:
     Raises
     ------
     ConfigError
-        If a price is negative, not a number, or not a pair.
+        If it is no mapping, or a price is negative, not a number, or not a pair.
 
     Examples
     --------
@@ -36,6 +36,8 @@ class Prices:
     __slots__ = ("_table",)
 
     def __init__(self, table: Mapping[str, tuple[float | Decimal | str, float | Decimal | str]]) -> None:
+        if not isinstance(table, Mapping):
+            raise ConfigError(f'prices must be a dict such as {{"deepseek-chat": (0.27, 1.10)}}, got {quoted(table)}')
         self._table = {model: _pair(model, pair) for model, pair in table.items()}
 
     def cost(self, model: str, usage: Usage) -> Decimal | None:
@@ -52,7 +54,7 @@ class Prices:
         return hash(tuple(sorted(self._table.items())))
 
     def __repr__(self) -> str:
-        return f"Prices({{{', '.join(f'{m!r}: ({p}, {c})' for m, (p, c) in self._table.items())}}})"
+        return f"Prices({{{', '.join(f'{m!r}: ({p}, {c})' for m, (p, c) in getattr(self, '_table', {}).items())}}})"
 
 
 def _pair(model: str, pair: object) -> tuple[Decimal, Decimal]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hmac
 import re
+from collections.abc import Callable
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, warn
 
-_KEY_LIKE = re.compile(r"(?:tsn_(?:live|test)_|sk-)[A-Za-z0-9_\-]+|(?i:bearer)\s+[^\s\"',;]+")
-# Control characters could move a terminal's cursor or set its clipboard; bidi marks could reorder what is read.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+# "sk-" begins a key of other services, and only with a longer text after it: "risk-free" is no key.
+_KEY_LIKE = re.compile(r"tsn_(?:live|test)_[A-Za-z0-9_\-]+|\bsk-[A-Za-z0-9_\-]{8,}|\b(?i:bearer)\s+[^\s\"',;]+")
+# Control characters could move a terminal's cursor or set its clipboard; bidi marks could reorder what is read; half a
+# surrogate pair could be written nowhere.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+_AROUND = re.compile(r"^[\s\"']*(?:bearer\s+)?[\s\"']*|[\s\"']+$", re.IGNORECASE)
+_TRIMMED = "the API key had blanks, quotes or 'Bearer' around it, which were taken off: mend it where it is kept"
 
 
 class Secret:
@@ -18,7 +24,7 @@ class Secret:
     Parameters
     ----------
     value : str or None
-        The key. Outer blanks, quotes and a leading ``Bearer`` are taken off.
+        The key. Outer blanks, quotes and a leading ``Bearer`` are taken off, with a warning.
 
     Raises
     ------
@@ -34,10 +40,17 @@ class Secret:
     __slots__ = ("_reveal",)
 
     def __init__(self, value: str | None) -> None:
-        cleaned = re.sub(r"^(?i:bearer)\s+", "", (value or "").strip().strip("\"'").strip())
+        self._reveal = _closure("")  # so that a traceback can show this object, too
+        cleaned = _AROUND.sub("", value or "")
+        trimmed = cleaned != (value or "")
+        del value  # a traceback that shows its frames' locals shows no key
         if not re.fullmatch(r"[!-~]*", cleaned):
+            del cleaned
             raise ConfigError("the API key has a blank or another character that can't stand in a header; copy it again")
-        self._reveal = lambda: cleaned  # a closure, so that no attribute holds the text
+        self._reveal = _closure(cleaned)
+        if trimmed and cleaned:
+            del cleaned
+            warn(_TRIMMED)
 
     def reveal(self) -> str:
         """Return the key itself; only what writes the header asks for it."""
@@ -47,7 +60,7 @@ class Secret:
         return bool(self._reveal())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._reveal() == other._reveal()
+        return isinstance(other, Secret) and hmac.compare_digest(self._reveal(), other._reveal())
 
     def __hash__(self) -> int:
         return hash(self._reveal())
@@ -55,8 +68,19 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret('***')" if self else "Secret(None)"
 
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self  # in this process a copy keeps the key
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (Secret, (None,))  # a pickle never carries the key: a worker reads its own
+
+
+def _closure(text: str) -> Callable[[], str]:
+    """Return a function that returns the text, so that no attribute holds it."""
+    return lambda: text
 
 
 def redact(text: str, secret: Secret | None = None, *, most: int = 300) -> str:

@@ -33,6 +33,17 @@ def set_client(client: Client | None) -> None:
     here.client = client
 
 
+def get_client() -> Client:
+    """Return the client that ``df.tsn`` uses where none is given: the one that was set, else one made of the environment.
+
+    Examples
+    --------
+    >>> get_client().base_url
+    'https://api.tokensupernova.com/v1'
+    """
+    return here.client or Client()
+
+
 def set_key() -> None:
     """Ask for the API key without showing it and keep it in this process only: not in the notebook, not on disk.
 

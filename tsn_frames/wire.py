@@ -7,7 +7,7 @@ Nothing else in the package knows this shape. A request's body is written once, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -94,17 +94,21 @@ def decode(body: bytes) -> Completion:
     if type(data) is not dict or type(choices := data.get("choices")) is not list:
         raise Unreadable(_error_message(data) or "the answer is JSON but not a chat completion")
     usage = _usage(data.get("usage"))
-    if not choices and usage == Usage():
-        raise Unreadable("the answer has neither choices nor usage")
     choice = choices[0] if choices else {}
     message = choice.get("message") if type(choice) is dict else None
-    if choices and type(message) is not dict:
-        raise Unreadable("the answer's first choice has no message")
-    message = message or {}
+    if type(message) is not dict:
+        if choices or usage == Usage():
+            raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
+        message = {}
+    content, reason, model = message.get("content"), choice.get("finish_reason"), data.get("model")
     return Completion(
-        _text(message.get("content")), _string(choice.get("finish_reason")), _string(data.get("model")), usage,
-        _string(message.get("reasoning_content")), choice.get("logprobs"),
-    )  # fmt: skip
+        content if type(content) is str else _joined(content),
+        reason if type(reason) is str else None,
+        model if type(model) is str else None,
+        usage,
+        _string(message.get("reasoning_content")),
+        choice.get("logprobs"),
+    )
 
 
 def error_of(body: bytes) -> tuple[str, str]:
@@ -112,7 +116,7 @@ def error_of(body: bytes) -> tuple[str, str]:
     try:
         error = _load(body).get("error")
     except (Unreadable, AttributeError):
-        return body[:200].decode("utf-8", "replace"), ""
+        return body[:2000].decode("utf-8", "replace"), ""  # it is cut when keys are taken out of it, not before
     if not isinstance(error, dict):
         return str(error or ""), ""
     return str(error.get("message") or ""), str(error.get("code") or error.get("type") or "")
@@ -124,7 +128,7 @@ def _load(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:  # lone surrogates and NaN, which some servers write, are no reason to lose a paid answer
-        return json.loads(body.decode("utf-8", "replace"))
+        return _valid(json.loads(body.decode("utf-8", "replace")))
     except (ValueError, RecursionError):
         raise Unreadable(f"the answer is not JSON ({len(body):,} bytes)") from None
 
@@ -136,35 +140,42 @@ def _error_message(data: Any) -> str:
 
 
 def _string(value: Any) -> str | None:
-    return _valid(value) if type(value) is str else None
+    return value if type(value) is str else None
 
 
-def _valid(text: str) -> str:
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _valid(value: Any) -> Any:
+    """Return a parsed value with U+FFFD for each half of a surrogate pair, which no column can hold."""
+    if type(value) is str:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if type(value) is list:
+        return [_valid(item) for item in value]
+    if type(value) is dict:
+        return {_valid(key): _valid(item) for key, item in value.items()}
+    return value
 
 
-def _text(content: Any) -> str | None:
-    if type(content) is str:
-        return _valid(content)
-    if isinstance(content, Sequence):  # a list of parts: the text ones are the answer
-        return _valid("".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)))
-    return None
+def _joined(content: Any) -> str | None:
+    """Return the text of a content in parts; None where there is none."""
+    if type(content) is not list:
+        return None
+    return "".join(part["text"] for part in content if type(part) is dict and type(part.get("text")) is str)
 
 
 def _usage(value: Any) -> Usage:
     if type(value) is not dict:
         return Usage()
-    prompt, completion, total = (_count(value.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    prompt, completion = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens"))
+    total = _count(value.get("total_tokens"))
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
     cached, reasoning = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
     return Usage(
-        prompt, completion, total,
+        prompt,
+        completion,
+        total,
         _count(cached.get("cached_tokens")) if type(cached) is dict else None,
         _count(reasoning.get("reasoning_tokens")) if type(reasoning) is dict else None,
-    )  # fmt: skip
+    )
 
 
 def _count(value: Any) -> int | None:

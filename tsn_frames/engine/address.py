@@ -42,7 +42,7 @@ def normalise(base_url: str, *, allow_http: bool = False) -> str:
         )
     place = f"[{host}]" if ":" in host else host
     default_port = {"https": 443, "http": 80}[parts.scheme]
-    path = re.sub(r"/chat/completions$", "", re.sub(r"/+$", "", parts.path)) or "/v1"
+    path = re.sub(r"/chat/completions$", "", re.sub(r"/+", "/", parts.path).rstrip("/")) or "/v1"
     return f"{parts.scheme}://{place}{f':{port}' if port and port != default_port else ''}{path}"
 
 
@@ -69,12 +69,12 @@ def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         _ = parts.port
-    except ValueError as error:
-        raise ConfigError(f"base_url can't be read: {error}") from None
+    except ValueError:  # its text could hold a password
+        raise ConfigError(f"base_url can't be read: it must look like {DEFAULT!r}, with a port from 0 to 65535 if any") from None
     if parts.username or parts.password or "@" in parts.netloc:
         raise ConfigError("base_url has a user name or a password in it: give the key as api_key=")
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        hint = f"; did you mean 'https://{text.split('://')[-1]}'?" if "@" not in text else ""
+        hint = f"; did you mean 'https://{text.rpartition('://')[2]}'?" if "@" not in text else ""
         raise ConfigError(f"base_url must begin with https://, got {quoted(text)}{hint}")
     if parts.query or parts.fragment or text.endswith(("?", "#")):
         raise ConfigError("base_url has a query or a fragment, which can't be kept: give parameters as extra_body=")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import wire
-from ..errors import CacheError
+from ..errors import CacheError, ConfigError, quoted
 from . import exchange
-from .repair import open_store
-from .store import FILE, Store, age, scan
+from .files import PATIENCE
+from .reading import FILE
+from .store import Store, age, open_store, scan, totals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +48,7 @@ def key(base_url: str, repeat: int, head: bytes, messages: bytes) -> bytes:
     Examples
     --------
     >>> key("https://api.example.com/v1", 0, b'{"model":"m","messages":', b"[]").hex()[:16]
-    '2bf7eaf9402d84fc'
+    '12ee224406cffb58'
     """
     made = base_hash(base_url, repeat, head)
     made.update(messages + b"}")
@@ -68,7 +71,9 @@ class Cache:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder).expanduser()
+        if not isinstance(folder, (str, Path)) or not str(folder).strip():
+            raise ConfigError(f"cache must be the path of a folder, got {quoted(folder)}")
+        self.folder = Path(os.path.expandvars(folder)).expanduser().absolute()  # variables as diskcache takes them
 
     @property
     def file(self) -> Path:
@@ -77,9 +82,8 @@ class Cache:
 
     def stats(self) -> CacheStats:
         """Return how many answers there are, their size and their age."""
-        times = [when for _, _, when in scan(self.file)]
-        size = sum(path.stat().st_size for path in self.folder.glob(f"{FILE}*")) if self.folder.exists() else 0
-        return CacheStats(str(self.folder), len(times), size, min(times, default=None), max(times, default=None))
+        answers, oldest, newest = totals(self.file)
+        return CacheStats(str(self.folder), answers, sum(map(_size, self.folder.glob(f"{FILE}*"))), oldest, newest)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row an answer.
@@ -104,11 +108,10 @@ class Cache:
         """
         if not isinstance(older_than, timedelta) or older_than < timedelta(0):
             raise CacheError(f'older_than must be a time span such as pd.Timedelta("90D"), got {older_than!r}')
-        store = self.open()
-        try:
+        if not self.file.exists():
+            return 0
+        with closing(self.open()) as store:
             return store.delete_before(age(older_than.total_seconds()))
-        finally:
-            store.close()
 
     def export(self, path: str | Path) -> int:
         """Write every answer to a file that another cache can load; return how many.
@@ -130,15 +133,12 @@ class Cache:
             If a line is not an exported answer. Nothing is added then.
         """
         rows = exchange.read(Path(path))
-        store = self.open()
-        try:
-            return store.write_dated(rows)
-        finally:
-            store.close()
+        with closing(self.open()) as store:
+            return store.add(rows)
 
-    def open(self) -> Store:
+    def open(self, patience: float = PATIENCE) -> Store:
         """Open the cache for writing."""
-        return open_store(self.folder)
+        return open_store(self.folder, patience)
 
     def _answers(self) -> Iterator[tuple[bytes, bytes, float, wire.Completion]]:
         for key_, body, when in scan(self.file):
@@ -155,3 +155,10 @@ class Cache:
 
     def __repr__(self) -> str:
         return f"Cache({str(self.folder)!r})"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone meanwhile, as SQLite's helper files do
+        return 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -21,14 +22,14 @@ from .limiter import Pace
 from .limits import DEFAULT_CONCURRENCY, Limits
 from .registry import Account, here
 from .retry import Retry
-from .transport import Transport
+from .transport import Transport, open_transport
 from .writer import Writer
 
 DEFAULT_TIMEOUT = 300.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Client:
     """Where requests go and what is remembered: settings only, so it can be shared, compared and pickled.
 
@@ -88,23 +89,28 @@ class Client:
         limits: Limits | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
-        prices: Prices | dict[str, tuple[float, float]] | None = None,
+        prices: Prices | Mapping[str, tuple[float, float]] | None = None,
         allow_http: bool = False,
     ) -> None:
+        given, api_key = [api_key], None  # in no local of a frame that may raise, so that no traceback shows it
+        object.__setattr__(self, "api_key", _secret(given))
         values = {
             "base_url": address.normalise(base_url or os.environ.get("TSN_BASE_URL") or address.DEFAULT, allow_http=allow_http),
-            "api_key": api_key if isinstance(api_key, Secret) else Secret(_text("api_key", api_key)),
             "model": _text("model", model) or os.environ.get("TSN_MODEL") or None,
             "cache": Cache(cache or os.environ.get("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers"),
             "ledger": Ledger(ledger or os.environ.get("TSN_LEDGER") or platformdirs.user_data_path("tsn_frames") / "ledger.db"),
             "limits": _of(Limits, "limits", limits),
             "retry": _of(Retry, "retry", retry),
             "timeout": _seconds(timeout),
-            "prices": Prices(prices) if isinstance(prices, dict) else prices,
-            "allow_http": allow_http,
+            "prices": _prices(prices),
+            "allow_http": allow_http is True,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if hasattr(self, field.name))
+        return f"Client({', '.join(shown)})"  # a half-made one too: a traceback may show it
 
     @property
     def concurrency(self) -> int:
@@ -125,7 +131,7 @@ class Client:
             If there is none and the server is not on this machine.
         """
         found = self.api_key or here.key or Secret(os.environ.get("TSN_API_KEY"))
-        if not found and not address.is_loopback(self.host.rsplit(":", 1)[0].strip("[]")):
+        if not found and not address.is_loopback(urlsplit(self.base_url).hostname or ""):
             raise ConfigError(
                 f"there is no API key for {self.host}. Give one as Client(api_key=...) from a secret store, "
                 "or run tsn.set_key(), which asks for it unseen and keeps it out of the notebook, "
@@ -137,7 +143,7 @@ class Client:
     async def session(self, *, store: bool) -> AsyncIterator[Session]:
         """Open the live parts; ``store`` says whether answers are to be cached."""
         key = self.key()
-        transport = Transport(self.base_url, key, self.timeout)
+        transport = open_transport(self.base_url, key, self.timeout)
         writer = Writer(self.ledger, self.cache if store else None)
         account = here.account(self.base_url, key)
         try:
@@ -159,6 +165,15 @@ class Session:
     pace: Pace
 
 
+def _secret(given: list[Any]) -> Secret:
+    """Take a key out of the list that holds it, so that no frame of a traceback does."""
+    if isinstance(given[0], Secret):
+        return given.pop()  # type: ignore[no-any-return]
+    if given[0] is not None and not isinstance(given[0], str):
+        raise ConfigError(f"api_key must be a text, got a {type(given.pop()).__name__}")
+    return Secret(given.pop())
+
+
 def _text(name: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ConfigError(f"{name} must be a text, got a {type(value).__name__}")
@@ -169,6 +184,14 @@ def _of(kind: type[T], name: str, value: T | None) -> T:
     if value is not None and not isinstance(value, kind):
         raise ConfigError(f"{name} must be a tsn.{kind.__name__}(...), got {quoted(value)}")
     return value or kind()
+
+
+def _prices(value: object) -> Prices | None:
+    if value is None or isinstance(value, Prices):
+        return value
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"prices must be a mapping such as {{'deepseek-chat': (0.27, 1.10)}}, got {quoted(value)}")
+    return Prices(value)
 
 
 def _seconds(value: float | None) -> float:

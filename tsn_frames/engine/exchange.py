@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
+import math
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -12,22 +15,25 @@ from typing import Any
 
 from .. import wire
 from ..errors import CacheError
-from .store import private_files
+from .reading import Row
 
-Row = tuple[bytes, bytes, float]
 _COLUMNS = ("request_key", "answered_at", "body")
 
 
 def export(rows: Iterable[Row], path: Path) -> int:
     """Write rows to a ``.jsonl`` or ``.parquet`` file, in place of the old one only when whole."""
     write = _write_parquet if _ending(path) == ".parquet" else _write_lines
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with private_files():
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # its owner's only
+        os.close(handle)
+        part = Path(name)
+        try:
             count = write(rows, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise CacheError(f"{path} can't be written: {error}") from None
     return count
 
 
@@ -40,7 +46,7 @@ def read(path: Path) -> list[Row]:
         If the file or one of its rows is not what :func:`export` writes.
     """
     ending = _ending(path)
-    if not path.exists():
+    if not path.is_file():
         raise CacheError(f"there is no file {path}")
     found = _read_parquet(path) if ending == ".parquet" else _read_lines(path)
     return [_checked(number, row, path) for number, row in enumerate(found, 1)]
@@ -55,27 +61,26 @@ def _ending(path: Path) -> str:
 def _write_lines(rows: Iterable[Row], path: Path) -> int:
     count = 0
     with path.open("wb") as file:
-        for count, (key, body, when) in enumerate(rows, 1):
+        for key, body, when in rows:
             line = dict(zip(_COLUMNS, (key.hex(), when, base64.b64encode(body).decode()), strict=True))
             file.write(wire.dumps(line) + b"\n")
+            count += 1
     return count
 
 
 def _read_lines(path: Path) -> Iterator[Any]:
-    import json
-
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 data = json.loads(line)
                 yield bytes.fromhex(data["request_key"]), base64.b64decode(data["body"], validate=True), data["answered_at"]
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise CacheError(f"{path}, line {number}, is not an exported answer: {error!r}") from None
 
 
 def _parquet() -> Any:
     try:
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet
     except ImportError:
         raise CacheError("Parquet needs pyarrow: pip install 'tsn-frames[parquet]', or use a .jsonl file") from None
     return parquet
@@ -100,18 +105,20 @@ def _read_parquet(path: Path) -> Iterator[Any]:
     import pyarrow as pa
 
     try:
-        for batch in parquet.ParquetFile(path).iter_batches(10_000, columns=list(_COLUMNS)):
-            yield from ((row["request_key"], row["body"], row["answered_at"]) for row in batch.to_pylist())
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(10_000, columns=list(_COLUMNS)):
+                yield from ((row["request_key"], row["body"], row["answered_at"]) for row in batch.to_pylist())
+    except (pa.ArrowException, KeyError, OSError) as error:
         raise CacheError(f"{path} is not an exported cache: {error}") from None
 
 
 def _checked(number: int, row: Any, path: Path) -> Row:
     key, body, when = row
-    if type(key) is not bytes or len(key) != 32 or type(body) is not bytes or type(when) not in (int, float):
+    dated = type(when) in (int, float) and 0 <= when < math.inf
+    if type(key) is not bytes or len(key) != 32 or type(body) is not bytes or not dated:
         raise CacheError(f"{path}, row {number}, is not an exported answer")
     try:
         wire.decode(body)
     except wire.Unreadable as problem:
         raise CacheError(f"{path}, row {number}, holds no readable answer: {problem}") from None
-    return key, body, min(float(when), time.time())
+    return key, body, float(min(when, time.time()))

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ConfigError
-from .store import private_files
+from ..errors import ConfigError, quoted
+from .files import PATIENCE, connect, identity, make_private, read_only, transaction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,9 @@ class Ledger:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+        if not isinstance(path, (str, Path)) or not str(path).strip():
+            raise ConfigError(f"ledger must be the path of a file, got {quoted(path)}")
+        self.path = Path(path).expanduser().absolute()
 
     def to_frame(self) -> pd.DataFrame:
         """Return the whole record.
@@ -79,14 +81,20 @@ class Ledger:
         return ledger_frame(list(self.entries()))
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every entry, oldest first."""
-        if self.path.exists():
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+        """Yield every entry, oldest first.
+
+        Raises
+        ------
+        ConfigError
+            If the file is no ledger, or a newer version's.
+        """
+        if _schema(self.path):
+            with closing(read_only(self.path)) as connection:
                 yield from map(Entry._make, connection.execute(f"SELECT {', '.join(Entry._fields)} FROM attempts ORDER BY id"))
 
-    def open(self) -> LedgerFile:
+    def open(self, patience: float = PATIENCE) -> LedgerFile:
         """Open the file for appending."""
-        return LedgerFile(self.path)
+        return LedgerFile(self.path, patience)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ledger) and self.path == other.path
@@ -99,40 +107,69 @@ class Ledger:
 
 
 class LedgerFile:
-    """An open ledger, for one thread."""
+    """An open ledger, for one thread.
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with private_files():
-            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._migrate(path)
+    Raises
+    ------
+    ConfigError
+        If the file is no ledger, or a newer version's; nothing is changed then.
+    """
 
-    def append(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
+        _schema(path)
+        make_private(path)
+        self._path, self._connection = path, connect(path, patience)
+        self._identity = identity(path)
+        try:
+            self._migrate(patience)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def moved(self) -> bool:
+        """Whether another file, or none, lies in the place of the one that is open: what is written would be lost."""
+        return identity(self._path) != self._identity
+
+    def write(self, entries: Iterable[Entry], patience: float = PATIENCE) -> None:
         """Add entries in one commit."""
         marks = ", ".join("?" * len(Entry._fields))
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            self._connection.executemany(f"INSERT INTO attempts ({', '.join(Entry._fields)}) VALUES ({marks})", entries)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+        with transaction(self._connection, patience):
+            self._connection.executemany(
+                f"INSERT INTO attempts ({', '.join(Entry._fields)}) VALUES ({marks})", map(_storable, entries)
+            )
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
-    def _migrate(self, path: Path) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")  # two kernels may open a new ledger at once
-        number = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        for step in MIGRATIONS[number:]:
-            self._connection.execute(step)
-        if number < len(MIGRATIONS):
-            self._connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        self._connection.execute("COMMIT")
-        if number > len(MIGRATIONS):
-            self._connection.close()
-            raise ConfigError(f"{path} was written by a newer tsn_frames (schema {number}): upgrade, or give another ledger=")
+    def _migrate(self, patience: float) -> None:
+        with transaction(self._connection, patience):  # two kernels may open a new ledger at once
+            number = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            for step in MIGRATIONS[number:]:
+                self._connection.execute(step)
+            self._connection.execute(f"PRAGMA user_version = {max(number, len(MIGRATIONS))}")
+
+
+def _schema(path: Path) -> int:
+    """Return the schema number of a ledger, 0 for none yet; refuse what we can't append to."""
+    if not path.exists():
+        return 0
+    try:
+        with closing(read_only(path)) as connection:
+            number = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise ConfigError(f"{path} is no ledger ({error}): move it away, or give another ledger=") from None
+    if number > len(MIGRATIONS):
+        raise ConfigError(f"{path} was written by a newer tsn_frames (schema {number}): upgrade, or give another ledger=")
+    if ("attempts" in names) != (number > 0) or (names and not number):
+        raise ConfigError(f"{path} is no ledger but another program's file: give another ledger=")
+    return number
+
+
+def _storable(entry: Entry) -> Entry:
+    """Return an entry whose tag is valid text: one odd character must not keep spending off the record."""
+    return entry if entry.tag is None else entry._replace(tag=entry.tag.encode("utf-8", "replace").decode())

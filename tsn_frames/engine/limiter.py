@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .flow import Ceiling, Flow
-from .limits import Inferred, Limits, Remaining, SlidingWindow
+from .ceiling import Ceiling
+from .flow import Flow
+from .limits import Limits
 from .waits import Wait, allowances
+from .windows import Inferred, Remaining, SlidingWindow
 
 CHAT, FRAME = 0, 1
 
@@ -34,6 +36,7 @@ class Pace:
     def __init__(self, limits: Limits) -> None:
         self.requests = SlidingWindow(limits.requests_per_minute) if limits.requests_per_minute else None
         self.tokens = SlidingWindow(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        self.max_wait = limits.max_wait
 
     def delay(self, now: float, tokens: float) -> float:
         """Return the seconds until both windows have room."""
@@ -53,25 +56,28 @@ class Gate:
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self.ceiling, self.flow, self.inferred = Ceiling(), Flow(jitter), Inferred()
         self.requests, self.tokens = Remaining(), Remaining()
-        self.paces: dict[tuple[float | None, float | None], Pace] = {}
+        self.paces: dict[tuple[float | None, ...], Pace] = {}
         self.in_flight, self.tokens_in_flight, self.seq = 0, 0.0, 0
         self.refusals, self.last_success, self._explained = 0, -math.inf, True
+        self._freed = -math.inf
 
     def pace(self, limits: Limits) -> Pace:
         """Return the windows for a user's limits; the same limits share them."""
-        key = (limits.requests_per_minute, limits.tokens_per_minute)
+        key = (limits.requests_per_minute, limits.tokens_per_minute, limits.max_wait)
         return self.paces.setdefault(key, Pace(limits))
 
     def delay(self, now: float, pace: Pace, tokens: float) -> tuple[float, str]:
         """Return the seconds until the next request may go and the rule that says so; inf: until an answer comes."""
         if self.in_flight >= self.ceiling.limit:
             return math.inf, "concurrency"
-        rules = [
-            (self.flow.delay(now), "pause"),
+        told = [
             (self.requests.delay(now, 1, self.in_flight), "requests"),
             (self.tokens.delay(now, tokens, self.tokens_in_flight), "tokens"),
-            (pace.delay(now, tokens), "pace"),
         ]
+        if not self.in_flight and max(told)[0] > pace.max_wait:  # too long to take from a header: let a refusal say so
+            told = []
+        rested = self._freed + self.ceiling.rest - now if self.in_flight + 1 == self.ceiling.limit else 0.0
+        rules = [*told, (rested, "concurrency"), (self.flow.delay(now), "pause"), (pace.delay(now, tokens), "pace")]
         if self.inferred.window:
             rules.append((self.inferred.window.delay(now, 1), "inferred"))
         return max(rules)
@@ -81,6 +87,7 @@ class Gate:
         self.seq, self.in_flight, self.tokens_in_flight = self.seq + 1, self.in_flight + 1, self.tokens_in_flight + tokens
         grant = Grant(self.seq, now, self.in_flight, tokens)
         self.flow.sent(grant.seq)
+        self.ceiling.sent(grant.level)
         self.requests.sent(now)
         self.tokens.sent(now)
         for pace in self.paces.values():
@@ -95,14 +102,14 @@ class Gate:
         self._done(now, grant, headers, grant.tokens if used is None else used)
         self.last_success = now
         if self.flow.accepted(grant.seq):
-            self.ceiling.restart()
-            self.inferred.resumed(now, explained=self._explained)
+            self.ceiling.restart(forget=not self._explained)
+            self.inferred.resumed(now, explained=self._explained or self.ceiling.at_random)
         self.inferred.accepted(now)
 
     def refused(self, now: float, grant: Grant, headers: Mapping[str, str], wait: Wait, *, quota: bool) -> None:
         """Take in a 429 (``quota``), a 503 or a connection that could not be made."""
-        innocent = quota and self.ceiling.refused(grant.level)
-        self._done(now, grant, headers, 0.0)
+        innocent = quota and self.flow.state == "open" and (self.inferred.refused() or self.ceiling.refused(grant.level))
+        self._done(now, grant, headers, 0.0, refused=True)
         self.refusals += 1
         self.requests.refused()
         self.tokens.refused()
@@ -115,14 +122,15 @@ class Gate:
         self._done(now, grant, headers, grant.tokens)
         self.flow.gone(grant.seq)
 
-    def _done(self, now: float, grant: Grant, headers: Mapping[str, str], used: float) -> None:
+    def _done(self, now: float, grant: Grant, headers: Mapping[str, str], used: float, *, refused: bool = False) -> None:
+        self._freed = now
         self.in_flight, self.tokens_in_flight = self.in_flight - 1, self.tokens_in_flight - grant.tokens
         for window, entry in grant.booked:
             window.settle(entry, used)
         if headers:
             requests, tokens = allowances(headers)
-            self.requests.told(now, grant.sent_at, requests, self.in_flight)
-            self.tokens.told(now, grant.sent_at, tokens, self.tokens_in_flight)
+            self.requests.told(now, grant.sent_at, requests, self.in_flight, refused=refused)
+            self.tokens.told(now, grant.sent_at, tokens, self.tokens_in_flight, refused=refused)
 
 
 class Limiter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -35,13 +36,13 @@ class Progress:
     def update(self, counts: Counts) -> None:
         """Show how far a run has come."""
         if self._bar is not None:
-            self._bar.n = counts.done
+            self._bar.n = counts.done - counts.not_sent
             self._bar.set_postfix_str(status(counts))
 
     def close(self, counts: Counts, line: str) -> None:
         """Show the end and the summary."""
         if self._bar is not None:
-            self._bar.n = counts.done
+            self._bar.n = counts.done - counts.not_sent
             self._bar.set_postfix_str(status(counts), refresh=False)
             self._bar.close()
             sys.stderr.write(line + "\n")
@@ -57,14 +58,21 @@ def status(counts: Counts) -> str:
     """
     parts = [f"{counts.prompt_tokens + counts.completion_tokens:,} tokens"]
     if counts.cost:
-        parts.append(money(counts))
+        parts.append(f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost))}")
     parts += [f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n]
     return ", ".join(parts)
 
 
-def money(counts: Counts) -> str:
-    """Return what the run cost, with "at least" where a part of it is unknown."""
-    return f"{'' if counts.cost_known else 'at least '}{counts.cost:.4f}"
+def money(amount: float) -> str:
+    """Return an amount with two digits that say something.
+
+    Examples
+    --------
+    >>> money(12.345), money(0.00321), money(0.0000456)
+    ('12.35', '0.0032', '0.000046')
+    """
+    digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
+    return f"{amount:,.{digits}f}"
 
 
 def _in_notebook() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from .. import wire
@@ -19,7 +19,7 @@ def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(entries, columns=list(Entry._fields))
-    frame["time"] = pd.to_datetime(frame["time"].astype("float64"), unit="s", utc=True)
+    frame["time"] = _times(frame["time"])
     frame["cost"] = pd.array([None if cost is None else float(cost) for cost in frame["cost"]], dtype="Float64")
     frame["request_key"] = pd.array([key.hex() for key in frame["request_key"]], dtype="string")
     texts = dict.fromkeys(("run", "host", "model", "outcome", "tag"), "string")
@@ -32,10 +32,17 @@ def cache_frame(answers: Sequence[tuple[bytes, float, int, wire.Completion]]) ->
 
     columns: dict[str, object] = {
         "request_key": pd.array([key.hex() for key, *_ in answers], dtype="string"),
-        "answered_at": pd.to_datetime(pd.Series([when for _, when, _, _ in answers], dtype="float64"), unit="s", utc=True),
+        "answered_at": _times([when for _, when, _, _ in answers]),
     }
     for name in ("model", "content", "finish_reason"):
         columns[name] = pd.array([getattr(answer, name) for *_, answer in answers], dtype="string")
     for name in _TOKENS:
         columns[name] = pd.array([getattr(answer.usage, name) for *_, answer in answers], dtype="Int64")
     return pd.DataFrame(columns | {"bytes": pd.Series([size for _, _, size, _ in answers], dtype="int64")})
+
+
+def _times(seconds: Iterable[float]) -> pd.Series:
+    """Return POSIX seconds as times; the unit is the one of the column ``answered_at``, also where there are none."""
+    import pandas as pd
+
+    return pd.to_datetime(pd.Series(seconds, dtype="float64"), unit="s", utc=True).astype("datetime64[us, UTC]")

@@ -6,6 +6,7 @@ A forked child starts with a registry of its own: its parent's thread and socket
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Coroutine
@@ -37,6 +38,13 @@ class Registry:
     accounts: dict[tuple[str, Secret], Account] = field(default_factory=dict)
     loop: asyncio.AbstractEventLoop | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    said: set[str] = field(default_factory=set)
+
+    def say_once(self, log: logging.Logger, text: str) -> None:
+        """Log a sentence the first time that it is said."""
+        if text not in self.said:
+            self.said.add(text)
+            log.info(text)
 
     def account(self, base_url: str, secret: Secret) -> Account:
         """Return the account of a base_url and a key; only the loop's thread asks."""
@@ -46,8 +54,9 @@ class Registry:
         """Start work on the engine's own event loop, which runs in a thread of its own."""
         with self.lock:
             if self.loop is None:
-                self.loop = asyncio.new_event_loop()
-                threading.Thread(target=self.loop.run_forever, name="tsn_frames", daemon=True).start()
+                loop = asyncio.new_event_loop()
+                threading.Thread(target=loop.run_forever, name="tsn_frames", daemon=True).start()
+                self.loop = loop
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
 

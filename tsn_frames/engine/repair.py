@@ -1,95 +1,60 @@
-"""A corrupt cache file: put aside, never deleted, and every answer that can still be read brought over."""
+"""A damaged cache file: put aside, never deleted, and every answer that can still be read brought over."""
 
 from __future__ import annotations
 
-import sqlite3
+import logging
+import shutil
+import tempfile
+import threading
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import TSNWarning
-from .store import FILE, Store, read_only
+from ..errors import TSNWarning, warn
+from .files import identity
+from .reading import FILE
 
-_CORRUPT = ("file is not a database", "malformed", "disk image", "not an error", "unsupported file format")
-
-
-def is_corrupt(error: Exception) -> bool:
-    """Return whether an error of SQLite says that the file is damaged, as opposed to busy, full or out of reach."""
-    return isinstance(error, sqlite3.DatabaseError) and any(text in str(error) for text in _CORRUPT)
+log = logging.getLogger("tsn_frames")
+_one_at_a_time = threading.Lock()
 
 
-def open_store(folder: Path) -> Store:
-    """Open a cache folder, after putting a damaged file aside where there is one."""
-    try:
-        return Store(folder)
-    except sqlite3.DatabaseError as error:
-        if not is_corrupt(error):
-            raise
-    return put_aside(folder)
+def mend(folder: Path, damaged: tuple[int, int] | None, fill: Callable[[Path, Path], int]) -> None:
+    """Put the damaged file aside, with a new one of what can be read in its place, and say so in one warning.
+
+    The new file is whole before the old one is touched: where the disk is full, everything stays as it was.
+
+    Parameters
+    ----------
+    folder : Path
+        The cache's.
+    damaged : tuple
+        The :func:`.files.identity` of the file that was found damaged; another one in its place was mended meanwhile.
+    fill : callable
+        Makes a new cache in its first argument, a folder, of the answers in its second, a file; returns how many.
+    """
+    with _one_at_a_time:
+        if identity(folder / FILE) != damaged:
+            return
+        new = Path(tempfile.mkdtemp(prefix=".mending-", dir=folder))
+        try:
+            saved = fill(new, folder / FILE)
+            aside = _put_aside(folder)
+            (new / FILE).replace(folder / FILE)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    _tell(f"the cache file was damaged: {saved:,} answers were saved into a new one, the old one is kept as {aside}")
 
 
-def put_aside(folder: Path) -> Store:
-    """Rename the damaged file, start a new one with what can be read, and say so in one warning."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    aside = folder / f"{FILE}.corrupt-{stamp}-{time.time_ns() % 10**6}"
-    for ending in ("", "-wal", "-shm"):
+def _put_aside(folder: Path) -> Path:
+    aside = folder / f"{FILE}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06}"
+    for ending in ("-wal", "-shm", ""):
         if (part := folder / f"{FILE}{ending}").exists():
             part.rename(f"{aside}{ending}")
-    store = Store(folder)
-    saved = store.write_dated(_readable(aside, store.file))
-    warnings.warn(
-        f"the cache file was damaged: {saved:,} answers were saved into a new one, the old one is kept as {aside}",
-        TSNWarning,
-        stacklevel=2,
-    )
-    return store
+    return aside
 
 
-def _readable(file: Path, model: Path) -> Iterator[tuple[bytes, bytes, float]]:
+def _tell(text: str) -> None:
     try:
-        yield from _rows(file)
-    except sqlite3.DatabaseError:  # the header is gone: read a copy that has a good one
-        copy = file.with_name(file.name + ".header")
-        copy.write_bytes(_header(model) + file.read_bytes()[100:])
-        try:
-            yield from _rows(copy)
-        except sqlite3.DatabaseError:
-            pass
-        finally:
-            copy.unlink()
-
-
-def _header(model: Path) -> bytes:
-    with model.open("rb") as file:
-        return file.read(100)
-
-
-def _rows(file: Path) -> Iterator[tuple[bytes, bytes, float]]:
-    """Yield the rows that can be read, going around damaged pages by ever smaller steps."""
-    with closing(read_only(file)) as connection:
-        connection.execute("PRAGMA writable_schema = ON")
-        last = _last_rowid(connection)
-        start, step = 1, 1000
-        while start <= last:
-            try:
-                rows = connection.execute(
-                    "SELECT key, value, store_time FROM Cache NOT INDEXED WHERE rowid BETWEEN ? AND ?"
-                    " AND raw = 1 AND mode = 1 AND filename IS NULL",
-                    (start, start + step - 1),
-                ).fetchall()
-            except sqlite3.DatabaseError:
-                start, step = (start, step // 10) if step > 1 else (start + 1, 1)
-                continue
-            yield from (row for row in rows if type(row[0]) is bytes and len(row[0]) == 32 and type(row[1]) is bytes)
-            start, step = start + step, min(1000, step * 10)
-
-
-def _last_rowid(connection: sqlite3.Connection) -> int:
-    try:
-        return int(connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0)
-    except sqlite3.DatabaseError as error:
-        if "no such table" in str(error) or "not a database" in str(error):
-            raise
-        return int(connection.execute("SELECT value FROM Settings WHERE key = 'count'").fetchone()[0]) * 2
+        warn(text)
+    except TSNWarning:  # a user whose warnings are errors still gets the run: this may be a thread of ours
+        log.warning(text)

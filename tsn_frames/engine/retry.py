@@ -56,7 +56,7 @@ class Retry:
 
     def delay(self, attempt: int, jitter: Callable[[], float] = random.random) -> float:
         """Return the seconds before the next attempt, after ``attempt`` failed ones."""
-        return jitter() * min(self.backoff_max, self.backoff * 2 ** min(attempt, 32))
+        return float(jitter() * min(self.backoff_max, self.backoff * 2 ** min(attempt, 32)))
 
 
 class Verdict(NamedTuple):
@@ -68,9 +68,10 @@ class Verdict(NamedTuple):
     wait: Wait = Wait()
     billed: Literal["no", "yes", "unknown"] = "no"
     completion: wire.Completion | None = None
+    quota: bool = False
 
 
-def judge(result: Answer | Failure, secret: Secret | None = None) -> Verdict:
+def judge(result: Answer | Failure, secret: Secret) -> Verdict:
     """Return what an answer or a failure to get one means."""
     if isinstance(result, Failure):
         return Verdict("refused" if result.code == "connection" and not result.sent else "again",
@@ -79,10 +80,13 @@ def judge(result: Answer | Failure, secret: Secret | None = None) -> Verdict:
         return _success(result, secret)
     message, code = wire.error_of(result.body)
     shown = redact(message, secret) or "no message"
+    if 300 <= result.status < 400:
+        place = redact(result.headers.get("location", "nowhere"), secret)
+        return Verdict("end", RowError("server", f"the service redirects ({result.status}) to {place}"), errors.RedirectError)
     return _status(result.status, code, shown, asked(result.headers, message))
 
 
-def _success(answer: Answer, secret: Secret | None) -> Verdict:
+def _success(answer: Answer, secret: Secret) -> Verdict:
     try:
         return Verdict("answer", billed="yes", completion=wire.decode(answer.body))
     except wire.Unreadable as problem:
@@ -96,10 +100,9 @@ def _status(status: int, code: str, shown: str, wait: Wait) -> Verdict:
         return _account(status, code, shown)
     if status == 404:
         return Verdict("end", RowError("model", f"the service answered 404: {shown}"), errors.ModelError)
-    if 300 <= status < 400:
-        return Verdict("end", RowError("server", f"the service answered with a redirect ({status})"), errors.RedirectError)
     if status in (429, 503):
-        return Verdict("refused", RowError("rate_limited" if status == 429 else "server", f"{status}: {shown}"), wait=wait)
+        quota = status == 429
+        return Verdict("refused", RowError("not_sent" if quota else "server", f"{status}: {shown}"), wait=wait, quota=quota)
     if status in AGAIN or status >= 500:
         return Verdict("again", RowError("server", f"{status}: {shown}"), wait=wait)
     return Verdict("row", RowError("bad_request", f"{status}: {shown}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import time
 from collections import deque
@@ -37,8 +38,10 @@ class Item:
     request: Request
     fresh: bool = False
     leads: bool = False
+    in_flight: bool = False
     attempts: int = 0
     refusals: int = 0
+    answered_at: float = 0.0
     cost: Decimal | None = Decimal(0)
 
 
@@ -90,13 +93,17 @@ class Queue:
         self._open = False
         self._wake(len(self._sleepers))
 
+    def left(self) -> list[Item]:
+        """Take out the items that still wait for another attempt."""
+        items = [item for _, _, item in self._delayed]
+        self._delayed, self._out = [], self._out + len(items)
+        return items
+
     async def _sleep(self, seconds: float | None) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append(future)
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(future, seconds)
-        except TimeoutError:
-            pass
 
     def _wake(self, number: int) -> None:
         while number > 0 and self._sleepers:

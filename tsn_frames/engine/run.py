@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -16,9 +17,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .. import errors, wire
+from ..bulk import no_collecting
 from ..errors import NOT_SENT, RowError, RunError
 from . import retry as policy
 from .client import Client, Session
+from .reading import check
 from .registry import here
 from .retry import Verdict
 from .rows import Counts, Item, Outcome, Queue
@@ -30,6 +33,7 @@ log = logging.getLogger("tsn_frames")
 CacheMode = Literal["use", "refresh", "off", "only"]
 GRACE = 10.0
 _IN_FLIGHT = RowError("not_sent", "stopped while in flight; it may have been billed")
+_NOT_AGAIN = RowError("not_sent", "the run ended before this row's next attempt; run again to go on")
 _NOT_CACHED = RowError("not_cached", "no answer is cached for this request, and cache='only' sends none")
 
 
@@ -71,13 +75,22 @@ class Engine:
         self.waited: dict[str, float] = {}
         self.pauses = 0
         self._most_retries = self._budget = client.retry.budget + len(work.requests) / 10
-        self._unreachable = 0
+        self._pending = self._unreachable = 0
         self._dead: set[str] = set()
         self._last_success = 0.0
         self._workers: list[asyncio.Task[None]] = []
         self._sender: Sender | None = None
         self._queue = Queue(())
         self._stopped = False
+
+    def forecast(self) -> tuple[int, float]:
+        """Return how many requests are still to be sent, and how many a minute the known limits allow."""
+        if self._sender is None:
+            return 0, math.inf
+        limits, gate = self.client.limits, self._sender.session.account.limiter.gate
+        tokens = min(limits.tokens_per_minute or math.inf, gate.tokens.limit) / self._sender.usual_tokens()
+        left = self._pending - self.counts.requests + self.counts.refused + self.counts.retried
+        return left, min(limits.requests_per_minute or math.inf, gate.requests.limit, tokens)
 
     def start(self) -> Future[None]:
         """Begin, on the engine's loop."""
@@ -101,15 +114,20 @@ class Engine:
     async def _look_up(self) -> list[int]:
         """Fill in what is cached and return the positions of the rest."""
         every, work = range(len(self.work.requests)), self.work
+        if work.mode == "refresh":
+            await asyncio.to_thread(check, self.client.cache.file)
         if work.mode in ("refresh", "off"):
             return list(every)
         wanted = [work.requests[i].key for i in every if i not in work.fresh]
         try:
             found = await asyncio.to_thread(lookup, self.client.cache.file, wanted)
+        except errors.CacheError:
+            raise  # not ours, or too new: told before money is spent
         except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer mends it
             log.warning("the cache can't be read: %s", type(error).__name__)
             found = {}
-        return [i for i in every if i in work.fresh or not self._from_cache(i, found.get(work.requests[i].key))]
+        with no_collecting():
+            return [i for i in every if i in work.fresh or not self._from_cache(i, found.get(work.requests[i].key))]
 
     def _from_cache(self, index: int, hit: tuple[bytes, float] | None) -> bool:
         if hit is None:
@@ -118,10 +136,12 @@ class Engine:
             completion = wire.decode(hit[0])
         except wire.Unreadable:  # a damaged value: ask again
             return False
-        self._finish(index, Outcome(completion, policy.content_error(completion), cached=True, answered_at=hit[1]))
+        error = None if completion.content is not None else policy.content_error(completion)
+        self._finish(index, Outcome(completion, error, True, hit[1]))
         return True
 
     async def _send(self, session: Session, pending: list[int]) -> None:
+        self._pending = len(pending)
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
         self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
         self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
@@ -130,6 +150,8 @@ class Engine:
         number = min(self.client.concurrency, len(pending))
         self._workers = [asyncio.create_task(self._worker(self._sender)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
+        for item in self._queue.left():
+            self._give_up(item, _NOT_AGAIN)
         self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
         self.pauses = limiter.gate.flow.total_pauses - pauses
         for end in ends:
@@ -155,7 +177,7 @@ class Engine:
             verdict, result = await sender.send(item)
             answer = self._act(sender.session, item, verdict, result)
         except asyncio.CancelledError:
-            self._give_up(item, _IN_FLIGHT if item.cost is None else NOT_SENT)
+            self._give_up(item, _IN_FLIGHT if item.in_flight else _NOT_AGAIN if item.attempts or item.refusals else NOT_SENT)
             raise
         finally:
             self._leave(sender.session, item, answer)
@@ -184,7 +206,7 @@ class Engine:
         if verdict.kind in ("answer", "row"):
             self._last_success = time.monotonic()
         if verdict.completion is not None and isinstance(result, Answer):
-            now, error = time.time(), policy.content_error(verdict.completion)
+            now, error = item.answered_at, policy.content_error(verdict.completion)
             self._budget = min(self._budget + 0.1, self._most_retries)
             self._done(item, Outcome(verdict.completion, error, answered_at=now, cost=item.cost))
             return result.body, now
@@ -203,14 +225,15 @@ class Engine:
         """Flow control, not an attempt: the row goes back to the front, unless the wait is too long."""
         item.refusals += 1
         self.counts.refused += 1
-        log.info("refused (%s), asked to wait %s s", error.code, verdict.wait.seconds)
+        log.info("refused (%s), asked to wait %s s", "quota" if verdict.quota else error.code, verdict.wait.seconds)
         gate, most, idle = session.account.limiter.gate, self.client.limits.max_wait, time.monotonic() - self._last_success
+        kind = errors.RateLimitError if verdict.quota else errors.ServerError
         if gate.last_success < 0 and self._unreachable >= self.client.retry.attempts:
             self._fail(errors.ServerError, f"{self.client.host} can't be reached: {error.message}", item)
         elif (asked := verdict.wait.seconds or 0.0) > most:
-            self._fail(errors.RateLimitError, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
+            self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
         elif idle > most:
-            self._fail(errors.RateLimitError, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
+            self._fail(kind, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
         else:
             self._queue.back(item, 0.0 if gate.flow.state != "open" else policy.lone_wait(item.refusals, verdict.wait))
 

@@ -58,29 +58,30 @@ class Sender:
             self.sending.discard(task)
 
     async def _exchange(self, item: Item, grant: Grant) -> tuple[Verdict, Answer | Failure]:
-        begun = time.monotonic()
+        begun, item.in_flight = time.monotonic(), True
         try:
             result = await self.session.transport.post(item.request.body, self._idempotency_key(item))
         except BaseException:
             verdict = Verdict("again", billed="unknown")
-            self._tell(grant, {}, verdict, quota=False)
+            self._tell(grant, {}, verdict)
             self._counts.unknown += 1
             self._record(item, verdict, time.monotonic() - begun, None)
             raise
+        item.in_flight = False
         verdict = judge(result, self.session.secret)
-        self._tell(grant, policy.headers_of(result), verdict, quota=isinstance(result, Answer) and result.status == 429)
+        self._tell(grant, policy.headers_of(result), verdict)
         self._counts.unknown += verdict.billed == "unknown"
         if verdict.billed != "no":
             answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, Answer) else None
             await self._record(item, verdict, time.monotonic() - begun, answer)
         return verdict, result
 
-    def _tell(self, grant: Grant, headers: Mapping[str, str], verdict: Verdict, *, quota: bool) -> None:
+    def _tell(self, grant: Grant, headers: Mapping[str, str], verdict: Verdict) -> None:
         """Let the limiter know how a request ended."""
         limiter = self.session.account.limiter
         gate, now = limiter.gate, limiter.clock()
         if verdict.kind == "refused":
-            gate.refused(now, grant, headers, verdict.wait, quota=quota)
+            gate.refused(now, grant, headers, verdict.wait, quota=verdict.quota)
         elif verdict.kind in ("answer", "row"):
             gate.answered(now, grant, headers, verdict.completion.usage.total_tokens if verdict.completion else None)
         else:
@@ -94,8 +95,9 @@ class Sender:
         cost = client.prices.cost(model, usage) if client.prices else None
         item.cost = None if item.cost is None or cost is None else item.cost + cost
         self._add_up(usage, cost)
+        item.answered_at = time.time()  # one time for the ledger, the cache and the frame
         entry = Entry(
-            time.time(), self._run, client.host, model, "answered" if verdict.kind == "answer" else "unknown",
+            item.answered_at, self._run, client.host, model, "answered" if verdict.kind == "answer" else "unknown",
             usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, None if cost is None else str(cost),
             item.request.key, self._tag(item.index), seconds,
         )  # fmt: skip
@@ -109,11 +111,16 @@ class Sender:
         counts.cost_known = counts.cost_known and cost is not None
         self._answers += usage.completion_tokens is not None
 
+    def usual_tokens(self) -> float:
+        """Return what an exchange has used on average so far."""
+        counts = self._counts
+        return max(1.0, (counts.prompt_tokens + counts.completion_tokens) / self._answers) if self._answers else 1.0
+
     def _tokens(self, request: wire.Request) -> float:
         """Estimate what a request will use: a token is about four bytes, an answer about as long as those before."""
         usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
         return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or usual)
 
     def _idempotency_key(self, item: Item) -> str:
-        """The request's own key; one of this run where a replay of the old answer isn't wanted."""
+        """Return the request's own key; one of this run where a replay of the old answer isn't wanted."""
         return item.request.key.hex() + (f"-{self._run}" if item.fresh else "")

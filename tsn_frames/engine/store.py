@@ -1,33 +1,35 @@
-"""The cache file while it is open: paid answers in one SQLite file, by diskcache, as bytes that nothing unpickles.
+"""The cache's file while it is open for writing: paid answers in one SQLite file, by diskcache, as plain bytes.
 
-A row is a key (32 bytes) and the raw body of a 200. Whatever else stands in the file was not written by us: it is
-refused, on the single read and on the bulk read alike.
+diskcache on its own evicts what was paid for and unpickles what others planted; here it may do neither.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import diskcache
 
-from ..errors import CacheError
+from . import reading
+from .carve import carve
+from .files import PATIENCE, connect, identity, is_corrupt, make_private, make_private_folder, transaction
+from .reading import FILE, OURS, SCHEMA, Row, checksum
+from .repair import mend
 
-SCHEMA = 1
-FILE = "cache.db"
-CHUNK = 500
-_NEVER_EVICT = {"eviction_policy": "none", "cull_limit": 0, "size_limit": 2**62, "statistics": 0, "tag_index": 0}
-_SETTINGS = frozenset({
-    *diskcache.core.DEFAULT_SETTINGS, *diskcache.core.METADATA,
-    "disk_min_file_size", "disk_pickle_protocol", "tsn_schema",
-})  # fmt: skip
-_OURS = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(key) = 'blob' AND length(key) = 32 AND typeof(value) = 'blob'"
+T = TypeVar("T")
+_SETTINGS = diskcache.core.DEFAULT_SETTINGS | {  # all of them, so that what stands in the file is never applied
+    "eviction_policy": "none", "cull_limit": 0, "size_limit": 2**62, "disk_min_file_size": 2**62,
+}  # fmt: skip
+_INSERT = (
+    "INSERT INTO Cache (key, raw, store_time, access_time, tag, mode, value) VALUES (?, 1, ?, ?, ?, 1, ?) ON CONFLICT (key, raw)"
+    " DO UPDATE SET store_time = excluded.store_time, expire_time = NULL, access_time = excluded.access_time, access_count = 0,"
+    " tag = excluded.tag, size = 0, mode = 1, filename = NULL, value = excluded.value"
+)
+_WHERE_NONE = f" WHERE NOT ({OURS.replace('typeof(', 'typeof(Cache.').replace('length(', 'length(Cache.')})"
 
 
 class Refused(ValueError):
@@ -49,7 +51,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
             raise Refused("a key that tsn_frames did not write")
         return key
 
-    def store(self, value: Any, read: bool, key: Any = None) -> Any:
+    def store(self, value: Any, read: bool, key: Any = None) -> Any:  # noqa: ARG002 - diskcache's signature
         """Take a value of bytes."""
         if type(value) is not bytes or read:
             raise TypeError("a cache value is bytes")
@@ -66,144 +68,109 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
 
 
 class Store:
-    """An open cache folder: bulk reads from any thread, writes from the writer's.
+    """An open cache folder, for one thread.
 
     Parameters
     ----------
     folder : Path
         Made with mode 0700 where it is missing.
+    patience : float
+        Seconds to wait for another process that holds the file.
 
     Raises
     ------
     CacheError
-        If the file was made by a newer version or is no cache of ours.
+        If the file was made by a newer version or is no cache of ours; nothing is changed then.
     sqlite3.Error, OSError
-        If it can't be opened or is corrupt; :mod:`.repair` deals with that.
+        If it can't be opened or is corrupt; :func:`open_store` deals with that.
     """
 
-    def __init__(self, folder: Path, *, timeout: float = 30.0) -> None:
+    def __init__(self, folder: Path, patience: float = PATIENCE) -> None:
         self.folder, self.file = folder, folder / FILE
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_settings(self.file)
-        with private_files():
-            self._cache = diskcache.Cache(
-                str(folder), timeout=timeout, disk=BytesDisk, disk_min_file_size=2**62,
-                sqlite_journal_mode="wal", sqlite_synchronous=1, **_NEVER_EVICT,
-            )  # fmt: skip
-            self._cache._sql("INSERT OR IGNORE INTO Settings VALUES ('tsn_schema', ?)", (SCHEMA,))
-        _make_private(folder)
+        make_private_folder(folder, FILE)
+        reading.check(self.file)
+        make_private(self.file)
+        _claim(self.file, patience)  # so that diskcache, which waits a minute at each of its many steps, finds no lock
+        self._cache = diskcache.Cache(str(folder), timeout=patience, disk=BytesDisk, **_SETTINGS)
+        self._connection: sqlite3.Connection = self._cache._con  # one statement for a group is 3 times as fast as .set()
+        self.identity = identity(self.file)
 
-    def write(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+    @property
+    def moved(self) -> bool:
+        """Whether another file, or none, lies in the place of the one that is open: what is written would be lost."""
+        return identity(self.file) != self.identity
+
+    def write(self, rows: Iterable[Row], patience: float = PATIENCE) -> None:
         """Store answers in one commit, replacing what is there under the same keys."""
-        with self._cache.transact():
-            for key, body in rows:
-                self._cache.set(key, body)
+        self._insert(rows, "", patience)
 
-    def write_dated(self, rows: Iterable[tuple[bytes, bytes, float]]) -> int:
-        """Store answers that have a time of their own and aren't there yet; return how many were new."""
-        new = 0
-        with self._cache.transact():
-            for key, body, when in rows:
-                if self._cache.add(key, body):
-                    self._cache._sql("UPDATE Cache SET store_time = ? WHERE key = ? AND raw = 1", (when, sqlite3.Binary(key)))
-                    new += 1
-        return new
+    def add(self, rows: Iterable[Row], *, newest: bool = False) -> int:
+        """Store answers that aren't there yet (or, with ``newest``, aren't there as new); return how many."""
+        return self._insert(rows, _WHERE_NONE + (" OR excluded.store_time > Cache.store_time" if newest else ""), PATIENCE)
 
     def delete_before(self, when: float) -> int:
         """Delete answers stored before a time; return how many."""
-        with self._cache.transact():
-            before = self.count()
-            self._cache._sql("DELETE FROM Cache WHERE store_time < ?", (when,))
-            return before - self.count()
-
-    def count(self) -> int:
-        """Return the number of rows."""
-        return int(self._cache._sql("SELECT COUNT(*) FROM Cache").fetchone()[0])
+        with transaction(self._connection):
+            return self._connection.execute("DELETE FROM Cache WHERE store_time < ?", (when,)).rowcount
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close the file."""
         self._cache.close()
+
+    def _insert(self, rows: Iterable[Row], where: str, patience: float) -> int:
+        values = ((key, when, when, checksum(key, body), body) for key, body, when in rows)
+        with transaction(self._connection, patience):
+            return self._connection.executemany(_INSERT + where, values).rowcount
+
+
+def open_store(folder: Path, patience: float = PATIENCE) -> Store:
+    """Open a cache folder, after mending a damaged file where there is one."""
+    return mended(folder, lambda: Store(folder, patience))
 
 
 def lookup(file: Path, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, float]]:
-    """Return the stored ``(body, time)`` of those keys that are there, read in bulk on a read-only connection."""
-    if not keys or not file.exists():
-        return {}
-    with closing(read_only(file)) as connection:
-        rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
-        if len(keys) * 3 >= rows:  # one pass over the table beats many probes of its index
-            return {row[0]: (row[1], row[2]) for row in _select_wanted(connection, set(keys))}
-        return {row[0]: (row[1], row[2]) for row in _select_in(connection, sorted(keys))}
+    """Return the stored ``(body, time)`` of those keys that are there; a damaged file is mended first."""
+    return mended(file.parent, lambda: reading.select(file, keys))
 
 
-def scan(file: Path) -> Iterator[tuple[bytes, bytes, float]]:
-    """Yield ``(key, body, time)`` of every row of ours."""
-    if file.exists():
-        with closing(read_only(file)) as connection:
-            yield from connection.execute(f"SELECT key, value, store_time FROM Cache WHERE {_OURS}")
+def scan(file: Path) -> Iterator[Row]:
+    """Yield every answer; a damaged file is mended first."""
+    mended(file.parent, lambda: reading.check_whole(file))
+    return reading.scan(file)
 
 
-def read_only(file: Path) -> sqlite3.Connection:
-    """Open a cache file for reading only."""
+def totals(file: Path) -> tuple[int, float | None, float | None]:
+    """Return the number of answers and the times of the oldest and the newest; a damaged file is mended first."""
+    return mended(file.parent, lambda: reading.totals(file))
+
+
+def mended(folder: Path, work: Callable[[], T]) -> T:
+    """Do something with a cache's file; where that finds it damaged, mend it and do it again."""
+    found = identity(folder / FILE)
     try:
-        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
-        connection.execute("PRAGMA mmap_size = 268435456")
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        if os.access(file.parent, os.W_OK):
+        return work()
+    except sqlite3.DatabaseError as error:
+        if not is_corrupt(error):
             raise
-        connection = sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)  # a folder that we can't write
-    return connection
+    mend(folder, found, _fill)
+    return work()
 
 
-def _select_wanted(connection: sqlite3.Connection, wanted: set[bytes]) -> Iterator[tuple[bytes, bytes, float]]:
-    every = connection.execute(f"SELECT key, value, store_time FROM Cache WHERE {_OURS}")
-    return (row for row in every if row[0] in wanted)
+def replace(damaged: Store) -> None:
+    """Mend the file of a store that was found damaged while it was open, and is closed now."""
+    mend(damaged.folder, damaged.identity, _fill)
 
 
-def _select_in(connection: sqlite3.Connection, keys: list[bytes]) -> Iterator[tuple[bytes, bytes, float]]:
-    for start in range(0, len(keys), CHUNK):
-        part = keys[start : start + CHUNK]
-        marks = ",".join("?" * len(part))
-        yield from connection.execute(f"SELECT key, value, store_time FROM Cache WHERE key IN ({marks}) AND {_OURS}", part)
+def _fill(new: Path, damaged: Path) -> int:
+    with closing(Store(new)) as store:
+        return store.add(carve(damaged), newest=True)
 
 
-def _check_settings(file: Path) -> None:
-    """Refuse a file whose settings would make diskcache do what we never asked for."""
-    if not file.exists() or not file.stat().st_size:
-        return
-    with closing(read_only(file)) as connection:
-        try:
-            settings = dict(connection.execute("SELECT key, value FROM Settings"))
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                raise
-            settings = {}
-        triggers = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
-    strange = [str(k) for k in settings if k not in _SETTINGS] + [t for t in triggers if not re.match(r"Settings_(count|size)_\w+$", t)]
-    if strange:
-        raise CacheError(f"{file} is no cache of tsn_frames: it holds {strange[0]!r}; give another folder as cache=")
-    if isinstance(schema := settings.get("tsn_schema"), int) and schema > SCHEMA:
-        raise CacheError(f"{file} was made by a newer tsn_frames (schema {schema}, known: {SCHEMA}): upgrade, or give another cache=")
-
-
-@contextmanager
-def private_files() -> Iterator[None]:
-    """Make new files readable by their owner only."""
-    old = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(old)
-
-
-def _make_private(folder: Path) -> None:
-    for path in (folder, *folder.glob(f"{FILE}*")):
-        try:
-            if path.stat().st_mode & 0o077:
-                path.chmod(0o700 if path == folder else 0o600)
-        except OSError:  # another owner's folder: not ours to change
-            pass
+def _claim(file: Path, patience: float) -> None:
+    """Write down that a new file is ours, before anything else is in it; fail where another process holds it."""
+    with closing(connect(file, patience)) as connection, transaction(connection, patience):
+        connection.execute("CREATE TABLE IF NOT EXISTS Settings ( key TEXT NOT NULL UNIQUE, value)")
+        connection.execute("INSERT OR IGNORE INTO Settings VALUES ('tsn_schema', ?)", (SCHEMA,))
 
 
 def age(seconds: float) -> float:

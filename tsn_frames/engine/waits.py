@@ -9,8 +9,10 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_IN_MESSAGE = re.compile(r"(?:retry|try again|wait)\D{0,20}?(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)\b", re.I)
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_IN_MESSAGE = re.compile(
+    r"(?:retry|try again|wait)\D{0,20}?(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE
+)
 
 
 class Wait(NamedTuple):
@@ -42,7 +44,7 @@ def duration(text: str) -> float | None:
     (90.0, 0.25, 7.0, None)
     """
     text = text.strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text)
     parts = _PART.findall(text)
     if not parts or "".join(n + u for n, u in parts) != text:
@@ -73,7 +75,7 @@ def _allowance(headers: Mapping[str, str], what: str) -> Allowance:
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"\d{1,15}(\.\d+)?", text.strip()) else None
+    return float(text) if text and re.fullmatch(r"[0-9]{1,15}(\.[0-9]+)?", text.strip()) else None
 
 
 def _retry_after(text: str, wall: Callable[[], float]) -> float | None:

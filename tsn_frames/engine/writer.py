@@ -1,7 +1,7 @@
 """The thread that makes answers durable: the ledger's lines first, then the cache's, each group in one commit.
 
-An answer counts only when its commit is done. Where the disk is full or can't be written the run goes on: what could
-not be saved is kept, tried again with the next group, and told once.
+An answer counts only when its commit is done. Where the disk is full, or can't be written, or another process holds
+the file, the run goes on: what could not be saved is kept, tried again from time to time and at the end, and told once.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import diskcache
-
-from ..errors import TSNError
 from .cache import Cache
+from .files import PATIENCE, is_corrupt
 from .ledger import Entry, Ledger, LedgerFile
-from .repair import is_corrupt, put_aside
-from .store import Store
+from .reading import Row
+from .store import Store, replace
 
 GROUP = 512
-_TROUBLE = (OSError, sqlite3.Error, diskcache.Timeout, TSNError)
+PAUSE = 2.0  # seconds between two tries to save what could not be saved
+SHORT_PATIENCE = 0.2
 
 
 class Job(NamedTuple):
     """One attempt to record, with its answer where it is to be cached."""
 
-    entry: Entry | None
+    entry: Entry
     answer: tuple[bytes, bytes] | None
     done: asyncio.Future[None]
 
@@ -45,18 +46,20 @@ class Writer:
     """
 
     def __init__(self, ledger: Ledger, cache: Cache | None) -> None:
-        self.problems: dict[str, str] = {}
-        self._ledger, self._cache = ledger, cache
-        self._book: LedgerFile | None = None
-        self._store: Store | None = None
-        self._entries: list[Entry] = []
-        self._answers: list[tuple[bytes, bytes]] = []
+        self._entries = _Waiting(ledger.path, ledger.open)
+        self._answers = _Waiting(cache.file, cache.open) if cache else None
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="tsn_frames-writer", daemon=True)
         self._thread.start()
 
-    def put(self, entry: Entry | None, answer: tuple[bytes, bytes] | None = None) -> asyncio.Future[None]:
+    @property
+    def problems(self) -> dict[str, str]:
+        """What keeps the ledger or the cache from being written, where something does."""
+        named = {"ledger": self._entries, "cache": self._answers}
+        return {name: part.problem for name, part in named.items() if part and part.problem}
+
+    def put(self, entry: Entry, answer: tuple[bytes, bytes] | None = None) -> asyncio.Future[None]:
         """Record an attempt and its answer; the future is done when both are committed, or told as a problem."""
         done: asyncio.Future[None] = self._loop.create_future()
         self._jobs.put(Job(entry, answer, done))
@@ -68,19 +71,17 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
-        try:
-            while group := self._next_group():
-                jobs = [job for job in group if job]
-                self._entries += [job.entry for job in jobs if job.entry]
-                self._answers += [job.answer for job in jobs if job.answer]
-                self._commit()
-                self._loop.call_soon_threadsafe(_release, [job.done for job in jobs])
-                if None in group:
-                    return
-        finally:
-            for part in (self._book, self._store):
-                if part:
-                    part.close()
+        last = False
+        while not last:
+            group = self._next_group()
+            jobs, last = [job for job in group if job], None in group
+            self._entries.save([job.entry for job in jobs], last=last)
+            if self._answers:
+                self._answers.save([(*job.answer, job.entry.time) for job in jobs if job.answer], last=last)
+            self._loop.call_soon_threadsafe(_release, [job.done for job in jobs])
+        for part in (self._entries, self._answers):
+            if part:
+                part.close()
 
     def _next_group(self) -> list[Job | None]:
         group = [self._jobs.get()]
@@ -91,39 +92,51 @@ class Writer:
                 break
         return group
 
-    def _commit(self) -> None:
-        if self._entries and self._try("ledger", self._append):
-            self._entries = []
-        if self._answers and self._cache and self._try("cache", self._save):
-            self._answers = []
 
-    def _append(self) -> None:
-        self._book = self._book or self._ledger.open()
-        self._book.append(self._entries)
+class _Waiting:
+    """What waits to be written to one file, and what stands in its way."""
 
-    def _save(self) -> None:
-        assert self._cache is not None
-        if self._store and not self._store.file.exists():  # deleted under us: what we wrote would go nowhere
-            self._store.close()
-            self._store = None
-        self._store = self._store or self._cache.open()
+    def __init__(self, path: Path, opening: Callable[[float], LedgerFile | Store]) -> None:
+        self.problem: str | None = None
+        self._path, self._opening = path, opening
+        self._file: Any = None
+        self._rows: list[Entry | Row] = []
+        self._not_before = 0.0
+
+    def save(self, rows: list[Any], *, last: bool) -> None:
+        """Write rows and those that waited, or keep them all for later; never raise."""
+        self._rows += rows
+        if not self._rows or (self.problem and not last and time.monotonic() < self._not_before):
+            return
         try:
-            self._store.write(self._answers)
+            self._write(SHORT_PATIENCE if self.problem and not last else PATIENCE)
+        except Exception as error:  # noqa: BLE001 - a thread that dies here would hold every answer of the run back for ever
+            text = str(error) or type(error).__name__
+            self.problem = text if str(self._path) in text else f"{self._path}: {text}"
+            self._not_before = time.monotonic() + PAUSE
+        else:
+            self.problem, self._rows = None, []
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _write(self, patience: float) -> None:
+        if self._file and self._file.moved:
+            self.close()
+        self._file = self._file or self._opening(patience)
+        try:
+            self._file.write(self._rows, patience)
         except sqlite3.DatabaseError as error:
-            if not is_corrupt(error):
+            if not (is_corrupt(error) and isinstance(self._file, Store)):
                 raise
-            self._store.close()
-            self._store = put_aside(self._cache.folder)
-            self._store.write(self._answers)
-
-    def _try(self, what: str, work: Callable[[], None]) -> bool:
-        try:
-            work()
-        except _TROUBLE as error:
-            self.problems[what] = f"{type(error).__name__}: {error}"
-            return False
-        self.problems.pop(what, None)
-        return True
+            damaged = self._file
+            self.close()
+            replace(damaged)
+            self._file = self._opening(patience)
+            self._file.write(self._rows, patience)
 
 
 def _release(futures: list[asyncio.Future[None]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ import pandas as pd
 
 from ..engine.rows import Outcome
 from ..errors import ColumnError, ParameterError, RowError, did_you_mean, quoted
+from ..wire import Completion, Usage
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
+WIDE = 90  # pandas warns of frames that were put together from more than 100 single columns
 FACTS = ("model", "answered_at", "request_key", "reasoning", "logprobs")
 
 
@@ -40,7 +42,7 @@ def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
     """
     if name is not None and (not isinstance(name, str) or not name):
         raise ParameterError(f"name must be a text, got {quoted(name)}")
-    facts = (include,) if isinstance(include, str) else tuple(include)
+    facts = (include,) if isinstance(include, str) else tuple(include or ())
     for fact in facts:
         if fact not in FACTS:
             raise ParameterError(f"include has {quoted(fact)}; {did_you_mean(fact, FACTS)}")
@@ -63,6 +65,8 @@ def check_clash(df: pd.DataFrame, wanted: Layout, overwrite: bool) -> None:
 
 def add(df: pd.DataFrame, wanted: Layout, columns: dict[str, Any]) -> pd.DataFrame:
     """Return a new frame with the columns added; rows, order, index and other dtypes are kept."""
+    if df.shape[1] > WIDE:
+        df = df.copy()  # which puts its blocks together, so that pandas doesn't warn of ours
     return df.assign(**{wanted.label(column): columns[column] for column in wanted.columns})
 
 
@@ -95,33 +99,26 @@ class _Distinct:
     def __init__(self, outcomes: Sequence[Outcome | None], keys: Sequence[bytes]) -> None:
         self.outcomes = [outcome or Outcome() for outcome in outcomes]
         self.done = [outcome is not None for outcome in outcomes]
-        self.answers = [outcome.completion for outcome in self.outcomes]
+        self.answers = [outcome.completion or _NO_ANSWER for outcome in self.outcomes]
+        self.usages = [answer.usage for answer in self.answers]
         self.keys = keys
 
-    def of_answer(self, read: Callable[[Any], Any]) -> list[Any]:
-        return [None if answer is None else read(answer) for answer in self.answers]
 
-
-_ANSWER: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "content": (lambda a: a.content, "string"),
-    "finish_reason": (lambda a: a.finish_reason, "string"),
-    "prompt_tokens": (lambda a: a.usage.prompt_tokens, "Int64"),
-    "completion_tokens": (lambda a: a.usage.completion_tokens, "Int64"),
-    "total_tokens": (lambda a: a.usage.total_tokens, "Int64"),
-    "model": (lambda a: a.model, "string"),
-    "reasoning": (lambda a: a.reasoning, "string"),
-    "logprobs": (lambda a: a.logprobs, "object"),
-}
+_NO_ANSWER = Completion(None, None, None, Usage())
+_USAGE_DTYPES = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), "Int64")
+_DTYPES = dict.fromkeys(("content", "finish_reason", "model", "reasoning"), "string") | {"logprobs": "object"} | _USAGE_DTYPES
 
 
 def _column(name: str, distinct: _Distinct, inverse: Any, first: Any, problems: dict[int, RowError]) -> Any:
-    if name in _ANSWER:
-        read, dtype = _ANSWER[name]
-        return _spread(distinct.of_answer(read), dtype, inverse)
+    if name in _DTYPES:
+        said = distinct.usages if name in _USAGE_DTYPES else distinct.answers
+        return _spread([getattr(one, name) for one in said], _DTYPES[name], inverse)
     if name == "cost":
         return _cost(distinct, inverse, first)
     if name == "cached":
-        return _spread([o.cached if d else None for o, d in zip(distinct.outcomes, distinct.done, strict=True)], "boolean", inverse, False)
+        return _spread(
+            [o.cached if d else None for o, d in zip(distinct.outcomes, distinct.done, strict=True)], "boolean", inverse, False
+        )
     if name == "error":
         return _errors(distinct, inverse, problems)
     if name == "request_key":
@@ -131,7 +128,7 @@ def _column(name: str, distinct: _Distinct, inverse: Any, first: Any, problems: 
     return pd.Series([*stamps, pd.NaT], dtype="datetime64[us, UTC]").take(inverse).array
 
 
-def _spread(values: list[Any], dtype: str, inverse: Any, unsent: Any = None) -> Any:
+def _spread(values: Sequence[Any], dtype: str, inverse: Any, unsent: Any = None) -> Any:
     """Return one value a row; position -1 is the last one, which stands for rows that were not sent."""
     if dtype == "object":
         found = np.empty(len(values) + 1, dtype=object)
@@ -141,7 +138,7 @@ def _spread(values: list[Any], dtype: str, inverse: Any, unsent: Any = None) -> 
 
 
 def _cost(distinct: _Distinct, inverse: Any, first: Any) -> Any:
-    """What the run paid, on the first of equal rows; the others cost nothing."""
+    """Return what the run paid, on the first of equal rows; the others cost nothing."""
     paid = [None if o.cost is None else float(o.cost) for o in distinct.outcomes]
     column = _spread(paid, "Float64", inverse, 0.0)
     column[~first] = 0.0

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PromptError, quoted
+from ..errors import ParameterError, PromptError, quoted
 from ..parameters import plain
+from .values import is_gap
 
 ROLES = ("system", "user", "assistant", "developer", "tool")
 
@@ -20,6 +21,8 @@ def checked(given: Any, where: str) -> list[dict[str, Any]]:
     ------
     PromptError
         If it is no list, is empty, or one of its messages lacks a known role or any content.
+    ParameterError
+        If a value in it can't be written as JSON.
 
     Examples
     --------
@@ -35,15 +38,39 @@ def checked(given: Any, where: str) -> list[dict[str, Any]]:
 
 def has_system(messages: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether a list begins with a system message."""
-    return messages[0]["role"] == "system"
+    return bool(messages[0]["role"] == "system")
+
+
+def has_late_system(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a list has a system message that isn't its first one."""
+    return any(message["role"] == "system" for message in messages[1:])
+
+
+def characters(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return the length of all texts of a list; what isn't text, such as an image, doesn't count."""
+    contents = [message.get("content") or "" for message in messages]
+    parts = [[content] if isinstance(content, str) else [part.get("text") or "" for part in content] for content in contents]
+    return sum(len(text) for texts in parts for text in texts)
 
 
 def _message(message: Any, where: str) -> dict[str, Any]:
     if not isinstance(message, Mapping):
         raise PromptError(f"{where} must be a dict such as {{'role': 'user', 'content': '...'}}, got {quoted(message)}")
-    if message.get("role") not in ROLES:
+    if not isinstance(message.get("role"), str) or message["role"] not in ROLES:
         raise PromptError(f"{where} has the role {quoted(message.get('role'))}; the roles are {', '.join(ROLES)}")
-    if message.get("content") is None and not message.get("tool_calls"):
+    content = message.get("content")
+    if is_gap(content) and not message.get("tool_calls"):
         raise PromptError(f"{where} has no content")
+    if not is_gap(content) and not isinstance(content, str) and not _is_parts(content):
+        raise PromptError(f"{where} has the content {quoted(content)}: it must be a text, or a list of parts as the API has them")
     rest = {key: value for key, value in message.items() if key not in ("role", "content")}
-    return plain(where, {"role": message["role"]}) | plain(where, {"content": message.get("content")}) | plain(where, rest)
+    try:
+        return {"role": str(message["role"]), "content": None if is_gap(content) else plain(where, content), **plain(where, rest)}
+    except RecursionError:
+        raise ParameterError(f"{where} is nested too deeply") from None
+
+
+def _is_parts(content: Any) -> bool:
+    return (
+        isinstance(content, (list, tuple, np.ndarray)) and len(content) > 0 and all(isinstance(part, Mapping) for part in content)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -43,7 +44,7 @@ def resolve(df: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[str, Any],
 def series_of(df: pd.DataFrame, name: str, value: Any) -> pd.Series | None:
     """Return the Series that a parameter is, or makes of the frame; None for a plain value."""
     if callable(value) or isinstance(value, _expressions()):
-        value = df.assign(**{"tsn_value": value})["tsn_value"]
+        value = df.assign(tsn_value=value)["tsn_value"]
     return values.aligned(df, value, name) if isinstance(value, pd.Series) else None
 
 
@@ -67,20 +68,27 @@ def _expressions() -> tuple[type, ...]:
 
 
 def _checked(df: pd.DataFrame, name: str, series: pd.Series) -> list[Any]:
-    if series.dtype != object and (gaps := series.isna()).any():
-        raise ParameterError(f"{name} is missing in {gaps.sum():,} rows, the first is {df.index[gaps.argmax()]!r}: fill or drop them")
+    gaps = series.isna().to_numpy(dtype=bool)
+    if gaps.any():
+        raise ParameterError(
+            f"{name} is missing in {gaps.sum():,} rows, the first is {df.index[int(gaps.argmax())]!r}: fill or drop them"
+        )
     out: list[Any] = []
     known: dict[Any, Any] = {}
     for position, value in enumerate(values.exact(series)):
         try:
-            hashable = value.__hash__ is not None
-            if not hashable or (type(value), value) not in known:
-                checked = parameters.check(name, value)
-                if hashable:
-                    known[type(value), value] = checked
-            else:
-                checked = known[type(value), value]
-        except (ParameterError, TypeError) as error:
+            out.append(_checked_once(known, name, value))
+        except ParameterError as error:
             raise ParameterError(f"in row {df.index[position]!r}: {error}") from None
-        out.append(checked)
     return out
+
+
+def _checked_once(known: dict[Any, Any], name: str, value: Any) -> Any:
+    """Return a checked value; one that was met before isn't checked again."""
+    try:
+        return known[type(value), value]
+    except (KeyError, TypeError):  # new, or a list or dict, which can't be remembered
+        checked = parameters.check(name, value)
+    with suppress(TypeError):
+        known[type(value), value] = checked
+    return checked

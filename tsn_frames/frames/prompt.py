@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from .. import wire
-from ..errors import ParameterError, PromptError, RowError, TSNWarning, did_you_mean, quoted
+from ..errors import ParameterError, PromptError, RowError, did_you_mean, quoted, warn
+from ..secret import redact
 from . import values
-from .messages import checked, has_system
-from .template import Part, check_has_placeholder, columns_of, parse
+from .messages import characters, checked, has_late_system, has_system
+from .template import Part, check_is_no_name, columns_of, parse
 
 Missing = Literal["skip", "empty", "raise"] | Mapping[Hashable, str]
 Prompt = str | Callable[[dict[Hashable, Any]], Any]
-LONGEST = 1_000_000
+LONGEST = 1_000_000  # characters of one row's prompt
 _MISSING = ("skip", "empty", "raise")
 
 
@@ -59,16 +59,23 @@ def render(df: pd.DataFrame, prompt: Prompt | None, messages: Any, system: str |
         If the words don't fit together or a template names a column that isn't there.
     """
     _check_words(prompt, messages, system, missing)
-    systems = parse(system, df.columns, what="system prompt") if system is not None else None
+    systems = _parsed(system, df, "system prompt") if system is not None else None
     if messages is not None:
         return _from_messages(df, messages, systems, missing)
     if callable(prompt):
         return _from_callable(df, prompt, systems, missing)
     assert isinstance(prompt, str)
-    parts = parse(prompt, df.columns)
+    parts = _parsed(prompt, df, "prompt")
     if not columns_of(parts):
-        check_has_placeholder(prompt, df.columns)
+        warn(f"the prompt names no column, so every row sends the same text. {did_you_mean(prompt[:80], df.columns)}")
     return _from_template(df, parts, systems, missing)
+
+
+def _parsed(template: str, df: pd.DataFrame, what: str) -> list[Part]:
+    parts = parse(template, df.columns, what=what)
+    if not columns_of(parts):
+        check_is_no_name(template, df.columns, what=what)
+    return parts
 
 
 def _check_words(prompt: object, messages: object, system: object, missing: object) -> None:
@@ -109,15 +116,18 @@ def _fill(parts: Sequence[Part], filled: Mapping[Hashable, list[str]], rows: int
     return list(map("".join, zip(*lists, strict=True))) if lists else [""] * rows
 
 
-def _filled(df: pd.DataFrame, labels: Sequence[Hashable], missing: Missing) -> tuple[dict[Hashable, list[str]], dict[int, RowError]]:
+def _filled(
+    df: pd.DataFrame, labels: Sequence[Hashable], missing: Missing
+) -> tuple[dict[Hashable, list[str]], dict[int, RowError]]:
     """Return the texts of the columns, with gaps filled where asked, and the rows that aren't sent."""
     if isinstance(missing, Mapping):
         _check_fills(missing, df)
-    filled, problems, counted = {}, {}, {}
+    filled: dict[Hashable, list[str]] = {}
+    problems: dict[int, RowError] = {}
+    counted: dict[Hashable, Any] = {}
     for label in labels:
-        column = values.column(df, label)
-        filled[label] = values.texts(column)
-        empty = np.flatnonzero(values.blank(column))
+        filled[label] = values.texts(values.column(df, label))
+        empty = np.flatnonzero(values.blank(filled[label]))
         if isinstance(missing, Mapping) and label in missing:
             for position in empty:
                 filled[label][position] = missing[label]
@@ -125,7 +135,8 @@ def _filled(df: pd.DataFrame, labels: Sequence[Hashable], missing: Missing) -> t
             counted[label] = empty
             problems |= {int(p): RowError("missing", f"column {label!r} is missing or blank in this row") for p in empty}
     if counted:
-        _tell_missing(df, counted, len(problems), raises=missing == "raise")
+        fills = f"missing='empty' sends them with an empty text, missing={{{next(iter(counted))!r}: '...'}} with that text"
+        _tell_missing(df, counted, len(problems), missing, fills)
     return filled, problems
 
 
@@ -137,20 +148,17 @@ def _check_fills(missing: Mapping[Hashable, str], df: pd.DataFrame) -> None:
             raise PromptError(f"missing= gives {quoted(text)} for column {label!r}: it must be a text")
 
 
-def _tell_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, *, raises: bool) -> None:
+def _tell_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, mend: str) -> None:
     per_column = ", ".join(f"{label!r} in {len(where):,}" for label, where in counted.items())
-    if raises:
+    if missing == "raise":
         first = [df.index[p] for p in next(iter(counted.values()))[:5]]
         raise PromptError(f"values are missing or blank: {per_column} rows; the first have the labels {first}")
-    warnings.warn(
-        f"{rows:,} of {len(df):,} rows are not sent, since a column of the prompt is missing or blank: {per_column}. "
-        f"missing='empty' sends them with an empty text, missing={{{next(iter(counted))!r}: '...'}} with that text",
-        TSNWarning,
-        stacklevel=7,
-    )
+    warn(f"{rows:,} of {len(df):,} rows are not sent, since a column of the prompt is missing or blank: {per_column}. {mend}")
 
 
-def _from_callable(df: pd.DataFrame, prompt: Callable[[dict[Hashable, Any]], Any], systems: list[Part] | None, missing: Missing) -> Rendered:
+def _from_callable(
+    df: pd.DataFrame, prompt: Callable[[dict[Hashable, Any]], Any], systems: list[Part] | None, missing: Missing
+) -> Rendered:
     filled, problems = _filled(df, columns_of(systems or []), missing)
     prefixes = _fill(systems, filled, len(df)) if systems is not None else None
     tails: list[bytes | None] = []
@@ -166,32 +174,57 @@ def _called(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, An
             problems: dict[int, RowError]) -> bytes | None:  # fmt: skip
     try:
         made = prompt(row)
-        if made is None or made is pd.NA or (isinstance(made, str) and not made.strip()):
+        if values.is_gap(made) or (isinstance(made, str) and not made.strip()):
             problems[position] = RowError("missing", "the prompt function returned nothing for this row")
             return None
         listed = checked([{"role": "user", "content": made}] if isinstance(made, str) else made, "the prompt function's messages")
-        return _dumped([{"role": "system", "content": system}, *listed] if system is not None else listed, position, problems)
-    except Exception as error:  # the user's own code: its row fails, the others go on
-        problems[position] = RowError("prompt", f"the prompt function failed: {type(error).__name__}: {error}")
+    except ParameterError as error:
+        problems[position] = RowError("bad_text", redact(str(error)))
         return None
+    except Exception as error:  # noqa: BLE001 - the user's own code: its row fails, the others go on
+        problems[position] = RowError("prompt", redact(f"the prompt function failed: {type(error).__name__}: {error}"))
+        return None
+    return _dumped([{"role": "system", "content": system}, *listed] if system is not None else listed, position, problems)
 
 
 def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, missing: Missing) -> Rendered:
     filled, problems = _filled(df, columns_of(systems or []), missing)
     prefixes = _fill(systems, filled, len(df)) if systems is not None else None
+    lists = _message_lists(df, given)
+    problems |= _gaps(df, lists, missing)
+    late = 0
     tails: list[bytes | None] = []
-    for position, found in enumerate(_message_lists(df, given)):
-        if found is None or (np.ndim(found) == 0 and pd.isna(found)):
-            problems[position] = RowError("missing", "the message list is missing in this row")
-        if position in problems:
-            tails.append(None)
-            continue
-        where = f"messages in row {df.index[position]!r}"
-        listed = checked(found, where)
-        if prefixes and has_system(listed):
-            raise PromptError(f"{where} begin with a system message: leave system= out, or take it off the list")
-        tails.append(_dumped([{"role": "system", "content": prefixes[position]}, *listed] if prefixes else listed, position, problems))
+    for position, found in enumerate(lists):
+        listed = None if position in problems else _listed(df, found, position, problems)
+        if listed and prefixes and has_system(listed):
+            raise PromptError(
+                f"messages in row {df.index[position]!r} begin with a system message: leave system= out, or take it off"
+            )
+        late += listed is not None and has_late_system(listed)
+        head = [{"role": "system", "content": prefixes[position]}] if prefixes else []
+        tails.append(None if listed is None else _dumped([*head, *listed], position, problems))
+    if late:
+        warn(
+            f"{late:,} of {len(df):,} message lists have a system message that isn't their first one: the service may refuse them"
+        )
     return Rendered(b"", tails, problems)
+
+
+def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int, RowError]:
+    """Return the rows without a message list: no ``missing=`` could fill them."""
+    gaps = [position for position, found in enumerate(lists) if values.is_gap(found)]
+    if gaps:
+        _tell_missing(df, {"messages": gaps}, len(gaps), missing, "A message list can't be filled in: drop or mend those rows")
+    return dict.fromkeys(gaps, RowError("missing", "the message list is missing in this row"))
+
+
+def _listed(df: pd.DataFrame, found: Any, position: int, problems: dict[int, RowError]) -> list[dict[str, Any]] | None:
+    """Return a row's message list: what can't be sent stays the row's problem, what is no message list raises."""
+    try:
+        return checked(found, f"messages in row {df.index[position]!r}")
+    except ParameterError as error:
+        problems[position] = RowError("bad_text", str(error))
+        return None
 
 
 def _message_lists(df: pd.DataFrame, given: Any) -> list[Any]:
@@ -206,14 +239,14 @@ def _message_lists(df: pd.DataFrame, given: Any) -> list[Any]:
     return list(values.column(df, given).array)
 
 
-def _dumped(listed: Any, position: int, problems: dict[int, RowError]) -> bytes | None:
+def _dumped(listed: list[dict[str, Any]], position: int, problems: dict[int, RowError]) -> bytes | None:
     try:
         data = wire.dumps(listed)
     except TypeError as error:
         problems[position] = RowError("bad_text", f"the messages can't be written as JSON: {error}")
         return None
-    if len(data) > 4 * LONGEST:
-        problems[position] = _too_long(len(data))
+    if len(data) > LONGEST and (length := characters(listed)) > LONGEST:
+        problems[position] = _too_long(length)
         return None
     return data
 
@@ -239,7 +272,9 @@ def _one(text: Any, dump: Callable[[Any], bytes], position: int, problems: dict[
     except TypeError:
         joined = text if isinstance(text, str) else "".join(text)
         at = next((i for i, c in enumerate(joined) if "\ud800" <= c <= "\udfff"), 0)
-        problems[position] = RowError("bad_text", f"half a surrogate pair at position {at}; mend it with .encode(errors='replace')")
+        problems[position] = RowError(
+            "bad_text", f"half a surrogate pair at position {at}; mend it with .encode(errors='replace')"
+        )
         return None
 
 
@@ -250,7 +285,9 @@ def _check_length(text: Any, position: int, problems: dict[int, RowError]) -> No
 
 
 def _too_long(length: int) -> RowError:
-    return RowError("too_long", f"{length:,} characters, about {length // 4:,} tokens; the most that is sent is {LONGEST:,} characters")
+    return RowError(
+        "too_long", f"{length:,} characters, about {length // 4:,} tokens; the most that is sent is {LONGEST:,} characters"
+    )
 
 
 def check_frame(df: object) -> pd.DataFrame:
@@ -266,5 +303,7 @@ def check_frame(df: object) -> pd.DataFrame:
     if not isinstance(df, pd.DataFrame):
         raise ParameterError(f"a pandas DataFrame is needed, got a {type(df).__name__}")
     if isinstance(df.columns, pd.MultiIndex):
-        raise PromptError("the columns are a MultiIndex; flatten them first: df.columns = ['_'.join(map(str, c)) for c in df.columns]")
+        raise PromptError(
+            "the columns are a MultiIndex; flatten them first: df.columns = ['_'.join(map(str, c)) for c in df.columns]"
+        )
     return df

@@ -1,20 +1,24 @@
 """Templates: text with ``{column}`` in it, read once into parts and never evaluated.
 
 A pair of braces is a placeholder when its text is exactly a column's name. ``{{`` and ``}}`` are braces. Anything else
-in braces, such as JSON, is left as it is, unless it looks like a name: then it is a column that isn't there.
+in braces, such as JSON, is left as it is, unless it looks like a name, or nearly is one: then it is a column that isn't
+there.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple
 
-from ..errors import PromptError, TSNWarning, did_you_mean, quoted
+from ..errors import PromptError, did_you_mean, quoted, warn
 
-_NAME = re.compile(r"\s*[^\W\d]\w*\s*|\s*|\d+")
-_ACCESS = re.compile(r"\s*([^!:.\[{}]+?)\s*[!:.\[]")
+_BRACE = re.compile(r"[{}]")
+_NAME = re.compile(r"\s*[^\W\d]\w*(?:[ .\-]\w+)*\s*|\s*|\d+")
+_ACCESS = re.compile(r"\s*[!:.\[]")
+_JINJA = re.compile(r"\{\{-?\s+(.+?)\s*(?:\|[^{}]*)?\s-?\}\}")
+_NEAR = 0.85  # how like a column's name a text in braces must be to be taken for a slip of it
 
 
 class Column(NamedTuple):
@@ -41,17 +45,20 @@ def parse(template: str, columns: Iterable[Hashable], *, what: str = "prompt") -
     Raises
     ------
     PromptError
-        If a placeholder names no column, or asks for more than a column (a format, an attribute, an item).
+        If a placeholder names no column, or asks for more than a column (a format, an attribute, an item), or the text
+        can't be sent.
 
     Examples
     --------
     >>> parse('{"text": {text}}', ["text"])
     ['{"text": ', Column(label='text'), '}']
     """
+    _check_text(template, what)
     names = _names(columns)
     parts: list[Part] = []
-    position, opened = 0, []
-    while (found := re.compile(r"[{}]").search(template, position)) is not None:
+    opened: list[str] = []  # what closes each literal brace that is open
+    position = 0
+    while (found := _BRACE.search(template, position)) is not None:
         parts.append(template[position : found.start()])
         if found[0] == "{":
             part, position = _opening(template, found.start(), names, opened, what)
@@ -66,8 +73,8 @@ def columns_of(parts: Iterable[Part]) -> list[Hashable]:
     return list(dict.fromkeys(part.label for part in parts if isinstance(part, Column)))
 
 
-def check_has_placeholder(template: str, columns: Iterable[Hashable]) -> None:
-    """Raise for a column's bare name, and warn about any other template that is the same for every row.
+def check_is_no_name(template: str, columns: Iterable[Hashable], *, what: str = "prompt") -> None:
+    """Refuse a column's bare name.
 
     Raises
     ------
@@ -75,9 +82,14 @@ def check_has_placeholder(template: str, columns: Iterable[Hashable]) -> None:
         If the whole template is a column's name.
     """
     if template.strip() in _names(columns):
-        raise PromptError(f"the prompt is the text {template!r}, not the column: write {'{' + template.strip() + '}'!r}")
-    hint = did_you_mean(template, columns)
-    warnings.warn(f"the prompt names no column, so every row sends the same text. {hint}", TSNWarning, stacklevel=5)
+        raise PromptError(f"the {what} is the text {template!r}, not the column: write {'{' + template.strip() + '}'!r}")
+
+
+def _check_text(template: str, what: str) -> None:
+    try:
+        template.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(f"the {what} has half a surrogate pair at position {error.start}, which no JSON can carry") from None
 
 
 def _names(columns: Iterable[Hashable]) -> dict[str, list[Hashable]]:
@@ -92,9 +104,11 @@ def _opening(template: str, at: int, names: Mapping[str, list[Hashable]], opened
         _warn_of_jinja(template, at, names)
         opened.append("}}")
         return "{", at + 2
-    end = at + 1 + len(template[at + 1 :].partition("}")[0])
-    inner = template[at + 1 : end]
-    if end == len(template) or "{" in inner:
+    _refuse_braced(template, at, names)
+    end = template.find("}", at + 1)
+    inner = template[at + 1 : end if end >= 0 else None]
+    if end < 0 or "{" in inner:
+        _refuse_access(inner.partition("{")[0], names, what)
         opened.append("}")
         return "{", at + 1
     if inner in names:
@@ -120,21 +134,40 @@ def _only(labels: list[Hashable], name: str) -> Hashable:
 
 
 def _refuse(inner: str, names: Mapping[str, list[Hashable]], what: str) -> None:
-    access = _ACCESS.match(inner)
-    if access and access[1] in names:
+    _refuse_access(inner, names, what)
+    name = inner.strip()
+    if not name:
+        raise PromptError(
+            f"the {what} has {{{inner}}}: name a column between the braces, or write {{{{}}}} for braces in the text"
+        )
+    if _NAME.fullmatch(inner) or difflib.get_close_matches(name, names, n=1, cutoff=_NEAR):
+        raise PromptError(f"the {what} names a column {name!r} that the frame doesn't have; {did_you_mean(name, names)}. "
+                          "Braces that are part of the text are written {{ and }}")  # fmt: skip
+
+
+def _refuse_access(inner: str, names: Mapping[str, list[Hashable]], what: str) -> None:
+    """Refuse a column's name with a format, an attribute or an item after it."""
+    begin = inner.lstrip()
+    if any(begin.startswith(name) and _ACCESS.match(begin, len(name)) for name in names):
         raise PromptError(
             f"the {what} has {quoted('{' + inner + '}')}: a placeholder is a column's name and nothing more; "
             f"format the values in a column of their own, or write {{{{ and }}}} for braces"
         )
-    if _NAME.fullmatch(inner):
-        raise PromptError(f"the {what} names a column {inner.strip()!r} that the frame doesn't have; {did_you_mean(inner.strip(), names)}")
+
+
+def _refuse_braced(template: str, at: int, names: Mapping[str, list[Hashable]]) -> None:
+    """Refuse a column whose name has braces: where such a placeholder ends could be read in two ways."""
+    for name in names:
+        if _BRACE.search(name) and template.startswith(f"{{{name}}}", at):
+            raise PromptError(
+                f"column {name!r} has braces in its name, so no placeholder can name it: rename it with df.rename(columns=...)"
+            )
 
 
 def _warn_of_jinja(template: str, at: int, names: Mapping[str, list[Hashable]]) -> None:
-    found = re.compile(r"\{\{\s+(.+?)\s+\}\}").match(template, at)
+    found = _JINJA.match(template, at)
     if found and found[1] in names:
-        text = f"{found[0]!r} is sent as '{{ {found[1]} }}', not as the column: write '{{{found[1]}}}'"
-        warnings.warn(text, TSNWarning, stacklevel=6)
+        warn(f"{found[0]!r} is sent with its braces as a text: this is Jinja; for the column write '{{{found[1]}}}'")
 
 
 def _joined(parts: list[Part]) -> list[Part]:

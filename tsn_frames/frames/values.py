@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,32 +19,40 @@ def exact(column: pd.Series) -> list[Any]:
     >>> exact(pd.Series([2**60 + 1, 1]))
     [1152921504606846977, 1]
     """
-    values = column.array
-    if column.dtype == np.float32 or column.dtype == np.float16:
-        return [float(str(value)) for value in values]  # 0.1 stays 0.1
-    return [_scalar(value) for value in values.tolist()] if column.dtype == object else list(values.tolist())
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        known = [*exact(pd.Series(column.cat.categories)), np.nan]  # code -1 is a gap, and the last one
+        return [known[code] for code in column.cat.codes.tolist()]
+    if isinstance(dtype, pd.SparseDtype):
+        return exact(pd.Series(column.array.to_dense()))
+    plain = isinstance(dtype, np.dtype) and dtype.kind not in "mM"  # numpy's dates would come out as numbers
+    values: list[Any] = column.to_numpy().tolist() if plain else column.array.tolist()
+    if pd.api.types.is_object_dtype(dtype):
+        return [value if type(value) is str else _scalar(value) for value in values]
+    return values if (short := _short_float(dtype)) is None else [v if v is pd.NA else float(str(short(v))) for v in values]
 
 
 def texts(column: pd.Series) -> list[str]:
-    """Return a column's values as the texts that a prompt shows; what is missing is ''."""
+    """Return a column's values as the texts that a prompt shows; what is missing is ''.
+
+    Examples
+    --------
+    >>> texts(pd.Series([0.1, None], dtype="float32"))
+    ['0.1', '']
+    """
     values = exact(column)
-    if column.dtype == object or pd.api.types.is_string_dtype(column.dtype):
-        out = [value if type(value) is str else str(value) for value in values]
-    else:
-        out = list(map(str, values))
-    gaps = column.isna().to_numpy()
-    for position in np.flatnonzero(gaps):
+    out = [v if type(v) is str else str(_bare(v)) for v in values] if _holds_any(column) else list(map(str, values))
+    for position in np.flatnonzero(column.isna().to_numpy(dtype=bool)):
         out[position] = ""
     return out
 
 
-def blank(column: pd.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return where a column is missing or a text of white space only."""
-    gaps = column.isna().to_numpy(dtype=bool)
-    if column.dtype == object or isinstance(column.dtype, (pd.StringDtype, pd.CategoricalDtype)):
-        empty = np.fromiter((isinstance(v, str) and not v.strip() for v in column.array.tolist()), bool, len(column))
-        return gaps | empty
-    return gaps
+def blank(shown: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which texts are empty or white space only."""
+    empty = np.fromiter(map(len, shown), np.int64, len(shown)) == 0
+    spaces = np.fromiter(map(str.isspace, shown), bool, len(shown))
+    found: np.ndarray[Any, np.dtype[np.bool_]] = empty | spaces
+    return found
 
 
 def column(df: pd.DataFrame, label: Hashable) -> pd.Series:
@@ -55,10 +63,11 @@ def column(df: pd.DataFrame, label: Hashable) -> pd.Series:
     PromptError
         If the label stands for several columns.
     """
-    found = df[label]
+    found: Any = df[label]
     if isinstance(found, pd.DataFrame):
         raise PromptError(f"column {label!r} appears {found.shape[1]} times in the frame; rename or drop the others")
-    return found
+    series: pd.Series = found
+    return series
 
 
 def rows(df: pd.DataFrame) -> Sequence[dict[Hashable, Any]]:
@@ -68,7 +77,9 @@ def rows(df: pd.DataFrame) -> Sequence[dict[Hashable, Any]]:
         raise PromptError(f"column {twice!r} appears more than once, so a row can't be a dict; rename or drop the others")
     lists = [exact(df[label]) for label in df.columns]
     labels = list(df.columns)
-    return [dict(zip(labels, values, strict=True)) for values in zip(*lists, strict=True)] if lists else [{} for _ in range(len(df))]
+    return (
+        [dict(zip(labels, values, strict=True)) for values in zip(*lists, strict=True)] if lists else [{} for _ in range(len(df))]
+    )
 
 
 def aligned(df: pd.DataFrame, given: pd.Series, what: str) -> pd.Series:
@@ -83,13 +94,45 @@ def aligned(df: pd.DataFrame, given: pd.Series, what: str) -> pd.Series:
         return given
     if not given.index.is_unique or not df.index.is_unique:
         raise ParameterError(f"the index of {what}= differs from the frame's and has duplicates, so its rows can't be matched")
-    lost = df.index.difference(given.index)
+    lost = df.index.difference(given.index, sort=False)
     if len(lost):
         raise ParameterError(f"{what}= has no value for {len(lost):,} rows of the frame, the first is {lost[0]!r}")
     return given.reindex(df.index)
 
 
+def is_gap(value: Any) -> bool:
+    """Return whether one value, of whatever type, is missing."""
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def _short_float(dtype: Any) -> Any:
+    """Return the numpy type of floats that aren't 64 bits wide: their own digits are shown, so that 0.1 stays 0.1."""
+    inner = dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", None)
+    return inner.type if isinstance(inner, np.dtype) and inner.kind == "f" and inner.itemsize != 8 else None
+
+
+def _holds_any(column: pd.Series) -> bool:
+    """Return whether a column can hold texts or nested values; numbers and times are simply what ``str`` says."""
+    numpys = isinstance(column.dtype, np.dtype) and not pd.api.types.is_object_dtype(column.dtype)
+    return not numpys and not pd.api.types.is_numeric_dtype(column.dtype)
+
+
 def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) and not isinstance(value, np.floating) else (
-        float(str(value)) if isinstance(value, np.floating) else value
-    )  # fmt: skip
+    if not isinstance(value, np.generic):
+        return value
+    if isinstance(value, np.datetime64):
+        return pd.Timestamp(value)
+    if isinstance(value, np.timedelta64):
+        return pd.Timedelta(value)
+    return float(str(value)) if isinstance(value, np.floating) else value.item()
+
+
+def _bare(value: Any) -> Any:
+    """Return a nested value without numpy's wrappers, which show as ``np.float64(1.5)`` and cut long arrays short."""
+    if isinstance(value, np.ndarray):
+        return _bare(value.tolist())
+    if type(value) in (list, tuple):
+        return type(value)(map(_bare, value))
+    if isinstance(value, Mapping):
+        return {_scalar(key): _bare(item) for key, item in value.items()}
+    return _scalar(value)

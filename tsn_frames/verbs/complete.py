@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..bulk import no_collecting
 from ..engine.client import Client
 from ..engine.registry import here
 from ..engine.run import CacheMode, Engine, Work
@@ -133,12 +134,14 @@ def complete(
         "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
         "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
     })  # fmt: skip
-    made = plan(client, frame_prompt.render(df, prompt, messages, system, missing), constant, varying)
+    with no_collecting():
+        made = plan(client, frame_prompt.render(df, prompt, messages, system, missing), constant, varying)
     work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), tags(df, tag, made), cache)
     keys = [request.key for request in made.requests]
 
     def frame(engine: Engine) -> pd.DataFrame:
-        return frame_columns.add(df, wanted, frame_columns.build(engine.outcomes, keys, made.inverse, made.problems, wanted))
+        with no_collecting():
+            return frame_columns.add(df, wanted, frame_columns.build(engine.outcomes, keys, made.inverse, made.problems, wanted))
 
     run = Run(Engine(client, work), made, frame, errors)
     return run if background else run.result(progress=progress)

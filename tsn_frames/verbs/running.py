@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -12,14 +11,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..engine.progress import Progress
+from ..engine.client import Client
+from ..engine.progress import Progress, money
 from ..engine.registry import here
 from ..engine.rows import Counts
 from ..engine.run import Engine
-from ..errors import RunError, TSNWarning
+from ..errors import RunError, number, warn
 from .plan import Errors, Plan
 
 POLL = 0.1
+LONG_MINUTES = 10
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ class Summary:
         trouble = "".join(f", {n:,} {what}" for n, what in sent if n)
         waits = {rule: s for rule, s in self.waited.items() if s >= 1 and rule != "concurrency"}
         slow = f"; waited {', '.join(f'{s:,.0f} s for {rule}' for rule, s in waits.items())}" if waits else ""
-        cost = f", cost {self.cost:.4f}" if self.cost else ""
+        cost = f", cost {money(self.cost)}" if self.cost else ""
         return (
-            f"{self.answered:,} of {self.rows:,} rows answered{f' ({detail})' if detail else ''}; "
-            f"{self.requests:,} requests to {self.host}{trouble}; "
+            f"{self.answered:,} of {number(self.rows, 'row')} answered{f' ({detail})' if detail else ''}; "
+            f"{number(self.requests, 'request')} to {self.host}{trouble}; "
             f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens{cost}; {self.seconds:.1f} s{slow}"
         )
 
@@ -75,14 +76,19 @@ class Run:
     def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors) -> None:
         self._engine, self._made, self._frame, self._errors = engine, made, frame, errors
         self._begun, self._seconds = time.monotonic(), 0.0
-        self._told = False
+        self._told = self._said_long = False
+        here.last_run = self  # first, so that an interrupt at any moment finds it
         self._future = self._begin()
-        here.last_run = self
 
     @property
     def frame(self) -> pd.DataFrame:
         """The frame as it is now: rows without an answer yet are NA."""
         return self._frame(self._engine)
+
+    @property
+    def client(self) -> Client:
+        """The client of the run: its cache, its ledger, its host."""
+        return self._engine.client
 
     @property
     def done(self) -> bool:
@@ -130,13 +136,15 @@ class Run:
             After Ctrl-C: nothing more is sent, what is in flight has ten seconds to arrive, and everything is kept. A
             second Ctrl-C ends at once.
         """
-        bar = Progress(progress, self.progress.rows)
+        bar = None
         try:
+            bar = Progress(progress, self.progress.rows)
             self._watch(bar, timeout)
         except KeyboardInterrupt:
-            self._interrupted(bar)
+            self._interrupted(bar or Progress(False, self.progress.rows))
         finally:
-            bar.close(self.progress, str(self.summary))
+            if bar:
+                bar.close(self.progress, str(self.summary))
         return self.done
 
     def stop(self) -> None:
@@ -173,8 +181,8 @@ class Run:
         return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
 
     def _begin(self) -> Future[None]:
-        self._engine.counts.skipped = len(self._made.problems)
-        self._engine.counts.rows = len(self._made.inverse)
+        counts, skipped = self._engine.counts, sum(problem.code == "missing" for problem in self._made.problems.values())
+        counts.rows, counts.skipped, counts.failed = len(self._made.inverse), skipped, len(self._made.problems) - skipped
         return self._engine.start()
 
     def _watch(self, bar: Progress, timeout: float | None) -> None:
@@ -183,6 +191,16 @@ class Run:
             left = POLL if ends is None else max(0.0, min(POLL, ends - time.monotonic()))
             wait_for([self._future], left)  # in short steps: a lock without a time limit can't be interrupted everywhere
             bar.update(self.progress)
+            self._say_if_long()
+
+    def _say_if_long(self) -> None:
+        left, rate = self._engine.forecast()
+        if not self._said_long and left / rate > LONG_MINUTES:
+            self._said_long = True
+            warn(
+                f"this run will take about {left / rate:,.0f} minutes: {left:,} requests at {rate:,.0f} a minute, which is what "
+                "the limits allow. Ctrl-C keeps every answer, and complete(..., background=True) returns at once"
+            )
 
     def _interrupted(self, bar: Progress) -> None:
         self._engine.stop()
@@ -204,8 +222,8 @@ class Run:
         frame = self.frame
         if not self._told:
             self._told = True
-            for text in warnings_of(self._engine, self._errors):
-                warnings.warn(text, TSNWarning, stacklevel=4)
+            for text in warnings_of(self._engine, self._made, self._errors):
+                warn(text)
         failure = self._failure()
         if failure is not None:
             failure.partial = frame
@@ -215,26 +233,24 @@ class Run:
     def _failure(self) -> RunError | None:
         engine, counts = self._engine, self._engine.counts
         if engine.end is not None:
-            kind = type(engine.end)
-            kept = "every answer is cached" if engine.work.mode != "off" else "the answers are in .partial"
-            return kind(
-                f"{engine.end} — {counts.answered:,} of {counts.rows:,} rows are answered, {counts.not_sent:,} were not sent; "
-                f"{kept}: run again to go on"
-            )
+            kind, cached = type(engine.end), "" if engine.work.mode == "off" or not counts.answered else " and cached"
+            return kind(f"{engine.end} — {counts.answered:,} of {number(counts.rows, 'row')} answered{cached}; {kind.mend}")
         if self._errors == "raise" and counts.failed:
-            return RunError(f"{counts.failed:,} of {counts.rows:,} rows failed, the first with {_first(engine)!r}; the others are kept: "
-                            "run again to pay only for those, or use errors='coerce'")  # fmt: skip
+            return RunError(f"{counts.failed:,} of {number(counts.rows, 'row')} failed, the first with {_first(engine, self._made)!r}; "
+                            f"the others are kept. {_mend(engine)}, or use errors='coerce'")  # fmt: skip
         return None
 
 
-def warnings_of(engine: Engine, errors: Errors) -> list[str]:
+def warnings_of(engine: Engine, made: Plan, errors: Errors) -> list[str]:
     """Return what a user should know after a run, one sentence each."""
     counts, out = engine.counts, []
     answers = [o.completion for o in engine.outcomes if o and o.completion]
     if counts.failed and errors == "coerce" and engine.end is None:
-        out.append(f"{counts.failed:,} of {counts.rows:,} rows have no answer; the column 'error' says why (first: {_first(engine)})")
-    if cut := sum(a.finish_reason == "length" for a in answers):
-        out.append(f"{cut:,} answers were cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again")
+        why = f"the column 'error' says why (first: {_first(engine, made)})"
+        out.append(f"{counts.failed:,} of {number(counts.rows, 'row')} have no answer; {why}. {_mend(engine)}")
+    cut = sum(n for o, n in zip(engine.outcomes, engine.work.copies) if o and o.completion and o.completion.finish_reason == "length")
+    if cut:
+        out.append(f"{number(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again")
     if engine.client.prices is not None and not counts.cost_known:
         out.append("the cost of some answers is unknown (a model without a price, or no usage): totals are 'at least'")
     out += [_told_models(engine)] if len({a.model for a in answers if a.model}) > len({r.model for r in engine.work.requests}) else []
@@ -244,8 +260,17 @@ def warnings_of(engine: Engine, errors: Errors) -> list[str]:
     return out
 
 
-def _first(engine: Engine) -> str:
-    return next((str(o.error) for o in engine.outcomes if o and o.error and o.error.code != "not_sent"), "")
+def _first(engine: Engine, made: Plan) -> str:
+    """Return the first reason of a row that failed."""
+    before = (problem for problem in made.problems.values() if problem.code != "missing")
+    after = (o.error for o in engine.outcomes if o and o.error and o.error.code != "not_sent")
+    return next((str(error) for error in (*before, *after)), "")
+
+
+def _mend(engine: Engine) -> str:
+    """Return how to try failed rows again: those whose answer is there, but without text, are asked anew only on request."""
+    kept = any(o and o.completion and o.error for o in engine.outcomes)
+    return "refresh=out['error'].notna() asks those again" if kept else "Run again to pay only for those"
 
 
 def _told_models(engine: Engine) -> str:

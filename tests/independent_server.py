@@ -1,0 +1,202 @@
+"""A second server, so that client and simulator can't share a mistake: naive, threaded, standard library only.
+
+It was written from the public description of the API, without a look at the simulator: one thread a connection, blocking
+sleeps, a slot that is free only after the answer was written, and faults drawn by (seed, prompt, attempt).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Plan:
+    """What the server does.
+
+    ``window`` is (requests, seconds), ``slots`` a hidden concurrency limit; ``wait`` says where a refusal states its
+    wait: in the ``header``, only in the ``message``, or nowhere. The shares are probabilities.
+    """
+
+    seed: int = 0
+    latency: float = 0.03
+    window: tuple[int, float] | None = None
+    slots: int | None = None
+    wait: str = "header"
+    headers: bool = True
+    key: str | None = None
+    balance: int | None = None
+    failing: float = 0.0  # a: 500
+    lone: float = 0.0  # b: 429 without a limit
+    resetting: float = 0.0  # e: reset in mid-body
+    truncated: float = 0.0  # f: valid HTTP, half of the JSON
+    hanging: float = 0.0  # g: no byte, ever
+    empty: float = 0.0  # h: null content, half of them without any choice
+    down: tuple[float, float] = (0.0, 0.0)  # 503 between these seconds after the first request
+
+
+class Server:
+    """Runs a plan on loopback and counts."""
+
+    def __init__(self, **plan):
+        self.plan, self.lock = Plan(**plan), threading.Lock()
+        self.statuses, self.attempts, self.billed = Counter(), Counter(), Counter()
+        self.served: list[float] = []
+        self.working = self.peak = self.used = self.requests = 0
+        self.ends = self.begun = 0.0
+        self.over = threading.Event()
+
+    def __enter__(self):
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
+
+            def do_POST(self):
+                server.post(self)
+
+            def log_message(self, *args):
+                pass
+
+        class Threads(ThreadingHTTPServer):
+            daemon_threads, request_queue_size = True, 128
+
+            def handle_error(self, request, address):
+                pass
+
+        self.http = Threads(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,))
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+    @property
+    def refused(self) -> int:
+        return self.statuses[429]
+
+    @property
+    def twice(self) -> int:
+        return sum(n - 1 for n in self.billed.values())
+
+    def post(self, http: BaseHTTPRequestHandler) -> None:
+        body = json.loads(http.rfile.read(int(http.headers["content-length"])))
+        prompt = body["messages"][-1]["content"]
+        with self.lock:
+            refusal = self._admit(http, prompt)
+        if refusal:
+            status, message, headers = refusal
+            kind = {"message": message, "type": "error", "code": None}
+            self._send(http, status, json.dumps({"error": kind}).encode(), headers)
+            return
+        try:
+            self._answer(http, prompt)
+        finally:
+            with self.lock:
+                self.working -= 1
+
+    def _admit(self, http, prompt):
+        plan, now = self.plan, time.monotonic()
+        self.requests += 1
+        self.begun = self.begun or now
+        if plan.key is not None and http.headers.get("authorization") != f"Bearer {plan.key}":
+            return 401, f"Incorrect API key provided: {http.headers.get('authorization')}", {}
+        if plan.balance is not None and sum(self.billed.values()) + self.working >= plan.balance:
+            return 402, "Insufficient balance", {}
+        if plan.down[0] <= now - self.begun < plan.down[1]:
+            return 503, "Service unavailable", {}
+        if plan.window:
+            if now >= self.ends:
+                self.used, self.ends = 0, now + plan.window[1]
+            if self.used >= plan.window[0]:
+                return self._refusal(self.ends - now)
+        if plan.slots is not None and self.working >= plan.slots:
+            return self._refusal(1.0)
+        self.attempts[prompt] += 1
+        if self._dice("lone", prompt) < plan.lone:
+            return self._refusal(1.0)
+        self.used += 1
+        self.working += 1
+        self.peak = max(self.peak, self.working)
+        return None
+
+    def _refusal(self, wait):
+        seconds = max(1, math.ceil(wait))
+        message = f"Rate limit exceeded. Retry after {seconds} seconds." if self.plan.wait == "message" else "Rate limit exceeded."
+        return 429, message, {"retry-after": str(seconds)} if self.plan.wait == "header" else {}
+
+    def _answer(self, http, prompt):
+        plan = self.plan
+        time.sleep(plan.latency * (0.5 + self._dice("time", prompt)))
+        if self._dice("failing", prompt) < plan.failing:
+            self._send(http, 500, b'{"error": {"message": "Internal error"}}', {})
+            return
+        with self.lock:
+            self.billed[prompt] += 1
+            self.served.append(time.monotonic())
+        if self._dice("hanging", prompt) < plan.hanging:
+            self.over.wait(60)
+            http.close_connection = True
+            return
+        data = self._completion(prompt)
+        if self._dice("truncated", prompt) < plan.truncated:
+            data = data[: len(data) // 2]
+        if self._dice("resetting", prompt) < plan.resetting:
+            self._reset(http, data)
+        else:
+            self._send(http, 200, data, {})
+
+    def _completion(self, prompt):
+        content, choices = f"answer to {prompt}", None
+        if self._dice("empty", prompt) < self.plan.empty:
+            content, choices = None, [] if self._dice("choices", prompt) < 0.5 else None
+        message = {"role": "assistant", "content": content}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}] if choices is None else choices
+        usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+        return json.dumps({"object": "chat.completion", "model": "m", "choices": choices, "usage": usage}).encode()
+
+    def _send(self, http, status, data, headers):
+        with self.lock:
+            self.statuses[status] += 1
+            headers = {**headers, **self._limits()}
+        http.send_response(status)
+        for name, value in {"content-type": "application/json", "content-length": len(data), **headers}.items():
+            http.send_header(name, str(value))
+        http.end_headers()
+        http.wfile.write(data)
+
+    def _limits(self):
+        if not self.plan.window or not self.plan.headers:
+            return {}
+        left, most = max(0.0, self.ends - time.monotonic()), self.plan.window[0]
+        return {
+            "x-ratelimit-limit-requests": most,
+            "x-ratelimit-remaining-requests": most - self.used if left else most,
+            "x-ratelimit-reset-requests": f"{math.ceil(left * 1000)}ms",
+        }
+
+    def _reset(self, http, data):
+        http.send_response(200)
+        http.send_header("content-length", str(len(data)))
+        http.end_headers()
+        http.wfile.write(data[: len(data) // 2])
+        http.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        http.close_connection = True
+        http.connection.close()
+
+    def _dice(self, name, prompt):
+        text = f"{self.plan.seed}/{name}/{prompt}/{self.attempts[prompt]}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48

@@ -1,0 +1,326 @@
+"""The ledger: a line for whatever was or may have been billed, and nothing that could tell what was asked or answered."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import closing
+
+import pandas as pd
+import pytest
+
+import tsn_frames as tsn
+from tsn_frames.engine.ledger import MIGRATIONS, Entry, Ledger
+from tsn_frames.engine.store import scan
+from tsn_frames.simulator import Faults
+
+KEY = "tsn_test_canary_4f1d"
+PROMPT = "Say: {text}"
+
+
+def frame(number=4):
+    return pd.DataFrame({"text": [f"message {i}" for i in range(number)]})
+
+
+def ask(df, client, **words):
+    return df.tsn.complete(PROMPT, client=client, progress=False, **words)
+
+
+def entry(number=0, **changes):
+    return Entry(
+        float(number), "run", "host", "model", "answered", 1, 2, 3, "0.5", bytes([number % 256]) * 32, None, 0.1
+    )._replace(**changes)
+
+
+def impatient(sim, client, **words):
+    """A client that gives up soon and never tries again."""
+    return tsn.Client(
+        sim.base_url, model="sim-small", api_key=KEY, cache=client.cache.folder, ledger=client.ledger.path,
+        retry=tsn.Retry(attempts=1, unreadable=1), **words,
+    )  # fmt: skip
+
+
+# What is in it
+
+
+def test_every_answer_has_a_line_that_says_what_it_cost(sim, client):
+    """Time, run, host, model, usage, cost, key and seconds of each attempt; a hit adds none."""
+    client = tsn.Client(
+        sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
+    )
+    begun = time.time()
+    out = ask(frame(), client, include=("request_key",))
+    ask(frame(), client)
+    table = client.ledger.to_frame()
+    assert len(table) == sim.stats().answers == 4 and set(table["request_key"]) == set(out["request_key"])
+    assert set(table["outcome"]) == {"answered"} and set(table["model"]) == {"sim-small"} and len(set(table["run"])) == 1
+    assert (table["host"] == client.host).all() and table["tag"].isna().all() and table["seconds"].between(0, 30).all()
+    assert (table["time"] >= pd.Timestamp(begun - 1, unit="s", tz="UTC")).all() and table["time"].is_monotonic_increasing
+    assert table["prompt_tokens"].sum() == sim.stats().billed_prompt_tokens == out["prompt_tokens"].sum()
+    assert table["completion_tokens"].sum() == sim.stats().billed_completion_tokens
+    assert table["cost"].sum() == pytest.approx(out["cost"].sum()) and table["cost"].gt(0).all()
+    assert not client.ledger.path.with_name("cache").joinpath("ledger.db").exists()
+
+
+def test_the_frame_has_the_same_columns_and_dtypes_empty_or_full(client):
+    """A report that was written on a full ledger works on an empty one."""
+    dtypes = {
+        "time": "datetime64[us, UTC]", "run": "string", "host": "string", "model": "string", "outcome": "string",
+        "prompt_tokens": "Int64", "completion_tokens": "Int64", "total_tokens": "Int64", "cost": "Float64",
+        "request_key": "string", "tag": "string", "seconds": "float64",
+    }  # fmt: skip
+    empty = client.ledger.to_frame()
+    assert not client.ledger.path.exists()  # looking makes no file
+    ask(frame(1), client)
+    for table in (empty, client.ledger.to_frame()):
+        assert {name: str(kind) for name, kind in table.dtypes.items()} == dtypes
+    assert (len(empty), len(client.ledger.to_frame())) == (0, 1)
+    assert client.ledger.to_frame()["cost"].isna().all()  # no prices: unknown, not 0
+
+
+@pytest.mark.parametrize("fault", ["reset", "truncate", "hang", "half_open", "cut_json", "malformed", "empty_body", "html"])
+def test_what_may_have_been_billed_is_on_record_too(sim, client, fault):
+    """The service did its work and the answer was lost on the way: outcome unknown, no usage, no cost."""
+    sim.faults = Faults(**{fault: 1.0})
+    client = impatient(sim, client, timeout=0.4, prices={"sim-small": (1, 2)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        ask(frame(), client)
+    table = client.ledger.to_frame()
+    assert len(table) == sim.stats().requests == 4 and sim.stats().answers in (0, 4)
+    assert set(table["outcome"]) == {"unknown"} and tsn.last_run().summary.unknown == 4
+    assert table[["prompt_tokens", "completion_tokens", "total_tokens", "cost"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("fault", ["error_500", "error_502", "error_other"])
+def test_what_was_surely_not_billed_has_no_line(sim, client, fault):
+    """An error of the service costs nothing and is no entry."""
+    sim.faults = Faults(**{fault: 1.0})
+    with pytest.warns(tsn.TSNWarning, match="4 of 4 rows"):
+        ask(frame(), impatient(sim, client))
+    assert sim.stats().requests == 4 and client.ledger.to_frame().empty
+
+
+def test_every_attempt_of_a_row_has_its_own_line(sim, client):
+    """A lost answer, then a good one: two lines under one request key."""
+    sim.faults = Faults(truncate=1.0, first_attempt_only=True)
+    client = tsn.Client(
+        sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, retry=tsn.Retry(backoff=0.01)
+    )
+    ask(frame(2), client)
+    table = client.ledger.to_frame()
+    assert len(table) == sim.stats().answers == 4
+    assert table.groupby("request_key")["outcome"].agg(list).tolist() == [["unknown", "answered"]] * 2
+
+
+def test_tags_are_noted_beside_the_spending(client):
+    """One text for all, or one a row; equal rows have the tag of the first."""
+    ask(frame(2), client, tag="pilot")
+    df = pd.DataFrame({"text": ["a", "b", "a", "c"]})
+    ask(df, client, tag=pd.Series(["x", "y", "z", None]))
+    assert client.ledger.to_frame()["tag"].value_counts(dropna=False).to_dict() == {"pilot": 2, "x": 1, "y": 1, pd.NA: 1}
+
+
+def test_a_tag_of_odd_characters_keeps_no_spending_off_the_record(client):
+    """A lone surrogate isn't text for SQLite; the line is written all the same."""
+    ask(frame(2), client, tag="half an emoji \ud83d")
+    assert client.ledger.to_frame()["tag"].tolist() == ["half an emoji ?"] * 2
+
+
+def test_no_prompt_no_answer_and_no_key_are_in_its_bytes(sim, client):
+    """Whoever reads the ledger learns what was spent, not what was said."""
+    sim.faults = Faults(malformed=0.3)
+    df = pd.DataFrame({"text": [f"the patient said zebra{i}" for i in range(10)]})
+    client = impatient(sim, client)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        out = df.tsn.complete(
+            "Repeat: {text}", system="a secret system", client=client, progress=False, extra_body={"user": "secret user"}
+        )
+    data = b"".join(path.read_bytes() for path in client.ledger.path.parent.glob("ledger.db*"))
+    assert len(client.ledger.to_frame()) == 10
+    told = [content.encode() for content in out["content"].dropna()]
+    assert told and not [text for text in [*told, b"zebra", b"secret", b"Repeat", KEY.encode()] if text in data]
+
+
+def test_it_outlives_the_cache(sim, client):
+    """Deleting the cache deletes no spending; asking again adds to it."""
+    ask(frame(2), client)
+    shutil.rmtree(client.cache.folder)
+    before = client.ledger.to_frame()
+    ask(frame(2), client)
+    after = client.ledger.to_frame()
+    assert len(after) == 4
+    pd.testing.assert_frame_equal(after.iloc[:2], before)
+
+
+# The file
+
+
+def test_appending_never_changes_a_line(client):
+    """Entries come out as they went in, in their order, over many openings."""
+    entries = [entry(i, tag=None if i % 2 else f"t{i}", cost=None if i % 3 else "0.000001") for i in range(30)]
+    for start in range(0, 30, 10):
+        with closing(client.ledger.open()) as file:
+            file.write(entries[start : start + 10])
+    assert list(client.ledger.entries()) == entries
+
+
+def test_a_group_is_whole_or_not_there(client):
+    """One bad entry, and none of its group is written; the file goes on."""
+    with closing(client.ledger.open()) as file:
+        with pytest.raises(sqlite3.Error):
+            file.write([entry(1), entry(2, request_key=None), entry(3)])
+        file.write([entry(4)])
+    assert list(client.ledger.entries()) == [entry(4)]
+
+
+def test_a_new_or_empty_file_gets_the_newest_schema(tmp_path):
+    """Nothing, an empty file, and a database without a table yet."""
+    (tmp_path / "empty.db").touch()
+    with closing(sqlite3.connect(tmp_path / "bare.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    for name in ("none.db", "empty.db", "bare.db"):
+        ledger = Ledger(tmp_path / name)
+        assert ledger.to_frame().empty
+        with closing(ledger.open()) as file:
+            file.write([entry()])
+        with closing(sqlite3.connect(ledger.path)) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert len(ledger.to_frame()) == 1
+
+
+def test_every_older_schema_is_brought_up_step_by_step(tmp_path):
+    """A ledger of each number that ever was opens, keeps its lines and takes new ones."""
+    for number in range(len(MIGRATIONS) + 1):
+        ledger = Ledger(tmp_path / f"{number}.db")
+        with closing(sqlite3.connect(ledger.path)) as connection:
+            for step in MIGRATIONS[:number]:
+                connection.execute(step)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.commit()
+        for _ in range(2):
+            with closing(ledger.open()) as file:
+                file.write([entry()])
+        assert len(ledger.to_frame()) == 2
+
+
+def test_a_newer_schema_is_refused_and_untouched(sim, client):
+    """The message says which, and what to do; a run over it says so once and answers every row."""
+    with closing(client.ledger.open()) as file:
+        file.write([entry()])
+    with closing(sqlite3.connect(client.ledger.path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = client.ledger.path.read_bytes()
+    for work in (client.ledger.to_frame, client.ledger.open):
+        with pytest.raises(tsn.ConfigError, match=r"newer tsn_frames \(schema 99\): upgrade, or give another ledger="):
+            work()
+    with pytest.warns(tsn.TSNWarning, match="the ledger can't be .*newer tsn_frames") as found:
+        assert ask(frame(), client)["content"].notna().all()
+    assert len(found) == 1 and client.ledger.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["text", "another database"])
+def test_another_programs_file_is_refused_and_untouched(client, what):
+    """ledger= names a file that is something else: it stays what it is."""
+    if what == "text":
+        client.ledger.path.write_text("my notes\n" * 500)
+    else:
+        with closing(sqlite3.connect(client.ledger.path)) as connection:
+            connection.execute("CREATE TABLE notes (text)")
+    before = client.ledger.path.read_bytes()
+    for work in (client.ledger.to_frame, client.ledger.open):
+        with pytest.raises(tsn.ConfigError, match="is no ledger"):
+            work()
+    with pytest.warns(tsn.TSNWarning, match="the ledger can't be .*is no ledger"):
+        assert ask(frame(), client)["content"].notna().all()
+    assert client.ledger.path.read_bytes() == before
+
+
+def test_a_ledger_that_cannot_be_written_is_one_warning(client, tmp_path):
+    """A folder in the file's place, and a file in the folder's: the run goes on, answers are cached."""
+    client.ledger.path.mkdir()
+    with pytest.warns(tsn.TSNWarning, match="the ledger can't be .*not on record") as found:
+        assert ask(frame(40), client)["content"].notna().all()
+    assert len(found) == 1 and client.cache.stats().answers == 40
+    (tmp_path / "file").touch()
+    other = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=tmp_path / "file" / "ledger.db")
+    with pytest.warns(tsn.TSNWarning, match="the ledger can't be"):
+        assert ask(frame(3), other, cache="refresh")["content"].notna().all()
+
+
+READ_ONLY = """
+import os, sys, warnings, pandas as pd, tsn_frames as tsn
+url, folder = sys.argv[1:]
+one, df = pd.DataFrame({"text": ["x"]}), pd.DataFrame({"text": [f"message {i}" for i in range(50)]})
+def ask(df, **places): return df.tsn.complete("{text}", client=tsn.Client(url, model="sim-small", **places), progress=False)
+ask(one, cache=folder + "/c", ledger=folder + "/closed/ledger.db")
+os.chmod(folder + "/closed/ledger.db", 0o444); os.chmod(folder + "/closed", 0o555); os.chmod(folder, 0o777)
+if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
+with warnings.catch_warnings(record=True) as found:
+    warnings.simplefilter("always")
+    out = ask(df, cache=folder + "/c2", ledger=folder + "/closed/ledger.db")
+print(out["content"].notna().sum(), len(tsn.Client(url, ledger=folder + "/closed/ledger.db").ledger.to_frame()))
+for w in found: print(w.message)
+"""
+
+
+def test_a_read_only_ledger_is_one_warning_and_can_still_be_read(sim):
+    """As another user of the machine: the run goes on, and says that its spending is not on record."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        os.mkdir(folder + "/closed")
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, sim.base_url, folder], capture_output=True, text=True, timeout=60, cwd="/"
+        )
+        os.chmod(folder + "/closed", 0o777)
+    assert done.returncode == 0, done.stderr
+    counts, *found = done.stdout.splitlines()
+    assert counts == "50 1" and len(found) == 1 and "the ledger can't be" in found[0], done.stdout
+
+
+APPEND = """
+import sys
+from contextlib import closing
+from tsn_frames.engine.ledger import Entry, Ledger
+sys.stdin.readline()
+with closing(Ledger(sys.argv[1]).open()) as file:
+    for i in range(100):
+        file.write([Entry(float(i), sys.argv[2], "h", "m", "answered", 1, 1, 2, None, b"k" * 32, None, 0.0)] * 3)
+"""
+
+
+def test_processes_append_at_once_and_no_line_is_lost(tmp_path):
+    """Four processes, started together on a file that doesn't exist yet."""
+    ledger = Ledger(tmp_path / "new folder" / "ledger.db")
+    command = [sys.executable, "-W", "error", "-c", APPEND, str(ledger.path)]
+    processes = [subprocess.Popen([*command, str(i)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(4)]
+    time.sleep(1)
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [(p.communicate()[1], p.returncode) for p in processes] == [("", 0)] * 4
+    table = ledger.to_frame()
+    assert table["run"].value_counts().to_dict() == {str(i): 300 for i in range(4)}
+    for _, lines in table.groupby("run"):
+        assert lines["time"].is_monotonic_increasing
+
+
+def test_what_is_cached_is_in_the_ledger(sim, client):
+    """The lines are committed before the answers that they bill, whatever goes wrong on the way."""
+    sim.faults = Faults(truncate=0.2, error_500=0.2, null_content=0.1)
+    client = tsn.Client(
+        sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, retry=tsn.Retry(backoff=0.01)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        ask(frame(100), client)
+    cached = {key: when for key, _, when in scan(client.cache.file)}
+    lines = {e.request_key: e.time for e in client.ledger.entries() if e.outcome == "answered"}
+    assert len(cached) >= 95 and cached == {key: lines[key] for key in cached}
+    assert len(client.ledger.to_frame()) == sim.stats().answers

@@ -1,0 +1,313 @@
+"""The key shows nowhere, the prompt goes nowhere else, and foreign text does nothing."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+import warnings
+
+import pandas as pd
+import pytest
+
+import tsn_frames as tsn
+from tsn_frames.engine.registry import here
+from tsn_frames.secret import Secret, redact
+from tsn_frames.simulator import Faults, Simulator
+
+# Of no known form, so that only knowing the key itself can keep it out of a text. Tests take it from here and never
+# hold it in a variable of their own: their frames are part of the tracebacks that are searched.
+CANARY = "canary-4f1d-9e77-b00b5"
+RETRY = tsn.Retry(attempts=1, unreadable=1)
+
+
+def ask(df, client, prompt="{t}", **words):
+    return df.tsn.complete(prompt, client=client, progress=False, **words)
+
+
+@pytest.fixture(params=["argument", "environment", "process"])
+def secret_client(request, sim, tmp_path, monkeypatch):
+    """A client that has the canary in one of the three ways there are."""
+    if request.param == "environment":
+        monkeypatch.setenv("TSN_API_KEY", CANARY)
+    if request.param == "process":
+        here.key = Secret(CANARY)
+    given = {"api_key": CANARY} if request.param == "argument" else {}
+    return tsn.Client(
+        sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=RETRY, timeout=0.5, **given
+    )
+
+
+def told(error):
+    """Everything that an error and the errors behind it can show, the locals of every frame included."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(shown.format()) + repr(error) + str(error) + repr(vars(error))
+
+
+def written(folder):
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def run_and_listen(df, client, caplog, **words):
+    """Return all that a run showed anywhere."""
+    caplog.set_level(logging.DEBUG, logger="")
+    out = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            frame = ask(df, client, **words)
+        except tsn.TSNError as error:
+            out.append(told(error))
+            frame = error.partial
+    out += [str(one.message) for one in caught]
+    out += [record.getMessage() + repr(record.args) + str(record.exc_info) for record in caplog.records]
+    if frame is not None:
+        out += [frame.to_html(), frame.to_csv(), repr(frame), repr(frame.attrs)]
+    run = tsn.last_run()
+    out += [repr(run), str(run.summary), repr(vars(run)), repr(vars(run._engine)), repr(client), str(client), repr(vars(client))]
+    return "\n".join(out)
+
+
+PATHS = [
+    {}, {"error_500": 1.0}, {"error_502": 1.0}, {"error_503": 1.0}, {"error_429": 1.0}, {"error_other": 1.0, "other_status": 418}, {"echo_key": 1.0},
+    {"redirect": 1.0}, {"html": 1.0}, {"reset_before": 1.0}, {"reset": 1.0}, {"half_open": 1.0}, {"truncate": 1.0}, {"cut_json": 1.0}, {"malformed": 1.0},
+    {"empty_body": 1.0}, {"gzip_bomb": 1.0}, {"no_choices": 1.0}, {"filtered": 1.0}, {"hang": 1.0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("faults", PATHS, ids=lambda faults: "-".join(faults) or "none")
+def test_no_way_that_a_run_can_end_shows_the_key(sim, tmp_path, caplog, faults):
+    sim.faults = Faults(**faults)
+    limits = tsn.Limits(max_wait=0.2)
+    client = tsn.Client(
+        sim.base_url,
+        api_key=CANARY,
+        model="sim-small",
+        cache=tmp_path / "c",
+        ledger=tmp_path / "l.db",
+        retry=RETRY,
+        timeout=0.4,
+        limits=limits,
+    )
+    for errors in ("coerce", "raise"):
+        assert CANARY not in run_and_listen(pd.DataFrame({"t": ["a"]}), client, caplog, errors=errors, cache="refresh")
+    assert sim.log[0].key_sent
+    assert CANARY.encode() not in written(tmp_path)
+    assert CANARY.encode() not in pickle.dumps(client)
+
+
+@pytest.mark.parametrize("server", [{"keys": ["another"], "echo_key": True}, {"balance": 0}, {"models": ["other"]}], ids=repr)
+def test_no_refusal_shows_the_key(secret_client, tmp_path, caplog, server):
+    with Simulator(latency=0.0, **server) as sim:
+        client = copy.copy(secret_client)
+        object.__setattr__(client, "base_url", sim.base_url)
+        shown = run_and_listen(pd.DataFrame({"t": list("abc")}), client, caplog)
+        assert any(exchange.key_sent for exchange in sim.log)
+    assert CANARY not in shown
+    assert CANARY.encode() not in written(tmp_path)
+
+
+def test_a_server_that_is_not_there_is_no_reason_to_show_the_key(sim, secret_client, caplog):
+    sim.stop_listening()
+    assert CANARY not in run_and_listen(pd.DataFrame({"t": ["a"]}), secret_client, caplog)
+
+
+def test_an_echoed_key_is_taken_out_of_the_rows_error(sim, secret_client):
+    sim.faults = Faults(echo_key=1.0)
+    with pytest.warns(tsn.TSNWarning):
+        out = ask(pd.DataFrame({"t": ["a"]}), secret_client)
+    assert out["error"].iloc[0].startswith("bad_request: 400: ")
+    assert "***" in out["error"].iloc[0]
+
+
+def test_a_client_shows_no_key(secret_client):
+    shown = (
+        repr(secret_client)
+        + str(secret_client)
+        + repr(vars(secret_client))
+        + repr(secret_client.key())
+        + f"{secret_client.api_key}"
+        + repr(here)
+    )
+    assert CANARY not in shown
+    assert CANARY not in repr(vars(type(secret_client.api_key)))
+    assert not hasattr(secret_client.api_key, "__dict__")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_has_no_key(secret_client, protocol):
+    if protocol >= 2:
+        assert CANARY.encode() not in pickle.dumps(secret_client, protocol)
+    assert CANARY.encode() not in pickle.dumps(Secret(CANARY), protocol)
+
+
+def test_a_pickled_client_works_without_its_key_and_with_the_workers_own(secret_client, sim, monkeypatch):
+    monkeypatch.delenv("TSN_API_KEY", raising=False)
+    here.key = Secret(None)
+    back = pickle.loads(pickle.dumps(secret_client))
+    assert not back.key()
+    ask(pd.DataFrame({"t": ["a"]}), back)
+    monkeypatch.setenv("TSN_API_KEY", "tsn_test_of_the_worker")
+    ask(pd.DataFrame({"t": ["b"]}), back)
+    assert [exchange.key_sent for exchange in sim.log] == [False, True]
+
+
+def test_a_copy_in_this_process_keeps_the_key(sim, client):
+    for made in (copy.copy(client), copy.deepcopy(client)):
+        assert made.key() == client.key()
+        assert made == client
+
+
+BAD_SETTINGS = [{"timeout": -1}, {"base_url": "http://example.com"}, {"prices": {"m": 1}}, {"limits": 5}, {"model": 5}]
+
+
+@pytest.mark.parametrize("bad", BAD_SETTINGS, ids=lambda bad: next(iter(bad)))
+def test_a_setting_that_is_refused_shows_no_key_beside_it(bad):
+    with pytest.raises(tsn.ConfigError) as error:
+        tsn.Client(api_key=CANARY, **bad)
+    assert CANARY not in told(error.value)
+
+
+@pytest.mark.parametrize("around", ["{}\nX-Header: y", "{}\x00", "{} {}", "{}ü"])
+def test_a_key_that_is_refused_is_not_shown(around):
+    with pytest.raises(tsn.ConfigError) as error:
+        Secret(around.format(CANARY, CANARY))
+    assert CANARY not in told(error.value)
+
+
+def test_a_key_that_a_client_refuses_is_not_shown():
+    with pytest.raises(tsn.ConfigError) as error:
+        tsn.Client(api_key=f"{CANARY} {CANARY}")
+    assert CANARY not in told(error.value)
+
+
+def test_a_key_that_was_trimmed_is_not_shown():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(tsn.TSNWarning) as error:
+            Secret(f"Bearer {CANARY}")
+    assert CANARY not in told(error.value)
+
+
+def test_a_key_that_is_asked_for_is_not_shown(monkeypatch):
+    monkeypatch.setattr("getpass.getpass", lambda prompt: f"{CANARY} {CANARY}")
+    with pytest.raises(tsn.ConfigError) as error:
+        tsn.set_key()
+    assert CANARY not in told(error.value)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: CANARY)
+    tsn.set_key()
+    assert CANARY not in repr(here)
+    assert here.key
+
+
+def test_certificates_that_cannot_be_read_show_no_key(monkeypatch, tmp_path):
+    (tmp_path / "bad.pem").write_text("-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n")
+    client = tsn.Client(
+        "https://api.example.com", api_key=CANARY, model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=RETRY
+    )
+    for path in (tmp_path / "bad.pem", tmp_path / "missing.pem"):
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        with pytest.raises(Exception) as error:
+            ask(pd.DataFrame({"t": ["a"]}), client)
+        assert CANARY not in told(error.value)
+
+
+def test_keys_are_compared_and_hashed_by_what_they_are():
+    assert Secret(CANARY) == Secret(CANARY) != Secret("another")
+    assert len({Secret(CANARY), Secret(CANARY), Secret(None), Secret("")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Incorrect key: tsn_live_abc-DEF_1.", "Incorrect key: ***."), ("tsn_test_x", "***"), ("sk-abcdefgh1234 is wrong", "*** is wrong"),
+        ("Authorization: Bearer abc.def", "Authorization: ***"), ("BEARER  xyz", "***"), (f"got '{CANARY}'", "got '***'"),
+        ("risk-free, desk-top", "risk-free, desk-top"), ("\x1b]52;c;aGk=\x07 \x9b31m\u202eabc\u2066 \u061c", "]52;c;aGk=   31m abc"),
+        ("line\r\nline\tend", "line line end"), ("x" * 400, "x" * 299 + "…"), ("half \ud800", "half"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_foreign_texts_are_shown_without_keys_or_control_characters(text, shown):
+    assert redact(text, Secret(CANARY)) == shown
+
+
+# Where things go
+
+
+def test_a_redirect_is_not_followed(sim, secret_client):
+    with Simulator(latency=0.0) as other:
+        sim.faults = Faults(redirect=1.0, redirect_to=f"{other.base_url}/chat/completions")
+        with pytest.raises(tsn.RedirectError):
+            ask(pd.DataFrame({"t": ["a"]}), secret_client)
+        assert other.stats().requests == other.stats().connections == 0
+    assert sim.stats().requests == 1
+
+
+def test_a_key_goes_to_no_other_machine_in_the_clear(monkeypatch):
+    monkeypatch.setenv("TSN_BASE_URL", "http://api.example.com/v1")
+    with pytest.raises(tsn.ConfigError, match="no TLS"):
+        tsn.Client(api_key=CANARY)
+
+
+def test_the_address_is_never_taken_from_the_data(sim, client):
+    df = pd.DataFrame({"t": ["http://127.0.0.1:9/x"], "base_url": ["http://127.0.0.1:9"]})
+    ask(df, client, "{t} {base_url}", extra_body={"base_url": "http://127.0.0.1:9"})
+    assert sim.stats().requests == 1
+
+
+def test_nothing_that_is_written_holds_a_prompt_but_the_answers_do(sim, client, tmp_path):
+    ask(pd.DataFrame({"t": ["a very private matter"]}), client, "One of: yes, no. {t}")
+    assert b"private" not in written(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+def test_files_are_for_their_owner_only(client, tmp_path):
+    ask(pd.DataFrame({"t": ["a"]}), client)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes.pop("cache") == 0o700
+    assert set(modes.values()) == {0o600}
+
+
+def test_importing_opens_no_socket_and_no_file_of_ours(tmp_path):
+    script = "import sys; sys.addaudithook(lambda e, a: e.startswith('socket.connect') and sys.exit('socket')); import tsn_frames"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# Foreign text
+
+
+@pytest.mark.parametrize("attack", ["{t.__class__}", "{t.__class__.__mro__[1]}", "{t!r}", "{t[0]}", "{self}", "{__import__}"])
+def test_a_template_reaches_nothing_but_columns(attack):
+    with pytest.raises(tsn.PromptError):
+        pd.DataFrame({"t": ["x"]}).tsn.messages(attack)
+
+
+RAW = ["<img src=x onerror=alert(1)>", "\x1b]52;c;aGk=\x07", "\u202eabc", "=HYPERLINK('http://x')", "<script>1</script>", "{{t}}"]
+
+
+def test_the_frames_own_texts_are_never_changed(client, sim):
+    df = pd.DataFrame({"t": RAW})
+    out = ask(df, client)
+    assert out["t"].tolist() == RAW
+    assert sorted(exchange.body["messages"][0]["content"] for exchange in sim.log) == sorted(RAW)
+
+
+def test_a_text_of_the_service_is_cleaned_where_it_is_an_error_only(sim, client):
+    sim.faults = Faults(html=1.0)
+    with pytest.warns(tsn.TSNWarning):
+        out = ask(pd.DataFrame({"t": ["a"]}), tsn.Client(sim.base_url, model="sim-small", retry=RETRY))
+    assert not any(ord(char) < 32 or "\x7f" <= char <= "\x9f" for char in out["error"].iloc[0])
+
+
+def test_a_column_name_that_is_markup_is_shown_as_text(client):
+    with pytest.raises(tsn.PromptError) as error:
+        pd.DataFrame({"\x1b[31m<b>": ["x"]}).tsn.messages("{t}")
+    assert "\x1b" not in str(error.value)

@@ -1,0 +1,93 @@
+"""The engine that runs everywhere: httpx. The only importer of it.
+
+httpx's pool walks all of its connections for every request, which at hundreds in flight costs more than the request
+itself; so each few requests in flight share a small client of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from typing import Any
+
+import httpx
+
+from ..errors import ConfigError
+from ..secret import Secret
+from .address import is_loopback
+from .transport import CONNECT_SECONDS, Answer, Failure, timed_out, whole
+
+SHARD = 4
+
+
+class _Bearer(httpx.Auth):
+    """Writes the key where httpx hides it; no frame of ours holds the header."""
+
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+
+    def auth_flow(self, request: httpx.Request) -> Any:
+        if self._secret:
+            request.headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        yield request
+
+
+class StockTransport:
+    """Sends bodies with httpx; see :class:`.transport.Transport`."""
+
+    def __init__(self, url: str, secret: Secret, timeout: float) -> None:
+        self._url, self._auth, self._timeout = url, _Bearer(secret), timeout
+        self._proxies = not is_loopback(httpx.URL(url).host)  # what stays on this machine passes no proxy
+        # One TLS context for all: it costs tens of milliseconds, and plain http needs none.
+        self._tls = httpx.create_ssl_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._free: deque[httpx.AsyncClient] = deque()
+        self._all: list[httpx.AsyncClient] = []
+        self._free.append(self._grow())
+
+    async def post(self, body: bytes, idempotency_key: str) -> Answer | Failure:
+        """Send one request and return what came of it; only cancelling raises."""
+        client = self._free.pop() if self._free else self._grow()
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "Idempotency-Key": idempotency_key}
+        try:
+            async with asyncio.timeout(self._timeout):
+                async with client.stream("POST", self._url, content=body, headers=headers) as response:
+                    read = await whole(response.aiter_raw(), response.headers.get("content-encoding", "").strip().lower())
+                    return read if isinstance(read, Failure) else Answer(response.status_code, dict(response.headers), read)
+        except TimeoutError:
+            return timed_out(self._timeout)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            return _failure(error)
+        finally:
+            self._free.append(client)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for client in self._all:
+            await client.aclose()
+
+    def _grow(self) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=SHARD, keepalive_expiry=30.0)
+        timeout = httpx.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout), pool=None)
+        try:
+            client = httpx.AsyncClient(auth=self._auth, verify=self._tls, limits=limits, timeout=timeout, trust_env=self._proxies)
+        except (ValueError, ImportError) as error:  # a proxy variable that httpx can't use
+            problem = str(error).partition("://")[0]  # what follows could be a proxy's password
+        else:
+            self._all.append(client)
+            self._free.extend([client] * (SHARD - 1))
+            return client
+        raise ConfigError(
+            f"a proxy in the environment can't be used ({problem}): look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+            " (a socks proxy needs `pip install httpx[socks]`)"
+        )
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return Failure("connection", f"can't connect: {error or 'no answer'}", sent=False)
+    if isinstance(error, httpx.ProxyError):
+        return Failure("connection", "the proxy of the environment refused the connection", sent=False)
+    if isinstance(error, httpx.TimeoutException):
+        return Failure("timeout", f"no answer in time ({type(error).__name__})", sent=True)
+    return Failure("connection", f"the connection broke ({type(error).__name__}: {error})", sent=True)
