@@ -135,7 +135,9 @@ class Server:
 
     def _refusal(self, wait):
         seconds = max(1, math.ceil(wait))
-        message = f"Rate limit exceeded. Retry after {seconds} seconds." if self.plan.wait == "message" else "Rate limit exceeded."
+        message = (
+            f"Rate limit exceeded. Retry after {seconds} seconds." if self.plan.wait == "message" else "Rate limit exceeded."
+        )
         return 429, message, {"retry-after": str(seconds)} if self.plan.wait == "header" else {}
 
     def _answer(self, http, prompt):

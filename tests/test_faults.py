@@ -107,7 +107,9 @@ def test_five_slots_are_found_with_at_most_25_refusals(client, hint):
 
 
 def test_a_wait_that_stands_only_in_the_message_costs_at_most_10_refusals(client):
-    with Simulator(seed=7, latency=LATENCY, quota=Quota(requests=60, window=3.0), retry_hint="message", lying_headers=True) as sim:
+    with Simulator(
+        seed=7, latency=LATENCY, quota=Quota(requests=60, window=3.0), retry_hint="message", lying_headers=True
+    ) as sim:
         out = frame(130).tsn.complete("{text}", client=client(sim.base_url))
         stats = sim.stats()
     assert out["error"].isna().all()
@@ -184,7 +186,9 @@ def test_a_refused_connection_ends_the_run_early(client):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(tsn.ServerError, match="can't be reached") as caught:
-            frame(50).tsn.complete("{text}", client=client(f"http://127.0.0.1:{closed.getsockname()[1]}", retry=Retry(attempts=2)))
+            frame(50).tsn.complete(
+                "{text}", client=client(f"http://127.0.0.1:{closed.getsockname()[1]}", retry=Retry(attempts=2))
+            )
     assert summary().requests <= 4
     assert caught.value.partial["content"].isna().all()
 
@@ -256,7 +260,9 @@ def test_an_answer_without_text_is_paid_once_and_for_all(client, fault):
         assert sim.stats().requests == 5
 
 
-@pytest.mark.parametrize("options", [{"keys": ["another"], "echo_key": True}, {"faults": Faults(echo_key=1.0)}], ids=["401", "400"])
+@pytest.mark.parametrize(
+    "options", [{"keys": ["another"], "echo_key": True}, {"faults": Faults(echo_key=1.0)}], ids=["401", "400"]
+)
 def test_a_key_that_the_server_repeats_is_shown_nowhere(client, options, caplog, recwarn):
     caplog.set_level(logging.DEBUG)
     raised = ""
@@ -265,7 +271,9 @@ def test_a_key_that_the_server_repeats_is_shown_nowhere(client, options, caplog,
             out = frame(5).tsn.complete("{text}", client=client(sim.base_url))
         except tsn.RunError as error:
             out, raised = error.partial, f"{error!r} {error}"
-    everything = " ".join([*out["error"], raised, caplog.text, *(str(w.message) for w in recwarn), str(summary()), repr(tsn.last_run())])
+    everything = " ".join(
+        [*out["error"], raised, caplog.text, *(str(w.message) for w in recwarn), str(summary()), repr(tsn.last_run())]
+    )
     assert "***" in everything
     assert KEY not in everything
     assert KEY[-12:] not in everything
@@ -275,7 +283,9 @@ def test_a_key_that_the_server_repeats_is_shown_nowhere(client, options, caplog,
 
 
 @pytest.mark.parametrize(
-    "plan", [{"failing": 0.1}, {"lone": 0.2}, {"resetting": 0.03}, {"truncated": 0.02}, {"hanging": 0.02}], ids=lambda plan: next(iter(plan))
+    "plan",
+    [{"failing": 0.1}, {"lone": 0.2}, {"resetting": 0.03}, {"truncated": 0.02}, {"hanging": 0.02}],
+    ids=lambda plan: next(iter(plan)),
 )
 def test_every_row_is_answered_by_an_independent_server(client, plan):
     with Server(seed=11, **plan) as server:
@@ -321,7 +331,9 @@ def test_an_independent_outage_costs_few_requests(client):
     assert 0 < server.requests - 300 <= 40
 
 
-@pytest.mark.parametrize(("plan", "kind", "most"), [({"key": "other"}, tsn.AuthenticationError, 2), ({"balance": 200}, tsn.BalanceError, 216)])
+@pytest.mark.parametrize(
+    ("plan", "kind", "most"), [({"key": "other"}, tsn.AuthenticationError, 2), ({"balance": 200}, tsn.BalanceError, 216)]
+)
 def test_an_independent_server_that_ends_the_run_is_asked_no_more(client, plan, kind, most):
     with Server(seed=11, **plan) as server:
         with pytest.raises(kind) as caught:

@@ -148,7 +148,8 @@ def test_a_rate_that_is_no_positive_number_is_refused_at_once(name, bad):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
-    ("slots", "rows", "workers", "seconds", "most"), [(2, 500, 16, 0.05, 16), (5, 500, 16, 0.05, 16), (16, 1500, 32, 0.05, 16), (500, 20_000, 1000, 2.0, 25)]
+    ("slots", "rows", "workers", "seconds", "most"),
+    [(2, 500, 16, 0.05, 16), (5, 500, 16, 0.05, 16), (16, 1500, 32, 0.05, 16), (500, 20_000, 1000, 2.0, 25)],
 )
 def test_a_hidden_concurrency_limit_is_found_and_used(slots, rows, workers, seconds, most, seed):
     told = drive(service(seed, slots=slots, seconds=seconds), rows, workers)
@@ -400,7 +401,9 @@ def test_the_end_of_a_pause_lets_one_through_and_not_the_herd():
         limiter = Limiter(now)
         gate, pace = limiter.gate, limiter.gate.pace(Limits())
         gate.ceiling.limit = 50
-        gate.refused(now(), await limiter.acquire(pace, 1), {"x-ratelimit-remaining-requests": "0"}, Wait(1.0, exact=True), quota=True)
+        gate.refused(
+            now(), await limiter.acquire(pace, 1), {"x-ratelimit-remaining-requests": "0"}, Wait(1.0, exact=True), quota=True
+        )
         tasks = [_take(limiter, pace) for _ in range(50)]
         await asyncio.sleep(0.9)
         early = gate.in_flight

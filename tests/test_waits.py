@@ -15,7 +15,18 @@ NOW = 1_700_000_000.0
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("250ms", 0.25), ("45s", 45), ("1m30s", 90), ("6m0s", 360), ("1h2m", 3720), ("1d", 86400), ("7", 7), (" 1.5 ", 1.5), ("0", 0), ("2S", 2)],
+    [
+        ("250ms", 0.25),
+        ("45s", 45),
+        ("1m30s", 90),
+        ("6m0s", 360),
+        ("1h2m", 3720),
+        ("1d", 86400),
+        ("7", 7),
+        (" 1.5 ", 1.5),
+        ("0", 0),
+        ("2S", 2),
+    ],
 )
 def test_a_duration_is_read_in_every_spelling(text, seconds):
     assert duration(text) == pytest.approx(seconds)

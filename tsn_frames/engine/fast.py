@@ -1,17 +1,14 @@
-"""The fast engine: aiohttp, used as plainly as it can be. It follows no redirect and unpacks nothing by itself."""
+"""The fast engine: aiohttp, for connections without a proxy. It follows no redirect and unpacks nothing by itself."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
-from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from ..secret import Secret
-from .address import is_loopback
+from .stock import tls_context
 from .transport import CONNECT_SECONDS, Answer, Failure, timed_out, whole
 
 CHUNK = 2**16
@@ -46,14 +43,12 @@ def _session(url: str, secret: Secret, timeout: float) -> aiohttp.ClientSession:
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "tsn_frames"}
     if secret:
         headers["Authorization"] = f"Bearer {secret.reveal()}"
-    tls: Any = ssl.create_default_context() if url.startswith("https:") else True
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=30.0),
+        connector=aiohttp.TCPConnector(limit=0, ssl=tls_context() if url.startswith("https:") else True, keepalive_timeout=30.0),
         timeout=aiohttp.ClientTimeout(total=timeout, connect=None, sock_connect=min(CONNECT_SECONDS, timeout)),
         headers=headers,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=not is_loopback(urlsplit(url).hostname or ""),  # what stays on this machine passes no proxy
         read_bufsize=CHUNK,
     )
 
@@ -66,8 +61,6 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 def _failure(error: Exception, timeout: float) -> Failure:
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         return Failure("connection", f"can't connect: {_why(error)}", sent=False)
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Failure("connection", "the proxy of the environment refused the connection", sent=False)
     if isinstance(error, asyncio.TimeoutError):
         return timed_out(timeout)
     return Failure("connection", f"the connection broke ({type(error).__name__}: {_why(error)})", sent=True)

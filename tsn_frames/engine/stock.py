@@ -39,8 +39,7 @@ class StockTransport:
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
         self._url, self._auth, self._timeout = url, _Bearer(secret), timeout
         self._proxies = not is_loopback(httpx.URL(url).host)  # what stays on this machine passes no proxy
-        # One TLS context for all: it costs tens of milliseconds, and plain http needs none.
-        self._tls = httpx.create_ssl_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._tls = tls_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._free: deque[httpx.AsyncClient] = deque()
         self._all: list[httpx.AsyncClient] = []
         self._free.append(self._grow())
@@ -81,6 +80,11 @@ class StockTransport:
             f"a proxy in the environment can't be used ({problem}): look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
             " (a socks proxy needs `pip install httpx[socks]`)"
         )
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return TLS settings that verify, by the certificates of the environment or certifi; one serves all connections."""
+    return httpx.create_ssl_context()
 
 
 def _failure(error: Exception) -> Failure:

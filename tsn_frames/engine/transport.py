@@ -1,7 +1,7 @@
 """One POST over HTTP, whatever engine does it: its answer or failure as a value, and how much of a body is taken in.
 
-Two engines stand behind it: :mod:`.fast` (aiohttp), and :mod:`.stock` (httpx), which costs some times the CPU a request
-and is there where aiohttp can't be imported.
+Two engines stand behind it: :mod:`.fast` (aiohttp), and :mod:`.stock` (httpx), which costs some times the CPU a request,
+knows every kind of proxy, and is there where aiohttp can't be imported.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import logging
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ..secret import Secret
+from .address import is_loopback
 from .registry import here
 
 log = logging.getLogger("tsn_frames")
@@ -63,14 +66,23 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
         If a proxy of the environment can't be used.
     """
     url = f"{base_url}/chat/completions"
-    try:
-        from .fast import FastTransport
-    except ImportError:
-        from .stock import StockTransport
+    if not through_proxy(url):
+        try:
+            from .fast import FastTransport
+        except ImportError:
+            here.say_once(log, "aiohttp can't be imported: httpx does the sending, at some times the CPU a request")
+        else:
+            return FastTransport(url, secret, timeout)
+    from .stock import StockTransport
 
-        here.say_once(log, "aiohttp can't be imported: httpx does the sending, at some times the CPU a request")
-        return StockTransport(url, secret, timeout)
-    return FastTransport(url, secret, timeout)
+    return StockTransport(url, secret, timeout)
+
+
+def through_proxy(url: str) -> bool:
+    """Return whether the environment names a proxy for a URL; what stays on this machine passes none."""
+    parts, proxies = urlsplit(url), getproxies()
+    host = parts.hostname or ""
+    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not is_loopback(host) and not proxy_bypass(host)
 
 
 async def whole(chunks: AsyncIterator[bytes], encoding: str) -> bytes | Failure:
