@@ -14,7 +14,16 @@ KEY = "tsn_test_canary_4f1d"
 @pytest.fixture(autouse=True)
 def apart(monkeypatch, tmp_path):
     """No test reads the user's settings, cache or ledger, or another test's client."""
-    for name in ("TSN_API_KEY", "TSN_BASE_URL", "TSN_MODEL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+    for name in (
+        "TSN_API_KEY",
+        "TSN_BASE_URL",
+        "TSN_MODEL",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TSN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("TSN_LEDGER", str(tmp_path / "ledger.db"))

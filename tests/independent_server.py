@@ -1,6 +1,6 @@
 """A second server, so that client and simulator can't share a mistake: naive, threaded, standard library only.
 
-It was written from the public description of the API, without a look at the simulator: one thread a connection, blocking
+It shares no code with the simulator and is built the other way round: one thread a connection, blocking
 sleeps, a slot that is free only after the answer was written, and faults drawn by (seed, prompt, attempt).
 """
 

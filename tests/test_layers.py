@@ -27,7 +27,12 @@ ALLOWED = {
     "simulator": {"simulator"},
 }
 ENGINE = ["run", "sender", "client"]  # each may import those after it, and the rest of the engine
-FOREIGN = {"httpx": {"engine/stock.py"}, "aiohttp": {"engine/fast.py"}, "diskcache": {"engine/store.py", "engine/writer.py"}, "tqdm": {"engine/progress.py"}}
+FOREIGN = {
+    "httpx": {"engine/stock.py"},
+    "aiohttp": {"engine/fast.py"},
+    "diskcache": {"engine/store.py", "engine/writer.py"},
+    "tqdm": {"engine/progress.py"},
+}
 
 
 def modules():
@@ -92,4 +97,6 @@ def test_the_simulator_imports_nothing_but_the_standard_library():
 
     for path in sorted((PACKAGE / "simulator").glob("*.py")):
         for name in imports(path):
-            assert name.startswith("tsn_frames.simulator") or name.split(".")[0] in sys.stdlib_module_names, f"{path.name}: {name}"
+            assert name.startswith("tsn_frames.simulator") or name.split(".")[0] in sys.stdlib_module_names, (
+                f"{path.name}: {name}"
+            )

@@ -116,7 +116,14 @@ def test_the_key_and_the_idempotency_key_are_sent(engine, sim):
 
 @pytest.mark.parametrize(
     ("fault", "code"),
-    [("hang", "timeout"), ("drip", "timeout"), ("half_open", "timeout"), ("reset", "connection"), ("reset_before", "connection"), ("truncate", "connection")],
+    [
+        ("hang", "timeout"),
+        ("drip", "timeout"),
+        ("half_open", "timeout"),
+        ("reset", "connection"),
+        ("reset_before", "connection"),
+        ("truncate", "connection"),
+    ],
 )
 def test_a_request_that_reached_the_service_may_be_billed(engine, fault, code):
     with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
@@ -136,7 +143,10 @@ def test_ipv6_works(engine):
 
 
 def test_a_redirect_is_an_answer_and_not_followed(engine):
-    with Simulator(latency=0.0) as other, Simulator(latency=0.0, faults=Faults(redirect=1.0, redirect_to=f"{other.base_url}/chat/completions")) as sim:
+    with (
+        Simulator(latency=0.0) as other,
+        Simulator(latency=0.0, faults=Faults(redirect=1.0, redirect_to=f"{other.base_url}/chat/completions")) as sim,
+    ):
         assert post(sim.base_url).status == 307
         assert other.stats().requests == 0
 

@@ -26,7 +26,8 @@ from .prices import Prices
 from .rehearsal import rehearse, sample_messages
 from .settings import get_client, set_client, set_key
 from .verbs.complete import complete
-from .verbs.running import Run, Summary, last_run
+from .verbs.running import Run, last_run
+from .verbs.summary import Summary
 
 __version__ = "0.1.0"
 

@@ -28,7 +28,9 @@ def _method(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concate
     return cast("Callable[Concatenate[Any, P], R]", method)
 
 
-def _awaitable(verb: Callable[Concatenate[pd.DataFrame, P], Any]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, pd.DataFrame]]:
+def _awaitable(
+    verb: Callable[Concatenate[pd.DataFrame, P], Any],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, pd.DataFrame]]:
     """Return a verb as a coroutine method: the same words and the same run, without blocking the event loop."""
     method = _method(verb)
 

@@ -18,7 +18,8 @@ from .errors import ConfigError, TSNError, TSNWarning
 from .rehearsal import rehearse, sample_messages
 from .settings import set_client
 from .verbs.complete import complete
-from .verbs.running import Summary, last_run
+from .verbs.running import last_run
+from .verbs.summary import Summary
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -62,11 +63,15 @@ def _show(df: pd.DataFrame, column: str, server: Simulator | None) -> int:
     second, again, asked_again = _ask(df, column, client, server, progress=False)
     same = bool(first["content"].equals(second["content"]))
     counted = f" (the server counted {asked_again - asked})" if server else ""
-    say(f"Second run: {again}\n\nThe second run sent {again.requests} requests{counted}; its answers are {'' if same else 'NOT '}the same.")
+    say(
+        f"Second run: {again}\n\nThe second run sent {again.requests} requests{counted}; its answers are {'' if same else 'NOT '}the same."
+    )
     return 0 if same and again.requests == asked_again - asked == 0 else 1
 
 
-def _ask(df: pd.DataFrame, column: str, client: Client | None, server: Simulator | None, *, progress: bool) -> tuple[pd.DataFrame, Summary, int]:
+def _ask(
+    df: pd.DataFrame, column: str, client: Client | None, server: Simulator | None, *, progress: bool
+) -> tuple[pd.DataFrame, Summary, int]:
     """Answer the frame; return it, what the run came to, and how many requests the server has counted so far."""
     out = complete(df, PROMPT % column, system=SYSTEM, max_tokens=16, overwrite=True, progress=progress, client=client)
     run = last_run()

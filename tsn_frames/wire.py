@@ -60,12 +60,12 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
-def head(parameters: Mapping[str, Any]) -> bytes:
+def body_head(parameters: Mapping[str, Any]) -> bytes:
     """Return the body up to and including ``"messages":`` for parameters that are checked and in order.
 
     Examples
     --------
-    >>> head({"model": "m", "temperature": 0.0})
+    >>> body_head({"model": "m", "temperature": 0.0})
     b'{"model":"m","temperature":0.0,"messages":'
     """
     return dumps(dict(parameters))[:-1] + (b"," if parameters else b"") + b'"messages":'

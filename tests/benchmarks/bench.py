@@ -79,10 +79,17 @@ def warm(rounds, sizes):
 
 
 def table(cold_lines, warm_lines):
-    out = ["| workers | latency | rows | client | CPU ms a row | x bare | rows/s | of ideal | peak MiB |", "|---:|---:|---:|---|---:|---:|---:|---:|---:|"]
+    out = [
+        "| workers | latency | rows | client | CPU ms a row | x bare | rows/s | of ideal | peak MiB |",
+        "|---:|---:|---:|---|---:|---:|---:|---:|---:|",
+    ]
     out += [f"| {w} | {x * 1000:.0f} ms | {n:,} | {name} | {cpu:.3f} | {ratio:.1f} | {rate:,.0f} | {ideal:.0%} | {peak:,.0f} |"
             for w, x, n, name, cpu, ratio, rate, ideal, peak in cold_lines]  # fmt: skip
-    out += ["", "| warm rows | ours, rows/s by CPU | bare loop | ratio | keys us a row | writes us a row | memory above the frame, MiB |", "|---:|---:|---:|---:|---:|---:|---:|"]
+    out += [
+        "",
+        "| warm rows | ours, rows/s by CPU | bare loop | ratio | keys us a row | writes us a row | memory above the frame, MiB |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
     out += [f"| {n:,} | {ours:,.0f} | {bare:,.0f} | {ours / bare:.2f} | {keys:.2f} | {writes:.1f} | {grown:,.0f} |"
             for n, ours, bare, keys, writes, grown in warm_lines]  # fmt: skip
     return "\n".join(out)
@@ -98,7 +105,13 @@ def plot(lines, path):
     for name in dict.fromkeys(line[3] for line in lines):
         points = sorted((line[0], line[4]) for line in lines if line[3] == name and line[1] < 0.1)
         axes.plot(*zip(*points), marker="o", label=name)
-    axes.set(xscale="log", yscale="log", xlabel="requests in flight at 50 ms", ylabel="client CPU, ms a row", title="What a row costs the client")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="requests in flight at 50 ms",
+        ylabel="client CPU, ms a row",
+        title="What a row costs the client",
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120, bbox_inches="tight")
@@ -114,8 +127,12 @@ def main():
         return
     begun = time.time()
     cold_lines, warm_lines = cold(options.rounds, COLD), warm(options.rounds, WARM)
-    stamp = f"Python {sys.version.split()[0]}, {options.rounds} interleaved rounds, medians, {time.time() - begun:,.0f} s in all.\n\n"
-    (DOCS / "performance-results.md").write_text("# Measured\n\n" + stamp + table(cold_lines, warm_lines) + "\n\n![client CPU a row](performance.png)\n")
+    stamp = (
+        f"Python {sys.version.split()[0]}, {options.rounds} interleaved rounds, medians, {time.time() - begun:,.0f} s in all.\n\n"
+    )
+    (DOCS / "performance-results.md").write_text(
+        "# Measured\n\n" + stamp + table(cold_lines, warm_lines) + "\n\n![client CPU a row](performance.png)\n"
+    )
     plot(cold_lines, DOCS / "performance.png")
     print(table(cold_lines, warm_lines))
 

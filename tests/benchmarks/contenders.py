@@ -74,7 +74,9 @@ async def gather(url, rows, workers, aiohttp):
 
         async def one(text):
             async with limit:
-                answer = await client.chat.completions.create(model="sim-small", messages=[{"role": "user", "content": PROMPT.format(text=text)}])
+                answer = await client.chat.completions.create(
+                    model="sim-small", messages=[{"role": "user", "content": PROMPT.format(text=text)}]
+                )
                 return answer.choices[0].message.content
 
         answers = await asyncio.gather(*(one(text) for text in texts(rows)))

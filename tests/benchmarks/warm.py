@@ -21,9 +21,22 @@ PROMPT, SYSTEM = "Summarise: {text}", "You are a careful reader."
 
 
 def answer(number):
-    choice = {"index": 0, "message": {"role": "assistant", "content": f"answer {number} " + "and so on " * 10}, "finish_reason": "stop"}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": f"answer {number} " + "and so on " * 10},
+        "finish_reason": "stop",
+    }
     usage = {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50}
-    return json.dumps({"id": f"chatcmpl-{number:012d}", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}).encode()
+    return json.dumps(
+        {
+            "id": f"chatcmpl-{number:012d}",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "m",
+            "choices": [choice],
+            "usage": usage,
+        }
+    ).encode()
 
 
 def fill(client, df):
@@ -33,7 +46,9 @@ def fill(client, df):
     keyed = time.process_time()
     store = client.cache.open()
     for start in range(0, len(df), 512):
-        store.write([(request.key, answer(number), 1.7e9) for number, request in enumerate(made.requests[start : start + 512], start)])
+        store.write(
+            [(request.key, answer(number), 1.7e9) for number, request in enumerate(made.requests[start : start + 512], start)]
+        )
     store.close()
     return keyed - begun, time.process_time() - keyed
 
@@ -83,7 +98,13 @@ def main():
         del out
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         loops.append(bare(client, df))
-    best = {"ours": rows / min(ours), "bare": rows / min(loops), "keys": keys / rows * 1e6, "writes": writes / rows * 1e6, "grown_mib": grown / 1024}
+    best = {
+        "ours": rows / min(ours),
+        "bare": rows / min(loops),
+        "keys": keys / rows * 1e6,
+        "writes": writes / rows * 1e6,
+        "grown_mib": grown / 1024,
+    }
     print(json.dumps(best))
 
 

@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import wire
 from ..errors import CacheError, ConfigError, quoted
+from ..wire import Completion, Unreadable, decode
 from . import exchange
 from .files import PATIENCE
 from .reading import FILE
@@ -140,11 +140,11 @@ class Cache:
         """Open the cache for writing."""
         return open_store(self.folder, patience)
 
-    def _answers(self) -> Iterator[tuple[bytes, bytes, float, wire.Completion]]:
+    def _answers(self) -> Iterator[tuple[bytes, bytes, float, Completion]]:
         for key_, body, when in scan(self.file):
             try:
-                yield key_, body, when, wire.decode(body)
-            except wire.Unreadable:
+                yield key_, body, when, decode(body)
+            except Unreadable:
                 continue
 
     def __eq__(self, other: object) -> bool:

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .. import wire
 from ..errors import CacheError
+from ..wire import Unreadable, decode, dumps
 from .reading import Row
 
 _COLUMNS = ("request_key", "answered_at", "body")
@@ -63,7 +63,7 @@ def _write_lines(rows: Iterable[Row], path: Path) -> int:
     with path.open("wb") as file:
         for key, body, when in rows:
             line = dict(zip(_COLUMNS, (key.hex(), when, base64.b64encode(body).decode()), strict=True))
-            file.write(wire.dumps(line) + b"\n")
+            file.write(dumps(line) + b"\n")
             count += 1
     return count
 
@@ -118,7 +118,7 @@ def _checked(number: int, row: Any, path: Path) -> Row:
     if type(key) is not bytes or len(key) != 32 or type(body) is not bytes or not dated:
         raise CacheError(f"{path}, row {number}, is not an exported answer")
     try:
-        wire.decode(body)
-    except wire.Unreadable as problem:
+        decode(body)
+    except Unreadable as problem:
         raise CacheError(f"{path}, row {number}, holds no readable answer: {problem}") from None
     return key, body, float(min(when, time.time()))

@@ -26,7 +26,7 @@ class Flow:
         self.pauses = self.total_pauses = 0
         self._jitter = jitter
         self._probe: int | None = None
-        self._lone = self._doubted = False
+        self._lone = self._doubted = self._looking = self._stated = False
         self._recent: deque[int] = deque([-self.BURST] * self.BURST, self.BURST)  # the last ones that were refused
 
     def delay(self, now: float) -> float:
@@ -47,9 +47,14 @@ class Flow:
         if self.state == "open" or seq != self._probe:
             return False
         was_paused, self.state, self._probe = self.state == "paused", "open", None
-        self._lone = not was_paused
+        self._lone, self._looking = not was_paused and not self._looking, False
         self.pauses = 0
         return was_paused
+
+    def look(self, now: float) -> None:
+        """Let one request go ahead of all others, unless the service itself asked everybody to wait."""
+        if self.state == "open" or not self._stated:
+            self.state, self._probe, self._doubted, self._looking, self.until = "suspect", None, False, True, now
 
     def gone(self, seq: int) -> None:
         """Forget a request that ended without telling anything, so that another can be the probe."""
@@ -92,7 +97,7 @@ class Flow:
 
     def _pause(self, now: float, wait: Wait) -> None:
         seconds = self._length(wait)
-        self.state, self._probe, self._lone = "paused", None, False
+        self.state, self._probe, self._lone, self._stated = "paused", None, False, wait.seconds is not None
         self.until, self.pauses, self.total_pauses = now + seconds, self.pauses + 1, self.total_pauses + 1
 
     def _length(self, wait: Wait) -> float:

@@ -17,6 +17,7 @@ from .waits import Wait, allowances
 from .windows import Inferred, Remaining, SlidingWindow
 
 CHAT, FRAME = 0, 1
+NEWS = 10.0
 
 
 @dataclass(slots=True)
@@ -65,6 +66,11 @@ class Gate:
         """Return the windows for a user's limits; the same limits share them."""
         key = (limits.requests_per_minute, limits.tokens_per_minute, limits.max_wait)
         return self.paces.setdefault(key, Pace(limits))
+
+    def begin(self, now: float) -> None:
+        """Let a new run's first request go alone where the last success is no news: key, server or limits may be others."""
+        if not self.in_flight and now - self.last_success > NEWS:
+            self.flow.look(now)
 
     def delay(self, now: float, pace: Pace, tokens: float) -> tuple[float, str]:
         """Return the seconds until the next request may go and the rule that says so; inf: until an answer comes."""

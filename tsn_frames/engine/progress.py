@@ -59,7 +59,9 @@ def status(counts: Counts) -> str:
     parts = [f"{counts.prompt_tokens + counts.completion_tokens:,} tokens"]
     if counts.cost:
         parts.append(f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost))}")
-    parts += [f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n]
+    parts += [
+        f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n
+    ]
     return ", ".join(parts)
 
 

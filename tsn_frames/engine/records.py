@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .. import wire
+from ..wire import Completion
 from .ledger import Entry
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(_TOKENS, "Int64") | texts | {"seconds": "float64"})
 
 
-def cache_frame(answers: Sequence[tuple[bytes, float, int, wire.Completion]]) -> pd.DataFrame:
+def cache_frame(answers: Sequence[tuple[bytes, float, int, Completion]]) -> pd.DataFrame:
     """Return the cache as a frame; see :meth:`Cache.to_frame`."""
     import pandas as pd
 

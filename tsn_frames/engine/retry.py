@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from .. import errors, wire
-from ..errors import ConfigError, RowError, quoted
+from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError, quoted
 from ..secret import Secret, redact
+from ..wire import Completion, Unreadable, decode, error_of
 from .transport import Answer, Failure
 from .waits import Wait, asked
 
@@ -64,10 +64,10 @@ class Verdict(NamedTuple):
 
     kind: Kind
     error: RowError | None = None
-    end: type[errors.RunError] | None = None
+    end: type[RunError] | None = None
     wait: Wait = Wait()
     billed: Literal["no", "yes", "unknown"] = "no"
-    completion: wire.Completion | None = None
+    completion: Completion | None = None
     quota: bool = False
 
 
@@ -78,18 +78,18 @@ def judge(result: Answer | Failure, secret: Secret) -> Verdict:
                        RowError(result.code, redact(result.message, secret)), billed="unknown" if result.sent else "no")  # fmt: skip
     if 200 <= result.status < 300:
         return _success(result, secret)
-    message, code = wire.error_of(result.body)
+    message, code = error_of(result.body)
     shown = redact(message, secret) or "no message"
     if 300 <= result.status < 400:
         place = redact(result.headers.get("location", "nowhere"), secret)
-        return Verdict("end", RowError("server", f"the service redirects ({result.status}) to {place}"), errors.RedirectError)
+        return Verdict("end", RowError("server", f"the service redirects ({result.status}) to {place}"), RedirectError)
     return _status(result.status, code, shown, asked(result.headers, message))
 
 
 def _success(answer: Answer, secret: Secret) -> Verdict:
     try:
-        return Verdict("answer", billed="yes", completion=wire.decode(answer.body))
-    except wire.Unreadable as problem:
+        return Verdict("answer", billed="yes", completion=decode(answer.body))
+    except Unreadable as problem:
         start = redact(answer.body[:200].decode("utf-8", "replace"), secret, most=120)
         said = f"{redact(str(problem), secret)}; it begins: {start!r}" if start else "the answer is empty"
         return Verdict("again", RowError("unreadable", said), billed="unknown")
@@ -99,7 +99,7 @@ def _status(status: int, code: str, shown: str, wait: Wait) -> Verdict:
     if status in (401, 402, 403) or (status == 429 and code == "insufficient_quota"):
         return _account(status, code, shown)
     if status == 404:
-        return Verdict("end", RowError("model", f"the service answered 404: {shown}"), errors.ModelError)
+        return Verdict("end", RowError("model", f"the service answered 404: {shown}"), ModelError)
     if status in (429, 503):
         quota = status == 429
         return Verdict("refused", RowError("not_sent" if quota else "server", f"{status}: {shown}"), wait=wait, quota=quota)
@@ -112,11 +112,11 @@ def _account(status: int, code: str, shown: str) -> Verdict:
     balance = status == 402 or code in ("insufficient_balance", "insufficient_quota", "billing_error")
     if status == 403 and not balance and code not in ("auth_error", "invalid_api_key"):
         return Verdict("row", RowError("bad_request", f"403: {shown}"))
-    kind = errors.BalanceError if balance else errors.AuthenticationError
+    kind = BalanceError if balance else AuthenticationError
     return Verdict("end", RowError("not_sent", f"{status}: {shown}"), kind)
 
 
-def content_error(completion: wire.Completion) -> RowError | None:
+def content_error(completion: Completion) -> RowError | None:
     """Return why an answer that can be read has no content, or None where it has."""
     if completion.content is not None:
         return None

@@ -16,9 +16,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal
 
-from .. import errors, wire
 from ..bulk import no_collecting
-from ..errors import NOT_SENT, RowError, RunError
+from ..errors import NOT_SENT, CacheError, ModelError, RateLimitError, RowError, RunError, ServerError
+from ..wire import Request, Unreadable, decode
 from . import retry as policy
 from .client import Client, Session
 from .reading import check
@@ -55,7 +55,7 @@ class Work:
         What the cache is for.
     """
 
-    requests: Sequence[wire.Request]
+    requests: Sequence[Request]
     copies: Sequence[int]
     fresh: frozenset[int] = frozenset()
     tags: Sequence[str | None] = ()
@@ -77,7 +77,7 @@ class Engine:
         self._most_retries = self._budget = client.retry.budget + len(work.requests) / 10
         self._pending = self._unreachable = 0
         self._dead: set[str] = set()
-        self._last_success = 0.0
+        self._last_success, self._warm = 0.0, False
         self._workers: list[asyncio.Task[None]] = []
         self._sender: Sender | None = None
         self._queue = Queue(())
@@ -121,7 +121,7 @@ class Engine:
         wanted = [work.requests[i].key for i in every if i not in work.fresh]
         try:
             found = await asyncio.to_thread(lookup, self.client.cache.file, wanted)
-        except errors.CacheError:
+        except CacheError:
             raise  # not ours, or too new: told before money is spent
         except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer mends it
             log.warning("the cache can't be read: %s", type(error).__name__)
@@ -133,8 +133,8 @@ class Engine:
         if hit is None:
             return False
         try:
-            completion = wire.decode(hit[0])
-        except wire.Unreadable:  # a damaged value: ask again
+            completion = decode(hit[0])
+        except Unreadable:  # a damaged value: ask again
             return False
         error = None if completion.content is not None else policy.content_error(completion)
         self._finish(index, Outcome(completion, error, True, hit[1]))
@@ -146,6 +146,7 @@ class Engine:
         self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
         self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
         limiter, self._last_success = session.account.limiter, time.monotonic()
+        limiter.gate.begin(limiter.clock())
         waited, pauses = dict(limiter.waited), limiter.gate.flow.total_pauses
         number = min(self.client.concurrency, len(pending))
         self._workers = [asyncio.create_task(self._worker(self._sender)) for _ in range(number)]
@@ -187,7 +188,7 @@ class Engine:
         name = (str(self.client.cache.folder), item.request.key)
         while (other := session.account.coming.get(name)) is not None:
             if (hit := await asyncio.shield(other)) is not None:
-                completion = wire.decode(hit[0])
+                completion = decode(hit[0])
                 self._done(item, Outcome(completion, policy.content_error(completion), answered_at=hit[1], cost=item.cost))
                 return True
         session.account.coming[name] = asyncio.get_running_loop().create_future()
@@ -204,7 +205,7 @@ class Engine:
         """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
         self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, Failure) else 0
         if verdict.kind in ("answer", "row"):
-            self._last_success = time.monotonic()
+            self._last_success, self._warm = time.monotonic(), True
         if verdict.completion is not None and isinstance(result, Answer):
             now, error = item.answered_at, policy.content_error(verdict.completion)
             self._budget = min(self._budget + 0.1, self._most_retries)
@@ -227,10 +228,10 @@ class Engine:
         self.counts.refused += 1
         log.info("refused (%s), asked to wait %s s", "quota" if verdict.quota else error.code, verdict.wait.seconds)
         gate, most, idle = session.account.limiter.gate, self.client.limits.max_wait, time.monotonic() - self._last_success
-        kind = errors.RateLimitError if verdict.quota else errors.ServerError
-        if gate.last_success < 0 and self._unreachable >= self.client.retry.attempts:
-            self._fail(errors.ServerError, f"{self.client.host} can't be reached: {error.message}", item)
-        elif (asked := verdict.wait.seconds or 0.0) > most:
+        kind = RateLimitError if verdict.quota else ServerError
+        if not self._warm and self._unreachable >= self.client.retry.attempts:
+            self._fail(ServerError, f"{self.client.host} can't be reached: {error.message}", item)
+        elif (asked := verdict.wait.seconds or verdict.wait.message or 0.0) > most:
             self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
         elif idle > most:
             self._fail(kind, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
@@ -245,16 +246,16 @@ class Engine:
         if policy.out_of_attempts(retry, error, item.attempts):
             self._give_up(item, error)
         elif self._budget < 1:
-            self._fail(errors.ServerError, f"the retries of the whole run are used up; the last failure was {error}", item)
+            self._fail(ServerError, f"the retries of the whole run are used up; the last failure was {error}", item)
         else:
             self._budget -= 1
             self.counts.retried += 1
-            self._queue.back(item, max(retry.delay(item.attempts), verdict.wait.seconds or 0.0))
+            self._queue.back(item, max(retry.delay(item.attempts), min(verdict.wait.seconds or 0.0, self.client.limits.max_wait)))
 
     def _end(self, item: Item, verdict: Verdict, error: RowError) -> None:
         """End the run, or only a model's rows where other models are left."""
         assert verdict.end is not None
-        if verdict.end is errors.ModelError:
+        if verdict.end is ModelError:
             self._dead.add(item.request.model)
             if {request.model for request in self.work.requests} - self._dead:
                 self._give_up(item, _model_error(item.request.model))
@@ -265,7 +266,7 @@ class Engine:
         """End the run: nothing more is sent, what is in flight finishes and is kept."""
         self.end = self.end or kind(message)
         model = _model_error(item.request.model)
-        self._give_up(item, model if kind is errors.ModelError else RowError("not_sent", f"the run ended: {message}"))
+        self._give_up(item, model if kind is ModelError else RowError("not_sent", f"the run ended: {message}"))
         self._stop(None)
 
     def _stop(self, grace: float | None) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from .. import wire
+from ..wire import Request, Usage
 from . import retry as policy
 from .client import Session
 from .ledger import Entry
@@ -90,7 +90,7 @@ class Sender:
 
     def _record(self, item: Item, verdict: Verdict, seconds: float, answer: tuple[bytes, bytes] | None) -> asyncio.Future[None]:
         """Write one attempt that was or may have been billed down, with its answer, and add up what it cost."""
-        usage = verdict.completion.usage if verdict.completion else wire.Usage()
+        usage = verdict.completion.usage if verdict.completion else Usage()
         client, model = self.session.client, item.request.model
         cost = client.prices.cost(model, usage) if client.prices else None
         item.cost = None if item.cost is None or cost is None else item.cost + cost
@@ -103,7 +103,7 @@ class Sender:
         )  # fmt: skip
         return self.session.writer.put(entry, answer)
 
-    def _add_up(self, usage: wire.Usage, cost: Decimal | None) -> None:
+    def _add_up(self, usage: Usage, cost: Decimal | None) -> None:
         counts = self._counts
         counts.prompt_tokens += usage.prompt_tokens or 0
         counts.completion_tokens += usage.completion_tokens or 0
@@ -116,7 +116,7 @@ class Sender:
         counts = self._counts
         return max(1.0, (counts.prompt_tokens + counts.completion_tokens) / self._answers) if self._answers else 1.0
 
-    def _tokens(self, request: wire.Request) -> float:
+    def _tokens(self, request: Request) -> float:
         """Estimate what a request will use: a token is about four bytes, an answer about as long as those before."""
         usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
         return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or usual)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from .. import parameters
 from ..errors import ParameterError
+from ..parameters import check
 from . import values
 
 
@@ -35,7 +35,7 @@ def resolve(df: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[str, Any],
             continue
         series = series_of(df, name, value)
         if series is None:
-            constant[name] = parameters.check(name, value)
+            constant[name] = check(name, value)
         else:
             varying[name] = _checked(df, name, series)
     return constant, varying
@@ -88,7 +88,7 @@ def _checked_once(known: dict[Any, Any], name: str, value: Any) -> Any:
     try:
         return known[type(value), value]
     except (KeyError, TypeError):  # new, or a list or dict, which can't be remembered
-        checked = parameters.check(name, value)
+        checked = check(name, value)
     with suppress(TypeError):
         known[type(value), value] = checked
     return checked

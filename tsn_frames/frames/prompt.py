@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from .. import wire
 from ..errors import ParameterError, PromptError, RowError, did_you_mean, quoted, warn
 from ..secret import redact
+from ..wire import dumps, messages_around
 from . import values
 from .messages import characters, checked, has_late_system, has_system
+from .missing import MISSING, Missing, filled_texts, tell_missing
 from .template import Part, check_is_no_name, columns_of, parse
 
-Missing = Literal["skip", "empty", "raise"] | Mapping[Hashable, str]
 Prompt = str | Callable[[dict[Hashable, Any]], Any]
 LONGEST = 1_000_000  # characters of one row's prompt
-_MISSING = ("skip", "empty", "raise")
 
 
 @dataclass
@@ -85,25 +83,25 @@ def _check_words(prompt: object, messages: object, system: object, missing: obje
         raise PromptError(f"prompt must be a template or a function of a row, got {quoted(prompt)}")
     if system is not None and not isinstance(system, str):
         raise PromptError(f"system must be a text, got {quoted(system)}")
-    if not isinstance(missing, Mapping) and missing not in _MISSING:
-        raise PromptError(f"missing must be one of {_MISSING} or a dict of column to text, got {quoted(missing)}")
+    if not isinstance(missing, Mapping) and missing not in MISSING:
+        raise PromptError(f"missing must be one of {MISSING} or a dict of column to text, got {quoted(missing)}")
 
 
 def _from_template(df: pd.DataFrame, parts: list[Part], systems: list[Part] | None, missing: Missing) -> Rendered:
     labels = list(dict.fromkeys([*columns_of(parts), *columns_of(systems or [])]))
-    filled, gaps = _filled(df, labels, missing)
+    filled, gaps = filled_texts(df, labels, missing)
     constant = systems is None or not columns_of(systems)
-    before, after = wire.messages_around("".join(map(str, systems)) if systems is not None and constant else None)
+    before, after = messages_around("".join(map(str, systems)) if systems is not None and constant else None)
     users = _fill(parts, filled, len(df))
     if constant:
-        return _serialised(users, gaps, lambda text: wire.dumps(text) + after, before)
+        return _serialised(users, gaps, lambda text: dumps(text) + after, before)
     pairs = list(zip(_fill(systems or [], filled, len(df)), users, strict=True))
     return _serialised(pairs, gaps, lambda pair: _with_system(*pair), b"")
 
 
 def _with_system(system: str, user: str) -> bytes:
-    before, after = wire.messages_around(system)
-    return before + wire.dumps(user) + after
+    before, after = messages_around(system)
+    return before + dumps(user) + after
 
 
 def _fill(parts: Sequence[Part], filled: Mapping[Hashable, list[str]], rows: int) -> list[str]:
@@ -116,50 +114,10 @@ def _fill(parts: Sequence[Part], filled: Mapping[Hashable, list[str]], rows: int
     return list(map("".join, zip(*lists, strict=True))) if lists else [""] * rows
 
 
-def _filled(
-    df: pd.DataFrame, labels: Sequence[Hashable], missing: Missing
-) -> tuple[dict[Hashable, list[str]], dict[int, RowError]]:
-    """Return the texts of the columns, with gaps filled where asked, and the rows that aren't sent."""
-    if isinstance(missing, Mapping):
-        _check_fills(missing, df)
-    filled: dict[Hashable, list[str]] = {}
-    problems: dict[int, RowError] = {}
-    counted: dict[Hashable, Any] = {}
-    for label in labels:
-        filled[label] = values.texts(values.column(df, label))
-        empty = np.flatnonzero(values.blank(filled[label]))
-        if isinstance(missing, Mapping) and label in missing:
-            for position in empty:
-                filled[label][position] = missing[label]
-        elif missing != "empty" and len(empty):
-            counted[label] = empty
-            problems |= {int(p): RowError("missing", f"column {label!r} is missing or blank in this row") for p in empty}
-    if counted:
-        fills = f"missing='empty' sends them with an empty text, missing={{{next(iter(counted))!r}: '...'}} with that text"
-        _tell_missing(df, counted, len(problems), missing, fills)
-    return filled, problems
-
-
-def _check_fills(missing: Mapping[Hashable, str], df: pd.DataFrame) -> None:
-    for label, text in missing.items():
-        if label not in df.columns:
-            raise PromptError(f"missing= names a column {label!r} that the frame doesn't have; {did_you_mean(label, df.columns)}")
-        if not isinstance(text, str):
-            raise PromptError(f"missing= gives {quoted(text)} for column {label!r}: it must be a text")
-
-
-def _tell_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, mend: str) -> None:
-    per_column = ", ".join(f"{label!r} in {len(where):,}" for label, where in counted.items())
-    if missing == "raise":
-        first = [df.index[p] for p in next(iter(counted.values()))[:5]]
-        raise PromptError(f"values are missing or blank: {per_column} rows; the first have the labels {first}")
-    warn(f"{rows:,} of {len(df):,} rows are not sent, since a column of the prompt is missing or blank: {per_column}. {mend}")
-
-
 def _from_callable(
     df: pd.DataFrame, prompt: Callable[[dict[Hashable, Any]], Any], systems: list[Part] | None, missing: Missing
 ) -> Rendered:
-    filled, problems = _filled(df, columns_of(systems or []), missing)
+    filled, problems = filled_texts(df, columns_of(systems or []), missing)
     prefixes = _fill(systems, filled, len(df)) if systems is not None else None
     tails: list[bytes | None] = []
     for position, row in enumerate(values.rows(df)):
@@ -188,7 +146,7 @@ def _called(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, An
 
 
 def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, missing: Missing) -> Rendered:
-    filled, problems = _filled(df, columns_of(systems or []), missing)
+    filled, problems = filled_texts(df, columns_of(systems or []), missing)
     prefixes = _fill(systems, filled, len(df)) if systems is not None else None
     lists = _message_lists(df, given)
     problems |= _gaps(df, lists, missing)
@@ -214,7 +172,7 @@ def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int,
     """Return the rows without a message list: no ``missing=`` could fill them."""
     gaps = [position for position, found in enumerate(lists) if values.is_gap(found)]
     if gaps:
-        _tell_missing(df, {"messages": gaps}, len(gaps), missing, "A message list can't be filled in: drop or mend those rows")
+        tell_missing(df, {"messages": gaps}, len(gaps), missing, "A message list can't be filled in: drop or mend those rows")
     return dict.fromkeys(gaps, RowError("missing", "the message list is missing in this row"))
 
 
@@ -241,7 +199,7 @@ def _message_lists(df: pd.DataFrame, given: Any) -> list[Any]:
 
 def _dumped(listed: list[dict[str, Any]], position: int, problems: dict[int, RowError]) -> bytes | None:
     try:
-        data = wire.dumps(listed)
+        data = dumps(listed)
     except TypeError as error:
         problems[position] = RowError("bad_text", f"the messages can't be written as JSON: {error}")
         return None

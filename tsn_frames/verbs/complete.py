@@ -15,7 +15,8 @@ from ..errors import ConfigError
 from ..frames import columns as frame_columns
 from ..frames import per_row
 from ..frames import prompt as frame_prompt
-from ..frames.prompt import Missing, Prompt
+from ..frames.missing import Missing
+from ..frames.prompt import Prompt
 from .plan import Errors, check_choice, fresh_requests, plan, tags
 from .running import Run
 

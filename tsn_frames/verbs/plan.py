@@ -9,12 +9,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from .. import parameters, wire
 from ..engine.cache import base_hash
 from ..engine.client import Client
 from ..errors import ConfigError, ParameterError, RowError, quoted
 from ..frames import per_row
 from ..frames.prompt import Rendered
+from ..parameters import body
+from ..wire import Request, body_head, dumps
 
 Errors = Literal["coerce", "raise"]
 
@@ -33,7 +34,7 @@ class Plan:
         Why rows aren't sent, by position.
     """
 
-    requests: list[wire.Request]
+    requests: list[Request]
     inverse: np.ndarray[Any, Any]
     problems: dict[int, RowError]
 
@@ -64,7 +65,7 @@ def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varyin
     constant = _with_model(client, constant, varying, rendered.tails)
     shapes = _Shapes(client.base_url, constant, varying, rendered.prefix)
     index: dict[bytes, int] = {}
-    requests: list[wire.Request] = []
+    requests: list[Request] = []
     inverse = np.full(len(rendered.tails), -1, dtype=np.int64)
     for position, tail in enumerate(rendered.tails):
         if tail is None:
@@ -76,7 +77,7 @@ def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varyin
         at = index.get(key)
         if at is None:
             index[key] = at = len(requests)
-            requests.append(wire.Request(key, head, tail, model, most))
+            requests.append(Request(key, head, tail, model, most))
         inverse[position] = at
     return Plan(requests, inverse, rendered.problems)
 
@@ -94,21 +95,25 @@ class _Shapes:
         if self._only:
             return self._only
         values = {name: column[position] for name, column in self._varying.items()}
-        name = wire.dumps(values)
+        name = dumps(values)
         if name not in self._made:
             self._made[name] = self._make({**self._constant, **values})
         return self._made[name]
 
     def _make(self, values: Mapping[str, Any]) -> tuple[Any, bytes, str, int | None]:
-        head = wire.head(parameters.body(values)) + self._prefix
+        head = body_head(body(values)) + self._prefix
         return base_hash(self._base_url, values.get("repeat") or 0, head), head, values["model"], values.get("max_tokens")
 
 
-def _with_model(client: Client, constant: Mapping[str, Any], varying: Mapping[str, Any], tails: Sequence[Any]) -> Mapping[str, Any]:
+def _with_model(
+    client: Client, constant: Mapping[str, Any], varying: Mapping[str, Any], tails: Sequence[Any]
+) -> Mapping[str, Any]:
     if "model" in constant or "model" in varying:
         return constant
     if client.model is None and any(tail is not None for tail in tails):
-        raise ConfigError("no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL")
+        raise ConfigError(
+            "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
+        )
     return {**constant, "model": client.model or ""}
 
 
@@ -145,4 +150,3 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     words = get_args(choices)
     if value not in words:
         raise ParameterError(f"{name} must be one of {', '.join(map(repr, words))}, got {quoted(value)}")
-

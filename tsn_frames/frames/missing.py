@@ -1,0 +1,56 @@
+"""Rows that lack a value: skipped, sent all the same, filled, or refused, and told in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ..errors import PromptError, RowError, did_you_mean, quoted, warn
+from . import values
+
+Missing = Literal["skip", "empty", "raise"] | Mapping[Hashable, str]
+MISSING = ("skip", "empty", "raise")
+
+
+def filled_texts(
+    df: pd.DataFrame, labels: Sequence[Hashable], missing: Missing
+) -> tuple[dict[Hashable, list[str]], dict[int, RowError]]:
+    """Return the texts of the columns, with gaps filled where asked, and the rows that aren't sent."""
+    if isinstance(missing, Mapping):
+        _check_fills(missing, df)
+    filled: dict[Hashable, list[str]] = {}
+    problems: dict[int, RowError] = {}
+    counted: dict[Hashable, Any] = {}
+    for label in labels:
+        filled[label] = values.texts(values.column(df, label))
+        empty = np.flatnonzero(values.blank(filled[label]))
+        if isinstance(missing, Mapping) and label in missing:
+            for position in empty:
+                filled[label][position] = missing[label]
+        elif missing != "empty" and len(empty):
+            counted[label] = empty
+            problems |= {int(p): RowError("missing", f"column {label!r} is missing or blank in this row") for p in empty}
+    if counted:
+        fills = f"missing='empty' sends them with an empty text, missing={{{next(iter(counted))!r}: '...'}} with that text"
+        tell_missing(df, counted, len(problems), missing, fills)
+    return filled, problems
+
+
+def _check_fills(missing: Mapping[Hashable, str], df: pd.DataFrame) -> None:
+    for label, text in missing.items():
+        if label not in df.columns:
+            raise PromptError(f"missing= names a column {label!r} that the frame doesn't have; {did_you_mean(label, df.columns)}")
+        if not isinstance(text, str):
+            raise PromptError(f"missing= gives {quoted(text)} for column {label!r}: it must be a text")
+
+
+def tell_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, mend: str) -> None:
+    """Warn of rows that are not sent, by column, with the way to send them; refuse them where that was asked."""
+    per_column = ", ".join(f"{label!r} in {len(where):,}" for label, where in counted.items())
+    if missing == "raise":
+        first = [df.index[p] for p in next(iter(counted.values()))[:5]]
+        raise PromptError(f"values are missing or blank: {per_column} rows; the first have the labels {first}")
+    warn(f"{rows:,} of {len(df):,} rows are not sent, since a column of the prompt is missing or blank: {per_column}. {mend}")
