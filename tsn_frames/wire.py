@@ -14,6 +14,8 @@ import orjson
 
 from .errors import TSNError
 
+ABSURD = 2**40
+
 
 class Request(NamedTuple):
     """One chat completion to ask for: its key, and its body in two parts."""
@@ -36,19 +38,24 @@ class Usage(NamedTuple):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
 
 
 class Completion(NamedTuple):
-    """One answer, read."""
+    """One answer, read. Flat, since a million of them are made at once."""
 
     content: str | None
-    finish_reason: str | None
-    model: str | None
-    usage: Usage
+    finish_reason: str | None = None
+    model: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
     reasoning: str | None = None
     logprobs: Any = None
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that the service counted."""
+        return Usage(self.prompt_tokens, self.completion_tokens, self.total_tokens)
 
 
 class Unreadable(TSNError):
@@ -93,20 +100,23 @@ def decode(body: bytes) -> Completion:
     data = _load(body)
     if type(data) is not dict or type(choices := data.get("choices")) is not list:
         raise Unreadable(_error_message(data) or "the answer is JSON but not a chat completion")
-    usage = _usage(data.get("usage"))
+    prompt, completion, total = _usage(data.get("usage"))
     choice = choices[0] if choices else {}
     message = choice.get("message") if type(choice) is dict else None
     if type(message) is not dict:
-        if choices or usage == Usage():
+        if choices or total is None:
             raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
         message = {}
     content, reason, model = message.get("content"), choice.get("finish_reason"), data.get("model")
+    reasoning = message.get("reasoning_content")
     return Completion(
         content if type(content) is str else _joined(content),
         reason if type(reason) is str else None,
         model if type(model) is str else None,
-        usage,
-        _string(message.get("reasoning_content")),
+        prompt,
+        completion,
+        total,
+        reasoning if type(reasoning) is str else None,
         choice.get("logprobs"),
     )
 
@@ -139,10 +149,6 @@ def _error_message(data: Any) -> str:
     return f"the answer is an error: {message}" if message else ""
 
 
-def _string(value: Any) -> str | None:
-    return value if type(value) is str else None
-
-
 def _valid(value: Any) -> Any:
     """Return a parsed value with U+FFFD for each half of a surrogate pair, which no column can hold."""
     if type(value) is str:
@@ -161,22 +167,14 @@ def _joined(content: Any) -> str | None:
     return "".join(part["text"] for part in content if type(part) is dict and type(part.get("text")) is str)
 
 
-def _usage(value: Any) -> Usage:
+def _usage(value: Any) -> tuple[int | None, int | None, int | None]:
     if type(value) is not dict:
-        return Usage()
-    prompt, completion = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens"))
-    total = _count(value.get("total_tokens"))
+        return None, None, None
+    prompt, completion, total = value.get("prompt_tokens"), value.get("completion_tokens"), value.get("total_tokens")
+    # An absurd count is no count; a count that is no plain int is none either.
+    prompt = prompt if type(prompt) is int and 0 <= prompt < ABSURD else None
+    completion = completion if type(completion) is int and 0 <= completion < ABSURD else None
+    total = total if type(total) is int and 0 <= total < ABSURD else None
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
-    cached, reasoning = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
-    return Usage(
-        prompt,
-        completion,
-        total,
-        _count(cached.get("cached_tokens")) if type(cached) is dict else None,
-        _count(reasoning.get("reasoning_tokens")) if type(reasoning) is dict else None,
-    )
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value < 2**40 else None  # an absurd count is no count
+    return prompt, completion, total

@@ -40,17 +40,20 @@ class FastTransport:
 
 
 def _session(url: str, secret: Secret, timeout: float) -> aiohttp.ClientSession:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "tsn_frames"}
-    if secret:
-        headers["Authorization"] = f"Bearer {secret.reveal()}"
+    tls = tls_context() if url.startswith("https:") else True  # it can fail, and comes before the key is anywhere
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=tls_context() if url.startswith("https:") else True, keepalive_timeout=30.0),
+        connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=30.0),
         timeout=aiohttp.ClientTimeout(total=timeout, connect=None, sock_connect=min(CONNECT_SECONDS, timeout)),
-        headers=headers,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=CHUNK,
+        headers=_headers(secret),
     )
+
+
+def _headers(secret: Secret) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "tsn_frames"}
+    return headers | ({"Authorization": f"Bearer {secret.reveal()}"} if secret else {})
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import CacheError
 from .files import read_only
 
+T = TypeVar("T")
 Row = tuple[bytes, bytes, float]
 SCHEMA = 1
 FILE = "cache.db"
@@ -56,16 +58,16 @@ def check(file: Path) -> None:
             _has_answers(connection, file)
 
 
-def select(file: Path, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, float]]:
-    """Return the stored ``(body, time)`` of those keys that are there."""
+def select(file: Path, keys: Sequence[bytes], read: Callable[[bytes], T]) -> dict[bytes, tuple[T, float]]:
+    """Return ``(read(body), time)`` of those keys that are there; each body is let go when it was read."""
     with _opened(file) as connection:
         if not keys or not connection or not _has_answers(connection, file):
             return {}
         rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
         if len(keys) * 3 >= rows:  # one pass over the table beats many probes of its index
             wanted = set(keys)
-            return {row[0]: row[1:] for row in _every(connection) if row[0] in wanted}
-        return {row[0]: row[1:] for row in _some(connection, sorted(keys))}
+            return {key: (read(body), when) for key, body, when in _every(connection) if key in wanted}
+        return {key: (read(body), when) for key, body, when in _some(connection, sorted(keys))}
 
 
 def scan(file: Path) -> Iterator[Row]:

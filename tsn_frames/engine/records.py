@@ -37,7 +37,7 @@ def cache_frame(answers: Sequence[tuple[bytes, float, int, Completion]]) -> pd.D
     for name in ("model", "content", "finish_reason"):
         columns[name] = pd.array([getattr(answer, name) for *_, answer in answers], dtype="string")
     for name in _TOKENS:
-        columns[name] = pd.array([getattr(answer.usage, name) for *_, answer in answers], dtype="Int64")
+        columns[name] = pd.array([getattr(answer, name) for *_, answer in answers], dtype="Int64")
     return pd.DataFrame(columns | {"bytes": pd.Series([size for _, _, size, _ in answers], dtype="int64")})
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from ..bulk import no_collecting
 from ..errors import NOT_SENT, CacheError, ModelError, RateLimitError, RowError, RunError, ServerError
-from ..wire import Request, Unreadable, decode
+from ..wire import Completion, Request, Unreadable, decode
 from . import retry as policy
 from .client import Client, Session
 from .reading import check
@@ -118,26 +118,25 @@ class Engine:
             await asyncio.to_thread(check, self.client.cache.file)
         if work.mode in ("refresh", "off"):
             return list(every)
-        wanted = [work.requests[i].key for i in every if i not in work.fresh]
+        with no_collecting():
+            found = await self._found([work.requests[i].key for i in every if i not in work.fresh])
+            return [i for i in every if i in work.fresh or not self._from_cache(i, found.get(work.requests[i].key))]
+
+    async def _found(self, keys: list[bytes]) -> dict[bytes, tuple[Completion | None, float]]:
         try:
-            found = await asyncio.to_thread(lookup, self.client.cache.file, wanted)
+            return await asyncio.to_thread(lookup, self.client.cache.file, keys, _read)
         except CacheError:
             raise  # not ours, or too new: told before money is spent
         except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer mends it
             log.warning("the cache can't be read: %s", type(error).__name__)
-            found = {}
-        with no_collecting():
-            return [i for i in every if i in work.fresh or not self._from_cache(i, found.get(work.requests[i].key))]
+            return {}
 
-    def _from_cache(self, index: int, hit: tuple[bytes, float] | None) -> bool:
-        if hit is None:
-            return False
-        try:
-            completion = decode(hit[0])
-        except Unreadable:  # a damaged value: ask again
+    def _from_cache(self, index: int, hit: tuple[Completion | None, float] | None) -> bool:
+        completion, when = hit or (None, 0.0)
+        if completion is None:
             return False
         error = None if completion.content is not None else policy.content_error(completion)
-        self._finish(index, Outcome(completion, error, True, hit[1]))
+        self._finish(index, Outcome(completion, error, True, when))
         return True
 
     async def _send(self, session: Session, pending: list[int]) -> None:
@@ -294,6 +293,14 @@ class Engine:
         for index in indices:
             if self.outcomes[index] is None:
                 self._finish(index, Outcome(error=error))
+
+
+def _read(body: bytes) -> Completion | None:
+    """Read a cached body; None for one that is damaged, which is asked for again."""
+    try:
+        return decode(body)
+    except Unreadable:
+        return None
 
 
 def _model_error(model: str) -> RowError:

@@ -83,7 +83,7 @@ class Sender:
         if verdict.kind == "refused":
             gate.refused(now, grant, headers, verdict.wait, quota=verdict.quota)
         elif verdict.kind in ("answer", "row"):
-            gate.answered(now, grant, headers, verdict.completion.usage.total_tokens if verdict.completion else None)
+            gate.answered(now, grant, headers, verdict.completion.total_tokens if verdict.completion else None)
         else:
             gate.failed(now, grant, headers)
         limiter.pump()

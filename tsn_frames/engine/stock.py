@@ -84,7 +84,10 @@ class StockTransport:
 
 def tls_context() -> ssl.SSLContext:
     """Return TLS settings that verify, by the certificates of the environment or certifi; one serves all connections."""
-    return httpx.create_ssl_context()
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the certificates of SSL_CERT_FILE or SSL_CERT_DIR can't be read: {error}") from None
 
 
 def _failure(error: Exception) -> Failure:

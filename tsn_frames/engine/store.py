@@ -128,9 +128,9 @@ def open_store(folder: Path, patience: float = PATIENCE) -> Store:
     return mended(folder, lambda: Store(folder, patience))
 
 
-def lookup(file: Path, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, float]]:
-    """Return the stored ``(body, time)`` of those keys that are there; a damaged file is mended first."""
-    return mended(file.parent, lambda: reading.select(file, keys))
+def lookup(file: Path, keys: Sequence[bytes], read: Callable[[bytes], Any] = bytes) -> dict[bytes, tuple[Any, float]]:
+    """Return ``(read(body), time)`` of those keys that are there; a damaged file is mended first."""
+    return mended(file.parent, lambda: reading.select(file, keys, read))
 
 
 def scan(file: Path) -> Iterator[Row]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..engine.rows import Outcome
 from ..errors import ColumnError, ParameterError, RowError, did_you_mean, quoted
-from ..wire import Completion, Usage
+from ..wire import Completion
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
 WIDE = 90  # pandas warns of frames that were put together from more than 100 single columns
@@ -100,19 +100,17 @@ class _Distinct:
         self.outcomes = [outcome or Outcome() for outcome in outcomes]
         self.done = [outcome is not None for outcome in outcomes]
         self.answers = [outcome.completion or _NO_ANSWER for outcome in self.outcomes]
-        self.usages = [answer.usage for answer in self.answers]
         self.keys = keys
 
 
-_NO_ANSWER = Completion(None, None, None, Usage())
-_USAGE_DTYPES = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), "Int64")
-_DTYPES = dict.fromkeys(("content", "finish_reason", "model", "reasoning"), "string") | {"logprobs": "object"} | _USAGE_DTYPES
+_NO_ANSWER = Completion(None)
+_DTYPES = dict.fromkeys(("content", "finish_reason", "model", "reasoning"), "string") | {"logprobs": "object"}
+_DTYPES |= dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), "Int64")
 
 
 def _column(name: str, distinct: _Distinct, inverse: Any, first: Any, problems: dict[int, RowError]) -> Any:
     if name in _DTYPES:
-        said = distinct.usages if name in _USAGE_DTYPES else distinct.answers
-        return _spread([getattr(one, name) for one in said], _DTYPES[name], inverse)
+        return _spread([getattr(answer, name) for answer in distinct.answers], _DTYPES[name], inverse)
     if name == "cost":
         return _cost(distinct, inverse, first)
     if name == "cached":
