@@ -159,7 +159,7 @@ class Limiter:
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 self.gate.failed(self.clock(), future.result(), {})
-                self.pump()
+            self.pump()  # which books the time that was waited, too
             raise
 
     def pump(self) -> None:
