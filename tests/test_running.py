@@ -31,7 +31,10 @@ def test_a_run_of_over_ten_minutes_says_so_with_the_arithmetic_and_the_way_out(s
     with pytest.warns(tsn.TSNWarning) as told:
         rows(900).tsn.complete("{t}", client=slow, progress=False)
     texts = [str(one.message) for one in told]
-    assert any(("about 15 minutes" in text or "about 14 minutes" in text) and "at 60 a minute" in text and "background=True" in text for text in texts), texts
+    assert any(
+        ("about 15 minutes" in text or "about 14 minutes" in text) and "at 60 a minute" in text and "background=True" in text
+        for text in texts
+    ), texts
     assert told[0].filename == __file__
 
 
@@ -72,7 +75,9 @@ def test_answers_that_may_have_been_billed_are_counted(tmp_path):
     from tsn_frames.simulator import Faults
 
     with Simulator(latency=0.0, faults=Faults(reset=1.0, first_attempt_only=True)) as sim:
-        client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=tsn.Retry(backoff=0.01))
+        client = tsn.Client(
+            sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=tsn.Retry(backoff=0.01)
+        )
         rows(5).tsn.complete("{t}", client=client, progress=False)
     summary = tsn.last_run().summary
     assert (summary.answered, summary.retried, summary.unknown) == (5, 5, 5)
@@ -98,7 +103,9 @@ def test_several_returned_models_are_told_with_counts_and_dates(client, tmp_path
     requests = plan(client, render(rows(4), "{t}", None, None, "skip"), {"model": "sim-small"}, {}).requests
     store = client.cache.open()
     body = '{{"model":"{}","choices":[{{"message":{{"content":"x"}},"finish_reason":"stop"}}]}}'
-    store.write([(request.key, body.format(f"sim-small-{i % 2}").encode(), 1.7e9 + i * 1e7) for i, request in enumerate(requests)])
+    store.write(
+        [(request.key, body.format(f"sim-small-{i % 2}").encode(), 1.7e9 + i * 1e7) for i, request in enumerate(requests)]
+    )
     store.close()
     with pytest.warns(tsn.TSNWarning, match="several models: 'sim-small-0' x 2 .2023-11-1.*'sim-small-1' x 2"):
         out = rows(4).tsn.complete("{t}", client=client, include=["model"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 
 import aiohttp
 
 from ..secret import Secret
-from .stock import tls_context
 from .transport import CONNECT_SECONDS, Answer, Failure, timed_out, whole
 
 CHUNK = 2**16
@@ -40,7 +40,7 @@ class FastTransport:
 
 
 def _session(url: str, secret: Secret, timeout: float) -> aiohttp.ClientSession:
-    tls = tls_context() if url.startswith("https:") else True  # it can fail, and comes before the key is anywhere
+    tls = _tls() if url.startswith("https:") else True  # it can fail, and comes before the key is anywhere
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=30.0),
         timeout=aiohttp.ClientTimeout(total=timeout, connect=None, sock_connect=min(CONNECT_SECONDS, timeout)),
@@ -49,6 +49,12 @@ def _session(url: str, secret: Secret, timeout: float) -> aiohttp.ClientSession:
         read_bufsize=CHUNK,
         headers=_headers(secret),
     )
+
+
+def _tls() -> ssl.SSLContext:
+    from .stock import tls_context  # httpx, too, is only imported where it is needed
+
+    return tls_context()
 
 
 def _headers(secret: Secret) -> dict[str, str]:
