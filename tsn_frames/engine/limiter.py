@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from .ceiling import Ceiling
 from .flow import Flow
@@ -151,6 +152,9 @@ class Limiter:
 
     async def acquire(self, pace: Pace, tokens: float, priority: int = FRAME) -> Grant:
         """Wait for leave to send a request of about ``tokens`` tokens."""
+        now = self.clock()
+        if not self._queues and self.gate.delay(now, pace, tokens)[0] <= 0:
+            return self.gate.send(now, tokens)
         future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         self._queues.setdefault((priority, pace), deque()).append((future, tokens))
         self.pump()
@@ -164,8 +168,10 @@ class Limiter:
 
     def pump(self) -> None:
         """Let through whoever may go now, and wake up when the next one may."""
+        if not self._queues and not self._blocked:
+            return
         now, soonest, rule = self.clock(), math.inf, ""
-        for key in sorted(self._queues, key=lambda k: k[0]):
+        for key in sorted(self._queues, key=itemgetter(0)) if len(self._queues) > 1 else list(self._queues):
             delay, why = self._let_through(key, now)
             if delay < soonest:
                 soonest, rule = delay, why
