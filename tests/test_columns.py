@@ -309,6 +309,7 @@ def test_a_run_in_the_background_shows_na_where_no_answer_is_yet():
         run = pd.DataFrame({"t": ["a"]}).tsn.complete("{t}", client=client, background=True)
         frame = run.frame
         run._engine.stop(grace=0.0)
-        run.wait(5, progress=False)
+        with pytest.warns(tsn.TSNWarning, match="since the run was stopped"):
+            run.wait(5, progress=False)
     assert frame.columns.tolist() == ["t", *ALL]
     assert frame[[c for c in ALL if c != "cost"]].isna().to_numpy().all()

@@ -328,7 +328,8 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     assert len(part) == ROWS and 0 < part["content"].notna().sum() < ROWS and list(part.columns) == list(run.frame.columns)
     assert run.progress.rows == ROWS and 0 < run.progress.answered < ROWS and "going on" in repr(run)
     run.stop()
-    assert run.wait(5) is True and run.done and "done" in repr(run)
+    with pytest.warns(tsn.TSNWarning, match="were not sent, since the run was stopped"):
+        assert run.wait(5) is True and run.done and "done" in repr(run)
     kept, out = run.progress.answered, run.result(progress=False)
     assert out["content"].notna().sum() == kept == slow.stats().answers == client.cache.stats().answers
     assert out["error"].dropna().str.startswith("not_sent").all() and (out["content"].isna() == out["error"].notna()).all()

@@ -18,7 +18,7 @@ ALLOWED = {
     "frames": GROUND | {"frames", "engine.rows"},
     "engine": GROUND | {"engine"},
     "verbs": GROUND | {"frames", "engine", "verbs"},
-    "accessor": {"verbs"},
+    "accessor": {"verbs", "errors"},
     "settings": {"engine", "errors", "secret"},
     "rehearsal": {"engine", "settings", "simulator"},
     "demo": {"rehearsal", "verbs", "engine", "settings", "errors", "simulator"},

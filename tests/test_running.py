@@ -1,6 +1,12 @@
 """A run as its user holds it: what it says before, while and after."""
 
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
+import time
+import warnings
 
 import pandas as pd
 import pytest
@@ -42,7 +48,7 @@ def test_limits_that_the_user_sets_are_reckoned_with_too(client):
     limited = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                          limits=tsn.Limits(requests_per_minute=20))  # fmt: skip
     stop_soon()
-    with pytest.warns(tsn.TSNWarning, match="at 20 a minute"):
+    with pytest.warns(tsn.TSNWarning, match="at 20 a minute|since the run was stopped"):
         rows(400).tsn.complete("{t}", client=limited, progress=False)
 
 
@@ -54,7 +60,9 @@ def test_a_short_run_says_nothing(client, recwarn):
 def test_a_run_that_was_stopped_returns_what_it_has_and_the_next_one_goes_on(sim, client):
     run = rows(30).tsn.complete("{t}", client=client, background=True)
     run.stop()
-    partial = run.result(progress=False)
+    with warnings.catch_warnings():  # it may have been over already
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        partial = run.result(progress=False)
     again = rows(30).tsn.complete("{t}", client=client, progress=False)
     assert partial["content"].notna().sum() + partial["error"].str.startswith("not_sent").sum() == 30
     assert again["content"].notna().all()
@@ -65,7 +73,8 @@ def test_the_summary_says_what_was_waited_for(slow):
     run = rows(70).tsn.complete("{t}", client=slow, background=True)
     threading.Event().wait(1.5)
     run.stop()
-    run.result(progress=False)
+    with pytest.warns(tsn.TSNWarning, match="10 of 70 rows were not sent"):
+        run.result(progress=False)
     summary = run.summary
     assert summary.waited["requests"] > 1 and "s for requests" in str(summary)
     assert summary.answered == 60 and summary.not_sent == 10
@@ -110,3 +119,115 @@ def test_several_returned_models_are_told_with_counts_and_dates(client, tmp_path
     with pytest.warns(tsn.TSNWarning, match="several models: 'sim-small-0' x 2 .2023-11-1.*'sim-small-1' x 2"):
         out = rows(4).tsn.complete("{t}", client=client, include=["model"])
     assert out["model"].nunique() == 2
+
+
+def test_a_stopped_run_raises_where_rows_must_not_fail(slow):
+    run = rows(70).tsn.complete("{t}", client=slow, background=True, errors="raise")
+    time.sleep(0.5)
+    run.stop()
+    with pytest.raises(tsn.RunError, match="the run was stopped: .* of 70 rows answered") as told:
+        run.result(progress=False)
+    assert len(told.value.partial) == 70
+
+
+class Alarm(Exception):
+    """What somebody's own signal handler raises."""
+
+
+def test_whatever_ends_the_waiting_ends_the_spending(tmp_path):
+    def ring(*_):
+        raise Alarm
+
+    with Simulator(latency=0.2) as sim:
+        client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(2))
+        old = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, 0.7)
+        try:
+            with pytest.raises(Alarm):
+                rows(300).tsn.complete("{t}", client=client, progress=False)
+        finally:
+            signal.signal(signal.SIGALRM, old)
+        time.sleep(0.5)
+        sent = sim.stats().requests
+        time.sleep(0.7)
+        assert sim.stats().requests == sent and tsn.last_run().done
+
+
+def test_a_warning_that_is_made_an_error_does_not_hide_the_end_of_the_run(client, sim):
+    sim.balance = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", tsn.TSNWarning)
+        with pytest.raises(tsn.BalanceError) as told:
+            rows(30).tsn.complete("{t}", client=client, max_tokens=1, progress=False)
+    assert told.value.partial["content"].notna().sum() == 1
+
+
+def test_a_script_that_ends_in_the_middle_of_a_run_leaves_it_on_record(tmp_path):
+    with Simulator(latency=5.0, bill_abandoned=True) as sim:
+        code = f"""
+            import time, pandas as pd, tsn_frames as tsn
+            client = tsn.Client({sim.base_url!r}, model="sim-small", cache={str(tmp_path / "c")!r}, ledger={str(tmp_path / "l.db")!r})
+            pd.DataFrame({{"t": list("abc")}}).tsn.complete("{{t}}", client=client, background=True)
+            time.sleep(1.0)
+        """
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=30)
+        assert sim.stats().requests == 1
+    assert tsn.Ledger(tmp_path / "l.db").to_frame()["outcome"].tolist() == ["unknown"]
+
+
+def test_time_stands_still_when_a_run_is_over(client):
+    run = rows(3).tsn.complete("{t}", client=client, background=True)
+    run.wait(5, progress=False)
+    before = run.summary.seconds
+    time.sleep(0.3)
+    assert run.summary.seconds == before
+
+
+def test_a_row_that_is_always_refused_holds_up_nobody_and_fails_alone(tmp_path):
+    """A prompt that the service refuses with 503 for ever is the row's own problem."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            asked = self.rfile.read(int(self.headers["Content-Length"]))
+            bad = b"row 7" in asked
+            body = (
+                b'{"error": {"message": "no"}}'
+                if bad
+                else b'{"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}'
+            )
+            self.send_response(503 if bad else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    client = tsn.Client(f"http://127.0.0.1:{server.server_port}", model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db")
+    run = rows(300).tsn.complete("{t} of 300", client=client, background=True)
+    ends = time.monotonic() + 20
+    while run.progress.answered < 289 and time.monotonic() < ends:
+        time.sleep(0.05)
+    waiting = 300 - run.progress.answered
+    run.stop()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        run.wait(15, progress=False)
+    server.shutdown()
+    server.server_close()
+    assert waiting == 11, "rows 7 and 70 to 79 are the refused ones; all others are answered while those wait"
+
+
+def test_two_runs_out_of_step_pay_once(tmp_path):
+    with Simulator(latency=0.02) as sim:
+        client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(4))
+        run = rows(120).tsn.complete("{t}", client=client, background=True)
+        out = rows(120)[::-1].tsn.complete("{t}", client=client, progress=False)
+        run.result(progress=False)
+        assert sim.stats().requests == 120 and out["content"].notna().all()

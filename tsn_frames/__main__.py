@@ -70,7 +70,7 @@ def _simulate(options: argparse.Namespace) -> int:
             balance=options.balance,
             faults=_faults(options.fault),
         ).start()
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, OverflowError) as error:
         sys.stderr.write(f"simulate: {error}\n")
         return 2
     with simulator:
@@ -87,10 +87,18 @@ def _demo(_options: argparse.Namespace) -> int:
 
 
 def _faults(options: Sequence[str]) -> Faults:
+    from dataclasses import fields
+
     from .simulator import Faults
 
-    pairs = (option.partition("=") for option in options)
-    return Faults(**{name: float(chance) for name, _, chance in pairs})  # type: ignore[arg-type]
+    known = [field.name for field in fields(Faults)]
+    chances: dict[str, float] = {}
+    for option in options:
+        name, _, chance = option.partition("=")
+        if name not in known or not chance.replace(".", "", 1).isdecimal():
+            raise ValueError(f"--fault takes NAME=CHANCE such as error_500=0.1, got {option!r}; the names are {', '.join(known)}")
+        chances[name] = float(chance)
+    return Faults(**chances)  # type: ignore[arg-type]
 
 
 def _wait_for_interrupt() -> None:

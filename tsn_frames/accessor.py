@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import pandas as pd
 
+from .errors import did_you_mean
 from .verbs import complete as verbs
 
 P = ParamSpec("P")
@@ -17,12 +18,17 @@ R = TypeVar("R")
 
 def _method(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[Any, P], R]:
     """Return a verb as a method, with its own signature and docstring."""
+    known = inspect.signature(verb).parameters
 
     @functools.wraps(verb)
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        for word in kwargs:
+            if word not in known:
+                hint = f"{did_you_mean(word, list(known)[1:], most=40)}. Other fields of a request go into extra_body="
+                raise TypeError(f"{verb.__name__}() has no parameter {word!r}; {hint}")
         return verb(self._frame(), *args, **kwargs)
 
-    parameters = list(inspect.signature(verb).parameters.values())
+    parameters = list(known.values())
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     method.__signature__ = inspect.Signature([self, *parameters[1:]])  # type: ignore[attr-defined]
     return cast("Callable[Concatenate[Any, P], R]", method)
@@ -67,7 +73,8 @@ class SeriesAccessor:
         self._series = series
 
     def _frame(self) -> pd.DataFrame:
-        return self._series.to_frame("value" if self._series.name is None else self._series.name)
+        name = self._series.name
+        return self._series.to_frame("value" if name is None or isinstance(name, tuple) else name)
 
     complete = _method(verbs.content_of)
     messages = _method(verbs.messages_of)

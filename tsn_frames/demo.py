@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .engine.client import Client
-from .errors import ConfigError, TSNError, TSNWarning
+from .errors import ConfigError, TSNError, TSNWarning, did_you_mean
 from .rehearsal import rehearse, sample_messages
-from .settings import set_client
 from .verbs.complete import complete
 from .verbs.running import last_run
 from .verbs.summary import Summary
@@ -35,12 +34,22 @@ def main() -> int:
     try:
         with ExitStack() as stack:
             df, column = _input()
-            server = None if os.environ.get("LIVE") else stack.enter_context(rehearse())
-            stack.callback(set_client, None)
+            server = None if _live() else stack.enter_context(rehearse())
             return _show(df, column, server)
     except TSNError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
+
+
+def _live() -> bool:
+    """Return whether the real service is asked for, after a look at what it needs."""
+    if os.environ.get("LIVE", "").strip().lower() in ("", "0", "no", "false", "off"):
+        return False
+    client = Client()
+    client.key()
+    if client.model is None:
+        raise ConfigError("LIVE=1 needs a model, too: set TSN_MODEL to the name of one")
+    return True
 
 
 def _input() -> tuple[pd.DataFrame, str]:
@@ -48,9 +57,16 @@ def _input() -> tuple[pd.DataFrame, str]:
     if not path:
         return sample_messages()[["message_id", "language", "text"]], "text"
     try:
-        return pd.read_csv(path), column
+        df = pd.read_csv(path)
+    except UnicodeDecodeError:
+        raise ConfigError(f"CSV={path} is not UTF-8: save it as 'CSV UTF-8' and try again") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"CSV={path} can't be read: {error}") from None
+    if column not in df.columns:
+        raise ConfigError(
+            f"{path} has no column {column!r}: give the one to ask about as COLUMN=...; {did_you_mean(column, df.columns)}"
+        )
+    return df, column
 
 
 def _show(df: pd.DataFrame, column: str, server: Simulator | None) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .engine.client import Client
+from .engine.registry import here
 from .settings import set_client
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner":
 def rehearse(*, seed: int = 0, latency: float = 0.05) -> Simulator:
     """Start the local simulator and make it the default client, so that every example runs without a key or a cost.
 
-    Its answers are simulated and say so. Cache and ledger are temporary; :func:`set_client` with None goes back.
+    Its answers are simulated and say so. Cache and ledger are temporary; closing it goes back.
 
     Parameters
     ----------
@@ -41,16 +42,24 @@ def rehearse(*, seed: int = 0, latency: float = 0.05) -> Simulator:
     >>> out = pd.DataFrame({"text": ["Hi"]}).tsn.complete("Answer politely: {text}")
     >>> sim.stats().requests
     1
-    >>> tsn.set_client(None)
     >>> sim.close()
     """
     from .simulator import Simulator
 
-    simulator = Simulator(seed=seed, latency=latency)
-    simulator.start()
-    folder = tempfile.mkdtemp(prefix="tsn_rehearsal_")
+    class Rehearsal(Simulator):
+        """A simulator that takes its client and its files along when it is closed."""
+
+        def close(self) -> None:
+            super().close()
+            if here.client is client:
+                set_client(None)
+            folder.cleanup()
+
+    simulator = Rehearsal(seed=seed, latency=latency).start()
+    folder = tempfile.TemporaryDirectory(prefix="tsn_rehearsal_", ignore_cleanup_errors=True)
     prices: dict[str, tuple[float, float]] = dict(PRICES)
-    set_client(Client(simulator.base_url, model="sim-small", cache=folder, ledger=f"{folder}/ledger.db", prices=prices))
+    client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=prices)
+    set_client(client)
     return simulator
 
 

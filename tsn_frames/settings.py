@@ -52,7 +52,10 @@ def set_key() -> None:
     ConfigError
         If nothing was entered, or the key can't be one.
     """
-    key = Secret(getpass.getpass("API key (not shown, kept in this process only): "))
+    try:
+        key = Secret(getpass.getpass("API key (not shown, kept in this process only): "))
+    except (EOFError, NotImplementedError, RuntimeError):  # no terminal, or a notebook that nobody sits at
+        raise ConfigError("nobody can be asked for a key here: set the environment variable TSN_API_KEY") from None
     if not key:
         raise ConfigError("no key was entered; the old one, if any, is kept")
     here.key = key

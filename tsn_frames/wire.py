@@ -15,6 +15,7 @@ import orjson
 from .errors import TSNError
 
 ABSURD = 2**40
+BOM = b"\xef\xbb\xbf"
 
 
 class Request(NamedTuple):
@@ -134,11 +135,11 @@ def error_of(body: bytes) -> tuple[str, str]:
 
 def _load(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
+        return orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError:
         pass
     try:  # lone surrogates and NaN, which some servers write, are no reason to lose a paid answer
-        return _valid(json.loads(body.decode("utf-8", "replace")))
+        return _valid(json.loads(body.removeprefix(BOM).decode("utf-8", "replace")))
     except (ValueError, RecursionError):
         raise Unreadable(f"the answer is not JSON ({len(body):,} bytes)") from None
 

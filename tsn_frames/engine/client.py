@@ -140,9 +140,8 @@ class Client:
         return found
 
     @asynccontextmanager
-    async def session(self, *, store: bool) -> AsyncIterator[Session]:
+    async def session(self, key: Secret, *, store: bool) -> AsyncIterator[Session]:
         """Open the live parts; ``store`` says whether answers are to be cached."""
-        key = self.key()
         transport = open_transport(self.base_url, key, self.timeout)
         writer = Writer(self.ledger, self.cache if store else None)
         account = here.account(self.base_url, key)

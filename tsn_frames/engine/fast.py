@@ -29,6 +29,8 @@ class FastTransport:
                 found = {name.lower(): value for name, value in response.headers.items()}
                 read = await whole(_chunks(response), found.get("content-encoding", "").strip().lower())
                 return read if isinstance(read, Failure) else Answer(response.status, found, read)
+        except aiohttp.ClientResponseError as error:  # its head is no HTTP: paid for, perhaps, and no better the next time
+            return Failure("unreadable", f"the answer is no HTTP: {error.message}", sent=True)
         except (aiohttp.ClientError, OSError) as error:  # a time-out is an OSError
             return _failure(error, self._timeout)
         except ValueError as error:  # what a broken server's headers come to
@@ -47,6 +49,8 @@ def _session(url: str, secret: Secret, timeout: float) -> aiohttp.ClientSession:
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=CHUNK,
+        max_line_size=CHUNK,
+        max_field_size=CHUNK,
         headers=_headers(secret),
     )
 

@@ -51,9 +51,9 @@ class Flow:
         self.pauses = 0
         return was_paused
 
-    def look(self, now: float) -> None:
-        """Let one request go ahead of all others, unless the service itself asked everybody to wait."""
-        if self.state == "open" or not self._stated:
+    def look(self, now: float, *, stated: bool) -> None:
+        """Let one request go ahead of all others; against a wait that the service itself stated only if so told."""
+        if self.state == "open" or stated or not self._stated:
             self.state, self._probe, self._doubted, self._looking, self.until = "suspect", None, False, True, now
 
     def gone(self, seq: int) -> None:

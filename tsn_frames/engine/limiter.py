@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from operator import itemgetter
+from itertools import count
 
 from .ceiling import Ceiling
 from .flow import Flow
@@ -19,6 +19,7 @@ from .windows import Inferred, Remaining, SlidingWindow
 
 CHAT, FRAME = 0, 1
 NEWS = 10.0
+BELIEVED = 10  # times the estimate: a usage beyond that is a server's mistake, and would stall the account
 
 
 @dataclass(slots=True)
@@ -33,12 +34,22 @@ class Grant:
 
 
 class Pace:
-    """The windows that one user's ``Limits`` set; all of the account's requests count in them."""
+    """The windows that one user's ``Limits`` set; all of the account's requests count in them, the latest ones too.
 
-    def __init__(self, limits: Limits) -> None:
+    Parameters
+    ----------
+    limits : Limits
+        What the user sets.
+    history : SlidingWindow
+        What the account sent in the last minute, as tokens.
+    """
+
+    def __init__(self, limits: Limits, history: SlidingWindow) -> None:
+        self.max_wait = limits.max_wait
         self.requests = SlidingWindow(limits.requests_per_minute) if limits.requests_per_minute else None
         self.tokens = SlidingWindow(limits.tokens_per_minute) if limits.tokens_per_minute else None
-        self.max_wait = limits.max_wait
+        for when, tokens in history.entries:
+            self.book(when, Grant(0, when, 0, tokens))
 
     def delay(self, now: float, tokens: float) -> float:
         """Return the seconds until both windows have room."""
@@ -57,7 +68,7 @@ class Gate:
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self.ceiling, self.flow, self.inferred = Ceiling(), Flow(jitter), Inferred()
-        self.requests, self.tokens = Remaining(), Remaining()
+        self.requests, self.tokens, self.history = Remaining(), Remaining(), SlidingWindow(math.inf)
         self.paces: dict[tuple[float | None, ...], Pace] = {}
         self.in_flight, self.tokens_in_flight, self.seq = 0, 0.0, 0
         self.refusals, self.last_success, self._explained = 0, -math.inf, True
@@ -66,12 +77,17 @@ class Gate:
     def pace(self, limits: Limits) -> Pace:
         """Return the windows for a user's limits; the same limits share them."""
         key = (limits.requests_per_minute, limits.tokens_per_minute, limits.max_wait)
-        return self.paces.setdefault(key, Pace(limits))
+        return self.paces.setdefault(key, Pace(limits, self.history))
 
-    def begin(self, now: float) -> None:
-        """Let a new run's first request go alone where the last success is no news: key, server or limits may be others."""
+    def begin(self, now: float, pace: Pace) -> None:
+        """Let a new run's first request go alone where the last success is no news: key, server or limits may be others.
+
+        One goes, too, where a pause is longer than the run may wait: its refusal says so, and ends the run.
+        """
         if not self.in_flight and now - self.last_success > NEWS:
-            self.flow.look(now)
+            self.flow.look(now, stated=False)
+        if not self.in_flight and self.flow.until - now > pace.max_wait:
+            self.flow.look(now, stated=True)
 
     def delay(self, now: float, pace: Pace, tokens: float) -> tuple[float, str]:
         """Return the seconds until the next request may go and the rule that says so; inf: until an answer comes."""
@@ -97,6 +113,8 @@ class Gate:
         self.ceiling.sent(grant.level)
         self.requests.sent(now)
         self.tokens.sent(now)
+        self.history.delay(now, 0)
+        self.history.sent(now, tokens)
         for pace in self.paces.values():
             pace.book(now, grant)
         if self.inferred.window:
@@ -106,7 +124,7 @@ class Gate:
     def answered(self, now: float, grant: Grant, headers: Mapping[str, str], used: float | None) -> None:
         """Take in an answer that is no refusal, with the tokens that it used where known."""
         self.ceiling.accepted(grant.level, self.in_flight)
-        self._done(now, grant, headers, grant.tokens if used is None else used)
+        self._done(now, grant, headers, grant.tokens if used is None else min(used, BELIEVED * grant.tokens))
         self.last_success = now
         if self.flow.accepted(grant.seq):
             self.ceiling.restart(forget=not self._explained)
@@ -122,7 +140,9 @@ class Gate:
         self.tokens.refused()
         sure = quota and any(a.remaining is not None and a.remaining <= 0 for a in allowances(headers))
         self.flow.refused(now, grant.seq, wait, sure=sure, innocent=innocent)
-        self._explained = not quota or wait.seconds is not None
+        # With others in flight it may have been their number: without a word of time nothing is inferred of a quota.
+        crowded = self.in_flight > 0 and wait.message is None
+        self._explained = not quota or wait.seconds is not None or crowded
 
     def failed(self, now: float, grant: Grant, headers: Mapping[str, str]) -> None:
         """Take back a request whose end says nothing of limits: a server error, a reset, a time-out, a cancel."""
@@ -146,7 +166,8 @@ class Limiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic, gate: Gate | None = None) -> None:
         self.gate, self.clock = gate or Gate(), clock
         self.waited: dict[str, float] = {}
-        self._queues: dict[tuple[int, Pace], deque[tuple[asyncio.Future[Grant], float]]] = {}
+        self._queues: dict[tuple[int, Pace], deque[tuple[asyncio.Future[Grant], float, int]]] = {}
+        self._arrivals = count()
         self._timer: asyncio.TimerHandle | None = None
         self._blocked: tuple[str, float] | None = None
 
@@ -156,7 +177,7 @@ class Limiter:
         if not self._queues and self.gate.delay(now, pace, tokens)[0] <= 0:
             return self.gate.send(now, tokens)
         future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault((priority, pace), deque()).append((future, tokens))
+        self._queues.setdefault((priority, pace), deque()).append((future, tokens, next(self._arrivals)))
         self.pump()
         try:
             return await future
@@ -167,16 +188,13 @@ class Limiter:
             raise
 
     def pump(self) -> None:
-        """Let through whoever may go now, and wake up when the next one may."""
+        """Let through whoever may go now, in order of arrival, and wake up when the next one may."""
         if not self._queues and not self._blocked:
             return
-        now, soonest, rule = self.clock(), math.inf, ""
-        for key in sorted(self._queues, key=itemgetter(0)) if len(self._queues) > 1 else list(self._queues):
-            delay, why = self._let_through(key, now)
-            if delay < soonest:
-                soonest, rule = delay, why
-            elif not rule:
-                rule = why
+        now = self.clock()
+        while not (blocked := self._blocks(now)):
+            pass
+        soonest, rule = min(blocked)
         self._book_waiting(now, rule)
         if self._timer:
             self._timer.cancel()
@@ -184,18 +202,27 @@ class Limiter:
         if soonest < math.inf:
             self._timer = asyncio.get_running_loop().call_later(soonest, self.pump)
 
-    def _let_through(self, key: tuple[int, Pace], now: float) -> tuple[float, str]:
-        queue = self._queues[key]
-        while queue:
-            future, tokens = queue[0]
-            if not future.done():
-                delay, why = self.gate.delay(now, key[1], tokens)
-                if delay > 0:
-                    return max(delay, 0.001), why
+    def _blocks(self, now: float) -> list[tuple[float, str]]:
+        """Let the first one through that may go and return nothing; else what each queue waits for."""
+        blocked = []
+        for key in sorted(self._queues, key=self._turn) if len(self._queues) > 1 else list(self._queues):
+            queue = self._queues[key]
+            while queue and queue[0][0].done():  # cancelled
+                queue.popleft()
+            if not queue:
+                del self._queues[key]
+                continue
+            delay, why = self.gate.delay(now, key[1], queue[0][1])
+            if delay <= 0:
+                future, tokens, _ = queue.popleft()
                 future.set_result(self.gate.send(now, tokens))
-            queue.popleft()
-        del self._queues[key]
-        return math.inf, ""
+                return []
+            blocked.append((max(delay, 0.001), why))
+        return blocked or [(math.inf, "")]
+
+    def _turn(self, key: tuple[int, Pace]) -> tuple[int, int]:
+        queue = self._queues[key]
+        return key[0], queue[0][2] if queue else 0
 
     def _book_waiting(self, now: float, rule: str) -> None:
         if self._blocked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from .rows import Counts
@@ -12,6 +13,8 @@ from .rows import Counts
 class Progress:
     """A tqdm bar over the rows of a run; updated by whoever waits for it, in that thread.
 
+    A terminal that can't be written to loses the bar, not the run.
+
     Parameters
     ----------
     shown : bool or None
@@ -19,33 +22,52 @@ class Progress:
     """
 
     def __init__(self, shown: bool | None, rows: int) -> None:
-        notebook = _in_notebook()
-        self.shown = (notebook or sys.stderr.isatty()) if shown is None else shown
+        self._notebook, self._rows = _in_notebook(), rows
+        self._shown = (self._notebook or _is_terminal()) if shown is None else shown
         self._bar: Any = None
-        if self.shown:
-            from tqdm import TqdmWarning, tqdm
-
-            if notebook:
-                import warnings
-
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", TqdmWarning)
-                    from tqdm.auto import tqdm
-            self._bar = tqdm(total=rows, unit=" rows", dynamic_ncols=True, file=sys.stderr if not notebook else None)
 
     def update(self, counts: Counts) -> None:
         """Show how far a run has come."""
-        if self._bar is not None:
-            self._bar.n = counts.done - counts.not_sent
-            self._bar.set_postfix_str(status(counts))
+        self._guarded(lambda: self._draw(counts))
 
     def close(self, counts: Counts, line: str) -> None:
         """Show the end and the summary."""
-        if self._bar is not None:
-            self._bar.n = counts.done - counts.not_sent
-            self._bar.set_postfix_str(status(counts), refresh=False)
-            self._bar.close()
-            sys.stderr.write(line + "\n")
+        self._guarded(lambda: self._finish(counts, line))
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        if self._shown:
+            try:
+                work()
+            except (OSError, ValueError, AttributeError):  # closed, broken, or None
+                self._shown = False
+
+    def _draw(self, counts: Counts) -> None:
+        self._bar = self._bar or self._made()
+        self._bar.n = counts.done - counts.not_sent
+        self._bar.set_postfix_str(status(counts))
+
+    def _finish(self, counts: Counts, line: str) -> None:
+        self._draw(counts)
+        self._bar.close()
+        sys.stderr.write(f"{line}\n" if line else "")
+
+    def _made(self) -> Any:
+        if not self._notebook:
+            from tqdm import tqdm
+
+            return tqdm(total=self._rows, unit=" rows", dynamic_ncols=True, file=sys.stderr)
+        import warnings
+
+        from tqdm import TqdmWarning
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TqdmWarning)
+            from tqdm.auto import tqdm as notebook_tqdm
+        return notebook_tqdm(total=self._rows, unit=" rows")
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
 def status(counts: Counts) -> str:

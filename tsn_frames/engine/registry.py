@@ -6,11 +6,12 @@ A forked child starts with a registry of its own: its parent's thread and socket
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,9 +23,11 @@ T = TypeVar("T")
 
 @dataclass
 class Account:
-    """What all runs of one (base_url, key) share: the gate, and the answers that are on their way."""
+    """What all runs of one (base_url, key) share: the gate, the answers on their way, and those that came while one lives."""
 
     limiter: Limiter = field(default_factory=Limiter)
+    live: int = 0
+    answered: set[tuple[str, bytes]] = field(default_factory=set)
     coming: dict[tuple[str, bytes], asyncio.Future[tuple[bytes, float] | None]] = field(default_factory=dict)
 
 
@@ -38,6 +41,7 @@ class Registry:
     accounts: dict[tuple[str, Secret], Account] = field(default_factory=dict)
     loop: asyncio.AbstractEventLoop | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    going: dict[Any, Future[None]] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
 
     def say_once(self, log: logging.Logger, text: str) -> None:
@@ -61,6 +65,17 @@ class Registry:
 
 
 here = Registry()
+LAST_SECONDS = 5.0
+
+
+def _at_exit() -> None:
+    """Stop what is still going on, so that what was in flight is on record as possibly billed."""
+    for run in list(here.going):
+        run.stop(grace=0.0)
+    wait(list(here.going.values()), LAST_SECONDS)
+
+
+atexit.register(_at_exit)
 
 
 def _after_fork() -> None:

@@ -41,6 +41,8 @@ class Item:
     in_flight: bool = False
     attempts: int = 0
     refusals: int = 0
+    alone: int = 0
+    seen: int = 0
     answered_at: float = 0.0
     cost: Decimal | None = Decimal(0)
 
@@ -147,6 +149,6 @@ class Counts:
         else:
             self.failed += rows
         if outcome.cached:
-            self.cached += rows
+            self.cached += rows if outcome.error is None else 0
         elif outcome.completion is not None:
             self.copied += rows - 1

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..bulk import no_collecting
-from ..errors import NOT_SENT, CacheError, ModelError, RateLimitError, RowError, RunError, ServerError
+from ..errors import NOT_SENT, CacheError, ConfigError, ModelError, RateLimitError, RowError, RunError, ServerError
+from ..secret import Secret
 from ..wire import Completion, Request, Unreadable, decode
 from . import retry as policy
 from .client import Client, Session
@@ -77,11 +78,12 @@ class Engine:
         self._most_retries = self._budget = client.retry.budget + len(work.requests) / 10
         self._pending = self._unreachable = 0
         self._dead: set[str] = set()
-        self._last_success, self._warm = 0.0, False
+        self._last_success, self._successes = 0.0, 0
         self._workers: list[asyncio.Task[None]] = []
         self._sender: Sender | None = None
         self._queue = Queue(())
         self._stopped = False
+        self._key: Secret | ConfigError = Secret(None)
 
     def forecast(self) -> tuple[int, float]:
         """Return how many requests are still to be sent, and how many a minute the known limits allow."""
@@ -94,7 +96,11 @@ class Engine:
 
     def start(self) -> Future[None]:
         """Begin, on the engine's loop."""
-        return here.submit(self._run())
+        self._key = _key_or_reason(self.client)  # in the caller's thread, where its warnings belong
+        future = here.submit(self._run())
+        here.going[self] = future
+        future.add_done_callback(lambda _: here.going.pop(self, None))
+        return future
 
     def stop(self, grace: float = GRACE) -> None:
         """Send nothing more, and cancel what is in flight after ``grace`` seconds; from any thread."""
@@ -102,14 +108,27 @@ class Engine:
             here.loop.call_soon_threadsafe(self._stop, grace)
 
     async def _run(self) -> None:
+        account = None if isinstance(self._key, ConfigError) else here.account(self.client.base_url, self._key)
+        if account:
+            account.live += 1
+        try:
+            await self._do()
+        finally:
+            if account:
+                account.live -= 1
+                account.answered.clear() if not account.live else None
+            self._close(range(len(self.outcomes)), NOT_SENT)
+
+    async def _do(self) -> None:
         pending = await self._look_up()
         if self.work.mode == "only":
             self._close(pending, _NOT_CACHED)
         elif pending and not self._stopped:
-            async with self.client.session(store=self.work.mode != "off") as session:
+            if isinstance(self._key, ConfigError):
+                raise self._key
+            async with self.client.session(self._key, store=self.work.mode != "off") as session:
                 await self._send(session, pending)
             self.problems |= session.writer.problems
-        self._close(range(len(self.outcomes)), NOT_SENT)
 
     async def _look_up(self) -> list[int]:
         """Fill in what is cached and return the positions of the rest."""
@@ -135,7 +154,7 @@ class Engine:
         completion, when = hit or (None, 0.0)
         if completion is None:
             return False
-        error = None if completion.content is not None else policy.content_error(completion)
+        error = None if completion.content else policy.content_error(completion)
         self._finish(index, Outcome(completion, error, True, when))
         return True
 
@@ -145,7 +164,7 @@ class Engine:
         self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
         self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
         limiter, self._last_success = session.account.limiter, time.monotonic()
-        limiter.gate.begin(limiter.clock())
+        limiter.gate.begin(limiter.clock(), session.pace)
         waited, pauses = dict(limiter.waited), limiter.gate.flow.total_pauses
         number = min(self.client.concurrency, len(pending))
         self._workers = [asyncio.create_task(self._worker(self._sender)) for _ in range(number)]
@@ -192,19 +211,29 @@ class Engine:
                 return True
         session.account.coming[name] = asyncio.get_running_loop().create_future()
         item.leads = True
-        return False
+        if name not in session.account.answered:
+            return False
+        found = await self._found([item.request.key])  # another run has stored it since this one looked
+        stored, when = found.get(item.request.key, (None, 0.0))
+        if stored is None:
+            return False
+        self._leave(session, item, None)
+        self._done(item, Outcome(stored, policy.content_error(stored), answered_at=when, cost=item.cost))
+        return True
 
     def _leave(self, session: Session, item: Item, answer: tuple[bytes, float] | None) -> None:
         """Let other runs that wait for this request know."""
         if item.leads:
             item.leads = False
+            if answer is not None and session.account.live > 1:
+                session.account.answered.add((str(self.client.cache.folder), item.request.key))
             session.account.coming.pop((str(self.client.cache.folder), item.request.key)).set_result(answer)
 
     def _act(self, session: Session, item: Item, verdict: Verdict, result: Answer | Failure) -> tuple[bytes, float] | None:
         """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
         self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, Failure) else 0
         if verdict.kind in ("answer", "row"):
-            self._last_success, self._warm = time.monotonic(), True
+            self._last_success, self._successes = time.monotonic(), self._successes + 1
         if verdict.completion is not None and isinstance(result, Answer):
             now, error = item.answered_at, policy.content_error(verdict.completion)
             self._budget = min(self._budget + 0.1, self._most_retries)
@@ -228,14 +257,23 @@ class Engine:
         log.info("refused (%s), asked to wait %s s", "quota" if verdict.quota else error.code, verdict.wait.seconds)
         gate, most, idle = session.account.limiter.gate, self.client.limits.max_wait, time.monotonic() - self._last_success
         kind = RateLimitError if verdict.quota else ServerError
-        if not self._warm and self._unreachable >= self.client.retry.attempts:
+        if not self._successes and self._unreachable >= self.client.retry.attempts:
             self._fail(ServerError, f"{self.client.host} can't be reached: {error.message}", item)
         elif (asked := verdict.wait.seconds or verdict.wait.message or 0.0) > most:
             self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
         elif idle > most:
             self._fail(kind, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
+        elif self._singled_out(item):
+            self._give_up(item, RowError("server", f"refused {item.refusals} times while others were answered: {error.message}"))
         else:
-            self._queue.back(item, 0.0 if gate.flow.state != "open" else policy.lone_wait(item.refusals, verdict.wait))
+            first = gate.flow.state != "open" and not item.alone
+            self._queue.back(item, 0.0 if first else policy.lone_wait(item.refusals, verdict.wait))
+
+    def _singled_out(self, item: Item) -> bool:
+        """Return whether a row was refused again and again though others were answered in between: it is at fault itself."""
+        item.alone += self._successes > item.seen > 0
+        item.seen = self._successes
+        return item.alone >= policy.SINGLED_OUT
 
     def _again(self, item: Item, verdict: Verdict, error: RowError) -> None:
         """Try a row again later, while its attempts and the run's budget last."""
@@ -293,6 +331,14 @@ class Engine:
         for index in indices:
             if self.outcomes[index] is None:
                 self._finish(index, Outcome(error=error))
+
+
+def _key_or_reason(client: Client) -> Secret | ConfigError:
+    """Return the key, or why there is none, which only matters where something has to be sent."""
+    try:
+        return client.key()
+    except ConfigError as reason:
+        return reason
 
 
 def _read(body: bytes) -> Completion | None:

@@ -71,6 +71,8 @@ def asked(headers: Mapping[str, str], message: str, *, wall: Callable[[], float]
 
 def _allowance(headers: Mapping[str, str], what: str) -> Allowance:
     limit, remaining, reset = (headers.get(f"x-ratelimit-{part}-{what}") for part in ("limit", "remaining", "reset"))
+    if _number(limit) == 0:  # how some gateways write "no limit"
+        return Allowance(None, None, None)
     return Allowance(_number(limit), _number(remaining), duration(reset) if reset else None)
 
 

@@ -19,6 +19,11 @@ class SlidingWindow:
         self._total = 0.0
 
     @property
+    def entries(self) -> list[tuple[float, float]]:
+        """When, and how many units, in the period that ended at the last question."""
+        return [(when, units) for when, units in self._sent]
+
+    @property
     def used(self) -> float:
         """The units sent in the period that ended at the last question."""
         return self._total

@@ -50,6 +50,7 @@ class Writer:
         self._answers = _Waiting(cache.file, cache.open) if cache else None
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="tsn_frames-writer", daemon=True)
         self._thread.start()
 
@@ -68,7 +69,8 @@ class Writer:
     async def aclose(self) -> None:
         """Write what is left and end the thread."""
         self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await self._ended  # not a join in another thread: at the interpreter's end none can be started
+        self._thread.join()
 
     def _work(self) -> None:
         last = False
@@ -82,6 +84,7 @@ class Writer:
         for part in (self._entries, self._answers):
             if part:
                 part.close()
+        self._loop.call_soon_threadsafe(_release, [self._ended])
 
     def _next_group(self) -> list[Job | None]:
         group = [self._jobs.get()]

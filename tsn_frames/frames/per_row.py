@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..errors import ParameterError
@@ -45,6 +46,10 @@ def series_of(df: pd.DataFrame, name: str, value: Any) -> pd.Series | None:
     """Return the Series that a parameter is, or makes of the frame; None for a plain value."""
     if callable(value) or isinstance(value, _expressions()):
         value = df.assign(tsn_value=value)["tsn_value"]
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        if len(value) != len(df):
+            raise ParameterError(f"{name} has {len(value):,} values for {len(df):,} rows")
+        value = pd.Series(value, index=df.index)
     return values.aligned(df, value, name) if isinstance(value, pd.Series) else None
 
 

@@ -125,6 +125,11 @@ def _from_callable(
         if position not in problems:
             tail = _called(prompt, row, prefixes[position] if prefixes else None, position, problems)
         tails.append(tail)
+    nothing = [position for position, problem in problems.items() if problem.code == "missing"]
+    if missing == "raise" and nothing:
+        raise PromptError(
+            f"the prompt function returned nothing for {len(nothing):,} rows, the first is {df.index[nothing[0]]!r}"
+        )
     return Rendered(b"", tails, problems)
 
 
@@ -141,6 +146,9 @@ def _called(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, An
         return None
     except Exception as error:  # noqa: BLE001 - the user's own code: its row fails, the others go on
         problems[position] = RowError("prompt", redact(f"the prompt function failed: {type(error).__name__}: {error}"))
+        return None
+    if system is not None and has_system(listed):
+        problems[position] = RowError("prompt", "the messages begin with a system message: leave system= out, or take it off")
         return None
     return _dumped([{"role": "system", "content": system}, *listed] if system is not None else listed, position, problems)
 
@@ -231,7 +239,7 @@ def _one(text: Any, dump: Callable[[Any], bytes], position: int, problems: dict[
         joined = text if isinstance(text, str) else "".join(text)
         at = next((i for i, c in enumerate(joined) if "\ud800" <= c <= "\udfff"), 0)
         problems[position] = RowError(
-            "bad_text", f"half a surrogate pair at position {at}; mend it with .encode(errors='replace')"
+            "bad_text", f"half a surrogate pair at position {at}; mend it with .encode('utf-8', 'replace').decode()"
         )
         return None
 

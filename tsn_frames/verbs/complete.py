@@ -11,7 +11,7 @@ from ..bulk import no_collecting
 from ..engine.client import Client
 from ..engine.registry import here
 from ..engine.run import CacheMode, Engine, Work
-from ..errors import ConfigError
+from ..errors import ConfigError, ParameterError
 from ..frames import columns as frame_columns
 from ..frames import per_row
 from ..frames import prompt as frame_prompt
@@ -128,6 +128,8 @@ def complete(
     frame_prompt.check_frame(df)
     check_choice("errors", errors, Errors)
     check_choice("cache", cache, CacheMode)
+    if refresh is not None and cache != "use":
+        raise ParameterError(f"refresh= names rows to ask again, which goes with cache='use' only, not with {cache!r}")
     client = client_or_default(client)
     wanted = frame_columns.layout(name, usage, include)
     frame_columns.check_clash(df, wanted, overwrite)
@@ -144,7 +146,7 @@ def complete(
         with no_collecting():
             return frame_columns.add(df, wanted, frame_columns.build(engine.outcomes, keys, made.inverse, made.problems, wanted))
 
-    run = Run(Engine(client, work), made, frame, errors)
+    run = Run(Engine(client, work), made, frame, errors, wanted.label("error"))
     return run if background else run.result(progress=progress)
 
 

@@ -17,7 +17,7 @@ from ..engine.rows import Counts
 from ..engine.run import Engine
 from ..errors import RunError, number, warn
 from .plan import Errors, Plan
-from .summary import Summary, first_error, mend, warnings_of
+from .summary import Summary, first_error, mend, summarise, warnings_of
 
 POLL = 0.1
 LONG_MINUTES = 10
@@ -29,12 +29,13 @@ class Run:
     ``complete(..., background=True)`` returns one; :func:`last_run` returns the newest one of this process.
     """
 
-    def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors) -> None:
-        self._engine, self._made, self._frame, self._errors = engine, made, frame, errors
-        self._begun, self._seconds = time.monotonic(), 0.0
+    def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors, column: str) -> None:
+        self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
+        self._begun, self._ended = time.monotonic(), 0.0
         self._told = self._said_long = False
         here.last_run = self  # first, so that an interrupt at any moment finds it
         self._future = self._begin()
+        self._future.add_done_callback(self._note_end)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -59,17 +60,7 @@ class Run:
     @property
     def summary(self) -> Summary:
         """What the run has come to; its text is one line."""
-        counts, engine = self._engine.counts, self._engine
-        known = engine.client.prices is not None and counts.cost_known
-        names = [field for field in Counts.__slots__ if field in Summary.__dataclass_fields__ and field != "cost"]
-        return Summary(
-            **{name: getattr(counts, name) for name in names},
-            pauses=engine.pauses,
-            cost=float(counts.cost) if known else None,
-            seconds=self._seconds or time.monotonic() - self._begun,
-            host=engine.client.host,
-            waited=dict(engine.waited),
-        )
+        return summarise(self._engine, (self._ended or time.monotonic()) - self._begun)
 
     def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> bool:
         """Wait until the run is over.
@@ -92,15 +83,15 @@ class Run:
             After Ctrl-C: nothing more is sent, what is in flight has ten seconds to arrive, and everything is kept. A
             second Ctrl-C ends at once.
         """
-        bar = None
         try:
             bar = Progress(progress, self.progress.rows)
             self._watch(bar, timeout)
         except KeyboardInterrupt:
-            self._interrupted(bar or Progress(False, self.progress.rows))
-        finally:
-            if bar:
-                bar.close(self.progress, str(self.summary))
+            self._interrupted()
+        except BaseException:  # an alarm, a warning made an error: nobody waits any more, so nothing more is spent
+            self.stop()
+            raise
+        self._show_end(bar)
         return self.done
 
     def stop(self) -> None:
@@ -120,17 +111,17 @@ class Run:
 
     async def aresult(self, *, progress: bool | None = None) -> pd.DataFrame:
         """Like :meth:`result`, without blocking the caller's event loop."""
-        bar = Progress(progress, self.progress.rows)
-        future = asyncio.wrap_future(self._future)
+        bar, future = Progress(progress, self.progress.rows), asyncio.wrap_future(self._future)
         try:
             while not (await asyncio.wait({future}, timeout=POLL))[0]:
                 bar.update(self.progress)
-        except asyncio.CancelledError:
-            self._engine.stop()
-            await asyncio.wait({asyncio.wrap_future(self._future)})
+                self._say_if_long()
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, asyncio.CancelledError):  # what is in flight is waited for, and kept
+                await asyncio.wait({asyncio.wrap_future(self._future)})
             raise
-        finally:
-            bar.close(self.progress, str(self.summary))
+        self._show_end(bar)
         return self._close()
 
     def __repr__(self) -> str:
@@ -141,59 +132,77 @@ class Run:
         counts.rows, counts.skipped, counts.failed = len(self._made.inverse), skipped, len(self._made.problems) - skipped
         return self._engine.start()
 
-    def _watch(self, bar: Progress, timeout: float | None) -> None:
+    def _note_end(self, _future: Future[None]) -> None:
+        self._ended = time.monotonic()
+
+    def _watch(self, bar: Progress | None, timeout: float | None) -> None:
         ends = None if timeout is None else time.monotonic() + timeout
         while not self._future.done() and (ends is None or time.monotonic() < ends):
             left = POLL if ends is None else max(0.0, min(POLL, ends - time.monotonic()))
             wait_for([self._future], left)  # in short steps: a lock without a time limit can't be interrupted everywhere
-            bar.update(self.progress)
-            self._say_if_long()
+            if bar and not self._future.done():
+                bar.update(self.progress)
+                self._say_if_long()
+
+    def _show_end(self, bar: Progress) -> None:
+        if not self.done:
+            bar.close(self.progress, "")
+        elif self._future.exception() is None:  # else nothing was run, and there is nothing to show
+            bar.close(self.progress, str(self.summary))
+            if self._failure() is None:
+                self._tell()
 
     def _say_if_long(self) -> None:
         left, rate = self._engine.forecast()
-        if not self._said_long and left / rate > LONG_MINUTES:
+        if not self._said_long and left > LONG_MINUTES * rate:
             self._said_long = True
             warn(
                 f"this run will take about {left / rate:,.0f} minutes: {left:,} requests at {rate:,.0f} a minute, which is what "
                 "the limits allow. Ctrl-C keeps every answer, and complete(..., background=True) returns at once"
             )
 
-    def _interrupted(self, bar: Progress) -> None:
-        self._engine.stop()
+    def _interrupted(self) -> None:
+        self.stop()
         try:
-            self._watch(bar, None)
+            self._watch(None, None)
         except KeyboardInterrupt:
             self._engine.stop(grace=0.0)
-            self._watch(bar, 2.0)
-        kept = self.progress.answered
+            self._watch(None, 2.0)
         raise KeyboardInterrupt(
-            f"stopped: {kept:,} of {self.progress.rows:,} rows are answered and kept (tsn.last_run().frame has them); "
-            "run the cell again to go on from there"
+            f"stopped: {self.progress.answered:,} of {number(self.progress.rows, 'row')} are answered and kept "
+            "(tsn.last_run().frame has them); run the cell again to go on from there"
         ) from None
 
     def _close(self) -> pd.DataFrame:
         """Return the frame of a finished run, after what the user should know of it."""
-        self._future.result()  # a bug of ours would raise here
-        self._seconds = self._seconds or time.monotonic() - self._begun
-        frame = self.frame
+        self._future.result()  # what is wrong with the key, the cache's folder or a proxy is raised here
+        frame, failure = self.frame, self._failure()
+        try:
+            self._tell()
+        finally:  # a warning that a user has made an error doesn't take the place of the run's own end
+            if failure is not None:
+                failure.partial = frame
+                raise failure
+        return frame
+
+    def _tell(self) -> None:
         if not self._told:
             self._told = True
-            for text in warnings_of(self._engine, self._made, self._errors):
+            for text in warnings_of(self._engine, self._made, self._errors, self._column):
                 warn(text)
-        failure = self._failure()
-        if failure is not None:
-            failure.partial = frame
-            raise failure
-        return frame
 
     def _failure(self) -> RunError | None:
         engine, counts = self._engine, self._engine.counts
+        answered = f"{counts.answered:,} of {number(counts.rows, 'row')} answered"
         if engine.end is not None:
             kind, cached = type(engine.end), "" if engine.work.mode == "off" or not counts.answered else " and cached"
-            return kind(f"{engine.end} — {counts.answered:,} of {number(counts.rows, 'row')} answered{cached}; {kind.mend}")
+            return kind(f"{engine.end} — {answered}{cached}; {kind.mend}")
         if self._errors == "raise" and counts.failed:
-            return RunError(f"{counts.failed:,} of {number(counts.rows, 'row')} failed, the first with {first_error(engine, self._made)!r}; "
-                            f"the others are kept. {mend(engine)}, or use errors='coerce'")  # fmt: skip
+            first = first_error(engine, self._made)
+            return RunError(f"{counts.failed:,} of {number(counts.rows, 'row')} failed, the first with {first!r}; the others are kept. "
+                            f"{mend(engine, self._made, self._column)}; errors='coerce' returns the frame all the same")  # fmt: skip
+        if self._errors == "raise" and counts.not_sent:
+            return RunError(f"the run was stopped: {answered}; {RunError.mend}")
         return None
 
 

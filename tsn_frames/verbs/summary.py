@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from ..engine.progress import money
+from ..engine.rows import Counts
 from ..engine.run import Engine
 from ..errors import number
 from .plan import Errors, Plan
@@ -18,7 +19,8 @@ class Summary:
     Rows: ``rows = answered + failed + skipped + not_sent``; of the answered, ``cached`` came from the cache and
     ``copied`` shared an equal row's request. Requests: ``requests`` were sent, ``refused`` of them by the service's
     limits, ``retried`` were failures tried again, ``unknown`` may have been billed without an answer that was seen.
-    ``waited`` is seconds by the limit that was waited for, ``cost`` the currency of the prices.
+    ``waited`` is seconds by the limit that was waited for, ``cost`` the currency of the prices: the least that it can be
+    where ``cost_known`` is false, None without prices.
     """
 
     rows: int
@@ -36,6 +38,7 @@ class Summary:
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    cost_known: bool
     seconds: float
     host: str
     waited: dict[str, float]
@@ -53,7 +56,7 @@ class Summary:
         trouble = "".join(f", {n:,} {what}" for n, what in sent if n)
         waits = {rule: s for rule, s in self.waited.items() if s >= 1 and rule != "concurrency"}
         slow = f"; waited {', '.join(f'{s:,.0f} s for {rule}' for rule, s in waits.items())}" if waits else ""
-        cost = f", cost {money(self.cost)}" if self.cost else ""
+        cost = f", cost {'' if self.cost_known else 'at least '}{money(self.cost)}" if self.cost else ""
         return (
             f"{self.answered:,} of {number(self.rows, 'row')} answered{f' ({detail})' if detail else ''}; "
             f"{number(self.requests, 'request')} to {self.host}{trouble}; "
@@ -61,31 +64,46 @@ class Summary:
         )
 
 
-def warnings_of(engine: Engine, made: Plan, errors: Errors) -> list[str]:
-    """Return what a user should know after a run, one sentence each."""
-    counts, out = engine.counts, []
-    answers = [o.completion for o in engine.outcomes if o and o.completion]
-    if counts.failed and errors == "coerce" and engine.end is None:
-        why = f"the column 'error' says why (first: {first_error(engine, made)})"
-        out.append(f"{counts.failed:,} of {number(counts.rows, 'row')} have no answer; {why}. {mend(engine)}")
-    cut = sum(
-        n for o, n in zip(engine.outcomes, engine.work.copies) if o and o.completion and o.completion.finish_reason == "length"
+def summarise(engine: Engine, seconds: float) -> Summary:
+    """Return what a run has come to."""
+    counts, priced = engine.counts, engine.client.prices is not None
+    names = [field for field in Counts.__slots__ if field in Summary.__dataclass_fields__ and field not in ("cost", "cost_known")]
+    return Summary(
+        **{name: getattr(counts, name) for name in names},
+        pauses=engine.pauses,
+        cost=float(counts.cost) if priced else None,
+        cost_known=priced and counts.cost_known,
+        seconds=seconds,
+        host=engine.client.host,
+        waited=dict(engine.waited),
     )
-    if cut:
+
+
+def warnings_of(engine: Engine, made: Plan, errors: Errors, column: str) -> list[str]:
+    """Return what a user should know after a run, one sentence each; ``column`` is where the errors stand."""
+    counts, out = engine.counts, []
+    rows = number(counts.rows, "row")
+    if counts.failed and errors == "coerce" and engine.end is None:
+        why = f"the column {column!r} says why (first: {first_error(engine, made)})"
+        out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {mend(engine, made, column)}")
+    if counts.not_sent and engine.end is None:
+        out.append(f"{counts.not_sent:,} of {rows} were not sent, since the run was stopped; run again to go on")
+    pairs = zip(engine.outcomes, engine.work.copies, strict=True)
+    if cut := sum(n for o, n in pairs if o and o.completion and o.completion.finish_reason == "length"):
         out.append(
             f"{number(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again"
         )
     if engine.client.prices is not None and not counts.cost_known:
         out.append("the cost of some answers is unknown (a model without a price, or no usage): totals are 'at least'")
-    out += (
-        [_told_models(engine)]
-        if len({a.model for a in answers if a.model}) > len({r.model for r in engine.work.requests})
-        else []
-    )
-    for what, problem in engine.problems.items():
-        out.append(f"the {what} can't be used ({problem}): this run's answers are in its frame only" if what == "cache"
-                   else f"the {what} can't be written ({problem}): this run's spending is not on record")  # fmt: skip
-    return out
+    return out + _models(engine) + _problems(engine)
+
+
+def _problems(engine: Engine) -> list[str]:
+    lost = {
+        "cache": "used ({}): this run's answers are in its frame only",
+        "ledger": "written ({}): this run's spending is not on record",
+    }
+    return [f"the {what} can't be {lost[what].format(problem)}" for what, problem in engine.problems.items()]
 
 
 def first_error(engine: Engine, made: Plan) -> str:
@@ -95,19 +113,34 @@ def first_error(engine: Engine, made: Plan) -> str:
     return next((str(error) for error in (*before, *after)), "")
 
 
-def mend(engine: Engine) -> str:
-    """Return how to try failed rows again: those whose answer is there, but without text, are asked anew only on request."""
-    kept = any(o and o.completion and o.error for o in engine.outcomes)
-    return "refresh=out['error'].notna() asks those again" if kept else "Run again to pay only for those"
+def mend(engine: Engine, made: Plan, column: str) -> str:
+    """Return how to get answers for failed rows, by what failed."""
+    codes = {o.error.code for o in engine.outcomes if o and o.error} | {p.code for p in made.problems.values()}
+    if codes & {"filtered", "empty"}:  # their answers are there, and cached: they are asked anew only on request
+        return f"refresh=tsn.last_run().frame[{column!r}].notna() asks those again"
+    if codes & {"server", "connection", "timeout", "unreadable"}:
+        return "Run again to pay only for those"
+    if "not_cached" in codes:
+        return "cache='use' sends those"
+    return "Mend what the column names and run again: only those are sent"
 
 
-def _told_models(engine: Engine) -> str:
-    found: dict[str, list[float]] = {}
-    for outcome in engine.outcomes:
+def _models(engine: Engine) -> list[str]:
+    """Return a sentence where one model was asked for and several answered, with rows and dates."""
+    found: dict[str, dict[str, tuple[int, float, float]]] = {}
+    for request, outcome, rows in zip(engine.work.requests, engine.outcomes, engine.work.copies, strict=True):
         if outcome and outcome.completion and outcome.completion.model and outcome.answered_at:
-            found.setdefault(outcome.completion.model, []).append(outcome.answered_at)
-    lines = [f"{model!r} x {len(times):,} ({_day(min(times))} to {_day(max(times))})" for model, times in found.items()]
-    return f"the answers come from several models: {', '.join(lines)}; include=('model', 'answered_at') shows which"
+            by_name, when = found.setdefault(request.model, {}), outcome.answered_at
+            count, first, last = by_name.get(outcome.completion.model, (0, when, when))
+            by_name[outcome.completion.model] = (count + rows, min(first, when), max(last, when))
+    lines = [
+        f"{name!r} x {count:,} ({_day(first)} to {_day(last)})"
+        for by_name in found.values()
+        for name, (count, first, last) in by_name.items()
+        if len(by_name) > 1
+    ]
+    said = f"the answers come from several models: {', '.join(lines)}; include=('model', 'answered_at') shows which"
+    return [said] if lines else []
 
 
 def _day(when: float) -> str:
