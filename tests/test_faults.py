@@ -116,9 +116,10 @@ def test_a_wait_that_stands_only_in_the_message_costs_at_most_10_refusals(client
     assert stats.refused <= 10
 
 
-def test_an_outage_of_three_seconds_costs_at_most_40_requests(client):
+@pytest.mark.parametrize("status", [503, 500, 502])
+def test_an_outage_of_three_seconds_costs_at_most_40_requests(client, status):
     with Simulator(seed=7, latency=LATENCY) as sim:
-        timer = threading.Timer(0.4, sim.outage, (3.0,))
+        timer = threading.Timer(0.4, sim.outage, (3.0, status))
         timer.start()
         out = frame().tsn.complete("{text}", client=client(sim.base_url))
         timer.join()
@@ -175,11 +176,19 @@ def test_a_wait_beyond_max_wait_ends_the_run(client, lying):
     assert caught.value.partial["content"].notna().sum() == 20
 
 
-def test_a_dead_server_ends_the_run_when_the_retry_budget_is_used_up(client):
+def test_a_dead_server_ends_the_run_early(client):
     with Simulator(latency=0.0, faults=Faults(error_500=1.0)) as sim:
-        with pytest.raises(tsn.ServerError, match="used up"):
-            frame().tsn.complete("{text}", client=client(sim.base_url, retry=Retry(backoff=0.001, budget=20)))
-        assert sim.stats().requests <= 20 + 50 + 16 + 500 // 6
+        with pytest.raises(tsn.ServerError, match="failed for too long"):
+            frame().tsn.complete("{text}", client=client(sim.base_url, retry=Retry(backoff=0.001, attempts=4)))
+        assert sim.stats().requests <= 20
+
+
+def test_a_server_that_fails_too_often_uses_the_retry_budget_up(client):
+    with Simulator(seed=2, latency=0.0, faults=Faults(error_500=0.5)) as sim:
+        with pytest.raises(tsn.ServerError, match="used up") as caught:
+            frame().tsn.complete("{text}", client=client(sim.base_url, retry=Retry(backoff=0.001, budget=5)))
+        assert sim.stats().requests <= 500
+    assert caught.value.partial["content"].notna().sum() == sim.stats().answers
 
 
 def test_a_refused_connection_ends_the_run_early(client):

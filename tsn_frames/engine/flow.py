@@ -27,6 +27,7 @@ class Flow:
         self._jitter = jitter
         self._probe: int | None = None
         self._lone = self._doubted = self._looking = self._stated = False
+        self._troubles: deque[int] = deque([-self.BURST] * self.BURST, self.BURST)  # the last ones that failed
         self._recent: deque[int] = deque([-self.BURST] * self.BURST, self.BURST)  # the last ones that were refused
 
     def delay(self, now: float) -> float:
@@ -55,6 +56,13 @@ class Flow:
         """Let one request go ahead of all others; against a wait that the service itself stated only if so told."""
         if self.state == "open" or stated or not self._stated:
             self.state, self._probe, self._doubted, self._looking, self.until = "suspect", None, False, True, now
+
+    def troubled(self, now: float, seq: int) -> None:
+        """Take in a failure of the server that is no refusal; a burst of them pauses everybody, as refusals do."""
+        self._troubles.append(seq)
+        probing = self.state != "open" and seq == self._probe
+        if probing or (self.state == "open" and self._troubles[-1] - self._troubles[0] <= self.BURST):
+            self._pause(now, Wait())
 
     def gone(self, seq: int) -> None:
         """Forget a request that ended without telling anything, so that another can be the probe."""

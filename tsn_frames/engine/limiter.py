@@ -144,10 +144,14 @@ class Gate:
         crowded = self.in_flight > 0 and wait.message is None
         self._explained = not quota or wait.seconds is not None or crowded
 
-    def failed(self, now: float, grant: Grant, headers: Mapping[str, str]) -> None:
-        """Take back a request whose end says nothing of limits: a server error, a reset, a time-out, a cancel."""
+    def failed(self, now: float, grant: Grant, headers: Mapping[str, str], *, trouble: bool = False) -> None:
+        """Take back a request whose end says nothing of limits: a server's ``trouble``, or a cancel."""
         self._done(now, grant, headers, grant.tokens)
-        self.flow.gone(grant.seq)
+        if trouble:
+            self.flow.troubled(now, grant.seq)
+            self._explained = True
+        else:
+            self.flow.gone(grant.seq)
 
     def _done(self, now: float, grant: Grant, headers: Mapping[str, str], used: float, *, refused: bool = False) -> None:
         self._freed = now

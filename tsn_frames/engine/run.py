@@ -247,7 +247,7 @@ class Engine:
         elif verdict.kind == "refused":
             self._refused(session, item, verdict, verdict.error)
         else:
-            self._again(item, verdict, verdict.error)
+            self._again(session, item, verdict, verdict.error)
         return None
 
     def _refused(self, session: Session, item: Item, verdict: Verdict, error: RowError) -> None:
@@ -275,13 +275,15 @@ class Engine:
         item.seen = self._successes
         return item.alone >= policy.SINGLED_OUT
 
-    def _again(self, item: Item, verdict: Verdict, error: RowError) -> None:
+    def _again(self, session: Session, item: Item, verdict: Verdict, error: RowError) -> None:
         """Try a row again later, while its attempts and the run's budget last."""
         item.attempts += 1
         retry = self.client.retry
         log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
         if policy.out_of_attempts(retry, error, item.attempts):
             self._give_up(item, error)
+        elif session.account.limiter.gate.flow.pauses > retry.attempts * (2 if self._successes else 1):
+            self._fail(ServerError, f"the server has failed for too long; the last failure was {error}", item)
         elif self._budget < 1:
             self._fail(ServerError, f"the retries of the whole run are used up; the last failure was {error}", item)
         else:

@@ -85,7 +85,8 @@ class Sender:
         elif verdict.kind in ("answer", "row"):
             gate.answered(now, grant, headers, verdict.completion.total_tokens if verdict.completion else None)
         else:
-            gate.failed(now, grant, headers)
+            trouble = verdict.error is not None and verdict.error.code in ("server", "connection")
+            gate.failed(now, grant, headers, trouble=trouble)
         limiter.pump()
 
     def _record(self, item: Item, verdict: Verdict, seconds: float, answer: tuple[bytes, bytes] | None) -> asyncio.Future[None]:

@@ -104,7 +104,7 @@ class Remaining:
         """
         if told.remaining is None or told.reset is None:
             return
-        ends = now + told.reset + self.MARGIN
+        ends = now + told.reset + (1.0 if self._early and told.reset % 1 == 0 else self.MARGIN)
         self._limit = self._limit if told.limit is None else told.limit
         self._early = self._early or (refused and told.remaining <= 0)
         if sent_at >= self._ends or self._lowest is math.inf or self._ends is math.inf:
