@@ -6,7 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 COLUMN ?= text
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench lint types layers build lowest model docs clean
+.PHONY: help demo test soak bench lint types layers build lowest model clean
 
 help:            ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -31,6 +31,10 @@ test: $(VENV)/.dev   ## run the tests
 
 soak: $(VENV)/.dev   ## run the long ones
 	$(BIN)/python -m pytest -q -m soak
+
+bench: $(VENV)/.dev  ## measure the client against a bare socket loop and AsyncOpenAI (takes a while)
+	$(PIP) install 'openai[aiohttp]' matplotlib
+	$(BIN)/python tests/benchmarks/bench.py
 
 lint: $(VENV)/.dev   ## ruff
 	$(BIN)/ruff check .

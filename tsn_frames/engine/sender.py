@@ -67,13 +67,13 @@ class Sender:
             self._counts.unknown += 1
             self._record(item, verdict, time.monotonic() - begun, None)
             raise
-        item.in_flight = False
         verdict = judge(result, self.session.secret)
         self._tell(grant, policy.headers_of(result), verdict)
         self._counts.unknown += verdict.billed == "unknown"
         if verdict.billed != "no":
             answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, Answer) else None
             await self._record(item, verdict, time.monotonic() - begun, answer)
+        item.in_flight = False  # until its commit is done an answer isn't there
         return verdict, result
 
     def _tell(self, grant: Grant, headers: Mapping[str, str], verdict: Verdict) -> None:
