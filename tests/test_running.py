@@ -211,7 +211,7 @@ def test_a_row_that_is_always_refused_holds_up_nobody_and_fails_alone(tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     client = tsn.Client(f"http://127.0.0.1:{server.server_port}", model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db")
     run = rows(300).tsn.complete("{t} of 300", client=client, background=True)
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while run.progress.answered < 289 and time.monotonic() < ends:
         time.sleep(0.05)
     waiting = 300 - run.progress.answered

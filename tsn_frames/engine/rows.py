@@ -48,7 +48,7 @@ class Item:
 
 
 class Queue:
-    """Who is next: rows whose wait is over before rows that were never sent.
+    """Who is next: rows whose wait is over, then rows that were never sent, then rows that are refused though others aren't.
 
     Parameters
     ----------
@@ -59,6 +59,7 @@ class Queue:
     def __init__(self, items: Iterable[Item], clock: Callable[[], float] = time.monotonic) -> None:
         self._fresh, self._clock = iter(items), clock
         self._delayed: list[tuple[float, int, Item]] = []
+        self._last: list[tuple[float, int, Item]] = []
         self._order = count()
         self._out = 0
         self._open = True
@@ -68,26 +69,27 @@ class Queue:
         """Return the next item, waiting for one whose wait isn't over; None when all are done."""
         while self._open:
             now = self._clock()
-            item = heapq.heappop(self._delayed)[2] if self._delayed and self._delayed[0][0] <= now else next(self._fresh, None)
+            item = self._due(self._delayed, now) or next(self._fresh, None) or self._due(self._last, now)
             if item is not None:
                 self._out += 1
                 return item
-            if not self._delayed and not self._out:
+            waiting = [heap[0][0] for heap in (self._delayed, self._last) if heap]
+            if not waiting and not self._out:
                 self.close()
                 break
-            await self._sleep(self._delayed[0][0] - now if self._delayed else None)
+            await self._sleep(min(waiting) - now if waiting else None)
         return None
 
-    def back(self, item: Item, delay: float) -> None:
-        """Put an item back, to be tried again after ``delay`` seconds and before any that was never sent."""
+    def back(self, item: Item, delay: float, *, last: bool = False) -> None:
+        """Put an item back, to be tried again after ``delay`` seconds: before any that was never sent, or after all."""
         self._out -= 1
-        heapq.heappush(self._delayed, (self._clock() + delay, next(self._order), item))
+        heapq.heappush(self._last if last else self._delayed, (self._clock() + delay, next(self._order), item))
         self._wake(1)
 
     def done(self) -> None:
         """Note that an item is finished."""
         self._out -= 1
-        if not self._out and not self._delayed:
+        if not self._out and not self._delayed and not self._last:
             self._wake(len(self._sleepers))
 
     def close(self) -> None:
@@ -97,9 +99,13 @@ class Queue:
 
     def left(self) -> list[Item]:
         """Take out the items that still wait for another attempt."""
-        items = [item for _, _, item in self._delayed]
-        self._delayed, self._out = [], self._out + len(items)
+        items = [item for _, _, item in (*self._delayed, *self._last)]
+        self._delayed, self._last, self._out = [], [], self._out + len(items)
         return items
+
+    @staticmethod
+    def _due(heap: list[tuple[float, int, Item]], now: float) -> Item | None:
+        return heapq.heappop(heap)[2] if heap and heap[0][0] <= now else None
 
     async def _sleep(self, seconds: float | None) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

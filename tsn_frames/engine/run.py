@@ -266,14 +266,15 @@ class Engine:
         elif self._singled_out(item):
             self._give_up(item, RowError("server", f"refused {item.refusals} times while others were answered: {error.message}"))
         else:
-            first = gate.flow.state != "open" and not item.alone
-            self._queue.back(item, 0.0 if first else policy.lone_wait(item.refusals, verdict.wait))
+            paused = gate.flow.state != "open" and not item.alone
+            delay = 0.0 if paused else policy.lone_wait(item.refusals, verdict.wait)
+            self._queue.back(item, delay, last=item.alone > 0)
 
     def _singled_out(self, item: Item) -> bool:
         """Return whether a row was refused again and again though others were answered in between: it is at fault itself."""
         item.alone += self._successes > item.seen > 0
         item.seen = self._successes
-        return item.alone >= policy.SINGLED_OUT
+        return item.alone > 0 and item.refusals >= policy.SINGLED_OUT
 
     def _again(self, session: Session, item: Item, verdict: Verdict, error: RowError) -> None:
         """Try a row again later, while its attempts and the run's budget last."""
