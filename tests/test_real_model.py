@@ -103,8 +103,8 @@ def test_a_frame_is_answered_by_a_real_model_and_never_asked_twice(model):
     assert ledger["outcome"].tolist() == ["answered"] * 17
     assert ledger["total_tokens"].sum() == first["total_tokens"].sum()
 
-    cut = int((first["finish_reason"] == "length").sum())
-    expected = ["1 of 20 rows are not sent", *([f"{cut} answers were cut off by max_tokens"] if cut else [])]
+    cut = int((out["finish_reason"] == "length").sum())
+    expected = ["1 of 20 rows are not sent", *([f"{cut} answers cut off by max_tokens"] if cut else [])]
     assert len(told) == len(expected) and all(map(str.startswith, told, expected))
 
     model.stop()
