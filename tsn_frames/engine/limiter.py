@@ -71,7 +71,7 @@ class Gate:
         self.requests, self.tokens, self.history = Remaining(), Remaining(), SlidingWindow(math.inf)
         self.paces: dict[tuple[float | None, ...], Pace] = {}
         self.in_flight, self.tokens_in_flight, self.seq = 0, 0.0, 0
-        self.refusals, self.last_success, self._explained = 0, -math.inf, True
+        self.last_success, self._explained = -math.inf, True
         self._freed = -math.inf
 
     def pace(self, limits: Limits) -> Pace:
@@ -135,7 +135,6 @@ class Gate:
         """Take in a 429 (``quota``), a 503 or a connection that could not be made."""
         innocent = quota and self.flow.state == "open" and (self.inferred.refused() or self.ceiling.refused(grant.level))
         self._done(now, grant, headers, 0.0, refused=True)
-        self.refusals += 1
         self.requests.refused()
         self.tokens.refused()
         sure = quota and any(a.remaining is not None and a.remaining <= 0 for a in allowances(headers))

@@ -203,11 +203,10 @@ class Engine:
 
     async def _join(self, session: Session, item: Item) -> bool:
         """Wait for the same request of another run of this process; return whether that brought the answer."""
-        name = (str(self.client.cache.folder), item.request.key)
+        name = self._name(item)
         while (other := session.account.coming.get(name)) is not None:
             if (hit := await asyncio.shield(other)) is not None:
-                completion = decode(hit[0])
-                self._done(item, Outcome(completion, policy.content_error(completion), answered_at=hit[1], cost=item.cost))
+                self._share(item, decode(hit[0]), hit[1])
                 return True
         session.account.coming[name] = asyncio.get_running_loop().create_future()
         item.leads = True
@@ -218,16 +217,24 @@ class Engine:
         if stored is None:
             return False
         self._leave(session, item, None)
-        self._done(item, Outcome(stored, policy.content_error(stored), answered_at=when, cost=item.cost))
+        self._share(item, stored, when)
         return True
+
+    def _name(self, item: Item) -> tuple[str, bytes]:
+        """Return what a request is called among all runs of an account: its key, in its cache."""
+        return str(self.client.cache.folder), item.request.key
+
+    def _share(self, item: Item, completion: Completion, when: float) -> None:
+        """Finish a row with the answer that another run paid for."""
+        self._done(item, Outcome(completion, policy.content_error(completion), answered_at=when, cost=item.cost))
 
     def _leave(self, session: Session, item: Item, answer: tuple[bytes, float] | None) -> None:
         """Let other runs that wait for this request know."""
         if item.leads:
             item.leads = False
             if answer is not None and session.account.live > 1:
-                session.account.answered.add((str(self.client.cache.folder), item.request.key))
-            session.account.coming.pop((str(self.client.cache.folder), item.request.key)).set_result(answer)
+                session.account.answered.add(self._name(item))
+            session.account.coming.pop(self._name(item)).set_result(answer)
 
     def _act(self, session: Session, item: Item, verdict: Verdict, result: Answer | Failure) -> tuple[bytes, float] | None:
         """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
