@@ -39,6 +39,8 @@ class Usage(NamedTuple):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Of the prompt's tokens those that the provider had cached: cheaper with most."""
 
 
 class Completion(NamedTuple):
@@ -50,13 +52,14 @@ class Completion(NamedTuple):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+    cached_tokens: int | None = None
     reasoning: str | None = None
     logprobs: Any = None
 
     @property
     def usage(self) -> Usage:
         """The tokens that the service counted."""
-        return Usage(self.prompt_tokens, self.completion_tokens, self.total_tokens)
+        return Usage(self.prompt_tokens, self.completion_tokens, self.total_tokens, self.cached_tokens)
 
 
 class Unreadable(TSNError):
@@ -101,7 +104,7 @@ def decode(body: bytes) -> Completion:
     data = _load(body)
     if type(data) is not dict or type(choices := data.get("choices")) is not list:
         raise Unreadable(_error_message(data) or "the answer is JSON but not a chat completion")
-    prompt, completion, total = _usage(data.get("usage"))
+    prompt, completion, total, cached = _usage(data.get("usage"))
     choice = choices[0] if choices else {}
     message = choice.get("message") if type(choice) is dict else None
     if type(message) is not dict:
@@ -117,6 +120,7 @@ def decode(body: bytes) -> Completion:
         prompt,
         completion,
         total,
+        cached,
         reasoning if type(reasoning) is str else None,
         choice.get("logprobs"),
     )
@@ -168,9 +172,9 @@ def _joined(content: Any) -> str | None:
     return "".join(part["text"] for part in content if type(part) is dict and type(part.get("text")) is str)
 
 
-def _usage(value: Any) -> tuple[int | None, int | None, int | None]:
+def _usage(value: Any) -> tuple[int | None, int | None, int | None, int | None]:
     if type(value) is not dict:
-        return None, None, None
+        return None, None, None, None
     prompt, completion, total = value.get("prompt_tokens"), value.get("completion_tokens"), value.get("total_tokens")
     # An absurd count is no count; a count that is no plain int is none either.
     prompt = prompt if type(prompt) is int and 0 <= prompt < ABSURD else None
@@ -178,4 +182,7 @@ def _usage(value: Any) -> tuple[int | None, int | None, int | None]:
     total = total if type(total) is int and 0 <= total < ABSURD else None
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
-    return prompt, completion, total
+    details = value.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if type(details) is dict else None
+    # More than the whole prompt can't have been cached: such a count would make a price negative.
+    return prompt, completion, total, cached if type(cached) is int and 0 <= cached <= (prompt or 0) else None
