@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -17,18 +16,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..bulk import no_collecting
-from ..errors import NOT_SENT, CacheError, ConfigError, ModelError, RateLimitError, RowError, RunError, ServerError
+from ..errors import NOT_SENT, CacheError, ConfigError, RowError, RunError
 from ..secret import Secret
 from ..wire import Completion, Request, Unreadable, decode
 from . import retry as policy
 from .client import Client, Session
+from .course import Course
 from .reading import check
 from .registry import here
-from .retry import Verdict
 from .rows import Counts, Item, Outcome, Queue
 from .sender import Sender
 from .store import lookup
-from .transport import Answer, Failure
 
 log = logging.getLogger("tsn_frames")
 CacheMode = Literal["use", "refresh", "off", "only"]
@@ -75,10 +73,7 @@ class Engine:
         self.problems: dict[str, str] = {}
         self.waited: dict[str, float] = {}
         self.pauses = 0
-        self._most_retries = self._budget = client.retry.budget + len(work.requests) / 10
-        self._pending = self._unreachable = 0
-        self._dead: set[str] = set()
-        self._last_success, self._successes = 0.0, 0
+        self._pending = 0
         self._workers: list[asyncio.Task[None]] = []
         self._sender: Sender | None = None
         self._queue = Queue(())
@@ -163,11 +158,15 @@ class Engine:
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
         self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
         self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
-        limiter, self._last_success = session.account.limiter, time.monotonic()
+        limiter = session.account.limiter
+        course = Course(
+            self.client, self.work.requests, self._queue, limiter.gate.flow,
+            counts=self.counts, done=self._done, end=self._failed,
+        )  # fmt: skip
         limiter.gate.begin(limiter.clock(), session.pace)
         waited, pauses = dict(limiter.waited), limiter.gate.flow.total_pauses
         number = min(self.client.concurrency, len(pending))
-        self._workers = [asyncio.create_task(self._worker(self._sender)) for _ in range(number)]
+        self._workers = [asyncio.create_task(self._worker(self._sender, course)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
         for item in self._queue.left():
             self._give_up(item, _NOT_AGAIN)
@@ -177,24 +176,23 @@ class Engine:
             if isinstance(end, Exception):  # a bug of ours, told when what is in flight has been kept
                 raise end
 
-    async def _worker(self, sender: Sender) -> None:
+    async def _worker(self, sender: Sender, course: Course) -> None:
         try:
             while (item := await self._queue.next()) is not None:
-                await self._one(sender, item)
+                await self._one(sender, course, item)
         except Exception:
             self._stop(GRACE)
             raise
 
-    async def _one(self, sender: Sender, item: Item) -> None:
-        if item.request.model in self._dead:
-            self._give_up(item, _model_error(item.request.model))
+    async def _one(self, sender: Sender, course: Course, item: Item) -> None:
+        if course.refuses(item):
             return
         if not item.fresh and await self._join(sender.session, item):
             return
         answer = None
         try:
             verdict, result = await sender.send(item)
-            answer = self._act(sender.session, item, verdict, result)
+            answer = course.act(item, verdict, result)
         except asyncio.CancelledError:
             self._give_up(item, _IN_FLIGHT if item.in_flight else _NOT_AGAIN if item.attempts or item.refusals else NOT_SENT)
             raise
@@ -236,84 +234,9 @@ class Engine:
                 session.account.answered.add(self._name(item))
             session.account.coming.pop(self._name(item)).set_result(answer)
 
-    def _act(self, session: Session, item: Item, verdict: Verdict, result: Answer | Failure) -> tuple[bytes, float] | None:
-        """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
-        self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, Failure) else 0
-        if verdict.kind in ("answer", "row"):
-            self._last_success, self._successes = time.monotonic(), self._successes + 1
-        if verdict.completion is not None and isinstance(result, Answer):
-            now, error = item.answered_at, policy.content_error(verdict.completion)
-            self._budget = min(self._budget + 0.1, self._most_retries)
-            self._done(item, Outcome(verdict.completion, error, answered_at=now, cost=item.cost))
-            return result.body, now
-        assert verdict.error is not None
-        if verdict.kind == "row":
-            self._give_up(item, verdict.error)
-        elif verdict.kind == "end":
-            self._end(item, verdict, verdict.error)
-        elif verdict.kind == "refused":
-            self._refused(session, item, verdict, verdict.error)
-        else:
-            self._again(session, item, verdict, verdict.error)
-        return None
-
-    def _refused(self, session: Session, item: Item, verdict: Verdict, error: RowError) -> None:
-        """Flow control, not an attempt: the row goes back to the front, unless the wait is too long."""
-        item.refusals += 1
-        self.counts.refused += 1
-        log.info("refused (%s), asked to wait %s s", "quota" if verdict.quota else error.code, verdict.wait.seconds)
-        gate, most, idle = session.account.limiter.gate, self.client.limits.max_wait, time.monotonic() - self._last_success
-        kind = RateLimitError if verdict.quota else ServerError
-        if not self._successes and self._unreachable >= self.client.retry.attempts:
-            self._fail(ServerError, f"{self.client.host} can't be reached: {error.message}", item)
-        elif (asked := verdict.wait.seconds or verdict.wait.message or 0.0) > most:
-            self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
-        elif idle > most:
-            self._fail(kind, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
-        elif self._singled_out(item):
-            self._give_up(item, RowError("server", f"refused {item.refusals} times while others were answered: {error.message}"))
-        else:
-            paused = gate.flow.state != "open" and not item.alone
-            delay = 0.0 if paused else policy.lone_wait(item.refusals, verdict.wait)
-            self._queue.back(item, delay, last=item.alone > 0)
-
-    def _singled_out(self, item: Item) -> bool:
-        """Return whether a row was refused again and again though others were answered in between: it is at fault itself."""
-        item.alone += self._successes > item.seen > 0
-        item.seen = self._successes
-        return item.alone > 0 and item.refusals >= policy.SINGLED_OUT
-
-    def _again(self, session: Session, item: Item, verdict: Verdict, error: RowError) -> None:
-        """Try a row again later, while its attempts and the run's budget last."""
-        item.attempts += 1
-        retry = self.client.retry
-        log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
-        if policy.out_of_attempts(retry, error, item.attempts):
-            self._give_up(item, error)
-        elif session.account.limiter.gate.flow.pauses > retry.attempts * (2 if self._successes else 1):
-            self._fail(ServerError, f"the server has failed for too long; the last failure was {error}", item)
-        elif self._budget < 1:
-            self._fail(ServerError, f"the retries of the whole run are used up; the last failure was {error}", item)
-        else:
-            self._budget -= 1
-            self.counts.retried += 1
-            self._queue.back(item, max(retry.delay(item.attempts), min(verdict.wait.seconds or 0.0, self.client.limits.max_wait)))
-
-    def _end(self, item: Item, verdict: Verdict, error: RowError) -> None:
-        """End the run, or only a model's rows where other models are left."""
-        assert verdict.end is not None
-        if verdict.end is ModelError:
-            self._dead.add(item.request.model)
-            if {request.model for request in self.work.requests} - self._dead:
-                self._give_up(item, _model_error(item.request.model))
-                return
-        self._fail(verdict.end, error.message, item)
-
-    def _fail(self, kind: type[RunError], message: str, item: Item) -> None:
+    def _failed(self, error: RunError) -> None:
         """End the run: nothing more is sent, what is in flight finishes and is kept."""
-        self.end = self.end or kind(message)
-        model = _model_error(item.request.model)
-        self._give_up(item, model if kind is ModelError else RowError("not_sent", f"the run ended: {message}"))
+        self.end = self.end or error
         self._stop(None)
 
     def _stop(self, grace: float | None) -> None:
@@ -357,7 +280,3 @@ def _read(body: bytes) -> Completion | None:
         return decode(body)
     except Unreadable:
         return None
-
-
-def _model_error(model: str) -> RowError:
-    return RowError("model", f"the service knows no model {model!r}, or no such endpoint")
