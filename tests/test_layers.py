@@ -29,7 +29,7 @@ ALLOWED = {
 ENGINE = ["run", "course", "sender", "client"]  # each may import those after it, and the rest of the engine
 FOREIGN = {
     "httpx": {"engine/stock.py"},
-    "aiohttp": {"engine/fast.py"},
+    "httptools": {"engine/connection.py"},
     "diskcache": {"engine/store.py", "engine/writer.py"},
     "tqdm": {"engine/progress.py"},
 }

@@ -25,8 +25,9 @@ ENGINES = ["fast", "stock"]
 @pytest.fixture(params=ENGINES)
 def engine(request, monkeypatch):
     if request.param == "stock":
-        monkeypatch.setitem(sys.modules, "aiohttp", None)
-        monkeypatch.delitem(sys.modules, "tsn_frames.engine.fast", raising=False)
+        monkeypatch.setitem(sys.modules, "httptools", None)
+        for name in ("fast", "connection"):
+            monkeypatch.delitem(sys.modules, f"tsn_frames.engine.{name}", raising=False)
     return request.param
 
 

@@ -1,83 +1,144 @@
-"""The fast engine: aiohttp, for connections without a proxy. It follows no redirect and unpacks nothing by itself."""
+"""The fast engine: a pool of kept connections of our own, for addresses without a proxy. No redirect is followed."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-
-import aiohttp
+import time
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
 
 from ..secret import Secret
-from .transport import CONNECT_SECONDS, Answer, Failure, timed_out, whole
+from .connection import Connection
+from .transport import CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, timed_out
 
-CHUNK = 2**16
+HAPPY_EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first
+LATE, LAST_CHANCE = 0.5, 1.0
 
 
 class FastTransport:
-    """Sends bodies with aiohttp; see :class:`.transport.Transport`."""
+    """Sends bodies over connections that are kept and used again; see :class:`.transport.Transport`."""
 
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
-        self._url, self._timeout = url, timeout
-        self._session = _session(url, secret, timeout)
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
+        self._tls = _tls() if parts.scheme == "https" else None  # it can fail, and comes before the key is anywhere
+        self._timeout = timeout
+        self._request = _requests(url, secret)
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._due: dict[Connection, float] = {}  # when each has to have its answer, the soonest first
+        self._timer: asyncio.TimerHandle | None = None
 
     async def post(self, body: bytes, idempotency_key: str) -> Answer | Failure:
         """Send one request and return what came of it; only cancelling raises."""
-        headers = {"Idempotency-Key": idempotency_key}
-        try:
-            async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
-                found = {name.lower(): value for name, value in response.headers.items()}
-                read = await whole(_chunks(response), found.get("content-encoding", "").strip().lower())
-                return read if isinstance(read, Failure) else Answer(response.status, found, read)
-        except aiohttp.ClientResponseError as error:  # its head is no HTTP: paid for, perhaps, and no better the next time
-            return Failure("unreadable", f"the answer is no HTTP: {error.message}", sent=True)
-        except (aiohttp.ClientError, OSError) as error:  # a time-out is an OSError
-            return _failure(error, self._timeout)
-        except ValueError as error:  # what a broken server's headers come to
-            return Failure("unreadable", f"the answer is no HTTP: {error}", sent=True)
+        kept = self._kept()
+        result = await self._exchange(kept, body, idempotency_key) if kept else None
+        if result is not None:
+            return result
+        made = await self._connect()  # also where a kept one was closed before the request arrived there
+        if isinstance(made, Failure):
+            return made
+        result = await self._exchange(made, body, idempotency_key)
+        assert result is not None, "a new connection says what became of its request"
+        return result
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        if self._timer:
+            self._timer.cancel()
+        for connection in self._open:
+            connection.abort()
+        await asyncio.gather(*(connection.closed for connection in self._open))
+
+    async def _exchange(self, connection: Connection, body: bytes, idempotency_key: str) -> Answer | Failure | None:
+        ends = self._due[connection] = time.monotonic() + self._timeout
+        if self._timer is None:
+            self._watch_until(ends)
+        try:
+            return await connection.send(self._request(body, idempotency_key))
+        finally:
+            self._due.pop(connection, None)
+            if connection.reusable:
+                self._idle.append(connection)
+            else:
+                connection.abort()  # cancelled, unless it is closed already
+
+    def _kept(self) -> Connection | None:
+        """Take the connection that was used last, so that those beyond need grow old and are closed."""
+        oldest = time.monotonic() - KEEP_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.free_since > oldest and connection.silent():
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self) -> Connection | Failure:
+        begun, seconds = time.monotonic(), min(CONNECT_SECONDS, self._timeout)
+        name = self._host if self._tls else None
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    Connection, self._host, self._port,
+                    ssl=self._tls, server_hostname=name, happy_eyeballs_delay=HAPPY_EYEBALLS,
+                )  # fmt: skip
+        except TimeoutError:
+            return Failure("connection", f"can't connect: no answer within {seconds:g} s", sent=False)
+        except (OSError, UnicodeError) as error:
+            return Failure("connection", f"can't connect: {error}", sent=False)
+        connection.connect_seconds = time.monotonic() - begun
+        self._open.add(connection)
+        connection.closed.add_done_callback(lambda _: self._open.discard(connection))
+        return connection
+
+    def _watch_until(self, ends: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(ends - time.monotonic(), self._look, ends)
+
+    def _look(self, expected: float) -> None:
+        """End the requests whose time is over; where this process itself slept, read first what came meanwhile."""
+        now, self._timer = time.monotonic(), None
+        if now - expected > LATE:
+            self._watch_until(now + LAST_CHANCE)
+            return
+        for connection in [connection for connection, ends in self._due.items() if ends <= now]:
+            del self._due[connection]
+            connection.fail(timed_out(self._timeout))
+        if self._due:
+            self._watch_until(next(iter(self._due.values())))
 
 
-def _session(url: str, secret: Secret, timeout: float) -> aiohttp.ClientSession:
-    tls = _tls() if url.startswith("https:") else True  # it can fail, and comes before the key is anywhere
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=30.0),
-        timeout=aiohttp.ClientTimeout(total=timeout, connect=None, sock_connect=min(CONNECT_SECONDS, timeout)),
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        read_bufsize=CHUNK,
-        max_line_size=CHUNK,
-        max_field_size=CHUNK,
-        headers=_headers(secret),
+def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
+    """Return what writes a request; the key is in no attribute and no local of what it returns to."""
+    parts = urlsplit(url)
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
+        "User-Agent: tsn_frames",
+        "Accept: application/json",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+        *([f"Authorization: Bearer {secret.reveal()}"] if secret else []),
+        "Idempotency-Key: ",
+    ]
+    head = "\r\n".join(lines).encode()
+    return lambda body, idempotency_key: (
+        b"%b%b\r\nContent-Length: %d\r\n\r\n%b"
+        % (
+            head,
+            idempotency_key.encode(),
+            len(body),
+            body,
+        )
     )
 
 
 def _tls() -> ssl.SSLContext:
-    from .stock import tls_context  # httpx, too, is only imported where it is needed
+    from .stock import tls_context  # httpx is only imported where it is needed
 
-    return tls_context()
-
-
-def _headers(secret: Secret) -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "tsn_frames"}
-    return headers | ({"Authorization": f"Bearer {secret.reveal()}"} if secret else {})
-
-
-async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    while chunk := await response.content.readany():
-        yield chunk
-
-
-def _failure(error: Exception, timeout: float) -> Failure:
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return Failure("connection", f"can't connect: {_why(error)}", sent=False)
-    if isinstance(error, asyncio.TimeoutError):
-        return timed_out(timeout)
-    return Failure("connection", f"the connection broke ({type(error).__name__}: {_why(error)})", sent=True)
-
-
-def _why(error: Exception) -> str:
-    return str(getattr(error, "os_error", None) or error or "no answer")
+    context = tls_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

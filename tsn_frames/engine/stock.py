@@ -16,7 +16,7 @@ import httpx
 from ..errors import ConfigError
 from ..secret import Secret
 from .address import is_loopback
-from .transport import CONNECT_SECONDS, Answer, Failure, timed_out, whole
+from .transport import BODY_CAP, CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, timed_out, too_large, unpacked
 
 SHARD = 4
 
@@ -51,7 +51,7 @@ class StockTransport:
         try:
             async with asyncio.timeout(self._timeout):
                 async with client.stream("POST", self._url, content=body, headers=headers) as response:
-                    read = await whole(response.aiter_raw(), response.headers.get("content-encoding", "").strip().lower())
+                    read = await _whole(response)
                     return read if isinstance(read, Failure) else Answer(response.status_code, dict(response.headers), read)
         except TimeoutError:
             return timed_out(self._timeout)
@@ -66,7 +66,7 @@ class StockTransport:
             await client.aclose()
 
     def _grow(self) -> httpx.AsyncClient:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=SHARD, keepalive_expiry=30.0)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=SHARD, keepalive_expiry=KEEP_SECONDS)
         timeout = httpx.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout), pool=None)
         try:
             client = httpx.AsyncClient(auth=self._auth, verify=self._tls, limits=limits, timeout=timeout, trust_env=self._proxies)
@@ -88,6 +88,17 @@ def tls_context() -> ssl.SSLContext:
         return httpx.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"the certificates of SSL_CERT_FILE or SSL_CERT_DIR can't be read: {error}") from None
+
+
+async def _whole(response: httpx.Response) -> bytes | Failure:
+    """Return a body that arrives in chunks, unpacked, and no more of it than ``BODY_CAP``."""
+    parts, left = [], BODY_CAP
+    async for part in response.aiter_raw():
+        left -= len(part)
+        if left < 0:
+            return too_large()
+        parts.append(part)
+    return unpacked(b"".join(parts), response.headers.get("content-encoding", ""))
 
 
 def _failure(error: Exception) -> Failure:

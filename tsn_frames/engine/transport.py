@@ -1,15 +1,15 @@
 """One POST over HTTP, whatever engine does it: its answer or failure as a value, and how much of a body is taken in.
 
-Two engines stand behind it: :mod:`.fast` (aiohttp), and :mod:`.stock` (httpx), which costs some times the CPU a request,
-knows every kind of proxy, and is there where aiohttp can't be imported.
+Two engines stand behind it: :mod:`.fast` (connections of our own), and :mod:`.stock` (httpx), which costs some times the
+CPU a request, knows every kind of proxy, and is there where httptools can't be imported.
 """
 
 from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,6 +20,7 @@ from .registry import here
 log = logging.getLogger("tsn_frames")
 BODY_CAP = 20 * 2**20
 CONNECT_SECONDS = 10.0
+KEEP_SECONDS = 30.0  # an idle connection is used again
 
 
 class Answer(NamedTuple):
@@ -70,7 +71,7 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
         try:
             from .fast import FastTransport
         except ImportError:
-            here.say_once(log, "aiohttp can't be imported: httpx does the sending, at some times the CPU a request")
+            here.say_once(log, "httptools can't be imported: httpx does the sending, at some times the CPU a request")
         else:
             return FastTransport(url, secret, timeout)
     from .stock import StockTransport
@@ -85,22 +86,25 @@ def through_proxy(url: str) -> bool:
     return bool(proxies.get(parts.scheme) or proxies.get("all")) and not is_loopback(host) and not proxy_bypass(host)
 
 
-async def whole(chunks: AsyncIterator[bytes], encoding: str) -> bytes | Failure:
-    """Return a body that arrives in chunks, unpacked, and no more of it than ``BODY_CAP``."""
+def unpacked(body: bytes, encoding: str) -> bytes | Failure:
+    """Return a body without its content-encoding, and no more of it than ``BODY_CAP``: a bomb unpacks no further."""
+    encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip", "deflate"):
         return Failure("unreadable", f"the answer's content-encoding {encoding!r} was not asked for", sent=True)
-    inflate: Any = zlib.decompressobj(47) if encoding in ("gzip", "deflate") else None
-    parts, left = [], BODY_CAP
-    async for chunk in chunks:
-        try:  # a bomb unpacks no further than the cap
-            part = inflate.decompress(chunk, left + 1) if inflate else chunk
+    if body and encoding in ("gzip", "deflate"):
+        inflate = zlib.decompressobj(47)
+        try:
+            body = inflate.decompress(body, BODY_CAP + 1)
         except zlib.error:
             return Failure("unreadable", "the answer's gzip is broken", sent=True)
-        left -= len(part)
-        if left < 0:
-            return Failure("unreadable", f"the answer is larger than {BODY_CAP // 2**20} MiB", sent=True)
-        parts.append(part)
-    return b"".join(parts)
+        if not inflate.eof and len(body) <= BODY_CAP:
+            return Failure("unreadable", "the answer's gzip is cut", sent=True)
+    return body if len(body) <= BODY_CAP else too_large()
+
+
+def too_large() -> Failure:
+    """Return the failure of an answer that is larger than we take in."""
+    return Failure("unreadable", f"the answer is larger than {BODY_CAP // 2**20} MiB", sent=True)
 
 
 def timed_out(seconds: float) -> Failure:

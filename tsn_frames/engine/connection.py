@@ -1,0 +1,190 @@
+"""One HTTP/1.1 connection: one request at a time goes out, its answer is read by httptools. The only importer of that.
+
+An answer is handed over whole, or a failure that says whether the request may have been billed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import httptools
+
+from .transport import BODY_CAP, Answer, Failure, too_large, unpacked
+
+BUFFER = 2**14
+HEAD_CAP = 2**18  # bytes between two pieces of a body: a head, a chunk's line, trailers, early hints
+RACE_SECONDS = 0.1
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Sends requests one after another; made on the loop that it serves."""
+
+    def __init__(self) -> None:
+        self.used = False  # whether a request has been answered here
+        self.free_since = 0.0
+        self.connect_seconds = 0.0
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._transport: Any = None  # None once it is closing
+        self._waiting: asyncio.Future[Answer | Failure | None] | None = None
+        self._sent_at = 0.0
+        self._buffer = bytearray(BUFFER)
+        self._view = memoryview(self._buffer)
+        self._found: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._headers: dict[str, str] = {}
+        self._status = self._between = self._seen = 0
+        self._begun = self._complete = self._keeps = False
+        # httptools looks these up once; two are C functions, called for every header and piece of a body.
+        self.on_header, self.on_body = self._found.__setitem__, self._parts.append
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
+
+    # What its owner does
+
+    def send(self, request: bytes) -> asyncio.Future[Answer | Failure | None]:
+        """Send a request; the future is its answer or failure, or None where it can't have arrived."""
+        self._waiting = self._loop.create_future()
+        self._sent_at = time.monotonic()
+        self._transport.write(request)
+        return self._waiting
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request can be sent."""
+        return self._transport is not None and self._waiting is None
+
+    def silent(self) -> bool:
+        """Return whether nothing has come since the last answer: an end, or what would be taken for the next answer."""
+        return self._transport is not None and not self._pending()
+
+    def fail(self, failure: Failure) -> None:
+        """Give the request up, and the connection with it."""
+        self._end(failure)
+
+    def abort(self) -> None:
+        """Close at once; a request that is still waited for ends with the failure that it is."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    # What the loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, and have a peer that is gone noticed during long waits."""
+        self._transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        self._pending = _pending(sock.fileno())
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the base class asks for it
+        """Lend a buffer of our own; a plain protocol would get 256 KiB of fresh memory for every packet."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Read on."""
+        if self._waiting is None:
+            self.abort()  # nobody asked for this
+            return
+        self._begun = True
+        problem = ""
+        try:
+            self._parser.feed_data(self._view[:nbytes])
+        except httptools.HttpParserUpgrade:
+            problem = "it changes to another protocol"
+        except httptools.HttpParserError as error:
+            problem = str(error)
+        if self._complete:  # what may follow is no part of it; then this connection sends no more
+            self._end(self._answer(), keep=self._keeps and not problem)
+        elif problem:
+            self._end(Failure("unreadable", f"the answer is no HTTP: {problem}", sent=True))
+        else:
+            self._count(nbytes)
+
+    def eof_received(self) -> bool:
+        """Take the end of a body that has no other end."""
+        if self._status and not self._complete and not self._headers.keys() & {"content-length", "transfer-encoding"}:
+            self._end(self._answer())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what was in flight."""
+        self._transport = None
+        if self._waiting is not None:
+            why = f"{type(exc).__name__}: {exc}" if exc else "closed before the answer was whole"
+            self._end(None if self._never_arrived() else Failure("connection", f"the connection broke ({why})", sent=True))
+        self.closed.set_result(None)
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        """Notice a second answer to one request."""
+        self._keeps = False
+
+    def on_headers_complete(self) -> None:
+        """Take the status and the headers, under their names in lower case."""
+        self._status, self._keeps = self._parser.get_status_code(), self._parser.should_keep_alive()
+        self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._found.items()}
+        self._found.clear()
+
+    def on_message_complete(self) -> None:
+        """Note the end of the answer; hints before it (1xx) are none."""
+        self._complete = self._status >= 200
+
+    def _answer(self) -> Answer | Failure:
+        parts, headers = self._parts, self._headers
+        body: bytes | Failure = parts[0] if len(parts) == 1 else b"".join(parts)
+        if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+            return Failure("unreadable", "the answer's transfer-encoding was not asked for", sent=True)
+        if "content-encoding" in headers:
+            body = unpacked(cast("bytes", body), headers["content-encoding"])
+        elif len(body) > BODY_CAP:
+            body = too_large()
+        return body if isinstance(body, Failure) else Answer(self._status, headers, body)
+
+    def _count(self, nbytes: int) -> None:
+        """Hold the size of an answer that isn't whole yet: of its body, and of what isn't body."""
+        self._between = self._between + nbytes if len(self._parts) == self._seen else 0
+        self._seen = len(self._parts)
+        if self._between > HEAD_CAP:
+            self._end(Failure("unreadable", f"the answer's head is larger than {HEAD_CAP // 2**10} KiB", sent=True))
+        elif self._seen * BUFFER > BODY_CAP and sum(map(len, self._parts)) > BODY_CAP:
+            self._end(too_large())
+
+    def _never_arrived(self) -> bool:
+        """Return whether a kept connection was closed before this request can have come to the other side.
+
+        Such an end is seen within one round trip of the sending, which took no longer than connecting did. A request
+        that reached somebody who worked on it takes longer, or brings a byte of an answer.
+        """
+        quick = time.monotonic() - self._sent_at <= self.connect_seconds + RACE_SECONDS
+        return self.used and not self._begun and quick
+
+    def _end(self, result: Answer | Failure | None, *, keep: bool = False) -> None:
+        waiting, self._waiting = self._waiting, None
+        self.used = True
+        if keep and self._transport is not None and not self._transport.get_write_buffer_size():
+            self._begun = self._complete = False
+            self._status = self._between = self._seen = 0
+            self._parts.clear()
+            self.free_since = time.monotonic()
+        else:
+            self.abort()
+        if waiting is not None and not waiting.done():
+            waiting.set_result(result)
+
+
+def _pending(fileno: int) -> Callable[[], object]:
+    """Return a function that says whether a socket has something to read, or has ended."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(fileno, select.POLLIN)
+        return lambda: poll.poll(0)
+    return lambda: select.select([fileno], [], [], 0)[0]
