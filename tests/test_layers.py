@@ -26,7 +26,7 @@ ALLOWED = {
     "__init__": {"accessor", "engine", "verbs", "errors", "prices", "settings", "rehearsal"},
     "simulator": {"simulator"},
 }
-ENGINE = ["run", "course", "sender", "client"]  # each may import those after it, and the rest of the engine
+ENGINE = ["chat", "streaming", "run", "course", "sender", "client"]  # each may import those after it, and the rest of the engine
 FOREIGN = {
     "httpx": {"engine/stock.py"},
     "httptools": {"engine/connection.py"},

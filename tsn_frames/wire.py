@@ -101,7 +101,7 @@ def decode(body: bytes) -> Completion:
     >>> decode(b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}').content
     'Hi'
     """
-    data = _load(body)
+    data = load(body)
     if type(data) is not dict or type(choices := data.get("choices")) is not list:
         raise Unreadable(_error_message(data) or "the answer is JSON but not a chat completion")
     prompt, completion, total, cached = _usage(data.get("usage"))
@@ -129,7 +129,7 @@ def decode(body: bytes) -> Completion:
 def error_of(body: bytes) -> tuple[str, str]:
     """Return ``(message, code)`` of an error body; empty texts where it says nothing readable."""
     try:
-        error = _load(body).get("error")
+        error = load(body).get("error")
     except (Unreadable, AttributeError):
         return body[:2000].decode("utf-8", "replace"), ""  # it is cut when keys are taken out of it, not before
     if not isinstance(error, dict):
@@ -137,7 +137,14 @@ def error_of(body: bytes) -> tuple[str, str]:
     return str(error.get("message") or ""), str(error.get("code") or error.get("type") or "")
 
 
-def _load(body: bytes) -> Any:
+def load(body: bytes) -> Any:
+    """Parse JSON, with what some servers write and JSON forbids: lone surrogates and NaN.
+
+    Raises
+    ------
+    Unreadable
+        If it is not JSON.
+    """
     try:
         return orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError:

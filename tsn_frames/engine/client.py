@@ -140,9 +140,9 @@ class Client:
         return found
 
     @asynccontextmanager
-    async def session(self, key: Secret, *, store: bool) -> AsyncIterator[Session]:
-        """Open the live parts; ``store`` says whether answers are to be cached."""
-        transport = open_transport(self.base_url, key, self.timeout)
+    async def session(self, key: Secret, *, store: bool, transport: Transport | None = None) -> AsyncIterator[Session]:
+        """Open the live parts; ``store`` says whether answers are to be cached; a transport that is given is closed, too."""
+        transport = transport or open_transport(self.base_url, key, self.timeout)
         writer = Writer(self.ledger, self.cache if store else None)
         account = here.account(self.base_url, key)
         try:

@@ -125,11 +125,15 @@ class Gate:
         """Take in an answer that is no refusal, with the tokens that it used where known."""
         self.ceiling.accepted(grant.level, self.in_flight)
         self._done(now, grant, headers, grant.tokens if used is None else min(used, BELIEVED * grant.tokens))
+        self.begun(now, grant)
+        self.inferred.accepted(now)
+
+    def begun(self, now: float, grant: Grant) -> None:
+        """Take in that an answer has begun to stream: nobody waits for its end to learn that requests are let in."""
         self.last_success = now
         if self.flow.accepted(grant.seq):
             self.ceiling.restart(forget=not self._explained)
             self.inferred.resumed(now, explained=self._explained or self.ceiling.at_random)
-        self.inferred.accepted(now)
 
     def refused(self, now: float, grant: Grant, headers: Mapping[str, str], wait: Wait, *, quota: bool) -> None:
         """Take in a 429 (``quota``), a 503 or a connection that could not be made."""

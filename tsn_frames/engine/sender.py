@@ -47,7 +47,7 @@ class Sender:
         asyncio.CancelledError
             If the run was stopped. A request that was in flight then is in the ledger as one that may be billed.
         """
-        grant = await self.session.account.limiter.acquire(self.session.pace, self._tokens(item.request))
+        grant = await self.session.account.limiter.acquire(self.session.pace, self.tokens(item.request))
         task = asyncio.current_task()
         assert task is not None
         self.sending.add(task)
@@ -63,20 +63,20 @@ class Sender:
             result = await self.session.transport.post(item.request.body, self._idempotency_key(item))
         except BaseException:
             verdict = Verdict("again", billed="unknown")
-            self._tell(grant, {}, verdict)
+            self.tell(grant, {}, verdict)
             self._counts.unknown += 1
-            self._record(item, verdict, time.monotonic() - begun, None)
+            self.record(item, verdict, time.monotonic() - begun, None)
             raise
         verdict = judge(result, self.session.secret)
-        self._tell(grant, policy.headers_of(result), verdict)
+        self.tell(grant, policy.headers_of(result), verdict)
         self._counts.unknown += verdict.billed == "unknown"
         if verdict.billed != "no":
             answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, Answer) else None
-            await self._record(item, verdict, time.monotonic() - begun, answer)
+            await self.record(item, verdict, time.monotonic() - begun, answer)
         item.in_flight = False  # until its commit is done an answer isn't there
         return verdict, result
 
-    def _tell(self, grant: Grant, headers: Mapping[str, str], verdict: Verdict) -> None:
+    def tell(self, grant: Grant, headers: Mapping[str, str], verdict: Verdict) -> None:
         """Let the limiter know how a request ended."""
         limiter = self.session.account.limiter
         gate, now = limiter.gate, limiter.clock()
@@ -89,7 +89,7 @@ class Sender:
             gate.failed(now, grant, headers, trouble=trouble)
         limiter.pump()
 
-    def _record(self, item: Item, verdict: Verdict, seconds: float, answer: tuple[bytes, bytes] | None) -> asyncio.Future[None]:
+    def record(self, item: Item, verdict: Verdict, seconds: float, answer: tuple[bytes, bytes] | None) -> asyncio.Future[None]:
         """Write one attempt that was or may have been billed down, with its answer, and add up what it cost."""
         usage = verdict.completion.usage if verdict.completion else Usage()
         client, model = self.session.client, item.request.model
@@ -117,7 +117,7 @@ class Sender:
         counts = self._counts
         return max(1.0, (counts.prompt_tokens + counts.completion_tokens) / self._answers) if self._answers else 1.0
 
-    def _tokens(self, request: Request) -> float:
+    def tokens(self, request: Request) -> float:
         """Estimate what a request will use: a token is about four bytes, an answer about as long as those before."""
         usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
         return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or usual)

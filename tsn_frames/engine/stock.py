@@ -7,18 +7,22 @@ itself; so each few requests in flight share a small client of their own.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections import deque
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, cast
 
 import httpx
 
 from ..errors import ConfigError
 from ..secret import Secret
 from .address import is_loopback
-from .transport import BODY_CAP, CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, timed_out, too_large, unpacked
+from .transport import BODY_CAP, CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, Sink, timed_out, too_large, unpacked
 
 SHARD = 4
+_ENCODING = {"Accept-Encoding": "identity"}
 
 
 class _Bearer(httpx.Auth):
@@ -47,10 +51,9 @@ class StockTransport:
     async def post(self, body: bytes, idempotency_key: str) -> Answer | Failure:
         """Send one request and return what came of it; only cancelling raises."""
         client = self._free.pop() if self._free else self._grow()
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "Idempotency-Key": idempotency_key}
         try:
             async with asyncio.timeout(self._timeout):
-                async with client.stream("POST", self._url, content=body, headers=headers) as response:
+                async with client.stream("POST", self._url, content=body, headers=_headers(idempotency_key)) as response:
                     read = await _whole(response)
                     return read if isinstance(read, Failure) else Answer(response.status_code, dict(response.headers), read)
         except TimeoutError:
@@ -59,6 +62,42 @@ class StockTransport:
             return _failure(error)
         finally:
             self._free.append(client)
+
+    async def stream(self, body: bytes, idempotency_key: str, sink: Sink) -> Answer | Failure:
+        """Send one request and hand the bytes of a good answer on as they come; only cancelling raises.
+
+        An answer with another status than 2xx comes back whole, a good one with an empty body.
+        """
+        headers = _headers(idempotency_key) | {"Accept": "text/event-stream"}
+        try:
+            async with (
+                asyncio.timeout(self._timeout) as time,
+                self._all[0].stream("POST", self._url, content=body, headers=headers) as response,
+            ):
+                found, encoding = dict(response.headers), response.headers.get("content-encoding", "").strip().lower()
+                if not response.is_success:
+                    read = await _whole(response)
+                    return read if isinstance(read, Failure) else Answer(response.status_code, found, read)
+                if encoding not in ("", "identity"):
+                    return Failure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)
+                sink.begin(found)
+                await _hand_on(response, sink, time)
+                return Answer(response.status_code, found, b"")
+        except TimeoutError:
+            return Failure("timeout", "the answer did not go on, or took too long", sent=True)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            return _failure(error)
+
+    async def get(self, url: str) -> Answer | Failure:
+        """Ask for a page and return what came of it; only cancelling raises."""
+        try:
+            async with asyncio.timeout(self._timeout), self._all[0].stream("GET", url, headers=_ENCODING) as response:
+                read = await _whole(response)
+                return read if isinstance(read, Failure) else Answer(response.status_code, dict(response.headers), read)
+        except TimeoutError:
+            return timed_out(self._timeout)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            return _failure(error)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -99,6 +138,21 @@ async def _whole(response: httpx.Response) -> bytes | Failure:
             return too_large()
         parts.append(part)
     return unpacked(b"".join(parts), response.headers.get("content-encoding", ""))
+
+
+def _headers(idempotency_key: str) -> dict[str, str]:
+    return {"Content-Type": "application/json", "Idempotency-Key": idempotency_key, **_ENCODING}
+
+
+async def _hand_on(response: httpx.Response, sink: Sink, time: asyncio.Timeout) -> None:
+    """Hand bytes on until the answer ends, or no more are wanted; a silence may last only so long."""
+    end, clock = time.when() or math.inf, asyncio.get_running_loop().time
+    async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
+        async for data in chunks:
+            patience = sink.feed(data)
+            if not patience:
+                return
+            time.reschedule(min(end, clock() + patience))
 
 
 def _failure(error: Exception) -> Failure:

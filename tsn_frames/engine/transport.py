@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from ..secret import Secret
 from .address import is_loopback
 from .registry import here
+
+if TYPE_CHECKING:
+    from .stock import StockTransport
 
 log = logging.getLogger("tsn_frames")
 BODY_CAP = 20 * 2**20
@@ -47,6 +50,29 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection."""
+
+
+class Sink(Protocol):
+    """Who takes in a streamed answer."""
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Take in the head of an answer that is let in."""
+
+    def feed(self, data: bytes) -> float:
+        """Take in some of its bytes; return the seconds that the next ones may take, 0 where no more are wanted."""
+
+
+def open_stream(base_url: str, secret: Secret, timeout: float) -> StockTransport:
+    """Return what streams: a chat needs one connection, for which httpx is fast enough.
+
+    Raises
+    ------
+    ConfigError
+        If a proxy of the environment can't be used.
+    """
+    from .stock import StockTransport
+
+    return StockTransport(f"{base_url}/chat/completions", secret, timeout)
 
 
 def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
