@@ -150,6 +150,7 @@ def test_every_public_name_has_its_reference(name):
 
 SIGNATURES = {
     "complete.md": tsn.complete,
+    "compare.md": tsn.compare,
     "client.md": tsn.Client,
     "simulator.md": Simulator,
 }
@@ -173,8 +174,14 @@ def test_the_reference_of_the_client_has_the_words_of_its_parts(kind):
 
 @pytest.mark.parametrize(
     ("kind", "page"),
-    [(tsn.Cache, "cache.md"), (tsn.Ledger, "ledger.md"), (tsn.Run, "complete.md"), (tsn.Summary, "complete.md")],
-    ids=["Cache", "Ledger", "Run", "Summary"],
+    [
+        (tsn.Cache, "cache.md"),
+        (tsn.Ledger, "ledger.md"),
+        (tsn.Run, "complete.md"),
+        (tsn.Summary, "complete.md"),
+        (tsn.Comparison, "compare.md"),
+    ],
+    ids=["Cache", "Ledger", "Run", "Summary", "Comparison"],
 )
 def test_the_reference_has_every_public_method(kind, page):
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")

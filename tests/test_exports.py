@@ -16,6 +16,7 @@ import tsn_frames as tsn
 # Why a public name has no example that runs.
 NO_EXAMPLE = {
     "set_key": "it asks a person",
+    "Comparison": "compare's example makes one",
     "Run": "it is never made by hand; complete's reference shows one at work",
     "Summary": "it is never made by hand; the docs print one",
 }
@@ -61,17 +62,18 @@ def test_a_public_name_has_an_example_or_a_reason(name):
         assert any(f"{section}-" in text for section in NUMPY_SECTIONS), f"{name} has no numpy section"
 
 
-@pytest.mark.parametrize("name", ["complete", "Client", "Limits", "Retry", "Prices", "rehearse"])
+@pytest.mark.parametrize("name", ["complete", "compare", "Client", "Limits", "Retry", "Prices", "rehearse"])
 def test_every_parameter_is_explained(name):
     told = inspect.getdoc(public()[name]) or ""
     for parameter in inspect.signature(public()[name]).parameters:
         assert any(parameter in line.split(" : ")[0].split(", ") for line in told.splitlines()), f"{name}: {parameter}"
 
 
-def test_a_method_has_the_words_of_its_verb():
+@pytest.mark.parametrize("name", ["complete", "compare"])
+def test_a_method_has_the_words_of_its_verb(name):
     import pandas as pd
 
-    verb, method = inspect.signature(tsn.complete), inspect.signature(pd.DataFrame({"a": [1]}).tsn.complete)
+    verb, method = inspect.signature(public()[name]), inspect.signature(getattr(pd.DataFrame({"a": [1]}).tsn, name))
     assert list(verb.parameters)[1:] == list(method.parameters)
 
 

@@ -25,6 +25,8 @@ from .errors import (
 from .prices import Prices
 from .rehearsal import rehearse, sample_messages
 from .settings import get_client, set_client, set_key
+from .verbs.compare import compare
+from .verbs.comparison import Comparison
 from .verbs.complete import complete
 from .verbs.running import Run, last_run
 from .verbs.summary import Summary
@@ -38,6 +40,7 @@ __all__ = [
     "CacheError",
     "Client",
     "ColumnError",
+    "Comparison",
     "ConfigError",
     "Ledger",
     "Limits",
@@ -54,6 +57,7 @@ __all__ = [
     "Summary",
     "TSNError",
     "TSNWarning",
+    "compare",
     "complete",
     "get_client",
     "last_run",

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import pandas as pd
 
 from .errors import did_you_mean
+from .verbs import compare as comparing
 from .verbs import complete as verbs
 
 P = ParamSpec("P")
@@ -63,6 +64,7 @@ class FrameAccessor:
     complete = _method(verbs.complete)
     acomplete = _awaitable(verbs.complete)
     messages = _method(verbs.messages_of)
+    compare = _method(comparing.compare)
 
 
 @pd.api.extensions.register_series_accessor("tsn")
