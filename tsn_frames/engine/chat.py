@@ -244,6 +244,12 @@ class Conversation:
         going = self._asking
         return going.told if going else None
 
+    @property
+    def now(self) -> tuple[tuple[Turn, ...], str | None]:
+        """``turns`` and ``partial`` of the same moment."""
+        with self._lock:
+            return self._turns, self.partial
+
     def start(self, text: str) -> Future[Turn]:
         """Ask, and return at once.
 

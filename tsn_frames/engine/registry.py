@@ -10,8 +10,9 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ class Registry:
     last_run: Any = None
     accounts: dict[tuple[str, Secret], Account] = field(default_factory=dict)
     loop: asyncio.AbstractEventLoop | None = None
+    hand: ThreadPoolExecutor | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     going: dict[Any, Future[None]] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
@@ -62,6 +64,21 @@ class Registry:
                 threading.Thread(target=loop.run_forever, name="tsn_frames", daemon=True).start()
                 self.loop = loop
         return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def errand(self, work: Callable[[], object]) -> None:
+        """Do what takes a while, one after the other, on one more thread: the loop's and the kernel's never wait for it."""
+        with self.lock:
+            if self.hand is None:
+                self.hand = ThreadPoolExecutor(1, "tsn_frames_errands")
+        with suppress(RuntimeError):  # the interpreter ends: nobody looks any more
+            self.hand.submit(_carefully, work)
+
+
+def _carefully(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:  # one mistake must not go unseen, nor end the others
+        logging.getLogger("tsn_frames").exception("an errand failed")
 
 
 here = Registry()
