@@ -15,7 +15,7 @@ ALLOWED = {
     "wire": {"errors"},
     "parameters": {"errors"},
     "prices": {"errors", "wire"},
-    "frames": GROUND | {"frames", "engine.rows"},
+    "frames": GROUND | {"frames", "engine.answers"},
     "engine": GROUND | {"engine"},
     "verbs": GROUND | {"frames", "engine", "verbs"},
     "accessor": {"verbs", "errors"},

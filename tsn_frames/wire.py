@@ -7,7 +7,8 @@ Nothing else in the package knows this shape. A request's body is written once, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -31,6 +32,56 @@ class Request(NamedTuple):
     def body(self) -> bytes:
         """The JSON that is sent."""
         return self.head + self.messages + b"}"
+
+
+class Shape(NamedTuple):
+    """What many requests have in common: their body up to what differs, and what is read off it."""
+
+    head: bytes
+    model: str
+    max_tokens: int | None = None
+
+
+class Requests:
+    """Distinct requests, kept as lists: each is made when it is to be sent, since most of a million may be cached.
+
+    Parameters
+    ----------
+    index : dict of bytes to int
+        The key of each request and its position, in order.
+    tails : sequence of bytes
+        What each adds to the head of its shape.
+    shapes : sequence of Shape
+        The few shapes there are.
+    numbers : sequence of int
+        The shape of each; empty where all have the only one.
+    """
+
+    def __init__(
+        self, index: dict[bytes, int], tails: Sequence[bytes], shapes: Sequence[Shape], numbers: Sequence[int] = ()
+    ) -> None:
+        self.index, self._tails, self._shapes, self._numbers = index, tails, shapes, numbers
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, at: int) -> Request:
+        head, model, most = self._shapes[self._numbers[at] if self._numbers else 0]
+        return Request(self.keys[at], head, self._tails[at], model, most)
+
+    def __iter__(self) -> Iterator[Request]:
+        return map(self.__getitem__, range(len(self)))
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """The key of each request."""
+        return list(self.index)
+
+    @property
+    def models(self) -> list[str]:
+        """The model of each request."""
+        names = [shape.model for shape in self._shapes]
+        return [names[number] for number in self._numbers] if self._numbers else names * len(self)
 
 
 class Usage(NamedTuple):
@@ -60,6 +111,9 @@ class Completion(NamedTuple):
     def usage(self) -> Usage:
         """The tokens that the service counted."""
         return Usage(self.prompt_tokens, self.completion_tokens, self.total_tokens, self.cached_tokens)
+
+
+_completion = partial(tuple.__new__, Completion)  # a NamedTuple's own way to be made takes twice as long
 
 
 class Unreadable(TSNError):
@@ -101,7 +155,10 @@ def decode(body: bytes) -> Completion:
     >>> decode(b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}').content
     'Hi'
     """
-    data = load(body)
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        data = load(body)
     if type(data) is not dict or type(choices := data.get("choices")) is not list:
         raise Unreadable(_error_message(data) or "the answer is JSON but not a chat completion")
     prompt, completion, total, cached = _usage(data.get("usage"))
@@ -113,7 +170,7 @@ def decode(body: bytes) -> Completion:
         message = {}
     content, reason, model = message.get("content"), choice.get("finish_reason"), data.get("model")
     reasoning = message.get("reasoning_content")
-    return Completion(
+    return _completion((
         content if type(content) is str else _joined(content),
         reason if type(reason) is str else None,
         model if type(model) is str else None,
@@ -123,7 +180,7 @@ def decode(body: bytes) -> Completion:
         cached,
         reasoning if type(reasoning) is str else None,
         choice.get("logprobs"),
-    )
+    ))  # fmt: skip
 
 
 def error_of(body: bytes) -> tuple[str, str]:

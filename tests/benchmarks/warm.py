@@ -1,16 +1,23 @@
-"""A frame whose every answer is cached, and the same steps in a bare loop; prints one JSON line."""
+"""A frame whose every answer is cached, and the same steps in a bare loop, in turns; prints one JSON line of medians.
+
+``python tests/benchmarks/warm.py ROWS``; the cache is filled by a process of its own, so that the peak of memory is the run's.
+"""
 
 import gc
-import hashlib
 import json
+import multiprocessing
 import resource
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
+import zlib
 
+import numpy as np
 import orjson
 import pandas as pd
+import psutil
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache import base_hash
@@ -39,73 +46,107 @@ def answer(number):
     ).encode()
 
 
-def fill(client, df):
-    """Put an answer for every row into the cache; return the CPU seconds of keys and of writes."""
+def frame(rows):
+    """Texts of about 100 characters."""
+    return pd.DataFrame({"text": [f"{number:07d} " + "word " * 18 for number in range(rows)]})
+
+
+def client_of(folder):
+    return tsn.Client("http://127.0.0.1:9", model="m", cache=folder, ledger=f"{folder}/ledger.db")
+
+
+def fill(folder, rows, told):
+    """Put an answer for every row into the cache; tell the CPU seconds of keys and of writes."""
+    client, df = client_of(folder), frame(rows)
     begun = time.process_time()
-    made = plan(client, render(df, PROMPT, None, SYSTEM, "skip"), {"model": "m"}, {})
+    keys = plan(client, render(df, PROMPT, None, SYSTEM, "skip"), {"model": "m"}, {}).requests.keys
     keyed = time.process_time()
     store = client.cache.open()
-    for start in range(0, len(df), 512):
-        store.write(
-            [(request.key, answer(number), 1.7e9) for number, request in enumerate(made.requests[start : start + 512], start)]
-        )
+    for start in range(0, len(keys), 512):
+        store.write([(key, answer(number), 1.7e9) for number, key in enumerate(keys[start : start + 512], start)])
     store.close()
-    return keyed - begun, time.process_time() - keyed
+    told.put((keyed - begun, time.process_time() - keyed))
+
+
+def filled(folder, rows):
+    context = multiprocessing.get_context("spawn")
+    told = context.Queue()
+    child = context.Process(target=fill, args=(folder, rows, told))
+    child.start()
+    seconds = told.get()
+    child.join()
+    return seconds
 
 
 def bare(client, df):
-    """The same steps with nothing around them: render, key, look up, parse, columns."""
-    begun = time.process_time()
+    """The same steps with nothing around them: render, key, look up, checksum, parse, validate, columns."""
     texts = ["Summarise: " + text for text in df["text"].tolist()]
     head = b'{"model":"m","messages":[{"role":"system","content":' + orjson.dumps(SYSTEM) + b'},{"role":"user","content":'
     base = base_hash(client.base_url, 0, head)
-    assert base.name == hashlib.sha256().name
-    keys = []
-    for text in texts:
+    index = {}
+    for at, text in enumerate(texts):
         one = base.copy()
         one.update(orjson.dumps(text) + b"}]}")
-        keys.append(one.digest())
-    wanted = set(keys)
+        index[one.digest()] = at
+    contents, reasons, prompts, completions, totals = ([None] * len(texts) for _ in range(5))
     connection = sqlite3.connect(client.cache.file)
-    found = {key: value for key, value in connection.execute("SELECT key, value FROM Cache") if key in wanted}
-    connection.close()
-    columns = [[], [], [], [], []]
-    for key in keys:
-        data = orjson.loads(found[key])
+    for key, body, tag in connection.execute("SELECT key, value, tag FROM Cache NOT INDEXED"):
+        at = index.get(key)
+        if at is None or tag != zlib.crc32(body, zlib.crc32(key)):
+            continue
+        data = orjson.loads(body)
         choice, usage = data["choices"][0], data["usage"]
-        columns[0].append(choice["message"]["content"])
-        columns[1].append(choice["finish_reason"])
-        for column, name in zip(columns[2:], ("prompt_tokens", "completion_tokens", "total_tokens")):
-            column.append(usage[name])
-    kinds = ["string", "string", "Int64", "Int64", "Int64"]
-    df.assign(**{f"c{number}": pd.array(column, dtype=kind) for number, (column, kind) in enumerate(zip(columns, kinds))})
-    return time.process_time() - begun
+        content, reason = choice["message"]["content"], choice["finish_reason"]
+        prompt, completion, total = usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
+        if type(content) is str and type(reason) is str and type(prompt) is type(completion) is type(total) is int:
+            contents[at], reasons[at], prompts[at], completions[at], totals[at] = content, reason, prompt, completion, total
+    connection.close()
+    return df.assign(
+        content=pd.array(contents, dtype="string"),
+        finish_reason=pd.array(reasons, dtype="string"),
+        prompt_tokens=pd.array(prompts, dtype="Int64"),
+        completion_tokens=pd.array(completions, dtype="Int64"),
+        total_tokens=pd.array(totals, dtype="Int64"),
+        cost=pd.array(np.zeros(len(texts)), dtype="Float64"),
+        cached=pd.array(np.ones(len(texts), dtype=bool), dtype="boolean"),
+        error=pd.array([None] * len(texts), dtype="string"),
+    )
+
+
+def ours(client, df):
+    return df.tsn.complete(PROMPT, system=SYSTEM, client=client, progress=False)
+
+
+def seconds(work, *arguments):
+    """Return the CPU seconds of some work, all threads; its result is let go after the clock has stopped."""
+    begun = time.process_time()
+    out = work(*arguments)
+    spent = time.process_time() - begun
+    assert out["content"].notna().all() and out["cached"].all()
+    return spent
 
 
 def main():
     rows, folder = int(sys.argv[1]), tempfile.mkdtemp()
-    client = tsn.Client("http://127.0.0.1:9", model="m", cache=folder, ledger=f"{folder}/ledger.db")
-    df = pd.DataFrame({"text": [f"{number:07d} " + "word " * 18 for number in range(rows)]})
-    keys, writes = fill(client, df)
+    keys, writes = filled(folder, rows)
+    client, df = client_of(folder), frame(rows)
     gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    ours, loops = [], []
-    for _ in range(3 if rows <= 100_000 else 2):
-        begun = time.process_time()
-        out = df.tsn.complete(PROMPT, system=SYSTEM, client=client, progress=False)
-        ours.append(time.process_time() - begun)
-        assert out["cached"].all()
-        del out
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        loops.append(bare(client, df))
-    best = {
-        "ours": rows / min(ours),
-        "bare": rows / min(loops),
+    before = psutil.Process().memory_info().rss
+    runs = [seconds(ours, client, df)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # KiB on Linux
+    loops = [seconds(bare, client, df)]
+    for _ in range(4 if rows <= 100_000 else 2):
+        runs.append(seconds(ours, client, df))
+        loops.append(seconds(bare, client, df))
+    found = {
+        "ours": rows / statistics.median(runs),
+        "bare": rows / statistics.median(loops),
+        "ratio": statistics.median(loops) / statistics.median(runs),
         "keys": keys / rows * 1e6,
         "writes": writes / rows * 1e6,
-        "grown_mib": grown / 1024,
+        "grown_mib": (peak - before) / 2**20,
     }
-    print(json.dumps(best))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..errors import ModelError, RateLimitError, RowError, RunError, ServerError
-from ..wire import Request
+from ..wire import Requests
 from . import retry as policy
+from .answers import Outcome
 from .client import Client
 from .flow import Flow
 from .retry import Verdict
-from .rows import Counts, Item, Outcome, Queue
+from .rows import Counts, Item, Queue
 from .transport import Answer, Failure
 
 log = logging.getLogger("tsn_frames")
@@ -25,7 +26,7 @@ class Course:
     ----------
     client : Client
         Its limits and its policy of retries.
-    requests : sequence of Request
+    requests : Requests
         All of the run's distinct requests.
     queue : Queue
         Where a row goes that is to be tried again.
@@ -39,7 +40,7 @@ class Course:
         Takes the reason for which the run ends.
     """
 
-    def __init__(self, client: Client, requests: Sequence[Request], queue: Queue, flow: Flow, *, counts: Counts,
+    def __init__(self, client: Client, requests: Requests, queue: Queue, flow: Flow, *, counts: Counts,
                  done: Callable[[Item, Outcome], None], end: Callable[[RunError], None]) -> None:  # fmt: skip
         self.client, self._requests, self._queue, self._flow, self._counts = client, requests, queue, flow, counts
         self._done, self._end_run = done, end
@@ -123,7 +124,7 @@ class Course:
         assert verdict.end is not None
         if verdict.end is ModelError:
             self._dead.add(item.request.model)
-            if {request.model for request in self._requests} - self._dead:
+            if set(self._requests.models) - self._dead:
                 self._give_up(item, _model_error(item.request.model))
                 return
         self._fail(verdict.end, error.message, item)

@@ -8,15 +8,14 @@ from __future__ import annotations
 import re
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from ..errors import CacheError
 from .files import read_only
 
-T = TypeVar("T")
 Row = tuple[bytes, bytes, float]
 SCHEMA = 1
 FILE = "cache.db"
@@ -58,23 +57,27 @@ def check(file: Path) -> None:
             _has_answers(connection, file)
 
 
-def select(file: Path, keys: Sequence[bytes], read: Callable[[bytes], T]) -> dict[bytes, tuple[T, float]]:
-    """Return ``(read(body), time)`` of those keys that are there; each body is let go when it was read."""
+def select(file: Path, wanted: Collection[bytes]) -> Iterator[Row]:
+    """Yield the answers to those keys that are there."""
     with _opened(file) as connection:
-        if not keys or not connection or not _has_answers(connection, file):
-            return {}
-        rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
-        if len(keys) * 3 >= rows:  # one pass over the table beats many probes of its index
-            wanted = set(keys)
-            return {key: (read(body), when) for key, body, when in _every(connection) if key in wanted}
-        return {key: (read(body), when) for key, body, when in _some(connection, sorted(keys))}
+        if wanted and connection and _has_answers(connection, file):
+            rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
+            # one pass over the table beats many probes of its index
+            found = _all(connection) if len(wanted) * 3 >= rows else _some(connection, sorted(wanted))
+            yield from (
+                (key, body, when)
+                for key, body, when, tag in found
+                if key in wanted and (tag is None or tag == zlib.crc32(body, zlib.crc32(key)))
+            )
 
 
 def scan(file: Path) -> Iterator[Row]:
     """Yield every answer."""
     with _opened(file) as connection:
         if connection and _has_answers(connection, file):
-            yield from _every(connection)
+            yield from (
+                (key, body, when) for key, body, when, tag in _all(connection) if tag is None or tag == checksum(key, body)
+            )
 
 
 def check_whole(file: Path) -> None:
@@ -109,19 +112,15 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection | None]:
         yield connection
 
 
-def _every(connection: sqlite3.Connection) -> Iterator[Row]:
-    return _sound(connection.execute(f"SELECT {_COLUMNS} FROM Cache NOT INDEXED WHERE {OURS}"))
+def _all(connection: sqlite3.Connection) -> Iterable[Any]:
+    return connection.execute(f"SELECT {_COLUMNS} FROM Cache NOT INDEXED WHERE {OURS}")
 
 
-def _some(connection: sqlite3.Connection, keys: list[bytes]) -> Iterator[Row]:
+def _some(connection: sqlite3.Connection, keys: list[bytes]) -> Iterable[Any]:
     for start in range(0, len(keys), CHUNK):
         part = keys[start : start + CHUNK]
         marks = ",".join("?" * len(part))
-        yield from _sound(connection.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key IN ({marks}) AND {OURS}", part))
-
-
-def _sound(rows: sqlite3.Cursor) -> Iterator[Row]:
-    return ((key, body, when) for key, body, when, tag in rows if tag is None or tag == zlib.crc32(body, zlib.crc32(key)))
+        yield from connection.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key IN ({marks}) AND {OURS}", part)
 
 
 def _has_answers(connection: sqlite3.Connection, file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The rows of a run on their way: what each still needs, who is next, and what came of it."""
+"""The rows of a run on their way: what each still needs, who is next, and how many have come to what."""
 
 from __future__ import annotations
 
@@ -7,27 +7,13 @@ import contextlib
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import count
+from itertools import compress, count
 
-from ..errors import RowError
-from ..wire import Completion, Request
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of one distinct request.
-
-    ``cost`` is what this run visibly paid for it, wasted attempts included: None where that is unknown.
-    """
-
-    completion: Completion | None = None
-    error: RowError | None = None
-    cached: bool = False
-    answered_at: float | None = None
-    cost: Decimal | None = Decimal(0)
+from ..wire import Request
+from .answers import Answers, Outcome
 
 
 @dataclass(slots=True)
@@ -154,7 +140,12 @@ class Counts:
             self.not_sent += rows
         else:
             self.failed += rows
-        if outcome.cached:
-            self.cached += rows if outcome.error is None else 0
-        elif outcome.completion is not None:
+        if outcome.completion is not None:
             self.copied += rows - 1
+
+    def found(self, answers: Answers, copies: Sequence[int]) -> None:
+        """Count the rows of all that came from the cache."""
+        rows, empty = sum(compress(copies, answers.cached)), sum(copies[at] for at in answers.errors)
+        self.answered += rows - empty
+        self.cached += rows - empty
+        self.failed += empty

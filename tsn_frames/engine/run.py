@@ -1,7 +1,7 @@
 """Requests to completions: look up, send each distinct request once, keep every answer, stop when it must.
 
-The way of one request: the cache, else the limiter, the transport, the ledger, the cache. A run yields outcomes, one a
-distinct request; only the verbs make a frame of them.
+The way of one request: the cache, else the limiter, the transport, the ledger, the cache. What came of them
+stands in one :class:`.answers.Answers`; only the verbs make a frame of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal
@@ -18,13 +18,14 @@ from typing import Literal
 from ..bulk import no_collecting
 from ..errors import NOT_SENT, CacheError, ConfigError, RowError, RunError
 from ..secret import Secret
-from ..wire import Completion, Request, Unreadable, decode
+from ..wire import Completion, Requests, decode
 from . import retry as policy
+from .answers import Answers, Outcome
 from .client import Client, Session
 from .course import Course
 from .reading import check
 from .registry import here
-from .rows import Counts, Item, Outcome, Queue
+from .rows import Counts, Item, Queue
 from .sender import Sender
 from .store import lookup
 
@@ -42,7 +43,7 @@ class Work:
 
     Parameters
     ----------
-    requests : sequence of Request
+    requests : Requests
         The distinct requests.
     copies : sequence of int
         How many rows share each of them.
@@ -54,7 +55,7 @@ class Work:
         What the cache is for.
     """
 
-    requests: Sequence[Request]
+    requests: Requests
     copies: Sequence[int]
     fresh: frozenset[int] = frozenset()
     tags: Sequence[str | None] = ()
@@ -68,7 +69,7 @@ class Engine:
         self.client, self.work = client, work
         self.id = uuid.uuid4().hex[:12]
         self.counts = Counts(rows=sum(work.copies))
-        self.outcomes: list[Outcome | None] = [None] * len(work.requests)
+        self.answers = Answers(len(work.requests))
         self.end: RunError | None = None
         self.problems: dict[str, str] = {}
         self.waited: dict[str, float] = {}
@@ -112,12 +113,12 @@ class Engine:
             if account:
                 account.live -= 1
                 account.answered.clear() if not account.live else None
-            self._close(range(len(self.outcomes)), NOT_SENT)
+            self._close(NOT_SENT)
 
     async def _do(self) -> None:
         pending = await self._look_up()
         if self.work.mode == "only":
-            self._close(pending, _NOT_CACHED)
+            self._close(_NOT_CACHED)
         elif pending and not self._stopped:
             if isinstance(self._key, ConfigError):
                 raise self._key
@@ -127,31 +128,24 @@ class Engine:
 
     async def _look_up(self) -> list[int]:
         """Fill in what is cached and return the positions of the rest."""
-        every, work = range(len(self.work.requests)), self.work
+        work, answers = self.work, self.answers
         if work.mode == "refresh":
             await asyncio.to_thread(check, self.client.cache.file)
-        if work.mode in ("refresh", "off"):
-            return list(every)
-        with no_collecting():
-            found = await self._found([work.requests[i].key for i in every if i not in work.fresh])
-            return [i for i in every if i in work.fresh or not self._from_cache(i, found.get(work.requests[i].key))]
+        if work.mode in ("use", "only"):
+            index = work.requests.index
+            with no_collecting():
+                await self._fill(answers, {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index)
+                self.counts.found(answers, work.copies)
+        return answers.open()
 
-    async def _found(self, keys: list[bytes]) -> dict[bytes, tuple[Completion | None, float]]:
+    async def _fill(self, answers: Answers, index: Mapping[bytes, int]) -> None:
+        """Fill in those answers of an index of keys that are cached."""
         try:
-            return await asyncio.to_thread(lookup, self.client.cache.file, keys, _read)
+            await asyncio.to_thread(lookup, self.client.cache.file, index, lambda rows: answers.fill(rows, index))
         except CacheError:
             raise  # not ours, or too new: told before money is spent
         except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer mends it
             log.warning("the cache can't be read: %s", type(error).__name__)
-            return {}
-
-    def _from_cache(self, index: int, hit: tuple[Completion | None, float] | None) -> bool:
-        completion, when = hit or (None, 0.0)
-        if completion is None:
-            return False
-        error = None if completion.content else policy.content_error(completion)
-        self._finish(index, Outcome(completion, error, True, when))
-        return True
 
     async def _send(self, session: Session, pending: list[int]) -> None:
         self._pending = len(pending)
@@ -210,12 +204,12 @@ class Engine:
         item.leads = True
         if name not in session.account.answered:
             return False
-        found = await self._found([item.request.key])  # another run has stored it since this one looked
-        stored, when = found.get(item.request.key, (None, 0.0))
-        if stored is None:
+        one = Answers(1)  # another run has stored it since this one looked
+        await self._fill(one, {item.request.key: 0})
+        if (stored := one.completions[0]) is None:
             return False
         self._leave(session, item, None)
-        self._share(item, stored, when)
+        self._share(item, stored, one.times[0])
         return True
 
     def _name(self, item: Item) -> tuple[str, bytes]:
@@ -257,13 +251,13 @@ class Engine:
         self._queue.done()
 
     def _finish(self, index: int, outcome: Outcome) -> None:
-        self.outcomes[index] = outcome
+        self.answers.put(index, outcome)
         self.counts.finish(outcome, self.work.copies[index])
 
-    def _close(self, indices: Iterable[int], error: RowError) -> None:
-        for index in indices:
-            if self.outcomes[index] is None:
-                self._finish(index, Outcome(error=error))
+    def _close(self, error: RowError) -> None:
+        """Finish all that aren't over."""
+        for index in self.answers.open():
+            self._finish(index, Outcome(error=error))
 
 
 def _key_or_reason(client: Client) -> Secret | ConfigError:
@@ -272,11 +266,3 @@ def _key_or_reason(client: Client) -> Secret | ConfigError:
         return client.key()
     except ConfigError as reason:
         return reason
-
-
-def _read(body: bytes) -> Completion | None:
-    """Read a cached body; None for one that is damaged, which is asked for again."""
-    try:
-        return decode(body)
-    except Unreadable:
-        return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,9 +128,9 @@ def open_store(folder: Path, patience: float = PATIENCE) -> Store:
     return mended(folder, lambda: Store(folder, patience))
 
 
-def lookup(file: Path, keys: Sequence[bytes], read: Callable[[bytes], Any] = bytes) -> dict[bytes, tuple[Any, float]]:
-    """Return ``(read(body), time)`` of those keys that are there; a damaged file is mended first."""
-    return mended(file.parent, lambda: reading.select(file, keys, read))
+def lookup(file: Path, wanted: Collection[bytes], take: Callable[[Iterator[Row]], T]) -> T:
+    """Give the answers to those keys that are there to ``take``, row by row; a damaged file is mended first."""
+    return mended(file.parent, lambda: take(reading.select(file, wanted)))
 
 
 def scan(file: Path) -> Iterator[Row]:

@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple, TypeVar
 
 from ..errors import RateLimitError, RowError, RunError, ServerError
 from ..secret import Secret, redact
-from ..wire import Completion, Request, Unreadable, decode, error_of
+from ..wire import Completion, Request, error_of
 from . import retry as policy
+from .answers import Answers
 from .client import Client, Session
 from .events import Reply
 from .limiter import CHAT, Grant
@@ -116,9 +117,9 @@ class Asking:
     async def _cached(self) -> Completion | None:
         if self._mode not in ("use", "only"):
             return None
-        found = await asyncio.to_thread(lookup, self._client.cache.file, [self._request.key], _read)
-        completion: Completion | None = found.get(self._request.key, (None, 0.0))[0]
-        return completion
+        one, index = Answers(1), {self._request.key: 0}
+        await asyncio.to_thread(lookup, self._client.cache.file, index, lambda rows: one.fill(rows, index))
+        return one.completions[0]
 
     async def _try_on(self, sender: Sender, streams: StockTransport) -> Ending:
         """Ask until there is an answer, a part of one, or no use in asking again."""
@@ -260,13 +261,6 @@ class _Sink:
         if self._reply.begun:
             self._grew()
         return patience
-
-
-def _read(body: bytes) -> Completion | None:
-    try:
-        return decode(body)
-    except Unreadable:
-        return None
 
 
 def _about(completion: Completion) -> str | None:

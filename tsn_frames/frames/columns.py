@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..engine.rows import Outcome
+from ..engine.answers import Answers
 from ..errors import ColumnError, ParameterError, RowError, did_you_mean, quoted
 from ..wire import Completion
 
@@ -70,14 +71,23 @@ def add(df: pd.DataFrame, wanted: Layout, columns: dict[str, Any]) -> pd.DataFra
     return df.assign(**{wanted.label(column): columns[column] for column in wanted.columns})
 
 
-def build(outcomes: Sequence[Outcome | None], keys: Sequence[bytes], inverse: np.ndarray[Any, Any],
-          problems: dict[int, RowError], wanted: Layout) -> dict[str, Any]:  # fmt: skip
+def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, Any] | None:
+    """Return the first row of each distinct request; None where each row has its own, in order."""
+    if len(inverse) == distinct:
+        return None
+    numbers, rows = np.unique(inverse, return_index=True)
+    found: np.ndarray[Any, Any] = rows[numbers >= 0]
+    return found
+
+
+def build(answers: Answers, keys: Sequence[bytes], inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
+          wanted: Layout) -> dict[str, Any]:  # fmt: skip
     """Return the arrays of all wanted columns, one value a row.
 
     Parameters
     ----------
-    outcomes : sequence of Outcome or None
-        One a distinct request; None where the run has not got to it.
+    answers : Answers
+        What came of each distinct request, so far.
     keys : sequence of bytes
         The key of each distinct request.
     inverse : integer array
@@ -87,67 +97,92 @@ def build(outcomes: Sequence[Outcome | None], keys: Sequence[bytes], inverse: np
     wanted : Layout
         The columns.
     """
-    distinct = _Distinct(outcomes, keys)
-    first = np.zeros(len(inverse), dtype=bool)
-    first[np.unique(inverse, return_index=True)[1]] = True
-    return {column: _column(column, distinct, inverse, first, problems) for column in wanted.columns}
-
-
-class _Distinct:
-    """The values of each column, one a distinct request and one more, missing, for rows that were not sent."""
-
-    def __init__(self, outcomes: Sequence[Outcome | None], keys: Sequence[bytes]) -> None:
-        self.outcomes = [outcome or Outcome() for outcome in outcomes]
-        self.done = [outcome is not None for outcome in outcomes]
-        self.answers = [outcome.completion or _NO_ANSWER for outcome in self.outcomes]
-        self.keys = keys
+    spread = _Spread(inverse, len(keys))
+    completions = [completion or _NO_ANSWER for completion in answers.completions]
+    makers: dict[str, Callable[[], Any]] = {
+        "cost": lambda: _cost(answers, spread),
+        "cached": lambda: _cached(answers, spread),
+        "error": lambda: _errors(answers, spread, problems),
+        "request_key": lambda: spread.values([key.hex() for key in keys], "string"),
+        "answered_at": lambda: _times(answers, spread),
+        "logprobs": lambda: spread.objects([completion.logprobs for completion in completions]),
+    }
+    for field, dtype in _DTYPES.items():
+        at = Completion._fields.index(field)
+        makers[field] = partial(_field, completions, at, dtype, spread)
+    return {column: makers[column]() for column in wanted.columns}
 
 
 _NO_ANSWER = Completion(None)
-_DTYPES = dict.fromkeys(("content", "finish_reason", "model", "reasoning"), "string") | {"logprobs": "object"}
+_DTYPES = dict.fromkeys(("content", "finish_reason", "model", "reasoning"), "string")
 _DTYPES |= dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), "Int64")
 
 
-def _column(name: str, distinct: _Distinct, inverse: Any, first: Any, problems: dict[int, RowError]) -> Any:
-    if name in _DTYPES:
-        return _spread([getattr(answer, name) for answer in distinct.answers], _DTYPES[name], inverse)
-    if name == "cost":
-        return _cost(distinct, inverse, first)
-    if name == "cached":
-        return _spread(
-            [o.cached if d else None for o, d in zip(distinct.outcomes, distinct.done, strict=True)], "boolean", inverse, False
-        )
-    if name == "error":
-        return _errors(distinct, inverse, problems)
-    if name == "request_key":
-        return _spread([key.hex() for key in distinct.keys], "string", inverse)
-    times = [None if o.answered_at is None else o.answered_at * 1e6 for o in distinct.outcomes]
-    stamps = pd.to_datetime(pd.array(times, dtype="Float64").astype("Int64"), unit="us", utc=True)
-    return pd.Series([*stamps, pd.NaT], dtype="datetime64[us, UTC]").take(inverse).array
+class _Spread:
+    """The values of distinct requests as values of rows; a row that wasn't sent has none.
 
+    Parameters
+    ----------
+    inverse : integer array
+        For each row its distinct request, or -1.
+    distinct : int
+        How many there are.
+    """
 
-def _spread(values: Sequence[Any], dtype: str, inverse: Any, unsent: Any = None) -> Any:
-    """Return one value a row; position -1 is the last one, which stands for rows that were not sent."""
-    if dtype == "object":
+    def __init__(self, inverse: np.ndarray[Any, Any], distinct: int) -> None:
+        self.rows, self.firsts = len(inverse), first_rows(inverse, distinct)
+        self._inverse = None if self.firsts is None else inverse  # as they are, where each row has its own
+
+    def values(self, values: Sequence[Any], dtype: str) -> Any:
+        """Return an array of a dtype that knows NA."""
+        made = pd.array(values, dtype=dtype)  # type: ignore[call-overload]
+        return made if self._inverse is None else made.take(self._inverse, allow_fill=True)
+
+    def objects(self, values: Sequence[Any] | np.ndarray[Any, Any]) -> Any:
+        """Return an array of objects, None where there is none."""
         found = np.empty(len(values) + 1, dtype=object)
-        found[:] = [*values, unsent]
-        return found[inverse]
-    return pd.array([*values, unsent], dtype=dtype).take(inverse)  # type: ignore[call-overload]
+        found[:-1] = np.fromiter(values, dtype=object, count=len(values))  # not an assignment: values may be lists
+        return found[:-1] if self._inverse is None else found[self._inverse]
+
+    def numbers(self, values: np.ndarray[Any, Any], unsent: Any) -> np.ndarray[Any, Any]:
+        """Return an array of plain numbers."""
+        found: np.ndarray[Any, Any] = values if self._inverse is None else np.append(values, unsent)[self._inverse]
+        return found
 
 
-def _cost(distinct: _Distinct, inverse: Any, first: Any) -> Any:
+def _field(completions: Sequence[Completion], at: int, dtype: str, spread: _Spread) -> Any:
+    return spread.values([completion[at] for completion in completions], dtype)
+
+
+def _cost(answers: Answers, spread: _Spread) -> Any:
     """Return what the run paid, on the first of equal rows; the others cost nothing."""
-    paid = [None if o.cost is None else float(o.cost) for o in distinct.outcomes]
-    column = _spread(paid, "Float64", inverse, 0.0)
-    column[~first] = 0.0
-    return column
+    paid = np.zeros(len(answers))
+    for at, cost in answers.costs.copy().items():
+        paid[at] = np.nan if cost is None else float(cost)
+    if spread.firsts is not None:
+        first, paid = paid, np.zeros(spread.rows)
+        paid[spread.firsts] = first
+    return pd.arrays.FloatingArray(paid, np.isnan(paid))
 
 
-def _errors(distinct: _Distinct, inverse: Any, problems: dict[int, RowError]) -> Any:
-    texts = [None if o.error is None else str(o.error) for o in distinct.outcomes]
-    if not problems:
-        return _spread(texts, "string", inverse)
-    column = np.array([*texts, None], dtype=object)[inverse]
+def _cached(answers: Answers, spread: _Spread) -> Any:
+    """Return whether an answer came from the cache; NA where the run has not got to a row yet."""
+    cached, waiting = np.frombuffer(bytes(answers.cached), dtype=bool), np.zeros(len(answers), dtype=bool)
+    waiting[answers.open()] = True
+    return pd.arrays.BooleanArray(spread.numbers(cached, False).copy(), spread.numbers(waiting, False).copy())
+
+
+def _errors(answers: Answers, spread: _Spread, problems: dict[int, RowError]) -> Any:
+    texts = np.full(len(answers), None, dtype=object)
+    for at, error in answers.errors.copy().items():
+        texts[at] = str(error)
+    column = spread.objects(texts)
     for position, problem in problems.items():
         column[position] = str(problem)
     return pd.array(column, dtype="string")
+
+
+def _times(answers: Answers, spread: _Spread) -> Any:
+    seconds = np.frombuffer(answers.times, dtype=float)
+    stamps = np.where(np.isnan(seconds), np.datetime64("NaT", "us"), (seconds * 1e6).astype("datetime64[us]"))
+    return pd.array(spread.numbers(stamps, np.datetime64("NaT", "us")), dtype="datetime64[us, UTC]")

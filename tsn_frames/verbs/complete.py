@@ -140,11 +140,12 @@ def complete(
     with no_collecting():
         made = plan(client, frame_prompt.render(df, prompt, messages, system, missing), constant, varying)
     work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), tags(df, tag, made), cache)
-    keys = [request.key for request in made.requests]
 
     def frame(engine: Engine) -> pd.DataFrame:
         with no_collecting():
-            return frame_columns.add(df, wanted, frame_columns.build(engine.outcomes, keys, made.inverse, made.problems, wanted))
+            return frame_columns.add(
+                df, wanted, frame_columns.build(engine.answers, made.requests.keys, made.inverse, made.problems, wanted)
+            )
 
     run = Run(Engine(client, work), made, frame, errors, wanted.label("error"))
     return run if background else run.result(progress=progress)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from functools import cached_property
+from itertools import repeat
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,9 +15,10 @@ from ..engine.cache import base_hash
 from ..engine.client import Client
 from ..errors import ConfigError, ParameterError, RowError, quoted
 from ..frames import per_row
+from ..frames.columns import first_rows
 from ..frames.prompt import Rendered
 from ..parameters import body
-from ..wire import Request, body_head, dumps
+from ..wire import Requests, Shape, body_head, dumps
 
 Errors = Literal["coerce", "raise"]
 
@@ -26,7 +29,7 @@ class Plan:
 
     Attributes
     ----------
-    requests : list of Request
+    requests : Requests
         The distinct requests, in the order of their first rows.
     inverse : integer array, one a row
         The position of a row's request in ``requests``; -1 where the row isn't sent.
@@ -34,15 +37,16 @@ class Plan:
         Why rows aren't sent, by position.
     """
 
-    requests: list[Request]
+    requests: Requests
     inverse: np.ndarray[Any, Any]
     problems: dict[int, RowError]
 
-    @property
+    @cached_property
     def copies(self) -> list[int]:
         """How many rows share each distinct request."""
         sent = self.inverse[self.inverse >= 0]
-        return [int(n) for n in np.bincount(sent, minlength=len(self.requests))]
+        found: list[int] = np.bincount(sent, minlength=len(self.requests)).tolist()
+        return found
 
 
 def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> Plan:
@@ -62,47 +66,63 @@ def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varyin
     ConfigError
         If no model is given anywhere.
     """
-    constant = _with_model(client, constant, varying, rendered.tails)
-    shapes = _Shapes(client.base_url, constant, varying, rendered.prefix)
+    shapes = _Shapes(client.base_url, _with_model(client, constant, varying, rendered.tails), varying, rendered.prefix)
+    index, inverse = _numbered(rendered.tails, shapes)
+    firsts = first_rows(inverse, len(index))
+    tails, numbers = rendered.tails, shapes.numbers
+    if firsts is not None:
+        tails, numbers = [tails[row] for row in firsts], [numbers[row] for row in firsts] if numbers else numbers
+    return Plan(Requests(index, cast("list[bytes]", tails), shapes.made, numbers), inverse, rendered.problems)
+
+
+def _numbered(tails: Sequence[bytes | None], shapes: _Shapes) -> tuple[dict[bytes, int], np.ndarray[Any, Any]]:
+    """Return the number of each distinct key, and the number of each row's."""
+    copies = [base.copy for base in shapes.bases]
     index: dict[bytes, int] = {}
-    requests: list[Request] = []
-    inverse = np.full(len(rendered.tails), -1, dtype=np.int64)
-    for position, tail in enumerate(rendered.tails):
+    inverse: list[int] = []
+    for tail, shape in zip(tails, shapes.numbers or repeat(0), strict=False):
         if tail is None:
+            inverse.append(-1)
             continue
-        base, head, model, most = shapes.of(position)
-        hashed = base.copy()
+        hashed = copies[shape]()
         hashed.update(tail + b"}")
-        key = hashed.digest()
-        at = index.get(key)
-        if at is None:
-            index[key] = at = len(requests)
-            requests.append(Request(key, head, tail, model, most))
-        inverse[position] = at
-    return Plan(requests, inverse, rendered.problems)
+        inverse.append(index.setdefault(hashed.digest(), len(index)))
+    return index, np.array(inverse, dtype=np.int64)
 
 
 class _Shapes:
-    """The part of a request that isn't its messages, made and hashed once for all rows that share it."""
+    """The part of a request that isn't its messages, made and hashed once for all rows that share it.
+
+    Attributes
+    ----------
+    made : list of Shape
+        The shapes.
+    bases : list of hash
+        The hash of each so far.
+    numbers : list of int
+        The shape of each row; empty where all rows have the only one.
+    """
 
     def __init__(self, base_url: str, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]], prefix: bytes) -> None:
-        self._base_url, self._constant, self._varying, self._prefix = base_url, constant, varying, prefix
-        self._made: dict[bytes, tuple[Any, bytes, str, int | None]] = {}
-        self._only = None if varying else self._make(constant)
+        self.made, self.bases, self.numbers = list[Shape](), list[Any](), list[int]()
+        self._base_url, self._constant, self._prefix = base_url, constant, prefix
+        if not varying:
+            self._make({})
+            return
+        known: dict[bytes, int] = {}
+        for row in zip(*varying.values(), strict=True):
+            values = dict(zip(varying, row, strict=True))
+            name = dumps(values)
+            if name not in known:
+                known[name] = len(known)
+                self._make(values)
+            self.numbers.append(known[name])
 
-    def of(self, position: int) -> tuple[Any, bytes, str, int | None]:
-        """Return the hash so far, the body so far, the model and max_tokens of a row."""
-        if self._only:
-            return self._only
-        values = {name: column[position] for name, column in self._varying.items()}
-        name = dumps(values)
-        if name not in self._made:
-            self._made[name] = self._make({**self._constant, **values})
-        return self._made[name]
-
-    def _make(self, values: Mapping[str, Any]) -> tuple[Any, bytes, str, int | None]:
+    def _make(self, own: Mapping[str, Any]) -> None:
+        values = {**self._constant, **own}
         head = body_head(body(values)) + self._prefix
-        return base_hash(self._base_url, values.get("repeat") or 0, head), head, values["model"], values.get("max_tokens")
+        self.made.append(Shape(head, values["model"], values.get("max_tokens")))
+        self.bases.append(base_hash(self._base_url, values.get("repeat") or 0, head))
 
 
 def _with_model(
@@ -134,8 +154,8 @@ def tags(df: pd.DataFrame, tag: Any, made: Plan) -> list[str | None]:
         raise ParameterError(f"tag must be a text or a Series of texts, got {quoted(tag)}")
     if series is None:
         return [tag] * len(made.requests)
-    firsts = np.unique(made.inverse, return_index=True)
-    found = [series.iloc[row] for at, row in zip(*firsts, strict=True) if at >= 0]
+    firsts = first_rows(made.inverse, len(made.requests))
+    found = series if firsts is None else series.iloc[firsts]
     return [None if pd.isna(value) else str(value) for value in found]
 
 

@@ -88,8 +88,8 @@ def warnings_of(engine: Engine, made: Plan, errors: Errors, column: str) -> list
         out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {mend(engine, made, column)}")
     if counts.not_sent and engine.end is None:
         out.append(f"{counts.not_sent:,} of {rows} were not sent, since the run was stopped; run again to go on")
-    pairs = zip(engine.outcomes, engine.work.copies, strict=True)
-    if cut := sum(n for o, n in pairs if o and o.completion and o.completion.finish_reason == "length"):
+    pairs = zip(engine.answers.completions, engine.work.copies, strict=True)
+    if cut := sum(n for answer, n in pairs if answer and answer.finish_reason == "length"):
         out.append(
             f"{number(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again"
         )
@@ -109,13 +109,13 @@ def _problems(engine: Engine) -> list[str]:
 def first_error(engine: Engine, made: Plan) -> str:
     """Return the first reason of a row that failed."""
     before = (problem for problem in made.problems.values() if problem.code != "missing")
-    after = (o.error for o in engine.outcomes if o and o.error and o.error.code != "not_sent")
+    after = (error for _, error in sorted(engine.answers.errors.items()) if error.code != "not_sent")
     return next((str(error) for error in (*before, *after)), "")
 
 
 def mend(engine: Engine, made: Plan, column: str) -> str:
     """Return how to get answers for failed rows, by what failed."""
-    codes = {o.error.code for o in engine.outcomes if o and o.error} | {p.code for p in made.problems.values()}
+    codes = {error.code for found in (engine.answers.errors, made.problems) for error in found.values()}
     if codes & {"filtered", "empty"}:  # their answers are there, and cached: they are asked anew only on request
         return f"refresh=tsn.last_run().frame[{column!r}].notna() asks those again"
     if codes & {"server", "connection", "timeout", "unreadable"}:
@@ -127,12 +127,16 @@ def mend(engine: Engine, made: Plan, column: str) -> str:
 
 def _models(engine: Engine) -> list[str]:
     """Return a sentence where one model was asked for and several answered, with rows and dates."""
+    answers, copies, asked = engine.answers, engine.work.copies, engine.work.requests.models
+    names = [answer.model if answer else None for answer in answers.completions]
+    if len(set(names) - {None}) < 2:
+        return []
     found: dict[str, dict[str, tuple[int, float, float]]] = {}
-    for request, outcome, rows in zip(engine.work.requests, engine.outcomes, engine.work.copies, strict=True):
-        if outcome and outcome.completion and outcome.completion.model and outcome.answered_at:
-            by_name, when = found.setdefault(request.model, {}), outcome.answered_at
-            count, first, last = by_name.get(outcome.completion.model, (0, when, when))
-            by_name[outcome.completion.model] = (count + rows, min(first, when), max(last, when))
+    for model, name, when, rows in zip(asked, names, answers.times, copies, strict=True):
+        if name:
+            by_name = found.setdefault(model, {})
+            count, first, last = by_name.get(name, (0, when, when))
+            by_name[name] = (count + rows, min(first, when), max(last, when))
     lines = [
         f"{name!r} x {count:,} ({_day(first)} to {_day(last)})"
         for by_name in found.values()
