@@ -38,12 +38,15 @@ class Connection(asyncio.BufferedProtocol):
         self._found: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._headers: dict[str, str] = {}
-        self._status = self._between = self._seen = 0
-        self._begun = self._complete = self._keeps = False
+        self._status = self._between = self._seen = self._size = 0
+        self._result: Answer | Failure | None = None
+        self._begun = self._keeps = False
         # httptools looks these up once; two are C functions, called for every header and piece of a body.
         self.on_header, self.on_body = self._found.__setitem__, self._parts.append
         self._parser = httptools.HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
+        self._parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True, lenient_chunked_length=True
+        )  # an answer that is paid for is read where its meaning is plain
 
     # What its owner does
 
@@ -101,8 +104,8 @@ class Connection(asyncio.BufferedProtocol):
             problem = "it changes to another protocol"
         except httptools.HttpParserError as error:
             problem = str(error)
-        if self._complete:  # what may follow is no part of it; then this connection sends no more
-            self._end(self._answer(), keep=self._keeps and not problem)
+        if self._result is not None:  # what may follow is no part of it; then this connection sends no more
+            self._end(self._result, keep=self._keeps and not problem)
         elif problem:
             self._end(Failure("unreadable", f"the answer is no HTTP: {problem}", sent=True))
         else:
@@ -110,7 +113,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Take the end of a body that has no other end."""
-        if self._status and not self._complete and not self._headers.keys() & {"content-length", "transfer-encoding"}:
+        if self._waiting is not None and self._status and not self._headers.keys() & {"content-length", "transfer-encoding"}:
             self._end(self._answer())
         return False
 
@@ -125,18 +128,24 @@ class Connection(asyncio.BufferedProtocol):
     # What the parser tells
 
     def on_message_begin(self) -> None:
-        """Notice a second answer to one request."""
+        """Notice the start of a second answer to one request; the first one's headers are still to come."""
         self._keeps = False
 
     def on_headers_complete(self) -> None:
         """Take the status and the headers, under their names in lower case."""
-        self._status, self._keeps = self._parser.get_status_code(), self._parser.should_keep_alive()
-        self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self._found.items()}
+        if self._result is None:
+            found = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in self._found.items()}
+            framed_twice = "transfer-encoding" in found and "content-length" in found
+            self._status, self._headers = self._parser.get_status_code(), found
+            self._keeps = self._parser.should_keep_alive() and not framed_twice
         self._found.clear()
 
     def on_message_complete(self) -> None:
-        """Note the end of the answer; hints before it (1xx) are none."""
-        self._complete = self._status >= 200
+        """Take the answer, and nothing that may follow it; hints before it (1xx) are none."""
+        if self._status < 200:
+            self._status = 0
+        elif self._result is None:
+            self._result = self._answer()
 
     def _answer(self) -> Answer | Failure:
         parts, headers = self._parts, self._headers
@@ -151,11 +160,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _count(self, nbytes: int) -> None:
         """Hold the size of an answer that isn't whole yet: of its body, and of what isn't body."""
-        self._between = self._between + nbytes if len(self._parts) == self._seen else 0
-        self._seen = len(self._parts)
+        new = self._parts[self._seen :]
+        self._between = 0 if new else self._between + nbytes
+        self._seen, self._size = self._seen + len(new), self._size + sum(map(len, new))
         if self._between > HEAD_CAP:
             self._end(Failure("unreadable", f"the answer's head is larger than {HEAD_CAP // 2**10} KiB", sent=True))
-        elif self._seen * BUFFER > BODY_CAP and sum(map(len, self._parts)) > BODY_CAP:
+        elif self._size > BODY_CAP:
             self._end(too_large())
 
     def _never_arrived(self) -> bool:
@@ -171,8 +181,8 @@ class Connection(asyncio.BufferedProtocol):
         waiting, self._waiting = self._waiting, None
         self.used = True
         if keep and self._transport is not None and not self._transport.get_write_buffer_size():
-            self._begun = self._complete = False
-            self._status = self._between = self._seen = 0
+            self._begun, self._result = False, None
+            self._status = self._between = self._seen = self._size = 0
             self._parts.clear()
             self.free_since = time.monotonic()
         else:

@@ -23,10 +23,11 @@ class FastTransport:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
         self._tls = _tls() if parts.scheme == "https" else None  # it can fail, and comes before the key is anywhere
-        self._timeout = timeout
+        self._timeout, self._next_address = timeout, None if _is_literal(self._host) else HAPPY_EYEBALLS
         self._request = _requests(url, secret)
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
+        self._making: set[asyncio.Task[Connection | Failure]] = set()
         self._due: dict[Connection, float] = {}  # when each has to have its answer, the soonest first
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,6 +48,9 @@ class FastTransport:
         """Close every connection."""
         if self._timer:
             self._timer.cancel()
+        for making in self._making:
+            making.cancel()
+        await asyncio.gather(*self._making, return_exceptions=True)
         for connection in self._open:
             connection.abort()
         await asyncio.gather(*(connection.closed for connection in self._open))
@@ -75,13 +79,24 @@ class FastTransport:
         return None
 
     async def _connect(self) -> Connection | Failure:
+        """Make a connection; one that nobody waits for any more, since its request was cancelled, is kept for the next."""
+        making = asyncio.create_task(self._make())  # cancelled inside, asyncio could lose an open socket
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._keep)
+            raise
+
+    async def _make(self) -> Connection | Failure:
         begun, seconds = time.monotonic(), min(CONNECT_SECONDS, self._timeout)
-        name = self._host if self._tls else None
+        loop, name = asyncio.get_running_loop(), self._host if self._tls else None
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await asyncio.get_running_loop().create_connection(
+                _, connection = await loop.create_connection(
                     Connection, self._host, self._port,
-                    ssl=self._tls, server_hostname=name, happy_eyeballs_delay=HAPPY_EYEBALLS,
+                    ssl=self._tls, server_hostname=name, happy_eyeballs_delay=self._next_address,
                 )  # fmt: skip
         except TimeoutError:
             return Failure("connection", f"can't connect: no answer within {seconds:g} s", sent=False)
@@ -91,6 +106,12 @@ class FastTransport:
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         return connection
+
+    def _keep(self, making: asyncio.Task[Connection | Failure]) -> None:
+        made = None if making.cancelled() else making.result()
+        if isinstance(made, Connection):
+            made.free_since = time.monotonic()
+            self._idle.append(made)
 
     def _watch_until(self, ends: float) -> None:
         loop = asyncio.get_running_loop()
@@ -134,6 +155,11 @@ def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
             body,
         )
     )
+
+
+def _is_literal(host: str) -> bool:
+    """Return whether a host is one address: then there is no other to try."""
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _tls() -> ssl.SSLContext:
