@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "tsn_frames"
 # What each room may import from the package. Within a room's own wing see WITHIN.
-GROUND = {"bulk", "errors", "secret", "wire", "parameters", "prices"}
+GROUND = {"bulk", "errors", "secret", "wire", "parameters", "prices", "measure"}
 ALLOWED = {
     "bulk": set(),
     "errors": set(),
@@ -15,6 +15,7 @@ ALLOWED = {
     "wire": {"errors"},
     "parameters": {"errors"},
     "prices": {"errors", "wire"},
+    "measure": {"wire"},
     "frames": GROUND | {"frames", "engine.answers"},
     "engine": GROUND | {"engine"},
     "verbs": GROUND | {"frames", "engine", "verbs"},
@@ -26,7 +27,7 @@ ALLOWED = {
     "__init__": {"accessor", "engine", "verbs", "errors", "prices", "settings", "rehearsal"},
     "simulator": {"simulator"},
 }
-ENGINE = ["chat", "streaming", "run", "course", "sender", "client"]  # each may import those after it, and the rest of the engine
+ENGINE = ["chat", "streaming", "run", "course", "sender", "record", "client"]  # each may import those after it, and the rest
 FOREIGN = {
     "httpx": {"engine/stock.py"},
     "httptools": {"engine/connection.py"},

@@ -1,5 +1,6 @@
 """The ledger: a line for whatever was or may have been billed, and nothing that could tell what was asked or answered."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -13,7 +14,8 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.ledger import MIGRATIONS, Entry, Ledger
+from tsn_frames.engine.ledger import Ledger
+from tsn_frames.engine.ledger_file import MIGRATIONS, Entry
 from tsn_frames.engine.store import scan
 from tsn_frames.simulator import Faults
 
@@ -70,7 +72,8 @@ def test_the_frame_has_the_same_columns_and_dtypes_empty_or_full(client):
     dtypes = {
         "time": "datetime64[us, UTC]", "run": "string", "host": "string", "model": "string", "outcome": "string",
         "prompt_tokens": "Int64", "completion_tokens": "Int64", "total_tokens": "Int64", "cost": "Float64",
-        "request_key": "string", "tag": "string", "seconds": "float64",
+        "request_key": "string", "tag": "string", "seconds": "float64", "cached_tokens": "Int64", "currency": "string",
+        "price_source": "string", "prompt_chars": "Int64", "completion_chars": "Int64", "language": "string",
     }  # fmt: skip
     empty = client.ledger.to_frame()
     assert not client.ledger.path.exists()  # looking makes no file
@@ -198,8 +201,8 @@ def test_every_older_schema_is_brought_up_step_by_step(tmp_path):
     for number in range(len(MIGRATIONS) + 1):
         ledger = Ledger(tmp_path / f"{number}.db")
         with closing(sqlite3.connect(ledger.path)) as connection:
-            for step in MIGRATIONS[:number]:
-                connection.execute(step)
+            for statement in (statement for step in MIGRATIONS[:number] for statement in step):
+                connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
             connection.commit()
         for _ in range(2):
@@ -287,7 +290,8 @@ def test_a_read_only_ledger_is_one_warning_and_can_still_be_read(sim):
 APPEND = """
 import sys
 from contextlib import closing
-from tsn_frames.engine.ledger import Entry, Ledger
+from tsn_frames.engine.ledger import Ledger
+from tsn_frames.engine.ledger_file import Entry
 sys.stdin.readline()
 with closing(Ledger(sys.argv[1]).open()) as file:
     for i in range(100):
@@ -324,3 +328,75 @@ def test_what_is_cached_is_in_the_ledger(sim, client):
     lines = {e.request_key: e.time for e in client.ledger.entries() if e.outcome == "answered"}
     assert len(cached) >= 95 and cached == {key: lines[key] for key in cached}
     assert len(client.ledger.to_frame()) == sim.stats().answers
+
+
+# A run's card
+
+
+def test_every_run_leaves_a_card_and_what_it_saved(sim, client):
+    """When, verb, rows, counts, money, and hashes; a run that is all cached leaves one too, and says what it saved."""
+    client = tsn.Client(
+        sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
+    )
+    df = pd.DataFrame({"text": ["a", "b", "a", None]})
+    with pytest.warns(tsn.TSNWarning, match="1 of 4 rows"):
+        out = ask(df, client, tag=pd.Series(["x", "y", "z", "x"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        ask(df, client, tag="again", system="Be short.", cache="only")
+        ask(df, client, tag="again")
+    first, changed, second = client.ledger.cards()
+    assert (first.rows, first.distinct_requests, first.answered, first.copied, first.skipped, first.requests) == (
+        4,
+        2,
+        3,
+        1,
+        1,
+        2,
+    )
+    assert first.began <= first.ended <= second.began and first.end == second.end == "done" and first.verb == "complete"
+    assert float(first.cost) == pytest.approx(out["cost"].sum()) and first.cost_known and float(second.cost) == 0
+    assert second.cached == 3 and float(second.saved) == pytest.approx(out["cost"].sum() + float(first.saved))
+    assert first.texts is None and second.changed(json.loads(first.hashes)) == []
+    assert changed.changed(json.loads(first.hashes)) == ["system"]
+    saved = [(s.run, s.kind, s.model, s.tag, s.rows) for s in client.ledger.savings()]
+    assert saved == [(first.run, "copied", "sim-small", "z", 1), (second.run, "cached", "sim-small", "again", 3)]
+
+
+def test_the_words_of_a_prompt_are_kept_only_on_request(sim, client):
+    """keep_prompts=True writes template, system and parameters on the card, and still no row and no answer."""
+    client = tsn.Client(
+        sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, keep_prompts=True, api_key=KEY
+    )
+    out = frame(2).tsn.complete(PROMPT, system="Be short.", temperature=0, client=client, progress=False)
+    (card,) = client.ledger.cards()
+    assert '"Say: {text}"' in card.texts and '"Be short."' in card.texts and '"temperature": 0.0' in card.texts
+    data = b"".join(path.read_bytes() for path in client.ledger.path.parent.glob("ledger.db*"))
+    assert b"message 1" not in data and KEY.encode() not in data and out["content"][0].encode() not in data
+
+
+def test_odd_values_keep_no_card_from_being_written(sim, client):
+    """Half a surrogate pair, numbers, dates and functions in prompts."""
+    df = pd.DataFrame(
+        {"text": pd.Series(["half \ud800", "whole"], dtype=object), "n": [1, 2.5], "when": pd.to_datetime(["2026-01-01", None])}
+    )
+    with pytest.warns(tsn.TSNWarning):
+        df.tsn.complete("{text} {n} {when}", client=client, progress=False)
+        df.tsn.complete(lambda row: row["text"], client=client, progress=False)
+    assert len(list(client.ledger.cards())) == 2
+
+
+def test_an_old_ledger_can_be_read_before_anything_is_written_to_it(tmp_path):
+    """Reading changes nothing, so what an old file doesn't have is NA; the next line brings it up to date."""
+    ledger = Ledger(tmp_path / "old.db")
+    old = Entry._fields[:12]
+    with closing(sqlite3.connect(ledger.path)) as connection:
+        connection.execute(MIGRATIONS[0][0])
+        connection.execute(f"INSERT INTO attempts ({', '.join(old)}) VALUES ({', '.join('?' * 12)})", entry(7)[:12])
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    assert list(ledger.entries()) == [entry(7)] and list(ledger.cards()) == list(ledger.savings()) == []
+    assert len(ledger.to_frame()) == 1
+    with closing(ledger.open()) as file:
+        file.write([entry(8, cached_tokens=3)])
+    assert list(ledger.entries()) == [entry(7), entry(8, cached_tokens=3)]

@@ -18,13 +18,15 @@ from .retry import content_error
 class Outcome:
     """What came of one request that is over, on its way into :class:`Answers`.
 
-    ``cost`` is what this run visibly paid for it, wasted attempts included: None where that is unknown.
+    ``cost`` is what this run visibly paid for it, wasted attempts included: None where that is unknown. ``shared`` is an
+    answer that another run of this process paid for at the same time.
     """
 
     completion: Completion | None = None
     error: RowError | None = None
     answered_at: float = math.nan
     cost: Decimal | None = Decimal(0)
+    shared: bool = False
 
 
 class Answers:
@@ -44,6 +46,8 @@ class Answers:
         1 where the answer came from the cache.
     costs : dict of int to Decimal or None
         What this run paid, by position: None where that is unknown, nothing where it sent nothing.
+    shared : set of int
+        Positions of answers that another run of this process paid for at the same time.
     """
 
     def __init__(self, number: int) -> None:
@@ -52,6 +56,7 @@ class Answers:
         self.times = array("d", [math.nan]) * number
         self.cached = bytearray(number)
         self.costs: dict[int, Decimal | None] = {}
+        self.shared: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.completions)
@@ -83,6 +88,8 @@ class Answers:
             self.errors[at] = outcome.error
         if outcome.cost != 0:
             self.costs[at] = outcome.cost
+        if outcome.shared:
+            self.shared.add(at)
         self.times[at] = outcome.answered_at
         self.completions[at] = outcome.completion
 

@@ -55,6 +55,8 @@ class Client:
         ``{model: (prompt, completion)}`` in currency per million tokens; without it ``cost`` is NA.
     allow_http : bool, default False
         Whether a host other than this machine may be asked without TLS.
+    keep_prompts : bool, default False
+        Whether the ledger's card of a run has the words of its prompt; else it has their hashes only.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class Client:
     timeout: float
     prices: Prices | None
     allow_http: bool
+    keep_prompts: bool
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Client:
         timeout: float | None = None,
         prices: Prices | Mapping[str, tuple[float, float]] | None = None,
         allow_http: bool = False,
+        keep_prompts: bool = False,
     ) -> None:
         given, api_key = [api_key], None  # in no local of a frame that may raise, so that no traceback shows it
         object.__setattr__(self, "api_key", _secret(given))
@@ -104,6 +108,7 @@ class Client:
             "timeout": _seconds(timeout),
             "prices": _prices(prices),
             "allow_http": allow_http is True,
+            "keep_prompts": keep_prompts is True,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..wire import Completion
-from .ledger import Entry
+from .ledger_file import Entry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +22,9 @@ def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     frame["time"] = _times(frame["time"])
     frame["cost"] = pd.array([None if cost is None else float(cost) for cost in frame["cost"]], dtype="Float64")
     frame["request_key"] = pd.array([key.hex() for key in frame["request_key"]], dtype="string")
-    texts = dict.fromkeys(("run", "host", "model", "outcome", "tag"), "string")
-    return frame.astype(dict.fromkeys(_TOKENS, "Int64") | texts | {"seconds": "float64"})
+    texts = dict.fromkeys(("run", "host", "model", "outcome", "tag", "currency", "price_source", "language"), "string")
+    counts = dict.fromkeys((*_TOKENS, "cached_tokens", "prompt_chars", "completion_chars"), "Int64")
+    return frame.astype(counts | texts | {"seconds": "float64"})
 
 
 def cache_frame(answers: Sequence[tuple[bytes, float, int, Completion]]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import math
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..bulk import no_collecting
@@ -21,9 +21,11 @@ from ..secret import Secret
 from ..wire import Completion, Requests, decode
 from . import retry as policy
 from .answers import Answers, Outcome
+from .cards import About, Card, Saving
 from .client import Client, Session
 from .course import Course
 from .reading import check
+from .record import Asked, Record, write
 from .registry import here
 from .rows import Counts, Item, Queue
 from .sender import Sender
@@ -53,6 +55,10 @@ class Work:
         The ledger's tag of each; empty for none.
     mode : {"use", "refresh", "off", "only"}
         What the cache is for.
+    other_tags : mapping of int to sequence of str or None
+        The tags of all rows of those requests whose rows differ in it.
+    about : About
+        What the run's card says of what was asked.
     """
 
     requests: Requests
@@ -60,6 +66,8 @@ class Work:
     fresh: frozenset[int] = frozenset()
     tags: Sequence[str | None] = ()
     mode: CacheMode = "use"
+    other_tags: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
+    about: About = field(default_factory=About)
 
 
 class Engine:
@@ -116,15 +124,35 @@ class Engine:
             self._close(NOT_SENT)
 
     async def _do(self) -> None:
+        work = self.work
+        asked = Asked(work.requests, work.copies, work.tags, work.other_tags)
+        record = Record(self.id, self.client, asked, self.counts, work.about)
         pending = await self._look_up()
-        if self.work.mode == "only":
+        if work.mode == "only":
             self._close(_NOT_CACHED)
         elif pending and not self._stopped:
             if isinstance(self._key, ConfigError):
                 raise self._key
-            async with self.client.session(self._key, store=self.work.mode != "off") as session:
-                await self._send(session, pending)
+            async with self.client.session(self._key, store=work.mode != "off") as session:
+                session.writer.note([record.card])
+                try:
+                    await self._send(session, pending)
+                finally:
+                    session.writer.note(self._closing(record))
             self.problems |= session.writer.problems
+            return
+        await self._note(record)
+
+    async def _note(self, record: Record) -> None:
+        """Write down a run that sent nothing; it spent nothing, so a ledger that can't be written is no loss."""
+        try:
+            await asyncio.to_thread(write, self.client.ledger, self._closing(record))
+        except Exception as error:  # noqa: BLE001 - see above
+            log.warning("the ledger can't be written: %s", type(error).__name__)
+
+    def _closing(self, record: Record) -> list[Card | Saving]:
+        self._close(NOT_SENT)
+        return record.ended(self.answers, type(self.end).__name__ if self.end else "stopped" if self._stopped else "done")
 
     async def _look_up(self) -> list[int]:
         """Fill in what is cached and return the positions of the rest."""
@@ -218,7 +246,7 @@ class Engine:
 
     def _share(self, item: Item, completion: Completion, when: float) -> None:
         """Finish a row with the answer that another run paid for."""
-        self._done(item, Outcome(completion, policy.content_error(completion), answered_at=when, cost=item.cost))
+        self._done(item, Outcome(completion, policy.content_error(completion), answered_at=when, cost=item.cost, shared=True))
 
     def _leave(self, session: Session, item: Item, answer: tuple[bytes, float] | None) -> None:
         """Let other runs that wait for this request know."""

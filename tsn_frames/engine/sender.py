@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from ..wire import Request, Usage
+from ..measure import prompt_size
+from ..wire import Completion, Request, Usage
 from . import retry as policy
 from .client import Session
-from .ledger import Entry
+from .ledger_file import Entry
 from .limiter import Grant
 from .retry import Verdict, judge
 from .rows import Counts, Item
@@ -96,11 +97,13 @@ class Sender:
         cost = client.prices.cost(model, usage) if client.prices else None
         item.cost = None if item.cost is None or cost is None else item.cost + cost
         self._add_up(usage, cost)
+        size = prompt_size(item.request)
         item.answered_at = time.time()  # one time for the ledger, the cache and the frame
         entry = Entry(
             item.answered_at, self._run, client.host, model, "answered" if verdict.kind == "answer" else "unknown",
             usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, None if cost is None else str(cost),
-            item.request.key, self._tag(item.index), seconds,
+            item.request.key, self._tag(item.index), seconds, usage.cached_tokens, None, None, size.chars,
+            _chars(verdict.completion), size.language,
         )  # fmt: skip
         return self.session.writer.put(entry, answer)
 
@@ -125,3 +128,8 @@ class Sender:
     def _idempotency_key(self, item: Item) -> str:
         """Return the request's own key; one of this run where a replay of the old answer isn't wanted."""
         return item.request.key.hex() + (f"-{self._run}" if item.fresh else "")
+
+
+def _chars(answer: Completion | None) -> int | None:
+    """Return how much a model has written, its thoughts included: they are billed as the answer is."""
+    return None if answer is None else len(answer.content or "") + len(answer.reasoning or "")

@@ -11,14 +11,15 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .cache import Cache
+from .cards import Card, Saving
 from .files import PATIENCE, is_corrupt
-from .ledger import Entry, Ledger, LedgerFile
-from .reading import Row
+from .ledger import Ledger
+from .ledger_file import Entry, LedgerFile
 from .store import Store, replace
 
 GROUP = 512
@@ -27,9 +28,9 @@ SHORT_PATIENCE = 0.2
 
 
 class Job(NamedTuple):
-    """One attempt to record, with its answer where it is to be cached."""
+    """One attempt to record, with its answer where it is to be cached; or a line that is about the run."""
 
-    entry: Entry
+    entry: Entry | Card | Saving
     answer: tuple[bytes, bytes] | None
     done: asyncio.Future[None]
 
@@ -66,6 +67,11 @@ class Writer:
         self._jobs.put(Job(entry, answer, done))
         return done
 
+    def note(self, lines: Iterable[Card | Saving]) -> None:
+        """Record what is about the run as a whole; nobody waits for it but the end of the run."""
+        for line in lines:
+            self._jobs.put(Job(line, None, self._loop.create_future()))
+
     async def aclose(self) -> None:
         """Write what is left and end the thread."""
         self._jobs.put(None)
@@ -79,7 +85,9 @@ class Writer:
             jobs, last = [job for job in group if job], None in group
             self._entries.save([job.entry for job in jobs], last=last)
             if self._answers:
-                self._answers.save([(*job.answer, job.entry.time) for job in jobs if job.answer], last=last)
+                self._answers.save(
+                    [(*job.answer, job.entry.time) for job in jobs if job.answer and type(job.entry) is Entry], last=last
+                )
             self._loop.call_soon_threadsafe(_release, [job.done for job in jobs])
         for part in (self._entries, self._answers):
             if part:
@@ -103,7 +111,7 @@ class _Waiting:
         self.problem: str | None = None
         self._path, self._opening = path, opening
         self._file: Any = None
-        self._rows: list[Entry | Row] = []
+        self._rows: list[Any] = []
         self._not_before = 0.0
 
     def save(self, rows: list[Any], *, last: bool) -> None:

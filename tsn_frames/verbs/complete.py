@@ -17,6 +17,7 @@ from ..frames import per_row
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
+from .cards import about
 from .plan import Errors, check_choice, fresh_requests, plan, tags
 from .running import Run
 
@@ -139,7 +140,10 @@ def complete(
     })  # fmt: skip
     with no_collecting():
         made = plan(client, frame_prompt.render(df, prompt, messages, system, missing), constant, varying)
-    work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), tags(df, tag, made), cache)
+        asked = about("complete", client, df, made, prompt=prompt, messages=messages, system=system, constant=constant,
+                      varying=varying)  # fmt: skip
+    first_tags, other_tags = tags(df, tag, made)
+    work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, cache, other_tags, asked)
 
     def frame(engine: Engine) -> pd.DataFrame:
         with no_collecting():

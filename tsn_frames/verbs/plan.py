@@ -145,18 +145,26 @@ def fresh_requests(df: pd.DataFrame, refresh: Any, made: Plan) -> frozenset[int]
     return frozenset(int(i) for i in np.unique(made.inverse[rows & (made.inverse >= 0)]))
 
 
-def tags(df: pd.DataFrame, tag: Any, made: Plan) -> list[str | None]:
-    """Return the ledger's tag of each distinct request: that of its first row."""
+def tags(df: pd.DataFrame, tag: Any, made: Plan) -> tuple[list[str | None], dict[int, list[str | None]]]:
+    """Return the tag of each distinct request, and all tags of those whose rows differ in it.
+
+    The first of equal rows pays, under its own tag; what the others saved is on record under theirs.
+    """
     if tag is None:
-        return []
+        return [], {}
     series = None if isinstance(tag, str) else per_row.series_of(df, "tag", tag)
     if series is None and not isinstance(tag, str):
         raise ParameterError(f"tag must be a text or a Series of texts, got {quoted(tag)}")
     if series is None:
-        return [tag] * len(made.requests)
+        return [tag] * len(made.requests), {}
+    values = [None if pd.isna(value) else str(value) for value in series]
     firsts = first_rows(made.inverse, len(made.requests))
-    found = series if firsts is None else series.iloc[firsts]
-    return [None if pd.isna(value) else str(value) for value in found]
+    if firsts is None:
+        return values, {}
+    every: dict[int, list[str | None]] = {}
+    for at, value in zip(made.inverse.tolist(), values, strict=True):
+        every.setdefault(at, []).append(value)
+    return [values[row] for row in firsts], {at: some for at, some in every.items() if at >= 0 and len(set(some)) > 1}
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:

@@ -1,0 +1,116 @@
+"""A run's card: when it was, what it was about, in hashes, and what it came to. And what a run did not have to pay.
+
+A card is written when a run begins to send and again when it ends, so one that was killed shows that it never ended. It
+holds no prompt and no answer; ``texts`` has the prompt's words only where the user asked for that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+TABLES = (
+    """CREATE TABLE runs (
+        run TEXT PRIMARY KEY, began REAL NOT NULL, ended REAL, verb TEXT NOT NULL, host TEXT NOT NULL, models TEXT NOT NULL,
+        tags TEXT NOT NULL, hashes TEXT NOT NULL, texts TEXT, rows INTEGER NOT NULL, distinct_requests INTEGER NOT NULL,
+        end TEXT, answered INTEGER, cached INTEGER, copied INTEGER, failed INTEGER, skipped INTEGER, not_sent INTEGER,
+        requests INTEGER, refused INTEGER, retried INTEGER, unknown INTEGER, prompt_tokens INTEGER,
+        completion_tokens INTEGER, cost TEXT, cost_known INTEGER, currency TEXT, saved TEXT
+    ) STRICT""",
+    """CREATE TABLE savings (
+        id INTEGER PRIMARY KEY, time REAL NOT NULL, run TEXT NOT NULL, host TEXT NOT NULL, model TEXT NOT NULL, tag TEXT,
+        kind TEXT NOT NULL, rows INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+        cost TEXT, currency TEXT, price_source TEXT
+    ) STRICT""",
+)
+
+
+class Card(NamedTuple):
+    """One run. What it came to is None until it has ended; ``end`` says how: ``done``, ``stopped``, or the error's name.
+
+    ``models`` and ``tags`` are JSON lists, ``hashes`` and ``texts`` JSON objects; see :func:`fingerprint`.
+    """
+
+    run: str
+    began: float
+    ended: float | None
+    verb: str
+    host: str
+    models: str
+    tags: str
+    hashes: str
+    texts: str | None
+    rows: int
+    distinct_requests: int
+    end: str | None = None
+    answered: int | None = None
+    cached: int | None = None
+    copied: int | None = None
+    failed: int | None = None
+    skipped: int | None = None
+    not_sent: int | None = None
+    requests: int | None = None
+    refused: int | None = None
+    retried: int | None = None
+    unknown: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: str | None = None
+    cost_known: bool | None = None
+    currency: str | None = None
+    saved: str | None = None
+
+    def changed(self, hashes: Mapping[str, str]) -> list[str]:
+        """Return in what a run with other hashes differs: ``template``, ``system``, ``model``, ``rows``, a parameter's name.
+
+        Examples
+        --------
+        >>> card = Card("1", 0.0, None, "complete", "h", "[]", "[]", '{"rows": "a", "system": "b"}', None, 1, 1)
+        >>> card.changed({"rows": "a", "system": "c", "temperature": "d"})
+        ['system', 'temperature']
+        """
+        mine = json.loads(self.hashes)
+        return [name for name in dict.fromkeys([*mine, *hashes]) if name != "keys" and mine.get(name) != hashes.get(name)]
+
+
+class Saving(NamedTuple):
+    """What rows of one model and tag did not cost in one run: ``kind`` is ``cached`` or ``copied`` (an equal row's answer)."""
+
+    time: float
+    run: str
+    host: str
+    model: str
+    tag: str | None
+    kind: str
+    rows: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: str | None
+    currency: str | None
+    price_source: str | None
+
+
+class About(NamedTuple):
+    """What a verb knows of a run before it begins: its name, and what it asks for, in hashes and, if wanted, in words."""
+
+    verb: str = "complete"
+    hashes: Mapping[str, str] = {}
+    texts: Mapping[str, Any] | None = None
+
+
+def fingerprint(value: Any) -> str:
+    """Return a short hash of a plain value: equal values have equal ones, in every process and for ever.
+
+    Examples
+    --------
+    >>> fingerprint("Summarise: {text}") == fingerprint("Summarise: {text}")
+    True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def listed(values: Iterable[str | None], most: int = 20) -> str:
+    """Return a JSON list of distinct texts, in their order; of very many only the first."""
+    return json.dumps([value for value in dict.fromkeys(values) if value is not None][:most])

@@ -1,0 +1,124 @@
+"""What the ledger is told of a run beside its attempts: its card at the start and at the end, and what it did not pay."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from decimal import Decimal
+from itertools import compress
+from typing import NamedTuple
+
+from ..wire import Completion, Requests, Usage
+from .answers import Answers
+from .cards import About, Card, Saving, listed
+from .client import Client
+from .ledger import Ledger
+from .rows import Counts
+
+_COUNTED = [field for field in Counts.__slots__ if field in Card._fields and field not in ("rows", "cost", "cost_known")]
+
+
+class Asked(NamedTuple):
+    """What a run asks for: its distinct requests, how many rows share each, and under which tags.
+
+    ``tags`` has the tag of each request's first row, which pays for it; ``others`` the tags of all rows of those requests
+    whose rows differ in it.
+    """
+
+    requests: Requests
+    copies: Sequence[int]
+    tags: Sequence[str | None]
+    others: Mapping[int, Sequence[str | None]]
+
+
+class Record:
+    """The lines of one run that aren't attempts."""
+
+    def __init__(self, run: str, client: Client, asked: Asked, counts: Counts, about: About) -> None:
+        self._client, self._asked, self._counts = client, asked, counts
+        models = listed(asked.requests.models)
+        tags = listed([*asked.tags, *(tag for tags in asked.others.values() for tag in tags)])
+        texts = None if about.texts is None else json.dumps(about.texts, default=str)
+        self.card = Card(
+            run, time.time(), None, about.verb, client.host, models, tags, json.dumps(about.hashes), texts,
+            counts.rows, len(asked.requests),
+        )  # fmt: skip
+
+    def ended(self, answers: Answers, end: str) -> list[Card | Saving]:
+        """Return the finished card and what the run's rows did not cost."""
+        now, counts, prices = time.time(), self._counts, self._client.prices
+        savings = list(self._savings(answers, now))
+        known = [Decimal(saving.cost) for saving in savings if saving.cost is not None]
+        card = self.card._replace(
+            ended=now, end=end, cost=str(counts.cost) if prices else None, cost_known=prices is not None and counts.cost_known,
+            saved=str(sum(known, Decimal(0))) if known else None, **{name: getattr(counts, name) for name in _COUNTED},
+        )  # fmt: skip
+        return [card, *savings]
+
+    def _savings(self, answers: Answers, now: float) -> Iterator[Saving]:
+        prices = self._client.prices
+        for kind, model, tag, sums in self._unpaid(answers):
+            usage = Usage(sums.prompt, sums.completion, sums.prompt + sums.completion, sums.cached)
+            cost = prices.cost(model, usage) if prices else None
+            yield Saving(
+                now, self.card.run, self.card.host, model, tag, kind, sums.rows, sums.prompt, sums.completion,
+                None if cost is None else str(cost), None, None,
+            )  # fmt: skip
+
+    def _unpaid(self, answers: Answers) -> Iterator[tuple[str, str, str | None, _Sums]]:
+        """Yield what came from the cache or from an equal row: kind, model, tag, and rows and tokens."""
+        models = self._asked.requests.models
+        one = not self._asked.tags and len(set(models)) == 1  # nearly every run: a million rows are one group
+        for kind, free in self._free(answers):
+            groups = {(models[0], None): free} if one else self._grouped(free, models)
+            for (model, tag), some in groups.items():
+                sums = _summed(answers.completions, some)
+                if sums.rows:
+                    yield kind, model, tag, sums
+
+    def _free(self, answers: Answers) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+        """Yield for each kind the positions of answers that some rows had for nothing, and how many rows."""
+        copies, cached, shared = self._asked.copies, answers.cached, answers.shared
+        yield "cached", [(at, copies[at]) for at in compress(range(len(copies)), cached)]
+        others = ((at, rows - (at not in shared)) for at, rows in enumerate(copies))
+        yield "copied", [(at, rows) for at, rows in others if rows and not cached[at]]
+
+    def _grouped(self, free: Iterable[tuple[int, int]], models: Sequence[str]) -> dict[_Group, list[tuple[int, int]]]:
+        """Return them by model and tag; of equal rows the first one has paid, so the last ones' tags count."""
+        tags, others = self._asked.tags, self._asked.others
+        groups: dict[_Group, list[tuple[int, int]]] = {}
+        for at, rows in free:
+            mine = Tally(others[at][-rows:]) if at in others else {tags[at] if tags else None: rows}
+            for tag, number in mine.items():
+                groups.setdefault((models[at], tag), []).append((at, number))
+        return groups
+
+
+_Group = tuple[str, str | None]
+
+
+class _Sums(NamedTuple):
+    rows: int
+    prompt: int
+    completion: int
+    cached: int
+
+
+def _summed(completions: Sequence[Completion | None], free: Iterable[tuple[int, int]]) -> _Sums:
+    rows = prompt = completion = cached = 0
+    for at, number in free:
+        if (answer := completions[at]) is not None:
+            rows += number
+            prompt += number * (answer.prompt_tokens or 0)
+            completion += number * (answer.completion_tokens or 0)
+            cached += number * (answer.cached_tokens or 0)
+    return _Sums(rows, prompt, completion, cached)
+
+
+def write(ledger: Ledger, lines: Sequence[Card | Saving]) -> None:
+    """Write lines of a run that opened nothing, since all of it was cached."""
+    with closing(ledger.open()) as file:
+        file.write(lines)
