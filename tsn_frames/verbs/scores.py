@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.client import Client
-from ..engine.ledger import Entry
+from ..engine.ledger_file import Entry
 from ..frames.agreement import mcnemar, same, wilson
 from .summary import Summary
 
