@@ -1,6 +1,7 @@
 """Language models over pandas frames: a row becomes a request, and the same request is never paid for twice."""
 
 from . import accessor as _accessor  # registers df.tsn
+from . import plot as plot  # tsn.plot
 from .engine.cache import Cache
 from .engine.client import Client
 from .engine.ledger import Ledger

@@ -1,0 +1,279 @@
+"""Pictures: what they show of real spending, that they can be read in light and dark, and what they say when there is nothing."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+
+import tsn_frames as tsn
+from tsn_frames.plot import canvas
+
+mpl.use("Agg")
+PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00)}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def client(sim, tmp_path):
+    return tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "cache", ledger=tmp_path / "ledger.db", prices=PRICES)
+
+
+def lines(days=30, models=("a", "b"), number=200, **columns):
+    random = np.random.default_rng(0)
+    time = pd.Timestamp("2026-10-01", tz="UTC") + pd.to_timedelta(random.uniform(0, days, number), unit="D")
+    cost = pd.array(random.lognormal(-5, 1, number), dtype="Float64")
+    frame = pd.DataFrame({"time": time, "cost": cost, "model": pd.array(random.choice(models, number), dtype="string")})
+    return frame.assign(**{"tag": pd.array([None] * number, dtype="string"), "currency": "USD", **columns})
+
+
+def table(*rows):
+    names = ["model", "answered", "cost", "agreement", "agreement_low", "agreement_high"]
+    return pd.DataFrame(rows, columns=names).set_index("model")
+
+
+TABLE = table(("small", 100, 0.01, 0.7, 0.6, 0.8), ("large", 100, 0.05, 0.8, 0.7, 0.9))
+
+
+def heights(ax):
+    return sum(bar.get_height() for bar in ax.patches)
+
+
+def said(ax):
+    return " ".join(text.get_text() for text in ax.texts)
+
+
+def title(ax):
+    return ax.get_title(loc="left")
+
+
+# Spending
+
+
+def test_the_bars_of_spending_add_up_to_the_ledger(client):
+    df = pd.DataFrame({"text": ["a", "b", "c", "d"], "team": ["red", "blue", "red", None]})
+    df.tsn.complete("{text}", client=client, tag=df["team"], progress=False)
+    df.tsn.complete("{text}", model="sim-large", client=client, tag="blue", progress=False)
+    total = client.ledger.to_frame()["cost"].sum()
+    for by, groups in (("model", 2), ("tag", 3), (None, 1)):
+        ax = tsn.plot.spending(client, by=by)
+        assert heights(ax) == pytest.approx(total) and len(ax.containers) == groups
+    labels = [text.get_text() for text in tsn.plot.spending(client.ledger, by="tag").get_legend().get_texts()]
+    assert labels == ["blue", "red", "(no tag)"]  # what cost most comes first
+    tsn.set_client(client)
+    assert heights(tsn.plot.spending()) == pytest.approx(total)
+
+
+def test_more_groups_than_colours_share_the_last_one():
+    frame = lines(models=list("abcdefg"))
+    ax = tsn.plot.spending(frame)
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "3 others" and len(ax.containers) == 5
+    assert heights(ax) == pytest.approx(frame["cost"].sum())
+
+
+@pytest.mark.parametrize(("every", "bars"), [("hour", 1), ("day", 2), ("month", 1)])
+def test_a_bar_is_an_hour_a_day_or_a_month_of_the_time_zone_that_is_named(every, bars):
+    frame = pd.DataFrame({"time": pd.to_datetime(["2026-10-31 21:30", "2026-10-31 22:30"], utc=True), "cost": [1.0, 2.0]})
+    kyiv = tsn.plot.spending(frame, by=None, every="day", tz="Europe/Kyiv")
+    assert [text.get_text() for text in kyiv.get_xticklabels()] == ["31 Oct", "01 Nov"]
+    assert kyiv.get_xlabel() == "day (Europe/Kyiv)"
+    assert len(tsn.plot.spending(frame, by=None, every="day").patches) == 1
+
+
+def test_unknown_costs_are_counted_above_the_bars():
+    frame = lines(number=10)
+    frame.loc[:2, "cost"] = pd.NA
+    assert "at least" in title(tsn.plot.spending(frame)) and "3 requests is unknown" in title(tsn.plot.spending(frame))
+    assert "No cost is known" in said(tsn.plot.spending(frame.head(3)))
+
+
+def test_a_ledger_without_a_line_says_so(client):
+    assert "Nothing was spent yet" in said(tsn.plot.spending(client))
+
+
+def test_currencies_are_not_added_up():
+    frame = lines()
+    frame.loc[:9, "currency"] = "EUR"
+    with pytest.raises(tsn.ParameterError, match="several currencies"):
+        tsn.plot.spending(frame)
+    assert tsn.plot.spending(frame[frame["currency"] == "EUR"]).get_ylabel() == "spent (EUR)"
+
+
+@pytest.mark.parametrize(
+    "words", [{"by": "modl"}, {"every": "week"}, {"ledger": "ledger.db"}, {"ledger": pd.DataFrame({"a": [1]})}]
+)
+def test_words_of_spending_that_can_not_be_are_told(words):
+    with pytest.raises(tsn.ParameterError):
+        tsn.plot.spending(**{"ledger": lines(), **words})
+    with pytest.raises(tsn.ParameterError, match="ax must be"):
+        tsn.plot.spending(lines(), ax=plt.figure())
+
+
+# The cost of rows
+
+
+def test_every_row_that_cost_something_is_in_a_bar(client):
+    df = pd.DataFrame({"text": [f"message {'x' * n}" for n in range(50)]})
+    out = df.tsn.complete("{text}", client=client, name="answer", progress=False)
+    ax = tsn.plot.costs(out, "answer_cost", currency="USD")
+    assert heights(ax) == 50 and ax.get_xscale() == "linear"
+    assert ax.get_xlabel() == "cost of 1,000 such rows (USD)" and ax.get_ylabel() == "rows"
+
+
+def test_a_long_tail_gets_a_logarithmic_axis_and_loses_no_row():
+    costs = pd.Series(np.random.default_rng(0).lognormal(-10, 1.3, 2000))
+    ax = tsn.plot.costs(costs)
+    assert ax.get_xscale() == "log" and ", log scale" in ax.get_xlabel() and heights(ax) == 2000
+
+
+def test_rows_that_are_not_drawn_are_counted():
+    note = title(tsn.plot.costs(pd.Series([0.1, 0.2, 0.0, 0.0, None], dtype="Float64"), currency="USD"))
+    assert "total at least 0.30 USD" in note and "not drawn: 2 at 0 and 1 unknown" in note
+
+
+@pytest.mark.parametrize(
+    ("costs", "told"),
+    [
+        ([], "There are no rows"),
+        ([0.0, 0.0], "2 rows at 0"),
+        ([None, None], "The cost of no row is known"),
+        ([0.0, None], "1 unknown"),
+    ],
+)
+def test_rows_without_a_cost_say_so(costs, told):
+    assert told in said(tsn.plot.costs(pd.Series(costs, dtype="Float64")))
+
+
+@pytest.mark.parametrize("costs", [[0.001], [0.001] * 5, [0.001, 0.002], [1e-9, 5.0], [1234.5, 99999.0]])
+def test_few_rows_make_a_picture_too(costs):
+    ax = tsn.plot.costs(pd.Series(costs))
+    assert heights(ax) == len(costs)
+    assert not any("e-" in text.get_text() or "e+" in text.get_text() for text in ax.get_xticklabels())
+
+
+@pytest.mark.parametrize("costs", [pd.DataFrame({"price": [1.0]}), pd.Series(["a"]), [1.0], 3])
+def test_costs_that_are_none_are_told(costs):
+    with pytest.raises(tsn.ParameterError):
+        tsn.plot.costs(costs)
+
+
+# Models
+
+
+def test_a_comparison_is_drawn_with_its_intervals(client):
+    df = pd.DataFrame({"text": list("abcdefgh"), "gold": ["x", "y"] * 4})
+    found = df.tsn.compare("One of: x, y. {text}", models=list(PRICES), gold="gold", client=client, progress=False)
+    ax = tsn.plot.compare(found)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(PRICES)
+    for (_, row), drawn in zip(found.table.iterrows(), ax.containers, strict=True):
+        points, _, (bars,) = drawn.lines
+        assert points.get_xdata()[0] == pytest.approx(row["cost"] / row["answered"] * 1000)
+        assert points.get_ydata()[0] == row["agreement"]
+        low, high = bars.get_segments()[0][:, 1]
+        assert (low, high) == (pytest.approx(row["agreement_low"]), pytest.approx(row["agreement_high"]))
+
+
+def test_models_without_a_cost_or_an_answer_are_named():
+    ax = tsn.plot.compare(
+        table(*TABLE.reset_index().to_numpy().tolist(), ("free", 9, None, 0.5, 0.4, 0.6), ("dead", 0, 0.0, None, None, None))
+    )
+    assert title(ax).endswith(": free, dead") and len(ax.containers) == 2
+    assert "No model has both" in said(tsn.plot.compare(table(("dead", 0, 0.0, None, None, None))))
+
+
+def test_models_of_very_different_cost_get_a_logarithmic_axis():
+    assert tsn.plot.compare(TABLE).get_xscale() == "linear"
+    ax = tsn.plot.compare(table(("a", 100, 0.001, 0.7, 0.6, 0.8), ("b", 100, 0.9, 0.8, 0.7, 0.9)))
+    assert ax.get_xscale() == "log" and ax.get_xlabel().endswith(", log scale")
+
+
+def test_a_comparison_without_gold_has_nothing_to_draw(client):
+    found = pd.DataFrame({"text": ["a"]}).tsn.compare("{text}", models=["sim-small"], client=client, progress=False)
+    with pytest.raises(tsn.ParameterError, match="gold"):
+        tsn.plot.compare(found)
+    with pytest.raises(tsn.ParameterError, match="comparison is needed"):
+        tsn.plot.compare(pd.DataFrame({"a": [1]}))
+
+
+# All of them
+
+PICTURES = {
+    "spending": lambda ax=None: tsn.plot.spending(lines(), ax=ax),
+    "costs": lambda ax=None: tsn.plot.costs(pd.Series([0.00101, 0.00202, 0.303] * 9 + [0, None]), currency="USD", ax=ax),
+    "compare": lambda ax=None: tsn.plot.compare(TABLE, ax=ax),
+}
+
+
+@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
+def test_a_picture_is_drawn_where_it_is_asked_for(draw):
+    ax = plt.subplots()[1]
+    assert draw(ax) is ax
+    assert draw() is not ax
+
+
+def luminance(colour):
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
+    return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one, other):  # WCAG 2
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background", "ggplot", "grayscale"])
+@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
+def test_every_word_can_be_read_in_light_and_dark(draw, style):
+    with plt.style.context(style):
+        ax = draw()
+        ax.figure.canvas.draw()
+        words = [text for text in ax.findobj(Text) if text.get_text() and text.get_visible()]
+        assert len(words) > 6
+        for text in words:
+            assert contrast(text.get_color(), ax.figure.get_facecolor()) >= 4.5, text.get_text()
+
+
+@pytest.mark.parametrize("colour", [*canvas.COLOURS, canvas.REST])
+def test_a_colour_stands_out_from_white_and_from_black(colour):
+    assert contrast(colour, "white") >= 2.9 and contrast(colour, "black") >= 2.9
+
+
+def test_neighbouring_colours_differ_for_the_colour_blind():
+    # G. M. Machado et al., IEEE TVCG 15 (2009), 1291: deuteranopia and protanopia, in linear RGB.
+    for matrix in (
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    ):
+        seen = [np.array(matrix) @ np.array(to_rgb(c)) ** 2.2 for c in canvas.COLOURS]
+        for one, other in itertools.combinations(seen, 2):
+            assert np.abs(one - other).max() > 0.1
+
+
+def test_the_words_of_a_picture_are_within_it():
+    for draw in PICTURES.values():
+        ax = draw()
+        ax.figure.canvas.draw()
+        width, height = ax.figure.canvas.get_width_height()
+        for text in set(ax.findobj(Text)) - set(ax.get_xticklabels()) - set(ax.get_yticklabels()):
+            if text.get_text() and text.get_visible():
+                box = text.get_window_extent()
+                assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1, text.get_text()
+
+
+def test_without_matplotlib_the_way_to_get_it_is_told(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(tsn.ConfigError, match=r"pip install 'tsn-frames\[plot\]'"):
+        tsn.plot.costs(pd.Series([0.1]))

@@ -1,0 +1,7 @@
+"""Pictures of what was spent, as matplotlib Axes: ``tsn.plot.spending()`` and the others. They need the extra ``plot``."""
+
+from .models import compare
+from .over_time import spending
+from .per_row import costs
+
+__all__ = ["compare", "costs", "spending"]

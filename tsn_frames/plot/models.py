@@ -1,0 +1,80 @@
+"""What each model of a comparison costs against how often it is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ParameterError, quoted
+from ..verbs.comparison import Comparison
+from . import canvas
+
+if TYPE_CHECKING:
+    from .canvas import Axes
+
+_MARKERS = "os^Dv*PX"
+
+
+def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw what the answers of each model cost against how often they agree with gold.
+
+    Parameters
+    ----------
+    comparison : Comparison or DataFrame
+        What :func:`tsn_frames.compare` returned with ``gold=``, or its table.
+    currency : str, optional
+        For the label of the axis.
+    ax : Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A point a model with the 95 % interval of its agreement. The best are at the top left. Models without a cost or
+        an answer to judge are named above it.
+
+    Raises
+    ------
+    ParameterError
+        If it is no comparison, or one without gold.
+    ConfigError
+        If matplotlib is not installed.
+    """
+    table = comparison.table if isinstance(comparison, Comparison) else comparison
+    if not isinstance(table, pd.DataFrame) or not {"cost", "answered"} <= set(table.columns):
+        raise ParameterError(f"a comparison is needed, as tsn.compare returns one, got {quoted(comparison)}")
+    if "agreement" not in table:
+        raise ParameterError("the comparison has no gold to agree with: give compare(..., gold=...)")
+    ax = canvas.axes(ax)
+    names = ["agreement", "agreement_low", "agreement_high"]
+    points = (
+        table[names].astype("float64").assign(cost=table["cost"].astype("float64") / table["answered"].astype("float64") * 1000)
+    )
+    known = points[points.notna().all(axis=1) & np.isfinite(points["cost"])]
+    if known.empty:
+        return canvas.empty(ax, "No model has both a known cost and an answer to judge.")
+    _points(ax, known)
+    ax.set_xlabel(canvas.in_money("cost of 1,000 answers", currency) + (", log scale" if ax.get_xscale() == "log" else ""))
+    ax.set_ylabel("agreement with gold (95 % interval)")
+    lost = [str(label) for label in points.index.difference(known.index, sort=False)]
+    return canvas.dress(ax, f"not drawn, cost or agreement unknown: {', '.join(lost)}" if lost else "", grid="both")
+
+
+def _points(ax: Axes, known: pd.DataFrame) -> None:
+    low, high = known["agreement"] - known["agreement_low"], known["agreement_high"] - known["agreement"]
+    for at, label in enumerate(known.index):
+        ax.errorbar(
+            known["cost"].iloc[at], known["agreement"].iloc[at], yerr=[[low.iloc[at]], [high.iloc[at]]], label=str(label),
+            fmt=_MARKERS[at % len(_MARKERS)], color=canvas.COLOURS[at % len(canvas.COLOURS)], elinewidth=1.6, capsize=4,
+        )  # fmt: skip
+    log = known["cost"].min() > 0 and known["cost"].max() > 10 * known["cost"].min()
+    if log:
+        ax.set_xscale("log")
+        ax.margins(x=0.25)
+    else:
+        ax.set_xlim(0, known["cost"].max() * 1.3 or 1)
+    canvas.plain_axis(ax.xaxis, log=bool(log))
+    canvas.share_axis(ax.yaxis)
+    ax.legend(frameon=False)
