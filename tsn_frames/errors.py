@@ -12,6 +12,7 @@
         ├── AuthenticationError the key was refused (401)
         ├── BalanceError        the balance is empty (402)
         ├── ModelError          no such model or endpoint (404)
+        ├── BudgetExceeded      max_cost= or the client's budget is used up
         ├── RateLimitError      the service asks for a longer wait than allowed
         ├── ServerError         the server fails, or can't be reached
         └── RedirectError       the base_url answers with a redirect
@@ -86,6 +87,12 @@ class ModelError(RunError):
     """The service knows no such model or endpoint (404)."""
 
     mend = "look at model= and at the client's base_url, and run again: only what has no answer is sent"
+
+
+class BudgetExceeded(RunError):  # noqa: N818 - the word that is used everywhere for it
+    """``max_cost=`` or the client's ``budget`` is used up: what doesn't fit was not sent, and the cap was not passed."""
+
+    mend = "allow more with max_cost= or the client's budget= and run again: only what has no answer is sent"
 
 
 class RateLimitError(RunError):

@@ -1,0 +1,233 @@
+"""How much a run, a day and a month may cost, and what is spent and held of it. Pure: money goes in, decisions come out.
+
+Before a request goes out the most that it can cost is held. When its answer comes, what it did cost is spent and the
+rest is free again. What is spent and held together never passes a cap, so the bill doesn't either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from ..errors import BudgetExceeded, ConfigError, did_you_mean, quoted
+from ..prices import Prices
+from ..wire import Request, Usage
+
+TEMPLATE_TOKENS = 64  # what a model's chat template may add to a request, beside the JSON that is counted with its texts
+PERIODS = ("day", "month")
+_UNCOUNTED = (b'"image_url":', b'"input_audio":', b'"file":')  # in a text the quotes are escaped
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that may be spent, in the currency of the prices.
+
+    Parameters
+    ----------
+    run, day, month : Decimal, optional
+        For each run, and for all runs of a ledger in a calendar day or month.
+    timezone : str
+        Where a day begins.
+    """
+
+    run: Decimal | None = None
+    day: Decimal | None = None
+    month: Decimal | None = None
+    timezone: str = "UTC"
+
+    @classmethod
+    def of(cls, given: object) -> Budget:
+        """Return the budget that a mapping means.
+
+        Raises
+        ------
+        ConfigError
+            If a word is unknown, an amount is no positive number, or the time zone is unknown.
+
+        Examples
+        --------
+        >>> Budget.of({"day": 20, "timezone": "Europe/Berlin"})
+        Budget(run=None, day=Decimal('20'), month=None, timezone='Europe/Berlin')
+        """
+        if given is None or isinstance(given, Budget):
+            return given or cls()
+        if not isinstance(given, Mapping):
+            raise ConfigError(f'budget must be a dict such as {{"run": 25, "day": 20, "month": 200}}, got {quoted(given)}')
+        for name in given:
+            if name not in cls.__dataclass_fields__:
+                raise ConfigError(f"budget has {quoted(name)}; {did_you_mean(name, cls.__dataclass_fields__)}")
+        amounts = {name: amount(f"budget[{name!r}]", value) for name, value in given.items() if name != "timezone"}
+        return cls(**amounts, timezone=_zone(given.get("timezone", "UTC")))
+
+    def with_run(self, most: Decimal | None) -> Budget:
+        """Return the budget of one run that may cost no more than ``most``."""
+        least = min((cap for cap in (self.run, most) if cap is not None), default=None)
+        return Budget(least, self.day, self.month, self.timezone)
+
+    def __bool__(self) -> bool:
+        return not self.run is self.day is self.month is None
+
+
+def amount(name: str, value: object) -> Decimal | None:
+    """Return an amount of money; None for None.
+
+    Raises
+    ------
+    ConfigError
+        If it is no number above 0.
+
+    Examples
+    --------
+    >>> amount("max_cost", 2.5)
+    Decimal('2.5')
+    """
+    if value is None:
+        return None
+    try:
+        money = Decimal("NaN") if isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation:
+        money = Decimal("NaN")
+    if not money.is_finite() or money <= 0:
+        raise ConfigError(f"{name} must be an amount of money above 0, in the currency of the prices, got {quoted(value)}")
+    return money
+
+
+def period(name: str, now: float, timezone: str) -> tuple[float, float]:
+    """Return when the calendar day or month of a time began and when it ends, in POSIX seconds.
+
+    Examples
+    --------
+    >>> [datetime.fromtimestamp(at, UTC).isoformat() for at in period("month", 1.7e9, "UTC")]
+    ['2023-11-01T00:00:00+00:00', '2023-12-01T00:00:00+00:00']
+    """
+    zone = ZoneInfo(timezone)
+    today = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today.replace(day=1) if name == "month" else today
+    after = start + timedelta(days=32 if name == "month" else 1)  # by the clock on the wall: a day can have 23 hours
+    end = after.replace(day=1) if name == "month" else after
+    return start.timestamp(), end.timestamp()
+
+
+class Pot:
+    """Money of a run, or of all runs of a ledger in a day or month: spent before, spent by this process, and held."""
+
+    def __init__(self, name: str, *, ends: float = float("inf")) -> None:
+        self.name, self.ends = name, ends
+        self.before = self.own = self.held = self.unseen = Decimal(0)
+        self.runs: set[str] = set()
+
+    @property
+    def spent(self) -> Decimal:
+        """What is spent, together with what requests of unknown outcome may have cost."""
+        return self.before + self.own + self.unseen
+
+    def begin(self, ends: float) -> None:
+        """Begin a new day or month; what is held may still be spent in it."""
+        self.ends, self.before, self.own, self.unseen = ends, Decimal(0), Decimal(0), Decimal(0)
+
+
+class Cap(NamedTuple):
+    """The most that a pot may come to."""
+
+    pot: Pot
+    most: Decimal
+    words: str
+
+    @property
+    def left(self) -> Decimal:
+        """What is neither spent nor held."""
+        return self.most - self.pot.spent - self.pot.held
+
+    def hopeless(self, worst: Decimal) -> bool:
+        """Return whether a request doesn't fit, and nothing that is under way can make room for it."""
+        return worst > self.left and not self.pot.held
+
+
+@dataclass(slots=True)
+class Hold:
+    """Money that is held for one request until its outcome is known."""
+
+    worst: Decimal
+    pots: Sequence[Pot]
+    over: bool = False
+
+    def settle(self, cost: Decimal | None) -> None:
+        """Spend what a request did cost; None where nobody knows, and what was held counts as spent."""
+        if not self.over:
+            self.release()
+            for pot in self.pots:
+                pot.own += cost or 0
+                pot.unseen += self.worst if cost is None else 0
+
+    def release(self) -> None:
+        """Free what is held: the request was not billed, or never went out."""
+        if not self.over:
+            self.over = True
+            for pot in self.pots:
+                pot.held -= self.worst
+
+
+def hold(caps: Sequence[Cap], worst: Decimal) -> Hold | None:
+    """Hold the most that a request can cost; None where it doesn't fit under every cap."""
+    if any(worst > cap.left for cap in caps):
+        return None
+    pots = [cap.pot for cap in caps]
+    for pot in pots:
+        pot.held += worst
+    return Hold(worst, pots)
+
+
+def worst_case(prices: Prices, request: Request) -> Decimal | None:
+    """Return the most that a request can cost; None without a price or a bound of its answer.
+
+    A token of a byte-level tokenizer is at least one byte, so the bytes of the body bound the tokens of its texts; its
+    JSON and ``TEMPLATE_TOKENS`` stand for what the model's template adds. Every answer is taken to be ``max_tokens`` long.
+    """
+    if request.max_tokens is None:
+        return None
+    size = len(request.head) + len(request.messages) + TEMPLATE_TOKENS
+    return prices.cost(request.model, Usage(size, request.max_tokens, size + request.max_tokens))
+
+
+def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
+    """Refuse a run whose cost has no bound, before anything is sent.
+
+    Raises
+    ------
+    ConfigError
+        With what is missing: a price, ``max_tokens``, or a way to count an image's tokens.
+    """
+    limitless, models = False, dict[str, None]()
+    for request in requests:
+        limitless = limitless or request.max_tokens is None
+        models[request.model] = None
+        if any(part in request.messages for part in _UNCOUNTED):
+            raise ConfigError("a budget can't hold where a message has an image, a sound or a file: nothing bounds its tokens")
+    unpriced = [model for model in models if prices is None or prices.cost(model, Usage(1, 1, 2)) is None]
+    missing = ["max_tokens=, which bounds every answer"] * limitless
+    missing += [f"a price of {', '.join(map(repr, unpriced[:5]))} in the client's prices="] * bool(unpriced)
+    if missing:
+        raise ConfigError(f"max_cost= and budget= need {' and '.join(missing)}: without it nothing bounds what a request costs")
+
+
+def exceeded(cap: Cap, worst: Decimal) -> BudgetExceeded:
+    """Return the end of a run whose next request doesn't fit."""
+    pot, unseen = cap.pot, ""
+    if pot.unseen:
+        unseen = f" ({_plain(pot.unseen)} of it held for requests that may be billed)"
+    return BudgetExceeded(f"{cap.words} is used up: {_plain(pot.spent)} spent{unseen}, and the next request may cost {_plain(worst)}")
+
+
+def _plain(money: Decimal) -> str:
+    return f"{money.quantize(Decimal(1).scaleb(min(-2, money.adjusted() - 2))):,f}" if money else "0"
+
+
+def _zone(name: Any) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (TypeError, ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        raise ConfigError(f"budget['timezone'] must be a time zone such as 'UTC' or 'Europe/Berlin', got {quoted(name)}") from None

@@ -1,0 +1,146 @@
+"""Who waits for money: a request that doesn't fit into the budget waits until others have settled, on the engine's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from ..prices import Prices
+from ..wire import Request
+from .budget import PERIODS, Budget, Cap, Hold, Pot, exceeded, hold, period, worst_case
+from .files import read_only
+from .ledger import Ledger
+
+
+@dataclass
+class Treasury:
+    """What all runs of this process share: the pots of days and months, by ledger, and who waits for money."""
+
+    pots: dict[tuple[Path, str, str], Pot] = field(default_factory=dict)
+    waiting: deque[tuple[asyncio.Future[Hold], Purse, Decimal]] = field(default_factory=deque)
+
+    def pump(self) -> None:
+        """Let through whoever fits now, first come first, and tell those for whom there is no hope."""
+        for _ in range(len(self.waiting)):
+            future, purse, worst = self.waiting.popleft()
+            if not future.done() and not purse.answer(future, worst):
+                self.waiting.append((future, purse, worst))
+
+
+class Purse:
+    """The money of one run or conversation, under all of its caps.
+
+    Parameters
+    ----------
+    caps : list of Cap
+        Its own, and those that it shares with other runs.
+    prices : Prices
+        What requests can cost.
+    treasury : Treasury
+        Who waits.
+    timezone : str
+        Where a day begins.
+    """
+
+    def __init__(self, caps: list[Cap], prices: Prices, treasury: Treasury, timezone: str = "UTC",
+                 clock: Callable[[], float] = time.time) -> None:  # fmt: skip
+        self.caps, self.timezone = caps, timezone
+        self._prices, self._treasury, self._clock = prices, treasury, clock
+
+    def worst(self, request: Request) -> Decimal:
+        """Return the most that a request can cost; one without a bound was refused before the run began."""
+        worst = worst_case(self._prices, request)
+        assert worst is not None
+        return worst
+
+    def is_empty(self, least: Decimal) -> bool:
+        """Return whether not even a request of at most ``least`` will ever fit again."""
+        return any(cap.hopeless(least) for cap in self.caps)
+
+    async def hold(self, request: Request) -> Hold:
+        """Hold the most that a request can cost, as soon as that fits; end it with :meth:`settle` or :meth:`release`.
+
+        Raises
+        ------
+        BudgetExceeded
+            If it doesn't fit, and nothing that is in flight can make room for it.
+        """
+        self._turn_the_page()
+        future: asyncio.Future[Hold] = asyncio.get_running_loop().create_future()
+        worst = self.worst(request)
+        if not self.answer(future, worst):
+            self._treasury.waiting.append((future, self, worst))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self.release(future.result())
+            raise
+
+    def answer(self, future: asyncio.Future[Hold], worst: Decimal) -> bool:
+        """Give a request its money, or tell it that there will be none; False: it has to wait."""
+        held = hold(self.caps, worst)
+        hopeless = next((cap for cap in self.caps if cap.hopeless(worst)), None) if held is None else None
+        if held is not None:
+            future.set_result(held)
+        elif hopeless is not None:
+            future.set_exception(exceeded(hopeless, worst))
+        return future.done()
+
+    def settle(self, held: Hold, cost: Decimal | None) -> None:
+        """Spend what a request did cost; None: nobody knows, and what was held counts as spent."""
+        if not held.over:
+            held.settle(cost)
+            self._treasury.pump()
+
+    def release(self, held: Hold) -> None:
+        """Free what is held, if it is still held: the request was not billed."""
+        if not held.over:
+            held.release()
+            self._treasury.pump()
+
+    def _turn_the_page(self) -> None:
+        now = self._clock()
+        for cap in self.caps:
+            if now >= cap.pot.ends:
+                cap.pot.begin(period(cap.pot.name, now, self.timezone)[1])
+
+
+async def open_purse(budget: Budget, ledger: Ledger, prices: Prices | None, run: str, treasury: Treasury,
+                     clock: Callable[[], float] = time.time) -> Purse | None:  # fmt: skip
+    """Return the purse of a run, with what the ledger says was spent in this day and month; None without a budget."""
+    if not budget or prices is None:
+        return None
+    caps = [] if budget.run is None else [Cap(Pot("run"), budget.run, f"the budget of {budget.run} for this run")]
+    for name in PERIODS:
+        if (most := getattr(budget, name)) is not None:
+            start, ends = period(name, now := clock(), budget.timezone)
+            pot = treasury.pots.setdefault((ledger.path, name, budget.timezone), Pot(name, ends=0.0))
+            if now >= pot.ends:
+                pot.begin(ends)
+            pot.runs.add(run)  # before the ledger is read: what this process spends is counted here
+            pot.before = await asyncio.to_thread(spent, ledger, start, frozenset(pot.runs))
+            caps.append(Cap(pot, most, f"the budget of {most} a {name} ({budget.timezone})"))
+    return Purse(caps, prices, treasury, budget.timezone, clock)
+
+
+def spent(ledger: Ledger, since: float, without: Collection[str]) -> Decimal:
+    """Return what a ledger's lines since a time come to, without those of some runs.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no ledger, or can't be read: what was spent must be known where it is limited.
+    """
+    query = "SELECT run, cost, COUNT(*) FROM attempts WHERE time >= ? AND cost IS NOT NULL GROUP BY run, cost"
+    if not ledger.path.exists():
+        return Decimal(0)
+    with closing(read_only(ledger.path)) as connection:
+        rows = connection.execute(query, (since,))
+        return sum((Decimal(cost) * number for run, cost, number in rows if run not in without), Decimal(0))
