@@ -10,6 +10,7 @@ from .engine.retry import Retry
 from .errors import (
     AuthenticationError,
     BalanceError,
+    BudgetExceeded,
     CacheError,
     ColumnError,
     ConfigError,
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AuthenticationError",
     "BalanceError",
+    "BudgetExceeded",
     "Cache",
     "CacheError",
     "Client",

@@ -89,7 +89,7 @@ class ModelError(RunError):
     mend = "look at model= and at the client's base_url, and run again: only what has no answer is sent"
 
 
-class BudgetExceeded(RunError):  # noqa: N818 - the word that is used everywhere for it
+class BudgetExceeded(RunError):
     """``max_cost=`` or the client's ``budget`` is used up: what doesn't fit was not sent, and the cap was not passed."""
 
     mend = "allow more with max_cost= or the client's budget= and run again: only what has no answer is sent"

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,10 +17,12 @@ from ..errors import ConfigError, quoted
 from ..prices import Prices
 from ..secret import Secret
 from . import address
+from .budget import Budget
 from .cache import Cache
 from .ledger import Ledger
 from .limiter import Pace
 from .limits import DEFAULT_CONCURRENCY, Limits
+from .purse import Purse
 from .registry import Account, here
 from .retry import Retry
 from .transport import Transport, open_transport
@@ -53,6 +56,9 @@ class Client:
         Seconds for one whole answer.
     prices : Prices or mapping, optional
         ``{model: (prompt, completion)}`` in currency per million tokens; without it ``cost`` is NA.
+    budget : mapping, optional
+        ``{"run": 25, "day": 20, "month": 200}``: the most that each run, and all runs of the ledger in a calendar day and
+        month, may cost, in the currency of the prices. ``"timezone"`` says where a day begins; default ``"UTC"``.
     allow_http : bool, default False
         Whether a host other than this machine may be asked without TLS.
     keep_prompts : bool, default False
@@ -78,6 +84,7 @@ class Client:
     retry: Retry
     timeout: float
     prices: Prices | None
+    budget: Budget
     allow_http: bool
     keep_prompts: bool
 
@@ -93,6 +100,7 @@ class Client:
         retry: Retry | None = None,
         timeout: float | None = None,
         prices: Prices | Mapping[str, tuple[float, float]] | None = None,
+        budget: Mapping[str, Any] | Budget | None = None,
         allow_http: bool = False,
         keep_prompts: bool = False,
     ) -> None:
@@ -107,6 +115,7 @@ class Client:
             "retry": _of(Retry, "retry", retry),
             "timeout": _seconds(timeout),
             "prices": _prices(prices),
+            "budget": Budget.of(budget),
             "allow_http": allow_http is True,
             "keep_prompts": keep_prompts is True,
         }
@@ -145,13 +154,20 @@ class Client:
         return found
 
     @asynccontextmanager
-    async def session(self, key: Secret, *, store: bool, transport: Transport | None = None) -> AsyncIterator[Session]:
-        """Open the live parts; ``store`` says whether answers are to be cached; a transport that is given is closed, too."""
+    async def session(
+        self, key: Secret, *, store: bool, transport: Transport | None = None, run: str = "", max_cost: Decimal | None = None
+    ) -> AsyncIterator[Session]:
+        """Open the live parts.
+
+        ``store`` says whether answers are to be cached; a transport that is given is closed, too; ``run`` is whose spending
+        the ledger notes, and ``max_cost`` the most that it may come to.
+        """
+        purse = await here.treasury.purse(self.budget.with_run(max_cost), self.ledger, self.prices, run)
         transport = transport or open_transport(self.base_url, key, self.timeout)
         writer = Writer(self.ledger, self.cache if store else None)
         account = here.account(self.base_url, key)
         try:
-            yield Session(self, key, transport, writer, account, account.limiter.gate.pace(self.limits))
+            yield Session(self, key, transport, writer, account, account.limiter.gate.pace(self.limits), purse)
         finally:
             await writer.aclose()
             await transport.aclose()
@@ -167,6 +183,7 @@ class Session:
     writer: Writer
     account: Account
     pace: Pace
+    purse: Purse | None = None
 
 
 def _secret(given: list[Any]) -> Secret:

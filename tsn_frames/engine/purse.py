@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from ..errors import ConfigError
 from ..prices import Prices
 from ..wire import Request
-from .budget import PERIODS, Budget, Cap, Hold, Pot, exceeded, hold, period, worst_case
+from .budget import PERIODS, Budget, Cap, Hold, Pot, check_bounded, exceeded, hold, period, plain, worst_case
 from .files import read_only
 from .ledger import Ledger
 
@@ -22,8 +24,26 @@ from .ledger import Ledger
 class Treasury:
     """What all runs of this process share: the pots of days and months, by ledger, and who waits for money."""
 
+    clock: Callable[[], float] = time.time
     pots: dict[tuple[Path, str, str], Pot] = field(default_factory=dict)
     waiting: deque[tuple[asyncio.Future[Hold], Purse, Decimal]] = field(default_factory=deque)
+
+    async def purse(self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str) -> Purse | None:
+        """Return the purse of a run, with what the ledger says was spent in this day and month; None without a budget.
+
+        Raises
+        ------
+        ConfigError
+            If the ledger can't be read.
+        """
+        if not budget:
+            return None
+        caps = [] if budget.run is None else [Cap(Pot("run"), budget.run, f"the budget of {plain(budget.run)} for this run")]
+        for name in PERIODS:
+            if (most := getattr(budget, name)) is not None:
+                pot = await self._pot(name, budget.timezone, ledger, run)
+                caps.append(Cap(pot, most, f"the budget of {plain(most)} a {name} ({budget.timezone})"))
+        return Purse(caps, prices, self, budget.timezone)
 
     def pump(self) -> None:
         """Let through whoever fits now, first come first, and tell those for whom there is no hope."""
@@ -31,6 +51,15 @@ class Treasury:
             future, purse, worst = self.waiting.popleft()
             if not future.done() and not purse.answer(future, worst):
                 self.waiting.append((future, purse, worst))
+
+    async def _pot(self, name: str, timezone: str, ledger: Ledger, run: str) -> Pot:
+        start, ends = period(name, now := self.clock(), timezone)
+        pot = self.pots.setdefault((ledger.path, name, timezone), Pot(name, ends=ends))
+        if now >= pot.ends:
+            pot.begin(ends)
+        pot.runs.add(run)  # before the ledger is read: what this process spends is counted as it happens
+        pot.before = await asyncio.to_thread(spent, ledger, start, frozenset(pot.runs))
+        return pot
 
 
 class Purse:
@@ -40,7 +69,7 @@ class Purse:
     ----------
     caps : list of Cap
         Its own, and those that it shares with other runs.
-    prices : Prices
+    prices : Prices or None
         What requests can cost.
     treasury : Treasury
         Who waits.
@@ -48,14 +77,20 @@ class Purse:
         Where a day begins.
     """
 
-    def __init__(self, caps: list[Cap], prices: Prices, treasury: Treasury, timezone: str = "UTC",
-                 clock: Callable[[], float] = time.time) -> None:  # fmt: skip
-        self.caps, self.timezone = caps, timezone
-        self._prices, self._treasury, self._clock = prices, treasury, clock
+    def __init__(self, caps: list[Cap], prices: Prices | None, treasury: Treasury, timezone: str = "UTC") -> None:
+        self.caps, self.timezone, self._prices, self._treasury = caps, timezone, prices, treasury
 
     def worst(self, request: Request) -> Decimal:
-        """Return the most that a request can cost; one without a bound was refused before the run began."""
+        """Return the most that a request can cost.
+
+        Raises
+        ------
+        ConfigError
+            If nothing bounds it.
+        """
         worst = worst_case(self._prices, request)
+        if worst is None:
+            check_bounded(self._prices, [request])
         assert worst is not None
         return worst
 
@@ -70,6 +105,8 @@ class Purse:
         ------
         BudgetExceeded
             If it doesn't fit, and nothing that is in flight can make room for it.
+        ConfigError
+            If nothing bounds what it can cost.
         """
         self._turn_the_page()
         future: asyncio.Future[Hold] = asyncio.get_running_loop().create_future()
@@ -106,28 +143,10 @@ class Purse:
             self._treasury.pump()
 
     def _turn_the_page(self) -> None:
-        now = self._clock()
+        now = self._treasury.clock()
         for cap in self.caps:
             if now >= cap.pot.ends:
                 cap.pot.begin(period(cap.pot.name, now, self.timezone)[1])
-
-
-async def open_purse(budget: Budget, ledger: Ledger, prices: Prices | None, run: str, treasury: Treasury,
-                     clock: Callable[[], float] = time.time) -> Purse | None:  # fmt: skip
-    """Return the purse of a run, with what the ledger says was spent in this day and month; None without a budget."""
-    if not budget or prices is None:
-        return None
-    caps = [] if budget.run is None else [Cap(Pot("run"), budget.run, f"the budget of {budget.run} for this run")]
-    for name in PERIODS:
-        if (most := getattr(budget, name)) is not None:
-            start, ends = period(name, now := clock(), budget.timezone)
-            pot = treasury.pots.setdefault((ledger.path, name, budget.timezone), Pot(name, ends=0.0))
-            if now >= pot.ends:
-                pot.begin(ends)
-            pot.runs.add(run)  # before the ledger is read: what this process spends is counted here
-            pot.before = await asyncio.to_thread(spent, ledger, start, frozenset(pot.runs))
-            caps.append(Cap(pot, most, f"the budget of {most} a {name} ({budget.timezone})"))
-    return Purse(caps, prices, treasury, budget.timezone, clock)
 
 
 def spent(ledger: Ledger, since: float, without: Collection[str]) -> Decimal:
@@ -141,6 +160,9 @@ def spent(ledger: Ledger, since: float, without: Collection[str]) -> Decimal:
     query = "SELECT run, cost, COUNT(*) FROM attempts WHERE time >= ? AND cost IS NOT NULL GROUP BY run, cost"
     if not ledger.path.exists():
         return Decimal(0)
-    with closing(read_only(ledger.path)) as connection:
-        rows = connection.execute(query, (since,))
-        return sum((Decimal(cost) * number for run, cost, number in rows if run not in without), Decimal(0))
+    try:
+        with closing(read_only(ledger.path)) as connection:
+            rows = connection.execute(query, (since,))
+            return sum((Decimal(cost) * number for run, cost, number in rows if run not in without), Decimal(0))
+    except (sqlite3.Error, InvalidOperation) as error:
+        raise ConfigError(f"{ledger.path} can't be read ({error}), so nobody knows what the budget has left") from None

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..secret import Secret
 from .limiter import Limiter
+from .purse import Treasury
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ class Registry:
     client: Any = None
     last_run: Any = None
     accounts: dict[tuple[str, Secret], Account] = field(default_factory=dict)
+    treasury: Treasury = field(default_factory=Treasury)
     loop: asyncio.AbstractEventLoop | None = None
     hand: ThreadPoolExecutor | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)

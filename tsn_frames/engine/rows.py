@@ -14,6 +14,7 @@ from itertools import compress, count
 
 from ..wire import Request
 from .answers import Answers, Outcome
+from .budget import Hold
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Item:
     seen: int = 0
     answered_at: float = 0.0
     cost: Decimal | None = Decimal(0)
+    hold: Hold | None = None
 
 
 class Queue:

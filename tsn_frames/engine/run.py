@@ -13,14 +13,16 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 from ..bulk import no_collecting
-from ..errors import NOT_SENT, CacheError, ConfigError, RowError, RunError
+from ..errors import NOT_SENT, BudgetExceeded, CacheError, ConfigError, RowError, RunError
 from ..secret import Secret
 from ..wire import Completion, Requests, decode
 from . import retry as policy
 from .answers import Answers, Outcome
+from .budget import check_bounded
 from .cards import About, Card, Saving
 from .client import Client, Session
 from .course import Course
@@ -59,6 +61,8 @@ class Work:
         The tags of all rows of those requests whose rows differ in it.
     about : About
         What the run's card says of what was asked.
+    max_cost : Decimal or None
+        The most that the run may cost.
     """
 
     requests: Requests
@@ -68,6 +72,7 @@ class Work:
     mode: CacheMode = "use"
     other_tags: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
     about: About = field(default_factory=About)
+    max_cost: Decimal | None = None
 
 
 class Engine:
@@ -88,6 +93,8 @@ class Engine:
         self._queue = Queue(())
         self._stopped = False
         self._key: Secret | ConfigError = Secret(None)
+        self._least = Decimal(0)
+        self._exceeded: BudgetExceeded | None = None
 
     def forecast(self) -> tuple[int, float]:
         """Return how many requests are still to be sent, and how many a minute the known limits allow."""
@@ -133,7 +140,11 @@ class Engine:
         elif pending and not self._stopped:
             if isinstance(self._key, ConfigError):
                 raise self._key
-            async with self.client.session(self._key, store=work.mode != "off") as session:
+            if self.client.budget.with_run(work.max_cost):
+                check_bounded(self.client.prices, (work.requests[i] for i in pending))
+            async with self.client.session(
+                self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost
+            ) as session:
                 session.writer.note([record.card])
                 try:
                     await self._send(session, pending)
@@ -177,6 +188,8 @@ class Engine:
 
     async def _send(self, session: Session, pending: list[int]) -> None:
         self._pending = len(pending)
+        if session.purse:
+            self._least = min(session.purse.worst(self.work.requests[i]) for i in pending)
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
         self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
         self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
@@ -190,6 +203,7 @@ class Engine:
         number = min(self.client.concurrency, len(pending))
         self._workers = [asyncio.create_task(self._worker(self._sender, course)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
+        self.end = self.end or self._exceeded
         for item in self._queue.left():
             self._give_up(item, _NOT_AGAIN)
         self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
@@ -215,6 +229,8 @@ class Engine:
         try:
             verdict, result = await sender.send(item)
             answer = course.act(item, verdict, result)
+        except BudgetExceeded as end:
+            self._unpaid(sender.session, item, end)
         except asyncio.CancelledError:
             self._give_up(item, _IN_FLIGHT if item.in_flight else _NOT_AGAIN if item.attempts or item.refusals else NOT_SENT)
             raise
@@ -255,6 +271,13 @@ class Engine:
             if answer is not None and session.account.live > 1:
                 session.account.answered.add(self._name(item))
             session.account.coming.pop(self._name(item)).set_result(answer)
+
+    def _unpaid(self, session: Session, item: Item, end: BudgetExceeded) -> None:
+        """Give up a row that the budget has no room for; the run goes on while a smaller one may fit."""
+        self._give_up(item, RowError("not_sent", str(end)))
+        self._exceeded = self._exceeded or end
+        if session.purse is None or session.purse.is_empty(self._least):
+            self._failed(self._exceeded)
 
     def _failed(self, error: RunError) -> None:
         """End the run: nothing more is sent, what is in flight finishes and is kept."""

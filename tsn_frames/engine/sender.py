@@ -41,13 +41,24 @@ class Sender:
         self._answers = 0
 
     async def send(self, item: Item) -> tuple[Verdict, Answer | Failure]:
-        """Send one request when the limiter lets it, and return what came of it once that is on disk.
+        """Send one request when budget and limiter let it, and return what came of it once that is on disk.
 
         Raises
         ------
+        BudgetExceeded
+            If the budget has no room for it; it was not sent.
         asyncio.CancelledError
             If the run was stopped. A request that was in flight then is in the ledger as one that may be billed.
         """
+        if self.session.purse is None:
+            return await self._sent(item)
+        item.hold = await self.session.purse.hold(item.request)
+        try:
+            return await self._sent(item)
+        finally:
+            self.session.purse.release(item.hold)  # if it is still held, it was not billed
+
+    async def _sent(self, item: Item) -> tuple[Verdict, Answer | Failure]:
         grant = await self.session.account.limiter.acquire(self.session.pace, self.tokens(item.request))
         task = asyncio.current_task()
         assert task is not None
@@ -97,6 +108,8 @@ class Sender:
         cost = client.prices.cost(model, usage) if client.prices else None
         item.cost = None if item.cost is None or cost is None else item.cost + cost
         self._add_up(usage, cost)
+        if item.hold is not None and self.session.purse is not None:
+            self.session.purse.settle(item.hold, cost)
         size = prompt_size(item.request)
         item.answered_at = time.time()  # one time for the ledger, the cache and the frame
         entry = Entry(

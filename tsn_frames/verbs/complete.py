@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 
 from ..bulk import no_collecting
+from ..engine.budget import amount
 from ..engine.client import Client
 from ..engine.registry import here
 from ..engine.run import CacheMode, Engine, Work
@@ -45,6 +47,7 @@ def complete(
     cache: CacheMode = "use",
     refresh: Any = None,
     repeat: Any = 0,
+    max_cost: float | Decimal | None = None,
     tag: Any = None,
     background: bool = False,
     progress: bool | None = None,
@@ -89,6 +92,9 @@ def complete(
         Rows that are asked again though their answers are cached, such as ``refresh=out["error"].notna()``.
     repeat : int or one a row, default 0
         Part of the cache's key and never sent: other numbers give independent answers to equal requests.
+    max_cost : number, optional
+        The most that this call may cost, in the currency of the prices. Needs a price of the model and ``max_tokens``: the
+        most that a request can cost is held before it is sent, so the bill never passes it.
     tag : str or Series, optional
         What the ledger notes beside the spending.
     background : bool, default False
@@ -110,7 +116,8 @@ def complete(
     PromptError, ParameterError, ColumnError, ConfigError
         Before anything is sent.
     RunError
-        If the run ended early (key refused, balance empty, no such model, waits too long, server dead), or rows failed
+        If the run ended early (key refused, balance empty, ``max_cost`` or the client's budget used up, no such model,
+        waits too long, server dead), or rows failed
         and ``errors="raise"``. ``.partial`` is the frame so far.
 
     Examples
@@ -143,7 +150,7 @@ def complete(
         asked = about("complete", client, df, made, prompt=prompt, messages=messages, system=system, constant=constant,
                       varying=varying)  # fmt: skip
     first_tags, other_tags = tags(df, tag, made)
-    work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, cache, other_tags, asked)
+    work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, cache, other_tags, asked, amount("max_cost", max_cost))
 
     def frame(engine: Engine) -> pd.DataFrame:
         with no_collecting():
@@ -173,6 +180,7 @@ def content_of(
     cache: CacheMode = "use",
     refresh: Any = None,
     repeat: Any = 0,
+    max_cost: float | Decimal | None = None,
     tag: Any = None,
     progress: bool | None = None,
     client: Client | None = None,
@@ -189,8 +197,8 @@ def content_of(
     answered = complete(
         df, prompt, system=system, model=model, temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop,
         frequency_penalty=frequency_penalty, presence_penalty=presence_penalty, extra_body=extra_body, name="content",
-        usage=False, overwrite=True, errors=errors, missing=missing, cache=cache, refresh=refresh, repeat=repeat, tag=tag,
-        progress=progress, client=client,
+        usage=False, overwrite=True, errors=errors, missing=missing, cache=cache, refresh=refresh, repeat=repeat,
+        max_cost=max_cost, tag=tag, progress=progress, client=client,
     )  # fmt: skip
     content: pd.Series = answered["content"]
     return content
