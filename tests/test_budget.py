@@ -105,7 +105,7 @@ def test_256_workers_never_pass_a_cap_and_use_most_of_it_in_fifty_seeds(seed, tm
 @pytest.mark.parametrize("seed", range(3))
 def test_faults_and_answers_that_never_arrive_never_pass_a_cap(seed, tmp_path):
     """What may be billed keeps its reservation: the simulator bills answers that the client never saw."""
-    faults = Faults(reset=0.02, server_error=0.05, truncated=0.02, no_usage=0.02, rate_limit=0.1)
+    faults = Faults(reset=0.02, error_500=0.05, truncate=0.02, cut_json=0.02, no_usage=0.02, error_429=0.1)
     spent, cap, _ = capped(texts(600, seed), seed, tmp_path, faults=faults)
     assert spent <= cap
 

@@ -142,9 +142,7 @@ class Engine:
                 raise self._key
             if self.client.budget.with_run(work.max_cost):
                 check_bounded(self.client.prices, (work.requests[i] for i in pending))
-            async with self.client.session(
-                self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost
-            ) as session:
+            async with self.client.session(self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost) as session:
                 session.writer.note([record.card])
                 try:
                     await self._send(session, pending)

@@ -150,7 +150,8 @@ def complete(
         asked = about("complete", client, df, made, prompt=prompt, messages=messages, system=system, constant=constant,
                       varying=varying)  # fmt: skip
     first_tags, other_tags = tags(df, tag, made)
-    work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, cache, other_tags, asked, amount("max_cost", max_cost))
+    work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, cache, other_tags, asked,
+                amount("max_cost", max_cost))  # fmt: skip
 
     def frame(engine: Engine) -> pd.DataFrame:
         with no_collecting():
