@@ -21,6 +21,7 @@ ALLOWED = {
     "verbs": GROUND | {"frames", "engine", "verbs"},
     "plot": GROUND | {"engine", "verbs", "plot"},
     "accessor": {"verbs", "errors"},
+    "widget": {"verbs", "engine", "errors", "widget"},
     "settings": {"engine", "errors", "secret"},
     "rehearsal": {"engine", "settings", "simulator"},
     "demo": {"rehearsal", "verbs", "engine", "settings", "errors", "simulator"},
@@ -35,6 +36,9 @@ FOREIGN = {
     "diskcache": {"engine/store.py", "engine/writer.py"},
     "tqdm": {"engine/progress.py"},
     "matplotlib": {"plot/canvas.py"},
+    "markdown_it": {"widget/markup.py"},
+    "nh3": {"widget/markup.py"},
+    "pygments": {"widget/markup.py"},
 }
 
 
@@ -55,7 +59,15 @@ def imports(path):
             yield from (f"{base}.{alias.name}" for alias in node.names) if base in ROOMS else [base]
 
 
-ROOMS = {"tsn_frames", "tsn_frames.engine", "tsn_frames.frames", "tsn_frames.verbs", "tsn_frames.plot", "tsn_frames.simulator"}
+ROOMS = {
+    "tsn_frames",
+    "tsn_frames.engine",
+    "tsn_frames.frames",
+    "tsn_frames.verbs",
+    "tsn_frames.plot",
+    "tsn_frames.widget",
+    "tsn_frames.simulator",
+}
 
 
 def room(path):
