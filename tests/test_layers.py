@@ -7,14 +7,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "tsn_frames"
 # What each room may import from the package. Within a room's own wing see WITHIN.
-GROUND = {"bulk", "errors", "secret", "wire", "parameters", "prices", "measure"}
+GROUND = {"bulk", "errors", "secret", "wire", "parameters", "prices", "price_tables", "measure"}
 ALLOWED = {
     "bulk": set(),
     "errors": set(),
     "secret": {"errors"},
     "wire": {"errors"},
     "parameters": {"errors"},
-    "prices": {"errors", "wire"},
+    "price_tables": {"errors", "wire"},
+    "price_sources": {"errors", "price_tables"},
+    "prices": {"errors", "wire", "price_tables", "price_sources"},
     "measure": {"wire"},
     "frames": GROUND | {"frames", "engine.answers"},
     "engine": GROUND | {"engine"},
@@ -33,6 +35,7 @@ ENGINE = ["chat", "streaming", "run", "course", "sender", "record", "client"]  #
 FOREIGN = {
     "httpx": {"engine/stock.py"},
     "httptools": {"engine/connection.py"},
+    "genai_prices": {"price_sources.py"},
     "diskcache": {"engine/store.py", "engine/writer.py"},
     "tqdm": {"engine/progress.py"},
     "matplotlib": {"plot/canvas.py"},

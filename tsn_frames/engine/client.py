@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from ..errors import ConfigError, quoted
-from ..prices import Prices
+from ..prices import Prices, prices_of
 from ..secret import Secret
 from . import address
 from .budget import Budget
@@ -54,8 +54,9 @@ class Client:
         How often failures are tried again.
     timeout : float, default 300
         Seconds for one whole answer.
-    prices : Prices or mapping, optional
-        ``{model: (prompt, completion)}`` in currency per million tokens; without it ``cost`` is NA.
+    prices : Prices, mapping, str or Path, optional
+        ``{model: (prompt, completion)}`` in currency per million tokens, or the file of such a table. Default: the file
+        that ``TSN_PRICES`` names; without prices ``cost`` is NA.
     budget : mapping, optional
         ``{"run": 25, "day": 20, "month": 200}``: the most that each run, and all runs of the ledger in a calendar day and
         month, may cost, in the currency of the prices. ``"timezone"`` says where a day begins; default ``"UTC"``.
@@ -99,7 +100,7 @@ class Client:
         limits: Limits | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
-        prices: Prices | Mapping[str, tuple[float, float]] | None = None,
+        prices: Prices | Mapping[str, Any] | str | Path | None = None,
         budget: Mapping[str, Any] | Budget | None = None,
         allow_http: bool = False,
         keep_prompts: bool = False,
@@ -114,8 +115,8 @@ class Client:
             "limits": _of(Limits, "limits", limits),
             "retry": _of(Retry, "retry", retry),
             "timeout": _seconds(timeout),
-            "prices": _prices(prices),
             "budget": Budget.of(budget),
+            "prices": prices_of(prices if prices is not None else os.environ.get("TSN_PRICES") or None),
             "allow_http": allow_http is True,
             "keep_prompts": keep_prompts is True,
         }
@@ -205,14 +206,6 @@ def _of(kind: type[T], name: str, value: T | None) -> T:
     if value is not None and not isinstance(value, kind):
         raise ConfigError(f"{name} must be a tsn.{kind.__name__}(...), got {quoted(value)}")
     return value or kind()
-
-
-def _prices(value: object) -> Prices | None:
-    if value is None or isinstance(value, Prices):
-        return value
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"prices must be a mapping such as {{'deepseek-chat': (0.27, 1.10)}}, got {quoted(value)}")
-    return Prices(value)
 
 
 def _seconds(value: float | None) -> float:

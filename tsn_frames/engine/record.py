@@ -54,7 +54,7 @@ class Record:
         known = [Decimal(saving.cost) for saving in savings if saving.cost is not None]
         card = self.card._replace(
             ended=now, end=end, cost=str(counts.cost) if prices else None, cost_known=prices is not None and counts.cost_known,
-            saved=str(sum(known, Decimal(0))) if known else None, **{name: getattr(counts, name) for name in _COUNTED},
+            currency=prices.currency if prices else None, saved=str(sum(known, Decimal(0))) if known else None, **{name: getattr(counts, name) for name in _COUNTED},
         )  # fmt: skip
         return [card, *savings]
 
@@ -62,10 +62,11 @@ class Record:
         prices = self._client.prices
         for kind, model, tag, sums in self._unpaid(answers):
             usage = Usage(sums.prompt, sums.completion, sums.prompt + sums.completion, sums.cached)
-            cost = prices.cost(model, usage) if prices else None
+            price = prices.price(model, now) if prices else None
+            cost = price.cost(usage) if price else None
             yield Saving(
                 now, self.card.run, self.card.host, model, tag, kind, sums.rows, sums.prompt, sums.completion,
-                None if cost is None else str(cost), None, None,
+                None if cost is None else str(cost), price.currency if price else None, price.note if price else None,
             )  # fmt: skip
 
     def _unpaid(self, answers: Answers) -> Iterator[tuple[str, str, str | None, _Sums]]:

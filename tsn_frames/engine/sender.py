@@ -105,17 +105,19 @@ class Sender:
         """Write one attempt that was or may have been billed down, with its answer, and add up what it cost."""
         usage = verdict.completion.usage if verdict.completion else Usage()
         client, model = self.session.client, item.request.model
-        cost = client.prices.cost(model, usage) if client.prices else None
+        item.answered_at = now = time.time()  # one time for the ledger, the cache, the frame and the price
+        price = client.prices.price(model, now) if client.prices else None
+        cost = price.cost(usage) if price else None
         item.cost = None if item.cost is None or cost is None else item.cost + cost
         self._add_up(usage, cost)
         if item.hold is not None and self.session.purse is not None:
             self.session.purse.settle(item.hold, cost)
         size = prompt_size(item.request)
-        item.answered_at = time.time()  # one time for the ledger, the cache and the frame
         entry = Entry(
-            item.answered_at, self._run, client.host, model, "answered" if verdict.kind == "answer" else "unknown",
+            now, self._run, client.host, model, "answered" if verdict.kind == "answer" else "unknown",
             usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, None if cost is None else str(cost),
-            item.request.key, self._tag(item.index), seconds, usage.cached_tokens, None, None, size.chars,
+            item.request.key, self._tag(item.index), seconds, usage.cached_tokens,
+            price.currency if price else None, price.note if price else None, size.chars,
             _chars(verdict.completion), size.language,
         )  # fmt: skip
         return self.session.writer.put(entry, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +13,12 @@ import pandas as pd
 
 from ..engine.answers import Answers
 from ..errors import ColumnError, ParameterError, RowError, did_you_mean, quoted
-from ..wire import Completion
+from ..prices import Prices
+from ..wire import Completion, Requests
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
 WIDE = 90  # pandas warns of frames that were put together from more than 100 single columns
-FACTS = ("model", "answered_at", "request_key", "reasoning", "logprobs")
+FACTS = ("model", "answered_at", "request_key", "reasoning", "logprobs", "cached_tokens", "cost_source")
 
 
 @dataclass(frozen=True)
@@ -80,31 +82,34 @@ def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, 
     return found
 
 
-def build(answers: Answers, keys: Sequence[bytes], inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
-          wanted: Layout) -> dict[str, Any]:  # fmt: skip
+def build(answers: Answers, requests: Requests, inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
+          wanted: Layout, *, prices: Prices | None = None) -> dict[str, Any]:  # fmt: skip
     """Return the arrays of all wanted columns, one value a row.
 
     Parameters
     ----------
     answers : Answers
         What came of each distinct request, so far.
-    keys : sequence of bytes
-        The key of each distinct request.
+    requests : Requests
+        The distinct requests.
     inverse : integer array
         For each row its distinct request, -1 where none was sent.
     problems : dict of int to RowError
         Why rows were not sent, by position.
     wanted : Layout
         The columns.
+    prices : Prices, optional
+        For ``cost_source``.
     """
-    spread = _Spread(inverse, len(keys))
+    spread = _Spread(inverse, len(requests))
     completions = [completion or _NO_ANSWER for completion in answers.completions]
     makers: dict[str, Callable[[], Any]] = {
         "cost": lambda: _cost(answers, spread),
         "cached": lambda: _cached(answers, spread),
         "error": lambda: _errors(answers, spread, problems),
-        "request_key": lambda: spread.values([key.hex() for key in keys], "string"),
+        "request_key": lambda: spread.values([key.hex() for key in requests.keys], "string"),
         "answered_at": lambda: _times(answers, spread),
+        "cost_source": lambda: spread.values(_sources(answers, requests, prices), "string"),
         "logprobs": lambda: spread.objects([completion.logprobs for completion in completions]),
     }
     for field, dtype in _DTYPES.items():
@@ -115,7 +120,7 @@ def build(answers: Answers, keys: Sequence[bytes], inverse: np.ndarray[Any, Any]
 
 _NO_ANSWER = Completion(None)
 _DTYPES = dict.fromkeys(("content", "finish_reason", "model", "reasoning"), "string")
-_DTYPES |= dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), "Int64")
+_DTYPES |= dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"), "Int64")
 
 
 class _Spread:
@@ -163,6 +168,14 @@ def _cost(answers: Answers, spread: _Spread) -> Any:
         first, paid = paid, np.zeros(spread.rows)
         paid[spread.firsts] = first
     return pd.arrays.FloatingArray(paid, np.isnan(paid))
+
+
+def _sources(answers: Answers, requests: Requests, prices: Prices | None) -> list[str | None]:
+    """Return the price of each answer in words: the one that was valid when it came."""
+    if prices is None:
+        return [None] * len(requests)
+    found = (prices.price(model, when) if not math.isnan(when) else None for model, when in zip(requests.models, answers.times))
+    return [price.note if price else None for price in found]
 
 
 def _cached(answers: Answers, spread: _Spread) -> Any:

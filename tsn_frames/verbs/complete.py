@@ -79,7 +79,8 @@ def complete(
     usage : bool, default True
         Whether to add ``finish_reason, prompt_tokens, completion_tokens, total_tokens, cost, cached``.
     include : sequence of str
-        More facts of the answer: ``model``, ``answered_at``, ``request_key``, ``reasoning``, ``logprobs``.
+        More facts of the answer: ``model``, ``answered_at``, ``request_key``, ``reasoning``, ``logprobs``,
+        ``cached_tokens``, ``cost_source``.
     overwrite : bool, default False
         Whether columns that are there may be replaced.
     errors : {"coerce", "raise"}
@@ -156,7 +157,9 @@ def complete(
     def frame(engine: Engine) -> pd.DataFrame:
         with no_collecting():
             return frame_columns.add(
-                df, wanted, frame_columns.build(engine.answers, made.requests.keys, made.inverse, made.problems, wanted)
+                df,
+                wanted,
+                frame_columns.build(engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices),
             )
 
     run = Run(Engine(client, work), made, frame, errors, wanted.label("error"))

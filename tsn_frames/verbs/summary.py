@@ -94,7 +94,8 @@ def warnings_of(engine: Engine, made: Plan, errors: Errors, column: str) -> list
             f"{number(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again"
         )
     if engine.client.prices is not None and not counts.cost_known:
-        out.append("the cost of some answers is unknown (a model without a price, or no usage): totals are 'at least'")
+        why = engine.client.prices.hint(engine.work.requests.models) or "a model without a price, or no usage"
+        out.append(f"the cost of some answers is unknown ({why}): totals are 'at least'")
     return out + _models(engine) + _problems(engine)
 
 
