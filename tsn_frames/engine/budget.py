@@ -190,7 +190,7 @@ def worst_case(prices: Prices | None, request: Request) -> Decimal | None:
     if request.max_tokens is None or prices is None:
         return None
     size = len(request.head) + len(request.messages) + TEMPLATE_TOKENS
-    return prices.cost(request.model, Usage(size, request.max_tokens, size + request.max_tokens))
+    return prices.worst(request.model, size, request.max_tokens)
 
 
 def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
