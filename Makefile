@@ -4,9 +4,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 COLUMN ?= text
+TIMES ?= 1
+NODE = $(VENV)/node
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench lint types layers build lowest model clean
+.PHONY: help demo test soak browser js bench lint types layers build lowest model clean
 
 help:            ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -27,10 +29,27 @@ demo: $(VENV)/.demo  ## answer a real CSV row by row, twice (CSV=path COLUMN=nam
 	@CSV='$(CSV)' COLUMN='$(COLUMN)' LIVE='$(LIVE)' $(BIN)/python -m tsn_frames demo
 
 test: $(VENV)/.dev   ## run the tests
-	$(BIN)/python -m pytest -q -m 'not soak and not model'
+	$(BIN)/python -m pytest -q -m 'not soak and not model and not browser'
 
 soak: $(VENV)/.dev   ## run the long ones
 	$(BIN)/python -m pytest -q -m soak
+
+browser: $(VENV)/.dev $(NODE)/.made ## the chat in a real JupyterLab and Notebook 7, in Chromium (TIMES=10: ten times in a row)
+	$(PIP) install -e '.[browser]'
+	@command -v chromium chromium-browser google-chrome > /dev/null \
+	  || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core > /dev/null) \
+	  || echo 'there is no chromium here and it cannot be installed: the browser tests are skipped'
+	for run in $$(seq $(TIMES)); do $(BIN)/python -m pytest -q -m browser tests/browser || exit 1; done
+
+js: $(NODE)/.made    ## the page's JavaScript: lint, and types by its comments (skipped by name without Node)
+	@if [ ! -d $(NODE)/node_modules/eslint ]; then echo 'js: SKIPPED, eslint and typescript are not here (no npm, or no registry)'; else \
+	  $(NODE)/node_modules/.bin/eslint -c tests/browser/eslint.config.mjs --max-warnings 0 tsn_frames/widget \
+	  && $(NODE)/node_modules/.bin/tsc -p tests/browser/tsconfig.json && echo 'js: lint and types are fine'; fi
+
+$(NODE)/.made: Makefile $(BIN)/python
+	mkdir -p $(NODE)
+	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(NODE) eslint@10 typescript@7 axe-core@4 || true
+	touch $@
 
 bench: $(VENV)/.dev  ## measure the client against a bare socket loop and AsyncOpenAI (takes a while)
 	$(PIP) install 'openai[aiohttp]' matplotlib
@@ -52,14 +71,14 @@ build: $(VENV)/.dev  ## wheel and sdist, installed into an empty environment and
 	$(PYTHON) -m venv --clear .venv-wheel
 	for made in dist/*.whl dist/*.tar.gz; do \
 	  .venv-wheel/bin/python -m pip --disable-pip-version-check --quiet install --force-reinstall $$made \
-	  && (cd / && $(CURDIR)/.venv-wheel/bin/python -c 'import tsn_frames as t; print("installed", t.__version__, t.sample_messages().shape)') || exit 1; \
+	  && (cd / && $(CURDIR)/.venv-wheel/bin/python -c 'import tsn_frames as t; print("installed", t.__version__, t.sample_messages().shape, t.Chat.__name__)') || exit 1; \
 	done
 
 lowest: $(BIN)/python ## the tests with the lowest direct dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(BIN)/python tests/lowest.py > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test]' -c .venv-lowest/constraints.txt
-	.venv-lowest/bin/python -m pytest -q -m 'not soak and not model' -p no:cacheprovider
+	.venv-lowest/bin/python -m pytest -q -m 'not soak and not model and not browser' -p no:cacheprovider
 
 model: $(VENV)/.dev  ## twenty rows through a real language model on this machine
 	$(PIP) install xllamacpp

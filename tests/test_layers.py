@@ -23,12 +23,12 @@ ALLOWED = {
     "verbs": GROUND | {"frames", "engine", "verbs"},
     "plot": GROUND | {"engine", "verbs", "plot"},
     "accessor": {"verbs", "errors"},
-    "widget": {"verbs", "engine", "errors", "widget"},
+    "widget": {"verbs", "engine", "errors", "settings", "widget"},
     "settings": {"engine", "errors", "secret"},
     "rehearsal": {"engine", "settings", "simulator"},
     "demo": {"rehearsal", "verbs", "engine", "settings", "errors", "simulator"},
     "__main__": {"simulator", "demo"},
-    "__init__": {"accessor", "engine", "verbs", "errors", "plot", "prices", "settings", "rehearsal"},
+    "__init__": {"accessor", "engine", "verbs", "errors", "plot", "prices", "settings", "rehearsal", "widget"},
     "simulator": {"simulator"},
 }
 ENGINE = ["chat", "streaming", "run", "course", "sender", "record", "client"]  # each may import those after it, and the rest
@@ -39,6 +39,7 @@ FOREIGN = {
     "diskcache": {"engine/store.py", "engine/writer.py"},
     "tqdm": {"engine/progress.py"},
     "matplotlib": {"plot/canvas.py"},
+    "anywidget": {"widget/chat.py"},
     "markdown_it": {"widget/markup.py"},
     "nh3": {"widget/markup.py"},
     "pygments": {"widget/markup.py"},

@@ -1,5 +1,7 @@
 """Language models over pandas frames: a row becomes a request, and the same request is never paid for twice."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import accessor as _accessor  # registers df.tsn
 from . import plot as plot  # tsn.plot
 from .engine.cache import Cache
@@ -33,6 +35,9 @@ from .verbs.complete import complete
 from .verbs.running import Run, last_run
 from .verbs.summary import Summary
 
+if TYPE_CHECKING:
+    from .widget.chat import Chat
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -41,6 +46,7 @@ __all__ = [
     "BudgetExceeded",
     "Cache",
     "CacheError",
+    "Chat",
     "Client",
     "ColumnError",
     "Comparison",
@@ -70,3 +76,12 @@ __all__ = [
     "set_key",
 ]
 del _accessor
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs the notebook's libraries when it is asked for."""
+    if name == "Chat":
+        from .widget.chat import Chat
+
+        return Chat
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,113 @@
+"""One Jupyter, one Chromium and one notebook for all browser tests; a chat of its own for each."""
+
+from __future__ import annotations
+
+import pytest
+from browser import harness, scripted
+
+from tsn_frames.simulator import Faults, Simulator
+from tsn_frames.simulator import chat as simulated
+
+KEY = "tsn_test_canary_4f1d"
+MAKE = """
+import tsn_frames as tsn
+{before}
+chat = tsn.Chat(tsn.Client({url!r}, model="sim-small", api_key={key!r}, prices={{"sim-small": (0.25, 1.0)}}), {options})
+chat
+"""
+GOOD_URLS = ("blob:", "data:", "chrome-error:", "about:")
+
+
+def pytest_collection_modifyitems(items):
+    here = str(harness.PACKAGE / "tests" / "browser")
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory):
+    for name in ("jupyterlab", "notebook", "playwright"):
+        pytest.importorskip(name)
+    if harness.CHROMIUM is None:
+        pytest.skip("there is no browser here: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("jupyter")
+    server = harness.Jupyter(folder, TSN_CACHE_DIR=str(folder / "cache"), TSN_LEDGER=str(folder / "ledger.db")).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(jupyter):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=harness.CHROMIUM, args=harness.SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def context(chromium, jupyter):
+    made = chromium.new_context(viewport={"width": 1280, "height": 1000}, permissions=["clipboard-read", "clipboard-write"])
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def shared(jupyter, context):
+    made = harness.Notebook(jupyter, context, "chat.ipynb")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def notebook(shared):
+    """The shared notebook; afterwards nothing odd has happened in it."""
+    shared.forget()
+    yield shared
+    shared.python("chat.close() if 'chat' in globals() else None")
+    assert shared.odd(GOOD_URLS) == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def says_what_is_scripted():
+    simulated.compose = scripted.compose
+    yield
+    simulated.compose = scripted.COMPOSE
+
+
+@pytest.fixture(scope="session")
+def servers():
+    """A server that answers at once, and one that streams ten words or so a second."""
+    with Simulator(latency=0.0) as quick, Simulator(latency=0.0, token_rate=30.0) as slow:
+        yield {"quick": quick, "slow": slow}
+
+
+@pytest.fixture
+def quick(servers):
+    yield from _fresh(servers["quick"])
+
+
+@pytest.fixture
+def slow(servers):
+    yield from _fresh(servers["slow"])
+
+
+def _fresh(server):
+    scripted.SCRIPT.clear()
+    server.reset_stats()
+    yield server
+    server.faults = Faults()
+    server.outage(0)
+
+
+@pytest.fixture
+def open_chat(notebook):
+    """Show a chat over a server, in the shared notebook or in another."""
+
+    def show(server, options="", before="", book=notebook):
+        book.run(MAKE.format(url=server.base_url, key=KEY, options=options, before=before))
+        return harness.ChatPage(book).ready()
+
+    return show

@@ -1,0 +1,248 @@
+"""Hostile text in a real page: nothing fires, nothing remote is asked for, no key is anywhere, no key press leaks out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from browser import harness
+from browser.scripted import SCRIPT
+
+KEY = "tsn_test_canary_4f1d"
+FAR = "http://192.0.2.1"  # an address that nobody has
+HOSTILE = [
+    "<script>window.fired = 1</script>",
+    '<img src=x onerror="window.fired = 1">',
+    f'<img src="{FAR}/a.png">',
+    f"![pixel]({FAR}/b.png)",
+    f"![pixel][p]\n\n[p]: {FAR}/c.png",
+    '<svg onload="window.fired = 1"><circle r=1 /></svg>',
+    '<details open ontoggle="window.fired = 1">x</details>',
+    '<iframe srcdoc="<script>parent.fired = 1</script>"></iframe>',
+    f'<iframe src="{FAR}/d"></iframe>',
+    '<a href="javascript:window.fired = 1">click me</a>',
+    "[click me](javascript:window.fired=1)",
+    "[click me](JaVaScRiPt:window.fired=1)",
+    "[click me](data:text/html,<script>window.fired=1</script>)",
+    "[click me](vbscript:x)",
+    "<javascript:window.fired=1>",
+    f'<link rel=stylesheet href="{FAR}/e.css"><style>@import "{FAR}/f.css"; body {{display: none}}</style>',
+    f'<div style="position:fixed;inset:0;background:url({FAR}/g.png)">cover</div>',
+    f'<form action="{FAR}/h"><input name=q autofocus onfocus="window.fired = 1"><button>go</button></form>',
+    f'<meta http-equiv=refresh content="0;url={FAR}/i"><base href="{FAR}/">',
+    f'<video src="{FAR}/j" autoplay onerror="window.fired = 1"></video><audio src="{FAR}/k" autoplay></audio>',
+    f'<object data="{FAR}/l"></object><embed src="{FAR}/m">',
+    '<math><mtext><table><mglyph><style><img src=x onerror="window.fired = 1">',
+    '<noscript><p title="</noscript><img src=x onerror=window.fired=1>">',
+    '```html"><img src=x onerror=window.fired=1>\n<script>window.fired = 1</script>\n```',
+    "`<img src=x onerror=window.fired=1>`",
+    "| a |\n|---|\n| <img src=x onerror=window.fired=1> |",
+    '<p id="tsn" name="body" class="tsn-do-clear-yes jp-mod-x">x</p>',
+    '<x onclick="window.fired = 1" tabindex=1 autofocus onfocus="window.fired = 1">x</x>',
+    'a" onmouseover="window.fired=1" b=\'',
+    "</div></section><script>window.fired = 1</script>",
+    "<!--<img src=x onerror=window.fired=1>-->",
+    "<![CDATA[<script>window.fired=1</script>]]>",
+    "&lt;script&gt;window.fired=1&lt;/script&gt;",
+    f'<a href="https://example.com" ping="{FAR}/n" target=_self>link</a>',
+    "[link](https://example.com \"' onclick='window.fired=1\")",
+    f'<template><img src="{FAR}/o"></template><portal src="{FAR}/p"></portal>',
+]
+ALL = "\n\n".join(HOSTILE)
+LOOK = """() => {
+  const bad = [], chat = document.querySelector('.tsn-chat');
+  const within = [...chat.querySelectorAll('.tsn-body, .tsn-error, .tsn-notice, .tsn-about, .tsn-apply, .tsn-totals, datalist')];
+  for (const one of within.flatMap(part => [...part.querySelectorAll('*')])) {
+    if (/^(script|img|svg|iframe|object|embed|form|input|style|link|meta|base|video|audio|math|template|details)$/i.test(one.tagName)) bad.push(one.outerHTML);
+    for (const {name, value} of one.attributes) {
+      if (/^(on|style$|id$|name$|src|ping|autofocus|action)/i.test(name)) bad.push(name + '=' + value);
+      if (name === 'href' && !/^https?:/.test(value)) bad.push(value);
+      if (name === 'class' && /tsn-do-(?!copy)|jp-/.test(value)) bad.push(value);
+    }
+    if (one.tagName === 'A' && (one.target !== '_blank' || !one.rel.includes('noopener'))) bad.push(one.outerHTML);
+  }
+  return window.fired ? ['it fired', ...bad] : bad;
+}"""
+OLD_BROWSER = "delete Element.prototype.setHTML; delete Element.prototype.setHTMLUnsafe;"
+
+
+@pytest.fixture(scope="module", params=["with setHTML", "without setHTML"])
+def tab(request, jupyter, chromium):
+    """A notebook in a browser that has the newer door for HTML, and in one that has not."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 1000})
+    if request.param == "without setHTML":
+        context.add_init_script(OLD_BROWSER)
+    made = harness.Notebook(jupyter, context, f"{request.param.replace(' ', '-')}.ipynb")
+    yield made
+    made.close()
+    context.close()
+
+
+@pytest.fixture
+def page(tab):
+    tab.forget()
+    yield tab
+    tab.python("chat.close() if 'chat' in globals() else None")
+
+
+def harmless(page, chat):
+    """Nothing fired, nothing foreign is in the page, and nobody but the server was asked; links that can be clicked included."""
+    for link in chat.root.locator(".tsn-body a:not([href^=http]), .tsn-body x").all():
+        link.click(force=True)
+    chat.tab.wait_for_timeout(100)  # what would fire late has had its time
+    found = chat.tab.evaluate(LOOK)
+    strange = [url for url in page.requested if not url.startswith((page.jupyter.address, "blob:", "data:"))]
+    return found, strange, page.dialogs
+
+
+CLEAN = ([], [], [])
+
+
+def test_hostile_answers_stay_text(page, open_chat, quick):
+    SCRIPT["Attack"] = ALL
+    chat = open_chat(quick, book=page)
+    chat.asked("Attack")
+    assert harmless(page, chat) == CLEAN
+    assert "window.fired = 1" in chat.text(1)
+
+
+def test_hostile_answers_stay_text_while_they_grow(page, open_chat, slow):
+    SCRIPT["Attack"] = "\n\n".join(HOSTILE[:12])
+    chat = open_chat(slow, book=page)
+    chat.ask("Attack")
+    chat.turn(1).get_by_text("ontoggle").wait_for()
+    assert harmless(page, chat) == CLEAN
+    chat.act("stop")
+    chat.turn(1, "stopped")
+
+
+def test_hostile_questions_prompts_and_models_stay_text(page, open_chat, quick):
+    chat = open_chat(quick, f"system={ALL!r}, messages=[{{'role': 'assistant', 'content': {ALL!r}}}]", book=page)
+    chat.type(ALL).box.press("Enter")
+    chat.turn(2, "done")
+    chat.ready()
+    chat.act("edit", chat.turn(1))
+    model = chat.root.get_by_label("Model")
+    model.fill(HOSTILE[1])
+    model.blur()
+    page.until("chat.model.startswith('<img')")
+    page.python(f"chat._page.models = {HOSTILE!r}; chat._page.changed()")
+    chat.root.locator(f"datalist[data-count='{len(HOSTILE)}']").wait_for(state="attached")
+    assert harmless(page, chat) == CLEAN
+
+
+def test_hostile_errors_stay_text(page, open_chat, quick):
+    chat = open_chat(quick, f"model={HOSTILE[1]!r}", book=page)
+    chat.asked("Hi")
+    chat.turn(1, "error")
+    assert "<img src=x" in chat.turn(1).locator(".tsn-error").inner_text()
+    page.python(f"chat._page.say('refused', text={ALL!r})")
+    chat.notice.wait_for()
+    assert harmless(page, chat) == CLEAN
+
+
+def test_a_sanitiser_that_lets_everything_pass_would_be_seen(page, open_chat, quick):
+    """The checks above are worth something: with a pass-through in Python they find what they look for."""
+    SCRIPT["Attack"] = f'<img src=x onerror="window.fired = 1"><img src="{FAR}/a.png">'
+    before = """
+import tsn_frames.widget.page as wire
+class PassThrough(wire.Rendering):
+    def grow(self, text):
+        self.blocks = [text]
+        return [(0, text)]
+kept, wire.Rendering = wire.Rendering, PassThrough
+"""
+    chat = open_chat(quick, before=before, book=page)
+    chat.asked("Attack")
+    found, strange, dialogs = harmless(page, chat)
+    page.python("wire.Rendering = kept")
+    modern = chat.tab.evaluate("typeof Element.prototype.setHTML === 'function'")
+    if modern:  # the browser's own allow-list stands behind Python's; only addresses and targets of links are Python's alone
+        assert "it fired" not in found and strange == []
+    else:
+        assert "it fired" in found and any(url.startswith(FAR) for url in strange)
+
+
+def test_the_key_is_nowhere_in_a_notebook_saved_with_the_state_of_its_widgets(jupyter, context, open_chat, quick):
+    book = harness.Notebook(jupyter, context, "state.ipynb")
+    chat = open_chat(quick, book=book)
+    chat.asked("Hi")
+    chat.root.get_by_label("Model").focus()
+    chat.root.locator("datalist[data-count='3']").wait_for(state="attached")
+    book.command("docmanager:save")
+    state = book.tab.evaluate("() => JSON.stringify(jupyterapp.shell.currentWidget.content.model.toJSON())")
+    assert "Hi" in state and KEY not in state.replace(f"api_key='{KEY}'", "")  # the cell's own source has it here
+    everything = book.value("[chat.get_state(), repr(chat), chat._repr_mimebundle_()[0], chat.to_markdown()]")
+    assert KEY not in json.dumps(everything)
+    assert KEY not in book.tab.evaluate("document.querySelector('.tsn-chat').outerHTML")
+    book.close()
+
+
+def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path, quick):
+    nbformat = pytest.importorskip("nbformat")
+    source = (
+        "import os, tsn_frames as tsn\n"
+        f"chat = tsn.Chat(tsn.Client({quick.base_url!r}, model='sim-small'))\n"
+        "answer = chat.send('Hi there')\nchat"
+    )
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    env = {
+        "TSN_API_KEY": KEY,
+        "TSN_CACHE_DIR": str(tmp_path / "c"),
+        "TSN_LEDGER": str(tmp_path / "l.db"),
+        "IPYTHONDIR": str(tmp_path),
+    }
+    nbformat.write(book, tmp_path / "a.ipynb")
+    code = "import nbclient, nbformat; b = nbformat.read('a.ipynb', 4); nbclient.NotebookClient(b).execute(); nbformat.write(b, 'b.ipynb')"
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, **env, "PYTHONPATH": str(harness.PACKAGE)}
+    )
+    text = (tmp_path / "b.ipynb").read_text()
+    saved = json.loads(text)
+    assert KEY not in text and quick.log[-1].key_sent
+    state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    [chat] = [one["state"] for one in state.values() if "_messages" in one["state"]]
+    assert [m["content"] for m in chat["_messages"]][0] == "Hi there"
+    shown = [output["data"] for output in saved["cells"][0]["outputs"]]
+    assert all("text/markdown" not in data for data in shown)
+    assert any("Hi there" in "".join(data.get("text/html", "")) for data in shown)
+
+
+KEYS = "d d a b m x Shift+Enter Control+Enter Alt+Enter j k Enter 0 0 i i Control+z".split()
+
+
+@pytest.mark.parametrize("place", ["box", "button", "log", "edit", "system"])
+def test_no_key_press_acts_on_the_notebook(open_chat, quick, place):
+    chat = open_chat(quick, "messages=[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'}]")
+    book = "() => JSON.stringify(jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(c => [c.cell_type, c.getSource()]))"
+    count = "() => jupyterapp.shell.currentWidget.content.widgets[0].model.executionCount"
+    if place == "system":
+        chat.act("settings")
+    if place == "edit":
+        chat.act("edit", chat.turn(0))
+    target = {
+        "box": chat.box,
+        "button": chat.root.locator("[data-act='undo']"),
+        "log": chat.log,
+        "edit": chat.root.locator(".tsn-editor .tsn-input"),
+        "system": chat.root.locator("[data-field='system']"),
+    }[place]
+    before = chat.tab.evaluate(book), chat.tab.evaluate(count)
+    target.focus()
+    for key in KEYS:
+        if place == "button" and key.endswith("Enter"):
+            continue  # that presses the button
+        chat.tab.keyboard.press(key)
+    chat.ready()
+    assert (chat.tab.evaluate(book), chat.tab.evaluate(count)) == before
+
+
+def test_saving_still_works_from_within(open_chat, quick):
+    chat = open_chat(quick)
+    chat.box.focus()
+    chat.tab.wait_for_function("() => jupyterapp.shell.currentWidget.context.model.dirty")
+    chat.tab.keyboard.press("Control+s")
+    chat.tab.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")

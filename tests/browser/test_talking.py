@@ -1,0 +1,273 @@
+"""What a reader does with a chat: the ten interactions, in a real JupyterLab."""
+
+from __future__ import annotations
+
+from browser.scripted import SCRIPT
+
+from tsn_frames.simulator import Faults
+
+LONG = " ".join(f"word{n}" for n in range(300))
+
+
+def test_enter_sends_and_shift_enter_breaks_the_line(open_chat, quick):
+    chat = open_chat(quick)
+    chat.box.press_sequentially("one")
+    chat.box.press("Shift+Enter")
+    chat.box.press_sequentially("two")
+    assert chat.box.input_value() == "one\ntwo"
+    chat.box.press("Enter")
+    chat.turn(1, "done")
+    assert chat.box.input_value() == ""
+    assert chat.text(0) == "one\ntwo"
+    assert chat.notebook.value("chat.messages[0]") == {"role": "user", "content": "one\ntwo"}
+
+
+def test_enter_that_ends_a_composed_word_does_not_send(open_chat, quick):
+    chat = open_chat(quick).type("日本")
+    chat.box.dispatch_event("keydown", {"key": "Enter", "isComposing": True, "bubbles": True, "cancelable": True})
+    chat.box.dispatch_event("keydown", {"key": "Enter", "keyCode": 229, "bubbles": True, "cancelable": True})
+    assert chat.box.input_value() == "日本"
+    assert chat.root.locator("article").count() == 0
+    assert quick.stats().requests == 0
+
+
+def test_a_blank_text_is_not_sent(open_chat, quick):
+    chat = open_chat(quick).type("  \n ")
+    chat.box.press("Enter")
+    assert quick.stats().requests == 0
+
+
+def test_an_answer_grows(open_chat, slow):
+    SCRIPT["Tell me"] = LONG
+    chat = open_chat(slow)
+    chat.ask("Tell me")
+    chat.turn(1, "streaming").get_by_text("word2").wait_for()
+    early = len(chat.text(1))
+    chat.tab.wait_for_function("n => document.querySelector('article[data-index=\"1\"]').innerText.length > n + 30", arg=early)
+    assert chat.turn(1).get_attribute("aria-busy") == "true"
+    chat.act("stop")
+    chat.turn(1, "stopped")
+
+
+def test_stop_ends_the_stream_and_the_server_sees_it(open_chat, slow):
+    SCRIPT["Tell me"] = LONG
+    chat = open_chat(slow)
+    chat.ask("Tell me")
+    chat.turn(1).get_by_text("word2").wait_for()
+    chat.act("stop")
+    chat.turn(1, "stopped")
+    chat.ready()
+    chat.notebook.until("chat.messages[-1]['role'] == 'assistant'")
+    said = chat.notebook.value("chat.messages[-1]['content']")
+    assert LONG.startswith(said.rstrip()) and 0 < len(said) < len(LONG)
+    assert chat.text(1).split() == said.split()
+    assert slow.stats().disconnects == 1
+    assert "stopped" in chat.turn(1).locator(".tsn-facts").inner_text()
+
+
+def test_escape_stops(open_chat, slow):
+    SCRIPT["Tell me"] = LONG
+    chat = open_chat(slow)
+    chat.ask("Tell me")
+    chat.box.press("Escape")
+    chat.turn(1, "stopped")
+    assert slow.stats().disconnects == 1
+
+
+def test_stop_works_in_the_end_while_another_cell_runs(open_chat, slow):
+    SCRIPT["Tell me"] = LONG
+    chat = open_chat(slow)
+    chat.ask("Tell me")
+    chat.turn(1).get_by_text("word2").wait_for()
+    chat.tab.evaluate("""() => { jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute(
+        {code: 'import time; time.sleep(2)'}); }""")
+    chat.act("stop")
+    chat.turn(1, "stopped")
+    assert slow.stats().disconnects == 1
+
+
+def test_an_error_shows_as_text_and_can_be_tried_again(open_chat, quick):
+    quick.faults = Faults(stream_error=1.0)
+    SCRIPT["Hi"] = LONG
+    chat = open_chat(quick)
+    chat.asked("Hi")
+    chat.turn(1, "error")
+    assert "broke" in chat.turn(1).locator(".tsn-error").inner_text()
+    assert "word0" in chat.text(1)
+    quick.faults = Faults()
+    chat.act("regenerate", chat.turn(1))
+    chat.turn(1, "done")
+    assert chat.turn(1).locator(".tsn-error").count() == 0
+    assert chat.text(1).endswith("word299")
+
+
+def test_regenerate_asks_the_last_question_again(open_chat, quick):
+    SCRIPT["Hi"] = "first"
+    chat = open_chat(quick)
+    chat.asked("Hi")
+    SCRIPT["Hi"] = "second"
+    chat.act("regenerate", chat.turn(1))
+    chat.turn(1).get_by_text("second").wait_for()
+    chat.ready()
+    assert chat.texts() == ["Hi", "second"]
+    assert [dict(exchange.body)["messages"] for exchange in quick.log] == [[{"role": "user", "content": "Hi"}]] * 2
+
+
+def test_an_earlier_message_is_edited_and_what_follows_is_asked_again(open_chat, quick):
+    SCRIPT.update(one="1", two="2", three="3")
+    chat = open_chat(quick)
+    chat.asked("one")
+    chat.asked("two")
+    chat.act("edit", chat.turn(0))
+    area = chat.root.get_by_role("textbox", name="Edit message")
+    assert area.input_value() == "one"
+    area.fill("three")
+    area.press("Enter")
+    chat.turn(1).get_by_text("3", exact=True).wait_for()
+    chat.ready()
+    assert chat.texts() == ["three", "3"]
+    assert [m["content"] for m in chat.notebook.value("chat.messages")] == ["three", "3"]
+
+
+def test_an_edit_can_be_given_up(open_chat, quick):
+    chat = open_chat(quick)
+    chat.asked("one")
+    chat.act("edit", chat.turn(0))
+    chat.root.get_by_role("textbox", name="Edit message").press("Escape")
+    assert chat.root.get_by_role("textbox", name="Edit message").count() == 0
+    assert chat.texts()[0] == "one"
+    assert quick.stats().requests == 1
+
+
+def test_up_in_the_empty_box_edits_the_last_question(open_chat, quick):
+    chat = open_chat(quick)
+    chat.asked("one")
+    chat.asked("two")
+    chat.box.press("ArrowUp")
+    area = chat.root.get_by_role("textbox", name="Edit message")
+    assert area.input_value() == "two"
+
+
+def test_undo_takes_the_last_exchange_back_into_the_box(open_chat, quick):
+    chat = open_chat(quick)
+    chat.asked("one")
+    chat.asked("two")
+    chat.act("undo")
+    chat.turn(2).wait_for(state="detached")
+    assert chat.box.input_value() == "two"
+    assert len(chat.notebook.value("chat.messages")) == 2
+
+
+def test_clear_asks_first_in_the_page(open_chat, quick):
+    chat = open_chat(quick, "system='Be brief.'")
+    chat.asked("one")
+    chat.act("clear")
+    chat.act("clear-no")
+    assert chat.root.locator("article").count() == 2
+    chat.act("clear")
+    chat.act("clear-yes")
+    chat.turn(0).wait_for(state="detached")
+    assert chat.notebook.value("chat.messages") == [{"role": "system", "content": "Be brief."}]
+
+
+def test_messages_set_from_code_show(open_chat, quick):
+    chat = open_chat(quick)
+    chat.asked("one")
+    chat.notebook.python("""chat.messages = [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "**a**"}]""")
+    chat.turn(1).locator("strong").get_by_text("a").wait_for()
+    assert chat.texts() == ["q", "a"]
+    assert chat.root.locator("[data-field='system']").input_value() == "Be brief."
+
+
+def test_send_from_code_shows_and_returns_the_answer(open_chat, quick):
+    SCRIPT["From code"] = "An answer"
+    chat = open_chat(quick)
+    assert chat.notebook.python("print(chat.send('From code'))") == "An answer"
+    chat.turn(1, "done")
+    assert chat.texts() == ["From code", "An answer"]
+
+
+def test_tokens_cost_and_seconds_are_counted(open_chat, quick):
+    SCRIPT["Hi"] = "12345678"
+    chat = open_chat(quick)
+    chat.asked("Hi")
+    chat.asked("Hi")
+    facts = chat.turn(1).locator(".tsn-facts").inner_text()
+    assert "sim-small" in facts and "+ 2 tokens" in facts and "cost 0.0000" in facts and facts.endswith(" s")
+    assert chat.totals.inner_text().startswith("4 messages · ")
+
+
+def test_settings_reach_the_request(open_chat, quick):
+    chat = open_chat(quick)
+    chat.act("settings")
+    for name, value in {
+        "system": "Be brief.",
+        "temperature": "0.5",
+        "top_p": "0.9",
+        "max_tokens": "64",
+        "stop": "END\nSTOP",
+    }.items():
+        field = chat.root.locator(f"[data-field='{name}']")
+        field.fill(value)
+        field.blur()
+    model = chat.root.get_by_label("Model")
+    model.fill("sim-large")
+    model.blur()
+    chat.notebook.until("chat.model == 'sim-large'")
+    chat.asked("Hi")
+    body = dict(quick.log[-1].body)
+    assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert (body["model"], body["temperature"], body["top_p"], body["max_tokens"]) == ("sim-large", 0.5, 0.9, 64)
+    assert body["stop"] == ["END", "STOP"]
+
+
+def test_a_setting_that_cannot_be_is_refused_with_the_reason(open_chat, quick):
+    chat = open_chat(quick)
+    chat.act("settings")
+    field = chat.root.locator("[data-field='temperature']")
+    field.fill("9")
+    field.blur()
+    chat.notice.get_by_text("temperature").wait_for()
+    assert field.get_attribute("aria-invalid") == "true"
+    field.fill("1")
+    field.blur()
+    chat.notice.wait_for(state="hidden")
+    assert chat.notebook.value("chat.parameters") == {"temperature": 1.0}
+
+
+def test_the_models_of_the_server_are_offered(open_chat, quick):
+    chat = open_chat(quick)
+    chat.root.get_by_label("Model").focus()
+    chat.root.locator("datalist[data-count='3']").wait_for(state="attached")
+    values = chat.root.locator("datalist option").evaluate_all("all => all.map(one => one.value)")
+    assert values == ["sim-small", "sim-large", "sim-reasoner"]
+
+
+def test_code_and_messages_are_copied(open_chat, quick):
+    SCRIPT["Code"] = "Look:\n\n```python\nprint('a < b')\n```\n"
+    chat = open_chat(quick)
+    chat.asked("Code")
+    chat.act("copy-code", chat.turn(1))
+    assert chat.tab.evaluate("navigator.clipboard.readText()") == "print('a < b')\n"
+    chat.act("copy", chat.turn(1))
+    assert chat.tab.evaluate("navigator.clipboard.readText()") == SCRIPT["Code"]
+
+
+def test_scrolling_up_lets_go_and_the_end_takes_hold_again(open_chat, slow):
+    SCRIPT["Tell me"] = "\n\n".join(f"line {n}" for n in range(200))
+    chat = open_chat(slow, "messages=[{'role': 'user', 'content': 'x\\n' * 60}, {'role': 'assistant', 'content': 'y'}]")
+    chat.ask("Tell me")
+    chat.turn(3).get_by_text("line 3").wait_for()
+    gap = "() => { const l = document.querySelector('.tsn-log'); return l.scrollHeight - l.scrollTop - l.clientHeight }"
+    assert chat.tab.evaluate(gap) < 32
+    chat.log.hover()
+    chat.tab.mouse.wheel(0, -300)
+    chat.root.locator("xpath=self::*[@data-follow='false']").wait_for()
+    before = chat.tab.evaluate("document.querySelector('.tsn-log').scrollTop")
+    chat.turn(3).get_by_text("line 9").wait_for(state="attached")
+    assert abs(chat.tab.evaluate("document.querySelector('.tsn-log').scrollTop") - before) < 2
+    chat.act("newest")
+    assert chat.tab.evaluate(gap) < 32
+    chat.act("stop")
+    chat.turn(3, "stopped")

@@ -1,0 +1,640 @@
+// The page of tsn.Chat: shows what Python says and asks Python for everything. It keeps no conversation of its own,
+// builds no HTML from text, and loads nothing. Python numbers its messages: where one is missing, the page asks for all.
+// @ts-check
+
+/** @typedef {"done" | "streaming" | "stopped" | "error"} TurnStatus */
+/** @typedef {{index: number, role: string, text: string, blocks: string[] | null, status: TurnStatus, error: string, facts: string}} Turn */
+/** @typedef {Record<string, string | number | string[] | null>} Settings */
+/** @typedef {{busy: boolean, settings: Settings, models: string[], totals: string, about: string, count: number}} State */
+/**
+ * @typedef {object} Message
+ * @property {"snapshot" | "earlier" | "turn" | "tail" | "cut" | "state" | "refused" | "code"} type
+ * @property {number} seq
+ * @property {string} [to] the one view that it is for; else all
+ * @property {Turn[]} [turns]
+ * @property {Turn} [turn]
+ * @property {State} [state]
+ * @property {number} [index]
+ * @property {number} [keep] how many turns stay
+ * @property {[number, string][]} [changed] blocks of an answer that are new or other than before
+ * @property {string} [text]
+ * @property {string} [field]
+ */
+/** @typedef {{get(name: string): any, send(content: object): void, on(name: string, then: Function): void, off(name: string, then: Function): void}} Model */
+/** @typedef {{element: HTMLElement, body: HTMLElement, blocks: {element: HTMLElement, html: string}[], turn: Turn}} Shown */
+
+const FIELDS = /** @type {const} */ ([
+  ["temperature", "Temperature", { type: "number", min: "0", max: "2", step: "any" }],
+  ["top_p", "Top p", { type: "number", min: "0", max: "1", step: "any" }],
+  ["max_tokens", "Most tokens", { type: "number", min: "1", step: "1" }],
+  ["frequency_penalty", "Frequency penalty", { type: "number", min: "-2", max: "2", step: "any" }],
+  ["presence_penalty", "Presence penalty", { type: "number", min: "-2", max: "2", step: "any" }],
+]);
+const ROLES = /** @type {Record<string, string>} */ ({ user: "You", assistant: "Answer", system: "System prompt" });
+const SILENCE = 1500; // milliseconds without a reply after which the reader is told
+const NEAR = 32; // pixels from the end that count as the end
+
+// What Python's allow-list lets through; said again here, so that both have to fail before anything gets in.
+const MARKUP = {
+  elements:
+    "a abbr b blockquote br code dd del dl div dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p pre s span strong sub sup table tbody td tfoot th thead tr u ul".split(
+      " ",
+    ),
+  attributes: "class href target rel start title align colspan rowspan data-language".split(" "),
+};
+
+/** Show HTML that Python has cleaned already. @param {HTMLElement} element @param {string} html */
+function setMarkup(element, html) {
+  const host = /** @type {HTMLElement & {setHTML?: (html: string, options: object) => void}} */ (element);
+  if (typeof host.setHTML === "function") host.setHTML(html, { sanitizer: MARKUP });
+  // eslint-disable-next-line no-restricted-syntax -- older browsers: Python's allow-list stands alone
+  else host.innerHTML = html;
+}
+
+/**
+ * Make an element: attributes, and children as nodes or as text.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag @param {Record<string, string | boolean | undefined>} attributes @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** @param {string} label @param {string} name @param {() => void} act @param {Record<string, string>} more */
+function button(label, name, act, more = {}) {
+  const made = make("button", { type: "button", class: `tsn-button tsn-do-${name}`, "data-act": name, ...more }, label);
+  made.addEventListener("click", act);
+  return made;
+}
+
+/** Copy a text, where the newer way is closed (no HTTPS) by the older one. @param {string} text @param {HTMLElement} near */
+async function copy(text, near) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+    const area = make("textarea", { class: "tsn-unseen", "aria-hidden": "true" });
+    area.value = text;
+    near.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    focused?.focus({ preventScroll: true });
+    return done;
+  }
+}
+
+/** Whether a key press belongs to an input method that composes a word. @param {KeyboardEvent} event */
+const composing = (event) => event.isComposing || event.keyCode === 229;
+
+/** Let a text box be as high as its text. @param {HTMLTextAreaElement} area */
+function fit(area) {
+  area.style.height = "auto";
+  area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
+}
+
+/** Hide the transcript that a saved notebook shows without a kernel, while there is something better. @param {string} name */
+function hiding(name) {
+  return /^[\w-]+$/.test(name) ? `.${name}, .jp-OutputArea-child:has(.${name}) { display: none; }` : "";
+}
+
+/** One view of one conversation. */
+class ChatView {
+  id = Math.random().toString(36).slice(2);
+  seq = -1;
+  /** Whether the end stays in view while an answer grows. */
+  follow = true;
+  top = 0;
+  sent = "";
+  /** @type {Shown[]} */
+  shown = [];
+  /** Index of the first turn that is shown; those before it come when they are asked for. */
+  first = 0;
+  /** @type {State} */
+  state = { busy: false, settings: {}, models: [], totals: "", about: "", count: 0 };
+  /** @type {Record<string, HTMLInputElement | HTMLTextAreaElement>} */
+  fields = {};
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  waiting;
+
+  // The parts that change; what only holds them is put together by the methods below.
+  live = make("p", { class: "tsn-unseen", role: "status" });
+  notice = make("p", { class: "tsn-notice", role: "alert", hidden: true });
+  models = make("datalist", { id: `${this.id}-models` });
+  totals = make("p", { class: "tsn-totals" });
+  about = make("span", { class: "tsn-about", hidden: true });
+  apply = button("Apply to all rows", "apply", () => this.ask({ type: "code" }), { hidden: "" });
+  undo = button("Undo", "undo", () => this.#undo(), { title: "Take back the last question and its answer" });
+  clear = button("Clear", "clear", () => this.#confirm(true));
+  sure = make(
+    "span",
+    { class: "tsn-sure", role: "group", "aria-label": "Clear the whole chat?", hidden: true },
+    "Clear the whole chat?",
+    button("Clear", "clear-yes", () => this.#cleared()),
+    button("Keep", "clear-no", () => this.#confirm(false)),
+  );
+  folded = button("Settings", "settings", () => this.#fold(), { "aria-expanded": "false", "aria-controls": `${this.id}-settings` });
+  panel = make("div", { class: "tsn-settings", id: `${this.id}-settings`, role: "group", "aria-label": "Settings", hidden: true });
+  earlier = button("Show earlier messages", "earlier", () => this.#askEarlier(), { hidden: "" });
+  empty = make("p", { class: "tsn-empty" }, "Ask something. Enter sends, Shift+Enter starts a new line.");
+  list = make("div", { class: "tsn-list" }, this.earlier, this.empty);
+  log = make("div", { class: "tsn-log", role: "log", "aria-label": "Conversation", tabindex: "0" }, this.list);
+  newest = button("Newest message", "newest", () => this.#toEnd(), { hidden: "" });
+  code = make("div", { class: "tsn-apply tsn-markup", role: "region", "aria-label": "Code for all rows", hidden: true });
+  box = make("textarea", { class: "tsn-input tsn-box", rows: "1", "aria-label": "Message", placeholder: "Message", enterkeyhint: "send" });
+  send = button("Send", "send", () => this.#send());
+  stop = button("Stop", "stop", () => this.ask({ type: "stop" }), { hidden: "", title: "Stop the answer (Escape)" });
+  root = make("section", {
+    class: "tsn-chat",
+    "aria-label": "Chat with a language model",
+    "data-status": "connecting",
+    "data-lm-suppress-shortcuts": "true",
+  });
+  resized = new ResizeObserver(() => this.follow && this.#toEnd());
+
+  /** @param {Model} model @param {HTMLElement} host */
+  constructor(model, host) {
+    this.model = model;
+    this.#settings();
+    const composer = make("div", { class: "tsn-composer" }, this.box, this.send, this.stop);
+    const hides = make("style", {}, hiding(String(model.get("_transcript") ?? "")));
+    const middle = make("div", { class: "tsn-middle" }, this.log, this.newest);
+    this.root.append(hides, this.#header(), this.panel, middle, this.code, this.notice, composer, this.totals, this.live);
+    host.append(this.root);
+    fit(this.box);
+    this.#listen();
+    this.receive = this.receive.bind(this);
+    model.on("msg:custom", this.receive);
+    this.ask({ type: "hello" });
+  }
+
+  close() {
+    this.model.off("msg:custom", this.receive);
+    this.resized.disconnect();
+    clearTimeout(this.waiting);
+  }
+
+  // How it is built
+
+  #header() {
+    const input = make("input", {
+      type: "text",
+      class: "tsn-input",
+      list: this.models.id,
+      placeholder: "name of a model",
+      autocomplete: "off",
+      spellcheck: "false",
+    });
+    const model = this.#field("model", input);
+    model.addEventListener("focus", () => this.state.models.length || this.ask({ type: "models" }, false));
+    const label = make("label", { class: "tsn-label tsn-model" }, "Model ", model, this.models);
+    const acts = make("span", { class: "tsn-acts" }, this.undo, this.clear, this.sure, this.folded);
+    return make("header", { class: "tsn-header" }, label, this.about, this.apply, acts);
+  }
+
+  #settings() {
+    const system = this.#field("system", make("textarea", { class: "tsn-input", rows: "2", placeholder: "none" }));
+    const numbers = FIELDS.map(([name, label, limits]) => {
+      const input = make("input", { ...limits, class: "tsn-input", placeholder: "default" });
+      return make("label", { class: "tsn-label" }, label, this.#field(name, input));
+    });
+    const stop = this.#field("stop", make("textarea", { class: "tsn-input", rows: "1", placeholder: "none; one a line" }));
+    this.panel.append(
+      make("label", { class: "tsn-label tsn-wide" }, "System prompt", system),
+      ...numbers,
+      make("label", { class: "tsn-label" }, "Stop at", stop),
+    );
+  }
+
+  /**
+   * @template {HTMLInputElement | HTMLTextAreaElement} E
+   * @param {string} name @param {E} input @returns {E}
+   */
+  #field(name, input) {
+    input.dataset.field = name;
+    input.addEventListener("change", () => this.#set(name));
+    this.fields[name] = input;
+    return input;
+  }
+
+  #listen() {
+    this.box.addEventListener("input", () => fit(this.box));
+    this.box.addEventListener("keydown", (event) => this.#typed(event));
+    this.root.addEventListener("keydown", (event) => this.#pressed(event));
+    this.root.addEventListener("keyup", (event) => event.stopPropagation());
+    this.root.addEventListener("keypress", (event) => event.stopPropagation());
+    this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.resized.observe(this.list);
+    this.resized.observe(this.log);
+  }
+
+  // What Python says
+
+  /** @param {Message} message */
+  receive(message) {
+    if (message.type === "snapshot" && (message.to ?? this.id) === this.id) this.seq = message.seq;
+    else if (this.seq < 0 || message.seq <= this.seq) return;
+    else if (message.seq !== this.seq + 1) {
+      this.seq = -1;
+      this.ask({ type: "hello" });
+      return;
+    } else this.seq = message.seq;
+    if (message.to && message.to !== this.id) return;
+    if (message.type !== "tail") clearTimeout(this.waiting);
+    this.#hear(message);
+    this.root.dataset.seq = String(this.seq);
+  }
+
+  /** @param {Message} message */
+  #hear(message) {
+    /** @type {Partial<Record<Message["type"], () => void>>} */
+    const meanings = {
+      snapshot: () => this.#all(message.turns ?? []),
+      earlier: () => this.#prepend(message.turns ?? []),
+      turn: () => message.turn && this.#turn(message.turn),
+      tail: () => this.#tail(message.index ?? 0, message.changed ?? []),
+      cut: () => this.#cut(message.keep ?? 0),
+      code: () => this.#showCode(message.text ?? ""),
+    };
+    meanings[message.type]?.();
+    if (message.state) this.#state(message.state);
+    if (message.type === "refused") this.#refused(message.text ?? "", message.field);
+    else if (message.type !== "tail") this.#tell("");
+  }
+
+  /** @param {State} state */
+  #state(state) {
+    const before = this.state.busy;
+    this.state = state;
+    this.root.dataset.status = state.busy ? "streaming" : "ready";
+    for (const [name, input] of Object.entries(this.fields)) {
+      const value = state.settings[name] ?? "";
+      if (input !== document.activeElement) input.value = Array.isArray(value) ? value.join("\n") : String(value);
+    }
+    this.models.replaceChildren(...state.models.map((name) => make("option", { value: name })));
+    this.models.dataset.count = String(state.models.length);
+    this.totals.textContent = state.totals;
+    this.about.textContent = state.about;
+    this.about.hidden = this.apply.hidden = !state.about;
+    this.earlier.hidden = this.first === 0;
+    this.empty.hidden = state.count > 0;
+    this.undo.disabled = this.clear.disabled = state.count === 0;
+    this.#swap(state.busy);
+    if (before && !state.busy) this.#ended();
+  }
+
+  /** Show Stop in the place of Send, and keep the focus where a reader had it. @param {boolean} busy */
+  #swap(busy) {
+    const focused = this.root.contains(document.activeElement) && [this.send, this.stop].some((it) => it === document.activeElement);
+    this.send.hidden = busy;
+    this.stop.hidden = !busy;
+    if (focused) this.box.focus();
+  }
+
+  #ended() {
+    const last = this.shown.at(-1)?.turn.status ?? "done";
+    const words = { done: "The answer is complete.", stopped: "The answer was stopped.", error: "There is no answer.", streaming: "" };
+    this.live.textContent = words[last];
+  }
+
+  /** @param {Turn[]} turns */
+  #all(turns) {
+    for (const { element } of this.shown) element.remove();
+    this.shown = turns.map((turn) => this.#fresh(turn));
+    this.first = turns[0]?.index ?? 0;
+    this.list.append(...this.shown.map(({ element }) => element));
+    this.#toEnd();
+  }
+
+  /** @param {Turn[]} turns */
+  #prepend(turns) {
+    if (!turns.length || turns[turns.length - 1].index !== this.first - 1) return;
+    const fromEnd = this.log.scrollHeight - this.log.scrollTop;
+    const fresh = turns.map((turn) => this.#fresh(turn));
+    this.earlier.after(...fresh.map(({ element }) => element));
+    this.shown.unshift(...fresh);
+    this.first = turns[0].index;
+    this.earlier.hidden = this.first === 0;
+    this.log.scrollTop = this.log.scrollHeight - fromEnd;
+  }
+
+  /** @param {Turn} turn */
+  #turn(turn) {
+    const place = turn.index - this.first;
+    if (place > this.shown.length) return this.#lost();
+    const old = this.shown[place];
+    if (!old) {
+      const fresh = this.#fresh(turn);
+      this.shown.push(fresh);
+      this.list.append(fresh.element);
+      if (turn.role === "user") this.#toEnd();
+    } else this.#fill(old, turn);
+  }
+
+  /** @param {number} index @param {[number, string][]} changed */
+  #tail(index, changed) {
+    const shown = this.shown[index - this.first];
+    if (!shown || changed[0][0] > shown.blocks.length) return this.#lost();
+    this.#blocks(shown, changed);
+  }
+
+  /** @param {number} keep */
+  #cut(keep) {
+    if (keep < this.first) return this.#lost();
+    for (const { element } of this.shown.splice(keep - this.first)) element.remove();
+  }
+
+  #lost() {
+    this.seq = -1;
+    this.ask({ type: "hello" });
+  }
+
+  /** @param {string} text @param {string} [field] */
+  #refused(text, field) {
+    this.#tell(text);
+    if (field && this.fields[field]) this.fields[field].setAttribute("aria-invalid", "true");
+    if (field === "text" && !this.box.value) this.#put(this.sent);
+  }
+
+  // How a turn is shown
+
+  /** @param {Turn} turn @returns {Shown} */
+  #fresh(turn) {
+    const body = make("div", { class: "tsn-body tsn-markup" });
+    const element = make("article", { class: `tsn-turn tsn-${turn.role}` }, body);
+    /** @type {Shown} */
+    const shown = { element, body, blocks: [], turn };
+    this.#fill(shown, turn);
+    return shown;
+  }
+
+  /** @param {Shown} shown @param {Turn} turn */
+  #fill(shown, turn) {
+    const { element } = shown;
+    shown.turn = turn;
+    element.dataset.index = String(turn.index);
+    element.dataset.role = turn.role;
+    element.dataset.status = turn.status;
+    element.setAttribute("aria-busy", String(turn.status === "streaming"));
+    element.setAttribute("aria-label", ROLES[turn.role] ?? turn.role);
+    if (turn.blocks) {
+      for (const { element: gone } of shown.blocks.splice(turn.blocks.length)) gone.remove();
+      this.#blocks(shown, [...turn.blocks.entries()]);
+    } else if (shown.body.textContent !== turn.text) shown.body.textContent = turn.text;
+    element.querySelector(".tsn-error")?.remove();
+    element.querySelector(".tsn-foot")?.remove();
+    if (turn.error) element.append(make("p", { class: "tsn-error", role: "alert" }, turn.error));
+    if (turn.status !== "streaming") element.append(this.#foot(turn, shown));
+  }
+
+  /** @param {Shown} shown @param {[number, string][]} changed */
+  #blocks(shown, changed) {
+    for (const [place, html] of changed) {
+      const old = shown.blocks[place];
+      if (old?.html === html) continue;
+      const element = old?.element ?? make("div", { class: "tsn-block" });
+      setMarkup(element, html);
+      for (const pre of element.querySelectorAll("pre")) this.#dress(pre);
+      if (!old) shown.body.append(element);
+      shown.blocks[place] = { element, html };
+    }
+  }
+
+  /** Give a code block its language and a button that copies it. @param {HTMLElement} pre */
+  #dress(pre) {
+    const named = /language-([\w+#.-]+)/.exec(pre.firstElementChild?.className ?? "");
+    const language = pre.dataset.language ?? named?.[1] ?? "";
+    const copies = button("Copy", "copy-code", () => this.#copy(pre.textContent ?? "", copies), { "aria-label": "Copy code" });
+    const frame = make("div", { class: "tsn-code" }, make("div", { class: "tsn-bar" }, make("span", {}, language), copies));
+    pre.tabIndex = 0;
+    pre.replaceWith(frame);
+    frame.append(pre);
+  }
+
+  /** @param {Turn} turn @param {Shown} shown */
+  #foot(turn, shown) {
+    const copies = button("Copy", "copy", () => this.#copy(turn.text, copies), { "aria-label": "Copy message" });
+    const foot = make("footer", { class: "tsn-foot" }, make("span", { class: "tsn-facts" }, turn.facts));
+    if (turn.text) foot.append(copies);
+    if (turn.role === "user") foot.append(button("Edit", "edit", () => this.#edit(shown), { "aria-label": "Edit message" }));
+    if (turn.role === "assistant") {
+      const word = turn.status === "error" ? "Retry" : "Regenerate";
+      foot.append(button(word, "regenerate", () => this.ask({ type: "regenerate" })));
+    }
+    return foot;
+  }
+
+  // What a reader does
+
+  /** Ask Python; where it stays silent, say so. @param {object} message @param {boolean} patient */
+  ask(message, patient = true) {
+    this.model.send({ ...message, view: this.id });
+    clearTimeout(this.waiting);
+    if (patient) this.waiting = setTimeout(() => this.#silent(), SILENCE);
+  }
+
+  /** The kernel is busy, or gone. A saved notebook has the conversation in its state: show that, as plain text. */
+  #silent() {
+    if (this.seq >= 0) return this.#tell("The kernel is busy with a cell, or gone. Your wish waits for it.");
+    /** @type {{role: string, content: string}[]} */
+    const saved = this.model.get("_messages") ?? [];
+    this.root.dataset.status = "offline";
+    this.empty.hidden = saved.length > 0;
+    this.#all(saved.map(({ role, content }, index) => ({ index, role, text: String(content ?? ""), blocks: null, status: "done", error: "", facts: "" })));
+    this.#tell("No kernel answers: this is the conversation as it was saved. Run the cell to go on.");
+  }
+
+  /** @param {string} text */
+  #tell(text) {
+    this.notice.textContent = text;
+    this.notice.hidden = !text;
+    if (!text) for (const input of Object.values(this.fields)) input.removeAttribute("aria-invalid");
+  }
+
+  #send() {
+    const text = this.box.value;
+    if (!text.trim() || this.state.busy) return;
+    this.sent = text;
+    this.#put("");
+    this.follow = true;
+    this.ask({ type: "send", text });
+    this.box.focus();
+  }
+
+  /** @param {string} text */
+  #put(text) {
+    this.box.value = text;
+    fit(this.box);
+  }
+
+  #undo() {
+    const asked = this.shown.findLast(({ turn }) => turn.role === "user");
+    if (asked && !this.box.value) this.#put(asked.turn.text);
+    this.ask({ type: "undo" });
+    this.box.focus();
+  }
+
+  /** @param {boolean} asked */
+  #confirm(asked) {
+    this.sure.hidden = !asked;
+    this.clear.hidden = this.undo.hidden = asked;
+    if (asked) this.sure.querySelector("button")?.focus();
+    else this.clear.focus();
+  }
+
+  #cleared() {
+    this.#confirm(false);
+    this.ask({ type: "clear" });
+    this.box.focus();
+  }
+
+  #fold() {
+    this.panel.hidden = !this.panel.hidden;
+    this.folded.setAttribute("aria-expanded", String(!this.panel.hidden));
+    if (!this.panel.hidden) this.fields.system.focus();
+  }
+
+  /** @param {string} name */
+  #set(name) {
+    const input = this.fields[name];
+    const text = input.value;
+    const invalid = input instanceof HTMLInputElement && !input.validity.valid && !input.validity.rangeOverflow && !input.validity.rangeUnderflow;
+    if (invalid) return this.#refused(input.validationMessage, name);
+    /** @type {string | number | string[] | null} */
+    let value = text.trim() ? text : null;
+    if (value !== null && input.type === "number") value = Number(text);
+    if (value !== null && name === "stop") value = text.split("\n").filter(Boolean);
+    this.ask({ type: "set", name, value });
+  }
+
+  /** @param {Shown} shown */
+  #edit(shown) {
+    if (shown.element.querySelector(".tsn-editor")) return;
+    const area = make("textarea", { class: "tsn-input", "aria-label": "Edit message" });
+    area.value = shown.turn.text;
+    const editor = make("div", { class: "tsn-editor" });
+    const close = () => {
+      editor.remove();
+      shown.element.classList.remove("tsn-editing");
+    };
+    const save = () => {
+      const text = area.value;
+      if (!text.trim() || this.state.busy) return;
+      close();
+      this.follow = true;
+      this.ask({ type: "edit", index: shown.turn.index, text });
+      this.box.focus();
+    };
+    const cancel = () => {
+      close();
+      this.box.focus();
+    };
+    const hint = make("span", { class: "tsn-facts" }, "What follows is asked again.");
+    editor.append(area, hint, button("Send", "edit-send", save), button("Cancel", "edit-cancel", cancel));
+    area.addEventListener("input", () => fit(area));
+    area.addEventListener("keydown", (event) => {
+      if (composing(event)) return;
+      if (event.key === "Escape") cancel();
+      else if (event.key === "Enter" && !event.shiftKey) save();
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    shown.element.append(editor);
+    shown.element.classList.add("tsn-editing");
+    fit(area);
+    area.focus();
+  }
+
+  /** @param {string} text @param {HTMLButtonElement} from */
+  async #copy(text, from) {
+    const done = await copy(text, this.root);
+    const word = done ? "Copied" : "Not copied: select the text and copy it by hand";
+    this.live.textContent = `${word}.`;
+    const before = from.textContent;
+    if (before === "Copied") return;
+    from.textContent = done ? "Copied" : "Not copied";
+    setTimeout(() => (from.textContent = before), 1500);
+  }
+
+  /** @param {string} text */
+  #showCode(text) {
+    const pre = make("pre", {}, make("code", { class: "language-python" }, text));
+    const close = button("Close", "apply-close", () => {
+      this.code.hidden = true;
+      this.apply.focus();
+    });
+    this.code.replaceChildren(make("p", {}, "Run this in a cell. It asks about every row."), pre, close);
+    this.#dress(pre);
+    this.code.hidden = false;
+    /** @type {HTMLElement | null} */ (this.code.querySelector("button"))?.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #typed(event) {
+    if (composing(event)) return;
+    if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      this.#send();
+    } else if (event.key === "ArrowUp" && !this.box.value) {
+      const last = this.shown.findLast(({ turn }) => turn.role === "user");
+      if (!last || this.state.busy) return;
+      event.preventDefault();
+      this.#edit(last);
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  #pressed(event) {
+    // The host's keys must not act on the notebook from in here, but saving may.
+    const saves = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
+    this.root.toggleAttribute("data-lm-suppress-shortcuts", !saves);
+    if (!saves) event.stopPropagation();
+    if (event.key !== "Escape" || composing(event)) return;
+    if (this.state.busy) this.ask({ type: "stop" });
+    else if (!this.sure.hidden) this.#confirm(false);
+    else if (!this.panel.hidden && this.panel.contains(document.activeElement)) {
+      this.#fold();
+      this.folded.focus();
+    }
+  }
+
+  // Scrolling
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.log;
+    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    this.follow = atEnd || (this.follow && scrollTop >= this.top - 1);
+    if (scrollTop < NEAR && scrollTop < this.top && !this.follow) this.#askEarlier();
+    this.top = scrollTop;
+    this.newest.hidden = this.follow;
+    this.root.dataset.follow = String(this.follow);
+  }
+
+  #toEnd() {
+    this.follow = true;
+    this.log.scrollTop = this.log.scrollHeight;
+    this.top = this.log.scrollTop;
+    this.newest.hidden = true;
+  }
+
+  #askEarlier() {
+    if (this.first > 0) this.ask({ type: "earlier", before: this.first });
+  }
+}
+
+/** @param {{model: Model, el: HTMLElement}} context */
+function render({ model, el }) {
+  const view = new ChatView(model, el);
+  return () => view.close();
+}
+
+export default { render };

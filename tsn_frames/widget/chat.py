@@ -1,0 +1,248 @@
+"""``tsn.Chat``: a conversation in a notebook. A thin door: the conversation is the engine's, the page is ``chat.js``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from ..engine.chat import Conversation
+from ..engine.client import Client
+from ..engine.run import CacheMode
+from ..errors import TSNError, number
+from ..settings import get_client
+from . import shown
+from .page import Page
+from .saved import Saved
+
+log = logging.getLogger("tsn_frames")
+_HERE = Path(__file__).parent
+
+
+class Chat(anywidget.AnyWidget):
+    """A chat with a model, shown where it is the last line of a cell, and usable from code.
+
+    Nothing that is secret and nothing large is in the widget's state: the key stays with the client.
+
+    Parameters
+    ----------
+    client : Client, optional
+        Where it is asked; default: what :func:`set_client` was given, else one made of the environment.
+    model : str, optional
+        Who is asked; default: the client's. The page can change it.
+    system : str, optional
+        The system prompt.
+    messages : list of dict, optional
+        What was said before, as the API has it: ``[{"role": "user", "content": "..."}, ...]``.
+    temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
+        The API's parameters; what isn't given isn't sent.
+    cache : {"off", "use", "refresh", "only"}, default "off"
+        Off: a chat's question is asked again. Only whole answers with their usage are stored.
+    tag : str, optional
+        What the ledger notes beside the spending; default ``"chat"``.
+
+    Raises
+    ------
+    ParameterError, PromptError, ConfigError
+        If a setting or a message can't be sent.
+
+    Examples
+    --------
+    >>> import tsn_frames as tsn
+    >>> sim = tsn.rehearse(latency=0.0)
+    >>> chat = tsn.Chat(system="Answer with one of: yes, no.")
+    >>> answer = chat.send("Is the sky blue? One of: yes, no.")
+    >>> [message["role"] for message in chat.messages]
+    ['system', 'user', 'assistant']
+    >>> chat.close()
+    >>> sim.close()
+    """
+
+    _esm = _HERE / "chat.js"
+    _css = _HERE / "chat.css"
+    _messages: traitlets.List[dict[str, str]] = traitlets.List().tag(sync=True)
+    _transcript = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self, client: Client | None = None, *, model: str | None = None, system: str | None = None,
+        messages: Sequence[Mapping[str, Any]] = (), temperature: float | None = None, top_p: float | None = None,
+        max_tokens: int | None = None, stop: str | Sequence[str] | None = None, frequency_penalty: float | None = None,
+        presence_penalty: float | None = None, extra_body: Mapping[str, Any] | None = None, cache: CacheMode = "off",
+        tag: str | None = None,
+    ) -> None:  # fmt: skip
+        chat = Conversation(
+            client if client is not None else get_client(), model=model, system=system, messages=messages, temperature=temperature,
+            top_p=top_p, max_tokens=max_tokens, stop=stop, frequency_penalty=frequency_penalty,
+            presence_penalty=presence_penalty, extra_body=extra_body, cache=cache, tag=tag,
+        )  # fmt: skip
+        self._show(chat)
+
+    @classmethod
+    def _over(cls, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> Chat:
+        """Return a chat over a conversation that is there already; ``code`` writes what "apply to all rows" shows."""
+        made = cls.__new__(cls)
+        made._show(chat, about, code)
+        return made
+
+    def _show(self, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> None:
+        self._chat, self._code, self._saved = chat, code, Saved(chat)
+        super().__init__(_transcript=self._saved.name, _messages=shown.plain(chat))
+        self._page = Page(chat, super().send, self._keep, about)
+        self._unlisten = chat.listen(self._page)
+        self.on_msg(self._asked)
+
+    # For code
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages as the API has them and as they are sent; a list of such messages replaces them."""
+        return self._chat.messages
+
+    @messages.setter
+    def messages(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        self._chat.messages = messages
+
+    @property
+    def model(self) -> str | None:
+        """Who is asked."""
+        return self._chat.model
+
+    @model.setter
+    def model(self, name: str | None) -> None:
+        self._chat.model = name
+
+    @property
+    def system(self) -> str | None:
+        """The system prompt; None for none."""
+        return self._chat.system
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        self._chat.system = text
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The API's parameters that are set; another dict replaces them."""
+        return self._chat.parameters
+
+    @parameters.setter
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        self._chat.parameters = values
+
+    def send(self, text: str) -> str:
+        """Ask, wait, and return the answer, which grows on the page meanwhile; an interrupt stops it and keeps what came.
+
+        Raises
+        ------
+        RunError
+            If there is no answer, or only a part of one; ``messages`` has the part.
+        TSNError
+            If an answer is on its way.
+        """
+        return self._chat.send(text)
+
+    def stop(self) -> None:
+        """Stop the answer that is on its way: its connection is closed, what came stays."""
+        self._chat.stop()
+
+    def clear(self) -> None:
+        """Forget all messages; the system prompt and the settings stay."""
+        self._chat.clear()
+
+    def truncate(self, i: int) -> None:
+        """Forget message ``i`` and all after it, the system prompt not counted: ``truncate(-2)`` takes the last exchange back."""
+        self._chat.truncate(i)
+
+    def to_markdown(self) -> str:
+        """Return what was said as a text to read or to keep."""
+        return self._chat.to_markdown()
+
+    def close(self) -> None:
+        """Stop what is on its way and take the widget off the page."""
+        if hasattr(self, "_chat"):
+            self._unlisten()
+            self._chat.stop()
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"Chat(model={self.model!r}, {number(len(self._chat.turns), 'message')})"
+
+    # For a notebook
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """Return the widget, and beside it what can be read without one: text, every character escaped, never markdown."""
+        made = super()._repr_mimebundle_(**kwargs)
+        data, metadata = made if isinstance(made, tuple) else (made or {}, {})
+        return {**data, **self._saved.bundle()}, metadata
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        data, metadata = self._repr_mimebundle_()
+        display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+        self._saved.display()
+
+    def _keep(self) -> None:
+        """Keep what was said where a saved notebook finds it; once for each turn."""
+        said = shown.plain(self._chat)
+        if said != self._messages:
+            self._messages = said
+            self._saved.refresh()
+
+    # What a page asks, on whatever thread the kernel hears it
+
+    def _asked(self, _widget: Any, said: Any, _buffers: Any) -> None:
+        view = said.get("view") if isinstance(said, dict) else None
+        try:
+            self._act(said, str(view))
+        except TSNError as error:
+            field = said.get("name", "text")
+            self._page.say("refused", str(view), text=str(error), field=field)
+
+    def _act(self, said: Any, view: str) -> None:
+        match said:
+            case {"type": "send", "text": str(text)}:
+                self._chat.start(text)
+            case {"type": "stop"}:
+                self._chat.stop()
+            case {"type": "regenerate"}:
+                self._chat.regenerate()
+            case {"type": "edit", "index": int(i), "text": str(text)}:
+                self._chat.edit(i, text)
+            case {"type": "undo"}:
+                self._undo()
+            case {"type": "clear"}:
+                self._chat.clear()
+            case {"type": "set", "name": str(name), "value": value}:
+                self._set(name, value)
+            case _:
+                self._tell(said, view)
+
+    def _tell(self, said: Any, view: str) -> None:
+        match said:
+            case {"type": "hello"}:
+                self._page.attach(view)
+            case {"type": "earlier", "before": int(before)}:
+                self._page.show_earlier(view, before)
+            case {"type": "models"}:
+                self._chat.models().add_done_callback(self._page.list_models)
+            case {"type": "code"} if self._code is not None:
+                self._page.say("code", view, text=self._code())
+            case _:
+                log.debug("the page asked what nobody knows: %.80r", said)
+
+    def _undo(self) -> None:
+        asked = [i for i, turn in enumerate(self._chat.turns) if turn.role == "user"]
+        self._chat.truncate(asked[-1] if asked else 0)
+
+    def _set(self, name: str, value: Any) -> None:
+        if name == "model":
+            self._chat.model = value
+        elif name == "system":
+            self._chat.system = value
+        else:
+            self._chat.parameters = {**self._chat.parameters, name: value}

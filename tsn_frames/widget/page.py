@@ -1,0 +1,176 @@
+"""The wire to the pages of one conversation: numbered messages, the changed tail of an answer, everything for a page that is new.
+
+It listens on the engine's thread and returns at once; rendering and sending happen in turn on the thread for errands, so that
+neither the loop nor the kernel waits for them, and so that the numbers need no lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ..engine.chat import Conversation, Turn
+from ..engine.registry import here
+from . import shown
+from .markup import Rendering
+
+log = logging.getLogger("tsn_frames")
+WINDOW = 50  # turns that a new page gets at once; those before come when they are asked for
+
+
+class Page:
+    """What the pages know of a conversation, and how they hear the rest.
+
+    Parameters
+    ----------
+    chat : Conversation
+        What is shown.
+    send : callable
+        Takes a message to all pages.
+    settled : callable
+        Called after each turn and each change.
+    about : str
+        What the chat is about, such as a row; empty for nothing.
+    """
+
+    def __init__(
+        self, chat: Conversation, send: Callable[[dict[str, Any]], None], settled: Callable[[], None], about: str = ""
+    ) -> None:
+        self.models: list[str] = []
+        self._chat, self._send, self._settled, self._about = chat, send, settled, about
+        self._seq = 0
+        self._attached = False
+        self._told: list[Turn] = []
+        self._growing: Rendering | None = None
+        self._text, self._due = "", False
+        self._rendered: dict[int, tuple[Turn, list[str]]] = {}
+
+    # What the conversation says, on the engine's thread
+
+    def began(self, i: int) -> None:  # noqa: ARG002 - what is now is read in turn
+        """Show that an answer is awaited."""
+        self.later(self._sync)
+
+    def grew(self, i: int, text: str) -> None:  # noqa: ARG002
+        """Show the changed tail; where the last one is not shown yet, both go as one."""
+        self._text = text
+        if not self._due:
+            self._due = True
+            self.later(self._tail)
+
+    def ended(self, i: int, turn: Turn) -> None:  # noqa: ARG002
+        """Show what came of it."""
+        self.later(self._sync)
+        self.later(self._settled)
+
+    def changed(self) -> None:
+        """Show that turns went or settings changed."""
+        self.later(self._sync)
+        self.later(self._settled)
+
+    # What a page asks, on any thread
+
+    def later(self, work: Callable[..., None], *args: Any) -> None:
+        """Do it in turn, off this thread."""
+        here.errand(lambda: work(*args))
+
+    def attach(self, view: str) -> None:
+        """Tell a page that is new, or that missed something, everything it needs."""
+        self.later(self._snapshot, view)
+
+    def show_earlier(self, view: str, before: int) -> None:
+        """Tell a page the turns before turn ``before``."""
+        self.later(self._earlier, view, before)
+
+    def list_models(self, listed: Future[list[str]]) -> None:
+        """Offer the models that the service lists; none where it can't be asked."""
+        self.models = listed.result() if listed.exception() is None else []
+        self.later(self._sync)
+
+    def say(self, kind: str, view: str | None = None, **content: Any) -> None:
+        """Tell something to one page, or to all."""
+        self.later(self._say, kind, view, content)
+
+    # On the thread for errands, one after the other
+
+    def _say(self, kind: str, view: str | None, content: dict[str, Any]) -> None:
+        if self._attached:  # without a page nobody counts
+            self._seq += 1
+            self._send({"type": kind, "seq": self._seq, **({"to": view} if view else {}), **content})
+
+    def _state(self) -> dict[str, Any]:
+        chat = self._chat
+        busy = self._growing is not None
+        return {
+            "busy": busy,
+            "settings": shown.settings(chat),
+            "models": self.models,
+            "totals": shown.totals(self._told),
+            "about": self._about,
+            "count": len(self._told) + busy,
+        }
+
+    def _now(self) -> None:
+        """Take in what the conversation is now."""
+        turns, partial = self._chat.now
+        self._told = list(turns)
+        if partial is None:
+            self._growing = None
+        elif self._growing is None:
+            self._growing = Rendering()
+            self._growing.grow(partial)
+
+    def _snapshot(self, view: str | None) -> None:
+        self._attached = True
+        self._now()
+        end = len(self._told)
+        turns = self._turns(max(0, end - WINDOW), end)
+        if self._growing is not None:
+            turns.append(shown.growing(end, self._growing.blocks))
+        self._say("snapshot", view, {"turns": turns, "state": self._state()})
+
+    def _earlier(self, view: str, before: int) -> None:
+        before = min(before, len(self._told))
+        self._say("earlier", view, {"turns": self._turns(max(0, before - WINDOW), before)})
+
+    def _sync(self) -> None:
+        """Send the difference between what the pages were told and what is."""
+        if not self._attached:
+            return
+        old, was_growing = self._told, self._growing
+        self._now()
+        keep = next((i for i, (a, b) in enumerate(zip(old, self._told)) if a is not b), min(len(old), len(self._told)))
+        if len(self._told) - keep > WINDOW:
+            self._snapshot(None)
+            return
+        if keep < len(old) or (was_growing is not None and self._growing is None and keep == len(self._told)):
+            self._say("cut", None, {"keep": keep})
+        for turn in self._turns(keep, len(self._told)):
+            self._say("turn", None, {"turn": turn})
+        if self._growing is not None and was_growing is not self._growing:
+            self._say("turn", None, {"turn": shown.growing(len(self._told), self._growing.blocks)})
+        self._say("state", None, {"state": self._state()})
+
+    def _tail(self) -> None:
+        self._due = False
+        if self._growing is None or not self._attached:
+            return
+        changed = self._growing.grow(self._text)
+        if changed:
+            self._say("tail", None, {"index": len(self._told), "changed": changed})
+
+    def _turns(self, start: int, end: int) -> list[dict[str, Any]]:
+        return [shown.turn_of(i, self._told[i], self._html(i, self._told[i])) for i in range(start, end)]
+
+    def _html(self, i: int, turn: Turn) -> list[str] | None:
+        """Return an answer as HTML, made once; what a person or a setting says stays plain text."""
+        if turn.role != "assistant":
+            return None
+        known = self._rendered.get(i)
+        if known is None or known[0] is not turn:
+            fresh = Rendering()
+            fresh.grow(shown.text_of(turn.content))
+            known = self._rendered[i] = (turn, fresh.blocks)
+        return known[1]

@@ -1,0 +1,40 @@
+"""What stays readable when there is no kernel: a transcript beside the widget, every character of it escaped.
+
+JupyterLab saves a notebook without the state of its widgets. So a second, hidden output has the conversation as plain text,
+brought up to date after each turn; a live view hides it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engine.chat import Conversation
+from . import shown
+
+
+class Saved:
+    """The transcript of one conversation where it is displayed."""
+
+    def __init__(self, chat: Conversation) -> None:
+        self._chat = chat
+        self.name = f"tsn-saved-{chat.id}"
+        self._displayed = False
+
+    def display(self) -> None:
+        """Add it to the outputs of the running cell."""
+        self._publish(update=False)
+        self._displayed = True
+
+    def refresh(self) -> None:
+        """Bring every displayed one up to date."""
+        if self._displayed:
+            self._publish(update=True)
+
+    def bundle(self) -> dict[str, Any]:
+        """Return the transcript in the formats that every notebook can show."""
+        return {"text/plain": shown.transcript(self._chat), "text/html": shown.saved_html(self._chat, self.name)}
+
+    def _publish(self, *, update: bool) -> None:
+        from IPython.display import publish_display_data
+
+        publish_display_data(self.bundle(), {}, transient={"display_id": self.name}, update=update)  # type: ignore[no-untyped-call]
