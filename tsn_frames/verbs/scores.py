@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.client import Client
+from ..engine.ledger import Ledger
 from ..engine.ledger_file import Entry
 from ..frames.agreement import mcnemar, same, wilson
 from .summary import Summary
@@ -34,11 +35,14 @@ class Asked:
 
 def table(asked: Mapping[str, Asked], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
     """Return a row a model; ``answers`` and ``gold`` are what is compared, None where there is nothing."""
-    rows = [_counts(part.summary) | _spent(part) | _worth(answers[label], gold) for label, part in asked.items()]
-    for row, part in zip(rows, asked.values(), strict=True):
+    lines = bought(asked.values())
+    rows = []
+    for label, part in asked.items():
+        row = _counts(part.summary) | _spent(part, lines[part.client.ledger]) | _worth(answers[label], gold)
         if gold is not None:
             row["cost_per_correct"] = row["cost"] / row["correct"] if row["correct"] and row["cost"] is not None else None
         row["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
+        rows.append(row)
     return _typed(rows, pd.Index(asked, name="model"))
 
 
@@ -53,11 +57,10 @@ def _counts(summary: Summary) -> dict[str, Any]:
     return {name: getattr(summary, name) for name in _COUNTS}
 
 
-def _spent(part: Asked) -> dict[str, Any]:
+def _spent(part: Asked, entries: Mapping[str, Entry]) -> dict[str, Any]:
     """Return tokens, money and seconds of the distinct answers, and what this run was billed."""
     once = part.frame.dropna(subset="request_key").drop_duplicates("request_key")
     once = once[once["answered_at"].notna()]
-    entries = bought(part.client, once["request_key"])
     prices = [
         None if (entry := entries.get(key)) is None or entry.cost is None else Decimal(entry.cost) for key in once["request_key"]
     ]
@@ -76,10 +79,16 @@ def _spent(part: Asked) -> dict[str, Any]:
     }
 
 
-def bought(client: Client, keys: Iterable[str]) -> dict[str, Entry]:
-    """Return the ledger's newest line of each answer that it knows."""
-    wanted = {bytes.fromhex(key): key for key in keys}
-    return {wanted[e.request_key]: e for e in client.ledger.entries() if e.outcome == "answered" and e.request_key in wanted}
+def bought(asked: Iterable[Asked]) -> dict[Ledger, dict[str, Entry]]:
+    """Return the newest line of each answer that the ledgers know; each ledger is read once."""
+    wanted: dict[Ledger, dict[bytes, str]] = {}
+    for part in asked:
+        keys = part.frame["request_key"].dropna()
+        wanted.setdefault(part.client.ledger, {}).update((bytes.fromhex(key), key) for key in keys)
+    return {
+        ledger: {keys[e.request_key]: e for e in ledger.entries() if e.outcome == "answered" and e.request_key in keys}
+        for ledger, keys in wanted.items()
+    }
 
 
 def _worth(answers: Sequence[Any], gold: Sequence[Any] | None) -> dict[str, Any]:
