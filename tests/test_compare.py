@@ -414,3 +414,46 @@ def test_mcnemars_p_is_the_two_sided_binomial_one(left, right):
 
 def test_mcnemars_p_of_many_rows_takes_no_time():
     assert mcnemar(9_000, 9_500) == pytest.approx(0.000244, rel=0.02)
+
+
+# Money
+
+
+def test_max_cost_holds_for_all_models_together(tmp_path):
+    df = pd.DataFrame({"text": [f"message {n}" for n in range(40)]})
+    with Simulator(latency=0.0) as sim:
+        client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", prices=PRICES)
+        words = dict(max_tokens=4, cache="refresh")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", tsn.TSNWarning)
+            small = compare(df, client, models=["sim-small"], **words).table["billed"].sum()
+            with pytest.raises(tsn.BudgetExceeded) as told:
+                compare(df, client, models=["sim-small", "sim-large", "sim-reasoner"], max_cost=5 * small, **words)
+        part = told.value.partial.table
+        assert part["answered"].tolist()[0] == 40 and 0 < part["answered"].tolist()[1] < 40
+        assert 3 * small < part["billed"].sum() <= 5 * small
+        assert part["error"].str.startswith("BudgetExceeded").tolist()[1:] == [True, True]
+
+
+def test_what_may_have_been_billed_counts_against_max_cost(tmp_path):
+    df = pd.DataFrame({"text": [f"message {n}" for n in range(30)]})
+    with Simulator(latency=0.0, faults=Faults(truncate=0.3)) as sim, warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", prices=dict.fromkeys(PRICES, (1, 1)))
+        try:
+            found = compare(df, client, models=list(PRICES), max_tokens=4, max_cost=0.005)
+        except tsn.BudgetExceeded as end:
+            found = end.partial
+        stats = sim.stats()
+        assert 0.001 < (stats.billed_prompt_tokens + stats.billed_completion_tokens) / 1e6 <= 0.005
+        assert found.table["answered"].tolist()[0] == 30
+
+
+def test_money_of_two_currencies_is_no_sum(df, client, tmp_path):
+    import sqlite3
+
+    compare(df, client, models=["sim-small"])
+    with sqlite3.connect(client.ledger.path) as ledger:
+        ledger.execute("UPDATE attempts SET currency = CASE WHEN id = 1 THEN 'EUR' ELSE 'USD' END")
+    row = compare(df, client, models=["sim-small"]).table.loc["sim-small"]
+    assert row["cost"] is pd.NA and not row["cost_known"] and row["currency"] is pd.NA

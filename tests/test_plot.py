@@ -86,7 +86,7 @@ def test_more_groups_than_colours_share_the_last_one():
 @pytest.mark.parametrize(("every", "bars"), [("hour", 1), ("day", 2), ("month", 1)])
 def test_a_bar_is_an_hour_a_day_or_a_month_of_the_time_zone_that_is_named(every, bars):
     frame = pd.DataFrame({"time": pd.to_datetime(["2026-10-31 21:30", "2026-10-31 22:30"], utc=True), "cost": [1.0, 2.0]})
-    kyiv = tsn.plot.spending(frame, by=None, every="day", tz="Europe/Kyiv")
+    kyiv = tsn.plot.spending(frame, by=None, every="day", timezone="Europe/Kyiv")
     assert [text.get_text() for text in kyiv.get_xticklabels()] == ["31 Oct", "01 Nov"]
     assert kyiv.get_xlabel() == "day (Europe/Kyiv)"
     assert len(tsn.plot.spending(frame, by=None, every="day").patches) == 1
@@ -112,7 +112,15 @@ def test_currencies_are_not_added_up():
 
 
 @pytest.mark.parametrize(
-    "words", [{"by": "modl"}, {"every": "week"}, {"ledger": "ledger.db"}, {"ledger": pd.DataFrame({"a": [1]})}]
+    "words",
+    [
+        {"by": "modl"},
+        {"timezone": "Mars"},
+        {"timezone": None},
+        {"every": "week"},
+        {"ledger": "ledger.db"},
+        {"ledger": pd.DataFrame({"a": [1]})},
+    ],
 )
 def test_words_of_spending_that_can_not_be_are_told(words):
     with pytest.raises(tsn.ParameterError):
@@ -205,6 +213,12 @@ def test_a_comparison_without_gold_has_nothing_to_draw(client):
         tsn.plot.compare(found)
     with pytest.raises(tsn.ParameterError, match="comparison is needed"):
         tsn.plot.compare(pd.DataFrame({"a": [1]}))
+
+
+def test_the_currency_of_a_comparison_is_its_tables():
+    assert tsn.plot.compare(TABLE.assign(currency="EUR")).get_xlabel() == "cost of 1,000 answers (EUR)"
+    with pytest.raises(tsn.ParameterError, match="several currencies"):
+        tsn.plot.compare(TABLE.assign(currency=["EUR", "USD"]))
 
 
 # All of them

@@ -96,6 +96,12 @@ class Engine:
         self._least = Decimal(0)
         self._exceeded: BudgetExceeded | None = None
 
+    @property
+    def at_most(self) -> Decimal:
+        """The most that this run may have cost: what it visibly did, and what is held for requests of unknown outcome."""
+        purse = self._sender.session.purse if self._sender else None
+        return max([self.counts.cost, *(cap.pot.spent for cap in (purse.caps if purse else ()) if cap.pot.name == "run")])
+
     def forecast(self) -> tuple[int, float]:
         """Return how many requests are still to be sent, and how many a minute the known limits allow."""
         if self._sender is None:

@@ -25,7 +25,7 @@ def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = Non
     comparison : Comparison or DataFrame
         What :func:`tsn_frames.compare` returned with ``gold=``, or its table.
     currency : str, optional
-        For the label of the axis.
+        For the label of the axis. Default: that of the table.
     ax : Axes, optional
         Where to draw. Default: a new figure.
 
@@ -47,6 +47,10 @@ def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = Non
         raise ParameterError(f"a comparison is needed, as tsn.compare returns one, got {quoted(comparison)}")
     if "agreement" not in table:
         raise ParameterError("the comparison has no gold to agree with: give compare(..., gold=...)")
+    units = table["currency"].dropna().unique().tolist() if "currency" in table else []
+    if len(units) > 1:
+        raise ParameterError(f"the models' costs are in several currencies, {units}, which can't be compared")
+    currency = currency or next(iter(units), None)
     ax = canvas.axes(ax)
     names = ["agreement", "agreement_low", "agreement_high"]
     points = (

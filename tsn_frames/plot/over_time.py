@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ def spending(
     *,
     by: str | None = "model",
     every: Every = "day",
-    tz: Any = None,
+    timezone: str = "UTC",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw what was spent over time, by the ledger.
@@ -39,8 +40,8 @@ def spending(
         What the bars are divided by. The four that cost most have colours of their own, the others share one.
     every : {"hour", "day", "month"}, default "day"
         What a bar stands for.
-    tz : optional
-        The time zone of the days, such as ``"Europe/Kyiv"``. Default: UTC.
+    timezone : str, default "UTC"
+        Whose days they are, such as ``"Europe/Kyiv"``.
     ax : Axes, optional
         Where to draw. Default: a new figure.
 
@@ -57,6 +58,7 @@ def spending(
         If matplotlib is not installed.
     """
     check_choice("every", every, Every)
+    zone = _zone(timezone)
     lines = _lines(ledger)
     if by is not None and by not in lines.columns:
         raise ParameterError(f"by= must be a column of the ledger, got {quoted(by)}; {did_you_mean(by, lines.columns, most=20)}")
@@ -65,9 +67,9 @@ def spending(
     known = lines[lines["cost"].notna()]
     if known.empty:
         return canvas.empty(ax, "Nothing was spent yet." if lines.empty else "No cost is known: give the client prices.")
-    table = _by_period(known, by, every, tz)
+    table = _by_period(known, by, every, zone)
     _bars(ax, table, every)
-    ax.set_xlabel(f"{every} ({tz or 'UTC'})")
+    ax.set_xlabel(f"{every} ({timezone})")
     ax.set_ylabel(canvas.in_money("spent", currency))
     if by is not None:
         ax.legend(title=by, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
@@ -92,9 +94,16 @@ def _one_currency(lines: pd.DataFrame) -> str | None:
     return found[0] if found else None
 
 
-def _by_period(known: pd.DataFrame, by: str | None, every: Every, tz: Any) -> pd.DataFrame:
+def _zone(name: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (TypeError, ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        raise ParameterError(f"timezone must be one such as 'UTC' or 'Europe/Berlin', got {quoted(name)}") from None
+
+
+def _by_period(known: pd.DataFrame, by: str | None, every: Every, zone: ZoneInfo) -> pd.DataFrame:
     """Return a row a period that had spending and a column a group, those that cost most first."""
-    begins = known["time"].dt.tz_convert(tz or "UTC").dt.tz_localize(None).dt.to_period(_PERIODS[every][0]).dt.start_time
+    begins = known["time"].dt.tz_convert(zone).dt.tz_localize(None).dt.to_period(_PERIODS[every][0]).dt.start_time
     groups = (
         pd.Series("all", index=known.index) if by is None else known[by].astype("object").where(known[by].notna(), f"(no {by})")
     )

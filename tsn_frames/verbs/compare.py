@@ -5,14 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, cast
 
 import pandas as pd
 
+from ..engine.budget import amount
 from ..engine.client import Client
 from ..engine.run import CacheMode
-from ..errors import ModelError, RateLimitError, RunError, ServerError, TSNWarning, number
+from ..errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError, TSNWarning, number
 from ..frames.agreement import Normalise, comparable, normaliser
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt, check_frame
@@ -48,6 +50,7 @@ def compare(
     missing: Missing = "skip",
     cache: CacheMode = "use",
     repeat: Any = 0,
+    max_cost: float | Decimal | None = None,
     tag: Any = None,
     progress: bool | None = None,
     client: Client | None = None,
@@ -78,6 +81,8 @@ def compare(
         What ``DataFrame.sample`` takes. The default draws the same rows each time, so that they are paid for once.
     system, messages, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
         As in :func:`complete`, for all models that have none of their own.
+    max_cost : number, optional
+        The most that the whole comparison may cost. What the first models leave of it is for the next ones.
     missing, cache, repeat, tag, progress, client : optional
         As in :func:`complete`. ``cache="only"`` compares what is there already and sends nothing.
 
@@ -92,7 +97,7 @@ def compare(
     PromptError, ParameterError, ColumnError, ConfigError
         Before anything is sent.
     RunError
-        If the key was refused, the balance is empty, or no model could be asked. A model that fails alone (there is no
+        If the key was refused, the balance is empty, ``max_cost`` is used up, or no model could be asked. A model that fails alone (there is no
         such model, its server is down) has its reason in the table's column ``error``. ``.partial`` is the comparison
         so far, also at Ctrl-C.
 
@@ -117,14 +122,18 @@ def compare(
         "max_tokens": max_tokens, "stop": stop, "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty,
         "extra_body": extra_body, "repeat": repeat, "tag": tag, "client": client,
     }  # fmt: skip
-    race = _Race(df, rows, truth, right, normalise, {})
+    race = _Race(df, rows, truth, right, normalise)
     told: set[str] = set()
+    left = amount("max_cost", max_cost)
     try:
         for label, own in varied.items():
             words = {name: taken(df, positions, name, value) for name, value in {**shared, **own}.items()}
+            spent = left is not None and left <= 0
             with _telling(label, told):
-                run = complete(rows, **words, missing=missing, cache=cache, include=FACTS, overwrite=True, background=True)
-                race.finish(label, run, progress)
+                run = complete(rows, **words, missing=missing, cache="only" if spent else cache, include=FACTS, overwrite=True,
+                               max_cost=None if spent else left, background=True)  # fmt: skip
+                race.finish(label, run, progress, BudgetExceeded(f"max_cost={max_cost} is used up") if spent else None)
+            left = None if left is None else left - run._engine.at_most
         race.check()
     except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
         end.partial = race.comparison() if race.asked else None  # type: ignore[attr-defined]
@@ -143,14 +152,14 @@ class _Race:
     truth: pd.Series | None
     right: list[Any] | None
     normalise: Normalise
-    asked: dict[str, Asked]
+    asked: dict[str, Asked] = field(default_factory=dict)
 
-    def finish(self, label: str, run: Run, progress: bool | None) -> None:
-        """Wait for one model's run and note what came of it."""
+    def finish(self, label: str, run: Run, progress: bool | None, over: RunError | None) -> None:
+        """Wait for one model's run and note what came of it; ``over`` is why it was not to send anything."""
         end: RunError | str | None = "stopped"
         try:
             run.result(progress=progress)
-            end = None
+            end = over
         except RunError as failure:
             end = failure
         finally:

@@ -20,7 +20,7 @@ from .summary import Summary
 _COUNTS = ("rows", "answered", "failed", "skipped", "not_sent")
 _WHOLE = (*_COUNTS, "prompt_tokens", "completion_tokens", "judged", "correct", "agree", "only_left", "only_right")
 _FLAGS = ("cost_known", "billed_known")
-_TEXTS = ("error", "left", "right")
+_TEXTS = ("currency", "error", "left", "right")
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,15 @@ def _spent(part: Asked, entries: Mapping[str, Entry]) -> dict[str, Any]:
     ]
     seconds = [entries[key].seconds for key in once["request_key"] if key in entries]
     known = [price for price in prices if price is not None]
+    units = {entries[key].currency for key in once["request_key"] if key in entries and entries[key].cost is not None}
+    one = len(units) < 2  # money of two currencies is no sum
     summary = part.summary
     return {
         "prompt_tokens": once["prompt_tokens"].sum(),
         "completion_tokens": once["completion_tokens"].sum(),
-        "cost": float(sum(known)) if known or not prices else None,
-        "cost_known": len(known) == len(prices),
+        "cost": float(sum(known)) if one and (known or not prices) else None,
+        "cost_known": one and len(known) == len(prices),
+        "currency": next(iter(units), None) if one else None,
         "billed": summary.cost,
         "billed_known": summary.cost_known,
         "seconds": float(np.median(seconds)) if seconds else None,
