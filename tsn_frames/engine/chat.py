@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
@@ -19,8 +19,10 @@ from ..errors import ConfigError, ParameterError, PromptError, RunError, TSNErro
 from ..parameters import ORDER, body, check, plain
 from ..secret import Secret, redact
 from ..wire import Completion, Request, Unreadable, body_head, dumps, load
+from .budget import check_bounded
 from .cache import key as key_of
 from .client import Client
+from .purse import Purse
 from .registry import here
 from .run import CacheMode
 from .streaming import Asking, Ending, State
@@ -49,8 +51,8 @@ class Turn(NamedTuple):
         What this turn visibly paid, in the currency of the prices; None where that is unknown.
     seconds : float or None
         From the question to the end of the answer, waiting included.
-    time : float
-        When it ended, in POSIX seconds.
+    time : float or None
+        When it was asked, or the answer ended, in POSIX seconds; None for what was not said in this chat.
     finish_reason : str or None
         Why the answer ended, in the service's words.
     error : str or None
@@ -73,7 +75,7 @@ class Turn(NamedTuple):
     total_tokens: int | None = None
     cost: Decimal | None = None
     seconds: float | None = None
-    time: float = 0.0
+    time: float | None = None
     finish_reason: str | None = None
     error: str | None = None
     state: State = "whole"
@@ -162,6 +164,7 @@ class Conversation:
         self._turns: tuple[Turn, ...] = ()
         self._asking: _Going | None = None
         self._usage, self._asked = True, 0
+        self._purse: Purse | None = None  # one for all turns: the budget of a run is that of a chat
         self._model, self._system, self._parameters = None, None, dict[str, Any]()
         self.model, self.system = model, system
         self.parameters = {
@@ -311,6 +314,11 @@ class Conversation:
         with self._between():
             self._turns = self._turns[:i]
 
+    def replay(self, turns: Iterable[Turn]) -> None:
+        """Put turns in the place of those that are there, with what they came to."""
+        with self._between():
+            self._turns = tuple(turns)
+
     def regenerate(self) -> Future[Turn]:
         """Ask the last question again, in place of its answer; a cached answer is not what is wanted then.
 
@@ -353,7 +361,7 @@ class Conversation:
         for turn in self._turns:
             named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
             note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
-            parts.append(f"{named}\n\n{_text_of(turn.content)}{note}")
+            parts.append(f"{named}\n\n{text_of(turn.content)}{note}")
         return "\n\n---\n\n".join(parts) + "\n"
 
     def _ask(self, question: Turn, at: int, *, fresh: bool = False) -> Future[Turn]:
@@ -380,7 +388,12 @@ class Conversation:
                 "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
             )
         head, messages = body_head(body({"model": model, **self._parameters})), dumps(self.messages)
-        return Request(key_of(self.client.base_url, 0, head, messages), head, messages, model, self._parameters.get("max_tokens"))
+        request = Request(
+            key_of(self.client.base_url, 0, head, messages), head, messages, model, self._parameters.get("max_tokens")
+        )
+        if self.client.budget:
+            check_bounded(self.client.prices, [request])
+        return request
 
     def _between(self) -> _Between:
         return _Between(self)
@@ -428,7 +441,7 @@ class _Going:
         self._shown = 0
         self._asking = Asking(
             chat.client, key, request, mode=mode, name=f"{chat.id}-{chat._asked}", run=chat.id, tag=chat.tag or "chat",
-            usage=chat._usage, grew=self._grew,
+            usage=chat._usage, purse=chat._purse, grew=self._grew,
         )  # fmt: skip
 
     def stop(self, grace: float = 0.0) -> None:  # noqa: ARG002 - as a run is stopped, at the interpreter's end
@@ -454,7 +467,7 @@ class _Going:
         chat, turn = self._chat, self._turn(ending)
         with chat._lock:
             chat._turns, chat._usage, self.kind = (*chat._turns, turn), self._asking.usage, ending.kind
-            chat._asking = None
+            chat._asking, chat._purse = None, self._asking.purse
         chat._tell("ended", self._at, turn)
         self.future.set_result(turn)
 
@@ -520,12 +533,19 @@ def _turn_of(message: Mapping[str, Any], number: int) -> Turn:
     role, content = values.pop("role"), values.pop("content", None)
     if not isinstance(content, str) and not (isinstance(content, list) and content) and not values.get("tool_calls"):
         raise PromptError(f"{where} has the content {quoted(content)}: it must be a text, or a list of parts as the API has them")
-    return Turn(role, content, time=time.time(), extra=values)
+    return Turn(role, content, extra=values)
 
 
-def _text_of(content: Any) -> str:
+def text_of(content: Any) -> str:
+    r"""Return a content as a text; parts that aren't texts are named.
+
+    Examples
+    --------
+    >>> text_of([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {}}])
+    'What is this?\n[image_url]'
+    """
     if isinstance(content, list):
         return "\n".join(
             str(part.get("text") or f"[{part.get('type', 'part')}]") for part in content if isinstance(part, Mapping)
         )
-    return content or ""
+    return str(content or "")

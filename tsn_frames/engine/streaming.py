@@ -10,10 +10,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeVar
 
-from ..errors import RateLimitError, RowError, RunError, ServerError
+from ..errors import BudgetExceeded, RateLimitError, RowError, RunError, ServerError
 from ..secret import Secret, redact
 from ..wire import Completion, Request, error_of
 from . import retry as policy
@@ -21,6 +22,7 @@ from .answers import Answers
 from .client import Client, Session
 from .events import Reply
 from .limiter import CHAT, Grant
+from .purse import Purse
 from .retry import Verdict, judge
 from .rows import Counts, Item
 from .run import CacheMode
@@ -70,18 +72,20 @@ class Asking:
         What the ledger notes.
     usage : bool
         Whether to ask for the usage; False once the server has refused that.
+    purse : Purse or None
+        The money of the conversation, where it has asked before.
     grew : callable
         Called when a part of the answer has come.
     """
 
     def __init__(
         self, client: Client, key: Secret, request: Request, *, mode: CacheMode, name: str, run: str, tag: str | None,
-        usage: bool, grew: Callable[[], None],
+        usage: bool, purse: Purse | None, grew: Callable[[], None],
     ) -> None:  # fmt: skip
         self.reply, self.usage, self.model = Reply(), usage, request.model
         self._client, self._key, self._request, self._mode = client, key, request, mode
         self._name, self._run, self._tag, self._grew = name, run, tag, grew
-        self._item = Item(0, request, fresh=True)
+        self.purse, self._item = purse, Item(0, request, fresh=True)
         self._unreachable, self._since = 0, time.monotonic()
         self._waiting: asyncio.Task[object] | None = None
         self._stopped = False
@@ -101,11 +105,15 @@ class Asking:
         if self._mode == "only":
             return Ending("failed", Completion(None), _NOT_CACHED, RunError)
         streams = open_stream(self._client.base_url, self._key, self._client.timeout)
-        async with self._client.session(self._key, store=self._mode != "off", transport=streams) as session:
+        async with self._client.session(self._key, store=self._mode != "off", transport=streams, run=self._run) as opened:
+            self.purse = self.purse or opened.purse
+            session = replace(opened, purse=self.purse)
             sender, limiter = Sender(session, self._run, Counts(), lambda _: self._tag), session.account.limiter
             limiter.gate.begin(limiter.clock(), session.pace)
             try:
                 ending = await self._try_on(sender, streams)
+            except BudgetExceeded as end:
+                ending = self._failed(RowError("not_sent", str(end)), BudgetExceeded)
             except asyncio.CancelledError:
                 if not self._stopped:
                     raise
@@ -124,7 +132,7 @@ class Asking:
     async def _try_on(self, sender: Sender, streams: StockTransport) -> Ending:
         """Ask until there is an answer, a part of one, or no use in asking again."""
         while True:
-            verdict, result = await self._attempt(sender, streams)
+            verdict, result = await self._paid(sender, streams)
             if verdict.completion is not None:
                 return Ending("whole", verdict.completion, _about(verdict.completion), cost=self._item.cost)
             assert verdict.error is not None
@@ -137,6 +145,16 @@ class Asking:
             if isinstance(delay, Ending):
                 return delay
             await self._stoppable(asyncio.sleep(delay))
+
+    async def _paid(self, sender: Sender, streams: StockTransport) -> tuple[Verdict, Answer | Failure]:
+        """Hold the most that it can cost while it is asked."""
+        if self.purse is None:
+            return await self._attempt(sender, streams)
+        self._item.hold = await self._stoppable(self.purse.hold(self._request))
+        try:
+            return await self._attempt(sender, streams)
+        finally:
+            self.purse.release(self._item.hold)  # if it is still held, it was not billed
 
     async def _attempt(self, sender: Sender, streams: StockTransport) -> tuple[Verdict, Answer | Failure]:
         session = sender.session

@@ -64,7 +64,7 @@ def render(df: pd.DataFrame, prompt: Prompt | None, messages: Any, system: str |
         return _from_callable(df, prompt, systems, missing)
     assert isinstance(prompt, str)
     parts = _parsed(prompt, df, "prompt")
-    if not columns_of(parts):
+    if not columns_of([*parts, *(systems or [])]):
         warn(f"the prompt names no column, so every row sends the same text. {did_you_mean(prompt[:80], df.columns)}")
     return _from_template(df, parts, systems, missing)
 
