@@ -178,11 +178,12 @@ def test_the_reference_of_the_client_has_the_words_of_its_parts(kind):
         (tsn.Cache, "cache.md"),
         (tsn.Ledger, "ledger.md"),
         (tsn.Prices, "prices.md"),
+        (tsn.Report, "cost.md"),
         (tsn.Run, "complete.md"),
         (tsn.Summary, "complete.md"),
         (tsn.Comparison, "compare.md"),
     ],
-    ids=["Cache", "Ledger", "Prices", "Run", "Summary", "Comparison"],
+    ids=["Cache", "Ledger", "Prices", "Report", "Run", "Summary", "Comparison"],
 )
 def test_the_reference_has_every_public_method(kind, page):
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")

@@ -34,6 +34,7 @@ from .verbs.comparison import Comparison
 from .verbs.complete import complete
 from .verbs.running import Run, last_run
 from .verbs.summary import Summary
+from .verbs.tables import Report
 
 if TYPE_CHECKING:
     from .widget.chat import Chat
@@ -59,6 +60,7 @@ __all__ = [
     "PromptError",
     "RateLimitError",
     "RedirectError",
+    "Report",
     "Retry",
     "Run",
     "RunError",

@@ -12,6 +12,7 @@ import pandas as pd
 from .errors import did_you_mean
 from .verbs import compare as comparing
 from .verbs import complete as verbs
+from .verbs import report
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +66,8 @@ class FrameAccessor:
     acomplete = _awaitable(verbs.complete)
     messages = _method(verbs.messages_of)
     compare = _method(comparing.compare)
+    usage = _method(report.usage)
+    cost = _method(report.cost)
 
 
 @pd.api.extensions.register_series_accessor("tsn")

@@ -1,0 +1,204 @@
+"""What the answers of a frame used and cost, read off its columns: also when it was saved, loaded, cut or put together."""
+
+import io
+import warnings
+
+import pandas as pd
+import pytest
+
+import tsn_frames as tsn
+from tsn_frames.simulator import Faults
+
+PRICES = {"sim-small": (1, 2), "sim-large": (10, 20)}
+FACTS = ("request_key", "model", "answered_at", "cost_source")
+
+
+@pytest.fixture
+def client(sim, tmp_path):
+    prices = tsn.Prices(PRICES, currency="EUR")
+    made = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "cache", ledger=tmp_path / "ledger.db", prices=prices)
+    tsn.set_client(made)
+    return made
+
+
+def ask(df, **words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        return df.tsn.complete("Say: {text}", progress=False, **words)
+
+
+def frame(*texts):
+    return pd.DataFrame({"text": texts or ["a", "bb", "a", "ccc", None], "team": list("xyxyx")[: len(texts) or 5]})
+
+
+def owed(out, prompt=1, completion=2):
+    return (out["prompt_tokens"] * prompt + out["completion_tokens"] * completion).astype("Float64") / 1e6
+
+
+def test_what_a_run_billed_by_any_column(client):
+    """The sum is the bill; copies and skipped rows are 0; groups are what groupby makes of the columns."""
+    out = ask(frame(), include=FACTS)
+    report = out.tsn.cost()
+    assert report.total == pytest.approx(client.ledger.to_frame()["cost"].sum()) and not report.at_least
+    assert report.currency == "EUR" and "EUR billed by this run" in repr(report)
+    table = out.tsn.cost(by="team").to_frame()
+    assert table.index.tolist() == ["x", "y"] and table["cost"].sum() == pytest.approx(report.total)
+    assert table["rows"].tolist() == [3, 2] and table["answered"].tolist() == [2, 2] and table["copied"].tolist() == [1, 0]
+    assert table.loc["x", "saved_by_copies"] == pytest.approx(owed(out)[2]) and table.loc["y", "saved_by_copies"] == 0
+    assert table.loc["y", "mean"] == pytest.approx(out["cost"][[1, 3]].mean()) and table["wasted"].tolist() == [0, 0]
+    for by in (["team", "text"], out["team"], lambda row: row % 2, ["team", lambda row: row]):
+        some = out.tsn.cost(by=by).to_frame()
+        assert some["cost"].sum() == pytest.approx(report.total) and some["rows"].sum() == 5
+    assert out.tsn.cost().top(1).index.tolist() == [out["cost"].idxmax()] and len(report.top(99)) == 3
+    assert "text" in report.top(2).columns
+
+
+def test_usage_in_all_and_by_group(client):
+    """Every answer counts, also those that were free; what was free is told as a share."""
+    ask(frame("a", "bb"))
+    out = ask(frame(), include=FACTS)
+    whole = out.tsn.usage().to_frame().iloc[0]
+    assert whole["total_tokens"] == out["total_tokens"].sum() and whole["prompt_tokens"] == out["prompt_tokens"].sum()
+    assert whole["saved_by_cache"] == out["total_tokens"][[0, 1, 2]].sum() and whole["billed_tokens"] == out["total_tokens"][3]
+    assert (
+        whole["saved_by_copies"] == 0
+        and whole["mean"] == out["total_tokens"].mean()
+        and whole["max"] == out["total_tokens"].max()
+    )
+    text = repr(out.tsn.usage())
+    assert "4 of 5 rows answered (3 cached, 1 failed)" in text and "% from the cache" in text
+    assert out.tsn.usage(by="team").to_frame()["total_tokens"].sum() == whole["total_tokens"]
+
+
+def test_answers_that_were_free_still_have_a_price(client):
+    """Billed 0 is said with its reason; basis='answers' is what they cost, once for equal rows."""
+    first = ask(frame(), include=FACTS)
+    again = ask(frame(), include=FACTS)
+    assert again.tsn.cost().total == 0 and "nothing was billed: 4 answers came from the cache" in repr(again.tsn.cost())
+    bought = again.tsn.cost(basis="answers", by="text")
+    assert bought.total == pytest.approx(first["cost"].sum()) and bought.to_frame()["cost"]["a"] == pytest.approx(
+        first["cost"][0]
+    )
+    shares = again.tsn.cost(basis="answers", by=again.index).to_frame()["cost"]
+    assert shares[0] == shares[2] == pytest.approx(first["cost"][0] / 2) and shares[4] == 0
+    assert again.tsn.cost().to_frame()["saved_by_cache"].iloc[0] == pytest.approx(owed(again).sum())
+
+
+def test_what_it_would_have_cost_on_another_model(client):
+    """The same usage, other prices: one model for all, a mapping, or the table of another provider."""
+    out = ask(frame(), include=FACTS, model=pd.Series(["sim-small", "sim-large"] * 2 + ["sim-small"]))
+    assert out.tsn.cost(model="sim-large").total == pytest.approx(owed(out, 10, 20)[[0, 1, 3]].sum())
+    swapped = out.tsn.cost(model={"sim-large": "sim-small"})
+    assert swapped.total == pytest.approx(owed(out)[[0, 1, 3]].sum())
+    other = out.tsn.cost(prices={"x": (3, 3)}, model="x")
+    assert other.total == pytest.approx(owed(out, 3, 3)[[0, 1, 3]].sum()) and other.currency is None
+    assert out.tsn.cost(basis="answers", model="sim-large").total == pytest.approx(owed(out, 10, 20)[[0, 1, 3]].sum())
+
+
+def test_the_price_of_the_day_is_used(client):
+    """An answer of a day that no price covers is NA, not 0."""
+    out = ask(frame("a"), include=FACTS)
+    past = {
+        "sim-small": [
+            {"prompt": 5, "completion": 5, "valid_to": "2020-01-01"},
+            {"prompt": 1, "completion": 2, "valid_from": "2020-01-02"},
+        ]
+    }
+    assert out.tsn.cost(prices=past).total == pytest.approx(owed(out)[0])
+    out["answered_at"] = pd.Timestamp("2019-06-01", tz="UTC")
+    assert out.tsn.cost(prices=past).total == pytest.approx(owed(out, 5, 5)[0])
+
+
+def test_totals_over_na_say_at_least(sim, client):
+    """A lost usage, or a model without a price, is told; one hint names the model."""
+    sim.faults = Faults(no_usage=0.5)
+    out = ask(pd.DataFrame({"text": [f"t{i}" for i in range(20)]}), include=FACTS)
+    lost = int(out["total_tokens"].isna().sum())
+    assert 0 < lost < 20
+    for report in (out.tsn.cost(), out.tsn.usage(), out.tsn.cost(basis="answers")):
+        assert report.at_least and "at least" in repr(report) and report.to_frame()["at_least"].all()
+    with pytest.warns(tsn.TSNWarning, match="no price for the model 'sim-small'") as found:
+        unknown = out.tsn.cost(prices={"other": (1, 1)})
+    assert len(found) == 1 and pd.isna(unknown.total) and unknown.to_frame()["cost"].isna().all()
+    assert "at least nothing known" in repr(unknown) and "nan" not in repr(unknown)
+
+
+def test_waste_is_what_rows_without_an_answer_cost(sim, client):
+    sim.faults = Faults(filtered=0.5)
+    out = ask(pd.DataFrame({"text": [f"t{i}" for i in range(20)]}))
+    wasted = out["cost"][out["error"].notna()].sum()
+    assert wasted > 0 and out.tsn.cost().to_frame()["wasted"].iloc[0] == pytest.approx(wasted)
+    assert "on rows without a usable answer" in repr(out.tsn.cost())
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json", "concat", "index"])
+def test_a_frame_that_was_saved_says_the_same(client, tmp_path, kind):
+    """No hidden state: the columns are all that is read, in whatever dtypes a file gives them back."""
+    ask(frame("a", "bb"))
+    out = ask(frame(), include=FACTS)
+    if kind == "csv":
+        back = pd.read_csv(io.StringIO(out.to_csv(index=False)))
+    elif kind == "parquet":
+        out.to_parquet(tmp_path / "x.parquet")
+        back = pd.read_parquet(tmp_path / "x.parquet")
+    elif kind == "json":
+        back = pd.read_json(io.StringIO(out.to_json(orient="records", date_format="iso")))
+    elif kind == "concat":
+        back = pd.concat([out.iloc[:2], out.iloc[2:]])
+    else:
+        back = out.set_index(pd.Index([7] * 5))
+    for ask_for in (lambda df: df.tsn.cost(), lambda df: df.tsn.cost(basis="answers"), lambda df: df.tsn.usage(by="team")):
+        one, other = ask_for(out).to_frame(), ask_for(back).to_frame()
+        pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True), check_dtype=False)
+
+
+def test_a_prefix_is_found_or_asked_for(client):
+    out = ask(frame(), name="first", include=FACTS)
+    assert out.tsn.cost().total == pytest.approx(out["first_cost"].sum())
+    both = ask(out, name="second", include=FACTS)
+    with pytest.raises(tsn.ColumnError, match=r"\['first', 'second'\].*name='first'"):
+        both.tsn.cost()
+    assert both.tsn.cost(name="second").total == 0 < both.tsn.cost(name="first").total
+
+
+def test_what_is_missing_is_named_with_the_way_to_get_it(client):
+    plain, bare = ask(frame()), ask(frame(), usage=False)
+    for work, said in [
+        (lambda: bare.tsn.cost(), "no column 'prompt_tokens': complete.*usage=True"),
+        (lambda: plain.drop(columns="cost").tsn.cost(), "no column 'cost'"),
+        (lambda: plain.tsn.cost(name="x"), "no column 'x_prompt_tokens'"),
+        (lambda: plain.tsn.cost(basis="answers"), "no column 'model'.*include=.*free"),
+        (lambda: plain.tsn.cost(basis="answers", model="sim-small"), "needs the column 'request_key'"),
+        (lambda: plain.tsn.cost(prices={"sim-small": (1, 1)}), "no column 'model'"),
+    ]:
+        with pytest.raises(tsn.ColumnError, match=said):
+            work()
+    with pytest.raises(KeyError, match="nowhere"):
+        plain.tsn.cost(by="nowhere")
+    with pytest.raises(tsn.ParameterError, match="'billed', 'answers', got 'paid'"):
+        plain.tsn.cost(basis="paid")
+    with pytest.raises(tsn.ParameterError, match="should hold numbers"):
+        plain.assign(cost="much").tsn.cost()
+    tsn.set_client(tsn.Client(client.base_url, model="sim-small"))
+    with pytest.raises(tsn.ConfigError, match="no prices are known"):
+        plain.tsn.cost(model="sim-small")
+
+
+def test_costs_in_two_currencies_are_not_added(sim, client):
+    """Put together from two runs, their sources say so."""
+    other = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, prices=tsn.Prices(PRICES, currency="USD"))
+    both = pd.concat([ask(frame("a"), include=FACTS), ask(frame("z"), include=FACTS, client=other)])
+    with pytest.raises(tsn.ParameterError, match="in EUR and USD, which can't be added"):
+        both.tsn.cost()
+
+
+def test_a_table_in_a_notebook_holds_no_markup_of_the_data(client):
+    out = ask(frame("a", "bb").assign(team="<script>alert(1)</script>"))
+    shown = out.tsn.cost(by="team")._repr_html_()
+    assert "<script>" not in shown and "&lt;script&gt;" in shown and "Cost" in shown
+
+
+def test_an_empty_frame_costs_nothing(client):
+    empty = ask(frame().iloc[:0], include=FACTS)
+    assert empty.tsn.cost().total == 0 and empty.tsn.usage().to_frame()["rows"].tolist() == [0]
+    assert "0 of 0 rows" in repr(empty.tsn.cost(basis="answers")) and len(empty.tsn.cost(by="team").to_frame()) == 0
