@@ -25,7 +25,7 @@ ALLOWED = {
     "accessor": {"verbs", "errors"},
     "widget": {"verbs", "engine", "errors", "settings", "widget"},
     "settings": {"engine", "errors", "secret"},
-    "rehearsal": {"engine", "settings", "simulator"},
+    "rehearsal": {"engine", "prices", "settings", "simulator"},
     "demo": {"rehearsal", "verbs", "engine", "settings", "errors", "simulator"},
     "__main__": {"simulator", "demo"},
     "__init__": {"accessor", "engine", "verbs", "errors", "plot", "prices", "settings", "rehearsal", "widget"},

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .engine.client import Client
 from .engine.registry import here
+from .prices import Prices, prices_of
 from .settings import set_client
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner": (0.60, 2.40)}
 
 
-def rehearse(*, seed: int = 0, latency: float = 0.05) -> Simulator:
+def rehearse(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[str, Any] | None = None) -> Simulator:
     """Start the local simulator and make it the default client, so that every example runs without a key or a cost.
 
     Its answers are simulated and say so. Cache and ledger are temporary; closing it goes back.
@@ -29,6 +31,8 @@ def rehearse(*, seed: int = 0, latency: float = 0.05) -> Simulator:
         Other seeds give other answers.
     latency : float
         Seconds that an answer takes.
+    prices : Prices or mapping, optional
+        What the answers would cost, as ``Client(prices=...)`` takes it. Default: made-up prices of its three models.
 
     Returns
     -------
@@ -46,6 +50,8 @@ def rehearse(*, seed: int = 0, latency: float = 0.05) -> Simulator:
     """
     from .simulator import Simulator
 
+    table = prices_of(PRICES if prices is None else prices)  # what is wrong with it is told before anything is started
+
     class Rehearsal(Simulator):
         """A simulator that takes its client and its files along when it is closed."""
 
@@ -57,8 +63,7 @@ def rehearse(*, seed: int = 0, latency: float = 0.05) -> Simulator:
 
     simulator = Rehearsal(seed=seed, latency=latency).start()
     folder = tempfile.TemporaryDirectory(prefix="tsn_rehearsal_", ignore_cleanup_errors=True)
-    prices: dict[str, tuple[float, float]] = dict(PRICES)
-    client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=prices)
+    client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=table)
     set_client(client)
     return simulator
 
