@@ -32,6 +32,12 @@ def ask(df, client, **words):
     return df.tsn.complete(PROMPT, client=client, progress=False, **words)
 
 
+def found(keys, folder):
+    """Key, body and time of those keys that the bulk lookup finds."""
+    index = {key: at for at, key in enumerate(keys)}
+    return lookup(folder / "cache.db", index, lambda rows: [(keys[at], body, when) for at, body, when in rows])
+
+
 # Modes
 
 
@@ -166,7 +172,7 @@ def test_bytes_come_back_identical(tmp_path):
     store = Store(tmp_path)
     store.write(rows)
     store.close()
-    assert lookup(tmp_path / "cache.db", [key for key, *_ in rows], list) == rows
+    assert found([key for key, *_ in rows], tmp_path) == rows
 
 
 def test_nothing_is_ever_evicted(tmp_path):
@@ -185,7 +191,7 @@ def test_nothing_is_ever_evicted(tmp_path):
     settings = dict(store._connection.execute("SELECT key, value FROM Settings"))
     store.close()
     assert (settings["eviction_policy"], settings["cull_limit"], settings["size_limit"]) == ("none", 0, 2**62)
-    assert len(lookup(tmp_path / "cache.db", {key for key, *_ in rows}, list)) == 20_000
+    assert len(found([key for key, *_ in rows], tmp_path)) == 20_000
 
 
 def test_few_keys_of_many_rows_are_found_by_the_index(tmp_path):
@@ -195,9 +201,7 @@ def test_few_keys_of_many_rows_are_found_by_the_index(tmp_path):
     store.write(rows)
     store.close()
     keys = [rows[i][0] for i in range(0, 1_400, 2)] + [b"?" * 32] * 2  # over one chunk, under a third
-    assert {key: int(body) for key, body, _ in lookup(tmp_path / "cache.db", keys, list)} == {
-        key: int.from_bytes(key, "big") for key in keys[:-2]
-    }
+    assert {key: int(body) for key, body, _ in found(keys, tmp_path)} == {key: int.from_bytes(key, "big") for key in keys[:-2]}
 
 
 # What a user asks of it

@@ -39,6 +39,12 @@ def at(sim, folder, **words):
     return tsn.Client(sim.base_url, model="sim-small", cache=folder / "cache", ledger=folder / "ledger.db", **words)
 
 
+def found(keys, client):
+    """Those keys that the bulk lookup finds."""
+    index = {key: at for at, key in enumerate(keys)}
+    return lookup(client.cache.file, index, lambda rows: [keys[at] for at, *_ in rows])
+
+
 @contextmanager
 def told(text=None):
     """Exactly one warning of ours with a text in it, or none at all."""
@@ -117,8 +123,8 @@ def test_a_planted_row_is_no_answer_on_any_path(server, filled, tmp_path, what):
     (filled.cache.folder / "bomb").write_bytes(pickle.dumps(Bomb(bomb)))
     keys = [key for key, *_ in scan(filled.cache.file)]
     change(filled.cache.file, f"UPDATE Cache SET {PLANTED[what]} WHERE key = ?", values=(pickle.dumps(Bomb(bomb)), keys[0]))
-    assert lookup(filled.cache.file, keys[:1], list) == []  # by the index
-    assert {key for key, *_ in lookup(filled.cache.file, keys, list)} == set(keys[1:])  # by a scan
+    assert found(keys[:1], filled) == []  # by the index
+    assert set(found(keys, filled)) == set(keys[1:])  # by a scan
     assert filled.cache.export(tmp_path / "out.jsonl") == len(filled.cache.to_frame()) == ROWS - 1
     assert filled.cache.stats().answers == ROWS - (what != "another checksum")
     if what != "another checksum":
@@ -138,7 +144,7 @@ def test_planted_keys_are_passed_over(filled, tmp_path):
     for raw, key in [(1, b"short"), (1, b"k" * 33), (1, "text" * 8), (1, 5), (0, pickle.dumps(Bomb(bomb))), (1, None)]:
         change(filled.cache.file, "INSERT INTO Cache (key, raw, mode, value) VALUES (?, ?, 1, x'00')", values=(key, raw))
     assert filled.cache.stats().answers == len(filled.cache.to_frame()) == ROWS
-    assert lookup(filled.cache.file, [b"k" * 32], list) == []
+    assert found([b"k" * 32], filled) == []
     assert filled.cache.export(tmp_path / "out.parquet") == ROWS and not bomb.exists()
 
 

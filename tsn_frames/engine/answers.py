@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from ..errors import RowError
 from ..wire import Completion, Unreadable, decode
-from .reading import Row
 from .retry import content_error
 
 
@@ -61,24 +60,19 @@ class Answers:
     def __len__(self) -> int:
         return len(self.completions)
 
-    def fill(self, rows: Iterable[Row], index: Mapping[bytes, int]) -> None:
-        """Take in what the cache has; a body that can't be read is no answer, and is asked for again.
+    def fill(self, rows: Iterable[tuple[int, bytes, float]]) -> None:
+        """Take in what the cache has: position, body and time of each, one after the other, so that no body is held.
 
-        Parameters
-        ----------
-        rows : iterable of (key, body, time)
-            Read one after the other, so that no body is held.
-        index : mapping of key to position
-            Has every key of ``rows``.
+        A body that can't be read is no answer, and is asked for again.
         """
         completions, times, cached = self.completions, self.times, self.cached
-        for key, body, when in rows:
+        for at, body, when in rows:
             try:
-                completion = decode(body)
+                completions[at] = completion = decode(body)
             except Unreadable:
                 continue
-            at = index[key]
-            completions[at], times[at], cached[at] = completion, when, 1
+            times[at] = when
+            cached[at] = 1
             if not completion.content and (error := content_error(completion)):
                 self.errors[at] = error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,18 +57,18 @@ def check(file: Path) -> None:
             _has_answers(connection, file)
 
 
-def select(file: Path, wanted: Collection[bytes]) -> Iterator[Row]:
-    """Yield the answers to those keys that are there."""
+def select(file: Path, index: Mapping[bytes, int]) -> Iterator[tuple[int, bytes, float]]:
+    """Yield ``(position, body, time)`` of those keys of an index that are there."""
     with _opened(file) as connection:
-        if wanted and connection and _has_answers(connection, file):
-            rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
-            # one pass over the table beats many probes of its index
-            found = _all(connection) if len(wanted) * 3 >= rows else _some(connection, sorted(wanted))
-            yield from (
-                (key, body, when)
-                for key, body, when, tag in found
-                if key in wanted and (tag is None or tag == zlib.crc32(body, zlib.crc32(key)))
-            )
+        if not index or not connection or not _has_answers(connection, file):
+            return
+        rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
+        # one pass over the table beats many probes of its index
+        found = _all(connection) if len(index) * 3 >= rows else _some(connection, sorted(index))
+        for key, body, when, tag in found:
+            at = index.get(key)
+            if at is not None and (tag is None or tag == zlib.crc32(body, zlib.crc32(key))):
+                yield at, body, when
 
 
 def scan(file: Path) -> Iterator[Row]:

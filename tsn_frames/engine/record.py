@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from decimal import Decimal
 from itertools import compress
@@ -80,25 +80,36 @@ class Record:
                 if sums.rows:
                     yield kind, model, tag, sums
 
-    def _free(self, answers: Answers) -> Iterator[tuple[str, list[tuple[int, int]]]]:
-        """Yield for each kind the positions of answers that some rows had for nothing, and how many rows."""
+    def _free(self, answers: Answers) -> Iterator[tuple[str, _Free]]:
+        """Yield for each kind the answers that some rows had for nothing."""
         copies, cached, shared = self._asked.copies, answers.cached, answers.shared
-        yield "cached", [(at, copies[at]) for at in compress(range(len(copies)), cached)]
-        others = ((at, rows - (at not in shared)) for at, rows in enumerate(copies))
-        yield "copied", [(at, rows) for at, rows in others if rows and not cached[at]]
+        yield "cached", _Free(list(compress(range(len(copies)), cached)), list(compress(copies, cached)))
+        if shared or sum(copies) > len(copies):
+            free = {at: rows - (at not in shared) for at, rows in enumerate(copies) if not cached[at]}
+            free = {at: rows for at, rows in free.items() if rows}
+            yield "copied", _Free(list(free), list(free.values()))
 
-    def _grouped(self, free: Iterable[tuple[int, int]], models: Sequence[str]) -> dict[_Group, list[tuple[int, int]]]:
+    def _grouped(self, free: _Free, models: Sequence[str]) -> dict[_Group, _Free]:
         """Return them by model and tag; of equal rows the first one has paid, so the last ones' tags count."""
         tags, others = self._asked.tags, self._asked.others
-        groups: dict[_Group, list[tuple[int, int]]] = {}
-        for at, rows in free:
+        groups: dict[_Group, _Free] = {}
+        for at, rows in zip(*free, strict=True):
             mine = Tally(others[at][-rows:]) if at in others else {tags[at] if tags else None: rows}
             for tag, number in mine.items():
-                groups.setdefault((models[at], tag), []).append((at, number))
+                group = groups.setdefault((models[at], tag), _Free([], []))
+                group.positions.append(at)
+                group.rows.append(number)
         return groups
 
 
 _Group = tuple[str, str | None]
+
+
+class _Free(NamedTuple):
+    """Answers by position, and how many rows had each for nothing: two lists, since there may be a million."""
+
+    positions: list[int]
+    rows: list[int]
 
 
 class _Sums(NamedTuple):
@@ -108,9 +119,9 @@ class _Sums(NamedTuple):
     cached: int
 
 
-def _summed(completions: Sequence[Completion | None], free: Iterable[tuple[int, int]]) -> _Sums:
+def _summed(completions: Sequence[Completion | None], free: _Free) -> _Sums:
     rows = prompt = completion = cached = 0
-    for at, number in free:
+    for at, number in zip(*free, strict=True):
         if (answer := completions[at]) is not None:
             rows += number
             prompt += number * (answer.prompt_tokens or 0)

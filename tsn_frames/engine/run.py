@@ -184,7 +184,7 @@ class Engine:
     async def _fill(self, answers: Answers, index: Mapping[bytes, int]) -> None:
         """Fill in those answers of an index of keys that are cached."""
         try:
-            await asyncio.to_thread(lookup, self.client.cache.file, index, lambda rows: answers.fill(rows, index))
+            await asyncio.to_thread(lookup, self.client.cache.file, index, answers.fill)
         except CacheError:
             raise  # not ours, or too new: told before money is spent
         except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer mends it

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,9 +128,9 @@ def open_store(folder: Path, patience: float = PATIENCE) -> Store:
     return mended(folder, lambda: Store(folder, patience))
 
 
-def lookup(file: Path, wanted: Collection[bytes], take: Callable[[Iterator[Row]], T]) -> T:
-    """Give the answers to those keys that are there to ``take``, row by row; a damaged file is mended first."""
-    return mended(file.parent, lambda: take(reading.select(file, wanted)))
+def lookup(file: Path, index: Mapping[bytes, int], take: Callable[[Iterator[tuple[int, bytes, float]]], T]) -> T:
+    """Give ``take`` the position, body and time of those keys of an index that are there; a damaged file is mended first."""
+    return mended(file.parent, lambda: take(reading.select(file, index)))
 
 
 def scan(file: Path) -> Iterator[Row]:

@@ -125,8 +125,8 @@ class Asking:
     async def _cached(self) -> Completion | None:
         if self._mode not in ("use", "only"):
             return None
-        one, index = Answers(1), {self._request.key: 0}
-        await asyncio.to_thread(lookup, self._client.cache.file, index, lambda rows: one.fill(rows, index))
+        one = Answers(1)
+        await asyncio.to_thread(lookup, self._client.cache.file, {self._request.key: 0}, one.fill)
         return one.completions[0]
 
     async def _try_on(self, sender: Sender, streams: StockTransport) -> Ending:
