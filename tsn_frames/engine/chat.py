@@ -225,6 +225,8 @@ class Conversation:
 
     @parameters.setter
     def parameters(self, values: Mapping[str, Any]) -> None:
+        if not isinstance(values, Mapping):
+            raise ParameterError(f"parameters must be a dict such as {{'temperature': 0.2}}, got {quoted(values)}")
         checked = {}
         for name, value in values.items():
             if name not in _PARAMETERS:

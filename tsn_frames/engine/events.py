@@ -180,45 +180,32 @@ class Reply:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"event":
-            self._event = value
+            self._event = value.strip()
         elif name == b"data":
             self._data.append(value)
             self._data_size += len(value)
             if self._data_size > LINE_CAP:
                 self.problem = f"an event of the answer is larger than {LINE_CAP // 2**20} MiB"
-            elif len(self._data) == 1:
-                self._dispatch(last=False)
+            elif len(self._data) == 1 and (self._event != b"error" or value.startswith(b"{")):
+                self._end_of_event(goes_on=value.startswith(b"{"))  # most have one line, and some servers no blank after it
         elif not line:
-            self._dispatch(last=True)
+            self._end_of_event(goes_on=False)
             self._event = b""
 
-    def _dispatch(self, *, last: bool) -> None:
-        """Read an event as soon as its one line is JSON, else when it ends."""
+    def _end_of_event(self, *, goes_on: bool) -> None:
+        """Read the event's lines, unless they are no whole JSON and more of them may come."""
         data = b"\n".join(self._data)
-        if data.strip() == b"[DONE]":
-            self.done = True
-        elif data and not self._read(data) and not last:
+        event = _parsed(data)
+        if event is None and goes_on:
             return
-        elif data and last and self._data:
-            self._unread(data)
         self._data, self._data_size = [], 0
-
-    def _read(self, data: bytes) -> bool:
-        if not data.lstrip().startswith(b"{"):
-            return False
-        try:
-            event = load(data)
-        except Unreadable:
-            return False
-        self._chunk(event)
-        self._data = []
-        return True
-
-    def _unread(self, data: bytes) -> None:
-        """Deal with an event that is no JSON: an error in words, a part that is lost, or a word that means nothing."""
-        if self._event == b"error":
+        if event is not None:
+            self._chunk(event)
+        elif data.strip() == b"[DONE]":
+            self.done = True
+        elif data and self._event == b"error":
             self.error = dumps({"error": {"message": data.decode("utf-8", "replace")}})
-        elif data.lstrip().startswith(b"{"):
+        elif data.startswith(b"{"):
             self.problem = f"an event of the answer can't be read ({len(data):,} bytes)"
 
     def _chunk(self, event: dict[str, Any]) -> None:
@@ -257,3 +244,14 @@ class Reply:
         others = any(value for name, value in delta.items() if name not in _KNOWN)
         self.loose = self.loose or others
         self.begun = self.begun or bool(content or thought or others)
+
+
+def _parsed(data: bytes) -> dict[str, Any] | None:
+    """Return an event that is a JSON object; what else servers send there, such as a word, means nothing."""
+    if not data.startswith(b"{"):
+        return None
+    try:
+        event = load(data)
+    except Unreadable:
+        return None
+    return event if isinstance(event, dict) else None

@@ -1,0 +1,244 @@
+"""A streamed answer, read: the same whatever the network cuts and whatever dialect a server speaks."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tsn_frames.engine.events import CAP, LINE_CAP, MORE, NOTHING, TAIL, Lines, Reply
+from tsn_frames.wire import decode
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
+def chunk(delta=None, finish=None, index=0, **others):
+    return {"id": "1", "model": "m", "choices": [{"index": index, "delta": delta or {}, "finish_reason": finish}], **others}
+
+
+def line(payload, end=b"\n\n"):
+    return b"data: " + json.dumps(payload, ensure_ascii=False).encode() + end
+
+
+def read(*pieces):
+    reply = Reply()
+    for piece in pieces:
+        reply.feed(piece)
+    reply.close()
+    return reply
+
+
+def said(text, *, done=True):
+    return line(chunk({"content": text})) + line(chunk(finish="stop")) + (b"data: [DONE]\n\n" if done else b"")
+
+
+def state(reply):
+    return reply.text, reply.reasoning, reply.finish_reason, reply.done, reply.whole, reply.problem, reply.error, reply.body
+
+
+ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
+NOISE = st.sampled_from([b"", b": ping", b":", b"id: 7", b"retry: 100", b"event: message", b"x", b"data", b"data: ok"])
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@st.composite
+def streams(draw):
+    """A stream in some dialect, and what it says."""
+    end, texts = draw(ENDS), draw(st.lists(TEXT, max_size=6))
+    before = b"data: " if draw(st.booleans()) else b"data:"
+    gap = end if draw(st.booleans()) else b""
+    events = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": text}) for text in texts), chunk(finish="stop")]
+    events += [{"choices": [], "usage": USAGE}]
+    data = b"\xef\xbb\xbf" if draw(st.booleans()) else b""
+    for event in events:
+        noise = draw(NOISE)
+        data += noise + (end + gap if noise else b"")
+        data += before + json.dumps(event, ensure_ascii=draw(st.booleans())).encode() + end + gap
+    return data + draw(st.sampled_from([b"data: [DONE]" + end + end, b"data:[DONE]", b""])), "".join(texts)
+
+
+@settings(max_examples=300, deadline=None)
+@given(streams(), st.lists(st.integers(1, 40), min_size=1))
+@example((said("é😀"), "é😀"), [1])
+def test_a_stream_says_the_same_however_it_is_cut(stream, cuts):
+    data, text = stream
+    pieces, at = [], 0
+    while at < len(data):
+        size = cuts[len(pieces) % len(cuts)]
+        pieces.append(data[at : at + size])
+        at += size
+    cut, at_once = read(*pieces), read(data)
+    assert state(cut) == state(at_once)
+    assert (cut.text, cut.whole, cut.finish_reason, cut.problem) == (text, True, "stop", "")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"\x0b", "\u2028".encode()]), max_size=20).map(b"".join),
+    st.integers(1, 5),
+)
+def test_lines_end_as_the_standard_says(data, size):
+    lines = Lines()
+    found = [line for at in range(0, len(data), size) for line in lines.feed(data[at : at + size])]
+    assert [*found, lines.rest] == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.binary(max_size=30)
+        | st.sampled_from(
+            [b"data: ", b'data: {"choices":[', b"data: [DONE]", b"event: error", b"\n", b"{", b"}", b"null", b'{"error":1}']
+        )
+    )
+)
+def test_no_bytes_whatever_raise(pieces):
+    reply = read(*pieces)
+    assert isinstance(reply.body, bytes) and isinstance(reply.text, str)
+    assert not reply.whole or not (reply.problem or reply.error)
+
+
+def test_what_comes_is_known_at_once():
+    reply = Reply()
+    assert reply.feed(b": ping\n\n") == MORE and not reply.begun
+    assert reply.feed(line(chunk({"role": "assistant", "content": ""}))) == MORE and not reply.begun
+    assert reply.feed(line(chunk({"content": "Hi"}), b"\n")) == MORE  # without waiting for the blank line
+    assert (reply.begun, reply.text, reply.whole) == (True, "Hi", False)
+    assert reply.feed(line(chunk(finish="length"))) == MORE
+    assert (reply.whole, reply.finish_reason, reply.done) == (True, "length", False)
+    assert reply.feed(b"data: [DONE]\n\n") == TAIL and reply.done
+    reply.feed(line(chunk({"content": "late"})))
+    assert reply.text == "Hi"
+
+
+def test_an_answer_that_ends_early_is_not_whole():
+    assert not read(line(chunk({"content": "Hi"}))).whole
+    assert not read(b"").whole and not read(b"\n\n: ping\n").whole
+    assert read(line(chunk({"content": "Hi"})) + b"data: [DONE]").whole
+
+
+def test_usage_comes_early_late_again_or_not_at_all():
+    late = read(said("Hi", done=False), line({"choices": [], "usage": USAGE}))
+    assert decode(late.body).usage[:3] == (3, 2, 5) and late.storable
+    growing = read(
+        line(chunk({"content": "Hi"}, usage={**USAGE, "total_tokens": 4})),
+        line(chunk(finish="stop", usage=USAGE)),
+        line(chunk(usage=None)),
+    )
+    assert decode(growing.body).total_tokens == 5
+    assert not read(said("Hi")).storable and decode(read(said("Hi")).body).total_tokens is None
+
+
+def test_the_body_is_that_of_a_plain_answer():
+    reply = read(
+        line(chunk({"role": "assistant", "content": None}, system_fingerprint="f", object="chat.completion.chunk")), line(chunk({"reasoning_content": "Hm"})),
+        line(chunk({"content": "Hi"})), line(chunk(finish="stop")), line({"choices": [], "usage": USAGE}),
+    )  # fmt: skip
+    assert json.loads(reply.body) == {
+        "id": "1", "model": "m", "system_fingerprint": "f", "object": "chat.completion", "usage": USAGE,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi", "reasoning_content": "Hm"}, "finish_reason": "stop"}],
+    }  # fmt: skip
+
+
+def test_logprobs_are_put_together():
+    def with_logprobs(text):
+        made = chunk({"content": text})
+        made["choices"][0]["logprobs"] = {"content": [{"token": text}]}
+        return line(made)
+
+    assert decode(read(with_logprobs("a"), with_logprobs("b"), said("")).body).logprobs == {
+        "content": [{"token": "a"}, {"token": "b"}]
+    }
+
+
+def test_of_several_answers_the_first_is_read():
+    both = {"choices": [{"index": 1, "delta": {"content": "no"}}, {"index": 0, "delta": {"content": "yes"}}]}
+    assert read(line(both), line(chunk({"content": "no"}, index=1)), said("!")).text == "yes!"
+
+
+def test_content_in_parts_and_whole_messages_are_read():
+    assert read(line(chunk({"content": [{"type": "text", "text": "Hi"}, {"type": "x"}]})), said("")).text == "Hi"
+    assert read(line({"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]})).text == "Hi"
+
+
+def test_calls_of_tools_are_noted_and_not_stored():
+    reply = read(line(chunk({"tool_calls": [{"index": 0}]})), said("", done=True), line({"choices": [], "usage": USAGE}))
+    assert reply.begun and reply.loose and not reply.storable
+
+
+def test_an_event_may_have_several_lines():
+    text = json.dumps(chunk({"content": "Hi"}), indent=1)
+    assert read("".join(f"data: {part}\n" for part in text.splitlines()).encode() + b"\n", said("!")).text == "Hi!"
+
+
+ERROR = {"error": {"message": "too busy", "code": "overloaded"}}
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (line(ERROR), "too busy"),
+        (b"event: error\n" + line({"message": "too busy"}), "too busy"),
+        (b"event: error\ndata: too busy\n\n", "too busy"),
+        (line({"error": "too busy"}), "too busy"),
+        (line({"object": "error", "message": "too busy"}), "too busy"),
+    ],
+)
+def test_an_error_ends_the_answer_and_what_came_is_kept(event, told):
+    reply = Reply()
+    reply.feed(line(chunk({"content": "Hi"})))
+    assert reply.feed(event + said("more")) == NOTHING
+    reply.close()
+    assert (reply.text, reply.whole) == ("Hi", False) and told in reply.error.decode()
+
+
+def test_a_part_that_is_lost_is_told():
+    reply = read(line(chunk({"content": "Hi"})) + b'data: {"choices":[{"del\n\n' + said("!"))
+    assert (reply.text, reply.whole) == ("Hi", False) and "can't be read" in reply.problem
+
+
+@pytest.mark.parametrize("body", [b'{"choices":[{"message":{"content":"Hi"}}]}', b"<html>Sign in</html>", b"[1]"])
+def test_a_body_in_one_piece_is_kept_as_it_is(body):
+    reply = Reply()
+    for at in range(0, len(body), 3):
+        assert reply.feed(b"\xef\xbb\xbf\r\n"[: 4 if not at else 0] + body[at : at + 3]) == MORE
+    assert not reply.whole, "who knows whether that was all of it"
+    reply.close()
+    assert reply.whole and reply.body == body
+
+
+def test_odd_characters_and_numbers_cost_no_answer():
+    data = b'data: {"choices":[{"delta":{"content":"\\ud83d a"}}],"big":1' + b"0" * 30 + b',"x":NaN}\n\n' + said("!")
+    reply = read(data)
+    assert reply.text == "\ufffd a!" and decode(reply.body).content == reply.text
+
+
+def test_a_huge_line_and_a_huge_answer_are_refused():
+    reply = Reply()
+    piece = b"data: " + b"x" * (LINE_CAP // 2)
+    assert [reply.feed(piece) for _ in range(4)][-1] == NOTHING and "larger than" in reply.problem
+    reply = Reply()
+    piece = line(chunk({"content": "x" * 2**20}))
+    while reply.size <= CAP:
+        patience = reply.feed(piece)
+    assert patience == NOTHING and not reply.whole and "20 MiB" in reply.problem
+    many = Reply()
+    many.feed(b"data: {\n")
+    for _ in range(LINE_CAP // 1000 + 10):
+        many.feed(b"data: " + b"y" * 1000 + b"\n")
+    assert "event of the answer is larger" in many.problem
+
+
+def test_the_cost_is_linear_in_what_comes():
+    def seconds(size):
+        begun, reply = time.process_time(), Reply()
+        for _ in range(size):
+            reply.feed(b"x")
+        for _ in range(size // 50):
+            reply.feed(line(chunk({"content": "x"})))
+        return time.process_time() - begun
+
+    assert seconds(100_000) < 25 * seconds(10_000) + 0.2
