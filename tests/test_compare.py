@@ -72,8 +72,24 @@ def test_what_the_ledger_does_not_know_is_missing_and_never_0(df, client, sim, t
     compare(df, client, models=["sim-small"])
     other = tsn.Client(sim.base_url, cache=client.cache.folder, ledger=tmp_path / "other.db")
     row = compare(df, other, models=["sim-small"]).table.loc["sim-small"]
-    assert row["seconds"] is pd.NA and row["seconds_total"] is pd.NA and row["cost"] is pd.NA
-    assert not row["cost_known"]
+    assert row["seconds"] is pd.NA and row["seconds_total"] is pd.NA
+    assert row["cost"] is pd.NA and not row["cost_known"]
+
+
+def test_answers_that_somebody_else_has_bought_cost_what_they_cost_then(df, client, sim, tmp_path):
+    first = compare(df, client, models=["sim-small"])
+    today = pd.Timestamp.now(tz="UTC").date()
+    prices = {
+        "sim-small": [
+            dict(prompt=0.25, completion=1, valid_to=today),
+            dict(prompt=9, completion=9, valid_from=today + pd.Timedelta(days=1)),
+        ]
+    }
+    other = tsn.Client(
+        sim.base_url, cache=client.cache.folder, ledger=tmp_path / "other.db", prices=tsn.Prices(prices, currency="EUR")
+    )
+    row = compare(df, other, models=["sim-small"]).table.loc["sim-small"]
+    assert row["cost"] == first.table["cost"].item() and row["cost_known"] and row["currency"] == "EUR" and row["billed"] == 0
 
 
 def test_answers_without_a_price_have_no_cost_and_say_so(df, sim, tmp_path):
@@ -447,13 +463,3 @@ def test_what_may_have_been_billed_counts_against_max_cost(tmp_path):
         stats = sim.stats()
         assert 0.001 < (stats.billed_prompt_tokens + stats.billed_completion_tokens) / 1e6 <= 0.005
         assert found.table["answered"].tolist()[0] == 30
-
-
-def test_money_of_two_currencies_is_no_sum(df, client, tmp_path):
-    import sqlite3
-
-    compare(df, client, models=["sim-small"])
-    with sqlite3.connect(client.ledger.path) as ledger:
-        ledger.execute("UPDATE attempts SET currency = CASE WHEN id = 1 THEN 'EUR' ELSE 'USD' END")
-    row = compare(df, client, models=["sim-small"]).table.loc["sim-small"]
-    assert row["cost"] is pd.NA and not row["cost_known"] and row["currency"] is pd.NA

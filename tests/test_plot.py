@@ -171,6 +171,17 @@ def test_few_rows_make_a_picture_too(costs):
     assert not any("e-" in text.get_text() or "e+" in text.get_text() for text in ax.get_xticklabels())
 
 
+def test_a_report_has_the_costs_of_cached_rows_too(client):
+    tsn.set_client(client)
+    df = pd.DataFrame({"text": [f"message {'x' * n}" for n in range(9)]})
+    df.tsn.complete("{text}", progress=False)
+    again = df.tsn.complete("{text}", include=["request_key", "model"], progress=False)
+    assert "9 rows at 0" in said(tsn.plot.costs(again))
+    assert heights(tsn.plot.costs(again.tsn.cost(basis="answers"))) == 9
+    with pytest.raises(tsn.ParameterError, match="usage has no costs"):
+        tsn.plot.costs(again.tsn.usage())
+
+
 @pytest.mark.parametrize("costs", [pd.DataFrame({"price": [1.0]}), pd.Series(["a"]), [1.0], 3])
 def test_costs_that_are_none_are_told(costs):
     with pytest.raises(tsn.ParameterError):

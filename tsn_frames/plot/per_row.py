@@ -8,23 +8,27 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ParameterError, did_you_mean, number, quoted
+from ..verbs.tables import Report
 from . import canvas
 
 if TYPE_CHECKING:
     from .canvas import Axes
 
 
-def costs(costs: pd.DataFrame | pd.Series, column: str = "cost", *, currency: str | None = None, ax: Axes | None = None) -> Axes:
+def costs(
+    costs: pd.DataFrame | pd.Series | Report, column: str = "cost", *, currency: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw how the cost is spread over the rows.
 
     Parameters
     ----------
-    costs : DataFrame or Series
-        What ``complete`` returned, or a column of costs.
+    costs : DataFrame, Series or Report
+        What ``complete`` returned, a column of costs, or what ``df.tsn.cost(...)`` returned: with ``basis="answers"`` also
+        rows that came from the cache.
     column : str, default "cost"
         The column of the frame.
     currency : str, optional
-        For the label of the axis.
+        For the label of the axis. Default: that of the report.
     ax : Axes, optional
         Where to draw. Default: a new figure.
 
@@ -48,6 +52,8 @@ def costs(costs: pd.DataFrame | pd.Series, column: str = "cost", *, currency: st
     >>> costs(pd.Series([0.001, 0.002, 0.002, 0.0]), currency="USD", ax=Figure().subplots()).get_xlabel()
     'cost of 1,000 such rows (USD)'
     """
+    if isinstance(costs, Report):
+        costs, currency = _of_report(costs), currency or costs.currency
     series = _numbers(costs, column)
     ax = canvas.axes(ax)
     paid = series[series > 0].to_numpy()
@@ -63,6 +69,13 @@ def costs(costs: pd.DataFrame | pd.Series, column: str = "cost", *, currency: st
     ax.set_xlabel(canvas.in_money(what, currency) + (", log scale" if log else ""))
     ax.set_ylabel("rows")
     return canvas.dress(ax, _spread(series, paid, currency))
+
+
+def _of_report(report: Report) -> pd.Series:
+    if report.title != "Cost":
+        raise ParameterError("a report of usage has no costs: give one of df.tsn.cost(...)")
+    found: pd.Series = report._rows["cost"]
+    return found
 
 
 def _numbers(costs: Any, column: str) -> pd.Series:

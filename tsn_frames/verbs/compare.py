@@ -23,7 +23,7 @@ from .comparison import Comparison
 from .complete import complete
 from .contenders import check_labels, comparable_gold, gold_of, models_of, positions_of, taken
 from .running import Run
-from .scores import Asked
+from .scores import Part
 
 FACTS = ("model", "answered_at", "request_key")
 _ALONE = (ModelError, RateLimitError, ServerError)  # these may be one model's trouble, the others are the account's
@@ -136,7 +136,7 @@ def compare(
             left = None if left is None else left - run._engine.at_most
         race.check()
     except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
-        end.partial = race.comparison() if race.asked else None  # type: ignore[attr-defined]
+        end.partial = race.comparison() if race.parts else None  # type: ignore[attr-defined]
         if isinstance(end, KeyboardInterrupt):
             end.add_note("compare(..., cache='only') shows the comparison so far, without sending anything")
         raise
@@ -152,7 +152,7 @@ class _Race:
     truth: pd.Series | None
     right: list[Any] | None
     normalise: Normalise
-    asked: dict[str, Asked] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
 
     def finish(self, label: str, run: Run, progress: bool | None, over: RunError | None) -> None:
         """Wait for one model's run and note what came of it; ``over`` is why it was not to send anything."""
@@ -163,23 +163,23 @@ class _Race:
         except RunError as failure:
             end = failure
         finally:
-            self.asked[label] = Asked(run.frame, run.summary, run.client, end)
+            self.parts[label] = Part(run, run.frame, end)
 
     def check(self) -> None:
         """Raise what ended all models' runs, or would."""
-        failures = [part.end for part in self.asked.values() if isinstance(part.end, RunError)]
+        failures = [part.end for part in self.parts.values() if isinstance(part.end, RunError)]
         grave = [failure for failure in failures if not isinstance(failure, _ALONE)]
-        if grave or len(failures) == len(self.asked):
+        if grave or len(failures) == len(self.parts):
             raise (grave or failures)[0]
 
     def comparison(self) -> Comparison:
         """Return what there is so far."""
-        answers = {label: part.frame["content"].where(part.frame["error"].isna()) for label, part in self.asked.items()}
+        answers = {label: part.frame["content"].where(part.frame["error"].isna()) for label, part in self.parts.items()}
         compared = {label: comparable(column, self.normalise) for label, column in answers.items()}
-        table = scores.table(self.asked, compared, self.right)
+        table = scores.table(self.parts, compared, self.right)
         added = answers if self.truth is None or self.truth.name in self.rows else {"gold": self.truth, **answers}
         wide = self.rows.copy().assign(**{label: column.array for label, column in added.items()})
-        frames = {label: part.frame for label, part in self.asked.items()}
+        frames = {label: part.frame for label, part in self.parts.items()}
         return Comparison(table, scores.pairs(compared, self.right), wide, frames, self._notes(table))
 
     def _notes(self, table: pd.DataFrame) -> tuple[str, ...]:
@@ -194,7 +194,7 @@ class _Race:
         if len(set(table["answered"])) > 1:
             out.append("the models have not answered the same rows: .agreement compares them on rows that both answered")
         if not table["cost_known"].all():
-            out.append("some costs are unknown (no price or usage, or bought with another ledger): they are left out of the sums")
+            out.append("some costs are unknown (no price, or no usage): they are left out of the sums")
         return tuple(out)
 
 

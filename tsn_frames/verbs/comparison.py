@@ -24,7 +24,7 @@ class Comparison:
         A row a model, under its label: ``rows``, ``answered``, ``failed``, ``skipped``, ``not_sent`` (Int64);
         ``prompt_tokens``, ``completion_tokens`` (Int64, each distinct answer once); ``cost`` (Float64, what the answers
         cost when they were bought), ``billed`` (Float64, what this call paid), ``cost_known`` (boolean: where it is false,
-        they are "at least"); ``seconds`` (Float64, median of an answer), ``seconds_total`` (Float64). With ``gold``:
+        it is "at least"), ``currency`` (string); ``seconds`` (Float64, median of an answer), ``seconds_total`` (Float64). With ``gold``:
         ``judged``, ``correct`` (Int64), ``agreement`` with ``agreement_low`` and ``agreement_high``, Wilson's 95 %
         interval (Float64), ``cost_per_correct`` (Float64, NA where none is). ``error`` (string): why a model wasn't asked
         to the end.

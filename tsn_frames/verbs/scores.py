@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..engine.client import Client
 from ..engine.ledger import Ledger
-from ..engine.ledger_file import Entry
 from ..frames.agreement import mcnemar, same, wilson
+from .running import Run
 from .summary import Summary
 
 _COUNTS = ("rows", "answered", "failed", "skipped", "not_sent")
@@ -24,26 +22,25 @@ _TEXTS = ("currency", "error", "left", "right")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One model's part of a comparison: its frame, what its run came to, and why it ended early."""
+class Part:
+    """One model's part of a comparison: its run, the run's frame, and why it ended early."""
 
+    run: Run
     frame: pd.DataFrame
-    summary: Summary
-    client: Client
     end: Exception | str | None = None
 
 
-def table(asked: Mapping[str, Asked], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
+def table(parts: Mapping[str, Part], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
     """Return a row a model; ``answers`` and ``gold`` are what is compared, None where there is nothing."""
-    lines = bought(asked.values())
+    seconds = _seconds(parts.values())
     rows = []
-    for label, part in asked.items():
-        row = _counts(part.summary) | _spent(part, lines[part.client.ledger]) | _worth(answers[label], gold)
+    for label, part in parts.items():
+        row = _counts(part.run.summary) | _spent(part, seconds[part.run.client.ledger]) | _worth(answers[label], gold)
         if gold is not None:
             row["cost_per_correct"] = row["cost"] / row["correct"] if row["correct"] and row["cost"] is not None else None
         row["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
         rows.append(row)
-    return _typed(rows, pd.Index(asked, name="model"))
+    return _typed(rows, pd.Index(parts, name="model"))
 
 
 def pairs(answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
@@ -57,39 +54,34 @@ def _counts(summary: Summary) -> dict[str, Any]:
     return {name: getattr(summary, name) for name in _COUNTS}
 
 
-def _spent(part: Asked, entries: Mapping[str, Entry]) -> dict[str, Any]:
+def _spent(part: Part, seconds: Mapping[bytes, float]) -> dict[str, Any]:
     """Return tokens, money and seconds of the distinct answers, and what this run was billed."""
-    once = part.frame.dropna(subset="request_key").drop_duplicates("request_key")
-    once = once[once["answered_at"].notna()]
-    prices = [
-        None if (entry := entries.get(key)) is None or entry.cost is None else Decimal(entry.cost) for key in once["request_key"]
-    ]
-    seconds = [entries[key].seconds for key in once["request_key"] if key in entries]
-    known = [price for price in prices if price is not None]
-    units = {entries[key].currency for key in once["request_key"] if key in entries and entries[key].cost is not None}
-    one = len(units) < 2  # money of two currencies is no sum
-    summary = part.summary
+    engine, prices, summary = part.run._engine, part.run.client.prices, part.run.summary
+    answers, models, keys = engine.answers, engine.work.requests.models, engine.work.requests.keys
+    there = [(at, answer.usage) for at, answer in enumerate(answers.completions) if answer is not None]
+    costs = [prices.cost(models[at], usage, answers.times[at]) if prices else None for at, usage in there]
+    known = [cost for cost in costs if cost is not None]
+    timed = [seconds[keys[at]] for at, _ in there if keys[at] in seconds]
     return {
-        "prompt_tokens": once["prompt_tokens"].sum(),
-        "completion_tokens": once["completion_tokens"].sum(),
-        "cost": float(sum(known)) if one and (known or not prices) else None,
-        "cost_known": one and len(known) == len(prices),
-        "currency": next(iter(units), None) if one else None,
+        "prompt_tokens": sum(usage.prompt_tokens or 0 for _, usage in there),
+        "completion_tokens": sum(usage.completion_tokens or 0 for _, usage in there),
+        "cost": float(sum(known)) if known or not there else None,
+        "currency": prices.currency if prices else None,
+        "cost_known": len(known) == len(there),
         "billed": summary.cost,
         "billed_known": summary.cost_known,
-        "seconds": float(np.median(seconds)) if seconds else None,
-        "seconds_total": sum(seconds) if seconds and len(seconds) == len(once) else None,
+        "seconds": float(np.median(timed)) if timed else None,
+        "seconds_total": sum(timed) if timed and len(timed) == len(there) else None,
     }
 
 
-def bought(asked: Iterable[Asked]) -> dict[Ledger, dict[str, Entry]]:
-    """Return the newest line of each answer that the ledgers know; each ledger is read once."""
-    wanted: dict[Ledger, dict[bytes, str]] = {}
-    for part in asked:
-        keys = part.frame["request_key"].dropna()
-        wanted.setdefault(part.client.ledger, {}).update((bytes.fromhex(key), key) for key in keys)
+def _seconds(parts: Iterable[Part]) -> dict[Ledger, dict[bytes, float]]:
+    """Return how long each answer took, by the newest line of it; each ledger is read once."""
+    wanted: dict[Ledger, set[bytes]] = {}
+    for part in parts:
+        wanted.setdefault(part.run.client.ledger, set()).update(part.run._engine.work.requests.keys)
     return {
-        ledger: {keys[e.request_key]: e for e in ledger.entries() if e.outcome == "answered" and e.request_key in keys}
+        ledger: {e.request_key: e.seconds for e in ledger.entries() if e.outcome == "answered" and e.request_key in keys}
         for ledger, keys in wanted.items()
     }
 
