@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from contextlib import closing
+from datetime import datetime
 
 import pandas as pd
 import pytest
@@ -33,7 +34,7 @@ def ask(df, client, **words):
 
 def entry(number=0, **changes):
     return Entry(
-        float(number), "run", "host", "model", "answered", 1, 2, 3, "0.5", bytes([number % 256]) * 32, None, 0.1
+        float(number), "run", "host", "model", "answered", 1, 2, 3, "0.5", bytes([int(number) % 256]) * 32, None, 0.1
     )._replace(**changes)
 
 
@@ -290,6 +291,7 @@ def test_a_read_only_ledger_is_one_warning_and_can_still_be_read(sim):
 APPEND = """
 import sys
 from contextlib import closing
+from datetime import datetime
 from tsn_frames.engine.ledger import Ledger
 from tsn_frames.engine.ledger_file import Entry
 sys.stdin.readline()
@@ -400,3 +402,108 @@ def test_an_old_ledger_can_be_read_before_anything_is_written_to_it(tmp_path):
     with closing(ledger.open()) as file:
         file.write([entry(8, cached_tokens=3)])
     assert list(ledger.entries()) == [entry(7), entry(8, cached_tokens=3)]
+
+
+# Summaries
+
+
+def at(text):
+    return datetime.fromisoformat(text).timestamp()
+
+
+def written(client, *lines):
+    with closing(client.ledger.open()) as file:
+        file.write(lines)
+    return client.ledger
+
+
+def test_spending_is_summed_by_the_calendar_of_a_stated_zone(client):
+    """A day ends at midnight of the zone; sums are exact; an unknown cost makes its day's total 'at least'."""
+    ledger = written(
+        client,
+        entry(at("2026-03-31T21:59+00:00"), cost="0.1", currency="EUR"),
+        entry(at("2026-03-31T22:01+00:00"), cost="0.2", currency="EUR", cached_tokens=1),
+        entry(at("2026-03-31T23:30+00:00"), cost="0.1", currency="EUR"),
+        entry(at("2026-04-01T09:00+00:00"), cost=None, outcome="unknown", prompt_tokens=None, completion_tokens=None),
+    )
+    utc, berlin = ledger.summary("day"), ledger.summary("day", timezone="Europe/Berlin")
+    assert utc.index.tolist() == berlin.index.tolist() == [pd.Timestamp("2026-03-31"), pd.Timestamp("2026-04-01")]
+    assert utc["cost"].tolist()[0] == 0.4 and pd.isna(utc["cost"].iloc[1]) and berlin["cost"].tolist() == [0.1, 0.3]
+    assert utc["at_least"].tolist() == [False, True] and berlin["at_least"].tolist() == [False, True]
+    assert berlin[["attempts", "answers", "unknown", "prompt_tokens", "cached_tokens"]].to_numpy().tolist() == [
+        [1, 1, 0, 1, 0],
+        [3, 2, 1, 2, 1],
+    ]
+    month = ledger.summary(["month", "model"])
+    assert month.index.names == ["month", "model"] and month["currency"].tolist()[0] == "EUR" and month["attempts"].sum() == 4
+    assert ledger.summary("year").iloc[0]["cost"] == 0.4 and ledger.summary("week").index[0] == pd.Timestamp("2026-03-30")
+
+
+def test_spending_by_department_survives_a_restart(sim, client):
+    """tag= as a Series: the first of equal rows pays, the others' tags have what they saved."""
+    client = tsn.Client(
+        sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
+    )
+    df = pd.DataFrame({"text": ["a", "b", "a", "c", "c"], "department": ["sales", "support", "support", None, "sales"]})
+    out = ask(df, client, tag=df["department"])
+    again = ask(df, client, tag=df["department"])
+    assert again["cost"].sum() == 0
+    table = Ledger(client.ledger.path).summary("tag")
+    cost = table["cost"].to_dict()
+    assert cost["sales"] == pytest.approx(out["cost"][0]) and cost["support"] == pytest.approx(out["cost"][1])
+    assert table["cost"].sum() == pytest.approx(out["cost"].sum()) and table.index.isna().sum() == 1
+    priced = (out["prompt_tokens"] + 2 * out["completion_tokens"]) / 1e6
+    assert (
+        table.loc["support", "saved"] == pytest.approx(priced[2] + priced[1] + priced[2])
+        and table.loc["support", "saved_rows"] == 3
+    )
+    assert table.loc["sales", "saved_rows"] == 3 and table["saved_rows"].sum() == 2 + 5
+    assert table["saved_tokens"].sum() == out["total_tokens"][[2, 4]].sum() + out["total_tokens"].sum()
+
+
+def test_two_currencies_are_two_rows(client):
+    """They are never in one sum; a line without any money goes where there is only one to go."""
+    ledger = written(
+        client, entry(1, cost="1", currency="EUR"), entry(2, cost="2", currency="USD"), entry(3, cost="4"), entry(4, cost=None)
+    )
+    table = ledger.summary("model")
+    assert sorted(table["cost"].dropna()) == [1, 2, 4] and table["attempts"].sum() == 4
+    assert set(table["currency"].dropna()) == {"EUR", "USD"}
+    assert written(
+        tsn.Client(ledger=client.ledger.path.with_name("b.db")), entry(1, cost="1", currency="EUR"), entry(4, cost=None)
+    ).summary("model")[["cost", "attempts", "at_least", "currency"]].to_numpy().tolist() == [[1.0, 2, True, "EUR"]]
+
+
+def test_summaries_of_nothing_and_of_wrong_words(client):
+    for by in ("day", "tag", ["month", "run"]):
+        full = written(tsn.Client(ledger=client.ledger.path.with_name("full.db")), entry(1)).summary(by)
+        empty = client.ledger.summary(by)
+        assert empty.empty and empty.dtypes.to_dict() == full.dtypes.to_dict() and empty.index.names == full.index.names
+    for word in ("hour", 3, [], None):
+        with pytest.raises(tsn.ParameterError, match="There are: 'day'"):
+            client.ledger.summary(word)
+    with pytest.raises(tsn.ParameterError, match="timezone must be a name such as"):
+        client.ledger.summary("day", timezone="Middle-earth")
+
+
+def test_runs_are_listed_over_kernels(sim, client):
+    """Also one that was killed, with what the ledger's own lines say of it."""
+    client = tsn.Client(
+        sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
+    )
+    out = ask(frame(3), client, tag="t")
+    card = next(client.ledger.cards())
+    written(client, card._replace(run="killed", ended=None, end=None, answered=None, cost=None, began=card.began + 1),
+            entry(run="killed", cost="0.5"), entry(run="killed", outcome="unknown", cost=None))  # fmt: skip
+    tsn.set_client(client)
+    table = tsn.runs()
+    assert table["end"].tolist() == ["done", "unfinished"] and table["run"].tolist() == [card.run, "killed"]
+    assert table["cost"].tolist() == pytest.approx([out["cost"].sum(), 0.5]) and table["cost_known"].tolist() == [True, False]
+    assert (
+        table["unknown"].tolist() == [0, 1]
+        and table["tags"].tolist() == [["t"], ["t"]]
+        and table["verb"].tolist() == ["complete"] * 2
+    )
+    assert pd.isna(table["ended"][1]) and table["ended"][0] >= table["began"][0] and table["seconds"][0] > 0
+    assert table.filter(like="_hash").nunique().tolist() == [1] * 7 and table["texts"].isna().all()
+    assert tsn.runs(tsn.Client(ledger=client.ledger.path.with_name("none.db"))).dtypes.to_dict() == table.dtypes.to_dict()

@@ -32,6 +32,7 @@ from .settings import get_client, set_client, set_key
 from .verbs.compare import compare
 from .verbs.comparison import Comparison
 from .verbs.complete import complete
+from .verbs.history import runs
 from .verbs.running import Run, last_run
 from .verbs.summary import Summary
 from .verbs.tables import Report
@@ -73,6 +74,7 @@ __all__ = [
     "get_client",
     "last_run",
     "rehearse",
+    "runs",
     "sample_messages",
     "set_client",
     "set_key",

@@ -6,7 +6,7 @@ answer that it bills: what is in the cache is in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,40 @@ class Ledger:
         from .records import ledger_frame
 
         return ledger_frame(list(self.entries()))
+
+    def summary(self, by: str | Sequence[str] = "month", *, timezone: str = "UTC") -> pd.DataFrame:
+        """Return what was spent, and what was not spent, in groups.
+
+        Parameters
+        ----------
+        by : str or list of str
+            ``day``, ``week``, ``month``, ``year``, ``model``, ``tag``, ``run``, ``host``, or several of them.
+        timezone : str
+            Whose calendar: where a day begins. Weeks begin on Monday.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a group and currency: ``attempts``, ``answers``, ``unknown`` (may be billed, usage not seen),
+            ``prompt_tokens``, ``cached_tokens``, ``completion_tokens`` (int64), ``cost`` (Float64, NA where none is known),
+            ``at_least`` (bool: some cost is unknown), ``currency`` (string), ``saved_rows``, ``saved_tokens`` (int64) and
+            ``saved`` (Float64): what hits and equal rows would have cost. Days and months are their first moment
+            (datetime64, without a zone).
+
+        Raises
+        ------
+        ParameterError
+            If ``by`` or the time zone is unknown.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> len(Ledger(tempfile.mkdtemp() + "/ledger.db").summary(by=["month", "tag"]))
+        0
+        """
+        from .history import summary_frame
+
+        return summary_frame(list(self.entries()), list(self.savings()), by, timezone)
 
     def entries(self) -> Iterator[Entry]:
         """Yield every entry, oldest first.

@@ -57,7 +57,7 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
     >>> sim = tsn.rehearse(latency=0.0)
     >>> out = pd.DataFrame({"text": ["Hi", "Hello", "Hi"]}).tsn.complete("Answer politely: {text}")
     >>> out.tsn.usage().to_frame()[["rows", "answered", "copied", "prompt_tokens"]].iloc[0].to_dict()
-    {'rows': 3, 'answered': 3, 'copied': 1, 'prompt_tokens': 36}
+    {'rows': 3, 'answered': 3, 'copied': 1, 'prompt_tokens': 28}
     >>> sim.close()
     """
     rows = bill.read(df, bill.prefix(df, name), costs=False)
@@ -139,12 +139,12 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     else:
         rows["value"] = _shared(rows)
     rows["unknown"] = rows["value"].isna()
-    report = _cost_report(df, by, rows, basis)
+    report = _cost_report(df, by, rows, basis, anew=anew)
     report.currency = _currency(rows) if not anew else table.currency if table else None
     return report
 
 
-def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis) -> Report:
+def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *, anew: bool) -> Report:
     rows = rows.rename(columns={"cost": "was", "value": "cost"})
     rows["value"] = rows["cost"].where(rows["cost"] != 0)
     parts = {"wasted": rows["failed"]}
@@ -153,12 +153,13 @@ def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis) ->
     whole = grouped(df, None, rows, parts, sums=("cost",), of="cost", saved=saved).iloc[0]
     report = Report("Cost", [_counted(whole)], table, df, rows)
     report.total, report.at_least = float(whole["cost"]), bool(whole["at_least"])
-    report.lines += _cost_lines(whole, basis)
+    report.lines += _cost_lines(whole, basis, anew=anew)
     return report
 
 
-def _cost_lines(whole: pd.Series, basis: Basis) -> list[str]:
-    what = "billed by this run" if basis == "billed" else "when the answers were bought"
+def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool) -> list[str]:
+    what = "when the answers were bought" if basis == "answers" else "billed by this run"
+    what = "would have been billed at these prices" if anew and basis == "billed" else what
     lines = [
         f"{_least(whole)}{'nothing known' if pd.isna(whole['cost']) else money(whole['cost'])} {{currency}}{what}; {spread(whole, money)} a row that was paid for"
     ]
