@@ -51,8 +51,8 @@ $(NODE)/.made: Makefile $(BIN)/python
 	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(NODE) eslint@10 typescript@7 axe-core@4 || true
 	touch $@
 
-bench: $(VENV)/.dev  ## measure the client against a bare socket loop and AsyncOpenAI (takes a while)
-	$(PIP) install 'openai[aiohttp]' matplotlib
+bench: $(VENV)/.dev  ## measure the client against a bare socket loop and AsyncOpenAI (takes 20 minutes)
+	$(PIP) install 'openai[aiohttp]' httpx-aiohttp pyreqwest matplotlib
 	$(BIN)/python tests/benchmarks/bench.py
 
 lint: $(VENV)/.dev   ## ruff

@@ -35,6 +35,9 @@ class Allowance(NamedTuple):
     reset: float | None
 
 
+_UNTOLD = Allowance(None, None, None)
+
+
 def duration(text: str) -> float | None:
     """Return the seconds of ``250ms``, ``45s``, ``1m30s``, ``6m0s`` or a bare number.
 
@@ -70,9 +73,11 @@ def asked(headers: Mapping[str, str], message: str, *, wall: Callable[[], float]
 
 
 def _allowance(headers: Mapping[str, str], what: str) -> Allowance:
+    if f"x-ratelimit-remaining-{what}" not in headers:  # without it the others say nothing
+        return _UNTOLD
     limit, remaining, reset = (headers.get(f"x-ratelimit-{part}-{what}") for part in ("limit", "remaining", "reset"))
     if _number(limit) == 0:  # how some gateways write "no limit"
-        return Allowance(None, None, None)
+        return _UNTOLD
     return Allowance(_number(limit), _number(remaining), duration(reset) if reset else None)
 
 

@@ -7,10 +7,10 @@ the file, the run goes on: what could not be saved is kept, tried again from tim
 from __future__ import annotations
 
 import asyncio
-import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from .ledger_file import Entry, LedgerFile
 from .store import Store, replace
 
 GROUP = 512
+APART = 0.005  # seconds between two commits: more rows in each, and a commit costs many times what a row in it does
 PAUSE = 2.0  # seconds between two tries to save what could not be saved
 SHORT_PATIENCE = 0.2
 
@@ -49,7 +50,9 @@ class Writer:
     def __init__(self, ledger: Ledger, cache: Cache | None) -> None:
         self._entries = _Waiting(ledger.path, ledger.open)
         self._answers = _Waiting(cache.file, cache.open) if cache else None
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._begun = 0.0
+        self._jobs: deque[Job | None] = deque()
+        self._some = threading.Event()  # set once a group, not once a row
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="tsn_frames-writer", daemon=True)
@@ -64,17 +67,17 @@ class Writer:
     def put(self, entry: Entry, answer: tuple[bytes, bytes] | None = None) -> asyncio.Future[None]:
         """Record an attempt and its answer; the future is done when both are committed, or told as a problem."""
         done: asyncio.Future[None] = self._loop.create_future()
-        self._jobs.put(Job(entry, answer, done))
+        self._add(Job(entry, answer, done))
         return done
 
     def note(self, lines: Iterable[Card | Saving]) -> None:
         """Record what is about the run as a whole; nobody waits for it but the end of the run."""
         for line in lines:
-            self._jobs.put(Job(line, None, self._loop.create_future()))
+            self._add(Job(line, None, self._loop.create_future()))
 
     async def aclose(self) -> None:
         """Write what is left and end the thread."""
-        self._jobs.put(None)
+        self._add(None)
         await self._ended  # not a join in another thread: at the interpreter's end none can be started
         self._thread.join()
 
@@ -94,13 +97,20 @@ class Writer:
                 part.close()
         self._loop.call_soon_threadsafe(_release, [self._ended])
 
+    def _add(self, job: Job | None) -> None:
+        self._jobs.append(job)
+        if not self._some.is_set():
+            self._some.set()
+
     def _next_group(self) -> list[Job | None]:
-        group = [self._jobs.get()]
-        while group[-1] is not None and len(group) < GROUP:
-            try:
-                group.append(self._jobs.get_nowait())
-            except queue.Empty:
-                break
+        self._some.wait()
+        if self._jobs and self._jobs[-1] is not None:
+            time.sleep(max(0.0, self._begun + APART - time.monotonic()))
+        self._begun = time.monotonic()
+        self._some.clear()
+        group = [self._jobs.popleft() for _ in range(min(len(self._jobs), GROUP))]
+        if self._jobs:
+            self._some.set()
         return group
 
 
