@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs" / "explanation"
-COLD = [(16, 0.05, 1_000), (64, 0.05, 5_000), (256, 0.05, 20_000), (1_000, 0.05, 20_000), (256, 0.5, 20_000)]
+COLD = [(16, 0.05, 2_000), (64, 0.05, 5_000), (256, 0.05, 20_000), (1_000, 0.05, 20_000), (256, 0.5, 20_000)]
 OTHERS = {"openai": 64, "openai-aiohttp": 256}  # beyond that many workers a contender takes minutes and tells nothing new
 MOST_OF_OTHERS = 5_000
 ENGINES = ["bare", "ours", "pyreqwest", "aiohttp", "httpx-aiohttp", "stock", "httpx"]
