@@ -234,10 +234,10 @@ class ChatPage:
         return found
 
     def text(self, index):
-        return self.turn(index).locator(".tsn-body").inner_text()
+        return self.turn(index).locator(".tsn-body").text_content()
 
     def texts(self):
-        return self.root.locator("article .tsn-body").all_inner_texts()
+        return self.root.locator("article .tsn-body").all_text_contents()
 
     def type(self, text):
         self.box.fill(text)
@@ -245,11 +245,12 @@ class ChatPage:
 
     def ask(self, text):
         """Type, press Enter, and wait until the answer is on its way or there."""
-        before = self.root.locator("article").count()
+        shown = self.root.locator("article")
+        index = (int(shown.last.get_attribute("data-index")) if shown.count() else -1) + 2
         self.type(text)
         self.box.press("Enter")
-        self.root.locator("article").nth(before + 1).wait_for()
-        return before + 1
+        self.turn(index).wait_for()
+        return index
 
     def asked(self, text):
         """Ask and wait for the whole answer."""

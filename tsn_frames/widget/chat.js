@@ -122,6 +122,8 @@ class ChatView {
   state = { busy: false, settings: {}, models: [], totals: "", about: "", count: 0 };
   /** @type {Record<string, HTMLInputElement | HTMLTextAreaElement>} */
   fields = {};
+  /** Settings that were changed while an answer came; they wait for its end. @type {Set<string>} */
+  later = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   waiting;
 
@@ -277,7 +279,7 @@ class ChatView {
     this.root.dataset.status = state.busy ? "streaming" : "ready";
     for (const [name, input] of Object.entries(this.fields)) {
       const value = state.settings[name] ?? "";
-      if (input !== document.activeElement) input.value = Array.isArray(value) ? value.join("\n") : String(value);
+      if (input !== document.activeElement && !this.later.has(name)) input.value = Array.isArray(value) ? value.join("\n") : String(value);
     }
     this.models.replaceChildren(...state.models.map((name) => make("option", { value: name })));
     this.models.dataset.count = String(state.models.length);
@@ -301,6 +303,8 @@ class ChatView {
 
   #ended() {
     const last = this.shown.at(-1)?.turn.status ?? "done";
+    for (const name of this.later) this.#set(name);
+    this.later.clear();
     const words = { done: "The answer is complete.", stopped: "The answer was stopped.", error: "There is no answer.", streaming: "" };
     this.live.textContent = words[last];
   }
@@ -335,8 +339,15 @@ class ChatView {
       const fresh = this.#fresh(turn);
       this.shown.push(fresh);
       this.list.append(fresh.element);
-      if (turn.role === "user") this.#toEnd();
+      if (turn.role === "user") this.#arrived(turn.text);
     } else this.#fill(old, turn);
+  }
+
+  /** The question is in the conversation: it need not be kept any more. @param {string} text */
+  #arrived(text) {
+    if (text === this.sent && this.box.value === text) this.#put("");
+    this.sent = "";
+    this.#toEnd();
   }
 
   /** @param {number} index @param {[number, string][]} changed */
@@ -436,14 +447,19 @@ class ChatView {
 
   /** Ask Python; where it stays silent, say so. @param {object} message @param {boolean} patient */
   ask(message, patient = true) {
-    this.model.send({ ...message, view: this.id });
     clearTimeout(this.waiting);
     if (patient) this.waiting = setTimeout(() => this.#silent(), SILENCE);
+    try {
+      this.model.send({ ...message, view: this.id });
+    } catch {
+      this.waiting ??= setTimeout(() => this.#silent(), 0); // a kernel that restarted knows this chat no more
+    }
   }
 
   /** The kernel is busy, or gone. A saved notebook has the conversation in its state: show that, as plain text. */
   #silent() {
-    if (this.seq >= 0) return this.#tell("The kernel is busy with a cell, or gone. Your wish waits for it.");
+    if (this.sent && !this.box.value) this.#put(this.sent); // taken away again where it arrives after all
+    if (this.seq >= 0) return this.#tell("The kernel doesn't answer: it is busy, or was restarted. A busy one takes this up later.");
     /** @type {{role: string, content: string}[]} */
     const saved = this.model.get("_messages") ?? [];
     this.root.dataset.status = "offline";
@@ -504,6 +520,7 @@ class ChatView {
 
   /** @param {string} name */
   #set(name) {
+    if (this.state.busy) return void this.later.add(name);
     const input = this.fields[name];
     const text = input.value;
     const invalid = input instanceof HTMLInputElement && !input.validity.valid && !input.validity.rangeOverflow && !input.validity.rangeUnderflow;

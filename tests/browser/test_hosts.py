@@ -1,0 +1,272 @@
+"""Where a chat lives: themes, two views, reloads, saved notebooks, Notebook 7, and everybody who reads without a mouse or eyes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from browser import harness
+from browser.scripted import SCRIPT
+
+from tsn_frames.simulator import Faults
+
+LONG = " ".join(f"word{n}" for n in range(300))
+RICH = """# A heading
+
+Some *text* with `code`, **bold** and a [link](https://example.com).
+
+> a quote
+
+```python
+def f(x):  # a comment
+    return "text", 1, None
+```
+
+| a | b |
+|---|--:|
+| 1 | 2 |
+
+1. one
+2. two
+"""
+KEY = "tsn_test_canary_4f1d"
+
+
+def theme(notebook, name):
+    notebook.command("apputils:change-theme", theme=name)
+    notebook.tab.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
+    notebook.tab.wait_for_function("() => !document.querySelector('.jp-mod-theme-loading')")
+
+
+# Accessibility and looks
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The source of axe-core: of ``make browser``, else fetched."""
+    places = [Path(sys.prefix) / "node"]
+    if not (places[0] / "node_modules/axe-core").is_dir():
+        npm = shutil.which("npm") or pytest.skip("axe-core: there is no npm here")
+        places.append(tmp_path_factory.mktemp("axe"))
+        fetch = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(places[1]), "axe-core@4"]
+        if subprocess.run(fetch, check=False, timeout=120, capture_output=True).returncode:
+            pytest.skip("axe-core can't be fetched here")
+    return (places[-1] / "node_modules/axe-core/axe.min.js").read_text()
+
+
+@pytest.mark.parametrize("name", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"])
+def test_axe_finds_nothing_to_complain_about(open_chat, quick, axe, name):
+    SCRIPT["Rich"] = RICH
+    chat = open_chat(quick, "system='Be brief.'")
+    theme(chat.notebook, name)
+    chat.asked("Rich")
+    quick.faults = Faults(error_other=1.0, other_status=400)
+    chat.asked("Fail")
+    chat.act("settings")
+    chat.act("clear")
+    chat.act("edit", chat.turn(2))
+    chat.notebook.python("chat._page.say('refused', text='A reason')")
+    chat.notice.wait_for()
+    chat.tab.evaluate(axe)
+    found = chat.tab.evaluate("async () => (await axe.run('.tsn-chat')).violations")
+    told = [f"{one['id']}: {node['html'][:120]} {node.get('failureSummary', '')[:200]}" for one in found for node in one["nodes"]]
+    theme(chat.notebook, "JupyterLab Light")
+    assert told == []
+
+
+def test_the_theme_of_the_host_is_followed_at_once(open_chat, quick):
+    chat = open_chat(quick)
+    look = "() => { const s = getComputedStyle(document.querySelector('.tsn-chat')); return [s.backgroundColor, s.color, s.colorScheme] }"
+    light = chat.tab.evaluate(look)
+    theme(chat.notebook, "JupyterLab Dark")
+    dark = chat.tab.evaluate(look)
+    theme(chat.notebook, "JupyterLab Light")
+    assert chat.tab.evaluate(look) == light
+    assert (light[2], dark[2]) == ("light", "dark")
+    brightness = [sum(int(part) for part in color[4:-1].split(",")) for color in (light[0], light[1], dark[0], dark[1])]
+    assert brightness[0] > 600 > 200 > brightness[1] and brightness[2] < 200 < 600 < brightness[3]
+
+
+def test_nothing_moves_for_those_who_asked_for_that(open_chat, slow):
+    chat = open_chat(slow)
+    chat.tab.emulate_media(reduced_motion="reduce")
+    running = "() => document.querySelector('.tsn-chat').getAnimations({subtree: true}).length"
+    chat.ask("Hi")
+    assert chat.tab.evaluate(running) == 0
+    chat.turn(1, "done")
+    chat.tab.emulate_media(reduced_motion="no-preference")
+
+
+def test_all_controls_are_reached_by_tab_in_the_order_of_the_page(open_chat, quick):
+    SCRIPT["Code"] = "```python\n1\n```"
+    chat = open_chat(quick)
+    chat.asked("Code")
+    chat.root.get_by_label("Model").focus()
+    seen = []
+    name = """() => { const e = document.activeElement;
+        return e.closest('.tsn-chat') ? (e.dataset.act || e.dataset.field || e.getAttribute('aria-label') || e.tagName) : '' }"""
+    for _ in range(20):
+        seen.append(chat.tab.evaluate(name))
+        chat.tab.keyboard.press("Tab")
+        if not chat.tab.evaluate(name):
+            break
+    assert seen == [
+        "model", "undo", "clear", "settings", "Conversation", "copy", "edit", "copy-code", "PRE", "copy", "regenerate", "Message", "send",
+    ]  # fmt: skip
+
+
+def test_what_happens_is_told_to_those_who_listen(open_chat, slow):
+    chat = open_chat(slow)
+    live = chat.root.get_by_role("status")
+    chat.ask("Hi")
+    assert chat.turn(1).get_attribute("aria-busy") == "true"
+    chat.turn(1, "done")
+    assert chat.turn(1).get_attribute("aria-busy") == "false"
+    live.get_by_text("The answer is complete.").wait_for(state="attached")
+    assert chat.log.get_attribute("aria-label") == "Conversation"
+
+
+def test_a_narrow_page_has_no_sideways_scrolling(open_chat, quick):
+    SCRIPT["Rich"] = RICH + "\n" + "x" * 400 + "\n\n| " + " | ".join("column" for _ in range(30)) + " |\n" + "|---" * 30 + "|\n"
+    chat = open_chat(quick)
+    chat.root.evaluate("root => (root.parentElement.style.width = '260px')")
+    chat.asked("Rich")
+    chat.act("settings")
+    too_wide = "() => [...document.querySelectorAll('.tsn-chat, .tsn-log, .tsn-settings')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert chat.tab.evaluate(too_wide) == 0
+
+
+# Views, reloads and kernels
+
+
+def test_a_second_view_shows_the_same_and_stops_the_same(open_chat, slow):
+    SCRIPT["Tell me"] = LONG
+    first = open_chat(slow, before="from IPython.display import display")
+    first.ask("Tell me")
+    first.turn(1).get_by_text("word2").wait_for()
+    first.notebook.run("display(chat); display(chat)")
+    one, two = harness.ChatPage(first.notebook, 0), harness.ChatPage(first.notebook, 1)
+    for view in (one, two):
+        view.turn(1, "streaming").get_by_text("word2").wait_for()
+    one.type("a draft")
+    two.act("stop")
+    one.turn(1, "stopped")
+    two.turn(1, "stopped")
+    assert one.texts() == two.texts()
+    assert (one.box.input_value(), two.box.input_value()) == ("a draft", "")
+
+
+def test_a_page_that_missed_something_asks_for_all(open_chat, quick):
+    SCRIPT.update(one="1", two="2")
+    chat = open_chat(quick)
+    chat.asked("one")
+    chat.notebook.python(
+        "kept = chat._page._send; chat._page._send = lambda message: None; chat.send('two'); chat._page.later(setattr, chat._page, '_send', kept)"
+    )
+    assert chat.root.locator("article").count() == 2
+    chat.notebook.python("chat.system = 'x'")
+    chat.turn(3, "done")
+    assert chat.texts() == ["one", "1", "two", "2"]
+
+
+def test_a_reloaded_page_goes_on_with_the_answer(jupyter, context, open_chat, slow):
+    SCRIPT["Tell me"] = LONG
+    book = harness.Notebook(jupyter, context, "reload.ipynb")
+    chat = open_chat(slow, book=book)
+    chat.ask("Tell me")
+    chat.turn(1).get_by_text("word2").wait_for()
+    book.command("docmanager:save")
+    book.open("")
+    again = harness.ChatPage(book)
+    again.turn(1, "streaming").get_by_text("word2").wait_for()
+    before = len(again.text(1))
+    again.tab.wait_for_function("n => document.querySelector('article[data-index=\"1\"]').innerText.length > n + 30", arg=before)
+    again.act("stop")
+    again.turn(1, "stopped")
+    assert LONG.startswith(again.text(1).rstrip())
+    book.close()
+
+
+def test_a_gone_kernel_is_told_and_the_text_is_not_lost(jupyter, context, open_chat, quick):
+    book = harness.Notebook(jupyter, context, "gone.ipynb")
+    chat = open_chat(quick, book=book)
+    chat.asked("one")
+    book.tab.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    chat.type("two").box.press("Enter")
+    chat.notice.get_by_text("kernel").wait_for()
+    assert chat.box.input_value() == "two"
+    assert chat.texts()[0] == "one"
+    book.close()
+
+
+def reopened(jupyter, context, book):
+    """Save, close with the kernel, and open again: a kernel that knows nothing."""
+    book.command("docmanager:save")
+    book.tab.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+    book.close()
+    return harness.Notebook(jupyter, context, book.name, sources=None)
+
+
+ATTACK = '<img src=x onerror="window.fired = 1"> **bold** <script>window.fired = 1</script>'
+
+
+def test_a_saved_notebook_can_be_read_without_its_kernel(jupyter, context, open_chat, quick):
+    SCRIPT["What is it?"] = ATTACK
+    book = harness.Notebook(jupyter, context, "saved.ipynb")
+    chat = open_chat(quick, book=book)
+    chat.asked("What is it?")
+    book.until("'What is it' in str(chat._saved.bundle())")
+    transcript = book.tab.locator(".tsn-saved")
+    transcript.get_by_text("window.fired").first.wait_for(state="attached")
+    assert not transcript.first.is_visible()  # the live view is better
+    again = reopened(jupyter, context, book)
+    read = again.tab.locator(".tsn-saved")
+    read.wait_for()
+    assert "What is it?" in read.inner_text() and ATTACK in read.inner_text()
+    assert read.locator("img, script, strong").count() == 0
+    assert again.tab.evaluate("window.fired") is None
+    again.close()
+    saved = json.loads((jupyter.root / "saved.ipynb").read_text())
+    assert all("text/markdown" not in out.get("data", {}) for cell in saved["cells"] for out in cell["outputs"])
+
+
+def test_a_notebook_saved_with_widget_state_shows_the_chat_and_no_key(jupyter, context, quick):
+    SCRIPT["What is it?"] = ATTACK
+    book = harness.Notebook(jupyter, context, "state.ipynb")
+    book.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
+    book.python(f"import os; os.environ['TSN_API_KEY'] = {KEY!r}")
+    book.run(f"import tsn_frames as tsn\nchat = tsn.Chat(tsn.Client({quick.base_url!r}, model='sim-small'))\nchat")
+    chat = harness.ChatPage(book).ready()
+    chat.asked("What is it?")
+    assert quick.log[-1].key_sent
+    chat.tab.wait_for_function("() => document.querySelector('.tsn-saved').textContent.includes('What is it?')")
+    again = reopened(jupyter, context, book)
+    text = (jupyter.root / "state.ipynb").read_text()
+    assert "_messages" in text and "What is it?" in text and KEY not in text
+    page = harness.ChatPage(again)
+    page.status("offline")
+    assert page.texts() == ["What is it?", ATTACK]
+    assert again.tab.evaluate("window.fired") is None
+    again.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
+    again.close()
+
+
+def test_notebook_7_shows_sends_streams_and_stops(jupyter, context, open_chat, slow):
+    SCRIPT["Tell me"] = LONG
+    book = harness.Notebook(jupyter, context, "seven.ipynb", door="notebooks")
+    book.forget()
+    chat = open_chat(slow, book=book)
+    chat.box.press_sequentially("Tell me")
+    chat.box.press("Enter")
+    chat.turn(1, "streaming").get_by_text("word2").wait_for()
+    chat.box.press("Escape")
+    chat.turn(1, "stopped")
+    chat.ready()
+    assert slow.stats().disconnects == 1
+    assert chat.notebook.value("len(chat.messages)") == 2
+    assert book.odd(("blob:", "data:")) == []
+    book.close()
