@@ -22,7 +22,7 @@ ALLOWED = {
     "engine": GROUND | {"engine"},
     "verbs": GROUND | {"frames", "engine", "verbs"},
     "plot": GROUND | {"engine", "verbs", "plot"},
-    "accessor": {"verbs", "errors"},
+    "accessor": {"verbs", "errors", "widget"},
     "widget": {"verbs", "engine", "errors", "settings", "widget"},
     "settings": {"engine", "errors", "secret"},
     "rehearsal": {"engine", "prices", "settings", "simulator"},

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import pandas as pd
 
 from .errors import did_you_mean
+from .verbs import chat as chatting
 from .verbs import compare as comparing
 from .verbs import complete as verbs
 from .verbs import report
@@ -52,6 +53,20 @@ def _awaitable(
     return cast("Callable[Concatenate[Any, P], Coroutine[Any, Any, pd.DataFrame]]", coroutine)
 
 
+def _shown(verb: Callable[Concatenate[pd.DataFrame, P], chatting.Opened]) -> Callable[Concatenate[Any, P], Any]:
+    """Return a verb that opens a chat as a method that shows it; the widget's libraries are imported then."""
+    method = _method(verb)
+
+    @functools.wraps(method)
+    def show(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        from .widget.chat import Chat
+
+        return Chat._over(*method(self, *args, **kwargs))
+
+    show.__doc__ = (verb.__doc__ or "").partition("    Examples\n")[0].replace("    Opened\n", "    Chat\n")
+    return cast("Callable[Concatenate[Any, P], Any]", show)
+
+
 @pd.api.extensions.register_dataframe_accessor("tsn")
 class FrameAccessor:
     """Language models over the rows of a frame; see :func:`tsn_frames.complete`."""
@@ -65,6 +80,7 @@ class FrameAccessor:
     complete = _method(verbs.complete)
     acomplete = _awaitable(verbs.complete)
     messages = _method(verbs.messages_of)
+    chat = _shown(chatting.chat)
     compare = _method(comparing.compare)
     usage = _method(report.usage)
     cost = _method(report.cost)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import pandas as pd
 import traitlets
 
 from ..engine.chat import Conversation
@@ -15,6 +16,7 @@ from ..engine.client import Client
 from ..engine.run import CacheMode
 from ..errors import TSNError, number
 from ..settings import get_client
+from ..verbs import chat as verbs
 from . import shown
 from .page import Page
 from .saved import Saved
@@ -157,6 +159,17 @@ class Chat(anywidget.AnyWidget):
         """Forget message ``i`` and all after it, the system prompt not counted: ``truncate(-2)`` takes the last exchange back."""
         self._chat.truncate(i)
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return what was said as a frame, the system prompt not counted.
+
+        Returns
+        -------
+        DataFrame
+            A row per message: ``role``, ``content``, ``model``, ``prompt_tokens``, ``completion_tokens``, ``total_tokens``,
+            ``cost``, ``seconds``, ``time``, ``finish_reason``, ``state``, ``error``.
+        """
+        return verbs.to_frame(self._chat)
+
     def to_markdown(self) -> str:
         """Return what was said as a text to read or to keep."""
         return self._chat.to_markdown()
@@ -188,6 +201,8 @@ class Chat(anywidget.AnyWidget):
 
     def _keep(self) -> None:
         """Keep what was said where a saved notebook finds it; once for each turn."""
+        if self._chat.streaming:
+            return  # its end comes here again
         said = shown.plain(self._chat)
         if said != self._messages:
             self._messages = said

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ..engine.chat import Conversation, Turn
+from ..engine.chat import Conversation, Turn, text_of
 from ..engine.registry import here
 from . import shown
 from .markup import Rendering
@@ -171,6 +171,6 @@ class Page:
         known = self._rendered.get(i)
         if known is None or known[0] is not turn:
             fresh = Rendering()
-            fresh.grow(shown.text_of(turn.content))
+            fresh.grow(text_of(turn.content))
             known = self._rendered[i] = (turn, fresh.blocks)
         return known[1]

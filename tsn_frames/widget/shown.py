@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
 from typing import Any
 
-from ..engine.chat import Conversation, Turn
+from ..engine.chat import Conversation, Turn, text_of
 from ..errors import number
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
 WHO = {"user": "You", "assistant": "Answer", "system": "System prompt"}
-
-
-def text_of(content: Any) -> str:
-    """Return the text of a content; what is no text is named."""
-    if not isinstance(content, list):
-        return content or ""
-    parts = [part for part in content if isinstance(part, Mapping)]
-    return "\n".join(str(part.get("text") or f"[{part.get('type', 'part')}]") for part in parts)
 
 
 def money(cost: Decimal) -> str:

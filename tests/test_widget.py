@@ -1,0 +1,248 @@
+"""The widget's Python side, without a browser: what it tells a page, what it keeps, and what it never says."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pandas as pd
+import pytest
+from conftest import KEY
+
+import tsn_frames as tsn
+from tsn_frames.engine.registry import here
+from tsn_frames.simulator import Simulator
+
+QUESTION = "Is it warm? One of: yes, no."
+
+
+class Page:
+    """A page that keeps what it is told, and knows the order of it."""
+
+    def __init__(self, chat, view="v1"):
+        self.chat, self.view, self.told = chat, view, []
+        chat._page._send = self.told.append
+        self.ask(type="hello")
+
+    def ask(self, **said):
+        self.chat._handle_custom_msg({**said, "view": self.view}, [])
+        return self.settled()
+
+    def settled(self):
+        """Wait until everything that is due was said."""
+        done = threading.Event()
+        here.errand(done.set)
+        assert done.wait(10)
+        return self
+
+    def until(self, true):
+        end = time.monotonic() + 10
+        while not true(self.settled().told):
+            assert time.monotonic() < end, self.told
+            time.sleep(0.01)
+
+    def last(self, kind):
+        return [message for message in self.told if message["type"] == kind][-1]
+
+    def idle(self, count):
+        def idle(told):
+            state = [message["state"] for message in told if "state" in message][-1]
+            return state["count"] == count and not state["busy"]
+
+        self.until(idle)
+
+
+@pytest.fixture
+def chat(client):
+    made = tsn.Chat(client)
+    yield made
+    made.close()
+
+
+def test_a_page_gets_everything_when_it_comes_and_the_changes_afterwards(chat):
+    page = Page(chat)
+    assert page.last("snapshot")["turns"] == []
+    answer = chat.send(QUESTION)
+    page.idle(2)
+    assert [m["seq"] for m in page.told] == list(range(1, len(page.told) + 1))
+    assert [m["type"] for m in page.told][:3] == ["snapshot", "turn", "turn"]
+    turn = page.last("turn")["turn"]
+    assert (turn["index"], turn["role"], turn["status"], turn["text"]) == (1, "assistant", "done", answer)
+    assert turn["facts"].startswith("sim-small · ")
+
+
+def test_before_a_page_comes_nothing_is_rendered_or_sent(chat):
+    told = []
+    chat._page._send = told.append
+    chat.send(QUESTION)
+    assert told == [] and chat._page._rendered == {}
+
+
+def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(tmp_path):
+    with Simulator(latency=0.0, token_rate=30.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        page.ask(type="hello")
+        snapshot = page.last("snapshot")
+        assert snapshot["state"]["busy"] and snapshot["to"] == "v1"
+        assert snapshot["turns"][1]["status"] == "streaming" and "simulated" in snapshot["turns"][1]["blocks"][0]
+        page.ask(type="stop")
+        page.idle(2)
+        assert page.last("turn")["turn"]["status"] == "stopped"
+        assert sim.stats().disconnects == 1
+        chat.close()
+
+
+def test_what_a_page_asks_is_done(chat, sim):
+    page = Page(chat)
+    page.ask(type="send", text="one")
+    page.idle(2)
+    page.ask(type="send", text="two")
+    page.idle(4)
+    page.ask(type="edit", index=0, text="three")
+    page.idle(2)
+    assert [m["content"] for m in chat.messages if m["role"] == "user"] == ["three"]
+    page.ask(type="regenerate")
+    page.until(lambda _: sim.stats().requests == 4)
+    page.idle(2)
+    page.ask(type="set", name="temperature", value=0)
+    page.ask(type="set", name="model", value="sim-large")
+    page.ask(type="set", name="system", value="Be brief.")
+    assert (chat.parameters, chat.model, chat.system) == ({"temperature": 0.0}, "sim-large", "Be brief.")
+    page.ask(type="undo")
+    assert chat.messages == [{"role": "system", "content": "Be brief."}]
+    page.ask(type="send", text="one")
+    page.idle(2)
+    page.ask(type="clear")
+    assert len(chat.to_frame()) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "word"),
+    [
+        ({"type": "set", "name": "temperature", "value": 9}, "temperature", "temperature"),
+        ({"type": "set", "name": "tempo", "value": 9}, "tempo", "tempo"),
+        ({"type": "send", "text": "  "}, "text", "blank"),
+        ({"type": "edit", "index": 7, "text": "x"}, "text", "7"),
+        ({"type": "regenerate"}, "text", "nothing was asked"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(chat, said, field, word):
+    page = Page(chat).ask(**said)
+    refused = page.last("refused")
+    assert word in refused["text"] and refused["field"] == field and refused["to"] == "v1"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [None, 1, [], {}, {"type": 1}, {"type": "send"}, {"type": "send", "text": 1}, {"type": "edit", "index": "0", "text": ""}],
+)
+def test_nonsense_from_a_page_does_nothing(chat, sim, said):
+    chat._handle_custom_msg(said, [])
+    Page(chat)
+    assert chat.messages == [] and sim.stats().requests == 0
+
+
+def test_a_long_chat_comes_in_parts(client):
+    messages = [{"role": ("user", "assistant")[i % 2], "content": f"message {i}"} for i in range(500)]
+    chat = tsn.Chat(client, messages=messages)
+    page = Page(chat)
+    assert [turn["index"] for turn in page.last("snapshot")["turns"]] == list(range(450, 500))
+    page.ask(type="earlier", before=450)
+    assert [turn["index"] for turn in page.last("earlier")["turns"]] == list(range(400, 450))
+    page.ask(type="earlier", before=10)
+    assert [turn["index"] for turn in page.last("earlier")["turns"]] == list(range(10))
+    chat.close()
+
+
+def test_the_models_are_listed_or_not(chat, client):
+    page = Page(chat).ask(type="models")
+    page.until(lambda told: any(m["type"] == "state" and m["state"]["models"] for m in told))
+    with Simulator(list_models=False) as other:
+        none = Page(tsn.Chat(tsn.Client(other.base_url, model="m")))
+        none.ask(type="models")
+        none.until(lambda told: any(m["type"] == "state" for m in told))
+        assert none.last("state")["state"]["models"] == []
+
+
+def test_a_chat_about_a_row_says_so_and_offers_the_code_for_all(client):
+    df = pd.DataFrame({"text": ["Hi", "Bye"]})
+    chat = df.tsn.chat(0, "Which tone? {text}", client=client)
+    page = Page(chat)
+    assert page.last("snapshot")["state"]["about"] == "row 0"
+    page.ask(type="code")
+    assert "df.tsn.complete(" in page.last("code")["text"] and "'Which tone? {text}'" in page.last("code")["text"]
+    plain = Page(tsn.Chat(client))
+    plain.ask(type="code")
+    assert not [m for m in plain.told if m["type"] == "code"]
+
+
+def test_the_key_is_in_no_state_message_or_text(chat):
+    page = Page(chat)
+    chat.send(QUESTION)
+    page.idle(2)
+    everything = [chat.get_state(), chat._repr_mimebundle_()[0], repr(chat), chat.to_markdown(), page.told]
+    assert KEY not in json.dumps(everything, default=str)
+
+
+def test_the_synced_state_is_small_and_written_once_a_turn(chat):
+    changes = []
+    chat.observe(lambda change: changes.append(len(change["new"])), "_messages")
+    page = Page(chat)
+    for _ in range(3):
+        chat.send(QUESTION)
+    page.idle(6)
+    assert set(changes) <= {2, 4, 6} and changes[-1] == 6 and len(changes) <= 3
+    state = {name: value for name, value in chat.get_state().items() if name not in ("_esm", "_css")}
+    assert len(json.dumps(state, default=str)) < 2_000
+
+
+def test_a_saved_notebook_has_the_text_escaped_and_no_markdown(client):
+    chat = tsn.Chat(client, messages=[{"role": "user", "content": "<img src=x onerror=alert(1)> **x**"}])
+    data, _ = chat._repr_mimebundle_()
+    assert set(data) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
+    assert "&lt;img src=x onerror=alert(1)&gt; **x**" in data["text/html"] and "<img" not in data["text/html"]
+    assert "<img src=x onerror=alert(1)> **x**" in data["text/plain"]
+
+
+def test_the_page_and_its_look_are_whole_and_ask_nobody(chat):
+    assert chat._esm.rstrip().endswith("export default { render };")
+    for text in (chat._esm, chat._css):
+        assert (
+            "http:" not in text
+            and "https:" not in text
+            and "import(" not in text
+            and "@import" not in text
+            and "url(" not in text
+        )
+
+
+def test_closing_ends_what_is_on_its_way(tmp_path):
+    with Simulator(latency=0.0, token_rate=5.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat).ask(type="send", text="Hello there")
+        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        chat.close()
+        page.until(lambda _: sim.stats().disconnects == 1)
+
+
+def test_nothing_waits_for_the_page(chat):
+    """A page, or a front end, that takes a second for each message holds up neither the answer nor the next question."""
+    Page(chat)
+    chat._page._send = lambda _: time.sleep(0.2)
+    begun = time.monotonic()
+    for _ in range(5):
+        chat.send(QUESTION)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_chat_needs_what_it_is_told(client):
+    with pytest.raises(tsn.ConfigError, match="client"):
+        tsn.Chat("not a client")
+    with pytest.raises(tsn.ParameterError, match="temperature"):
+        tsn.Chat(client, temperature=5)
+    with pytest.raises(tsn.PromptError):
+        tsn.Chat(client, messages="Hi")
