@@ -312,6 +312,15 @@ def test_a_kept_connection_that_breaks_during_the_work_may_be_billed(begun):
     assert len(server.asked) == 2
 
 
+def test_a_server_that_closes_what_it_accepts_is_a_failure():
+    async def script(peer):
+        peer.reset()
+
+    with RawServer(script) as server:
+        found = post(FastTransport, server.url, 30)
+    assert {one.code for one in found} == {"connection"}
+
+
 def test_an_idle_connection_is_closed_after_a_while(monkeypatch):
     monkeypatch.setattr("tsn_frames.engine.fast.KEEP_SECONDS", 0.05)
 

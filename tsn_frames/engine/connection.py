@@ -6,6 +6,7 @@ An answer is handed over whole, or a failure that says whether the request may h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import socket
 import time
@@ -18,7 +19,7 @@ from .transport import BODY_CAP, Answer, Failure, too_large, unpacked
 
 BUFFER = 2**14
 HEAD_CAP = 2**18  # bytes between two pieces of a body: a head, a chunk's line, trailers, early hints
-RACE_SECONDS = 0.1
+RACE_SECONDS, MOST_TRIP_SECONDS = 0.1, 0.5
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -52,10 +53,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def send(self, request: bytes) -> asyncio.Future[Answer | Failure | None]:
         """Send a request; the future is its answer or failure, or None where it can't have arrived."""
-        self._waiting = self._loop.create_future()
+        waiting = self._waiting = self._loop.create_future()
         self._sent_at = time.monotonic()
-        self._transport.write(request)
-        return self._waiting
+        if self._transport is None:  # the other side closed it at once
+            self._end(None if self.used else Failure("connection", "closed before the request was sent", sent=False))
+        else:
+            self._transport.write(request)
+        return waiting
 
     @property
     def reusable(self) -> bool:
@@ -82,10 +86,11 @@ class Connection(asyncio.BufferedProtocol):
         """Keep the transport, and have a peer that is gone noticed during long waits."""
         self._transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         self._pending = _pending(sock.fileno())
+        with contextlib.suppress(OSError):  # not every kind of socket can
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the base class asks for it
         """Lend a buffer of our own; a plain protocol would get 256 KiB of fresh memory for every packet."""
@@ -123,7 +128,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._waiting is not None:
             why = f"{type(exc).__name__}: {exc}" if exc else "closed before the answer was whole"
             self._end(None if self._never_arrived() else Failure("connection", f"the connection broke ({why})", sent=True))
-        self.closed.set_result(None)
+        if not self.closed.done():
+            self.closed.set_result(None)
 
     # What the parser tells
 
@@ -174,8 +180,8 @@ class Connection(asyncio.BufferedProtocol):
         Such an end is seen within one round trip of the sending, which took no longer than connecting did. A request
         that reached somebody who worked on it takes longer, or brings a byte of an answer.
         """
-        quick = time.monotonic() - self._sent_at <= self.connect_seconds + RACE_SECONDS
-        return self.used and not self._begun and quick
+        trip = min(self.connect_seconds, MOST_TRIP_SECONDS) + RACE_SECONDS
+        return self.used and not self._begun and time.monotonic() - self._sent_at <= trip
 
     def _end(self, result: Answer | Failure | None, *, keep: bool = False) -> None:
         waiting, self._waiting = self._waiting, None

@@ -131,7 +131,7 @@ class FastTransport:
 
 
 def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
-    """Return what writes a request; the key is in no attribute and no local of what it returns to."""
+    """Return what writes a request, so that the key is in no attribute that could be shown."""
     parts = urlsplit(url)
     path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
     host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
@@ -146,15 +146,11 @@ def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
         "Idempotency-Key: ",
     ]
     head = "\r\n".join(lines).encode()
-    return lambda body, idempotency_key: (
-        b"%b%b\r\nContent-Length: %d\r\n\r\n%b"
-        % (
-            head,
-            idempotency_key.encode(),
-            len(body),
-            body,
-        )
-    )
+
+    def request(body: bytes, idempotency_key: str) -> bytes:
+        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (head, idempotency_key.encode(), len(body), body)
+
+    return request
 
 
 def _is_literal(host: str) -> bool:
