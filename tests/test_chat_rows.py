@@ -60,8 +60,11 @@ def test_named_answers_are_found_and_other_columns_are_not_taken_for_answers(df,
     assert len(chat(out, "a", "{text}", client=client).conversation.turns) == 1
     texts = df.rename(columns={"text": "content"}).assign(error="")
     assert len(chat(texts, "a", "{content}", client=client).conversation.turns) == 1
-    failed = out.assign(topic=pd.array([pd.NA, "x"], dtype="string"))
-    assert len(chat(failed, "a", "{text}", name="topic", client=client).conversation.turns) == 1
+    failed = out.assign(topic=pd.NA, topic_error=pd.array(["server: 500", pd.NA], dtype="string"))
+    conversation = chat(failed, "a", "{text}", name="topic", client=client).conversation
+    assert (conversation.turns[1].state, conversation.turns[1].error) == ("failed", "server: 500")
+    assert [message["role"] for message in conversation.messages] == ["user"]
+    assert len(chat(failed, "b", "{text}", name="topic", client=client).conversation.turns) == 1
 
 
 def test_a_question_without_an_answer_is_asked_by_regenerate(df, client):
@@ -167,3 +170,13 @@ def test_a_frame_has_a_row_a_turn(df):
         list(map(str, frame.dtypes))
         == ["string"] * 3 + ["Int64"] * 3 + ["Float64"] * 2 + ["datetime64[us, UTC]"] + ["string"] * 3
     )
+
+
+def test_the_method_returns_the_widget(df, sim, client):
+    shown = df.tsn.chat("a", "Topic: {text}", client=client)
+    assert isinstance(shown, tsn.Chat) and shown.messages == [{"role": "user", "content": "Topic: Where is my parcel?"}]
+    shown.send("Why?")
+    assert [message["role"] for message in shown.messages] == ["user", "user", "assistant"]
+    with pytest.raises(TypeError, match="did you mean 'prompt'"):
+        df.tsn.chat("a", promt="x")
+    shown.close()

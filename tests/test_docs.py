@@ -151,6 +151,7 @@ def test_every_public_name_has_its_reference(name):
 SIGNATURES = {
     "complete.md": tsn.complete,
     "compare.md": tsn.compare,
+    "chat.md": tsn.Chat,
     "client.md": tsn.Client,
     "simulator.md": Simulator,
 }
@@ -176,6 +177,7 @@ def test_the_reference_of_the_client_has_the_words_of_its_parts(kind):
     ("kind", "page"),
     [
         (tsn.Cache, "cache.md"),
+        (tsn.Chat, "chat.md"),
         (tsn.Ledger, "ledger.md"),
         (tsn.Prices, "prices.md"),
         (tsn.Report, "cost.md"),
@@ -183,7 +185,7 @@ def test_the_reference_of_the_client_has_the_words_of_its_parts(kind):
         (tsn.Summary, "complete.md"),
         (tsn.Comparison, "compare.md"),
     ],
-    ids=["Cache", "Ledger", "Prices", "Report", "Run", "Summary", "Comparison"],
+    ids=["Cache", "Chat", "Ledger", "Prices", "Report", "Run", "Summary", "Comparison"],
 )
 def test_the_reference_has_every_public_method(kind, page):
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")

@@ -239,7 +239,7 @@ def _answer(one: pd.DataFrame, name: str | None, template: _Template) -> Turn | 
     found = {field: exact(one[wanted.label(field)])[0] for field in wanted.columns if wanted.label(field) in one.columns}
     known = {field: value for field, value in found.items() if not is_gap(value)}
     if not isinstance(known.get("content"), str):
-        return None
+        return Turn("assistant", "", error=str(known["error"]), state="failed") if "error" in known else None
     return Turn(
         "assistant", known["content"], known.get("model"), known.get("prompt_tokens"), known.get("completion_tokens"),
         known.get("total_tokens"), Decimal(str(known["cost"])) if "cost" in known else None,
