@@ -57,6 +57,9 @@ def test_each_fault_happens_when_it_is_certain_is_counted_and_billed_as_stated(n
         assert stats.faults == {name: 1}
         assert stats.answers == int(name in BILLED)
         assert (stats.billed_completion_tokens > 0) == (name in BILLED)
+        (line,) = sim.bill()
+        assert (line.fault, line.prompt, line.key) == (name, "Hi", "")
+        assert (line.prompt_tokens, line.completion_tokens) == (stats.billed_prompt_tokens, stats.billed_completion_tokens)
 
 
 @pytest.mark.parametrize(

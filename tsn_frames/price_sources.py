@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import tomllib
 from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,8 @@ def _json(text: str) -> Any:
 
 
 def _toml(text: str) -> Any:
+    import tomllib
+
     return tomllib.loads(text, parse_float=Decimal)
 
 
@@ -56,6 +56,8 @@ def _csv(text: str) -> dict[str, Any]:
 def public(provider: str, models: Iterable[str] | None) -> dict[str, list[dict[str, Any]]]:
     """Return the table of one provider in the package genai-prices."""
     try:
+        from importlib import metadata
+
         from genai_prices.data import providers
     except ImportError:
         raise ConfigError("Prices.public needs the package genai-prices: pip install 'tsn-frames[prices]'") from None

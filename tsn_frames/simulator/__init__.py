@@ -18,7 +18,7 @@ from __future__ import annotations
 from .faults import Faults
 from .quota import Quota
 from .server import Simulator
-from .stats import Exchange, Stats
+from .stats import BillLine, Exchange, Stats
 from .tokens import count_tokens
 
-__all__ = ["Exchange", "Faults", "Quota", "Simulator", "Stats", "count_tokens"]
+__all__ = ["BillLine", "Exchange", "Faults", "Quota", "Simulator", "Stats", "count_tokens"]

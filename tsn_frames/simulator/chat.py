@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from .protocol import HttpRequest
     from .shapes import Json
+    from .stats import BillLine
 
 _STREAM_ERROR = server_error(500).payload()
 
@@ -40,6 +41,7 @@ class ChatJob:
         self._admitted = False
         self._answer: Answer | None = None
         """What is owed for; None if nothing will be."""
+        self._line: BillLine | None = None
         self._paid = False
         self._billed_tokens = 0
         self._began = False
@@ -78,6 +80,7 @@ class ChatJob:
         fault = pick(app.faults, app.active_faults, app.settings.seed, (key, attempt), streamed=chat.stream)
         if fault:
             app.tally.fault(fault)
+        self._line = app.tally.attempt(self._replay_key or "", self._prompt, fault)
         if fault not in UNBILLED:
             self._answer = answer
             if app.balance is not None:
@@ -150,7 +153,7 @@ class ChatJob:
     def _pay(self, answer: Answer, tokens: int) -> None:
         self._billed_tokens += tokens
         prompt_tokens = 0 if self._paid else answer.prompt_tokens
-        self._app.tally.bill(self._prompt, prompt_tokens, tokens, first=not self._paid)
+        self._app.tally.bill(self._prompt, prompt_tokens, tokens, first=not self._paid, line=self._line)
         self._paid = True
         if self._replay_key and self._app.settings.replay_idempotent:
             self._app.replays[self._replay_key] = answer

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .hints import RetryHint
     from .job import Job
     from .protocol import HttpRequest
-    from .stats import Exchange, Stats
+    from .stats import BillLine, Exchange, Stats
 
 _BACKLOG = 4096
 T = TypeVar("T")
@@ -227,6 +227,10 @@ class Simulator:
     def stats(self) -> Stats:
         """Count what happened so far."""
         return self._app.tally.stats()
+
+    def bill(self) -> list[BillLine]:
+        """List every attempt that was let in, in the order in which they came, with the tokens that it was billed."""
+        return self._app.tally.lines()
 
     def reset_stats(self) -> None:
         """Count from zero and empty the log; limits, balance and attempts stay as they are."""

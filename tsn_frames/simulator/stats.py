@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .shapes import is_object
@@ -82,6 +82,20 @@ class Stats:
         return text + (f"; {statuses}" if statuses else "") + (f"; faults: {faults}" if faults else "")
 
 
+@dataclass(slots=True)
+class BillLine:
+    """One attempt that was let in, and what it was billed: 0 tokens where no model ran."""
+
+    key: str
+    """Its Idempotency-Key; empty if none was sent."""
+    prompt: str
+    """Text of the last user message."""
+    fault: str
+    """Name of the fault that hit it; empty for a good answer."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
 RawExchange = tuple[bytes, str, int, float, bool, bool]
 """An `Exchange` with body and headers as text: thousands of live dicts would slow garbage collection."""
 
@@ -113,6 +127,7 @@ class Tally:
         self._prompts: Counter[str] = Counter()
         self._keys: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self._lines: list[BillLine] = []
         self._peak = 0
 
     def reset(self) -> None:
@@ -147,14 +162,29 @@ class Tally:
         with self._lock:
             self._statuses[status] += 1
 
-    def bill(self, prompt: str, prompt_tokens: int, completion_tokens: int, first: bool) -> None:
+    def attempt(self, key: str, prompt: str, fault: str) -> BillLine:
+        """Begin the line of an attempt."""
+        line = BillLine(key, prompt, fault)
+        with self._lock:
+            self._lines.append(line)
+        return line
+
+    def bill(self, prompt: str, prompt_tokens: int, completion_tokens: int, *, first: bool, line: BillLine | None) -> None:
         """Count the tokens of a billed answer, and the answer itself if these are its first."""
         with self._lock:
+            if line is not None:
+                line.prompt_tokens += prompt_tokens
+                line.completion_tokens += completion_tokens
             if first:
                 self._counts["answers"] += 1
                 self._prompts[prompt] += 1
             self._counts["billed_prompt_tokens"] += prompt_tokens
             self._counts["billed_completion_tokens"] += completion_tokens
+
+    def lines(self) -> list[BillLine]:
+        """Copy the bill, in the order in which the attempts came."""
+        with self._lock:
+            return [replace(line) for line in self._lines]
 
     def log(self, raw: RawExchange) -> None:
         """Keep one exchange; the oldest goes when the log is full."""
