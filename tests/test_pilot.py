@@ -6,10 +6,8 @@ plain t interval of the mean of a simple random sample of as many rows, times th
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tsn_frames.verbs.pilot import Sample, draw, student, total
+from tsn_frames.verbs.pilot import draw, total
 
 ROWS, PILOT = 2_000, 30
 T_29 = 2.0452296421327034

@@ -32,6 +32,8 @@ from .settings import get_client, set_client, set_key
 from .verbs.compare import compare
 from .verbs.comparison import Comparison
 from .verbs.complete import complete
+from .verbs.estimate import estimate
+from .verbs.foretold import Estimate
 from .verbs.history import runs
 from .verbs.running import Run, last_run
 from .verbs.summary import Summary
@@ -53,6 +55,7 @@ __all__ = [
     "ColumnError",
     "Comparison",
     "ConfigError",
+    "Estimate",
     "Ledger",
     "Limits",
     "ModelError",
@@ -71,6 +74,7 @@ __all__ = [
     "TSNWarning",
     "compare",
     "complete",
+    "estimate",
     "get_client",
     "last_run",
     "rehearse",

@@ -13,6 +13,7 @@ from .errors import did_you_mean
 from .verbs import chat as chatting
 from .verbs import compare as comparing
 from .verbs import complete as verbs
+from .verbs import estimate as estimating
 from .verbs import report
 
 P = ParamSpec("P")
@@ -47,7 +48,8 @@ def _awaitable(
     async def coroutine(self: Any, *args: P.args, **kwargs: P.kwargs) -> pd.DataFrame:
         progress: Any = kwargs.get("progress")
         kwargs["background"] = True
-        frame: pd.DataFrame = await method(self, *args, **kwargs).aresult(progress=progress)
+        run: Any = method(self, *args, **kwargs)
+        frame: pd.DataFrame = run if kwargs.get("dry_run") else await run.aresult(progress=progress)
         return frame
 
     return cast("Callable[Concatenate[Any, P], Coroutine[Any, Any, pd.DataFrame]]", coroutine)
@@ -81,6 +83,7 @@ class FrameAccessor:
     acomplete = _awaitable(verbs.complete)
     messages = _method(verbs.messages_of)
     chat = _shown(chatting.chat)
+    estimate = _method(estimating.estimate)
     compare = _method(comparing.compare)
     usage = _method(report.usage)
     cost = _method(report.cost)
@@ -99,3 +102,4 @@ class SeriesAccessor:
 
     complete = _method(verbs.content_of)
     messages = _method(verbs.messages_of)
+    estimate = _method(estimating.estimate)

@@ -72,6 +72,13 @@ class Requests:
     def __iter__(self) -> Iterator[Request]:
         return map(self.__getitem__, range(len(self)))
 
+    def some(self, positions: Sequence[int]) -> Requests:
+        """Return those at some positions, in that order."""
+        keys, numbers = self.keys, self._numbers
+        tails = [self._tails[at] for at in positions]
+        index = {keys[at]: number for number, at in enumerate(positions)}
+        return Requests(index, tails, self._shapes, [numbers[at] for at in positions] if numbers else ())
+
     @cached_property
     def keys(self) -> list[bytes]:
         """The key of each request."""

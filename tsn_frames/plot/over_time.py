@@ -11,7 +11,7 @@ import pandas as pd
 from ..engine.client import Client
 from ..engine.ledger import Ledger
 from ..errors import ParameterError, did_you_mean, number, quoted
-from ..verbs.complete import client_or_default
+from ..verbs.asking import client_or_default
 from ..verbs.plan import check_choice
 from . import canvas
 

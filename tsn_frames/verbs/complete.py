@@ -9,18 +9,16 @@ from typing import Any
 import pandas as pd
 
 from ..bulk import no_collecting
-from ..engine.budget import amount
 from ..engine.client import Client
-from ..engine.registry import here
-from ..engine.run import CacheMode, Engine, Work
-from ..errors import ConfigError, ParameterError
+from ..engine.run import CacheMode, Engine
 from ..frames import columns as frame_columns
-from ..frames import per_row
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
-from .cards import about
-from .plan import Errors, check_choice, fresh_requests, plan, tags
+from .asking import asked, client_or_default
+from .estimate import reckon
+from .foretold import Estimate
+from .plan import Errors, check_choice
 from .running import Run
 
 
@@ -49,6 +47,7 @@ def complete(
     repeat: Any = 0,
     max_cost: float | Decimal | None = None,
     tag: Any = None,
+    dry_run: bool = False,
     background: bool = False,
     progress: bool | None = None,
     client: Client | None = None,
@@ -98,6 +97,8 @@ def complete(
         most that a request can cost is held before it is sent, so the bill never passes it.
     tag : str or Series, optional
         What the ledger notes beside the spending.
+    dry_run : bool, default False
+        Send nothing and return an :class:`Estimate` of what the call would send, use and cost.
     background : bool, default False
         Return a :class:`Run` at once.
     progress : bool, optional
@@ -107,10 +108,11 @@ def complete(
 
     Returns
     -------
-    DataFrame or Run
+    DataFrame, Run or Estimate
         A new frame with the same rows, order and index, and the columns ``content`` (string), ``finish_reason``
         (string), ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``cost`` (Float64, what this run
-        paid, in the currency of the prices), ``cached`` (boolean), ``error`` (string). A Run with ``background=True``.
+        paid, in the currency of the prices), ``cached`` (boolean), ``error`` (string). A Run with ``background=True``, an
+        Estimate with ``dry_run=True``.
 
     Raises
     ------
@@ -118,8 +120,7 @@ def complete(
         Before anything is sent.
     RunError
         If the run ended early (key refused, balance empty, ``max_cost`` or the client's budget used up, no such model,
-        waits too long, server dead), or rows failed
-        and ``errors="raise"``. ``.partial`` is the frame so far.
+        waits too long, server dead), or rows failed and ``errors="raise"``. ``.partial`` is the frame so far.
 
     Examples
     --------
@@ -136,23 +137,18 @@ def complete(
     """
     frame_prompt.check_frame(df)
     check_choice("errors", errors, Errors)
-    check_choice("cache", cache, CacheMode)
-    if refresh is not None and cache != "use":
-        raise ParameterError(f"refresh= names rows to ask again, which goes with cache='use' only, not with {cache!r}")
-    client = client_or_default(client)
     wanted = frame_columns.layout(name, usage, include)
     frame_columns.check_clash(df, wanted, overwrite)
-    constant, varying = per_row.resolve(df, {
+    call = asked("complete", df, client_or_default(client), {
         "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
         "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
+    }, {
+        "prompt": prompt, "system": system, "messages": messages, "missing": missing, "cache": cache, "refresh": refresh,
+        "tag": tag, "max_cost": max_cost,
     })  # fmt: skip
-    with no_collecting():
-        made = plan(client, frame_prompt.render(df, prompt, messages, system, missing), constant, varying)
-        asked = about("complete", client, df, made, prompt=prompt, messages=messages, system=system, constant=constant,
-                      varying=varying)  # fmt: skip
-    first_tags, other_tags = tags(df, tag, made)
-    work = Work(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, cache, other_tags, asked,
-                amount("max_cost", max_cost))  # fmt: skip
+    if dry_run:
+        return reckon(call)
+    client, made, work = call
 
     def frame(engine: Engine) -> pd.DataFrame:
         with no_collecting():
@@ -186,9 +182,10 @@ def content_of(
     repeat: Any = 0,
     max_cost: float | Decimal | None = None,
     tag: Any = None,
+    dry_run: bool = False,
     progress: bool | None = None,
     client: Client | None = None,
-) -> pd.Series:
+) -> Any:
     """Answer every value of a Series and return the answers, for ``df["x"] = ...`` and ``df.assign``.
 
     The words are those of :func:`complete`; the Series' name is the placeholder, ``{value}`` where it has none.
@@ -196,16 +193,15 @@ def content_of(
     Returns
     -------
     Series of string
-        The content of each answer, NA where there is none, with the same index.
+        The content of each answer, NA where there is none, with the same index. An Estimate with ``dry_run=True``.
     """
     answered = complete(
         df, prompt, system=system, model=model, temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop,
         frequency_penalty=frequency_penalty, presence_penalty=presence_penalty, extra_body=extra_body, name="content",
         usage=False, overwrite=True, errors=errors, missing=missing, cache=cache, refresh=refresh, repeat=repeat,
-        max_cost=max_cost, tag=tag, progress=progress, client=client,
+        max_cost=max_cost, tag=tag, dry_run=dry_run, progress=progress, client=client,
     )  # fmt: skip
-    content: pd.Series = answered["content"]
-    return content
+    return answered if isinstance(answered, Estimate) else answered["content"]
 
 
 def messages_of(
@@ -220,11 +216,3 @@ def messages_of(
     """
     rendered = frame_prompt.render(frame_prompt.check_frame(df), prompt, messages, system, missing)
     return pd.Series(rendered.messages(), index=df.index, name="messages", dtype=object)
-
-
-def client_or_default(client: Client | None) -> Client:
-    """Return the client of a call: the one given, else the one that was set, else one made of the environment."""
-    if client is not None and not isinstance(client, Client):
-        raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
-    found: Client | None = client or here.client
-    return found or Client()

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..engine.client import Client
 from ..engine.history import runs_frame
-from .complete import client_or_default
+from .asking import client_or_default
 
 
 def runs(client: Client | None = None) -> pd.DataFrame:

@@ -158,13 +158,15 @@ def student(freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / n**power for power, term in enumerate(terms, 1))
+    shift: float = sum(term / n**power for power, term in enumerate(terms, 1))
+    return z + shift
 
 
 def _zones(sizes: Array, number: int) -> Array:
     """Return the zone of each of sorted sizes: zones of equal total size."""
     ends = np.cumsum(sizes)
-    return np.minimum((ends - sizes / 2) / ends[-1] * number, number - 1).astype(np.int64)
+    zone: Array = np.minimum((ends - sizes / 2) / ends[-1] * number, number - 1).astype(np.int64)
+    return zone
 
 
 def _firsts(zone: Array, turns: Array) -> Array:

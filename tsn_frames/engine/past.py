@@ -1,0 +1,52 @@
+"""What the ledger knows of earlier answers that helps to reckon: how long prompts came to how many tokens, and how fast."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+
+from .cards import Card
+from .files import read_only
+from .ledger import Ledger
+from .ledger_file import schema
+
+MOST = 20_000  # lines that are looked at, the newest ones
+
+
+class Past(NamedTuple):
+    """One answer of the past."""
+
+    model: str
+    language: str
+    prompt_chars: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+
+
+def answers(ledger: Ledger, models: Collection[str], runs: Collection[str] = ()) -> list[Past]:
+    """Return the newest answers of some models whose prompts were measured; only those of some runs, if any are named.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no ledger, or a newer version's.
+    """
+    if schema(ledger.path) < 2:  # lines of before were not measured
+        return []
+    marks = ", ".join("?" * len(models))
+    among = f" AND run IN ({', '.join('?' * len(runs))})" if runs else ""
+    query = (
+        f"SELECT {', '.join(Past._fields)} FROM attempts WHERE outcome = 'answered' AND model IN ({marks}){among} AND "
+        "prompt_chars > 0 AND prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL ORDER BY id DESC LIMIT ?"
+    )
+    with closing(read_only(ledger.path)) as connection:
+        return [Past._make(row) for row in connection.execute(query, (*models, *runs, MOST))]
+
+
+def cards(ledger: Ledger) -> Iterator[tuple[Card, Mapping[str, Any]]]:
+    """Yield the cards of runs, newest first, each with its hashes."""
+    for card in reversed(list(ledger.cards())):
+        yield card, json.loads(card.hashes)

@@ -1,0 +1,244 @@
+"""How an estimate is reckoned: what is cached, what the prompts come to, and what a pilot or answers of the past tell."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+
+from ..bulk import no_collecting
+from ..engine import past
+from ..engine.answers import Answers
+from ..engine.budget import worst_case
+from ..engine.past import Past
+from ..engine.store import lookup
+from ..prices import Prices
+from ..wire import Requests, Usage
+from .asking import Asked
+from .foretold import UNKNOWN, Estimate
+from .pilot import LEAST, Array, Range, Sample, total
+from .ratios import DEFAULTS, Prompts, Tokenizer, calibrated, counted, measured, tokens_of, total_of
+from .speed import minutes
+
+NEVER_BILLED = frozenset({"bad_request", "model"})
+MILLION = 1_000_000
+NOTHING = Range(0.0, 0.0, 0.0)
+
+
+class Evidence(NamedTuple):
+    """Requests whose usage is known, and how they stand for the others: arrays, a position each.
+
+    ``known`` is the length, ``values`` are prompt tokens, completion tokens and cost.
+    """
+
+    known: Array
+    values: Array
+    weights: Array
+    chances: Array
+    words: str
+
+
+class Frame(NamedTuple):
+    """What is known of a call's requests before any is sent.
+
+    ``tokens`` are those of the prompts (low, expected, high), ``lengths`` what their prompts cost, up to a factor, ``rates``
+    the prices of a prompt's and a completion's token; NaN where unknown.
+    """
+
+    requests: Requests
+    tokens: Array
+    lengths: Array
+    rates: Array
+    basis: str
+    history: list[Past]
+
+
+def frame_of(asked: Asked, tokenizer: Tokenizer | None) -> Frame:
+    """Return what is known of a call's requests: their prompts' tokens and prices."""
+    requests, prices = asked.made.requests, asked.client.prices
+    prompts = measured(requests)
+    history = past.answers(asked.client.ledger, {model for model, _ in prompts.names})
+    table, basis = counted(requests, tokenizer) if tokenizer else tokens_of(prompts, calibrated(history))
+    stable = table if tokenizer else tokens_of(prompts, {})[0]  # what is learned meanwhile must not draw another sample
+    rates = rates_of(prompts, prices)
+    priced = rates[:, 0] if len(rates) and np.isfinite(rates[:, 0]).all() and rates[:, 0].any() else np.ones(len(rates))
+    return Frame(requests, table, stable[:, 1] * priced / (priced.mean() if len(priced) else 1), rates, basis, history)
+
+
+def rates_of(prompts: Prompts, prices: Prices | None) -> Array:
+    """Return the price of a prompt's token and of a completion's, a row a request; NaN where unknown."""
+    known = []
+    for model, _ in prompts.names:
+        pair = [prices.cost(model, Usage(p, c, p + c)) if prices else None for p, c in ((MILLION, 0), (0, MILLION))]
+        known.append([np.nan if one is None else float(one) / MILLION for one in pair])
+    return np.array(known).reshape(-1, 2)[prompts.kinds]
+
+
+def looked_up(asked: Asked) -> Answers:
+    """Return what the cache has of a call's requests."""
+    work, answers = asked.work, Answers(len(asked.made.requests))
+    if work.mode in ("use", "only"):
+        index = work.requests.index
+        wanted = {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index
+        try:
+            with no_collecting():
+                lookup(asked.client.cache.file, wanted, answers.fill)
+        except (OSError, sqlite3.Error):  # an unreadable cache has no answers, as in a run; one that isn't ours is told
+            return Answers(len(work.requests))
+    return answers
+
+
+def usage_of(frame: Frame, answers: Answers, positions: Array, prices: Prices | None) -> tuple[Array, Array]:
+    """Return which of some requests have a known usage, and that: prompt tokens, completion tokens, cost."""
+    usable, values = [], []
+    for at in positions.tolist():
+        answer, error = answers.completions[at], answers.errors.get(at)
+        if answer is not None and answer.prompt_tokens is not None and answer.completion_tokens is not None:
+            cost = prices.cost(frame.requests[at].model, answer.usage) if prices else None
+            values.append([answer.prompt_tokens, answer.completion_tokens, np.nan if cost is None else float(cost)])
+            usable.append(True)
+        elif error is not None and error.code in NEVER_BILLED:  # it would fail, and cost nothing, in the whole run too
+            values.append([0, 0, 0.0 if prices else np.nan])
+            usable.append(True)
+        else:
+            usable.append(False)
+    return np.array(usable, dtype=bool), np.array(values, dtype=float).reshape(-1, 3)
+
+
+def tried(frame: Frame, answers: Answers, sample: Sample, rest: int, prices: Prices | None) -> Evidence:
+    """Return what a pilot's answers tell of the ``rest``."""
+    usable, values = usage_of(frame, answers, sample.positions, prices)
+    others = len(frame.requests) - len(sample.positions)
+    share = rest / others if others else 0.0  # those that are cached beside the sample need no one to stand for them
+    share *= len(usable) / max(1, usable.sum())
+    at = sample.positions[usable]
+    return Evidence(frame.lengths[at], values, sample.weights[usable] * share, sample.chances[usable],
+                    f"a 95 % interval from the {len(at)} requests of the pilot")  # fmt: skip
+
+
+def cached(frame: Frame, answers: Answers, rest: Array, prices: Prices | None) -> Evidence | None:
+    """Return what the cached answers of the same frame tell, if the others are like them; None if those ask other models."""
+    models, completions = frame.requests.models, answers.completions
+    wanted = {models[at] for at in rest.tolist()}
+    there = [at for at, answer in enumerate(completions) if answer is not None and models[at] in wanted]
+    if {models[at] for at in there} != wanted:
+        return None
+    usable, values = usage_of(frame, answers, at := np.array(there, dtype=np.int64), prices)
+    known, words = frame.lengths[at[usable]], f"if the others are like the {usable.sum():,} that are cached"
+    return _alike(known, values, len(rest), words)
+
+
+def earlier(asked: Asked, frame: Frame, rest: int) -> Evidence | None:
+    """Return what the newest runs with the same prompt, system prompt and model tell; None where there was none."""
+    mine, models = asked.work.about.hashes, set(frame.requests.models)
+    alike = [card for card, hashes in past.cards(asked.client.ledger)
+             if all(hashes.get(name) == mine.get(name) for name in ("template", "system", "model"))][:20]  # fmt: skip
+    if not alike or len(models) != 1 or not len(frame.rates):
+        return None
+    lines = past.answers(asked.client.ledger, models, [card.run for card in alike])
+    known = [line.prompt_chars * DEFAULTS[line.language].expected for line in lines]
+    values = np.array([(line.prompt_tokens, line.completion_tokens) for line in lines], dtype=float).reshape(-1, 2)
+    costs = values @ frame.rates[0]
+    day = time.strftime("%Y-%m-%d", time.gmtime(alike[0].began))
+    return _alike(np.array(known), np.column_stack([values, costs]), rest, f"if these rows are like those of the run of {day}")
+
+
+def foretell(evidence: Evidence, rest: Array) -> tuple[Range, Range, Range]:
+    """Return the prompt tokens, completion tokens and cost of those requests whose lengths are ``rest``."""
+    found = []
+    for column in evidence.values.T:
+        if np.isfinite(column).all():
+            found.append(total(evidence.known, column, (evidence.weights, evidence.chances), rest))
+        else:
+            found.append(UNKNOWN)
+    return found[0], found[1], found[2]
+
+
+def bounds(frame: Frame, rest: Array) -> tuple[Range, Range, Range]:
+    """Return what is known of those requests without any answer: completions have from 1 token to ``max_tokens``."""
+    if not len(rest):
+        return NOTHING, NOTHING, NOTHING
+    most = [frame.requests[at].max_tokens for at in rest.tolist()]
+    bounded = None not in most
+    longest = np.array([one or 1 for one in most], dtype=float)
+    completion = Range(float(len(rest)), None, float(longest.sum()) if bounded else None)
+    rates, tokens = frame.rates[rest], frame.tokens[rest]
+    if not np.isfinite(rates).all():
+        return total_of(tokens), completion, UNKNOWN
+    low = float((tokens[:, 0] * rates[:, 0] + rates[:, 1]).sum())
+    high = float((tokens[:, 2] * rates[:, 0] + longest * rates[:, 1]).sum()) if bounded else None
+    return total_of(tokens), completion, Range(low, None, high)
+
+
+def at_most(frame: Frame, rest: Array, prices: Prices | None) -> float | None:
+    """Return the sum of the worst cases; None where one of them has no bound."""
+    whole = Decimal(0)
+    for at in rest.tolist():
+        if (worst := worst_case(prices, frame.requests[at])) is None:
+            return None
+        whole += worst
+    return float(whole)
+
+
+def reckoned(asked: Asked, frame: Frame, answers: Answers, sample: Sample | None = None) -> Estimate:
+    """Return the estimate of a call; ``answers`` has what is cached, and what a pilot has brought."""
+    client, made, work = asked
+    prices, problems = client.prices, made.problems.values()
+    rest = np.array([] if work.mode == "only" else answers.open(), dtype=np.int64)
+    evidence = _evidence(asked, frame, answers, sample, rest)
+    prompt, completion, cost = bounds(frame, rest)
+    basis = {"prompt_tokens": frame.basis, "completion_tokens": _bound_words(completion), "cost": _bound_words(completion)}
+    if evidence is not None:
+        found = foretell(evidence, frame.lengths[rest])
+        prompt = found[0] if sample is not None else prompt
+        completion, cost = _within(found[1], completion), _within(found[2], cost)
+        basis |= {"completion_tokens": evidence.words, "cost": evidence.words}
+        basis |= {"prompt_tokens": evidence.words} if sample is not None else {}
+    most = at_most(frame, rest, prices)
+    speed, why = minutes(client, len(rest), (prompt.expected or 0.0) + (completion.expected or 0.0), frame.history)
+    paid = _known_cost(frame, answers, prices) if sample is not None else None
+    return Estimate(
+        rows=len(made.inverse), blank=sum(one.code == "missing" for one in problems),
+        unfit=sum(one.code != "missing" for one in problems), requests=len(made.requests),
+        cached=len(made.requests) - len(answers.open()), to_send=len(rest),
+        tried=len(evidence.known) if evidence is not None and sample is not None else 0,
+        prompt_tokens=prompt, completion_tokens=completion, cost=cost, at_most=most,
+        whole_cost=UNKNOWN if paid is None else Range(*(None if one is None else one + paid for one in cost)), minutes=speed,
+        basis=basis | {"at_most": "every request at its worst", "minutes": why, "whole_cost": "with the answers that are there"},
+    )  # fmt: skip
+
+
+def _evidence(asked: Asked, frame: Frame, answers: Answers, sample: Sample | None, rest: Array) -> Evidence | None:
+    """Return the best of what is known of completions: the pilot, else this frame's answers, else those of earlier runs."""
+    if not len(rest):
+        return None
+    prices = asked.client.prices
+    found = cached(frame, answers, rest, prices) if sample is None else tried(frame, answers, sample, len(rest), prices)
+    if sample is None and (found is None or len(found.known) < LEAST):
+        found = earlier(asked, frame, len(rest))
+    return found if found is not None and len(found.known) >= LEAST else None
+
+
+def _alike(known: Array, values: Array, rest: int, words: str) -> Evidence:
+    number = max(1, len(known))
+    return Evidence(known, values, np.full(len(known), rest / number), np.full(len(known), number / (number + rest)), words)
+
+
+def _within(found: Range, bound: Range) -> Range:
+    """Return a range that does not pass what is possible."""
+    if bound.high is None or found.high is None:
+        return found
+    return Range(*(None if one is None else min(one, bound.high) for one in found))
+
+
+def _known_cost(frame: Frame, answers: Answers, prices: Prices | None) -> float | None:
+    there = np.array([at for at, answer in enumerate(answers.completions) if answer is not None], dtype=np.int64)
+    usable, values = usage_of(frame, answers, there, prices)
+    return float(values[:, 2].sum()) if usable.all() and np.isfinite(values[:, 2]).all() else None
+
+
+def _bound_words(completion: Range) -> str:
+    return "every answer from 1 token to max_tokens" if completion.high is not None else "no max_tokens bounds an answer"
