@@ -281,6 +281,17 @@ def test_a_day_counts_what_other_processes_and_earlier_ones_have_spent(sim, tmp_
     here.treasury = Treasury()
 
 
+def test_spending_in_another_currency_does_not_count(sim, tmp_path):
+    euros = tsn.Prices({"sim-small": (0.25, 1)}, currency="EUR")
+    ask(texts(40), paying(sim, tmp_path, prices=euros))
+    dollars = paying(sim, tmp_path, prices=tsn.Prices({"sim-small": (0.25, 1)}, currency="USD"), budget={"day": bill(sim)})
+    assert ask(texts(10, seed=4), dollars)["content"].notna().all()
+    here.treasury = Treasury()
+    with pytest.raises(tsn.BudgetExceeded):
+        ask(texts(30, seed=5), paying(sim, tmp_path, prices=euros, budget={"day": bill(sim) * Decimal("0.8")}))
+    here.treasury = Treasury()
+
+
 def test_a_ledger_that_cannot_be_read_is_told_before_anything_is_sent(sim, tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(tsn.ConfigError, match="ledger.db"):

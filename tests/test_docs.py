@@ -150,6 +150,7 @@ def test_every_public_name_has_its_reference(name):
 
 SIGNATURES = {
     "complete.md": tsn.complete,
+    "estimate.md": tsn.estimate,
     "compare.md": tsn.compare,
     "chat.md": tsn.Chat,
     "client.md": tsn.Client,
@@ -183,9 +184,10 @@ def test_the_reference_of_the_client_has_the_words_of_its_parts(kind):
         (tsn.Report, "cost.md"),
         (tsn.Run, "complete.md"),
         (tsn.Summary, "complete.md"),
+        (tsn.Estimate, "estimate.md"),
         (tsn.Comparison, "compare.md"),
     ],
-    ids=["Cache", "Chat", "Ledger", "Prices", "Report", "Run", "Summary", "Comparison"],
+    ids=["Cache", "Chat", "Ledger", "Prices", "Report", "Run", "Summary", "Estimate", "Comparison"],
 )
 def test_the_reference_has_every_public_method(kind, page):
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from ..errors import BudgetExceeded, ConfigError, did_you_mean, quoted
 from ..prices import Prices
-from ..wire import Request, Usage
+from ..wire import Request
 
 TEMPLATE_TOKENS = 64  # what a model's chat template may add to a request, beside the JSON that is counted with its texts
 PERIODS = ("day", "month")
@@ -207,7 +207,7 @@ def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
         models[request.model] = None
         if any(part in request.messages for part in _UNCOUNTED):
             raise ConfigError("a budget can't hold where a message has an image, a sound or a file: nothing bounds its tokens")
-    unpriced = [model for model in models if prices is None or prices.cost(model, Usage(1, 1, 2)) is None]
+    unpriced = [model for model in models if prices is None or prices.worst(model, 1, 1) is None]
     missing = ["max_tokens=, which bounds every answer"] * limitless
     missing += [f"a price of {', '.join(map(repr, unpriced[:5]))} in the client's prices="] * bool(unpriced)
     if missing:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ConfigError
 from ..prices import Prices
@@ -18,6 +18,14 @@ from ..wire import Request
 from .budget import PERIODS, Budget, Cap, Hold, Pot, check_bounded, exceeded, hold, period, plain, worst_case
 from .files import read_only
 from .ledger import Ledger
+from .ledger_file import schema
+
+
+class Place(NamedTuple):
+    """Where spending is on record: a ledger, and the currency that a budget is in."""
+
+    ledger: Ledger
+    currency: str | None
 
 
 @dataclass
@@ -25,7 +33,7 @@ class Treasury:
     """What all runs of this process share: the pots of days and months, by ledger, and who waits for money."""
 
     clock: Callable[[], float] = time.time
-    pots: dict[tuple[Path, str, str], Pot] = field(default_factory=dict)
+    pots: dict[tuple[Place, str, str], Pot] = field(default_factory=dict)
     waiting: deque[tuple[asyncio.Future[Hold], Purse, Decimal]] = field(default_factory=deque)
 
     async def purse(self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str) -> Purse | None:
@@ -41,7 +49,7 @@ class Treasury:
         caps = [] if budget.run is None else [Cap(Pot("run"), budget.run, f"the budget of {plain(budget.run)} for this run")]
         for name in PERIODS:
             if (most := getattr(budget, name)) is not None:
-                pot = await self._pot(name, budget.timezone, ledger, run)
+                pot = await self._pot(name, budget.timezone, Place(ledger, prices.currency if prices else None), run)
                 caps.append(Cap(pot, most, f"the budget of {plain(most)} a {name} ({budget.timezone})"))
         return Purse(caps, prices, self, budget.timezone)
 
@@ -52,13 +60,13 @@ class Treasury:
             if not future.done() and not purse.answer(future, worst):
                 self.waiting.append((future, purse, worst))
 
-    async def _pot(self, name: str, timezone: str, ledger: Ledger, run: str) -> Pot:
+    async def _pot(self, name: str, timezone: str, place: Place, run: str) -> Pot:
         start, ends = period(name, now := self.clock(), timezone)
-        pot = self.pots.setdefault((ledger.path, name, timezone), Pot(name, ends=ends))
+        pot = self.pots.setdefault((place, name, timezone), Pot(name, ends=ends))
         if now >= pot.ends:
             pot.begin(ends)
         pot.runs.add(run)  # before the ledger is read: what this process spends is counted as it happens
-        pot.before = await asyncio.to_thread(spent, ledger, start, frozenset(pot.runs))
+        pot.before = await asyncio.to_thread(spent, place, start, frozenset(pot.runs))
         return pot
 
 
@@ -149,20 +157,26 @@ class Purse:
                 cap.pot.begin(period(cap.pot.name, now, self.timezone)[1])
 
 
-def spent(ledger: Ledger, since: float, without: Collection[str]) -> Decimal:
+def spent(place: Place, since: float, without: Collection[str]) -> Decimal:
     """Return what a ledger's lines since a time come to, without those of some runs.
+
+    Lines in another currency don't count, those that name none do.
 
     Raises
     ------
     ConfigError
         If the file is no ledger, or can't be read: what was spent must be known where it is limited.
     """
-    query = "SELECT run, cost, COUNT(*) FROM attempts WHERE time >= ? AND cost IS NOT NULL GROUP BY run, cost"
-    if not ledger.path.exists():
+    ledger, currency = place
+    if not (number := schema(ledger.path)):
         return Decimal(0)
+    query = "SELECT run, cost, COUNT(*) FROM attempts WHERE time >= ? AND cost IS NOT NULL"
+    values: list[object] = [since]
+    if currency is not None and number > 1:  # older lines name no currency
+        query, values = f"{query} AND coalesce(currency, ?) = ?", [since, currency, currency]
     try:
         with closing(read_only(ledger.path)) as connection:
-            rows = connection.execute(query, (since,))
+            rows = connection.execute(f"{query} GROUP BY run, cost", values)
             return sum((Decimal(cost) * number for run, cost, number in rows if run not in without), Decimal(0))
     except (sqlite3.Error, InvalidOperation) as error:
         raise ConfigError(f"{ledger.path} can't be read ({error}), so nobody knows what the budget has left") from None

@@ -16,7 +16,7 @@ from ..frames import columns as frame_columns
 from ..frames.prompt import check_frame, render
 from ..frames.template import columns_of, parse
 from ..frames.values import exact, is_gap
-from .complete import client_or_default
+from .asking import client_or_default
 
 _INTRODUCTION = "The questions are about this row of a table:"
 

@@ -131,7 +131,9 @@ def reckon(call: Asked, tokenizer: Tokenizer | None = None) -> Estimate:
     if found.to_send > PILOT and found.completion_tokens.expected is None:
         notes.append(f"estimate(..., pilot={PILOT}) sends {PILOT} of them and tells more; their answers are kept")
     if found.to_send and found.cost.low is None:
-        notes.append("the cost is unknown: give the client prices=, with a price of each model")
+        prices, models = call.client.prices, call.made.requests.models
+        why = "the client has no prices=" if prices is None else prices.hint(models)
+        notes.append(f"the cost is unknown: {why}")
     most = call.client.budget.with_run(call.work.max_cost).run
     if most is not None and found.cost.high is not None and found.cost.high > most:
         notes.append(f"it may cost more than the budget of {most} for a run allows, and would end there")
@@ -177,8 +179,8 @@ def _built(df: pd.DataFrame, call: Asked, answers: Answers, positions: Array) ->
     """Return the first row of each of some requests, with its answer's columns."""
     firsts = frame_columns.first_rows(call.made.inverse, len(call.made.requests))
     rows = positions if firsts is None else firsts[positions]
-    wanted, keys = frame_columns.layout(None, usage=True, include=()), call.made.requests.keys
-    built = frame_columns.build(answers, [keys[at] for at in positions], np.arange(len(positions)), {}, wanted)
+    wanted, some = frame_columns.layout(None, usage=True, include=()), call.made.requests.some(positions.tolist())
+    built = frame_columns.build(answers, some, np.arange(len(positions)), {}, wanted)
     return frame_columns.add(df.iloc[rows], wanted, built)
 
 

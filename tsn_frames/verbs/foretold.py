@@ -41,6 +41,8 @@ class Estimate:
         With a pilot: ``cost``, together with what the answers that are there cost, or did when they were bought.
     minutes : float or None
         At the limits that are known.
+    currency : str or None
+        The currency of the prices, where they name one.
     basis : mapping of str to str
         What each number rests on.
     notes : tuple of str
@@ -70,6 +72,7 @@ class Estimate:
     at_most: float | None = None
     whole_cost: Range = UNKNOWN
     minutes: float | None = None
+    currency: str | None = None
     basis: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     answers: pd.DataFrame | None = field(default=None, compare=False)
@@ -130,7 +133,12 @@ class Estimate:
         return self._named(shown)
 
     def _named(self, shown: Mapping[str, str]) -> list[tuple[str, str, str]]:
-        return [(name, value, self.basis.get(name.replace(" ", "_"), "")) for name, value in shown.items() if value]
+        in_money, unit = ("cost", "whole cost", "at most"), f" in {self.currency}" if self.currency else ""
+        return [
+            (name + unit * (name in in_money), value, self.basis.get(name.replace(" ", "_"), ""))
+            for name, value in shown.items()
+            if value
+        ]
 
 
 def _shown(found: Range, form: object) -> str:

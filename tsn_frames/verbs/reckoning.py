@@ -205,7 +205,7 @@ def reckoned(asked: Asked, frame: Frame, answers: Answers, sample: Sample | None
         unfit=sum(one.code != "missing" for one in problems), requests=len(made.requests),
         cached=len(made.requests) - len(answers.open()), to_send=len(rest),
         tried=len(evidence.known) if evidence is not None and sample is not None else 0,
-        prompt_tokens=prompt, completion_tokens=completion, cost=cost, at_most=most,
+        currency=prices.currency if prices else None, prompt_tokens=prompt, completion_tokens=completion, cost=cost, at_most=most,
         whole_cost=UNKNOWN if paid is None else Range(*(None if one is None else one + paid for one in cost)), minutes=speed,
         basis=basis | {"at_most": "every request at its worst", "minutes": why, "whole_cost": "with the answers that are there"},
     )  # fmt: skip

@@ -17,7 +17,7 @@ from ..errors import ColumnError, ConfigError, ParameterError, number, quoted, w
 from ..frames import bill
 from ..prices import Prices, prices_of
 from ..wire import Usage
-from .complete import client_or_default
+from .asking import client_or_default
 from .plan import check_choice
 from .tables import Report, grouped, spread
 
