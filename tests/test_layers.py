@@ -31,7 +31,8 @@ ALLOWED = {
     "__init__": {"accessor", "engine", "verbs", "errors", "plot", "prices", "settings", "rehearsal", "widget"},
     "simulator": {"simulator"},
 }
-ENGINE = ["chat", "streaming", "run", "course", "sender", "record", "client"]  # each may import those after it, and the rest
+# Each may import those after it, and the rest.
+ENGINE = ["chat", "catalogue", "going", "streaming", "run", "course", "sender", "record", "client"]
 FOREIGN = {
     "httpx": {"engine/stock.py"},
     "httptools": {"engine/connection.py"},

@@ -12,102 +12,25 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any
 
 from ..errors import ConfigError, ParameterError, PromptError, RunError, TSNError, did_you_mean, quoted
 from ..parameters import ORDER, body, check, plain
-from ..secret import Secret, redact
-from ..wire import Completion, Request, Unreadable, body_head, dumps, load
+from ..wire import Request, body_head, dumps
 from .budget import check_bounded
 from .cache import key as key_of
+from .catalogue import listed
 from .client import Client
+from .going import Going
 from .purse import Purse
 from .registry import here
 from .run import CacheMode
-from .streaming import Asking, Ending, State
-from .transport import Answer, open_stream
+from .streaming import Asking
+from .turns import Listener, Turn, transcript, turns_of
 
 log = logging.getLogger("tsn_frames")
-BEAT = 0.04  # seconds between two news of a growing answer: more of them slow a page down and nobody sees them
-ROLES = ("system", "user", "assistant", "developer", "tool")
 _PARAMETERS = (*ORDER[1:], "extra_body")
-
-
-class Turn(NamedTuple):
-    """One message of a conversation and what it came to.
-
-    Attributes
-    ----------
-    role : str
-        ``user``, ``assistant``, or another one of the API.
-    content : str or list
-        The text; a list of parts where such a message was given.
-    model : str or None
-        Who answered.
-    prompt_tokens, completion_tokens, total_tokens : int or None
-        What the service counted; None where it did not say.
-    cost : Decimal or None
-        What this turn visibly paid, in the currency of the prices; None where that is unknown.
-    seconds : float or None
-        From the question to the end of the answer, waiting included.
-    time : float or None
-        When it was asked, or the answer ended, in POSIX seconds; None for what was not said in this chat.
-    finish_reason : str or None
-        Why the answer ended, in the service's words.
-    error : str or None
-        Why there is no answer, or not all of it.
-    state : {"whole", "stopped", "failed"}
-        Whether it is all there.
-    reasoning : str or None
-        What the model thought aloud before it answered.
-    cached : bool
-        Whether the answer came from the cache.
-    extra : dict
-        Other fields of the message, such as ``tool_calls``.
-    """
-
-    role: str
-    content: Any
-    model: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cost: Decimal | None = None
-    seconds: float | None = None
-    time: float | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-    state: State = "whole"
-    reasoning: str | None = None
-    cached: bool = False
-    extra: Mapping[str, Any] = {}
-
-    @property
-    def message(self) -> dict[str, Any]:
-        """The message as the API has it."""
-        return {"role": self.role, "content": self.content, **self.extra}
-
-    @property
-    def sendable(self) -> bool:
-        """Whether the API would take it: an answer that never came is shown, and not sent along."""
-        return bool(self.content) or bool(self.extra)
-
-
-class Listener(Protocol):
-    """Who is told what happens; called on the engine's thread, so it returns at once and does the rest elsewhere."""
-
-    def began(self, i: int) -> None:
-        """Hear that an answer is awaited: it will be ``turns[i]``."""
-
-    def grew(self, i: int, text: str) -> None:
-        """Hear what the answer says so far; at most 25 times a second."""
-
-    def ended(self, i: int, turn: Turn) -> None:
-        """Hear what came of it."""
-
-    def changed(self) -> None:
-        """Hear that turns were taken away or replaced, or that a setting is another."""
 
 
 class Conversation:
@@ -162,7 +85,7 @@ class Conversation:
         self.id = uuid.uuid4().hex[:12]
         self._lock, self._listeners = threading.RLock(), list[Listener]()
         self._turns: tuple[Turn, ...] = ()
-        self._asking: _Going | None = None
+        self._asking: Going | None = None
         self._usage, self._asked = True, 0
         self._purse: Purse | None = None  # one for all turns: the budget of a run is that of a chat
         self._model, self._system, self._parameters = None, None, dict[str, Any]()
@@ -172,7 +95,7 @@ class Conversation:
             "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body,
         }  # fmt: skip
         if messages:
-            turns, first = _turns_of(messages)
+            turns, first = turns_of(messages)
             if first is not None and system is not None:
                 raise PromptError("messages begin with a system message: leave system= out, or take it off")
             self._turns, self._system = turns, system if first is None else first
@@ -190,7 +113,7 @@ class Conversation:
 
     @messages.setter
     def messages(self, given: Sequence[Mapping[str, Any]]) -> None:
-        turns, system = _turns_of(given)
+        turns, system = turns_of(given)
         with self._between():
             self._turns, self._system = turns, system
 
@@ -355,16 +278,11 @@ class Conversation:
 
     def models(self) -> Future[list[str]]:
         """Return the models that the service lists; none where it has no list."""
-        return here.submit(_models(self.client, self.client.key()))
+        return here.submit(listed(self.client, self.client.key()))
 
     def to_markdown(self) -> str:
         """Return what was said as a text to read or to keep."""
-        parts = [f"**System**\n\n{self._system}"] if self._system is not None else []
-        for turn in self._turns:
-            named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
-            note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
-            parts.append(f"{named}\n\n{text_of(turn.content)}{note}")
-        return "\n\n---\n\n".join(parts) + "\n"
+        return transcript(self._system, self._turns)
 
     def _ask(self, question: Turn, at: int, *, fresh: bool = False) -> Future[Turn]:
         key = self.client.key()
@@ -377,10 +295,22 @@ class Conversation:
                 self._turns = before
                 raise
             self._asked += 1
-            going = self._asking = _Going(self, at + 1, request, key, "refresh" if fresh and self.cache == "use" else self.cache)
+            mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
+            asking = partial(
+                Asking, self.client, key, request, mode=mode, name=f"{self.id}-{self._asked}", run=self.id, tag=self.tag or "chat",
+                usage=self._usage, purse=self._purse,
+            )  # fmt: skip
+            going = self._asking = Going(
+                lambda grew: asking(grew=grew), lambda name, *about: self._tell(name, at + 1, *about), self._ended
+            )
         here.going[going] = done = here.submit(going.run())
         done.add_done_callback(lambda _: here.going.pop(going, None))
         return going.future
+
+    def _ended(self, going: Going, turn: Turn) -> None:
+        with self._lock:
+            self._turns, self._asking = (*self._turns, turn), None
+            self._usage, self._purse = going.asking.usage, going.asking.purse
 
     def _request(self) -> Request:
         """Return the very request that ``complete`` would make of these messages."""
@@ -430,124 +360,7 @@ async def _told(chat: Conversation) -> None:
     chat._tell("changed")
 
 
-class _Going:
-    """The answer that is on its way."""
-
-    def __init__(self, chat: Conversation, at: int, request: Request, key: Secret, mode: CacheMode) -> None:
-        self.future: Future[Turn] = Future()
-        self.future.set_running_or_notify_cancel()  # stop() ends it, so that what came is kept
-        self.told = ""
-        self.kind: type[RunError] | None = None
-        self._chat, self._at, self._begun = chat, at, time.monotonic()
-        self._beat: asyncio.TimerHandle | None = None
-        self._shown = 0
-        self._asking = Asking(
-            chat.client, key, request, mode=mode, name=f"{chat.id}-{chat._asked}", run=chat.id, tag=chat.tag or "chat",
-            usage=chat._usage, purse=chat._purse, grew=self._grew,
-        )  # fmt: skip
-
-    def stop(self, grace: float = 0.0) -> None:  # noqa: ARG002 - as a run is stopped, at the interpreter's end
-        """End it, from any thread."""
-        if here.loop:
-            here.loop.call_soon_threadsafe(self._asking.stop)
-
-    async def run(self) -> None:
-        """Bring the answer, whatever happens."""
-        self._chat._tell("began", self._at)
-        try:
-            ending = await self._asking.ask()
-        except Exception as error:  # a setting that can't work, or a bug of ours: nobody waits for ever
-            log.debug("a chat's question failed", exc_info=True)
-            shown = redact(f"{type(error).__name__}: {error}")
-            ending = Ending("failed", Completion(self._asking.reply.text or None), shown, RunError, None)
-        finally:
-            if self._beat:
-                self._beat.cancel()
-        self._end(ending)
-
-    def _end(self, ending: Ending) -> None:
-        chat, turn = self._chat, self._turn(ending)
-        with chat._lock:
-            chat._turns, chat._usage, self.kind = (*chat._turns, turn), self._asking.usage, ending.kind
-            chat._asking, chat._purse = None, self._asking.purse
-        chat._tell("ended", self._at, turn)
-        self.future.set_result(turn)
-
-    def _turn(self, ending: Ending) -> Turn:
-        answer = ending.completion
-        return Turn(
-            "assistant", answer.content or "", answer.model or self._asking.model, answer.prompt_tokens, answer.completion_tokens,
-            answer.total_tokens, ending.cost, time.monotonic() - self._begun, time.time(), answer.finish_reason, ending.error,
-            ending.state, answer.reasoning, ending.cached,
-        )  # fmt: skip
-
-    def _grew(self) -> None:
-        if self._beat is None:
-            self._show()
-            self._beat = asyncio.get_running_loop().call_later(BEAT, self._later)
-
-    def _later(self) -> None:
-        self._beat = None
-        if self._asking.reply.size > self._shown:
-            self._grew()
-
-    def _show(self) -> None:
-        self.told, self._shown = self._asking.reply.text, self._asking.reply.size
-        self._chat._tell("grew", self._at, self.told)
-
-
-async def _models(client: Client, key: Secret) -> list[str]:
-    transport = open_stream(client.base_url, key, client.timeout)
-    try:
-        answer = await transport.get(f"{client.base_url}/models")
-    finally:
-        await transport.aclose()
-    try:
-        listed = load(answer.body).get("data") if isinstance(answer, Answer) and answer.status == 200 else []
-        return [model["id"] for model in listed if isinstance(model["id"], str)]
-    except (Unreadable, AttributeError, TypeError, KeyError):
-        return []
-
-
 def _mode(cache: CacheMode) -> CacheMode:
     if cache not in ("off", "use", "refresh", "only"):
         raise ParameterError(f"cache must be one of 'off', 'use', 'refresh', 'only', got {quoted(cache)}")
     return cache
-
-
-def _turns_of(messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[Turn, ...], str | None]:
-    """Return messages as turns, and the system prompt that they begin with."""
-    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence):
-        raise PromptError(
-            f"messages must be a list of dicts such as {{'role': 'user', 'content': '...'}}, got {quoted(messages)}"
-        )
-    turns = [_turn_of(message, number) for number, message in enumerate(messages)]
-    if turns and turns[0].role == "system" and isinstance(turns[0].content, str):
-        return tuple(turns[1:]), turns[0].content
-    return tuple(turns), None
-
-
-def _turn_of(message: Mapping[str, Any], number: int) -> Turn:
-    where = f"messages, message {number},"
-    if not isinstance(message, Mapping) or message.get("role") not in ROLES:
-        raise PromptError(f"{where} must be a dict with a role ({', '.join(ROLES)}) and a content, got {quoted(message)}")
-    values = plain(where, dict(message))
-    role, content = values.pop("role"), values.pop("content", None)
-    if not isinstance(content, str) and not (isinstance(content, list) and content) and not values.get("tool_calls"):
-        raise PromptError(f"{where} has the content {quoted(content)}: it must be a text, or a list of parts as the API has them")
-    return Turn(role, content, extra=values)
-
-
-def text_of(content: Any) -> str:
-    r"""Return a content as a text; parts that aren't texts are named.
-
-    Examples
-    --------
-    >>> text_of([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {}}])
-    'What is this?\n[image_url]'
-    """
-    if isinstance(content, list):
-        return "\n".join(
-            str(part.get("text") or f"[{part.get('type', 'part')}]") for part in content if isinstance(part, Mapping)
-        )
-    return str(content or "")

@@ -12,9 +12,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from ..errors import BudgetExceeded, RateLimitError, RowError, RunError, ServerError
+from ..errors import BudgetExceeded, RateLimitError, RowError, RunError, ServerError, TSNError
 from ..secret import Secret, redact
 from ..wire import Completion, Request, error_of
 from . import retry as policy
@@ -30,10 +30,10 @@ from .sender import Sender
 from .stock import StockTransport
 from .store import lookup
 from .transport import Answer, Failure, open_stream
+from .turns import State
 
 T = TypeVar("T")
 log = logging.getLogger("tsn_frames")
-State = Literal["whole", "stopped", "failed"]
 _NOT_CACHED = "not_cached: no answer is cached for this request, and cache='only' sends none"
 _BROKEN = "the stream ended before the answer did"
 
@@ -48,7 +48,7 @@ class Ending(NamedTuple):
     state: State
     completion: Completion
     error: str | None = None
-    kind: type[RunError] | None = None
+    kind: type[TSNError] | None = None
     cost: Decimal | None = Decimal(0)
     cached: bool = False
 

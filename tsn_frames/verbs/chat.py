@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..engine.chat import Conversation, Turn, text_of
+from ..engine.chat import Conversation
 from ..engine.client import Client
 from ..engine.run import CacheMode
+from ..engine.turns import Turn, text_of
 from ..errors import ParameterError, PromptError, did_you_mean, quoted
 from ..frames import columns as frame_columns
 from ..frames.prompt import check_frame, render

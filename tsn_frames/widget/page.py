@@ -11,8 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ..engine.chat import Conversation, Turn, text_of
+from ..engine.chat import Conversation
 from ..engine.registry import here
+from ..engine.turns import Turn, text_of
 from . import shown
 from .markup import Rendering
 

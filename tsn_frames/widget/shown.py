@@ -7,7 +7,8 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
-from ..engine.chat import Conversation, Turn, text_of
+from ..engine.chat import Conversation
+from ..engine.turns import Turn, text_of
 from ..errors import number
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}

@@ -1,0 +1,137 @@
+"""What is said in a conversation, a turn at a time; and message lists as the API has them, read into turns and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, Protocol
+
+from ..errors import PromptError, quoted
+from ..parameters import plain
+
+State = Literal["whole", "stopped", "failed"]
+ROLES = ("system", "user", "assistant", "developer", "tool")
+
+
+class Turn(NamedTuple):
+    """One message of a conversation and what it came to.
+
+    Attributes
+    ----------
+    role : str
+        ``user``, ``assistant``, or another one of the API.
+    content : str or list
+        The text; a list of parts where such a message was given.
+    model : str or None
+        Who answered.
+    prompt_tokens, completion_tokens, total_tokens : int or None
+        What the service counted; None where it did not say.
+    cost : Decimal or None
+        What this turn visibly paid, in the currency of the prices; None where that is unknown.
+    seconds : float or None
+        From the question to the end of the answer, waiting included.
+    time : float or None
+        When it was asked, or the answer ended, in POSIX seconds; None for what was not said in this chat.
+    finish_reason : str or None
+        Why the answer ended, in the service's words.
+    error : str or None
+        Why there is no answer, or not all of it.
+    state : {"whole", "stopped", "failed"}
+        Whether it is all there.
+    reasoning : str or None
+        What the model thought aloud before it answered.
+    cached : bool
+        Whether the answer came from the cache.
+    extra : dict
+        Other fields of the message, such as ``tool_calls``.
+    """
+
+    role: str
+    content: Any
+    model: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cost: Decimal | None = None
+    seconds: float | None = None
+    time: float | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    state: State = "whole"
+    reasoning: str | None = None
+    cached: bool = False
+    extra: Mapping[str, Any] = {}
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The message as the API has it."""
+        return {"role": self.role, "content": self.content, **self.extra}
+
+    @property
+    def sendable(self) -> bool:
+        """Whether the API would take it: an answer that never came is shown, and not sent along."""
+        return bool(self.content) or bool(self.extra)
+
+
+class Listener(Protocol):
+    """Who is told what happens; called on the engine's thread, so it returns at once and does the rest elsewhere."""
+
+    def began(self, i: int) -> None:
+        """Hear that an answer is awaited: it will be ``turns[i]``."""
+
+    def grew(self, i: int, text: str) -> None:
+        """Hear what the answer says so far; at most 25 times a second."""
+
+    def ended(self, i: int, turn: Turn) -> None:
+        """Hear what came of it."""
+
+    def changed(self) -> None:
+        """Hear that turns were taken away or replaced, or that a setting is another."""
+
+
+def turns_of(messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[Turn, ...], str | None]:
+    """Return messages as turns, and the system prompt that they begin with."""
+    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence):
+        raise PromptError(
+            f"messages must be a list of dicts such as {{'role': 'user', 'content': '...'}}, got {quoted(messages)}"
+        )
+    turns = [_turn_of(message, number) for number, message in enumerate(messages)]
+    if turns and turns[0].role == "system" and isinstance(turns[0].content, str):
+        return tuple(turns[1:]), turns[0].content
+    return tuple(turns), None
+
+
+def _turn_of(message: Mapping[str, Any], number: int) -> Turn:
+    where = f"messages, message {number},"
+    if not isinstance(message, Mapping) or message.get("role") not in ROLES:
+        raise PromptError(f"{where} must be a dict with a role ({', '.join(ROLES)}) and a content, got {quoted(message)}")
+    values = plain(where, dict(message))
+    role, content = values.pop("role"), values.pop("content", None)
+    if not isinstance(content, str) and not (isinstance(content, list) and content) and not values.get("tool_calls"):
+        raise PromptError(f"{where} has the content {quoted(content)}: it must be a text, or a list of parts as the API has them")
+    return Turn(role, content, extra=values)
+
+
+def transcript(system: str | None, turns: Iterable[Turn]) -> str:
+    """Return what was said as a text to read or to keep."""
+    parts = [f"**System**\n\n{system}"] if system is not None else []
+    for turn in turns:
+        named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
+        note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
+        parts.append(f"{named}\n\n{text_of(turn.content)}{note}")
+    return "\n\n---\n\n".join(parts) + "\n"
+
+
+def text_of(content: Any) -> str:
+    r"""Return a content as a text; parts that aren't texts are named.
+
+    Examples
+    --------
+    >>> text_of([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {}}])
+    'What is this?\n[image_url]'
+    """
+    if isinstance(content, list):
+        return "\n".join(
+            str(part.get("text") or f"[{part.get('type', 'part')}]") for part in content if isinstance(part, Mapping)
+        )
+    return str(content or "")
