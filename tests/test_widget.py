@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import threading
 import time
 
@@ -174,7 +176,8 @@ def test_a_chat_about_a_row_says_so_and_offers_the_code_for_all(client):
     page = Page(chat)
     assert page.last("snapshot")["state"]["about"] == "row 0"
     page.ask(type="code")
-    assert "df.tsn.complete(" in page.last("code")["text"] and "'Which tone? {text}'" in page.last("code")["text"]
+    code = html.unescape(re.sub("<[^>]*>", "", page.last("code")["text"]))
+    assert "df.tsn.complete(" in code and "'Which tone? {text}'" in code
     plain = Page(tsn.Chat(client))
     plain.ask(type="code")
     assert not [m for m in plain.told if m["type"] == "code"]

@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SWITCHES = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-WAIT = 20_000  # milliseconds: generous, since what is waited for is a state and never a time
+WAIT = 30_000  # milliseconds: generous, since what is waited for is a state and never a time
 
 
 def free_port():
@@ -234,10 +234,10 @@ class ChatPage:
         return found
 
     def text(self, index):
-        return self.turn(index).locator(".tsn-body").text_content()
+        return self.turn(index).locator(".tsn-body").text_content().strip()
 
     def texts(self):
-        return self.root.locator("article .tsn-body").all_text_contents()
+        return [text.strip() for text in self.root.locator("article .tsn-body").all_text_contents()]
 
     def type(self, text):
         self.box.fill(text)

@@ -39,7 +39,12 @@ KEY = "tsn_test_canary_4f1d"
 def theme(notebook, name):
     notebook.command("apputils:change-theme", theme=name)
     notebook.tab.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
-    notebook.tab.wait_for_function("() => !document.querySelector('.jp-mod-theme-loading')")
+    # The host takes the old style sheet away once the new one is there; a second change before that trips it up.
+    mark = name.lower().removeprefix("jupyterlab ").replace(" ", "-")
+    notebook.tab.wait_for_function(
+        "mark => { const s = [...document.querySelectorAll('link[href*=\"/themes/\"]')]; return s.length === 1 && s[0].href.includes(`theme-${mark}-ext`) }",
+        arg=mark,
+    )
 
 
 # Accessibility and looks
@@ -174,7 +179,7 @@ def test_a_page_that_missed_something_asks_for_all(open_chat, quick):
 
 
 def test_a_reloaded_page_goes_on_with_the_answer(jupyter, context, open_chat, slow):
-    SCRIPT["Tell me"] = LONG
+    SCRIPT["Tell me"] = LONG * 5
     book = harness.Notebook(jupyter, context, "reload.ipynb")
     chat = open_chat(slow, book=book)
     chat.ask("Tell me")
@@ -187,7 +192,7 @@ def test_a_reloaded_page_goes_on_with_the_answer(jupyter, context, open_chat, sl
     again.tab.wait_for_function("n => document.querySelector('article[data-index=\"1\"]').innerText.length > n + 30", arg=before)
     again.act("stop")
     again.turn(1, "stopped")
-    assert LONG.startswith(again.text(1).rstrip())
+    assert (LONG * 5).startswith(again.text(1))
     book.close()
 
 

@@ -259,8 +259,8 @@ def test_scrolling_up_lets_go_and_the_end_takes_hold_again(open_chat, slow):
     chat = open_chat(slow, "messages=[{'role': 'user', 'content': 'x\\n' * 60}, {'role': 'assistant', 'content': 'y'}]")
     chat.ask("Tell me")
     chat.turn(3).get_by_text("line 3").wait_for()
-    gap = "() => { const l = document.querySelector('.tsn-log'); return l.scrollHeight - l.scrollTop - l.clientHeight }"
-    assert chat.tab.evaluate(gap) < 32
+    at_end = "() => { const l = document.querySelector('.tsn-log'); return l.scrollHeight - l.scrollTop - l.clientHeight < 32 }"
+    chat.tab.wait_for_function(at_end)
     chat.log.hover()
     chat.tab.mouse.wheel(0, -300)
     chat.root.locator("xpath=self::*[@data-follow='false']").wait_for()
@@ -268,6 +268,43 @@ def test_scrolling_up_lets_go_and_the_end_takes_hold_again(open_chat, slow):
     chat.turn(3).get_by_text("line 9").wait_for(state="attached")
     assert abs(chat.tab.evaluate("document.querySelector('.tsn-log').scrollTop") - before) < 2
     chat.act("newest")
-    assert chat.tab.evaluate(gap) < 32
+    chat.tab.wait_for_function(at_end)
     chat.act("stop")
     chat.turn(3, "stopped")
+
+
+def test_a_chat_about_a_row_gives_the_code_for_all_rows(open_chat, quick):
+    chat = open_chat(quick)
+    chat.notebook.run(
+        "import pandas as pd\n"
+        "df = pd.DataFrame({'text': ['Where is it?', 'Thanks!']})\n"
+        f"chat = df.tsn.chat(1, 'Which tone? {{text}}', client=tsn.Client({quick.base_url!r}, model='sim-small'))\nchat"
+    )
+    chat.ready()
+    assert chat.root.locator(".tsn-about").inner_text() == "row 1"
+    assert chat.texts() == ["Which tone? Thanks!"]
+    SCRIPT["Which tone? Thanks!"] = "kind"
+    chat.act("regenerate")  # "Ask": the question has no answer yet
+    chat.turn(1, "done")
+    assert chat.texts() == ["Which tone? Thanks!", "kind"]
+    chat.ready()
+    chat.act("apply")
+    code = chat.root.locator(".tsn-apply pre")
+    code.wait_for()
+    assert "df.tsn.complete(" in code.inner_text() and "'Which tone? {text}'" in code.inner_text()
+    chat.act("copy-code", chat.root.locator(".tsn-apply"))
+    assert chat.tab.evaluate("navigator.clipboard.readText()") == code.text_content()
+    chat.act("apply-close")
+    assert not code.is_visible()
+
+
+def test_a_setting_that_is_changed_while_an_answer_comes_waits_for_its_end(open_chat, slow):
+    chat = open_chat(slow)
+    chat.act("settings")
+    chat.ask("Hi there")
+    field = chat.root.locator("[data-field='max_tokens']")
+    field.fill("64")
+    field.blur()
+    chat.turn(1, "done")
+    chat.notebook.until("chat.parameters == {'max_tokens': 64}")
+    assert field.input_value() == "64"

@@ -32,6 +32,7 @@ const FIELDS = /** @type {const} */ ([
 ]);
 const ROLES = /** @type {Record<string, string>} */ ({ user: "You", assistant: "Answer", system: "System prompt" });
 const SILENCE = 1500; // milliseconds without a reply after which the reader is told
+const STEP = 160; // pixels by which the chat grows while an answer comes
 const NEAR = 32; // pixels from the end that count as the end
 
 // What Python's allow-list lets through; said again here, so that both have to fail before anything gets in.
@@ -160,7 +161,7 @@ class ChatView {
     "data-status": "connecting",
     "data-lm-suppress-shortcuts": "true",
   });
-  resized = new ResizeObserver(() => this.follow && this.#toEnd());
+  resized = new ResizeObserver(() => this.#resized());
 
   /** @param {Model} model @param {HTMLElement} host */
   constructor(model, host) {
@@ -290,6 +291,7 @@ class ChatView {
     this.empty.hidden = state.count > 0;
     this.undo.disabled = this.clear.disabled = state.count === 0;
     this.#swap(state.busy);
+    this.#resized();
     if (before && !state.busy) this.#ended();
   }
 
@@ -436,10 +438,9 @@ class ChatView {
     const foot = make("footer", { class: "tsn-foot" }, make("span", { class: "tsn-facts" }, turn.facts));
     if (turn.text) foot.append(copies);
     if (turn.role === "user") foot.append(button("Edit", "edit", () => this.#edit(shown), { "aria-label": "Edit message" }));
-    if (turn.role === "assistant") {
-      const word = turn.status === "error" ? "Retry" : "Regenerate";
-      foot.append(button(word, "regenerate", () => this.ask({ type: "regenerate" })));
-    }
+    // Shown at the last message only: its answer again, or, where it has none yet, its first.
+    const word = turn.role === "user" ? "Ask" : turn.status === "error" ? "Retry" : "Regenerate";
+    foot.append(button(word, "regenerate", () => this.ask({ type: "regenerate" })));
     return foot;
   }
 
@@ -582,15 +583,16 @@ class ChatView {
     setTimeout(() => (from.textContent = before), 1500);
   }
 
-  /** @param {string} text */
-  #showCode(text) {
-    const pre = make("pre", {}, make("code", { class: "language-python" }, text));
+  /** @param {string} html */
+  #showCode(html) {
+    const block = make("div", { class: "tsn-block" });
+    setMarkup(block, html);
+    for (const pre of block.querySelectorAll("pre")) this.#dress(pre);
     const close = button("Close", "apply-close", () => {
       this.code.hidden = true;
       this.apply.focus();
     });
-    this.code.replaceChildren(make("p", {}, "Run this in a cell. It asks about every row."), pre, close);
-    this.#dress(pre);
+    this.code.replaceChildren(make("p", {}, "Run this in a cell. It asks about every row."), block, close);
     this.code.hidden = false;
     /** @type {HTMLElement | null} */ (this.code.querySelector("button"))?.focus();
   }
@@ -634,6 +636,13 @@ class ChatView {
     this.top = scrollTop;
     this.newest.hidden = this.follow;
     this.root.dataset.follow = String(this.follow);
+  }
+
+  /** While an answer grows, the chat grows in steps, so that Stop stays under the pointer. */
+  #resized() {
+    const step = Math.ceil(this.list.offsetHeight / STEP) * STEP;
+    this.log.style.minHeight = this.state.busy ? `min(${step}px, var(--tsn-most))` : "";
+    if (this.follow) this.#toEnd();
   }
 
   #toEnd() {

@@ -18,6 +18,7 @@ from ..errors import TSNError, number
 from ..settings import get_client
 from ..verbs import chat as verbs
 from . import shown
+from .markup import render
 from .page import Page
 from .saved import Saved
 
@@ -188,14 +189,17 @@ class Chat(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Return the widget, and beside it what can be read without one: text, every character escaped, never markdown."""
-        made = super()._repr_mimebundle_(**kwargs)
-        data, metadata = made if isinstance(made, tuple) else (made or {}, {})
+        data, metadata = self._view(**kwargs)
         return {**data, **self._saved.bundle()}, metadata
+
+    def _view(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        made = super()._repr_mimebundle_(**kwargs)
+        return made if isinstance(made, tuple) else (made or {}, {})
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        data, metadata = self._repr_mimebundle_()
+        data, metadata = self._view()
         display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         self._saved.display()
 
@@ -246,7 +250,7 @@ class Chat(anywidget.AnyWidget):
             case {"type": "models"}:
                 self._chat.models().add_done_callback(self._page.list_models)
             case {"type": "code"} if self._code is not None:
-                self._page.say("code", view, text=self._code())
+                self._page.say("code", view, text=render(f"~~~~~~~~~~python\n{self._code()}\n~~~~~~~~~~"))
             case _:
                 log.debug("the page asked what nobody knows: %.80r", said)
 

@@ -1,0 +1,109 @@
+"""Takes the pictures of the docs: ``python tests/browser/pictures.py``. The answers in them are written here."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
+COUNT = """Group by the column and take the size. With `as_index=False` you get a frame back, which is easy to plot:
+
+```python
+counts = (
+    df.groupby("topic", as_index=False)
+      .size()
+      .sort_values("size", ascending=False)  # the most frequent first
+)
+counts.plot.barh(x="topic", y="size", legend=False)
+```
+
+1. `value_counts()` is shorter, and gives a **Series**.
+2. Missing topics are *left out*; `dropna=False` keeps them.
+"""
+SHARE = """Divide by the sum:
+
+```python
+counts["share"] = 100 * counts["size"] / counts["size"].sum()
+```
+
+| topic | size | share |
+|:--|--:|--:|
+| delivery | 61 | 38 % |
+| billing | 54 | 34 % |
+| other | 45 | 28 % |
+"""
+REPLY = """Hello Ms Okafor,
+
+I am sorry that the kettle leaks. A new one goes out to you **today**, and the label for the return is in this mail.
+
+Kind regards,
+the Nova team"""
+ROWS = """df = pd.DataFrame({"customer": ["Ms Okafor", "Mr Lindt"], "text": ["The kettle leaks.", "Where is my parcel?"]})
+df.tsn.chat(0, "Write a kind reply to {customer}: {text}")"""
+CHAT = """import tsn_frames as tsn
+
+tsn.Chat(system="You help an analyst with pandas.")"""
+QUESTIONS = {
+    "How do I count the messages of each topic, and plot them?": COUNT,
+    "And in percent?": SHARE,
+    "Write a kind reply to Ms Okafor: The kettle leaks.": REPLY,
+}
+
+
+def cell(book, name):
+    """Take the picture of the cell and its output, as wide as a reader has it."""
+    book.tab.wait_for_timeout(300)
+    book.tab.locator(".jp-Notebook-cell").first.screenshot(path=IMAGES / name)
+    size = (IMAGES / name).stat().st_size
+    print(f"{name}: {size:,} bytes")
+    assert size < 150_000
+
+
+def main():
+    sys.path.insert(0, str(ROOT / "tests"))
+    from browser import harness, scripted
+    from playwright.sync_api import sync_playwright
+
+    from tsn_frames.simulator import Simulator
+    from tsn_frames.simulator import chat as simulated
+
+    simulated.compose = scripted.compose
+    scripted.SCRIPT.update(QUESTIONS)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play, Simulator(models=("deepseek-chat",)) as sim:
+        jupyter = harness.Jupyter(folder, TSN_CACHE_DIR=f"{folder}/cache", TSN_LEDGER=f"{folder}/ledger.db").start()
+        browser = play.chromium.launch(executable_path=harness.CHROMIUM, args=harness.SWITCHES)
+        context = browser.new_context(viewport={"width": 1080, "height": 1100})
+        book = harness.Notebook(jupyter, context, "chat.ipynb")
+        book.command("application:toggle-left-area")
+        book.python(
+            "import pandas as pd, tsn_frames as tsn\n"
+            f"tsn.set_client(tsn.Client({sim.base_url!r}, model='deepseek-chat', prices={{'deepseek-chat': (0.27, 1.10)}}))"
+        )
+        book.run(CHAT)
+        chat = harness.ChatPage(book).ready()
+        for question in list(QUESTIONS)[:2]:
+            chat.asked(question)
+        chat.box.evaluate("box => box.blur()")
+        cell(book, "chat.png")
+        chat.act("settings")
+        chat.root.locator("[data-field='temperature']").fill("0.2")
+        cell(book, "chat-settings.png")
+        book.command("apputils:change-theme", theme="JupyterLab Dark")
+        book.tab.locator("body[data-jp-theme-light='false']").wait_for(state="attached")
+        book.run(ROWS)
+        row = harness.ChatPage(book).ready()
+        row.act("regenerate")
+        row.turn(1, "done")
+        row.ready()
+        row.act("apply")
+        row.box.evaluate("box => box.blur()")
+        cell(book, "chat-row.png")
+        book.close()
+        browser.close()
+        jupyter.close()
+
+
+if __name__ == "__main__":
+    main()
