@@ -150,6 +150,7 @@ def test_every_public_name_has_its_reference(name):
 
 SIGNATURES = {
     "complete.md": tsn.complete,
+    "complete_file.md": tsn.complete_file,
     "estimate.md": tsn.estimate,
     "compare.md": tsn.compare,
     "chat.md": tsn.Chat,

@@ -33,6 +33,7 @@ from .verbs.compare import compare
 from .verbs.comparison import Comparison
 from .verbs.complete import complete
 from .verbs.estimate import estimate
+from .verbs.file import FileSummary, complete_file
 from .verbs.foretold import Estimate
 from .verbs.history import runs
 from .verbs.running import Run, last_run
@@ -56,6 +57,7 @@ __all__ = [
     "Comparison",
     "ConfigError",
     "Estimate",
+    "FileSummary",
     "Ledger",
     "Limits",
     "ModelError",
@@ -74,6 +76,7 @@ __all__ = [
     "TSNWarning",
     "compare",
     "complete",
+    "complete_file",
     "estimate",
     "get_client",
     "last_run",

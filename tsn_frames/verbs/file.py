@@ -1,0 +1,270 @@
+"""The verb over a file that is larger than memory: a piece of it at a time is a frame, and becomes a part of the output."""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..engine.budget import amount
+from ..engine.cards import fingerprint
+from ..engine.client import Client
+from ..engine.progress import Progress
+from ..engine.rows import Counts
+from ..engine.run import CacheMode
+from ..errors import ParameterError, RunError, TSNWarning, number, quoted, warn
+from ..frames import columns as frame_columns
+from ..frames import per_row
+from ..frames.missing import Missing
+from ..frames.parquet import Source, Target, target_of
+from ..frames.prompt import Prompt, check_frame, render
+from .asking import client_or_default
+from .complete import complete
+from .plan import Errors, check_choice
+from .running import POLL, Run
+from .summary import Summary
+
+CHUNK = 100_000
+
+
+@dataclass(frozen=True)
+class FileSummary(Summary):
+    """What :func:`complete_file` came to: a :class:`Summary` of all parts, how many there are, and where they lie."""
+
+    parts: int
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {number(self.parts, 'part')} in {self.path}"
+
+
+def complete_file(
+    source: str | Path,
+    target: str | Path,
+    prompt: Prompt | None = None,
+    *,
+    system: str | None = None,
+    messages: Any = None,
+    model: Any = None,
+    temperature: Any = None,
+    top_p: Any = None,
+    max_tokens: Any = None,
+    stop: Any = None,
+    frequency_penalty: Any = None,
+    presence_penalty: Any = None,
+    extra_body: Any = None,
+    name: str | None = None,
+    usage: bool = True,
+    include: Sequence[str] = (),
+    overwrite: bool = False,
+    errors: Errors = "coerce",
+    missing: Missing = "skip",
+    cache: CacheMode = "use",
+    refresh: Any = None,
+    repeat: Any = 0,
+    max_cost: float | Decimal | None = None,
+    tag: Any = None,
+    chunksize: int = CHUNK,
+    progress: bool | None = None,
+    client: Client | None = None,
+) -> FileSummary:
+    """Answer every row of a Parquet file, a piece at a time, into a directory of Parquet files.
+
+    For data larger than memory. A part is moved into the directory when it is whole, so the directory can be read at
+    every moment. To go on after an interrupt, run the same call again: what was answered comes from the cache.
+
+    Parameters
+    ----------
+    source : str or Path
+        A Parquet file, or a directory of them with the same columns. Needs ``pip install 'tsn-frames[parquet]'``.
+    target : str or Path
+        The directory that is made; ``pd.read_parquet(target)`` reads it.
+    prompt, system, messages, model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body, \
+name, usage, include, errors, missing, cache, refresh, repeat, tag, client : optional
+        As :func:`complete` has them. What is one value a row there is a callable of the frame here, which gets a piece.
+        ``errors="raise"`` raises when all parts are written. With ``cache="off"`` equal rows of different parts are each
+        paid for, and a call that is run again pays again.
+    overwrite : bool, default False
+        Whether columns of the file, and parts of another call in ``target``, may be replaced.
+    max_cost : float or Decimal, optional
+        The most that the whole file may cost.
+    chunksize : int, default 100,000
+        Rows of a part: about 100 MB of memory each, with short texts.
+    progress : bool, optional
+        Whether to show a bar over all rows; default: in a notebook and on a terminal.
+
+    Returns
+    -------
+    FileSummary
+        Counts, tokens, cost and seconds of all parts, ``parts`` and ``path``. The columns are those of :func:`complete`;
+        ``logprobs`` is JSON text. :func:`last_run` has the last part.
+
+    Raises
+    ------
+    PromptError, ParameterError, ColumnError, ConfigError
+        Before anything is sent.
+    RunError
+        As :func:`complete` does; the parts that are whole are kept, and ``.partial`` is the frame of the one that isn't.
+
+    Examples
+    --------
+    >>> import pandas as pd, tempfile, tsn_frames as tsn
+    >>> from tsn_frames.simulator import Simulator
+    >>> folder = tempfile.mkdtemp()
+    >>> pd.DataFrame({"text": ["Where is my parcel?", "I was charged twice"] * 5}).to_parquet(f"{folder}/in.parquet")
+    >>> with Simulator(latency=0.0) as sim:
+    ...     client = tsn.Client(sim.base_url, model="sim-small", cache=folder, ledger=f"{folder}/ledger.db")
+    ...     done = complete_file(f"{folder}/in.parquet", f"{folder}/out", "Topic? {text}", client=client, chunksize=4)
+    >>> done.parts, done.rows, done.requests
+    (3, 10, 2)
+    >>> pd.read_parquet(f"{folder}/out")["content"].notna().sum()
+    np.int64(10)
+    """
+    check_choice("errors", errors, Errors)
+    check_choice("cache", cache, CacheMode)
+    client = client_or_default(client)
+    words: dict[str, Any] = {
+        "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
+        "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
+    }  # fmt: skip
+    file = Source(source, _chunk(chunksize))
+    _check_values({**words, "messages": messages, "refresh": refresh, "tag": tag})
+    wanted = frame_columns.layout(name, usage, include)
+    _check_frame(file.empty(), wanted, overwrite, words, (prompt, messages, system, missing))
+    asked = {**words, "prompt": prompt, "system": system, "messages": messages, "default": client.model, "at": client.base_url}
+    into = target_of(target, file, wanted, fingerprint({word: _said(value) for word, value in asked.items()}))
+    most = client.budget.with_run(amount("max_cost", max_cost)).run
+    words |= {"system": system, "messages": messages, "name": name, "usage": usage, "include": include, "overwrite": overwrite,
+              "missing": missing, "cache": cache, "refresh": refresh, "tag": tag, "client": client}  # fmt: skip
+    into.open(file.parts, overwrite=overwrite)
+    done = _Job(
+        file, into, most, cache != "off", lambda df, left: complete(df, prompt, max_cost=left, background=True, **words)
+    ).run(progress)
+    if errors == "raise" and done.failed:
+        raise RunError(f"{done.failed:,} of {number(done.rows, 'row')} failed; all parts are in {into.path}, and the column "
+                       f"{wanted.label('error')!r} says why. Run again to ask again, or errors='coerce' to go without")  # fmt: skip
+    return done
+
+
+class _Job:
+    """The parts, one after the other."""
+
+    def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
+                 ask: Callable[[pd.DataFrame, Any], Run]) -> None:  # fmt: skip
+        self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
+        self._counts, self._summaries = Counts(rows=source.rows), list[Summary]()
+        self._told: set[str] = set()
+
+    def run(self, progress: bool | None) -> FileSummary:
+        """Make every part and return what all of them came to."""
+        begun, bar = time.monotonic(), Progress(progress, self._source.rows)
+        try:
+            for at, piece in enumerate(self._source.pieces()):
+                with _telling(f"part {at}", self._told):
+                    self._part(at, piece, bar)
+        except KeyboardInterrupt:
+            bar.close(self._counts, "")
+            raise KeyboardInterrupt(f"stopped: {self._so_far()}") from None
+        except BaseException as error:
+            bar.close(self._counts, "")
+            if self._summaries or isinstance(error, RunError):
+                error.add_note(self._so_far())
+            raise
+        done = self._summary(time.monotonic() - begun)
+        bar.close(self._counts, str(done))
+        return done
+
+    def _part(self, at: int, piece: Any, bar: Progress) -> None:
+        left = None if self._most is None else max(self._most - self._counts.cost, Decimal("1e-12"))
+        run = self._ask(piece.to_pandas(), left)
+        before = self._counts
+        try:
+            while not run.wait(POLL, progress=False):
+                bar.update(_sum(before, run.progress))
+            answered = run.result(progress=False)
+        except BaseException:  # whoever waited is gone: nothing more is spent
+            run.stop()
+            raise
+        finally:
+            self._counts = _sum(before, run.progress)
+        self._summaries.append(run.summary)
+        self._into.write(at, piece, answered)
+
+    def _so_far(self) -> str:
+        written = f"{len(self._summaries):,} of {number(self._source.parts, 'part')} are whole and in {self._into.path}"
+        return f"{written}; run the same call again to go on{': every answer so far is in the cache' if self._kept else ''}"
+
+    def _summary(self, seconds: float) -> FileSummary:
+        every, waited = self._summaries, Counter[str]()
+        for one in every:
+            waited.update(one.waited)
+        whole = {field.name: getattr(every[-1], field.name) for field in fields(Summary)}
+        sums = {name: sum(getattr(one, name) for one in every) for name, value in whole.items() if type(value) is int}
+        cost = None if every[-1].cost is None else float(self._counts.cost)
+        known = {"cost": cost, "cost_known": all(one.cost_known for one in every), "seconds": seconds, "waited": dict(waited)}
+        return FileSummary(**{**whole, **sums, **known}, parts=self._source.parts, path=self._into.path)
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    """Return the counts of both; the rows are those of the file from the start."""
+    sums = {field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Counts)}
+    return replace(one, **{**sums, "rows": one.rows, "cost_known": one.cost_known and other.cost_known})
+
+
+@contextmanager
+def _telling(where: str, told: set[str]) -> Iterator[None]:
+    """Tell a warning the first time that a part has it: a hundred parts would say the same a hundred times."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    for warning in found:
+        text = str(warning.message)
+        kind = re.sub(r"\d[\d,.]*", "#", text)
+        if not issubclass(warning.category, TSNWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif kind not in told:
+            told.add(kind)
+            warn(f"{where}: {text}")
+
+
+def _chunk(size: object) -> int:
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise ParameterError(f"chunksize must be a whole number of at least 1, got {quoted(size)}")
+    return int(size)
+
+
+def _said(value: Any) -> str:
+    """Return what a word of the call says; of a function what it does, not where it stands."""
+    code = getattr(value, "__code__", None)
+    consts = [const for const in code.co_consts if not hasattr(const, "co_code")] if code else []
+    return repr((code.co_code, code.co_names, consts)) if code else str(value)
+
+
+def _check_values(words: Mapping[str, Any]) -> None:
+    for word, value in words.items():
+        if isinstance(value, (pd.Series, np.ndarray)):
+            raise ParameterError(
+                f"{word} is a {type(value).__name__}, which has a frame's rows; a file is read a piece at a time: "
+                f"give one value, or a callable of the piece such as {word}=lambda df: df['{word}']"
+            )
+
+
+def _check_frame(df: pd.DataFrame, wanted: frame_columns.Layout, overwrite: bool, words: Mapping[str, Any],
+                 prompt: tuple[Any, Any, Any, Any]) -> None:  # fmt: skip
+    """Find what is wrong with the words by the file's columns, before its first row is read."""
+    check_frame(df)
+    frame_columns.check_clash(df, wanted, overwrite)
+    per_row.resolve(df, {word: value for word, value in words.items() if not callable(value)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TSNWarning)  # the first part tells it
+        render(df, *prompt)
