@@ -54,7 +54,7 @@ def test_the_numbers_are_those_of_the_answers_and_of_the_servers_bill(df, client
     assert found.table["prompt_tokens"].sum() == stats.billed_prompt_tokens  # equal rows are one request, and are counted once
     assert found.table["completion_tokens"].sum() == stats.billed_completion_tokens
     assert stats.requests == 14
-    assert any("gold is missing in 1 row" in note for note in found.notes)
+    assert any("gold is missing or blank in 1 row" in note for note in found.notes)
 
 
 def test_a_comparison_from_the_cache_is_billed_nothing_and_costs_the_same(df, client, sim):
@@ -228,8 +228,9 @@ def test_an_unknown_gold_column_names_the_nearest(df, client):
 
 
 def test_gold_without_a_value_is_told_before_anything_is_sent(df, client, sim):
-    with pytest.raises(tsn.ParameterError, match="gold is missing in all 8 rows"):
-        compare(df.assign(topic=None), client, gold="topic")
+    for nothing in (None, " "):
+        with pytest.raises(tsn.ParameterError, match="gold is missing or blank in all 8 rows"):
+            compare(df.assign(topic=nothing), client, gold="topic")
     assert sim.stats().requests == 0
 
 
@@ -246,6 +247,7 @@ def test_gold_may_be_a_series_in_another_order_or_a_function(df, client):
     [
         ([" Ab\n", None], "object", "casefold", ["ab", None]),
         (["STRASSE", "straße"], "string", "casefold", ["strasse", "strasse"]),
+        (["", " \n", "b"], "object", None, [None, None, "b"]),
         ([" Ab\n", None], "object", None, [" Ab\n", None]),
         ([True, False], "bool", "casefold", ["true", "false"]),
         ([True, None], "boolean", "casefold", ["true", None]),
@@ -259,6 +261,10 @@ def test_gold_may_be_a_series_in_another_order_or_a_function(df, client):
 )
 def test_the_rule_of_what_is_compared(values, dtype, normalise, shown):
     assert comparable(pd.Series(values, dtype=dtype), normalise) == shown
+
+
+def test_a_blank_gold_is_a_missing_one(df, client):
+    assert compare(df, client, gold=df["topic"].where(df["topic"].notna(), "")).table["judged"].tolist() == [7, 7]
 
 
 def test_an_answer_that_the_rule_can_not_read_is_judged_and_agrees_with_nothing(df, client):
@@ -377,6 +383,40 @@ def test_a_call_that_can_not_begin_raises_what_is_wrong_with_it(df, client, sim)
     with pytest.raises(tsn.ConfigError, match="no model"):
         compare(df, client, models={"a": {"temperature": 0}, "b": {"temperature": 1}})
     assert sim.stats().requests == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "words", "told"),
+    [
+        ({"prompt": "{txt}"}, {}, "txt"),
+        ({"temperature": 3}, {}, "temperature"),
+        ({"client": "here"}, {}, "client must be"),
+        ({"model": "sim-free"}, {"max_cost": 1, "max_tokens": 5}, "a price of 'sim-free'"),
+        ({}, {"max_cost": 1}, "max_tokens="),
+        ({}, {"max_cost": 0}, "max_cost must be"),
+        ({}, {"cache": "on"}, "cache must be"),
+    ],
+)
+def test_what_is_wrong_with_the_last_model_is_told_before_the_first_is_paid(df, client, sim, own, words, told):
+    with pytest.raises(tsn.TSNError, match=told):
+        compare(df, client, models={"first": "sim-small", "last": {"model": "sim-large", **own}}, **words)
+    assert sim.stats().requests == 0
+
+
+def test_a_dry_run_sends_nothing_and_tells_what_each_model_would_cost(df, client, sim):
+    told = compare(df, client, max_tokens=5, dry_run=True)
+    assert sim.stats().requests == 0
+    small, large = (told.loc[(label, "at_most"), "high"] for label in ("sim-small", "sim-large"))
+    assert large == pytest.approx(10 * small)
+    found = compare(df, client, max_tokens=5).table
+    for label in found.index:
+        low, high = told.loc[(label, "cost"), "low"], told.loc[(label, "cost"), "high"]
+        assert low <= found.loc[label, "cost"] <= high
+
+
+def test_the_ledger_knows_a_comparisons_runs_as_such(df, client):
+    compare(df, client)
+    assert [card.verb for card in client.ledger.cards() if card.end == "done"] == ["compare", "compare"]
 
 
 def test_a_warning_names_its_model_and_is_not_said_twice(df, client):

@@ -188,6 +188,59 @@ def test_costs_that_are_none_are_told(costs):
         tsn.plot.costs(costs)
 
 
+# Estimates
+
+
+@pytest.fixture
+def ran(client):
+    df = pd.DataFrame({"text": [f"message {'x' * (n % 17)}" for n in range(60)]})
+    words = dict(client=client, max_tokens=200)
+    told = {"before": df.tsn.estimate("{text}", **words), "pilot": df.tsn.estimate("{text}", **words, pilot=10, progress=False)}
+    df.tsn.complete("{text}", **words, progress=False)
+    return told, tsn.last_run()
+
+
+def test_an_estimate_is_drawn_in_percent_of_what_it_came_to(ran):
+    told, run = ran
+    ax = tsn.plot.estimate(told["pilot"], run, currency="EUR")
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert [name.splitlines()[0] for name in names] == ["prompt tokens", "completion tokens", "cost"]
+    assert names[0].endswith(f"came to {run.summary.prompt_tokens:,}") and names[2].endswith(" EUR")
+    drawn = ax.lines[0].get_xdata()
+    assert drawn * run.summary.prompt_tokens == pytest.approx([told["pilot"].prompt_tokens.low, told["pilot"].prompt_tokens.high])
+    assert title(ax) == ""
+    assert tsn.plot.estimate(told["pilot"]).lines[0].get_xdata() == pytest.approx(drawn)  # the newest run
+    assert tsn.plot.estimate(told["pilot"], run.summary).lines[0].get_xdata() == pytest.approx(drawn)
+
+
+def test_an_estimate_of_other_requests_says_so(ran):
+    told, run = ran
+    assert title(tsn.plot.estimate(told["before"], run)) == "the estimate is of 17 requests, the run sent 7"
+
+
+def test_a_range_without_an_end_gets_an_arrow(client):
+    df = pd.DataFrame({"text": list("abc")})
+    told = df.tsn.estimate("{text}", client=client)
+    df.tsn.complete("{text}", client=client, progress=False)
+    assert told.cost.high is None
+    ax = tsn.plot.estimate(told)
+    assert ">" in [line.get_marker() for line in ax.lines] and "or more" in ax.get_yticklabels()[-1].get_text()
+
+
+def test_an_estimate_of_nothing_says_so(ran, client):
+    df = pd.DataFrame({"text": ["message "]})
+    told = df.tsn.estimate("{text}", client=client, max_tokens=200)
+    df.tsn.complete("{text}", client=client, max_tokens=200, progress=False)
+    assert "nothing to compare" in said(tsn.plot.estimate(told))
+
+
+@pytest.mark.parametrize("words", [{"estimate": 3}, {"run": "last"}, {"run": pd.DataFrame()}])
+def test_words_of_an_estimate_that_can_not_be_are_told(ran, words):
+    told, run = ran
+    with pytest.raises(tsn.ParameterError):
+        tsn.plot.estimate(**{"estimate": told["pilot"], "run": run, **words})
+
+
 # Models
 
 

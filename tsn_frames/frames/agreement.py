@@ -20,7 +20,7 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
-    """Return what each value is compared as: None where it is missing, ``UNREADABLE`` where ``normalise`` raised.
+    """Return what each value is compared as: None where it is missing or blank, ``UNREADABLE`` where ``normalise`` raised.
 
     Parameters
     ----------
@@ -37,9 +37,8 @@ def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
     >>> comparable(pd.Series([1.0, float("nan")]), None)
     ['1', None]
     """
-    gaps = column.isna().to_numpy(dtype=bool)
-    made = normaliser(normalise)
-    return [None if gap else made(text) for gap, text in zip(gaps, values.texts(_whole(column)), strict=True)]
+    shown, made = values.texts(_whole(column)), normaliser(normalise)  # what is missing is shown as ''
+    return [None if gap else made(text) for gap, text in zip(values.blank(shown), shown, strict=True)]
 
 
 def normaliser(normalise: Normalise) -> Callable[[str], Any]:

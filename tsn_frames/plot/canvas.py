@@ -80,7 +80,8 @@ def share_axis(axis: Any) -> None:
     """Show an axis' numbers from 0 to 1 as percent."""
     from matplotlib import ticker
 
-    axis.set_major_formatter(ticker.PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axis.set_major_locator(ticker.MaxNLocator(7, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(ticker.PercentFormatter(1.0, symbol=" %"))
 
 
 def days(times: Any) -> np.ndarray[Any, Any]:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, cast
 
 import pandas as pd
 
-from ..engine.budget import amount
+from ..engine.budget import plain
 from ..engine.client import Client
 from ..engine.run import CacheMode
 from ..errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError, TSNWarning, number
 from ..frames.agreement import Normalise, comparable, normaliser
+from ..frames.columns import layout
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt, check_frame
 from . import scores
+from .asking import Asked, asked, client_or_default
 from .comparison import Comparison
-from .complete import complete
-from .contenders import check_labels, comparable_gold, gold_of, models_of, positions_of, taken
-from .running import Run
+from .complete import begun
+from .contenders import PARAMETERS, check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken
+from .estimate import reckon
 from .scores import Part
 
 FACTS = ("model", "answered_at", "request_key")
@@ -52,9 +54,10 @@ def compare(
     repeat: Any = 0,
     max_cost: float | Decimal | None = None,
     tag: Any = None,
+    dry_run: bool = False,
     progress: bool | None = None,
     client: Client | None = None,
-) -> Comparison:
+) -> Any:
     """Ask several models about the same rows, and compare their answers, tokens, money and time.
 
     The models are asked one after the other, so that their seconds can be compared. Every answer is cached: a comparison
@@ -71,7 +74,7 @@ def compare(
         ``{"cold": {"model": "sim-small", "temperature": 0}, "large": "sim-large"}``. A model may have its own
         ``model``, ``prompt``, ``system``, ``temperature`` and so on to ``extra_body``, ``repeat`` and ``client``.
     gold : column label, Series or callable, optional
-        The right answers. Rows where it is missing are asked, but not judged.
+        The right answers. Rows where it is missing or blank are asked, but not judged.
     normalise : {"casefold"}, callable or None, default "casefold"
         How answers and gold are made comparable: ``text.strip().casefold()``; a function of the text; or not at all. An
         answer at which the function raises agrees with nothing.
@@ -83,23 +86,26 @@ def compare(
         As in :func:`complete`, for all models that have none of their own.
     max_cost : number, optional
         The most that the whole comparison may cost. What the first models leave of it is for the next ones.
+    dry_run : bool, default False
+        Send nothing, and return what each model would send, use and cost.
     missing, cache, repeat, tag, progress, client : optional
         As in :func:`complete`. ``cache="only"`` compares what is there already and sends nothing.
 
     Returns
     -------
-    Comparison
+    Comparison or DataFrame
         ``.table`` has a row a model, ``.answers`` a row of the sample and a column a model, ``.agreement`` a row a pair
-        of models, ``.frames`` what :func:`complete` returns for each model.
+        of models, ``.frames`` what :func:`complete` returns for each model. With ``dry_run=True`` the tables of the
+        estimates, one under the other.
 
     Raises
     ------
     PromptError, ParameterError, ColumnError, ConfigError
         Before anything is sent.
     RunError
-        If the key was refused, the balance is empty, ``max_cost`` is used up, or no model could be asked. A model that fails alone (there is no
-        such model, its server is down) has its reason in the table's column ``error``. ``.partial`` is the comparison
-        so far, also at Ctrl-C.
+        If the key was refused, the balance is empty, ``max_cost`` is used up, or no model could be asked. A model that fails
+        alone (there is no such model, its server is down) has its reason in the table's column ``error``. ``.partial`` is
+        the comparison so far, also at Ctrl-C.
 
     Examples
     --------
@@ -122,18 +128,21 @@ def compare(
         "max_tokens": max_tokens, "stop": stop, "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty,
         "extra_body": extra_body, "repeat": repeat, "tag": tag, "client": client,
     }  # fmt: skip
-    race = _Race(df, rows, truth, right, normalise)
-    told: set[str] = set()
-    left = amount("max_cost", max_cost)
+    fixed = {"missing": missing, "cache": cache, "refresh": None, "max_cost": max_cost}
+    race, told = _Race(df, rows, truth, right, normalise), set[str]()
+    calls = {}
+    for label, own in varied.items():
+        words = {name: taken(df, positions, name, value) for name, value in {**shared, **own}.items()}
+        with _telling(label, told):  # all of them before the first one is sent: what is wrong with the last one costs nothing
+            calls[label] = asked("compare", rows, client_or_default(words["client"]), {n: words.get(n) for n in PARAMETERS},
+                                 {**words, **fixed})  # fmt: skip
+    check_money(calls.values())
+    if dry_run:
+        return pd.concat({label: reckon(call).to_frame() for label, call in calls.items()}, names=["model", "quantity"])
     try:
-        for label, own in varied.items():
-            words = {name: taken(df, positions, name, value) for name, value in {**shared, **own}.items()}
-            spent = left is not None and left <= 0
+        for label, call in calls.items():
             with _telling(label, told):
-                run = complete(rows, **words, missing=missing, cache="only" if spent else cache, include=FACTS, overwrite=True,
-                               max_cost=None if spent else left, background=True)  # fmt: skip
-                race.finish(label, run, progress, BudgetExceeded(f"max_cost={max_cost} is used up") if spent else None)
-            left = None if left is None else left - run._engine.at_most
+                race.run(label, call, progress)
         race.check()
     except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
         end.partial = race.comparison() if race.parts else None  # type: ignore[attr-defined]
@@ -154,9 +163,15 @@ class _Race:
     normalise: Normalise
     parts: dict[str, Part] = field(default_factory=dict)
 
-    def finish(self, label: str, run: Run, progress: bool | None, over: RunError | None) -> None:
-        """Wait for one model's run and note what came of it; ``over`` is why it was not to send anything."""
+    def run(self, label: str, call: Asked, progress: bool | None) -> None:
+        """Ask one model with the money that those before it have left, and note what came of it."""
+        work, over = call.work, None
+        if work.max_cost is not None:
+            left = work.max_cost - sum(part.run._engine.at_most for part in self.parts.values())
+            over = BudgetExceeded(f"max_cost={plain(work.max_cost)} is used up") if left <= 0 else None
+            work = replace(work, max_cost=None, mode="only") if over else replace(work, max_cost=left)
         end: RunError | str | None = "stopped"
+        run = begun(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
         try:
             run.result(progress=progress)
             end = over
@@ -189,8 +204,8 @@ class _Race:
             out.append("billed 0: every answer came from the cache")
         if len(self.rows) < len(self.df):
             out.append(f"a sample of {len(self.rows):,} of {number(len(self.df), 'row')}")
-        if self.truth is not None and (gaps := int(self.truth.isna().sum())):
-            out.append(f"gold is missing in {number(gaps, 'row')}: they were asked, and are not judged")
+        if gaps := sum(value is None for value in self.right or ()):
+            out.append(f"gold is missing or blank in {number(gaps, 'row')}: they were asked, and are not judged")
         if len(set(table["answered"])) > 1:
             out.append("the models have not answered the same rows: .agreement compares them on rows that both answered")
         if not table["cost_known"].all():

@@ -15,7 +15,7 @@ from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
-from .asking import asked, client_or_default
+from .asking import Asked, asked, client_or_default
 from .estimate import reckon
 from .foretold import Estimate
 from .plan import Errors, check_choice
@@ -148,6 +148,12 @@ def complete(
     })  # fmt: skip
     if dry_run:
         return reckon(call)
+    run = begun(df, call, wanted, errors)
+    return run if background else run.result(progress=progress)
+
+
+def begun(df: pd.DataFrame, call: Asked, wanted: frame_columns.Layout, errors: Errors) -> Run:
+    """Send what a call asks for, and return its run at once."""
     client, made, work = call
 
     def frame(engine: Engine) -> pd.DataFrame:
@@ -158,8 +164,7 @@ def complete(
                 frame_columns.build(engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices),
             )
 
-    run = Run(Engine(client, work), made, frame, errors, wanted.label("error"))
-    return run if background else run.result(progress=progress)
+    return Run(Engine(client, work), made, frame, errors, wanted.label("error"))
 
 
 def content_of(

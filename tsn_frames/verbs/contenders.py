@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.budget import check_bounded
 from ..errors import ColumnError, ParameterError, did_you_mean, number, quoted
 from ..frames import per_row, values
 from ..frames.agreement import UNREADABLE, Normalise, comparable, equal
 from ..parameters import check
+from .asking import Asked
+from .reckoning import looked_up
 
-# What a model of a comparison may have of its own.
-OWN = (
-    "model", "prompt", "system", "temperature", "top_p", "max_tokens", "stop", "frequency_penalty", "presence_penalty",
-    "extra_body", "repeat", "client",
+PARAMETERS = (
+    "model", "temperature", "top_p", "max_tokens", "stop", "frequency_penalty", "presence_penalty", "extra_body", "repeat",
 )  # fmt: skip
+OWN = (*PARAMETERS, "prompt", "system", "client")  # what a model of a comparison may have of its own
 
 
 def models_of(models: Any) -> dict[str, dict[str, Any]]:
@@ -90,7 +92,7 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
     """Return what gold is compared as; whatever is wrong with it is told before money is spent."""
     right = comparable(truth, normalise)
     if all(value is None for value in right):
-        raise ParameterError(f"gold is missing in all {number(len(truth), 'row')}: there is nothing to judge by")
+        raise ParameterError(f"gold is missing or blank in all {number(len(truth), 'row')}: there is nothing to judge by")
     bad = [label for label, value in zip(truth.index, right, strict=True) if value is UNREADABLE]
     if bad:
         raise ParameterError(f"normalise= raised at the gold of {number(len(bad), 'row')}, the first is {bad[0]!r}: mend either")
@@ -109,3 +111,16 @@ def taken(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value: A
         return value
     series = per_row.series_of(df, name, value)
     return value if series is None else series.iloc[positions]
+
+
+def check_money(calls: Iterable[Asked]) -> None:
+    """Refuse a budget that can't be held for one of the models before the first one is paid.
+
+    Raises
+    ------
+    ConfigError
+        With what is missing: a price, or ``max_tokens``.
+    """
+    for call in calls:
+        if call.client.budget.with_run(call.work.max_cost) and call.work.mode != "only":
+            check_bounded(call.client.prices, (call.work.requests[at] for at in looked_up(call).open()))
