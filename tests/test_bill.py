@@ -21,8 +21,8 @@ FAULTS = dict(
     reset=0.03, truncate=0.03, cut_json=0.02, malformed=0.02, empty_body=0.02, null_content=0.03, filtered=0.02, no_usage=0.03,
     absurd_usage=0.02, hang_seconds=60.0,
 )  # fmt: skip
-# What leaves no line in the ledger, since it surely was not billed.
-UNBILLED = {"error_500", "error_503", "error_502", "error_429"}
+# What isn't billed and is in the ledger as unknown all the same: the client can't know.
+DOUBTFUL = {"html", "reset_before"}
 CHILD = """
 import sys, warnings
 import pandas as pd, tsn_frames as tsn
@@ -65,10 +65,10 @@ def settled(sim):
 
 
 def by_key(sim, ledger):
-    """Attempts that may have been billed, and lines of the ledger, each by request key in their order."""
+    """Attempts that were billed or are in doubt, and lines of the ledger, each by request key in their order."""
     attempts, lines = defaultdict(list), defaultdict(list)
     for line in sim.bill():
-        if line.fault not in UNBILLED:
+        if line.prompt_tokens or line.fault in DOUBTFUL:  # not billed: errors, and whom a kill left before the answer
             attempts[line.key[:64]].append(line)
     for entry in ledger.entries():
         lines[entry.request_key.hex()].append(entry)
