@@ -18,6 +18,7 @@ def apart(monkeypatch, tmp_path):
         "TSN_API_KEY",
         "TSN_BASE_URL",
         "TSN_MODEL",
+        "TSN_PRICES",
         "HTTP_PROXY",
         "HTTPS_PROXY",
         "ALL_PROXY",

@@ -13,12 +13,16 @@ from datetime import datetime
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.engine.ledger import Ledger
 from tsn_frames.engine.ledger_file import MIGRATIONS, Entry
 from tsn_frames.engine.store import scan
+from tsn_frames.measure import prompt_size
 from tsn_frames.simulator import Faults
+from tsn_frames.wire import Request, body_head, dumps, messages_around
 
 KEY = "tsn_test_canary_4f1d"
 PROMPT = "Say: {text}"
@@ -301,9 +305,16 @@ with closing(Ledger(sys.argv[1]).open()) as file:
 """
 
 
-def test_processes_append_at_once_and_no_line_is_lost(tmp_path):
-    """Four processes, started together on a file that doesn't exist yet."""
+@pytest.mark.parametrize("released", [0, 1])
+def test_processes_append_at_once_and_no_line_is_lost(tmp_path, released):
+    """Four processes, started together on a file that doesn't exist yet, or on one of an older version."""
     ledger = Ledger(tmp_path / "new folder" / "ledger.db")
+    if released:
+        ledger.path.parent.mkdir()
+        with closing(sqlite3.connect(ledger.path)) as connection:
+            for statement in MIGRATIONS[0]:
+                connection.execute(statement)
+            connection.execute("PRAGMA user_version = 1")
     command = [sys.executable, "-W", "error", "-c", APPEND, str(ledger.path)]
     processes = [subprocess.Popen([*command, str(i)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(4)]
     time.sleep(1)
@@ -507,3 +518,32 @@ def test_runs_are_listed_over_kernels(sim, client):
     assert pd.isna(table["ended"][1]) and table["ended"][0] >= table["began"][0] and table["seconds"][0] > 0
     assert table.filter(like="_hash").nunique().tolist() == [1] * 7 and table["texts"].isna().all()
     assert tsn.runs(tsn.Client(ledger=client.ledger.path.with_name("none.db"))).dtypes.to_dict() == table.dtypes.to_dict()
+
+
+# How long prompts are, for estimates
+
+
+@given(st.text(), st.text(), st.booleans())
+def test_a_prompt_is_measured_in_characters_as_its_json_has_them(system, text, with_system):
+    """Whatever it is written in; the parameters before the messages don't count."""
+    before, after = messages_around(system if with_system else None)
+    try:
+        tail = dumps(text) + after
+    except TypeError:  # half a surrogate pair is never sent
+        return
+    request = Request(b"", body_head({"model": "m", "temperature": 0.0}) + before, tail, "m")
+    assert prompt_size(request).chars == len((before + tail).decode())
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("Where is my parcel?", "latin"), ("¿Dónde está mi paquete? “Señor” — früh", "latin"), ("荷物はどこですか、教えてください", "cjk"),
+     ("배송이 너무 늦어요 정말로 늦어요", "cjk"), ("Где моя посылка и когда она придёт", "other"), ("أين طردي ومتى يصل إلى بيتي", "other"),
+     ("मेरा पार्सल कहाँ है और कब आएगा", "other"), ("😀😃😄😁😆😅🤣😂🙂🙃😉😊", "other"), ("", "latin")],
+)  # fmt: skip
+def test_the_ledger_notes_how_long_a_prompt_is_and_how_it_is_written(client, text, language):
+    """Beside the tokens that the service counted: what an estimate's ratio is learned from."""
+    out = pd.DataFrame({"text": [text]}).tsn.complete("{text}", client=client, progress=False, missing="empty")
+    (line,) = client.ledger.entries()
+    assert (line.language, line.completion_chars) == (language, len(out["content"][0]))
+    assert line.prompt_chars == len('[{"role":"user","content":""}]') + len(text)
