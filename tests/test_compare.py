@@ -309,6 +309,14 @@ def test_models_that_can_not_be_are_told_before_anything_is_sent(df, client, sim
     assert sim.stats().requests == 0
 
 
+def test_columns_and_labels_that_would_hide_each_other_are_told_before_anything_is_sent(df, client, sim):
+    with pytest.raises(tsn.ColumnError, match="the label 'gold'"):
+        compare(df, client, models={"gold": "sim-small"}, gold=df["topic"])
+    with pytest.raises(tsn.ColumnError, match="'content' appears more than once"):
+        compare(pd.concat([df, df["text"].rename("content"), df["text"].rename("content")], axis=1), client)
+    assert sim.stats().requests == 0
+
+
 def test_a_model_that_is_not_there_does_not_lose_the_others(df, client):
     found = compare(df, client, models=["sim-small", "nope", "sim-large"], gold="topic")
     assert found.table["answered"].tolist() == [8, 0, 8]

@@ -99,6 +99,27 @@ def test_unknown_costs_are_counted_above_the_bars():
     assert "No cost is known" in said(tsn.plot.spending(frame.head(3)))
 
 
+def test_names_are_no_formulas_and_none_is_left_out():
+    names = ["_private", "R$D $\\frac{$", "a <b>\nlong " + "name " * 20]
+    frame = lines(models=names, currency="$")
+    ax = tsn.plot.spending(frame)
+    ax.figure.canvas.draw()  # a formula that is none would raise here
+    shown = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert sorted(shown) == sorted(canvas.short(name) for name in names) and all(len(name) <= 40 for name in shown)
+    drawn = tsn.plot.compare(
+        table(*[(name, 100, 0.01, 0.7, 0.6, 0.8) for name in names], ("$x$", 9, None, None, None, None)), currency="$"
+    )
+    drawn.figure.canvas.draw()
+    assert drawn.get_xlabel() == "cost of 1,000 answers ($)" and "$x$" in title(drawn)
+    tsn.plot.costs(pd.Series([0.1, 0.2]), currency="$").figure.canvas.draw()
+
+
+def test_lines_that_were_saved_and_put_together_are_drawn_too(tmp_path):
+    lines().to_csv(tmp_path / "lines.csv", index=False)
+    read = pd.read_csv(tmp_path / "lines.csv")
+    assert heights(tsn.plot.spending(pd.concat([read, read]))) == pytest.approx(2 * lines()["cost"].sum())
+
+
 def test_a_ledger_without_a_line_says_so(client):
     assert "Nothing was spent yet" in said(tsn.plot.spending(client))
 
@@ -109,6 +130,9 @@ def test_currencies_are_not_added_up():
     with pytest.raises(tsn.ParameterError, match="several currencies"):
         tsn.plot.spending(frame)
     assert tsn.plot.spending(frame[frame["currency"] == "EUR"]).get_ylabel() == "spent (EUR)"
+    frame["currency"] = frame["currency"].replace("EUR", None)
+    with pytest.raises(tsn.ParameterError, match="several currencies, 'USD', none"):
+        tsn.plot.spending(frame)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ user's own style (``rcParams``), as pandas' pictures do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -45,14 +46,36 @@ def axes(ax: Axes | None) -> Axes:
     return ax
 
 
-def dress(ax: Axes, note: str = "", *, grid: str = "y") -> Axes:
-    """Take off the frame that says nothing, put faint lines behind the data, and a note above it."""
+def dress(ax: Axes, note: str = "", *, across: str, up: str, grid: str = "y") -> Axes:
+    """Name the axes, take off the frame that says nothing, put faint lines behind the data, and a note above it."""
+    ax.set_xlabel(across, parse_math=False)  # a currency may be called $, which is no formula
+    ax.set_ylabel(up, parse_math=False)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25, linewidth=0.8)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
     if note:
-        ax.set_title(note, loc="left", fontsize="small", wrap=True)
+        ax.set_title(note, loc="left", fontsize="small", wrap=True, parse_math=False)
     return ax
+
+
+def legend(ax: Axes, names: Iterable[object], **where: Any) -> None:
+    """Name what was drawn, in its order, whatever signs the names have."""
+    found = ax.legend(ax.containers, [str(at) for at in range(len(ax.containers))], frameon=False, **where)
+    for text, name in zip(found.get_texts(), names, strict=True):  # a name that begins with _ would be left out above
+        text.set_parse_math(False)
+        text.set_text(short(name))
+
+
+def short(name: object) -> str:
+    """Return a name in one line that leaves room for the picture.
+
+    Examples
+    --------
+    >>> short("marketing"), short("a very long " + "name " * 20)
+    ('marketing', 'a very long name name name name name na…')
+    """
+    line = " ".join(str(name).split())
+    return line if len(line) <= 40 else f"{line[:39]}…"
 
 
 def empty(ax: Axes, why: str) -> Axes:

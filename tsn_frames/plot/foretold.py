@@ -73,10 +73,10 @@ def estimate(
         ax.set_xlim(left=0)
     canvas.share_axis(ax.xaxis)
     ax.axvline(1.0, color=canvas.REST, linewidth=1.5, zorder=0)
-    ax.set_yticks(range(len(lines)), [line.name for line in lines])
+    ax.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)
     ax.set_ylim(len(lines) - 0.5, -0.5)
-    ax.set_xlabel("estimate, in percent of what it came to" + (", log scale" if log else ""))
-    return canvas.dress(ax, _unlike(estimate, came), grid="x")
+    across = "estimate, in percent of what it came to" + (", log scale" if log else "")
+    return canvas.dress(ax, _unlike(estimate, came), across=across, up="", grid="x")
 
 
 def _summary(run: Any) -> Summary:

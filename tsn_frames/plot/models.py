@@ -60,17 +60,17 @@ def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = Non
     if known.empty:
         return canvas.empty(ax, "No model has both a known cost and an answer to judge.")
     _points(ax, known)
-    ax.set_xlabel(canvas.in_money("cost of 1,000 answers", currency) + (", log scale" if ax.get_xscale() == "log" else ""))
-    ax.set_ylabel("agreement with gold (95 % interval)")
-    lost = [str(label) for label in points.index.difference(known.index, sort=False)]
-    return canvas.dress(ax, f"not drawn, cost or agreement unknown: {', '.join(lost)}" if lost else "", grid="both")
+    lost = [canvas.short(label) for label in points.index.difference(known.index, sort=False)]
+    note = f"not drawn, cost or agreement unknown: {', '.join(lost)}" if lost else ""
+    across = canvas.in_money("cost of 1,000 answers", currency) + (", log scale" if ax.get_xscale() == "log" else "")
+    return canvas.dress(ax, note, across=across, up="agreement with gold (95 % interval)", grid="both")
 
 
 def _points(ax: Axes, known: pd.DataFrame) -> None:
     low, high = known["agreement"] - known["agreement_low"], known["agreement_high"] - known["agreement"]
-    for at, label in enumerate(known.index):
+    for at in range(len(known)):
         ax.errorbar(
-            known["cost"].iloc[at], known["agreement"].iloc[at], yerr=[[low.iloc[at]], [high.iloc[at]]], label=str(label),
+            known["cost"].iloc[at], known["agreement"].iloc[at], yerr=[[low.iloc[at]], [high.iloc[at]]],
             fmt=_MARKERS[at % len(_MARKERS)], color=canvas.COLOURS[at % len(canvas.COLOURS)], elinewidth=1.6, capsize=4,
         )  # fmt: skip
     log = known["cost"].min() > 0 and known["cost"].max() > 10 * known["cost"].min()
@@ -81,4 +81,4 @@ def _points(ax: Axes, known: pd.DataFrame) -> None:
         ax.set_xlim(0, known["cost"].max() * 1.3 or 1)
     canvas.plain_axis(ax.xaxis, log=bool(log))
     canvas.share_axis(ax.yaxis)
-    ax.legend(frameon=False)
+    canvas.legend(ax, known.index)

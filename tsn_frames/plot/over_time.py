@@ -69,11 +69,9 @@ def spending(
         return canvas.empty(ax, "Nothing was spent yet." if lines.empty else "No cost is known: give the client prices.")
     table = _by_period(known, by, every, zone)
     _bars(ax, table, every)
-    ax.set_xlabel(f"{every} ({timezone})")
-    ax.set_ylabel(canvas.in_money("spent", currency))
     if by is not None:
-        ax.legend(title=by, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
-    return canvas.dress(ax, _total(lines, currency))
+        canvas.legend(ax, table.columns, title=by, loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
+    return canvas.dress(ax, _total(lines, currency), across=f"{every} ({timezone})", up=canvas.in_money("spent", currency))
 
 
 def _lines(ledger: Any) -> pd.DataFrame:
@@ -83,14 +81,17 @@ def _lines(ledger: Any) -> pd.DataFrame:
     found = ledger.to_frame() if isinstance(ledger, Ledger) else ledger
     if not isinstance(found, pd.DataFrame) or not {"time", "cost"} <= set(found.columns):
         raise ParameterError(f"ledger must be a Ledger, a Client, or rows of ledger.to_frame(), got {quoted(ledger)}")
-    return found
+    times = pd.to_datetime(found["time"], utc=True)  # a file that was read back has texts
+    return found.assign(time=times, cost=pd.to_numeric(found["cost"])).reset_index(drop=True)
 
 
 def _one_currency(lines: pd.DataFrame) -> str | None:
-    found = lines.loc[lines["cost"].notna(), "currency"].dropna().unique().tolist() if "currency" in lines else []
-    if len(found) > 1:
-        one = f"frame[frame['currency'] == {found[0]!r}]"
-        raise ParameterError(f"the ledger has several currencies, {found}, which can't be added up: draw one of them, {one}")
+    paid = lines.loc[lines["cost"].notna(), "currency"] if "currency" in lines else pd.Series([], dtype="string")
+    found = sorted(paid.dropna().unique())
+    if len(found) + paid.isna().any() > 1:
+        listed = ", ".join([*map(repr, found), *(["none"] if paid.isna().any() else [])])
+        one = f"lines[lines['currency'] == {found[0]!r}]"
+        raise ParameterError(f"the ledger has several currencies, {listed}, which can't be added up: draw one of them, {one}")
     return found[0] if found else None
 
 
@@ -121,7 +122,7 @@ def _bars(ax: Axes, table: pd.DataFrame, every: Every) -> None:
     places, base = canvas.days(table.index), np.zeros(len(table))
     _, days, shown = _PERIODS[every]
     for label, colour in zip(table.columns, (*canvas.COLOURS, canvas.REST)):
-        ax.bar(places, table[label], width=0.8 * days, bottom=base, color=colour, label=str(label))
+        ax.bar(places, table[label], width=0.8 * days, bottom=base, color=colour)
         base = base + table[label].to_numpy()
     canvas.plain_axis(ax.yaxis)
     canvas.time_axis(ax, places, [begin.strftime(shown) for begin in table.index])

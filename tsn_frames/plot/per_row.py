@@ -66,9 +66,8 @@ def costs(
     canvas.plain_axis(ax.xaxis, log=log)
     canvas.plain_axis(ax.yaxis, whole=True)
     what = "cost of a row" if many == 1 else f"cost of {many:,} such rows"
-    ax.set_xlabel(canvas.in_money(what, currency) + (", log scale" if log else ""))
-    ax.set_ylabel("rows")
-    return canvas.dress(ax, _spread(series, paid, currency))
+    across = canvas.in_money(what, currency) + (", log scale" if log else "")
+    return canvas.dress(ax, _spread(series, paid, currency), across=across, up="rows")
 
 
 def _of_report(report: Report) -> pd.Series:

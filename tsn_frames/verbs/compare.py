@@ -121,7 +121,7 @@ def compare(
     varied, positions = models_of(models), positions_of(df, sample, random_state)
     normaliser(normalise)
     rows, truth = df.iloc[positions], None if gold is None else gold_of(df, gold).iloc[positions]
-    check_labels(rows, varied)
+    check_labels(rows, varied, truth)
     right = None if truth is None else comparable_gold(truth, normalise)
     shared = {
         "prompt": prompt, "system": system, "messages": messages, "temperature": temperature, "top_p": top_p,

@@ -99,8 +99,12 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
     return right
 
 
-def check_labels(rows: pd.DataFrame, varied: Iterable[str]) -> None:
+def check_labels(rows: pd.DataFrame, varied: Mapping[str, Any], truth: pd.Series | None) -> None:
     """Refuse labels that are columns already, before anything is sent."""
+    if truth is not None and truth.name in varied and truth.name not in rows.columns:
+        raise ColumnError("a model has the label 'gold', which is the column of the right answers: give it another one")
+    if len(twice := rows.columns[rows.columns.duplicated()]):
+        raise ColumnError(f"column {twice[0]!r} appears more than once in the frame; rename or drop the others")
     if clash := [label for label in varied if label in rows.columns]:
         raise ColumnError(f"the frame has columns {clash} already: give other labels, models={{'label': {clash[0]!r}, ...}}")
 
