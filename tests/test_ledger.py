@@ -382,10 +382,23 @@ def test_the_words_of_a_prompt_are_kept_only_on_request(sim, client):
         sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, keep_prompts=True, api_key=KEY
     )
     out = frame(2).tsn.complete(PROMPT, system="Be short.", temperature=0, client=client, progress=False)
-    (card,) = client.ledger.cards()
+    frame(2).tsn.complete(PROMPT + "\n", system=f"The key is {KEY}.", client=client, progress=False)
+    card, odd = client.ledger.cards()
+    assert json.loads(odd.texts)["system"] == "The key is ***." and json.loads(odd.texts)["prompt"] == PROMPT + "\n"
     assert '"Say: {text}"' in card.texts and '"Be short."' in card.texts and '"temperature": 0.0' in card.texts
     data = b"".join(path.read_bytes() for path in client.ledger.path.parent.glob("ledger.db*"))
     assert b"message 1" not in data and KEY.encode() not in data and out["content"][0].encode() not in data
+
+
+def test_answers_shared_with_a_run_at_the_same_time_are_savings(sim, client):
+    """Two runs of a process over the same rows: each answer is bought once, and the other run notes what it saved."""
+    runs = [ask(frame(40), client, background=True) for _ in range(2)]
+    outs = [run.result(progress=False) for run in runs]
+    assert sim.stats().answers == len(client.ledger.to_frame()) == 40
+    savings = list(client.ledger.savings())
+    assert sum(saving.rows for saving in savings) == 40 and {saving.kind for saving in savings} <= {"copied", "cached"}
+    tokens = sum(saving.prompt_tokens + saving.completion_tokens for saving in savings)
+    assert tokens == outs[0]["total_tokens"].sum() == outs[1]["total_tokens"].sum()
 
 
 def test_odd_values_keep_no_card_from_being_written(sim, client):

@@ -7,6 +7,7 @@ stands in one :class:`.answers.Answers`; only the verbs make a frame of it.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 import uuid
@@ -18,7 +19,7 @@ from typing import Literal
 
 from ..bulk import no_collecting
 from ..errors import NOT_SENT, BudgetExceeded, CacheError, ConfigError, RowError, RunError
-from ..secret import Secret
+from ..secret import Secret, redact
 from ..wire import Completion, Requests, decode
 from . import retry as policy
 from .answers import Answers, Outcome
@@ -139,7 +140,7 @@ class Engine:
     async def _do(self) -> None:
         work = self.work
         asked = Asked(work.requests, work.copies, work.tags, work.other_tags)
-        record = Record(self.id, self.client, asked, self.counts, work.about)
+        record = Record(self.id, self.client, asked, self.counts, _without_key(work.about, self._key))
         pending = await self._look_up()
         if work.mode == "only":
             self._close(_NOT_CACHED)
@@ -163,7 +164,7 @@ class Engine:
         try:
             await asyncio.to_thread(write, self.client.ledger, self._closing(record))
         except Exception as error:  # noqa: BLE001 - see above
-            log.warning("the ledger can't be written: %s", type(error).__name__)
+            log.info("the ledger can't be written: %s", type(error).__name__)
 
     def _closing(self, record: Record) -> list[Card | Saving]:
         self._close(NOT_SENT)
@@ -313,6 +314,13 @@ class Engine:
         """Finish all that aren't over."""
         for index in self.answers.open():
             self._finish(index, Outcome(error=error))
+
+
+def _without_key(about: About, key: Secret | ConfigError) -> About:
+    """Return what is said of a run without the API key, should a user have written it into the prompt."""
+    words = json.dumps(about.texts, default=str)
+    shown = redact(words, None if isinstance(key, ConfigError) else key, most=len(words))
+    return about if about.texts is None or shown == words else about._replace(texts=json.loads(shown))
 
 
 def _key_or_reason(client: Client) -> Secret | ConfigError:
