@@ -276,6 +276,19 @@ def test_no_lexer_can_be_held_up(language):
         assert time.process_time() - begun < 1, piece
 
 
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [("csharp", "a "), ("java", "a "), ("c", "\t"), ("python", "\t"), ("scala", "("), ("ini", "="), ("html", "&")],
+)
+def test_a_lexer_that_is_slow_is_left_for_plain_text(language, line):
+    code = f"{line}\n" * (49_000 // (len(line) + 1))
+    begun = time.process_time()
+    html = render(f"```{language}\n{code}```\n")
+    assert time.process_time() - begun < 1.5
+    assert html == render(f"```{language}\n{code}```\n")
+    assert "".join(Parsed(html).texts).startswith(code)
+
+
 def test_what_is_too_long_is_shown_as_it_is():
     text = "a *b* " * (markup.MOST // 6 + 10)
     html = render(text)

@@ -193,9 +193,7 @@ class Conversation:
         TSNError
             If an answer is on its way.
         """
-        if not isinstance(text, str) or not text.strip():
-            raise PromptError(f"a question must be a text that isn't blank, got {quoted(text)}")
-        return self._ask(Turn("user", plain("the question", text), time=time.time()), len(self._turns))
+        return self._question(text, len(self._turns)).future
 
     def send(self, text: str) -> str:
         """Ask, wait, and return the answer; an interrupt stops it and keeps what came.
@@ -212,16 +210,15 @@ class Conversation:
         """
         if here.loop is not None and asyncio._get_running_loop() is here.loop:
             raise TSNError("send() waits, and the engine's thread can't: use start()")
-        future = self.start(text)
-        going = self._asking
+        going = self._question(text, len(self._turns))
         try:
-            turn = future.result()
+            turn = going.future.result()
         except KeyboardInterrupt:
-            self.stop()
-            future.result()
+            going.stop()
+            going.future.result()
             raise
         if turn.state == "failed":
-            raise (going.kind if going and going.kind else RunError)(turn.error)
+            raise (going.kind or RunError)(turn.error)
         return turn.content if isinstance(turn.content, str) else ""
 
     def stop(self) -> None:
@@ -255,7 +252,7 @@ class Conversation:
         asked = [i for i, turn in enumerate(self._turns) if turn.role == "user"]
         if not asked:
             raise TSNError("nothing was asked yet, so there is nothing to ask again")
-        return self._ask(self._turns[asked[-1]], asked[-1], fresh=True)
+        return self._ask(self._turns[asked[-1]], asked[-1], fresh=True).future
 
     def edit(self, i: int, text: str) -> Future[Turn]:
         """Ask another question in place of question ``i``; what came after it is forgotten.
@@ -267,9 +264,7 @@ class Conversation:
         """
         if not 0 <= i < len(self._turns) or self._turns[i].role != "user":
             raise TSNError(f"turn {i!r} is no question of this chat")
-        if not isinstance(text, str) or not text.strip():
-            raise PromptError(f"a question must be a text that isn't blank, got {quoted(text)}")
-        return self._ask(Turn("user", plain("the question", text), time=time.time()), i)
+        return self._question(text, i).future
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell somebody what happens, and return the function that ends it."""
@@ -284,7 +279,12 @@ class Conversation:
         """Return what was said as a text to read or to keep."""
         return transcript(self._system, self._turns)
 
-    def _ask(self, question: Turn, at: int, *, fresh: bool = False) -> Future[Turn]:
+    def _question(self, text: str, at: int) -> Going:
+        if not isinstance(text, str) or not text.strip():
+            raise PromptError(f"a question must be a text that isn't blank, got {quoted(text)}")
+        return self._ask(Turn("user", plain("the question", text), time=time.time()), at)
+
+    def _ask(self, question: Turn, at: int, *, fresh: bool = False) -> Going:
         key = self.client.key()
         with self._between():
             turns = (*self._turns[:at], question)
@@ -305,7 +305,7 @@ class Conversation:
             )
         here.going[going] = done = here.submit(going.run())
         done.add_done_callback(lambda _: here.going.pop(going, None))
-        return going.future
+        return going
 
     def _ended(self, going: Going, turn: Turn) -> None:
         with self._lock:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from html import escape
+from time import thread_time
 from typing import Any, NamedTuple
 
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
-from pygments import highlight
+from pygments import format as format_tokens
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
@@ -32,6 +33,7 @@ LANGUAGES = {
 """The word after a code block's fence -> the lexer that colours it."""
 LIVE = 4_000  # characters of code that is coloured while its fence is open
 MOST_CODE, MOST_LINE = 50_000, 2_000  # characters of code, and of one line of it, that is coloured at all
+LEXING = 0.2  # seconds of a processor that colouring a block may take: some lexers are slow on purposely odd code
 MOST = 200_000  # characters of a text that is read as markdown; what comes after them is shown as it is
 _ALIGNED = re.compile(r"text-align:(left|right|center)")
 _SCHEME = re.compile(r"https?://[^/]", re.IGNORECASE)
@@ -282,7 +284,7 @@ def _fence(token: Token) -> str:
     longest = LIVE if _is_open(token) else MOST_CODE
     if not language or len(code) > longest or max(map(len, code.split("\n"))) > MOST_LINE:
         return _code(code, language)
-    return _code(code, language, _lexed(code, language))
+    return _code(code, language, _coloured(code, language))
 
 
 def _code(code: str, language: str, html: str | None = None) -> str:
@@ -290,8 +292,15 @@ def _code(code: str, language: str, html: str | None = None) -> str:
     return f"<pre><code{named}>{escape(code) if html is None else html}</code></pre>\n"
 
 
-def _lexed(code: str, language: str) -> str:
-    formatted: str = highlight(code, _lexer(language), _formatter())
+@lru_cache(64)  # so that what took too long once takes no time again, and looks the same
+def _coloured(code: str, language: str) -> str | None:
+    """Return code as HTML; None where that takes too long."""
+    end, tokens = thread_time() + LEXING, []
+    for token in _lexer(language).get_tokens(code):
+        tokens.append(token)
+        if thread_time() > end:
+            return None
+    formatted: str = format_tokens(tokens, _formatter())
     return formatted
 
 
