@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 
@@ -249,6 +250,15 @@ def test_a_range_without_an_end_gets_an_arrow(client):
     assert told.cost.high is None
     ax = tsn.plot.estimate(told)
     assert ">" in [line.get_marker() for line in ax.lines] and "or more" in ax.get_yticklabels()[-1].get_text()
+
+
+def test_an_estimate_that_is_far_off_gets_a_logarithmic_axis(ran):
+    told, run = ran
+    far = dataclasses.replace(told["pilot"], cost=told["pilot"].cost._replace(high=run.summary.cost * 40))
+    ax = tsn.plot.estimate(far, run)
+    ax.figure.canvas.draw()
+    shown = [text.get_text() for text in ax.get_xticklabels()]
+    assert ax.get_xscale() == "log" and "100 %" in shown and "1,000 %" in shown
 
 
 def test_an_estimate_of_nothing_says_so(ran, client):

@@ -6,7 +6,7 @@ user's own style (``rcParams``), as pandas' pictures do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -85,11 +85,11 @@ def empty(ax: Axes, why: str) -> Axes:
     return ax
 
 
-def plain_axis(axis: Any, *, log: bool = False, whole: bool = False) -> None:
+def plain_axis(axis: Any, *, log: bool = False, whole: bool = False, shown: Callable[[float], str] | None = None) -> None:
     """Show an axis' numbers in full, never as 1e-5, and few enough of them to be read."""
     from matplotlib import ticker
 
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: plain(value)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: (shown or plain)(value)))
     if not log:
         axis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole))
         return
@@ -99,12 +99,9 @@ def plain_axis(axis: Any, *, log: bool = False, whole: bool = False) -> None:
     axis.set_minor_locator(ticker.NullLocator())
 
 
-def share_axis(axis: Any) -> None:
-    """Show an axis' numbers from 0 to 1 as percent."""
-    from matplotlib import ticker
-
-    axis.set_major_locator(ticker.MaxNLocator(7, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(ticker.PercentFormatter(1.0, symbol=" %"))
+def share_axis(axis: Any, *, log: bool = False) -> None:
+    """Show an axis' numbers, where 1 is the whole, as percent."""
+    plain_axis(axis, log=log, shown=lambda value: f"{plain(100 * value)} %")
 
 
 def days(times: Any) -> np.ndarray[Any, Any]:

@@ -71,7 +71,7 @@ def estimate(
         ax.set_xscale("log")
     else:
         ax.set_xlim(left=0)
-    canvas.share_axis(ax.xaxis)
+    canvas.share_axis(ax.xaxis, log=log)
     ax.axvline(1.0, color=canvas.REST, linewidth=1.5, zorder=0)
     ax.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)
     ax.set_ylim(len(lines) - 0.5, -0.5)
