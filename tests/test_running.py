@@ -1,5 +1,6 @@
 """A run as its user holds it: what it says before, while and after."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -97,6 +98,18 @@ def test_the_bar_shows_rows_tokens_and_the_summary(client, capsys):
     rows(5).tsn.complete("{t}", client=client, progress=True)
     shown = capsys.readouterr().err
     assert "5/5" in shown and "tokens" in shown and "5 of 5 rows answered" in shown
+
+
+def test_the_bar_shows_what_is_spent_what_it_comes_to_and_how_fast(tmp_path, capsys):
+    with Simulator(latency=0.1) as sim:
+        client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db",
+                            prices={"sim-small": (0.25, 1)}, limits=tsn.Limits(4))  # fmt: skip
+        rows(60).tsn.complete("{t}", client=client, progress=True)
+    said = re.findall(r"([\d.]+) spent of about ([\d.]+), ([\d.]+) a minute", capsys.readouterr().err)
+    total = tsn.last_run().summary.cost
+    assert said and float(said[-1][0]) == pytest.approx(total, rel=0.06) == pytest.approx(float(said[-1][1]), rel=0.06)
+    assert float(said[0][0]) < total / 1.5 and float(said[0][1]) == pytest.approx(total, rel=0.5)
+    assert float(said[-1][2]) > total * 10  # some seconds of a minute
 
 
 def test_nothing_is_shown_where_nobody_looks(client, capsys):

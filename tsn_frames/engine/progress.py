@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from .rows import Counts
+
+PACE_SECONDS = 1.0  # before that a pace says nothing
 
 
 class Progress:
@@ -25,6 +28,7 @@ class Progress:
         self._notebook, self._rows = _in_notebook(), rows
         self._shown = (self._notebook or _is_terminal()) if shown is None else shown
         self._bar: Any = None
+        self._begun = time.monotonic()
 
     def update(self, counts: Counts) -> None:
         """Show how far a run has come."""
@@ -44,7 +48,7 @@ class Progress:
     def _draw(self, counts: Counts) -> None:
         self._bar = self._bar or self._made()
         self._bar.n = counts.done - counts.not_sent
-        self._bar.set_postfix_str(status(counts))
+        self._bar.set_postfix_str(status(counts, time.monotonic() - self._begun))
 
     def _finish(self, counts: Counts, line: str) -> None:
         self._draw(counts)
@@ -70,17 +74,22 @@ def _is_terminal() -> bool:
     return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
 
 
-def status(counts: Counts) -> str:
-    """Return what stands beside the bar.
+def status(counts: Counts, seconds: float = 0.0) -> str:
+    """Return what stands beside the bar: tokens, what is spent, what that comes to in all, and how fast.
 
     Examples
     --------
     >>> status(Counts(rows=10, answered=4, cached=1, prompt_tokens=900, completion_tokens=100, cost_known=False))
     '1,000 tokens, 1 cached'
+    >>> from decimal import Decimal
+    >>> status(Counts(rows=90, answered=30, prompt_tokens=900, cost=Decimal("0.6"), to_send=90, paid=30), seconds=120)
+    '900 tokens, 0.60 spent of about 1.80, 0.30 a minute'
     """
     parts = [f"{counts.prompt_tokens + counts.completion_tokens:,} tokens"]
     if counts.cost:
-        parts.append(f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost))}")
+        whole = f" of about {money(float(counts.projected))}" if counts.projected is not None else ""
+        parts.append(f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost))} spent{whole}")
+        parts += [f"{money(float(counts.cost) / seconds * 60)} a minute"] if seconds >= PACE_SECONDS else []
     parts += [
         f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n
     ]

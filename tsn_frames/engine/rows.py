@@ -128,11 +128,18 @@ class Counts:
     completion_tokens: int = 0
     cost: Decimal = Decimal(0)
     cost_known: bool = True
+    to_send: int = 0
+    paid: int = 0
 
     @property
     def done(self) -> int:
         """Rows that are finished, in whatever way."""
         return self.answered + self.failed + self.skipped + self.not_sent
+
+    @property
+    def projected(self) -> Decimal | None:
+        """What the run comes to if the other requests cost what those that are paid for did; None before there are ten."""
+        return self.cost / self.paid * max(self.to_send, self.paid) if self.paid >= 10 else None
 
     def finish(self, outcome: Outcome, rows: int) -> None:
         """Count the rows of a finished request."""

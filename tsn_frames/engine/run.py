@@ -192,7 +192,7 @@ class Engine:
             log.warning("the cache can't be read: %s", type(error).__name__)
 
     async def _send(self, session: Session, pending: list[int]) -> None:
-        self._pending = len(pending)
+        self._pending = self.counts.to_send = len(pending)
         if session.purse:
             self._least = min(session.purse.worst(self.work.requests[i]) for i in pending)
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags

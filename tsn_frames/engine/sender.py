@@ -128,6 +128,7 @@ class Sender:
         counts.completion_tokens += usage.completion_tokens or 0
         counts.cost += cost or 0
         counts.cost_known = counts.cost_known and cost is not None
+        counts.paid += cost is not None
         self._answers += usage.completion_tokens is not None
 
     def usual_tokens(self) -> float:
