@@ -199,6 +199,15 @@ def test_a_client_without_prices_refuses_a_budget(sim, tmp_path):
     assert sim.stats().requests == 0
 
 
+def test_a_bound_that_newer_models_want_in_place_of_max_tokens_is_one(sim, client):
+    out = ask(texts(5), client, max_tokens=None, extra_body={"max_completion_tokens": 100}, max_cost=1)
+    assert out["content"].notna().all()
+    with pytest.raises(tsn.BudgetExceeded):  # of two bounds the larger one counts
+        ask(texts(5, seed=1), client, extra_body={"max_completion_tokens": 10**6}, max_cost=0.5)
+    with pytest.raises(tsn.ConfigError, match="max_tokens="):  # a text that only talks of it
+        ask(texts(5), client, max_tokens=None, system='{"max_completion_tokens":100}', max_cost=1)
+
+
 def test_an_image_has_no_bound(sim, client):
     parts = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}]
     df = pd.DataFrame({"m": [parts]})

@@ -6,8 +6,10 @@ plain t interval of the mean of a simple random sample of as many rows, times th
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tsn_frames.verbs.pilot import draw, total
+from tsn_frames.verbs.pilot import draw, student, total
 
 ROWS, PILOT = 2_000, 30
 T_29 = 2.0452296421327034
@@ -30,7 +32,7 @@ LINKS = {
     "long-tailed whatever the prompt, 1.0": lambda dice, prompt: 100 * noise(dice, 1.0),
     "rarely very long": lambda dice, prompt: np.where(dice.random(ROWS) < 0.9, 20, 300) * noise(dice, 0.5),
 }
-LED_BY_LENGTH = list(LINKS)[:3]
+LED_BY_LENGTH = list(LINKS)[:4]
 
 
 def frame(seed, sigma, link):
@@ -69,6 +71,52 @@ def experiment(sigma, link, seeds):
         widths.append(high - low)
         plain_widths.append(plain_high - plain_low)
     return held / seeds, np.median(widths) / np.median(plain_widths), plainly / seeds
+
+
+@given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=200), st.integers(10, 60), st.integers(0, 2**70))
+def test_as_many_are_drawn_as_were_asked_for_and_they_stand_for_all(lengths, number, seed):
+    lengths = np.array(lengths)
+    keys = np.random.default_rng(1).integers(0, 2**63, len(lengths), dtype="u8")
+    sample = draw(lengths, keys, number, seed)
+    at = sample.positions
+    assert len(set(at.tolist())) == len(at) == min(number, len(lengths)) and at.min() >= 0 and at.max() < len(lengths)
+    assert ((sample.chances > 0) & (sample.chances <= 1)).all() and np.allclose(sample.weights, 1 / sample.chances - 1)
+    sizes = lengths + 0.5 * lengths.mean()
+    assert np.isclose((sizes[at] / sample.chances).sum(), sizes.sum())  # zone by zone, one stands for its zone
+    assert np.array_equal(at, draw(lengths, keys, number, seed).positions)
+
+
+def test_each_request_is_drawn_as_often_as_its_chance_says():
+    """Over seeds: a request's chance is the same in all of them, and so is how often it is drawn."""
+    lengths, keys = np.random.default_rng(3).lognormal(4, 1, 100), np.random.default_rng(4).integers(0, 2**63, 100, dtype="u8")
+    drawn, chances = np.zeros(100), np.zeros(100)
+    for seed in range(4_000):
+        sample = draw(lengths, keys, 20, seed)
+        drawn[sample.positions] += 1
+        chances[sample.positions] = sample.chances
+    assert np.abs(drawn / 4_000 - chances).max() < 0.04
+
+
+@given(st.integers(10, 60), st.floats(-3, 3), st.floats(0.1, 50))
+def test_a_cost_that_is_linear_in_the_length_is_foretold_exactly(number, slope, constant):
+    known = np.random.default_rng(number).lognormal(5, 1, number)
+    cost, rest = slope * known + constant + 4 * known.max(), np.array([10.0, 500.0, 90.0])
+    found = total(known, cost, (np.full(number, 3 / number), np.full(number, number / (number + 3))), rest)
+    assert np.allclose(found, max(0, (slope * rest + constant + 4 * known.max()).sum()), rtol=1e-6)
+
+
+def test_equal_lengths_and_nothing_left_are_no_trouble():
+    same = total(np.ones(12), np.arange(12.0), (np.full(12, 2.0), np.full(12, 1 / 3)), np.ones(24))
+    assert same.low < same.expected < same.high and same.expected == pytest.approx(24 * 5.5)
+    assert total(np.ones(12), np.arange(12.0), (np.zeros(12), np.ones(12)), np.zeros(0)) == (0, 0, 0)
+
+
+@given(st.integers(8, 500))
+def test_the_quantile_of_students_t_is_that_of_the_tables(freedom):
+    tables = {8: 2.3060, 10: 2.2281, 18: 2.1009, 28: 2.0484, 98: 1.9845}
+    for known, value in tables.items():
+        assert student(known) == pytest.approx(value, abs=2e-3)
+    assert 1.96 < student(freedom) <= student(8)
 
 
 @pytest.mark.parametrize("link", LED_BY_LENGTH)

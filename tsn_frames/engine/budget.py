@@ -6,10 +6,12 @@ rest is free again. What is spent and held together never passes a cap, so the b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -19,6 +21,7 @@ from ..wire import Request
 
 TEMPLATE_TOKENS = 64  # what a model's chat template may add to a request, beside the JSON that is counted with its texts
 PERIODS = ("day", "month")
+_NEWER = re.compile(rb'"max_completion_tokens":(\d{1,18})[,}]')
 _UNCOUNTED = (b'"image_url":', b'"input_audio":', b'"file":')  # in a text the quotes are escaped
 
 
@@ -187,10 +190,23 @@ def worst_case(prices: Prices | None, request: Request) -> Decimal | None:
     A token of a byte-level tokenizer is at least one byte, so the bytes of the body bound the tokens of its texts; its
     JSON and ``TEMPLATE_TOKENS`` stand for what the model's template adds. Every answer is taken to be ``max_tokens`` long.
     """
-    if request.max_tokens is None or prices is None:
+    most = longest(request)
+    if most is None or prices is None:
         return None
     size = len(request.head) + len(request.messages) + TEMPLATE_TOKENS
-    return prices.worst(request.model, size, request.max_tokens)
+    return prices.worst(request.model, size, most)
+
+
+def longest(request: Request) -> int | None:
+    """Return the most tokens that an answer can have; None where nothing bounds it.
+
+    Examples
+    --------
+    >>> longest(Request(b"", b'{"model":"m","max_completion_tokens":200,"messages":', b"[]", "m"))
+    200
+    """
+    named = _named(request.head)
+    return max(named or 0, request.max_tokens or 0) or None
 
 
 def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
@@ -203,7 +219,7 @@ def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
     """
     limitless, models = False, dict[str, None]()
     for request in requests:
-        limitless = limitless or request.max_tokens is None
+        limitless = limitless or longest(request) is None
         models[request.model] = None
         if any(part in request.messages for part in _UNCOUNTED):
             raise ConfigError("a budget can't hold where a message has an image, a sound or a file: nothing bounds its tokens")
@@ -233,6 +249,13 @@ def plain(money: Decimal) -> str:
     ('12.35', '0.000457')
     """
     return f"{money.quantize(Decimal(1).scaleb(min(-2, money.adjusted() - 2))):,f}" if money else "0"
+
+
+@lru_cache(maxsize=256)
+def _named(head: bytes) -> int | None:
+    """Return the bound that ``extra_body`` may give in place of ``max_tokens``, as newer models want it."""
+    found = _NEWER.search(head)  # in a text the quotes are escaped
+    return int(found[1]) if found else None
 
 
 def _zone(name: Any) -> str:

@@ -148,7 +148,7 @@ class Engine:
             if isinstance(self._key, ConfigError):
                 raise self._key
             if self.client.budget.with_run(work.max_cost):
-                check_bounded(self.client.prices, (work.requests[i] for i in pending))
+                await asyncio.to_thread(check_bounded, self.client.prices, (work.requests[i] for i in pending))
             async with self.client.session(self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost) as session:
                 session.writer.note([record.card])
                 try:
@@ -194,7 +194,7 @@ class Engine:
     async def _send(self, session: Session, pending: list[int]) -> None:
         self._pending = self.counts.to_send = len(pending)
         if session.purse:
-            self._least = min(session.purse.worst(self.work.requests[i]) for i in pending)
+            self._least = await asyncio.to_thread(min, (session.purse.worst(self.work.requests[i]) for i in pending))
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
         self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
         self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
@@ -236,6 +236,7 @@ class Engine:
             answer = course.act(item, verdict, result)
         except BudgetExceeded as end:
             self._unpaid(sender.session, item, end)
+            await asyncio.sleep(0)  # of many rows that don't fit none waits for anything, and others have their turn
         except asyncio.CancelledError:
             self._give_up(item, _IN_FLIGHT if item.in_flight else _NOT_AGAIN if item.attempts or item.refusals else NOT_SENT)
             raise

@@ -12,6 +12,7 @@ from ..engine.progress import money
 from .pilot import Range
 
 UNKNOWN = Range(None, None, None)
+_CELL = "text-align:left;white-space:nowrap"
 _COUNTS = ("rows", "blank", "unfit", "requests", "cached", "to_send")
 
 
@@ -101,13 +102,14 @@ class Estimate:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td style='text-align:left'>{html.escape(value)}</td>"
+        rows = "".join(
+            f"<tr><th style='{_CELL}'>{html.escape(name)}</th><td style='{_CELL}'>{html.escape(value)}</td>"
             f"<td style='text-align:left;opacity:.7'>{html.escape(basis)}</td></tr>"
             for name, value, basis in self._lines()
         )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<div><p>{html.escape(self._counts())}</p><table>{cells}</table>{notes}</div>"
+        table = f"<table style='color:inherit;font:inherit'>{rows}</table>"
+        return f"<div><p>{html.escape(self._counts())}</p>{table}{notes}</div>"
 
     def _counts(self) -> str:
         parts = [(self.blank, "blank"), (self.unfit, "not fit to send")]

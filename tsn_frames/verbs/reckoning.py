@@ -12,7 +12,7 @@ import numpy as np
 from ..bulk import no_collecting
 from ..engine import past
 from ..engine.answers import Answers
-from ..engine.budget import worst_case
+from ..engine.budget import longest, worst_case
 from ..engine.past import Past
 from ..engine.store import lookup
 from ..prices import Prices
@@ -161,15 +161,15 @@ def bounds(frame: Frame, rest: Array) -> tuple[Range, Range, Range]:
     """Return what is known of those requests without any answer: completions have from 1 token to ``max_tokens``."""
     if not len(rest):
         return NOTHING, NOTHING, NOTHING
-    most = [frame.requests[at].max_tokens for at in rest.tolist()]
+    most = [longest(frame.requests[at]) for at in rest.tolist()]
     bounded = None not in most
-    longest = np.array([one or 1 for one in most], dtype=float)
-    completion = Range(float(len(rest)), None, float(longest.sum()) if bounded else None)
+    most_tokens = np.array([one or 1 for one in most], dtype=float)
+    completion = Range(float(len(rest)), None, float(most_tokens.sum()) if bounded else None)
     rates, tokens = frame.rates[rest], frame.tokens[rest]
     if not np.isfinite(rates).all():
         return total_of(tokens), completion, UNKNOWN
     low = float((tokens[:, 0] * rates[:, 0] + rates[:, 1]).sum())
-    high = float((tokens[:, 2] * rates[:, 0] + longest * rates[:, 1]).sum()) if bounded else None
+    high = float((tokens[:, 2] * rates[:, 0] + most_tokens * rates[:, 1]).sum()) if bounded else None
     return total_of(tokens), completion, Range(low, None, high)
 
 
@@ -197,6 +197,7 @@ def reckoned(asked: Asked, frame: Frame, answers: Answers, sample: Sample | None
         completion, cost = _within(found[1], completion), _within(found[2], cost)
         basis |= {"completion_tokens": evidence.words, "cost": evidence.words}
         basis |= {"prompt_tokens": evidence.words} if sample is not None else {}
+    basis |= {"cost": "a price is missing"} if cost == UNKNOWN else {}
     most = at_most(frame, rest, prices)
     speed, why = minutes(client, len(rest), (prompt.expected or 0.0) + (completion.expected or 0.0), frame.history)
     paid = _known_cost(frame, answers, prices) if sample is not None else None
