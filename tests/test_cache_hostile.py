@@ -138,6 +138,17 @@ def test_a_planted_row_is_no_answer_on_any_path(server, filled, tmp_path, what):
     assert secret.read_text() == "a secret of the user" and (filled.cache.folder / "bomb").exists() and not bomb.exists()
 
 
+@pytest.mark.parametrize("when", ["'yesterday'", "NULL", "x'00'", "-1", "9e999", "1e300"])
+def test_a_planted_time_is_no_answer_and_hides_no_other(server, filled, when):
+    """A time that can't be one: that row is asked again, all others come from the cache."""
+    key = next(key for key, *_ in scan(filled.cache.file))
+    change(filled.cache.file, f"UPDATE Cache SET store_time = {when} WHERE key = ?", values=(key,))
+    server.reset_stats()
+    out = ask(frame(), filled, include=["answered_at"])
+    assert server.stats().requests == 1 and out["content"].notna().all() and out["answered_at"].notna().all()
+    assert len(filled.cache.to_frame()) == ROWS
+
+
 def test_planted_keys_are_passed_over(filled, tmp_path):
     """Keys of other lengths and types, pickled ones too, are no rows of ours, and a frame or an export is made of the rest."""
     bomb = tmp_path / "bomb went off"

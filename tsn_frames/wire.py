@@ -164,6 +164,23 @@ def decode(body: bytes) -> Completion:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         data = load(body)
+    try:  # what nearly every answer is, read straight: a million are read at once
+        choice, usage, model = data["choices"][0], data["usage"], data["model"]
+        message, reason = choice["message"], choice["finish_reason"]
+        content, reasoning = message["content"], message.get("reasoning_content")
+        prompt, completion, total = usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
+        texts = type(content) is type(reason) is type(model) is str and (reasoning is None or type(reasoning) is str)
+        counts = type(prompt) is type(completion) is type(total) is int
+        if texts and counts and 0 <= prompt < ABSURD and 0 <= completion < ABSURD and 0 <= total < ABSURD:
+            cached = _cached(usage.get("prompt_tokens_details"), prompt)
+            return _completion((content, reason, model, prompt, completion, total, cached, reasoning, choice.get("logprobs")))
+    except (LookupError, TypeError, AttributeError):
+        pass
+    return _carefully(data)
+
+
+def _carefully(data: Any) -> Completion:
+    """Read an answer of which nothing is taken for granted."""
     if type(data) is not dict or type(choices := data.get("choices")) is not list:
         raise Unreadable(_error_message(data) or "the answer is JSON but not a chat completion")
     prompt, completion, total, cached = _usage(data.get("usage"))
@@ -251,7 +268,10 @@ def _usage(value: Any) -> tuple[int | None, int | None, int | None, int | None]:
     total = total if type(total) is int and 0 <= total < ABSURD else None
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
-    details = value.get("prompt_tokens_details")
+    return prompt, completion, total, _cached(value.get("prompt_tokens_details"), prompt)
+
+
+def _cached(details: Any, prompt: int | None) -> int | None:
+    """Return how much of a prompt was cached; more than all of it can't be, it would make a price negative."""
     cached = details.get("cached_tokens") if type(details) is dict else None
-    # More than the whole prompt can't have been cached: such a count would make a price negative.
-    return prompt, completion, total, cached if type(cached) is int and 0 <= cached <= (prompt or 0) else None
+    return cached if type(cached) is int and 0 <= cached <= (prompt or 0) else None

@@ -19,7 +19,9 @@ from .files import read_only
 Row = tuple[bytes, bytes, float]
 SCHEMA = 1
 FILE = "cache.db"
-OURS = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(key) = 'blob' AND length(key) = 32 AND typeof(value) = 'blob'"
+# What a row of ours is, apart from its key: where keys are compared with ours, they need no other check.
+_SOUND = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob' AND store_time BETWEEN 0 AND 1e11"
+OURS = f"{_SOUND} AND typeof(key) = 'blob' AND length(key) = 32"
 CHUNK = 500
 _COLUMNS = "key, value, store_time, tag"
 # What diskcache sets; other names would become its attributes, or commands to SQLite.
@@ -64,7 +66,7 @@ def select(file: Path, index: Mapping[bytes, int]) -> Iterator[tuple[int, bytes,
             return
         rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
         # one pass over the table beats many probes of its index
-        found = _all(connection) if len(index) * 3 >= rows else _some(connection, sorted(index))
+        found = _all(connection, _SOUND) if len(index) * 3 >= rows else _some(connection, sorted(index))
         for key, body, when, tag in found:
             at = index.get(key)
             if at is not None and (tag is None or tag == zlib.crc32(body, zlib.crc32(key))):
@@ -76,7 +78,7 @@ def scan(file: Path) -> Iterator[Row]:
     with _opened(file) as connection:
         if connection and _has_answers(connection, file):
             yield from (
-                (key, body, when) for key, body, when, tag in _all(connection) if tag is None or tag == checksum(key, body)
+                (key, body, when) for key, body, when, tag in _all(connection, OURS) if tag is None or tag == checksum(key, body)
             )
 
 
@@ -112,15 +114,15 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection | None]:
         yield connection
 
 
-def _all(connection: sqlite3.Connection) -> Iterable[Any]:
-    return connection.execute(f"SELECT {_COLUMNS} FROM Cache NOT INDEXED WHERE {OURS}")
+def _all(connection: sqlite3.Connection, where: str) -> Iterable[Any]:
+    return connection.execute(f"SELECT {_COLUMNS} FROM Cache NOT INDEXED WHERE {where}")
 
 
 def _some(connection: sqlite3.Connection, keys: list[bytes]) -> Iterable[Any]:
     for start in range(0, len(keys), CHUNK):
         part = keys[start : start + CHUNK]
         marks = ",".join("?" * len(part))
-        yield from connection.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key IN ({marks}) AND {OURS}", part)
+        yield from connection.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key IN ({marks}) AND {_SOUND}", part)
 
 
 def _has_answers(connection: sqlite3.Connection, file: Path) -> bool:

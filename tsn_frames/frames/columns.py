@@ -186,6 +186,8 @@ def _cached(answers: Answers, spread: _Spread) -> Any:
 
 
 def _errors(answers: Answers, spread: _Spread, problems: dict[int, RowError]) -> Any:
+    if not answers.errors and not problems:
+        return pd.array([None], dtype="string").repeat(spread.rows)
     texts = np.full(len(answers), None, dtype=object)
     for at, error in answers.errors.copy().items():
         texts[at] = str(error)

@@ -94,9 +94,9 @@ def _from_template(df: pd.DataFrame, parts: list[Part], systems: list[Part] | No
     before, after = messages_around("".join(map(str, systems)) if systems is not None and constant else None)
     users = _fill(parts, filled, len(df))
     if constant:
-        return _serialised(users, gaps, lambda text: dumps(text) + after, before)
+        return _serialised(users, gaps, dumps, before, after)
     pairs = list(zip(_fill(systems or [], filled, len(df)), users, strict=True))
-    return _serialised(pairs, gaps, lambda pair: _with_system(*pair), b"")
+    return _serialised(pairs, gaps, lambda pair: _with_system(*pair))
 
 
 def _with_system(system: str, user: str) -> bytes:
@@ -217,13 +217,14 @@ def _dumped(listed: list[dict[str, Any]], position: int, problems: dict[int, Row
     return data
 
 
-def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[[Any], bytes], prefix: bytes) -> Rendered:
+def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[[Any], bytes], prefix: bytes = b"",
+                suffix: bytes = b"") -> Rendered:  # fmt: skip
     tails: list[bytes | None] = []
     problems = dict(gaps)
     try:
-        tails.extend(map(dump, texts))
+        tails += [dump(text) + suffix for text in texts]
     except TypeError:  # half a surrogate pair somewhere: find the rows
-        tails = [_one(text, dump, position, problems) for position, text in enumerate(texts)]
+        tails = [_one(text, dump, suffix, position, problems) for position, text in enumerate(texts)]
     for position, tail in enumerate(tails):
         if tail is not None and len(tail) > LONGEST:
             _check_length(texts[position], position, problems)
@@ -232,9 +233,9 @@ def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[
     return Rendered(prefix, tails, problems)
 
 
-def _one(text: Any, dump: Callable[[Any], bytes], position: int, problems: dict[int, RowError]) -> bytes | None:
+def _one(text: Any, dump: Callable[[Any], bytes], suffix: bytes, position: int, problems: dict[int, RowError]) -> bytes | None:
     try:
-        return dump(text)
+        return dump(text) + suffix
     except TypeError:
         joined = text if isinstance(text, str) else "".join(text)
         at = next((i for i, c in enumerate(joined) if "\ud800" <= c <= "\udfff"), 0)

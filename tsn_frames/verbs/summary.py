@@ -129,9 +129,9 @@ def mend(engine: Engine, made: Plan, column: str) -> str:
 def _models(engine: Engine) -> list[str]:
     """Return a sentence where one model was asked for and several answered, with rows and dates."""
     answers, copies, asked = engine.answers, engine.work.copies, engine.work.requests.models
-    names = [answer.model if answer else None for answer in answers.completions]
-    if len(set(names) - {None}) < 2:
+    if len({answer.model for answer in answers.completions if answer} - {None}) < 2:
         return []
+    names = [answer.model if answer else None for answer in answers.completions]
     found: dict[str, dict[str, tuple[int, float, float]]] = {}
     for model, name, when, rows in zip(asked, names, answers.times, copies, strict=True):
         if name:
