@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -249,3 +253,36 @@ def test_a_chat_needs_what_it_is_told(client):
         tsn.Chat(client, temperature=5)
     with pytest.raises(tsn.PromptError):
         tsn.Chat(client, messages="Hi")
+
+
+def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path, sim):
+    nbformat = pytest.importorskip("nbformat")
+    source = (
+        "import os, tsn_frames as tsn\n"
+        f"chat = tsn.Chat(tsn.Client({sim.base_url!r}, model='sim-small'))\n"
+        "answer = chat.send('Hi there')\nchat"
+    )
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    env = {
+        "TSN_API_KEY": KEY,
+        "TSN_CACHE_DIR": str(tmp_path / "c"),
+        "TSN_LEDGER": str(tmp_path / "l.db"),
+        "IPYTHONDIR": str(tmp_path),
+    }
+    nbformat.write(book, tmp_path / "a.ipynb")
+    code = "import nbclient, nbformat; b = nbformat.read('a.ipynb', 4); nbclient.NotebookClient(b).execute(); nbformat.write(b, 'b.ipynb')"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        env={**os.environ, **env, "PYTHONPATH": str(Path(tsn.__file__).parents[1])},
+    )
+    text = (tmp_path / "b.ipynb").read_text()
+    saved = json.loads(text)
+    assert KEY not in text and sim.log[-1].key_sent
+    state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    [chat] = [one["state"] for one in state.values() if "_messages" in one["state"]]
+    assert [m["content"] for m in chat["_messages"]][0] == "Hi there"
+    shown = [output["data"] for output in saved["cells"][0]["outputs"]]
+    assert all("text/markdown" not in data for data in shown)
+    assert any("Hi there" in "".join(data.get("text/html", "")) for data in shown)

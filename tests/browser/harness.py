@@ -132,25 +132,40 @@ EXECUTE = """async (code) => {
   await future.done;
   return text;
 }"""
-IDLE = "globalThis.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+OPEN = "path => jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})"
+CLOSE = """async () => {
+  const panel = jupyterapp.shell.currentWidget;
+  await panel.sessionContext.shutdown();
+  panel.context.model.dirty = false;
+  panel.close();
+}"""
+IDLE = "(globalThis.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle')"
 
 
 class Notebook:
-    """One notebook in one tab, and what a person does there."""
+    """One notebook, and what a person does there: in a tab of its own, or beside another one in the same JupyterLab."""
 
-    def __init__(self, jupyter, context, name, *, door="lab/tree", sources=()):
-        self.jupyter, self.name, self.door = jupyter, name, door
+    def __init__(self, jupyter, context, name, *, door="lab/tree", sources=(), beside=None):
+        self.jupyter, self.name, self.door, self.beside = jupyter, name, door, beside
         if sources is not None:
             jupyter.write(name, *sources)
-        self.tab = context.new_page()
-        self.tab.set_default_timeout(WAIT)
         self.requested, self.complaints, self.dialogs, self.received = [], [], [], []
-        self.tab.on("request", lambda request: self.requested.append(request.url))
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-        self.tab.on("dialog", self._dialog)
-        self.tab.on("websocket", self._socket)
-        self.open()
+        self.tab = beside.tab if beside else context.new_page()
+        if beside:
+            self.tab.evaluate(OPEN, name)
+            self.tab.wait_for_function(f"() => jupyterapp.shell.currentWidget?.context?.path === '{name}' && {IDLE}")
+        else:
+            self.tab.set_default_timeout(WAIT)
+            self._watch()
+            self.open()
+
+    def _watch(self):
+        tab = self.tab
+        tab.on("request", lambda request: self.requested.append(request.url))
+        tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        tab.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        tab.on("dialog", self._dialog)
+        tab.on("websocket", self._socket)
 
     def _dialog(self, dialog):
         self.dialogs.append(dialog.message)
@@ -158,6 +173,10 @@ class Notebook:
 
     def _socket(self, socket):
         socket.on("framereceived", lambda frame: self.received.append(len(frame)))
+
+    def open(self, query="reset&"):
+        self.tab.goto(self.jupyter.url(self.name, self.door, query))
+        self.tab.wait_for_function(IDLE)
 
     def forget(self):
         """Forget what was seen; what the host itself complains about at its start is not ours."""
@@ -168,10 +187,6 @@ class Notebook:
         """What must not happen: dialogs, errors, and requests to anybody but the server."""
         strangers = [url for url in self.requested if not url.startswith((self.jupyter.address, *good))]
         return [*self.dialogs, *self.complaints, *strangers]
-
-    def open(self, query="reset&"):
-        self.tab.goto(self.jupyter.url(self.name, self.door, query))
-        self.tab.wait_for_function(IDLE)
 
     def run(self, source):
         """Replace all cells by one and run it, as a person would."""
@@ -199,12 +214,17 @@ class Notebook:
         self.tab.evaluate("([name, args]) => jupyterapp.commands.execute(name, args)", [name, arguments])
 
     def close(self):
-        self.tab.evaluate("() => jupyterapp.shell.currentWidget?.sessionContext?.shutdown()")
-        self.tab.close(run_before_unload=False)
+        """Close it with its kernel."""
+        self.tab.evaluate(CLOSE)
+        if self.beside is None:
+            self.tab.close(run_before_unload=False)
 
 
 def _either(statuses):
     return " or ".join(f"@data-status={name!r}" for name in statuses)
+
+
+SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 
 
 class ChatPage:
@@ -212,7 +232,7 @@ class ChatPage:
 
     def __init__(self, notebook, place=0):
         self.notebook, self.tab = notebook, notebook.tab
-        self.root = notebook.tab.locator(".tsn-chat").nth(place)
+        self.root = notebook.tab.locator(f"{SHOWN} .tsn-chat").nth(place)
         self.box = self.root.get_by_role("textbox", name="Message", exact=True)
         self.log = self.root.get_by_role("log")
         self.notice = self.root.locator(".tsn-notice")

@@ -62,7 +62,24 @@ def test_stop_ends_the_stream_and_the_server_sees_it(open_chat, slow):
     assert LONG.startswith(said.rstrip()) and 0 < len(said) < len(LONG)
     assert chat.text(1).split() == said.split()
     assert slow.stats().disconnects == 1
-    assert "stopped" in chat.turn(1).locator(".tsn-facts").inner_text()
+    assert "stopped" in chat.turn(1).locator(".tsn-facts").text_content()
+
+
+def test_a_stop_that_does_nothing_would_be_seen(open_chat, slow):
+    """The checks above are worth something: with a dead Stop in Python none of what they wait for happens."""
+    SCRIPT["Tell me"] = LONG
+    chat = open_chat(slow)
+    chat.notebook.python("alive = type(chat._chat).stop; type(chat._chat).stop = lambda self: None")
+    chat.ask("Tell me")
+    chat.turn(1).get_by_text("word2").wait_for()
+    chat.act("stop")
+    chat.turn(1).get_by_text("word20").wait_for()
+    assert chat.turn(1).get_attribute("data-status") == "streaming"
+    assert slow.stats().disconnects == 0
+    chat.notebook.python("type(chat._chat).stop = alive")
+    chat.box.press("Escape")
+    chat.turn(1, "stopped")
+    assert slow.stats().disconnects == 1
 
 
 def test_escape_stops(open_chat, slow):
@@ -92,7 +109,7 @@ def test_an_error_shows_as_text_and_can_be_tried_again(open_chat, quick):
     chat = open_chat(quick)
     chat.asked("Hi")
     chat.turn(1, "error")
-    assert "broke" in chat.turn(1).locator(".tsn-error").inner_text()
+    assert "broke" in chat.turn(1).locator(".tsn-error").text_content()
     assert "word0" in chat.text(1)
     quick.faults = Faults()
     chat.act("regenerate", chat.turn(1))
@@ -193,9 +210,9 @@ def test_tokens_cost_and_seconds_are_counted(open_chat, quick):
     chat = open_chat(quick)
     chat.asked("Hi")
     chat.asked("Hi")
-    facts = chat.turn(1).locator(".tsn-facts").inner_text()
+    facts = chat.turn(1).locator(".tsn-facts").text_content()
     assert "sim-small" in facts and "+ 2 tokens" in facts and "cost 0.0000" in facts and facts.endswith(" s")
-    assert chat.totals.inner_text().startswith("4 messages · ")
+    assert chat.totals.text_content().startswith("4 messages · ")
 
 
 def test_settings_reach_the_request(open_chat, quick):
