@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tsn_frames.engine.events import CAP, LINE_CAP, MORE, NOTHING, TAIL, Lines, Reply
@@ -60,7 +60,7 @@ def streams(draw):
     return data + draw(st.sampled_from([b"data: [DONE]" + end + end, b"data:[DONE]", b""])), "".join(texts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(streams(), st.lists(st.integers(1, 40), min_size=1))
 @example((said("é😀"), "é😀"), [1])
 def test_a_stream_says_the_same_however_it_is_cut(stream, cuts):
@@ -75,7 +75,7 @@ def test_a_stream_says_the_same_however_it_is_cut(stream, cuts):
     assert (cut.text, cut.whole, cut.finish_reason, cut.problem) == (text, True, "stop", "")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"\x0b", "\u2028".encode()]), max_size=20).map(b"".join),
     st.integers(1, 5),
@@ -86,7 +86,7 @@ def test_lines_end_as_the_standard_says(data, size):
     assert [*found, lines.rest] == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.binary(max_size=30)

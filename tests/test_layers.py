@@ -41,9 +41,9 @@ FOREIGN = {
     "tqdm": {"engine/progress.py"},
     "matplotlib": {"plot/canvas.py"},
     "anywidget": {"widget/chat.py"},
-    "markdown_it": {"widget/markup.py"},
-    "nh3": {"widget/markup.py"},
-    "pygments": {"widget/markup.py"},
+    "markdown_it": {"widget/blocks.py"},
+    "nh3": {"widget/blocks.py"},
+    "pygments": {"widget/colours.py"},
 }
 
 

@@ -6,11 +6,11 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tsn_frames.widget import markup
+from tsn_frames.widget import blocks, colours, markup
 from tsn_frames.widget.markup import Rendering, render
 
 PARTS = [
@@ -24,7 +24,7 @@ TEXTS = st.lists(st.sampled_from(PARTS), max_size=40).map("".join) | st.text(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TEXTS, st.lists(st.integers(1, 12), min_size=1))
 @example("1. a\n\n1. b", [1])
 @example("[a]\n\ntext\n\n[a]: https://x.y\n'one\ntwo'\n", [1])
@@ -41,7 +41,7 @@ def test_what_grows_is_what_is_rendered_at_once(text, steps):
         assert "".join(shown) == page.html == render(text[:at])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TEXTS.filter(lambda text: "!" not in text))
 def test_the_structure_is_that_of_commonmark_and_its_tables(text):
     plain = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
@@ -175,7 +175,7 @@ def test_nothing_that_a_model_writes_runs_or_is_fetched(text):
         check_safe(page.html)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(HOSTILE + PARTS), min_size=2, max_size=6).map("".join))
 def test_nothing_that_two_of_them_come_to_does_either(text):
     check_safe(render(text))
@@ -184,7 +184,7 @@ def test_nothing_that_two_of_them_come_to_does_either(text):
 def test_the_allow_list_holds_where_markdown_would_let_something_through():
     loose = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     for text in HOSTILE:
-        check_safe(markup._cleaner().clean(loose.render(text.encode("utf-8", "replace").decode())), ("http:", "https:"))
+        check_safe(blocks._cleaner().clean(loose.render(text.encode("utf-8", "replace").decode())), ("http:", "https:"))
 
 
 def test_the_corpus_is_hostile():
@@ -213,6 +213,7 @@ def test_code_is_coloured_by_classes_and_says_its_language():
     html = render("```py\ndef f():\n    return 'a'\n```")
     assert '<code class="language-python"><span class="k">def</span>' in html
     assert "style" not in html
+    assert "".join(Parsed(render("```py\nx = 1\n  ")).texts) == "x = 1\n  \n"
     assert render("```unknown\n<b>\n```") == "<pre><code>&lt;b&gt;\n</code></pre>\n"
 
 
@@ -245,7 +246,7 @@ def test_depth_costs_no_more_than_a_second(name):
     assert time.process_time() - begun < 1.5, "a second, and half of one to check it"
 
 
-@pytest.mark.parametrize("language", sorted(set(markup.LANGUAGES.values())))
+@pytest.mark.parametrize("language", sorted(set(colours.LANGUAGES.values())))
 def test_no_lexer_can_be_held_up(language):
     for piece in (
         "(",
