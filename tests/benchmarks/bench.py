@@ -22,7 +22,7 @@ COLD = [(16, 0.05, 2_000), (64, 0.05, 5_000), (256, 0.05, 20_000), (1_000, 0.05,
 OTHERS = {"openai": 64, "openai-aiohttp": 256}  # beyond that many workers a contender takes minutes and tells nothing new
 MOST_OF_OTHERS = 5_000
 ENGINES = ["bare", "ours", "pyreqwest", "aiohttp", "httpx-aiohttp", "stock", "httpx"]
-TRANSPORTS = [(64, 5_000), (256, 10_000)]
+TRANSPORTS = [(64, 2_000), (256, 5_000)]
 SIZES = [10_000, 100_000, 1_000_000]
 
 
