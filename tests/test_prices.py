@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.prices import Prices
@@ -194,3 +196,20 @@ def test_a_rehearsal_takes_prices_of_your_own():
         out = pd.DataFrame({"text": ["Hi"]}).tsn.complete("{text}", progress=False)
         assert out["cost"].tolist() == [out["prompt_tokens"].item() / 1000]
         assert tsn.get_client().ledger.to_frame()["currency"].tolist() == ["EUR"]
+
+
+tokens, amount = st.integers(0, 10**7), st.decimals(0, 1000, places=6)
+
+
+@given(st.lists(st.tuples(tokens, tokens, tokens), min_size=1, max_size=5), amount, amount, amount, amount)
+def test_costs_add_up_and_never_pass_the_worst_case(usages, prompt, completion, cached, later):
+    """The cost of a sum is the sum of the costs, to the last digit; no answer costs more than its worst case."""
+    first = {"prompt": prompt, "completion": completion, "cached": cached, "valid_to": "2098-12-31"}
+    prices = Prices({"m": [first, {"prompt": later, "completion": later, "valid_from": "2099-01-01"}]})
+    told = [Usage(p, c, p + c, min(k, p)) for p, c, k in usages]
+    whole = Usage(*(sum(values) for values in zip(*told, strict=True)))
+    costs = [prices.cost("m", usage) for usage in told]
+    assert sum(costs) == prices.cost("m", whole) and all(cost >= 0 for cost in costs)
+    for usage, cost in zip(told, costs, strict=True):
+        worst = prices.worst("m", usage.prompt_tokens, usage.completion_tokens)
+        assert cost <= worst and prices.cost("m", usage, datetime(2100, 1, 1, tzinfo=UTC).timestamp()) <= worst

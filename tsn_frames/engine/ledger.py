@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..bulk import no_collecting
 from ..errors import ConfigError, quoted
 from .cards import Card, Saving
 from .files import PATIENCE
@@ -53,7 +54,8 @@ class Ledger:
         """
         from .records import ledger_frame
 
-        return ledger_frame(list(self.entries()))
+        with no_collecting():
+            return ledger_frame(list(self.entries()))
 
     def summary(self, by: str | Sequence[str] = "month", *, timezone: str = "UTC") -> pd.DataFrame:
         """Return what was spent, and what was not spent, in groups.
@@ -87,7 +89,8 @@ class Ledger:
         """
         from .history import summary_frame
 
-        return summary_frame(list(self.entries()), list(self.savings()), by, timezone)
+        with no_collecting():
+            return summary_frame(list(self.entries()), list(self.savings()), by, timezone)
 
     def entries(self) -> Iterator[Entry]:
         """Yield every entry, oldest first.
