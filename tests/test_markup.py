@@ -213,7 +213,7 @@ def test_code_is_coloured_by_classes_and_says_its_language():
     html = render("```py\ndef f():\n    return 'a'\n```")
     assert '<code class="language-python"><span class="k">def</span>' in html
     assert "style" not in html
-    assert "".join(Parsed(render("```py\nx = 1\n  ")).texts) == "x = 1\n  \n"
+    assert "".join(Parsed(render("```py\nx = 1\ny")).texts) == "x = 1\ny\n"
     assert render("```unknown\n<b>\n```") == "<pre><code>&lt;b&gt;\n</code></pre>\n"
 
 
