@@ -1,0 +1,57 @@
+"""What is alive while many rows are on their way: no task, request or record for each of them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+
+import pandas as pd
+
+import tsn_frames as tsn
+from tsn_frames.simulator import Simulator
+
+PROMPT = "Say: {text}"
+OURS = ("Item", "Request", "Outcome", "Task", "Future", "Job", "Entry", "Verdict", "Grant")
+
+
+def frame(rows):
+    return pd.DataFrame({"text": [f"message {i}" for i in range(rows)]})
+
+
+def alive():
+    return Counter(type(thing).__name__ for thing in gc.get_objects())
+
+
+def most_alive(rows, workers, tmp_path):
+    """The most objects of each kind that were seen while a run sent its rows."""
+    with Simulator(latency=0.01) as sim:
+        words = {"cache": tmp_path / str(rows), "ledger": tmp_path / "ledger.db", "limits": tsn.Limits(workers)}
+        client = tsn.Client(sim.base_url, model="sim-small", **words)
+        run = frame(rows).tsn.complete(PROMPT, client=client, background=True)
+        found = Counter()
+        while not run.done:
+            found |= alive()
+            time.sleep(0.05)
+        assert run.result(progress=False)["content"].notna().all()
+    return found
+
+
+def test_rows_that_are_sent_are_as_many_objects_as_workers(tmp_path):
+    """Ten times the rows: no more of ours is alive at any moment, but for the answers."""
+    few, many = most_alive(150, 8, tmp_path), most_alive(1_500, 8, tmp_path)
+    assert many["Completion"] > 1_000
+    for kind in OURS:
+        assert many[kind] <= max(few[kind], 8) * 2 + 40, (kind, few[kind], many[kind])
+
+
+def test_a_cached_row_is_one_answer_and_nothing_else(sim, client):
+    """Of a frame that comes from the cache no request, outcome or entry is kept for each row: a million are a few lists."""
+    frame(3_000).tsn.complete(PROMPT, client=client, progress=False)
+    gc.collect()
+    before = alive()
+    out = frame(3_000).tsn.complete(PROMPT, client=client, progress=False)
+    gc.collect()
+    grown = alive() - before
+    assert out["cached"].all()
+    assert grown["Completion"] <= 3_000 and sum(grown.values()) <= 3_000 + 1_000, grown.most_common(5)
