@@ -8,7 +8,7 @@ TIMES ?= 1
 NODE = $(VENV)/node
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak browser js bench lint types layers build lowest model clean
+.PHONY: help demo test soak pilot browser js bench lint types layers build lowest model clean
 
 help:            ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -50,6 +50,9 @@ $(NODE)/.made: Makefile $(BIN)/python
 	mkdir -p $(NODE)
 	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(NODE) eslint@10 typescript@7 axe-core@4 || true
 	touch $@
+
+pilot: $(VENV)/.dev  ## the interval of a pilot on 1,000 frames of each kind, as a table
+	$(BIN)/python tests/test_pilot.py 1000
 
 bench: $(VENV)/.dev  ## measure the client against a bare socket loop and AsyncOpenAI (takes 20 minutes)
 	$(PIP) install 'openai[aiohttp]' httpx-aiohttp pyreqwest matplotlib
