@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 import random
+import re
 import threading
 import time
 import warnings
@@ -138,6 +139,8 @@ def test_a_small_row_goes_although_a_large_one_does_not_fit(sim, client):
     with pytest.raises(tsn.BudgetExceeded) as told:
         ask(df, client, max_cost=0.003)
     assert told.value.partial["content"].isna().tolist() == [True] + [False] * 30
+    said = Decimal(re.search(r"([\d.]+) spent", str(told.value))[1])
+    assert said == pytest.approx(bill(sim), rel=Decimal("0.01"))  # what is spent at the end, not when it didn't fit
     assert sim.stats().answers == 30
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from ..errors import ConfigError
+from ..errors import BudgetExceeded, ConfigError
 from ..prices import Prices
 from ..wire import Request
 from .budget import PERIODS, Budget, Cap, Hold, Pot, check_bounded, exceeded, hold, period, plain, worst_case
@@ -87,6 +87,7 @@ class Purse:
 
     def __init__(self, caps: list[Cap], prices: Prices | None, treasury: Treasury, timezone: str = "UTC") -> None:
         self.caps, self.timezone, self._prices, self._treasury = caps, timezone, prices, treasury
+        self._refused: tuple[Cap, Decimal] | None = None
 
     def worst(self, request: Request) -> Decimal:
         """Return the most that a request can cost.
@@ -105,6 +106,10 @@ class Purse:
     def is_empty(self, least: Decimal) -> bool:
         """Return whether not even a request of at most ``least`` will ever fit again."""
         return any(cap.hopeless(least) for cap in self.caps)
+
+    def end(self) -> BudgetExceeded | None:
+        """Return why there was no room for a request, with what is spent by now; None if there was room for all."""
+        return exceeded(*self._refused) if self._refused else None
 
     async def hold(self, request: Request) -> Hold:
         """Hold the most that a request can cost, as soon as that fits; end it with :meth:`settle` or :meth:`release`.
@@ -135,6 +140,7 @@ class Purse:
         if held is not None:
             future.set_result(held)
         elif hopeless is not None:
+            self._refused = hopeless, worst
             future.set_exception(exceeded(hopeless, worst))
         return future.done()
 

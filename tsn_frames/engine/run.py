@@ -95,7 +95,6 @@ class Engine:
         self._stopped = False
         self._key: Secret | ConfigError = Secret(None)
         self._least = Decimal(0)
-        self._exceeded: BudgetExceeded | None = None
 
     @property
     def at_most(self) -> Decimal:
@@ -208,7 +207,7 @@ class Engine:
         number = min(self.client.concurrency, len(pending))
         self._workers = [asyncio.create_task(self._worker(self._sender, course)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
-        self.end = self.end or self._exceeded
+        self.end = self.end or (session.purse.end() if session.purse else None)
         for item in self._queue.left():
             self._give_up(item, _NOT_AGAIN)
         self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
@@ -281,9 +280,8 @@ class Engine:
     def _unpaid(self, session: Session, item: Item, end: BudgetExceeded) -> None:
         """Give up a row that the budget has no room for; the run goes on while a smaller one may fit."""
         self._give_up(item, RowError("not_sent", str(end)))
-        self._exceeded = self._exceeded or end
         if session.purse is None or session.purse.is_empty(self._least):
-            self._failed(self._exceeded)
+            self._failed(end)
 
     def _failed(self, error: RunError) -> None:
         """End the run: nothing more is sent, what is in flight finishes and is kept."""

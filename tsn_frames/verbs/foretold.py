@@ -90,8 +90,11 @@ class Estimate:
         ranges |= {name: getattr(self, name) for name in ("prompt_tokens", "completion_tokens", "cost")}
         ranges["at_most"] = Range(None, None, self.at_most)
         ranges |= {"whole_cost": self.whole_cost, "minutes": Range(None, self.minutes, None)}
-        frame = pd.DataFrame(list(ranges.values()), index=list(ranges), columns=Range._fields, dtype="Float64")
-        return frame.assign(basis=pd.array([self.basis.get(name) for name in ranges], dtype="string"))
+        columns: dict[str, object] = {
+            name: pd.array([getattr(found, name) for found in ranges.values()], dtype="Float64") for name in Range._fields
+        }
+        columns["basis"] = pd.array([self.basis.get(name) for name in ranges], dtype="string")
+        return pd.DataFrame(columns, index=list(ranges))
 
     def __str__(self) -> str:
         lines = self._lines()
