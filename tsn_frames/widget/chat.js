@@ -466,7 +466,7 @@ class ChatView {
     this.root.dataset.status = "offline";
     this.empty.hidden = saved.length > 0;
     this.#all(saved.map(({ role, content }, index) => ({ index, role, text: String(content ?? ""), blocks: null, status: "done", error: "", facts: "" })));
-    this.#tell("No kernel answers: this is the conversation as it was saved. Run the cell to go on.");
+    this.#tell("The kernel doesn't answer: it is busy, or is not the one of this chat. This is what was said, as it was saved; run the cell again to go on.");
   }
 
   /** @param {string} text */
