@@ -119,6 +119,7 @@ class ChatView {
   shown = [];
   /** Index of the first turn that is shown; those before it come when they are asked for. */
   first = 0;
+  reached = -1;
   /** @type {State} */
   state = { busy: false, settings: {}, models: [], totals: "", about: "", count: 0 };
   /** @type {Record<string, HTMLInputElement | HTMLTextAreaElement>} */
@@ -316,6 +317,7 @@ class ChatView {
     for (const { element } of this.shown) element.remove();
     this.shown = turns.map((turn) => this.#fresh(turn));
     this.first = turns[0]?.index ?? 0;
+    this.reached = -1;
     this.list.append(...this.shown.map(({ element }) => element));
     this.#toEnd();
   }
@@ -653,7 +655,9 @@ class ChatView {
   }
 
   #askEarlier() {
-    if (this.first > 0) this.ask({ type: "earlier", before: this.first });
+    if (this.first === 0 || this.reached === this.first) return; // asked for already
+    this.reached = this.first;
+    this.ask({ type: "earlier", before: this.first });
   }
 }
 
