@@ -46,8 +46,8 @@ def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str |
         "saved_rows",
         "saved_tokens",
     ]
-    table = table.assign(**{name: table[name].fillna(0).astype("int64") for name in whole})
-    table["at_least"] = table["at_least"].fillna(False).astype(bool)
+    table = table.assign(**{name: table[name].astype("Float64").fillna(0).astype("int64") for name in whole})
+    table["at_least"] = table["at_least"].astype("boolean").fillna(False).astype(bool)
     table = table.reset_index("currency")
     table["currency"] = table["currency"].replace(_NO_UNIT, pd.NA).astype("string")
     return table[[*whole[:6], "cost", "at_least", "currency", *whole[6:], "saved"]]
@@ -87,8 +87,12 @@ def _units(spent: pd.DataFrame, spared: pd.DataFrame, names: list[str]) -> tuple
     """Return the currency that each line counts under: never two in one sum, and one without money beside the others' one."""
     import pandas as pd
 
-    both = pd.concat([spent, spared], keys=[0, 1])
-    unit = both["currency"].astype("string").mask(both["currency"].isna() & both["money"].notna(), _NO_UNIT)
+    parts = [
+        frame[names].assign(unit=frame["currency"].astype("string"), paid=frame["money"].notna().astype(bool))
+        for frame in (spent, spared)
+    ]
+    both = pd.concat(parts, keys=[0, 1])
+    unit = both["unit"].mask(both["unit"].isna() & both["paid"], _NO_UNIT)
     known = unit.groupby([both[name] for name in names], dropna=False)
     filled = unit.mask(unit.isna() & known.transform("nunique").eq(1), known.transform("first")).fillna(_NO_UNIT)
     return filled[filled.index.get_level_values(0) == 0].droplevel(0), filled[filled.index.get_level_values(0) == 1].droplevel(0)

@@ -94,11 +94,9 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
         codes, index = asked.ngroup().to_numpy(), asked.size().index
     flat = rows.reset_index(drop=True)
     groups, out = flat.groupby(codes), pd.DataFrame(index=range(len(index)))
-    out["rows"] = groups.size()
-    for name in _COUNTS[1:]:
-        out[name] = groups[name].sum()
-    out["at_least"] = groups["unknown"].any()
-    out = out.fillna(dict.fromkeys(_COUNTS, 0) | {"at_least": False}).astype(dict.fromkeys(_COUNTS, "int64") | {"at_least": bool})
+    counts = {"rows": groups.size(), **{name: groups[name].sum() for name in _COUNTS[1:]}}
+    out = out.assign(**{name: count.reindex(out.index, fill_value=0).astype("int64") for name, count in counts.items()})
+    out["at_least"] = groups["unknown"].any().reindex(out.index, fill_value=False).astype(bool)
     for name in sums:
         total = groups[name].sum(min_count=1).reindex(out.index)
         out[name] = total.mask(total.isna() & ~out["at_least"], 0.0) if flat[name].notna().any() or name == of else total
