@@ -93,7 +93,7 @@ def test_a_chat_of_500_messages_stays_fast(open_chat, quick):
     print(
         f"\n500 messages: open {opened:.2f} s, a turn {answered:.2f} s, with all shown: 21 keys {typed:.2f} s, a turn {full:.2f} s"
     )
-    assert opened < 5 and answered < 3 and typed < 3 and full < 3
+    assert opened < 10 and answered < 5 and typed < 5 and full < 5  # a quiet machine: 0.5, 0.4, 0.2, 0.2
 
 
 COUNT = """(lambda p: {
