@@ -146,7 +146,7 @@ def _with_pilot(df: pd.DataFrame, call: Asked, frame: Frame, number: int, seed: 
     if not answers.open():
         return replace(reckoned(call, frame, answers), notes=("every request is cached: no pilot was needed",))
     keys = np.frombuffer(b"".join(call.work.requests.index), dtype="<u8")[::4]
-    sample = draw(frame.lengths, keys, number, seed)
+    sample = draw(frame.lengths[:, 1], keys, number, seed)
     todo = [at for at in sample.positions.tolist() if answers.completions[at] is None and at not in answers.errors]
     if todo:
         _try(df, call, answers, todo, progress=progress)

@@ -31,7 +31,7 @@ NOTHING = Range(0.0, 0.0, 0.0)
 class Evidence(NamedTuple):
     """Requests whose usage is known, and how they stand for the others: arrays, a position each.
 
-    ``known`` is the length, ``values`` are prompt tokens, completion tokens and cost.
+    ``known`` are the two lengths of :class:`Frame`, ``values`` are prompt tokens, completion tokens and cost.
     """
 
     known: Array
@@ -44,7 +44,8 @@ class Evidence(NamedTuple):
 class Frame(NamedTuple):
     """What is known of a call's requests before any is sent.
 
-    ``tokens`` are those of the prompts (low, expected, high), ``lengths`` what their prompts cost, up to a factor, ``rates``
+    ``tokens`` are those of the prompts (low, expected, high), ``lengths`` two columns, up to a factor: how long a prompt is
+    and what it costs, which differ where models do, ``rates``
     the prices of a prompt's and a completion's token; NaN where unknown.
     """
 
@@ -65,7 +66,8 @@ def frame_of(asked: Asked, tokenizer: Tokenizer | None) -> Frame:
     stable = table if tokenizer else tokens_of(prompts, {})[0]  # what is learned meanwhile must not draw another sample
     rates = rates_of(prompts, prices)
     priced = rates[:, 0] if len(rates) and np.isfinite(rates[:, 0]).all() and rates[:, 0].any() else np.ones(len(rates))
-    return Frame(requests, table, stable[:, 1] * priced / (priced.mean() if len(priced) else 1), rates, basis, history)
+    weight = priced / (priced.mean() if len(priced) else 1)
+    return Frame(requests, table, stable[:, [1, 1]] * np.column_stack([np.ones_like(weight), weight]), rates, basis, history)
 
 
 def rates_of(prompts: Prompts, prices: Prices | None) -> Array:
@@ -143,15 +145,16 @@ def earlier(asked: Asked, frame: Frame, rest: int) -> Evidence | None:
     values = np.array([(line.prompt_tokens, line.completion_tokens) for line in lines], dtype=float).reshape(-1, 2)
     costs = values @ frame.rates[0]
     day = time.strftime("%Y-%m-%d", time.gmtime(alike[0].began))
-    return _alike(np.array(known), np.column_stack([values, costs]), rest, f"if these rows are like those of the run of {day}")
+    lengths = np.column_stack([known, known])
+    return _alike(lengths, np.column_stack([values, costs]), rest, f"if these rows are like those of the run of {day}")
 
 
 def foretell(evidence: Evidence, rest: Array) -> tuple[Range, Range, Range]:
     """Return the prompt tokens, completion tokens and cost of those requests whose lengths are ``rest``."""
     found = []
-    for column in evidence.values.T:
+    for column, by in zip(evidence.values.T, (0, 0, 1), strict=True):  # tokens go by length, money by price
         if np.isfinite(column).all():
-            found.append(total(evidence.known, column, (evidence.weights, evidence.chances), rest))
+            found.append(total(evidence.known[:, by], column, (evidence.weights, evidence.chances), rest[:, by]))
         else:
             found.append(UNKNOWN)
     return found[0], found[1], found[2]
