@@ -22,14 +22,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Plan:
     """What the server does.
 
-    ``window`` is (requests, seconds), ``slots`` a hidden concurrency limit; ``wait`` says where a refusal states its
+    ``window`` is (requests, seconds), of a ``kind``: fixed, sliding or a bucket; ``whole`` rounds its resets up to seconds.
+    ``slots`` is a hidden concurrency limit, ``late`` the seconds that a slot is held after its answer; ``wait`` says where a refusal states its
     wait: in the ``header``, only in the ``message``, or nowhere. The shares are probabilities.
     """
 
     seed: int = 0
     latency: float = 0.03
     window: tuple[int, float] | None = None
+    kind: str = "fixed"
+    whole: bool = False
     slots: int | None = None
+    late: float = 0.0
     wait: str = "header"
     headers: bool = True
     key: str | None = None
@@ -50,6 +54,8 @@ class Server:
         self.plan, self.lock = Plan(**plan), threading.Lock()
         self.statuses, self.attempts, self.billed = Counter(), Counter(), Counter()
         self.served: list[float] = []
+        self.log: list[float] = []
+        self.level, self.filled = math.inf, 0.0
         self.working = self.peak = self.used = self.requests = 0
         self.ends = self.begun = 0.0
         self.over = threading.Event()
@@ -105,8 +111,14 @@ class Server:
         try:
             self._answer(http, prompt)
         finally:
-            with self.lock:
-                self.working -= 1
+            if self.plan.late:
+                threading.Timer(self.plan.late, self._free).start()
+            else:
+                self._free()
+
+    def _free(self):
+        with self.lock:
+            self.working -= 1
 
     def _admit(self, http, prompt):
         plan, now = self.plan, time.monotonic()
@@ -119,16 +131,15 @@ class Server:
         if plan.down[0] <= now - self.begun < plan.down[1]:
             return 503, "Service unavailable", {}
         if plan.window:
-            if now >= self.ends:
-                self.used, self.ends = 0, now + plan.window[1]
-            if self.used >= plan.window[0]:
-                return self._refusal(self.ends - now)
+            left, wait = self._room(now)
+            if left < 1:
+                return self._refusal(wait)
         if plan.slots is not None and self.working >= plan.slots:
             return self._refusal(1.0)
         self.attempts[prompt] += 1
         if self._dice("lone", prompt) < plan.lone:
             return self._refusal(1.0)
-        self.used += 1
+        self._take(now)
         self.working += 1
         self.peak = max(self.peak, self.working)
         return None
@@ -183,12 +194,29 @@ class Server:
     def _limits(self):
         if not self.plan.window or not self.plan.headers:
             return {}
-        left, most = max(0.0, self.ends - time.monotonic()), self.plan.window[0]
+        left, reset = self._room(time.monotonic())
         return {
-            "x-ratelimit-limit-requests": most,
-            "x-ratelimit-remaining-requests": most - self.used if left else most,
-            "x-ratelimit-reset-requests": f"{math.ceil(left * 1000)}ms",
+            "x-ratelimit-limit-requests": self.plan.window[0],
+            "x-ratelimit-remaining-requests": math.floor(left),
+            "x-ratelimit-reset-requests": f"{math.ceil(reset)}s" if self.plan.whole else f"{math.ceil(reset * 1000)}ms",
         }
+
+    def _room(self, now):
+        """Return how many are left, and the seconds until there are more."""
+        most, seconds = self.plan.window or (math.inf, 0.0)
+        if self.plan.kind == "sliding":
+            self.log = [t for t in self.log if t + seconds > now]
+            return most - len(self.log), self.log[0] + seconds - now if self.log else 0.0
+        if self.plan.kind == "bucket":
+            self.level, self.filled = min(most, self.level + (now - self.filled) * most / seconds), now
+            return self.level, (most - self.level) * seconds / most
+        return (most - self.used, self.ends - now) if now < self.ends else (most, 0.0)
+
+    def _take(self, now):
+        if self.plan.window and now >= self.ends:
+            self.used, self.ends = 0, now + self.plan.window[1]
+        self.used, self.level = self.used + 1, self.level - 1
+        self.log.append(now)
 
     def _reset(self, http, data):
         http.send_response(200)

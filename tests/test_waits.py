@@ -57,6 +57,8 @@ def test_no_text_makes_a_duration_raise_or_turn_negative(text):
         ({"retry-after-ms": "150", "retry-after": "1"}, 0.15, True),
         ({"retry-after-ms": "soon", "retry-after": "1"}, 1.0, False),
         ({"retry-after": "7"}, 7.0, False),
+        ({"retry-after": "1", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "8ms"}, 0.008, True),
+        ({"retry-after": "9", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "8ms"}, 9.0, False),
         ({"retry-after": "0.5"}, 0.5, False),
         ({"retry-after": "45s"}, 45.0, False),
         ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30.0, False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 
 class Ceiling:
@@ -16,13 +17,15 @@ class Ceiling:
 
     ENOUGH, MEMORY = 32, 128
     OFTEN = 0.1
-    REST = 0.004  # most seconds that a slot rests
+    FEW = 8  # slots: of more, one comes free all the time
+    MOMENT = 0.004  # most seconds that one of many slots rests
 
     def __init__(self) -> None:
         self.limit = 1
-        self.rest = 0.0  # seconds that a slot at the wall rests after an answer: some services free it late
         self._wall = math.inf
         self._patience = self._successes = 0
+        self.moment = 0.0  # seconds that the last of many slots rests after an answer
+        self.best = 0  # the highest that was ever accepted
         self._asked = self._refused = self._top = 0  # since the limit was cut or a wall was tried; the highest accepted
         self._held = 0  # the level that was held before that,
         self._usual = [8.0, 0.0]  # and how many were asked and refused there
@@ -31,6 +34,10 @@ class Ceiling:
     def at_random(self) -> bool:
         """Whether many are refused whatever their level."""
         return self._usual[1] > self.OFTEN * self._usual[0]
+
+    def held(self, level: int) -> bool:
+        """Return whether a level below the wall went well before."""
+        return level <= self.best <= self.FEW and self.limit < self._wall < math.inf and not self.at_random
 
     def sent(self, level: int) -> None:
         """Count a request when it goes out: refusals come back sooner than answers."""
@@ -42,6 +49,7 @@ class Ceiling:
     def accepted(self, level: int, in_flight: int) -> None:
         """Grow, if the limit was the bottleneck when this answer's request was under way."""
         self._top = max(self._top, min(level, self.limit))
+        self.best = max(self.best, level)
         if in_flight < self.limit:
             return
         self._successes += 1
@@ -60,8 +68,8 @@ class Ceiling:
             return True
         self._refused += 1
         level = self.limit if self.limit >= self._wall else level  # two on their way can change places
-        if level <= self._held and self._wall < math.inf:
-            self.rest = min(self.REST, 2 * self.rest or self.REST / 4)
+        if level <= self._held and self._wall < math.inf and self.best > self.FEW:
+            self.moment = min(self.MOMENT, 2 * self.moment or self.MOMENT / 4)
         doubt = 2 if level <= self._held else 1 if level <= self._top or self.at_random else 0
         if level == 1 or self._refused <= 2 * self._usual[1] / self._usual[0] * self._asked + doubt:
             return False
@@ -78,7 +86,7 @@ class Ceiling:
 
     def _learn(self) -> None:
         """Take the latest answers for what is usual at this level."""
-        self._held, self.rest = self._top or self._held, self.rest if self._refused else self.rest / 2
+        self._held, self.moment = self._top or self._held, self.moment if self._refused else self.moment / 2
         self._usual = [self._usual[0] + self._asked, self._usual[1] + self._refused]
         if self._usual[0] > self.MEMORY:
             self._usual = [n / 2 for n in self._usual]
@@ -100,3 +108,57 @@ class Ceiling:
 
     def _reset(self) -> None:
         self._asked = self._refused = self._top = self._successes = 0
+
+
+class Rest:
+    """How long a slot stays taken after its answer has left: some services free it late.
+
+    Where a level is refused that went well before, a long rest is tried. If the refusals end with it, ever shorter ones
+    follow, and the shortest that held stays; if not, something else refuses, and rests are left alone for a while.
+    """
+
+    MOST = 1.5  # of an answer's usual time
+    LEAST = 0.001
+    CLEAN = 16  # answers without a refusal that prove a rest
+    SHRINK = 0.6
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._freed: deque[float] = deque()  # when slots came free, the latest last
+        self._usual = 0.0  # seconds of an answer
+        self._proved = math.inf  # the shortest rest that held
+        self._clean, self._until = 0, 0  # answers since the last change, and until the next one
+        self._off, self._pause, self._hold = 0, 256, 4 * self.CLEAN
+        self._changed = -math.inf  # when; what went out before tells nothing of it
+
+    def delay(self, now: float, free: int) -> float:
+        """Return the seconds until another slot has rested, of so many that nobody holds."""
+        if not self.seconds or len(self._freed) < free:
+            return 0.0
+        return max(0.0, self._freed[-free] + self.seconds - now)
+
+    def freed(self, now: float, took: float) -> None:
+        """Note an answer, and the seconds that it took; after enough of them try a shorter rest."""
+        self._usual += (took - self._usual) / (8 if self._usual else 1)
+        self._off = max(0, self._off - 1)
+        self._clean += 1
+        self._freed.append(now)
+        while self._freed[0] < now - self.MOST * self._usual:
+            self._freed.popleft()
+        if self.seconds and self._clean >= self._until:
+            self._proved, self._clean, self._until, self._changed = self.seconds, 0, self.CLEAN, now
+            self.seconds = self.SHRINK * self.seconds if self.seconds > self.LEAST else 0.0
+
+    def refused(self, now: float, sent_at: float) -> bool:
+        """Take in a refusal of a level that went well before; return whether a rest may end such."""
+        if self._off or sent_at < self._changed:
+            return self.seconds > 0
+        self._changed = now
+        if not self.seconds and self._proved == math.inf:
+            self.seconds, self._until = self.MOST * self._usual, self.CLEAN
+        elif self.seconds < self._proved < math.inf:
+            self.seconds, self._until, self._hold = self._proved, self._hold, 2 * self._hold
+        else:  # it did not help
+            self.seconds, self._proved, self._off, self._pause = 0.0, math.inf, self._pause, 2 * self._pause
+        self._clean = 0
+        return self.seconds > 0

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from .ceiling import Ceiling
+from .ceiling import Ceiling, Rest
 from .flow import Flow
 from .limits import Limits
+from .remaining import Mark, Remaining
 from .waits import Wait, allowances
-from .windows import Inferred, Remaining, SlidingWindow
+from .windows import Inferred, SlidingWindow
 
 CHAT, FRAME = 0, 1
 NEWS = 10.0
@@ -30,6 +31,7 @@ class Grant:
     sent_at: float
     level: int
     tokens: float
+    marks: tuple[Mark, Mark]  # among requests, and among tokens
     booked: list[tuple[SlidingWindow, list[float]]] = field(default_factory=list)
 
 
@@ -49,30 +51,28 @@ class Pace:
         self.requests = SlidingWindow(limits.requests_per_minute) if limits.requests_per_minute else None
         self.tokens = SlidingWindow(limits.tokens_per_minute) if limits.tokens_per_minute else None
         for when, tokens in history.entries:
-            self.book(when, Grant(0, when, 0, tokens))
+            self.book(when, tokens)
 
     def delay(self, now: float, tokens: float) -> float:
         """Return the seconds until both windows have room."""
         return max(self.requests.delay(now, 1) if self.requests else 0.0, self.tokens.delay(now, tokens) if self.tokens else 0.0)
 
-    def book(self, now: float, grant: Grant) -> None:
-        """Count a request that goes out."""
+    def book(self, now: float, tokens: float) -> list[tuple[SlidingWindow, list[float]]]:
+        """Count a request that goes out, and return what is corrected when its usage is known."""
         if self.requests:
             self.requests.sent(now, 1)
-        if self.tokens:
-            grant.booked.append((self.tokens, self.tokens.sent(now, grant.tokens)))
+        return [(self.tokens, self.tokens.sent(now, tokens))] if self.tokens else []
 
 
 class Gate:
     """All rules of one account without any waiting: time goes in, delays come out."""
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
-        self.ceiling, self.flow, self.inferred = Ceiling(), Flow(jitter), Inferred()
+        self.ceiling, self.rest, self.flow, self.inferred = Ceiling(), Rest(), Flow(jitter), Inferred()
         self.requests, self.tokens, self.history = Remaining(), Remaining(), SlidingWindow(math.inf)
         self.paces: dict[tuple[float | None, ...], Pace] = {}
         self.in_flight, self.tokens_in_flight, self.seq = 0, 0.0, 0
-        self.last_success, self._explained = -math.inf, True
-        self._freed = -math.inf
+        self.last_success, self._freed, self._explained = -math.inf, -math.inf, True
 
     def pace(self, limits: Limits) -> Pace:
         """Return the windows for a user's limits; the same limits share them."""
@@ -99,7 +99,8 @@ class Gate:
         ]
         if not self.in_flight and max(told)[0] > pace.max_wait:  # too long to take from a header: let a refusal say so
             told = []
-        rested = self._freed + self.ceiling.rest - now if self.in_flight + 1 == self.ceiling.limit else 0.0
+        free = self.ceiling.limit - self.in_flight
+        rested = max(self.rest.delay(now, free), self._freed + self.ceiling.moment - now if free == 1 else 0.0)
         rules = [*told, (rested, "concurrency"), (self.flow.delay(now), "pause"), (pace.delay(now, tokens), "pace")]
         if self.inferred.window:
             rules.append((self.inferred.window.delay(now, 1), "inferred"))
@@ -108,15 +109,14 @@ class Gate:
     def send(self, now: float, tokens: float) -> Grant:
         """Book a request that goes out now."""
         self.seq, self.in_flight, self.tokens_in_flight = self.seq + 1, self.in_flight + 1, self.tokens_in_flight + tokens
-        grant = Grant(self.seq, now, self.in_flight, tokens)
+        marks = self.requests.sent(now, 1), self.tokens.sent(now, tokens)
+        grant = Grant(self.seq, now, self.in_flight, tokens, marks)
         self.flow.sent(grant.seq)
         self.ceiling.sent(grant.level)
-        self.requests.sent(now)
-        self.tokens.sent(now)
         self.history.delay(now, 0)
         self.history.sent(now, tokens)
         for pace in self.paces.values():
-            pace.book(now, grant)
+            grant.booked += pace.book(now, tokens)
         if self.inferred.window:
             self.inferred.window.sent(now, 1)
         return grant
@@ -124,28 +124,36 @@ class Gate:
     def answered(self, now: float, grant: Grant, headers: Mapping[str, str], used: float | None) -> None:
         """Take in an answer that is no refusal, with the tokens that it used where known."""
         self.ceiling.accepted(grant.level, self.in_flight)
+        self.rest.freed(now, now - grant.sent_at)
         self._done(now, grant, headers, grant.tokens if used is None else min(used, BELIEVED * grant.tokens))
         self.begun(now, grant)
-        self.inferred.accepted(now)
+        self.inferred.accepted(now, grant.sent_at)
 
     def begun(self, now: float, grant: Grant) -> None:
         """Take in that an answer has begun to stream: nobody waits for its end to learn that requests are let in."""
         self.last_success = now
         if self.flow.accepted(grant.seq):
             self.ceiling.restart(forget=not self._explained)
-            self.inferred.resumed(now, explained=self._explained or self.ceiling.at_random)
+            explained = self._explained or self.ceiling.at_random or self.requests.works or self.tokens.works
+            self.inferred.resumed(grant.sent_at, explained=explained)
 
     def refused(self, now: float, grant: Grant, headers: Mapping[str, str], wait: Wait, *, quota: bool) -> None:
         """Take in a 429 (``quota``), a 503 or a connection that could not be made."""
-        innocent = quota and self.flow.state == "open" and (self.inferred.refused() or self.ceiling.refused(grant.level))
+        foreseen = quota and any(part.foresaw(mark) for part, mark in self._parts(grant))
+        innocent = foreseen or (quota and self.flow.state == "open" and self._innocent(now, grant))
         self._done(now, grant, headers, 0.0, refused=True)
-        self.requests.refused()
-        self.tokens.refused()
-        sure = quota and any(a.remaining is not None and a.remaining <= 0 for a in allowances(headers))
+        sure = quota and not foreseen and any(a.remaining is not None and a.remaining <= 0 for a in allowances(headers))
         self.flow.refused(now, grant.seq, wait, sure=sure, innocent=innocent)
-        # With others in flight it may have been their number: without a word of time nothing is inferred of a quota.
-        crowded = self.in_flight > 0 and wait.message is None
-        self._explained = not quota or wait.seconds is not None or crowded
+        # With others in flight it may have been their number: then nothing is inferred of a quota.
+        stated = wait.message if wait.seconds is None else wait.seconds
+        crowded = self.in_flight > (0 if stated is None else self.ceiling.best // 2)
+        self._explained = not quota or crowded
+        self.inferred.closed(now + (0.0 if stated is None else max(0.0, stated - 1.0)))
+
+    def _innocent(self, now: float, grant: Grant) -> bool:
+        """Return whether something deals with a refusal that asks nobody else to wait."""
+        late = self.ceiling.held(grant.level) and self.rest.refused(now, grant.sent_at)
+        return late or self.inferred.refused() or self.ceiling.refused(grant.level)
 
     def failed(self, now: float, grant: Grant, headers: Mapping[str, str], *, trouble: bool = False) -> None:
         """Take back a request whose end says nothing of limits: a server's ``trouble``, or a cancel."""
@@ -161,10 +169,15 @@ class Gate:
         self.in_flight, self.tokens_in_flight = self.in_flight - 1, self.tokens_in_flight - grant.tokens
         for window, entry in grant.booked:
             window.settle(entry, used)
-        if headers:
-            requests, tokens = allowances(headers)
-            self.requests.told(now, grant.sent_at, requests, self.in_flight, refused=refused)
-            self.tokens.told(now, grant.sent_at, tokens, self.tokens_in_flight, refused=refused)
+        self.tokens.settle(grant.marks[1], used)
+        self.requests.settle(grant.marks[0], 0.0 if refused else 1.0)
+        if headers or refused:
+            counts = (self.in_flight, self.tokens_in_flight)
+            for (part, mark), told, in_flight in zip(self._parts(grant), allowances(headers), counts, strict=True):
+                part.told(now, mark, told, in_flight, refused=refused)
+
+    def _parts(self, grant: Grant) -> tuple[tuple[Remaining, Mark], tuple[Remaining, Mark]]:
+        return (self.requests, grant.marks[0]), (self.tokens, grant.marks[1])
 
 
 class Limiter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -66,9 +67,11 @@ def asked(headers: Mapping[str, str], message: str, *, wall: Callable[[], float]
     spoken = float(said[1]) * _UNITS[_unit(said[2])] if said else None
     if (text := headers.get("retry-after-ms")) and (ms := duration(text)) is not None:
         return Wait(ms / 1000, spoken, exact=True)
-    if (text := headers.get("retry-after")) and (seconds := _retry_after(text, wall)) is not None:
-        return Wait(seconds, spoken)
     resets = [a.reset for a in allowances(headers) if a.remaining is not None and a.remaining <= 0 and a.reset is not None]
+    if (text := headers.get("retry-after")) and (seconds := _retry_after(text, wall)) is not None:
+        if resets and max(resets) % 1 and max(1, math.ceil(max(resets))) == seconds:
+            return Wait(max(resets), spoken, exact=True)  # both say the same, and the reset says it without rounding
+        return Wait(seconds, spoken)
     return Wait(max(resets), spoken, exact=True) if resets else Wait(None, spoken)
 
 
