@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from ..errors import CacheError
 from .files import read_only
@@ -43,7 +43,7 @@ _PLAIN = {
 
 def checksum(key: bytes, body: bytes) -> int:
     """Return what tells a body that was stored from one that the disk has changed."""
-    return zlib.crc32(body, zlib.crc32(key))
+    return crc32(body, crc32(key))
 
 
 def check(file: Path) -> None:
@@ -67,9 +67,10 @@ def select(file: Path, index: Mapping[bytes, int]) -> Iterator[tuple[int, bytes,
         rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
         # one pass over the table beats many probes of its index
         found = _all(connection, _SOUND) if len(index) * 3 >= rows else _some(connection, sorted(index))
+        place = index.get
         for key, body, when, tag in found:
-            at = index.get(key)
-            if at is not None and (tag is None or tag == zlib.crc32(body, zlib.crc32(key))):
+            at = place(key)
+            if at is not None and (tag is None or tag == crc32(body, crc32(key))):
                 yield at, body, when
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import threading
 import time
 import warnings
 from collections import Counter
@@ -199,6 +201,12 @@ class _Job:
             self._counts = _sum(before, run.progress)
         self._summaries.append(run.summary)
         self._into.write(at, piece, answered)
+        del run, answered
+        # A run that is over is a ring of objects: it goes before the next one comes, not some day. In a thread of its own,
+        # since Ctrl-C in the middle of a collection would be lost.
+        cleaning = threading.Thread(target=gc.collect)
+        cleaning.start()
+        cleaning.join()
 
     def _so_far(self) -> str:
         written = f"{len(self._summaries):,} of {number(self._source.parts, 'part')} are whole and in {self._into.path}"
