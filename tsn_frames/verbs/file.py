@@ -129,8 +129,8 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     ...     done = complete_file(f"{folder}/in.parquet", f"{folder}/out", "Topic? {text}", client=client, chunksize=4)
     >>> done.parts, done.rows, done.requests
     (3, 10, 2)
-    >>> pd.read_parquet(f"{folder}/out")["content"].notna().sum()
-    np.int64(10)
+    >>> int(pd.read_parquet(f"{folder}/out")["content"].notna().sum())
+    10
     """
     check_choice("errors", errors, Errors)
     check_choice("cache", cache, CacheMode)
