@@ -52,7 +52,7 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     -------
     DataFrame
         The same index: ``prompt_tokens``, ``completion_tokens``, ``total_tokens``, ``cached_tokens``, ``cost`` (float64),
-        ``answered``, ``failed``, ``cached``, ``copied`` (bool), ``request_key``, ``model``, ``cost_source`` (object),
+        ``answered``, ``reasoned``, ``failed``, ``skipped``, ``not_sent``, ``cached``, ``copied`` (bool), ``request_key``, ``model``, ``cost_source`` (object),
         ``answered_at`` (POSIX seconds). What the frame doesn't have is NaN or None.
 
     Raises
@@ -70,7 +70,10 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     assert cached is not None
     out["cached"] = np.array([str(value).lower() in _TRUE for value in cached], dtype=bool)
     out["answered"] = out[list(_COUNTS)].notna().any(axis=1).to_numpy() | _filled(df, begins.removesuffix("_") or "content")
-    out["failed"] = _filled(df, begins + "error")
+    codes = _codes(df, begins + "error")
+    out["reasoned"] = codes != ""  # there is a reason in `error`, whatever it is
+    out["skipped"], out["not_sent"] = codes == "missing", codes == "not_sent"
+    out["failed"] = out["reasoned"] & ~out["skipped"] & ~out["not_sent"]
     for field in ("request_key", "model", "cost_source"):
         column = _column(df, begins + field)
         out[field] = None if column is None else np.array([v if _there(v) else None for v in column], dtype=object)
@@ -115,6 +118,14 @@ def _numbers(df: pd.DataFrame, label: str, *, needed: bool) -> Any:
 def _filled(df: pd.DataFrame, label: str) -> Any:
     found = _column(df, label)
     return False if found is None else found.notna().to_numpy(dtype=bool)
+
+
+def _codes(df: pd.DataFrame, label: str) -> np.ndarray[Any, Any]:
+    """Return the code that each row's reason begins with; an empty text where there is none."""
+    found = _column(df, label)
+    return np.array(
+        ["" if found is None or not _there(v) else str(v).partition(":")[0] for v in (found if found is not None else df.index)]
+    )
 
 
 def _times(found: pd.Series | None) -> Any:

@@ -41,7 +41,7 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
     Returns
     -------
     Report
-        Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed``; ``prompt_tokens,
+        Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed, skipped, not_sent``; ``prompt_tokens,
         completion_tokens, total_tokens`` and ``cached_tokens`` in all; ``mean, median, q90, max`` of an answer's
         ``total_tokens``; ``billed_tokens``, ``saved_by_cache``, ``saved_by_copies`` and ``wasted`` of the total, in tokens;
         ``at_least``, whether the usage of some answers is unknown.
@@ -67,7 +67,7 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
         "billed_tokens": rows["answered"] & ~rows["cached"] & ~rows["copied"],
         "saved_by_cache": rows["cached"],
         "saved_by_copies": rows["copied"],
-        "wasted": rows["failed"] & rows["answered"],
+        "wasted": rows["reasoned"] & rows["answered"],
     }
     table = grouped(df, by, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"))
     whole = grouped(df, None, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens")).iloc[0]
@@ -104,7 +104,7 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     Returns
     -------
     Report
-        Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed``; ``cost`` in all; ``mean, median,
+        Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed, skipped, not_sent``; ``cost`` in all; ``mean, median,
         q90, max`` of a row that was paid for; ``saved_by_cache`` and ``saved_by_copies`` (NaN without prices);
         ``wasted``, the cost of rows without a usable answer; ``at_least``, whether some cost is unknown.
 
@@ -147,7 +147,7 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
 def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *, anew: bool) -> Report:
     rows = rows.rename(columns={"cost": "was", "value": "cost"})
     rows["value"] = rows["cost"].where(rows["cost"] != 0)
-    parts = {"wasted": rows["failed"]}
+    parts = {"wasted": rows["reasoned"]}
     saved = {"saved_by_cache": rows["cached"], "saved_by_copies": rows["copied"]} if basis == "billed" else {}
     table = grouped(df, by, rows, parts, sums=("cost",), of="cost", saved=saved)
     whole = grouped(df, None, rows, parts, sums=("cost",), of="cost", saved=saved).iloc[0]
@@ -249,6 +249,7 @@ def _least(whole: pd.Series) -> str:
 
 
 def _counted(whole: pd.Series) -> str:
-    some = [(whole["cached"], "cached"), (whole["copied"], "shared"), (whole["failed"], "failed")]
+    words = {"cached": "cached", "copied": "shared", "failed": "failed", "skipped": "skipped", "not_sent": "not sent"}
+    some = [(whole[name], word) for name, word in words.items()]
     detail = ", ".join(f"{int(n):,} {what}" for n, what in some if n)
     return f"{int(whole['answered']):,} of {number(int(whole['rows']), 'row')} answered{f' ({detail})' if detail else ''}"

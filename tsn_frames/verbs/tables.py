@@ -108,7 +108,7 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
     return out[[column for column in out.columns if column != "at_least"] + ["at_least"]].set_index(index)
 
 
-_COUNTS = ("rows", "answered", "cached", "copied", "failed")
+_COUNTS = ("rows", "answered", "cached", "copied", "failed", "skipped", "not_sent")
 
 
 def _part(values: pd.Series, where: pd.Series, codes: np.ndarray[Any, Any], *, least: int) -> pd.Series:
