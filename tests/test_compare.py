@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import threading
+import time
 import warnings
 from math import comb
 
@@ -356,6 +359,13 @@ def test_an_empty_balance_keeps_what_was_paid_for_and_the_next_call_pays_for_the
     assert sim.stats().answers == 21 and whole.table["answered"].tolist() == [8, 8, 8]
 
 
+def press_when(ready):
+    ends = time.monotonic() + 30
+    while not ready() and time.monotonic() < ends:
+        time.sleep(0.005)
+    os.kill(os.getpid(), signal.SIGALRM)
+
+
 def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
     df = pd.DataFrame({"text": [f"message {n}" for n in range(120)]})
 
@@ -366,11 +376,13 @@ def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
         client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(4), prices=PRICES)
         compare(df.head(100), client, models=["sim-small"])
         old = signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        press = threading.Thread(target=lambda: press_when(lambda: sim.stats().requests >= 130))  # in the second model
+        press.start()
         try:
             with pytest.raises(KeyboardInterrupt) as told:
                 compare(df, client)
         finally:
+            press.join()
             signal.signal(signal.SIGALRM, old)
         assert "cache='only'" in told.value.__notes__[0]
         part = told.value.partial.table
