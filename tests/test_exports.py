@@ -123,10 +123,8 @@ FORBIDDEN = (
     "tqdm.notebook",
     "pyarrow",
     "matplotlib",
-    "anywidget",
-    "markdown_it",
-    "nh3",
-    "pygments",
+    "httpx",
+    "genai_prices",
 )
 
 

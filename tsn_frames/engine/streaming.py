@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..errors import BudgetExceeded, RateLimitError, RowError, RunError, ServerError, TSNError
 from ..secret import Secret, redact
@@ -27,10 +27,12 @@ from .retry import Verdict, judge
 from .rows import Counts, Item
 from .run import CacheMode
 from .sender import Sender
-from .stock import StockTransport
 from .store import lookup
 from .transport import Answer, Failure, open_stream
 from .turns import State
+
+if TYPE_CHECKING:
+    from .stock import StockTransport
 
 T = TypeVar("T")
 log = logging.getLogger("tsn_frames")
