@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 
-from .engine.client import Client
+from .engine.client import Client, client_or_default
 from .engine.registry import here
 from .errors import ConfigError
 from .secret import Secret
@@ -41,7 +41,7 @@ def get_client() -> Client:
     >>> get_client().base_url
     'https://api.tokensupernova.com/v1'
     """
-    return here.client or Client()
+    return client_or_default(None)
 
 
 def set_key() -> None:

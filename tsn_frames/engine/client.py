@@ -187,6 +187,14 @@ class Session:
     purse: Purse | None = None
 
 
+def client_or_default(client: Client | None) -> Client:
+    """Return the client of a call: the one given, else the one that was set, else one made of the environment."""
+    if client is not None and not isinstance(client, Client):
+        raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
+    found: Client | None = client or here.client
+    return found or Client()
+
+
 def _secret(given: list[Any]) -> Secret:
     """Take a key out of the list that holds it, so that no frame of a traceback does."""
     if isinstance(given[0], Secret):

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from ..engine.client import Client
+from ..engine.client import Client, client_or_default
 from ..engine.ledger import Ledger
 from ..errors import ParameterError, did_you_mean, number, quoted
-from ..verbs.asking import client_or_default
 from ..verbs.plan import check_choice
 from . import canvas
 

@@ -10,9 +10,8 @@ import pandas as pd
 from ..bulk import no_collecting
 from ..engine.budget import amount
 from ..engine.client import Client
-from ..engine.registry import here
 from ..engine.run import CacheMode, Work
-from ..errors import ConfigError, ParameterError
+from ..errors import ParameterError
 from ..frames import per_row
 from ..frames import prompt as frame_prompt
 from .cards import about
@@ -62,11 +61,3 @@ def asked(verb: str, df: pd.DataFrame, client: Client, parameters: Mapping[str, 
     work = Work(made.requests, made.copies, fresh_requests(df, words["refresh"], made), first_tags, words["cache"], other_tags,
                 card, amount("max_cost", words["max_cost"]))  # fmt: skip
     return Asked(client, made, work)
-
-
-def client_or_default(client: Client | None) -> Client:
-    """Return the client of a call: the one given, else the one that was set, else one made of the environment."""
-    if client is not None and not isinstance(client, Client):
-        raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
-    found: Client | None = client or here.client
-    return found or Client()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..engine.chat import Conversation
-from ..engine.client import Client
+from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode
 from ..engine.turns import Turn, text_of
 from ..errors import ParameterError, PromptError, did_you_mean, quoted
@@ -17,7 +17,6 @@ from ..frames import columns as frame_columns
 from ..frames.prompt import check_frame, render
 from ..frames.template import columns_of, parse
 from ..frames.values import exact, is_gap
-from .asking import client_or_default
 
 _INTRODUCTION = "The questions are about this row of a table:"
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pandas as pd
 
 from ..engine.budget import plain
-from ..engine.client import Client
+from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode
 from ..errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError, TSNWarning, number
 from ..frames.agreement import Normalise, comparable, normaliser
@@ -20,7 +20,7 @@ from ..frames.columns import layout
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt, check_frame
 from . import scores
-from .asking import Asked, asked, client_or_default
+from .asking import Asked, asked
 from .comparison import Comparison
 from .complete import begun
 from .contenders import PARAMETERS, check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken

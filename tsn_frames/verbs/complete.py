@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from ..bulk import no_collecting
-from ..engine.client import Client
+from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode, Engine
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
-from .asking import Asked, asked, client_or_default
+from .asking import Asked, asked
 from .estimate import reckon
 from .foretold import Estimate
 from .plan import Errors, check_choice

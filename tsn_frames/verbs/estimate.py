@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from ..engine.answers import Answers
-from ..engine.client import Client
+from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode, Engine, Work
 from ..errors import ParameterError, quoted
 from ..frames import columns as frame_columns
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
-from .asking import Asked, asked, client_or_default
+from .asking import Asked, asked
 from .foretold import Estimate
 from .misses import explained
 from .pilot import LEAST, Array, draw

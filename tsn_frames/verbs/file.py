@@ -20,7 +20,7 @@ import pandas as pd
 
 from ..engine.budget import amount
 from ..engine.cards import fingerprint
-from ..engine.client import Client
+from ..engine.client import Client, client_or_default
 from ..engine.progress import Progress
 from ..engine.rows import Counts
 from ..engine.run import CacheMode
@@ -30,7 +30,6 @@ from ..frames import per_row
 from ..frames.missing import Missing
 from ..frames.parquet import Source, Target, target_of
 from ..frames.prompt import Prompt, check_frame, render
-from .asking import client_or_default
 from .complete import complete
 from .plan import Errors, check_choice
 from .running import POLL, Run

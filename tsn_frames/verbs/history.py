@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..engine.client import Client
+from ..engine.client import Client, client_or_default
 from ..engine.history import runs_frame
-from .asking import client_or_default
 
 
 def runs(client: Client | None = None) -> pd.DataFrame:

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ..engine.client import client_or_default
 from ..engine.progress import money
 from ..errors import ColumnError, ConfigError, ParameterError, number, quoted, warn
 from ..frames import bill
 from ..prices import Prices, prices_of
 from ..wire import Usage
-from .asking import client_or_default
 from .plan import check_choice
 from .tables import Report, grouped, spread
 
