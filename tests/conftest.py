@@ -10,6 +10,8 @@ from tsn_frames.simulator import Simulator
 
 KEY = "tsn_test_canary_4f1d"
 
+collect_ignore = ["benchmarks"]  # programs, which `make bench` runs
+
 
 @pytest.fixture(autouse=True)
 def apart(monkeypatch, tmp_path):
