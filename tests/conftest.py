@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 import pytest
 
 import tsn_frames as tsn
@@ -11,6 +14,13 @@ from tsn_frames.simulator import Simulator
 KEY = "tsn_test_canary_4f1d"
 
 collect_ignore = ["benchmarks"]  # programs, which `make bench` runs
+
+
+def pytest_configure(config):
+    """Keep the user's cache and ledger out of the doctests too, which stand beyond the fixtures of this folder."""
+    folder = tempfile.TemporaryDirectory(prefix="tsn_doctests_", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ.update(TSN_CACHE_DIR=f"{folder.name}/cache", TSN_LEDGER=f"{folder.name}/ledger.db")
 
 
 @pytest.fixture(autouse=True)
