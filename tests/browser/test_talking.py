@@ -86,6 +86,7 @@ def test_escape_stops(open_chat, slow):
     SCRIPT["Tell me"] = LONG
     chat = open_chat(slow)
     chat.ask("Tell me")
+    chat.turn(1).get_by_text("word2").wait_for()
     chat.box.press("Escape")
     chat.turn(1, "stopped")
     assert slow.stats().disconnects == 1
