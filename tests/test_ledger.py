@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 import tsn_frames as tsn
 from tsn_frames.engine.ledger import Ledger
 from tsn_frames.engine.ledger_file import MIGRATIONS, Entry
+from tsn_frames.engine.record import _Free, _summed
 from tsn_frames.engine.store import scan
 from tsn_frames.measure import prompt_size
 from tsn_frames.simulator import Faults
-from tsn_frames.wire import Request, body_head, dumps, messages_around
+from tsn_frames.wire import Completion, Request, body_head, dumps, messages_around
 
 KEY = "tsn_test_canary_4f1d"
 PROMPT = "Say: {text}"
@@ -388,6 +389,33 @@ def test_the_words_of_a_prompt_are_kept_only_on_request(sim, client):
     assert '"Say: {text}"' in card.texts and '"Be short."' in card.texts and '"temperature": 0.0' in card.texts
     data = b"".join(path.read_bytes() for path in client.ledger.path.parent.glob("ledger.db*"))
     assert b"message 1" not in data and KEY.encode() not in data and out["content"][0].encode() not in data
+
+
+@pytest.mark.parametrize(("share", "known"), [(1.0, False), (0.5, True)])
+def test_what_answers_without_usage_saved_is_unknown_and_not_nothing(sim, client, share, known):
+    """NA where no usage is known; the sum of the others, marked as the least, where some is."""
+    sim.faults = Faults(no_usage=share)
+    client = tsn.Client(
+        sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)
+        out = ask(frame(20), client)
+        ask(frame(20), client)
+    line, card = client.ledger.summary().iloc[0], tsn.runs(client).iloc[1]
+    assert out["cost"].isna().any() and out["cost"].notna().any() == known
+    assert line["saved_rows"] == 20 and line["saved_at_least"] and line["at_least"]
+    if known:
+        assert line["saved"] == pytest.approx(out["cost"].sum()) == card["saved"]
+    else:
+        assert pd.isna(line["saved"]) and pd.isna(card["saved"]) and line["saved_tokens"] == 0
+
+
+def test_half_a_usage_is_no_saving_that_is_known():
+    """Only the prompt's tokens came: they count as tokens, and have no price."""
+    answers = [Completion("a", prompt_tokens=10, completion_tokens=5, cached_tokens=4), Completion("b", prompt_tokens=7), None]
+    whole, odd = _summed(answers, _Free([0, 1, 2], [2, 3, 1]))
+    assert whole == (2, 20, 10, 8, True) and odd == (3, 21, 0, 0, False)
 
 
 def test_answers_shared_with_a_run_at_the_same_time_are_savings(sim, client):

@@ -31,6 +31,12 @@ def test_the_cached_part_of_a_prompt_is_read_where_it_is_told(details, cached):
     assert answer.usage == Usage(10, 2, 12, cached) and answer.cached_tokens == cached
 
 
+def test_the_cached_part_is_read_under_another_providers_name():
+    """DeepSeek's: beside the counts, not below them."""
+    other = {"prompt_cache_hit_tokens": 7, "prompt_cache_miss_tokens": 3}
+    assert answered(prompt_tokens=10, completion_tokens=2, **other).cached_tokens == 7
+
+
 def test_a_price_is_a_pair_a_dict_or_periods():
     """Per million tokens, in Decimal: no cost is off by the rounding of a float."""
     prices = Prices({"a": (0.1, 0.2), "b": {"prompt": "0.27", "completion": 1, "cached": 0.07}}, currency="USD", source="list")
@@ -132,6 +138,7 @@ def test_the_same_table_from_every_kind_of_file(tmp_path, monkeypatch):
      ("x.csv", "model,prompt,completion\nm,1", "has no 'completion'"), ("x.csv", "model,prompt,completion\nm,1,2,3", "more fields"),
      ("x.json", "{", "can't be read"), ("x.json", "[]", "must have 'prices'"), ("x.json", '{"m": [1, 2]}', "must have 'prices'"),
      ("x.toml", "prices = 3", "must have 'prices'"), ("x.xlsx", "", "a .csv, .json or .toml"), ("x.csv", None, "can't be read"),
+     ("x.json", '{"prices": {"m": [1, 2], "m": [9, 9]}}', "it has 'm' twice"), ("x.toml", "[prices]\nm = [1, 2]\nm = [9, 9]", "can't be read"),
      ("x.json", '{"prices": {"m": [NaN, 1]}}', "x.json: the price of 'm'")],
 )  # fmt: skip
 def test_a_file_that_is_no_price_list_says_what_is_wrong(tmp_path, name, text, said):

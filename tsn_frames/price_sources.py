@@ -30,7 +30,16 @@ def from_file(path: Path) -> tuple[dict[str, Any], str | None, str]:
 
 
 def _json(text: str) -> Any:
-    return json.loads(text, parse_float=Decimal)
+    return json.loads(text, parse_float=Decimal, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of a JSON file; by itself json takes the last of two values, so a price would be lost."""
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"it has {twice!r} twice; several prices of a model are a list of periods")
+    return dict(pairs)
 
 
 def _toml(text: str) -> Any:

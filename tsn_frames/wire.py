@@ -172,7 +172,7 @@ def decode(body: bytes) -> Completion:
         texts = type(content) is type(reason) is type(model) is str and (reasoning is None or type(reasoning) is str)
         counts = type(prompt) is type(completion) is type(total) is int
         if texts and counts and 0 <= prompt < ABSURD and 0 <= completion < ABSURD and 0 <= total < ABSURD:
-            cached = _cached(usage.get("prompt_tokens_details"), prompt)
+            cached = _cached(usage, prompt)
             return _completion((content, reason, model, prompt, completion, total, cached, reasoning, choice.get("logprobs")))
     except (LookupError, TypeError, AttributeError):
         pass
@@ -268,10 +268,11 @@ def _usage(value: Any) -> tuple[int | None, int | None, int | None, int | None]:
     total = total if type(total) is int and 0 <= total < ABSURD else None
     if total is None and prompt is not None and completion is not None:
         total = prompt + completion
-    return prompt, completion, total, _cached(value.get("prompt_tokens_details"), prompt)
+    return prompt, completion, total, _cached(value, prompt)
 
 
-def _cached(details: Any, prompt: int | None) -> int | None:
+def _cached(usage: dict[str, Any], prompt: int | None) -> int | None:
     """Return how much of a prompt was cached; more than all of it can't be, it would make a price negative."""
-    cached = details.get("cached_tokens") if type(details) is dict else None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if type(details) is dict else usage.get("prompt_cache_hit_tokens")  # DeepSeek's name
     return cached if type(cached) is int and 0 <= cached <= (prompt or 0) else None

@@ -47,10 +47,11 @@ def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str |
         "saved_tokens",
     ]
     table = table.assign(**{name: table[name].astype("Float64").fillna(0).astype("int64") for name in whole})
-    table["at_least"] = table["at_least"].astype("boolean").fillna(False).astype(bool)
+    for name in ("at_least", "saved_at_least"):
+        table[name] = table[name].astype("boolean").fillna(False).astype(bool)
     table = table.reset_index("currency")
     table["currency"] = table["currency"].replace(_NO_UNIT, pd.NA).astype("string")
-    return table[[*whole[:6], "cost", "at_least", "currency", *whole[6:], "saved"]]
+    return table[[*whole[:6], "cost", "at_least", "currency", *whole[6:], "saved", "saved_at_least"]]
 
 
 def checked_by(by: object) -> list[str]:
@@ -112,9 +113,11 @@ def _spent(spent: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _spared(spared: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    groups = spared.assign(tokens=spared["prompt_tokens"] + spared["completion_tokens"]).groupby(keys, dropna=False)
+    tokens = spared["prompt_tokens"] + spared["completion_tokens"]
+    groups = spared.assign(tokens=tokens, lost=spared["money"].isna()).groupby(keys, dropna=False)
     table = groups[["rows", "tokens"]].sum().rename(columns={"rows": "saved_rows", "tokens": "saved_tokens"})
     table["saved"] = groups["money"].agg(_sum).astype("Float64")
+    table["saved_at_least"] = groups["lost"].any()
     return table
 
 

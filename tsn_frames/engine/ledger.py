@@ -73,8 +73,8 @@ class Ledger:
             A row a group and currency: ``attempts``, ``answers``, ``unknown`` (may be billed, usage not seen),
             ``prompt_tokens``, ``cached_tokens``, ``completion_tokens`` (int64), ``cost`` (Float64, NA where none is known),
             ``at_least`` (bool: some cost is unknown), ``currency`` (string), ``saved_rows``, ``saved_tokens`` (int64) and
-            ``saved`` (Float64): what hits and equal rows would have cost. Days and months are their first moment
-            (datetime64, without a zone).
+            ``saved`` (Float64, NA where none is known): what hits and equal rows would have cost, with ``saved_at_least``
+            (bool: some of that is unknown). Days and months are their first moment (datetime64, without a zone).
 
         Raises
         ------

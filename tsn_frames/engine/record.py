@@ -63,7 +63,7 @@ class Record:
         for kind, model, tag, sums in self._unpaid(answers):
             usage = Usage(sums.prompt, sums.completion, sums.prompt + sums.completion, sums.cached)
             price = prices.price(model, now) if prices else None
-            cost = price.cost(usage) if price else None
+            cost = price.cost(usage) if price and sums.known else None
             yield Saving(
                 now, self.card.run, self.card.host, model, tag, kind, sums.rows, sums.prompt, sums.completion,
                 None if cost is None else str(cost), price.currency if price else None, price.note if price else None,
@@ -76,9 +76,9 @@ class Record:
         for kind, free in self._free(answers):
             groups = {(models[0], None): free} if one else self._grouped(free, models)
             for (model, tag), some in groups.items():
-                sums = _summed(answers.completions, some)
-                if sums.rows:
-                    yield kind, model, tag, sums
+                for sums in _summed(answers.completions, some):
+                    if sums.rows:
+                        yield kind, model, tag, sums
 
     def _free(self, answers: Answers) -> Iterator[tuple[str, _Free]]:
         """Yield for each kind the answers that some rows had for nothing."""
@@ -117,17 +117,31 @@ class _Sums(NamedTuple):
     prompt: int
     completion: int
     cached: int
+    known: bool
 
 
-def _summed(completions: Sequence[Completion | None], free: _Free) -> _Sums:
+def _summed(completions: Sequence[Completion | None], free: _Free) -> tuple[_Sums, _Sums]:
+    """Return the sums of the answers whose usage is known, and what is known of the others: they have no price."""
     rows = prompt = completion = cached = 0
+    odd: list[tuple[int, Completion]] = []
     for at, number in zip(*free, strict=True):
         if (answer := completions[at]) is not None:
+            if answer.prompt_tokens is None or answer.completion_tokens is None:
+                odd.append((number, answer))
+                continue
             rows += number
-            prompt += number * (answer.prompt_tokens or 0)
-            completion += number * (answer.completion_tokens or 0)
+            prompt += number * answer.prompt_tokens
+            completion += number * answer.completion_tokens
             cached += number * (answer.cached_tokens or 0)
-    return _Sums(rows, prompt, completion, cached)
+    whole = _Sums(rows, prompt, completion, cached, known=True)
+    if not odd:
+        return whole, _NOTHING
+    prompt = sum(number * (answer.prompt_tokens or 0) for number, answer in odd)
+    completion = sum(number * (answer.completion_tokens or 0) for number, answer in odd)
+    return whole, _Sums(sum(number for number, _ in odd), prompt, completion, 0, known=False)
+
+
+_NOTHING = _Sums(0, 0, 0, 0, known=False)
 
 
 def write(ledger: Ledger, lines: Sequence[Card | Saving]) -> None:
