@@ -13,6 +13,7 @@ from .ledger import Ledger
 from .ledger_file import schema
 
 MOST = 20_000  # lines that are looked at, the newest ones
+MOST_RUNS = 500
 
 
 class Past(NamedTuple):
@@ -44,6 +45,17 @@ def answers(ledger: Ledger, models: Collection[str], runs: Collection[str] = ())
     )
     with closing(read_only(ledger.path)) as connection:
         return [Past._make(row) for row in connection.execute(query, (*models, *runs, MOST))]
+
+
+def tried(ledger: Ledger, frame: str | None) -> set[bytes]:
+    """Return the keys of those requests of a frame, known by its keys' hash, that pilots of it had an answer to."""
+    if frame is None or schema(ledger.path) < 2:
+        return set()
+    runs = [card.run for card, hashes in cards(ledger) if card.verb == "estimate" and hashes.get("frame") == frame][:MOST_RUNS]
+    marks = ", ".join("?" * len(runs))
+    query = f"SELECT request_key FROM attempts WHERE outcome = 'answered' AND run IN ({marks})"
+    with closing(read_only(ledger.path)) as connection:
+        return {bytes(key) for (key,) in connection.execute(query, runs)} if runs else set()
 
 
 def cards(ledger: Ledger) -> Iterator[tuple[Card, Mapping[str, Any]]]:

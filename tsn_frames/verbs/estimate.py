@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine import past
 from ..engine.answers import Answers
 from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode, Engine, Work
@@ -142,24 +143,41 @@ def reckon(call: Asked, tokenizer: Tokenizer | None = None) -> Estimate:
 
 def _with_pilot(df: pd.DataFrame, call: Asked, frame: Frame, number: int, seed: int, *, progress: bool | None) -> Estimate:
     answers = looked_up(call)
-    notes = explained(call, reckoned(call, frame, answers))
-    if not answers.open():
-        return replace(reckoned(call, frame, answers), notes=("every request is cached: no pilot was needed",))
+    before = reckoned(call, frame, answers)
+    if not before.to_send:
+        why = "every request is cached" if before.requests else "there is nothing to send"
+        return replace(before, notes=(f"{why}: no pilot was needed",))
+    notes = explained(call, before, " before the pilot")
+    among = _population(call, answers)
     keys = np.frombuffer(b"".join(call.work.requests.index), dtype="<u8")[::4]
-    sample = draw(frame.lengths[:, 1], keys, number, seed)
-    todo = [at for at in sample.positions.tolist() if answers.completions[at] is None and at not in answers.errors]
+    sample = draw(frame.lengths[among, 1], keys[among], number, seed)
+    sample = replace(sample, positions=among[sample.positions])
+    todo = [at for at in sample.positions.tolist() if answers.completions[at] is None]
     if todo:
         _try(df, call, answers, todo, progress=progress)
-    found = reckoned(call, frame, answers, sample)
+    found = reckoned(call, frame, answers, (sample, len(among)))
     if found.to_send and not found.tried:
         notes.append(f"fewer than {LEAST} requests of the pilot have an answer with its usage: they tell too little")
     return replace(found, notes=tuple(notes), answers=_rows_of(df, call, answers, sample.positions))
+
+
+def _population(call: Asked, answers: Answers) -> Array:
+    """Return the requests that a pilot is drawn from: those without an answer, and those that a pilot of this frame has tried.
+
+    Answers that came in another way say nothing of the rest: they may be those of another department.
+    """
+    earlier = past.tried(call.client.ledger, call.work.about.hashes.get("keys"))
+    return np.array(
+        [at for at, key in enumerate(call.work.requests.index) if answers.completions[at] is None or key in earlier],
+        dtype=np.int64,
+    )
 
 
 def _try(df: pd.DataFrame, call: Asked, answers: Answers, todo: list[int], *, progress: bool | None) -> None:
     """Send some of a call's requests, through the ordinary run and into its cache, and take in what came of them."""
     work, requests = call.work, call.work.requests.some(todo)
     hashes = {name: value for name, value in work.about.hashes.items() if name not in ("rows", "keys")}
+    hashes["frame"] = work.about.hashes.get("keys", "")  # by which the same frame's next pilot knows this one
     part = Work(requests, [1] * len(todo), tags=[work.tags[at] for at in todo] if work.tags else (),
                 about=work.about._replace(hashes=hashes), max_cost=work.max_cost)  # fmt: skip
     engine = Engine(call.client, part)

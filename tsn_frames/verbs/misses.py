@@ -14,8 +14,8 @@ _NAMES = {"template": "prompt"}  # as the user calls them
 _SAME = "its answers are in another cache, or were deleted"
 
 
-def explained(asked: Asked, estimate: Estimate) -> list[str]:
-    """Return a sentence where an earlier run had the same rows and little of it was found."""
+def explained(asked: Asked, estimate: Estimate, when: str = "") -> list[str]:
+    """Return a sentence where an earlier run had the same rows and little of it was found ``when`` it was looked up."""
     if not estimate.to_send or estimate.cached > estimate.requests / 2:
         return []
     found = _nearest(asked)
@@ -26,7 +26,7 @@ def explained(asked: Asked, estimate: Estimate) -> list[str]:
         return []  # it was broken off: there is nothing to wonder about
     day = time.strftime("%Y-%m-%d", time.gmtime(card.began))
     said = f"changed: {', '.join(f'`{_NAMES.get(name, name)}`' for name in changed)}" if changed else _SAME
-    return [f"{estimate.cached:,} of {estimate.requests:,} cached; the run of {day} had the same rows; {said}"]
+    return [f"{estimate.cached:,} of {estimate.requests:,} cached{when}; the run of {day} had the same rows; {said}"]
 
 
 def _nearest(asked: Asked) -> tuple[Card, list[str]] | None:

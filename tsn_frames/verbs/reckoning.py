@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from decimal import Decimal
@@ -28,6 +29,9 @@ MILLION = 1_000_000
 NOTHING = Range(0.0, 0.0, 0.0)
 
 
+Pilot = tuple[Sample, int]  # what was drawn, and from how many
+
+
 class Evidence(NamedTuple):
     """Requests whose usage is known, and how they stand for the others: arrays, a position each.
 
@@ -39,6 +43,7 @@ class Evidence(NamedTuple):
     weights: Array
     chances: Array
     words: str
+    rates: Array | None = None  # the price of a completion's token
 
 
 class Frame(NamedTuple):
@@ -110,15 +115,16 @@ def usage_of(frame: Frame, answers: Answers, positions: Array, prices: Prices | 
     return np.array(usable, dtype=bool), np.array(values, dtype=float).reshape(-1, 3)
 
 
-def tried(frame: Frame, answers: Answers, sample: Sample, rest: int, prices: Prices | None) -> Evidence:
+def tried(frame: Frame, answers: Answers, pilot: Pilot, rest: int, prices: Prices | None) -> Evidence:
     """Return what a pilot's answers tell of the ``rest``."""
+    sample, among = pilot
     usable, values = usage_of(frame, answers, sample.positions, prices)
-    others = len(frame.requests) - len(sample.positions)
-    share = rest / others if others else 0.0  # those that are cached beside the sample need no one to stand for them
+    others = among - len(sample.positions)
+    share = rest / others if others else 0.0  # what another pilot has tried needs no one to stand for it
     share *= len(usable) / max(1, usable.sum())
     at = sample.positions[usable]
     return Evidence(frame.lengths[at], values, sample.weights[usable] * share, sample.chances[usable],
-                    f"a 95 % interval from the {len(at)} requests of the pilot")  # fmt: skip
+                    f"a 95 % interval from the {len(at)} requests of the pilot", frame.rates[at, 1])  # fmt: skip
 
 
 def cached(frame: Frame, answers: Answers, rest: Array, prices: Prices | None) -> Evidence | None:
@@ -160,6 +166,16 @@ def foretell(evidence: Evidence, rest: Array) -> tuple[Range, Range, Range]:
     return found[0], found[1], found[2]
 
 
+def least_of(evidence: Evidence, frame: Frame, rest: Array) -> float:
+    """Return the least that some requests cost, as a pilot sees it: their prompts, and an answer of one token each."""
+    completions = evidence.values[:, 1]
+    prompts = evidence.values[:, 2] - np.where(completions > 0, completions * evidence.rates, 0.0)
+    if not np.isfinite(prompts).all():
+        return 0.0
+    found = total(evidence.known[:, 1], prompts, (evidence.weights, evidence.chances), frame.lengths[rest, 1])
+    return (found.low or 0.0) + (float(frame.rates[rest, 1].sum()) if completions.all() else 0.0)
+
+
 def bounds(frame: Frame, rest: Array) -> tuple[Range, Range, Range]:
     """Return what is known of those requests without any answer: completions have from 1 token to ``max_tokens``."""
     if not len(rest):
@@ -186,42 +202,47 @@ def at_most(frame: Frame, rest: Array, prices: Prices | None) -> float | None:
     return float(whole)
 
 
-def reckoned(asked: Asked, frame: Frame, answers: Answers, sample: Sample | None = None) -> Estimate:
+def reckoned(asked: Asked, frame: Frame, answers: Answers, pilot: Pilot | None = None) -> Estimate:
     """Return the estimate of a call; ``answers`` has what is cached, and what a pilot has brought."""
     client, made, work = asked
     prices, problems = client.prices, made.problems.values()
-    rest = np.array([] if work.mode == "only" else answers.open(), dtype=np.int64)
-    evidence = _evidence(asked, frame, answers, sample, rest)
+    missing = [at for at, answer in enumerate(answers.completions) if answer is None]  # one that failed is sent again
+    rest = np.array([] if work.mode == "only" else missing, dtype=np.int64)
+    evidence = _evidence(asked, frame, answers, pilot, rest)
+    most = at_most(frame, rest, prices)
     prompt, completion, cost = bounds(frame, rest)
     basis = {"prompt_tokens": frame.basis, "completion_tokens": _bound_words(completion), "cost": _bound_words(completion)}
     if evidence is not None:
         found = foretell(evidence, frame.lengths[rest])
-        prompt = found[0] if sample is not None else prompt
-        completion, cost = _within(found[1], completion), _within(found[2], cost)
+        completion = _within(found[1], completion)
+        if pilot is None:
+            cost = _within(found[2], Range(cost.low, None, most))
+        else:
+            prompt = _within(found[0], Range(float(len(rest)), None, None))
+            cost = _within(found[2], Range(least_of(evidence, frame, rest), None, most))
         basis |= {"completion_tokens": evidence.words, "cost": evidence.words}
-        basis |= {"prompt_tokens": evidence.words} if sample is not None else {}
+        basis |= {"prompt_tokens": evidence.words} if pilot is not None else {}
     basis |= {"cost": "a price is missing"} if cost == UNKNOWN else {}
-    most = at_most(frame, rest, prices)
     speed, why = minutes(client, len(rest), (prompt.expected or 0.0) + (completion.expected or 0.0), frame.history)
-    paid = _known_cost(frame, answers, prices) if sample is not None else None
+    paid = _known_cost(frame, answers, prices) if pilot is not None else None
     return Estimate(
         rows=len(made.inverse), blank=sum(one.code == "missing" for one in problems),
         unfit=sum(one.code != "missing" for one in problems), requests=len(made.requests),
-        cached=len(made.requests) - len(answers.open()), to_send=len(rest),
-        tried=len(evidence.known) if evidence is not None and sample is not None else 0,
+        cached=len(made.requests) - len(missing), to_send=len(rest),
+        tried=len(evidence.known) if evidence is not None and pilot is not None else 0,
         currency=prices.currency if prices else None, prompt_tokens=prompt, completion_tokens=completion, cost=cost, at_most=most,
         whole_cost=UNKNOWN if paid is None else Range(*(None if one is None else one + paid for one in cost)), minutes=speed,
         basis=basis | {"at_most": "every request at its worst", "minutes": why, "whole_cost": "with the answers that are there"},
     )  # fmt: skip
 
 
-def _evidence(asked: Asked, frame: Frame, answers: Answers, sample: Sample | None, rest: Array) -> Evidence | None:
+def _evidence(asked: Asked, frame: Frame, answers: Answers, pilot: Pilot | None, rest: Array) -> Evidence | None:
     """Return the best of what is known of completions: the pilot, else this frame's answers, else those of earlier runs."""
     if not len(rest):
         return None
     prices = asked.client.prices
-    found = cached(frame, answers, rest, prices) if sample is None else tried(frame, answers, sample, len(rest), prices)
-    if sample is None and (found is None or len(found.known) < LEAST):
+    found = cached(frame, answers, rest, prices) if pilot is None else tried(frame, answers, pilot, len(rest), prices)
+    if pilot is None and (found is None or len(found.known) < LEAST):
         found = earlier(asked, frame, len(rest))
     return found if found is not None and len(found.known) >= LEAST else None
 
@@ -232,10 +253,9 @@ def _alike(known: Array, values: Array, rest: int, words: str) -> Evidence:
 
 
 def _within(found: Range, bound: Range) -> Range:
-    """Return a range that does not pass what is possible."""
-    if bound.high is None or found.high is None:
-        return found
-    return Range(*(None if one is None else min(one, bound.high) for one in found))
+    """Return a range that does not pass what is possible. A guess is no bound: it would cut the truth off."""
+    low, high = bound.low or 0.0, math.inf if bound.high is None else bound.high
+    return Range(*(None if one is None else min(max(one, low), high) for one in found))
 
 
 def _known_cost(frame: Frame, answers: Answers, prices: Prices | None) -> float | None:
