@@ -293,6 +293,60 @@ def test_a_day_counts_what_other_processes_and_earlier_ones_have_spent(sim, tmp_
     here.treasury = Treasury()
 
 
+@pytest.mark.parametrize("fault", ["no_usage", "cut_json"])
+@pytest.mark.parametrize("first", [{"budget": {"day": 0.002}}, {}], ids=["with a budget", "without"])
+def test_what_may_be_billed_still_counts_after_a_restart(tmp_path, fault, first):
+    """What was held for a request of unknown outcome is in the ledger; the next process counts it."""
+    words = {"retry": tsn.Retry(attempts=2, backoff=0.01, budget=10_000)}
+    with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = paying(sim, tmp_path, **words, **first)
+        with pytest.raises(tsn.BudgetExceeded):
+            ask(texts(60), before, max_cost=0.002)
+        for seed in range(1, 4):
+            here.treasury = Treasury()  # as in another process
+            with pytest.raises(tsn.BudgetExceeded, match=r"([\d.]+) spent \(\1 of it held for requests"):
+                ask(texts(60, seed), paying(sim, tmp_path, budget={"day": 0.002}, **words))
+        assert bill(sim) <= Decimal("0.002")
+        lines = before.ledger.to_frame()
+    assert lines["cost"].isna().all() and 0.0015 < lines["held"].sum() <= 0.002
+    here.treasury = Treasury()
+
+
+def test_what_a_client_without_prices_bought_counts_at_the_budgets_prices(sim, tmp_path):
+    ask(texts(40), paying(sim, tmp_path, prices=None))
+    assert paying(sim, tmp_path).ledger.to_frame()["held"].isna().all()
+    day = bill(sim) + Decimal("0.001")
+    with pytest.raises(tsn.BudgetExceeded, match=r"a day \(UTC\) is used up"):
+        ask(texts(300, seed=1), paying(sim, tmp_path, budget={"day": day}))
+    assert day * Decimal("0.85") < bill(sim) <= day
+    here.treasury = Treasury()
+
+
+@pytest.mark.parametrize("what", ["zones", "paths"])
+def test_runs_share_a_day_however_its_zone_or_its_ledger_is_written(tmp_path, what):
+    """Zones whose day is the same, and other paths of one file."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "ledger.db")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if what == "zones":
+        words = [{"budget": {"day": 0.002, "timezone": zone}} for zone in ("UTC", "Etc/UTC", "Africa/Abidjan")]
+    else:
+        paths = (tmp_path / "ledger.db", folder / ".." / "ledger.db", tmp_path / "link.db")
+        words = [{"budget": {"day": 0.002}, "ledger": path} for path in paths]
+    with Simulator(latency=0.05) as sim:
+        clients = [
+            tsn.Client(sim.base_url, model="sim-small", prices=PRICES, **{"ledger": tmp_path / "ledger.db", **one})
+            for one in words
+        ]
+        runs = [ask(texts(100, seed), client, background=True, cache="off") for seed, client in enumerate(clients)]
+        for run in runs:
+            with pytest.raises(tsn.BudgetExceeded):
+                run.result(progress=False)
+        assert Decimal("0.0015") < bill(sim) <= Decimal("0.002")
+    here.treasury = Treasury()
+
+
 def test_spending_in_another_currency_does_not_count(sim, tmp_path):
     euros = tsn.Prices({"sim-small": (0.25, 1)}, currency="EUR")
     ask(texts(40), paying(sim, tmp_path, prices=euros))

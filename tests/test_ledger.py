@@ -80,6 +80,7 @@ def test_the_frame_has_the_same_columns_and_dtypes_empty_or_full(client):
         "prompt_tokens": "Int64", "completion_tokens": "Int64", "total_tokens": "Int64", "cost": "Float64",
         "request_key": "string", "tag": "string", "seconds": "float64", "cached_tokens": "Int64", "currency": "string",
         "price_source": "string", "prompt_chars": "Int64", "completion_chars": "Int64", "language": "string",
+        "held": "Float64",
     }  # fmt: skip
     empty = client.ledger.to_frame()
     assert not client.ledger.path.exists()  # looking makes no file
@@ -102,6 +103,7 @@ def test_what_may_have_been_billed_is_on_record_too(sim, client, fault):
     assert len(table) == sim.stats().requests == 4 and sim.stats().answers in (0, 4)
     assert set(table["outcome"]) == {"unknown"} and tsn.last_run().summary.unknown == 4
     assert table[["prompt_tokens", "completion_tokens", "total_tokens", "cost"]].isna().all(axis=None)
+    assert table["held"].isna().all()  # nothing bounds what it may have cost
 
 
 @pytest.mark.parametrize("fault", ["error_500", "error_502", "error_other"])

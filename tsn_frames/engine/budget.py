@@ -7,11 +7,12 @@ rest is free again. What is spent and held together never passes a cap, so the b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -115,22 +116,45 @@ def period(name: str, now: float, timezone: str) -> tuple[float, float]:
     return start.timestamp(), end.timestamp()
 
 
+class Before(NamedTuple):
+    """What a ledger says was spent before: what is known, and the most that lines of unknown cost can come to."""
+
+    known: Decimal = Decimal(0)
+    unsure: Decimal = Decimal(0)
+
+
 class Pot:
     """Money of a run, or of all runs of a ledger in a day or month: spent before, spent by this process, and held."""
 
     def __init__(self, name: str, *, ends: float = float("inf")) -> None:
         self.name, self.ends = name, ends
-        self.before = self.own = self.held = self.unseen = Decimal(0)
+        self.own = self.held = self.unseen = Decimal(0)
+        self.before = Before()
         self.runs: set[str] = set()
+        self.heirs: list[Pot] = []
 
     @property
     def spent(self) -> Decimal:
         """What is spent, together with what requests of unknown outcome may have cost."""
-        return self.before + self.own + self.unseen
+        return self.before.known + self.own + self.unsure
 
-    def begin(self, ends: float) -> None:
-        """Begin a new day or month; what is held may still be spent in it."""
-        self.ends, self.before, self.own, self.unseen = ends, Decimal(0), Decimal(0), Decimal(0)
+    @property
+    def unsure(self) -> Decimal:
+        """What requests of unknown outcome may have cost."""
+        return self.before.unsure + self.unseen
+
+    def bequeath(self, heir: Pot) -> None:
+        """Hand over to the pot of the next day or month: what is held may still be spent in it."""
+        if heir not in self.heirs:
+            self.heirs.append(heir)
+            heir.held += self.held
+            heir.runs |= self.runs
+
+    def line(self) -> Iterator[Pot]:
+        """Yield it and its heirs."""
+        yield self
+        for heir in self.heirs:
+            yield from heir.line()
 
 
 class Cap(NamedTuple):
@@ -162,7 +186,7 @@ class Hold:
         """Spend what a request did cost; None where nobody knows, and what was held counts as spent."""
         if not self.over:
             self.release()
-            for pot in self.pots:
+            for pot in self._pots():
                 pot.own += cost or 0
                 pot.unseen += self.worst if cost is None else 0
 
@@ -170,8 +194,11 @@ class Hold:
         """Free what is held: the request was not billed, or never went out."""
         if not self.over:
             self.over = True
-            for pot in self.pots:
+            for pot in self._pots():
                 pot.held -= self.worst
+
+    def _pots(self) -> Iterator[Pot]:
+        return chain.from_iterable(pot.line() for pot in self.pots)
 
 
 def hold(caps: Sequence[Cap], worst: Decimal) -> Hold | None:
@@ -233,8 +260,8 @@ def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
 def exceeded(cap: Cap, worst: Decimal) -> BudgetExceeded:
     """Return the end of a run whose next request doesn't fit."""
     pot, unseen = cap.pot, ""
-    if pot.unseen:
-        unseen = f" ({plain(pot.unseen)} of it held for requests that may be billed)"
+    if pot.unsure:
+        unseen = f" ({plain(pot.unsure)} of it held for requests that may be billed)"
     return BudgetExceeded(
         f"{cap.words} is used up: {plain(pot.spent)} spent{unseen}, and the next request may cost {plain(worst)}"
     )

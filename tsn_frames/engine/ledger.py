@@ -50,7 +50,8 @@ class Ledger:
             A row an attempt, oldest first: ``time`` (datetime64, UTC), ``run``, ``host``, ``model``, ``outcome``,
             ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``cost`` (Float64), ``request_key`` (hex),
             ``tag``, ``seconds``, ``cached_tokens`` (Int64), ``currency``, ``price_source``, ``prompt_chars``,
-            ``completion_chars`` (Int64), ``language`` (``latin``, ``cjk`` or ``other``: of the prompt).
+            ``completion_chars`` (Int64), ``language`` (``latin``, ``cjk`` or ``other``: of the prompt), ``held`` (Float64:
+            the most that it can have cost, where the cost is unknown).
         """
         from .records import ledger_frame
 

@@ -33,6 +33,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "ALTER TABLE attempts ADD COLUMN language TEXT",
         *TABLES,
     ),
+    ("ALTER TABLE attempts ADD COLUMN held TEXT",),
 ]
 
 
@@ -40,7 +41,8 @@ class Entry(NamedTuple):
     """One attempt. ``outcome`` is ``answered``, or ``unknown`` where it may be billed and its usage was not seen.
 
     ``prompt_chars`` and ``language`` are :func:`~tsn_frames.measure.prompt_size`; ``price_source`` says at which price
-    ``cost`` was worked out, and whose price that is.
+    ``cost`` was worked out, and whose price that is. ``held`` is the most that an attempt of unknown cost can have cost: a
+    later process counts it against its budget.
     """
 
     time: float
@@ -61,6 +63,7 @@ class Entry(NamedTuple):
     prompt_chars: int | None = None
     completion_chars: int | None = None
     language: str | None = None
+    held: str | None = None
 
 
 def _into(table: str, fields: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from ..errors import BudgetExceeded, ConfigError
 from ..prices import Prices
-from ..wire import Request
-from .budget import PERIODS, Budget, Cap, Hold, Pot, check_bounded, exceeded, hold, period, plain, worst_case
+from ..wire import Request, Usage
+from .budget import PERIODS, Before, Budget, Cap, Hold, Pot, check_bounded, exceeded, hold, period, plain, worst_case
 from .files import read_only
 from .ledger import Ledger
 from .ledger_file import schema
@@ -33,7 +33,7 @@ class Treasury:
     """What all runs of this process share: the pots of days and months, by ledger, and who waits for money."""
 
     clock: Callable[[], float] = time.time
-    pots: dict[tuple[Place, str, str], Pot] = field(default_factory=dict)
+    pots: dict[tuple[Place, float, float], Pot] = field(default_factory=dict)
     waiting: deque[tuple[asyncio.Future[Hold], Purse, Decimal]] = field(default_factory=deque)
 
     async def purse(self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str) -> Purse | None:
@@ -47,11 +47,17 @@ class Treasury:
         if not budget:
             return None
         caps = [] if budget.run is None else [Cap(Pot("run"), budget.run, f"the budget of {plain(budget.run)} for this run")]
+        place = Place(Ledger(ledger.path.resolve()), prices.currency if prices else None)  # by whatever path it is opened
         for name in PERIODS:
             if (most := getattr(budget, name)) is not None:
-                pot = await self._pot(name, budget.timezone, Place(ledger, prices.currency if prices else None), run)
+                pot = await self._read(name, budget.timezone, place, prices, run)
                 caps.append(Cap(pot, most, f"the budget of {plain(most)} a {name} ({budget.timezone})"))
-        return Purse(caps, prices, self, budget.timezone)
+        return Purse(caps, prices, self, place, budget.timezone)
+
+    def pot(self, name: str, timezone: str, place: Place) -> Pot:
+        """Return the pot of this day or month: time zones with the same day share it."""
+        start, ends = period(name, self.clock(), timezone)
+        return self.pots.setdefault((place, start, ends), Pot(name, ends=ends))
 
     def pump(self) -> None:
         """Let through whoever fits now, first come first, and tell those for whom there is no hope."""
@@ -60,13 +66,10 @@ class Treasury:
             if not future.done() and not purse.answer(future, worst):
                 self.waiting.append((future, purse, worst))
 
-    async def _pot(self, name: str, timezone: str, place: Place, run: str) -> Pot:
-        start, ends = period(name, now := self.clock(), timezone)
-        pot = self.pots.setdefault((place, name, timezone), Pot(name, ends=ends))
-        if now >= pot.ends:
-            pot.begin(ends)
+    async def _read(self, name: str, timezone: str, place: Place, prices: Prices | None, run: str) -> Pot:
+        pot, (start, _) = self.pot(name, timezone, place), period(name, self.clock(), timezone)
         pot.runs.add(run)  # before the ledger is read: what this process spends is counted as it happens
-        pot.before = await asyncio.to_thread(spent, place, start, frozenset(pot.runs))
+        pot.before = await asyncio.to_thread(spent, place, prices, start, frozenset(pot.runs))
         return pot
 
 
@@ -81,12 +84,14 @@ class Purse:
         What requests can cost.
     treasury : Treasury
         Who waits.
+    place : Place
+        Where spending is on record.
     timezone : str
         Where a day begins.
     """
 
-    def __init__(self, caps: list[Cap], prices: Prices | None, treasury: Treasury, timezone: str = "UTC") -> None:
-        self.caps, self.timezone, self._prices, self._treasury = caps, timezone, prices, treasury
+    def __init__(self, caps: list[Cap], prices: Prices | None, treasury: Treasury, place: Place, timezone: str = "UTC") -> None:
+        self.caps, self._place, self._timezone, self._prices, self._treasury = caps, place, timezone, prices, treasury
         self._refused: tuple[Cap, Decimal] | None = None
 
     def worst(self, request: Request) -> Decimal:
@@ -121,7 +126,6 @@ class Purse:
         ConfigError
             If nothing bounds what it can cost.
         """
-        self._turn_the_page()
         future: asyncio.Future[Hold] = asyncio.get_running_loop().create_future()
         worst = self.worst(request)
         if not self.answer(future, worst):
@@ -135,6 +139,7 @@ class Purse:
 
     def answer(self, future: asyncio.Future[Hold], worst: Decimal) -> bool:
         """Give a request its money, or tell it that there will be none; False: it has to wait."""
+        self._turn_the_page()
         held = hold(self.caps, worst)
         hopeless = next((cap for cap in self.caps if cap.hopeless(worst)), None) if held is None else None
         if held is not None:
@@ -147,6 +152,7 @@ class Purse:
     def settle(self, held: Hold, cost: Decimal | None) -> None:
         """Spend what a request did cost; None: nobody knows, and what was held counts as spent."""
         if not held.over:
+            self._turn_the_page()
             held.settle(cost)
             self._treasury.pump()
 
@@ -158,15 +164,18 @@ class Purse:
 
     def _turn_the_page(self) -> None:
         now = self._treasury.clock()
-        for cap in self.caps:
+        for at, cap in enumerate(self.caps):
             if now >= cap.pot.ends:
-                cap.pot.begin(period(cap.pot.name, now, self.timezone)[1])
+                pot = self._treasury.pot(cap.pot.name, self._timezone, self._place)
+                cap.pot.bequeath(pot)
+                self.caps[at] = cap._replace(pot=pot)
 
 
-def spent(place: Place, since: float, without: Collection[str]) -> Decimal:
+def spent(place: Place, prices: Prices | None, since: float, without: Collection[str]) -> Before:
     """Return what a ledger's lines since a time come to, without those of some runs.
 
-    Lines in another currency don't count, those that name none do.
+    Lines in another currency don't count, those that name none do. A line of unknown cost counts as the most that it can
+    have cost; one that was bought without prices at ``prices``. Where that is unknown too, it counts as nothing.
 
     Raises
     ------
@@ -175,14 +184,29 @@ def spent(place: Place, since: float, without: Collection[str]) -> Decimal:
     """
     ledger, currency = place
     if not (number := schema(ledger.path)):
-        return Decimal(0)
-    query = "SELECT run, cost, COUNT(*) FROM attempts WHERE time >= ? AND cost IS NOT NULL"
-    values: list[object] = [since]
-    if currency is not None and number > 1:  # older lines name no currency
-        query, values = f"{query} AND coalesce(currency, ?) = ?", [since, currency, currency]
+        return Before()
+    held = "held" if number > 2 else "NULL"  # older files have no such column
+    unit = "coalesce(currency, :unit)" if currency is not None and number > 1 else ":unit"
+    values = {"since": since, "unit": currency}
     try:
         with closing(read_only(ledger.path)) as connection:
-            rows = connection.execute(f"{query} GROUP BY run, cost", values)
-            return sum((Decimal(cost) * number for run, cost, number in rows if run not in without), Decimal(0))
+            known, unsure, tokens = (
+                [line for line in connection.execute(query.format(held=held, unit=unit), values) if line[0] not in without]
+                for query in (_KNOWN, _UNSURE, _TOKENS)
+            )
+        priced = [prices.cost(model, Usage(*usage), when) if prices else None for _, model, when, *usage in tokens]
+        return Before(_sum(known) + sum((cost for cost in priced if cost is not None), Decimal(0)), _sum(unsure))
     except (sqlite3.Error, InvalidOperation) as error:
         raise ConfigError(f"{ledger.path} can't be read ({error}), so nobody knows what the budget has left") from None
+
+
+_SINCE = "FROM attempts WHERE time >= :since AND {unit} IS :unit"
+_KNOWN = f"SELECT run, cost, COUNT(*) {_SINCE} AND cost IS NOT NULL GROUP BY run, cost"
+_UNSURE = f"SELECT run, {{held}}, COUNT(*) {_SINCE} AND cost IS NULL AND {{held}} IS NOT NULL GROUP BY run, {{held}}"
+_TOKENS = f"""SELECT run, model, MIN(time), SUM(prompt_tokens), SUM(completion_tokens), SUM(total_tokens) {_SINCE}
+    AND cost IS NULL AND {{held}} IS NULL AND prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL
+    GROUP BY run, model, date(time, 'unixepoch')"""  # a price is of a day
+
+
+def _sum(lines: Iterable[tuple[str, str, int]]) -> Decimal:
+    return sum((Decimal(amount) * number for _, amount, number in lines), Decimal(0))

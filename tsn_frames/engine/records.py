@@ -21,6 +21,7 @@ def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     frame = pd.DataFrame(entries, columns=list(Entry._fields))
     frame["time"] = _times(frame["time"])
     frame["cost"] = pd.array([None if cost is None else float(cost) for cost in frame["cost"]], dtype="Float64")
+    frame["held"] = pd.array([None if held is None else float(held) for held in frame["held"]], dtype="Float64")
     frame["request_key"] = pd.array([key.hex() for key in frame["request_key"]], dtype="string")
     texts = dict.fromkeys(("run", "host", "model", "outcome", "tag", "currency", "price_source", "language"), "string")
     counts = dict.fromkeys((*_TOKENS, "cached_tokens", "prompt_chars", "completion_chars"), "Int64")

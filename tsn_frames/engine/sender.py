@@ -10,6 +10,7 @@ from decimal import Decimal
 from ..measure import prompt_size
 from ..wire import Completion, Request, Usage
 from . import retry as policy
+from .budget import worst_case
 from .client import Session
 from .ledger_file import Entry
 from .limiter import Grant
@@ -118,9 +119,14 @@ class Sender:
             usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, None if cost is None else str(cost),
             item.request.key, self._tag(item.index), seconds, usage.cached_tokens,
             price.currency if price else None, price.note if price else None, size.chars,
-            _chars(verdict.completion), size.language,
+            _chars(verdict.completion), size.language, self._held(item) if cost is None else None,
         )  # fmt: skip
         return self.session.writer.put(entry, answer)
+
+    def _held(self, item: Item) -> str | None:
+        """Return the most that a request of unknown cost can have cost, for the budgets of later processes."""
+        worst = item.hold.worst if item.hold is not None else worst_case(self.session.client.prices, item.request)
+        return None if worst is None else str(worst)
 
     def _add_up(self, usage: Usage, cost: Decimal | None) -> None:
         counts = self._counts
