@@ -29,7 +29,7 @@ demo: $(VENV)/.demo  ## answer a real CSV row by row, twice (CSV=path COLUMN=nam
 	@CSV='$(CSV)' COLUMN='$(COLUMN)' LIVE='$(LIVE)' $(BIN)/python -m tsn_frames demo
 
 test: $(VENV)/.dev   ## run the tests
-	$(BIN)/python -m pytest -q -m 'not soak and not model and not browser'
+	$(BIN)/python -m pytest -q --durations=15 -m 'not soak and not model and not browser'
 
 soak: $(VENV)/.dev   ## run the long ones
 	$(BIN)/python -m pytest -q -m soak

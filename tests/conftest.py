@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -17,9 +18,10 @@ collect_ignore = ["benchmarks"]  # programs, which `make bench` runs
 
 
 def pytest_configure(config):
-    """Keep the user's cache and ledger out of the doctests too, which stand beyond the fixtures of this folder."""
+    """Keep the user's cache and ledger out of the doctests too, and let Ctrl-C be what it is in a notebook."""
     folder = tempfile.TemporaryDirectory(prefix="tsn_doctests_", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background has it ignored
     os.environ.update(TSN_CACHE_DIR=f"{folder.name}/cache", TSN_LEDGER=f"{folder.name}/ledger.db")
 
 
