@@ -123,6 +123,97 @@ def test_totals_over_na_say_at_least(sim, client):
     assert "at least nothing known" in repr(unknown) and "nan" not in repr(unknown)
 
 
+def many(number=20):
+    return pd.DataFrame({"text": [f"t{i}" for i in range(number)]})
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_waste_whose_usage_was_not_seen_is_unknown_and_not_nothing(sim, client, share):
+    """Every attempt was billed and its answer was lost: NA where nothing is known, else 'at least'."""
+    sim.faults = Faults(cut_json=share)
+    client = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices=PRICES,
+                        retry=tsn.Retry(attempts=1, unreadable=1))  # fmt: skip
+    out = ask(many(), include=FACTS, client=client)
+    lost = int(out["error"].notna().sum())
+    assert out["cost"].isna().sum() == lost and (lost == 20) == (share == 1.0)
+    reports = [out.tsn.cost(), out.tsn.usage(), out.tsn.cost(prices=PRICES)]
+    for report in reports:
+        line = report.to_frame().iloc[0]
+        assert report.at_least and line["at_least"] and pd.isna(line["wasted"])
+        assert "at least" in repr(report) or "no usage is known" in repr(report)
+        assert "nan" not in repr(report) and "0.00 " not in repr(report)
+    assert "the ledger has their attempts" in repr(reports[0])
+    assert client.ledger.summary()[["unknown", "at_least"]].iloc[0].tolist() == [lost, True]
+    assert out.tsn.cost(basis="answers").to_frame()["wasted"].iloc[0] == 0  # no answer is there that was bought
+    if lost == 20:
+        assert pd.isna(reports[2].total) and pd.isna(reports[1].to_frame()["billed_tokens"].iloc[0])
+
+
+def test_a_retried_row_makes_a_total_the_least_also_at_other_prices(sim, client):
+    """Its first answer was lost: what the second one cost is in the ledger, and every report says 'at least'."""
+    sim.faults = Faults(cut_json=0.5, first_attempt_only=True)
+    client = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices=PRICES,
+                        retry=tsn.Retry(backoff=0.01))  # fmt: skip
+    out = ask(many(), include=FACTS, client=client)
+    assert out["error"].isna().all() and 0 < out["cost"].isna().sum() < 20
+    for report in (out.tsn.cost(), out.tsn.usage(), out.tsn.cost(prices=PRICES)):
+        assert report.at_least and "at least" in repr(report) and pd.isna(report.to_frame()["wasted"].iloc[0])
+    everything = owed(out).sum()
+    assert out.tsn.cost(prices=PRICES).total == pytest.approx(everything) == client.ledger.summary()["cost"].sum()
+    assert not out.tsn.cost(basis="answers").at_least  # what the answers cost is known
+
+
+def test_who_paid_is_read_off_the_costs_and_not_off_the_order(client):
+    """Rows reversed, or cut, or paid for twice: equal keys alone don't tell who had it for nothing."""
+    out = ask(frame(), include=FACTS)
+    ahead, back = (df.tsn.cost(by=df.index, prices=PRICES).to_frame()["cost"] for df in (out, out.iloc[::-1]))
+    assert back[2] == 0 < back[0] == ahead[0]
+    assert out.iloc[1:].tsn.cost(prices=PRICES).to_frame()["copied"].tolist() == [1]  # its payer was cut off
+    twice = pd.concat([ask(frame("a"), include=FACTS, cache="off") for _ in range(2)])
+    for report in (twice.tsn.cost(), twice.tsn.cost(prices=PRICES), twice.tsn.usage()):
+        assert report.to_frame()["copied"].tolist() == [0]
+    assert twice.tsn.cost(prices=PRICES).total == pytest.approx(twice["cost"].sum()) == twice.tsn.cost().total
+    free = {"sim-small": (0, 0)}
+    told = ask(frame(), include=FACTS, cache="off", client=tsn.Client(client.base_url, model="sim-small", prices=free))
+    for df in (told, out.drop(columns="cost")):  # the costs tell nothing: the first of equal keys is the one that was sent
+        assert df.tsn.usage(by=df.index).to_frame()["copied"].tolist() == [0, 0, 1, 0, 0]
+
+
+def test_a_price_that_needs_a_column_that_is_not_there_warns(client):
+    """Cached tokens and the day change a price: taken for none and for today, and told; with the columns nothing is."""
+    out = ask(frame(), include=("request_key", "model"))
+    full = ask(frame(), include=("request_key", "model", "cached_tokens", "answered_at"))
+    cached = {"sim-small": {"prompt": 1, "completion": 2, "cached": 0.1}}
+    dated = {"sim-small": [{"prompt": 9, "completion": 2, "valid_to": "2020-01-01"},
+                           {"prompt": 1, "completion": 2, "valid_from": "2020-01-02"}]}  # fmt: skip
+    for prices, field in [(cached, "cached_tokens"), (dated, "answered_at")]:
+        for basis in ("billed", "answers"):
+            with pytest.warns(tsn.TSNWarning, match=f"no column '{field}'.*include=.'{field}'") as found:
+                out.tsn.cost(prices=prices, basis=basis)
+            assert len(found) == 1
+            full.tsn.cost(prices=prices, basis=basis)  # a warning is an error here
+    out.tsn.cost(prices={"sim-small": dated["sim-small"][1]})  # one price only
+    out.tsn.cost(prices=dated, model="sim-small")  # as another model: at today's price by its meaning
+
+
+def test_words_for_nothing_known_and_for_a_model_that_is_free(sim, client):
+    """No 'nan' and no half sentence."""
+    sim.faults = Faults(no_usage=1.0)
+    out = ask(many(3))
+    assert "no usage is known" in repr(out.tsn.usage()) and "nan" not in repr(out.tsn.usage())
+    sim.faults = Faults()
+    free = ask(frame("a"), client=tsn.Client(client.base_url, model="sim-small", prices={"sim-small": (0, 0)}), cache="off")
+    assert repr(free.tsn.cost()).splitlines()[1].strip() == "0.00 billed by this run"
+
+
+def test_a_users_own_token_column_is_no_answer(client):
+    """Only the group of columns that complete() writes is taken for one."""
+    out = ask(frame().assign(user_prompt_tokens=1), name="q", include=FACTS)
+    assert out.tsn.cost().total == pytest.approx(out["q_cost"].sum())
+    with pytest.raises(tsn.ColumnError, match="no column 'prompt_tokens'"):
+        frame().assign(user_prompt_tokens=1, prompt_tokens=2).tsn.cost()
+
+
 def test_waste_is_what_rows_without_an_answer_cost(sim, client):
     sim.faults = Faults(filtered=0.5)
     out = ask(pd.DataFrame({"text": [f"t{i}" for i in range(20)]}))
@@ -190,6 +281,16 @@ def test_costs_in_two_currencies_are_not_added(sim, client):
     both = pd.concat([ask(frame("a"), include=FACTS), ask(frame("z"), include=FACTS, client=other)])
     with pytest.raises(tsn.ParameterError, match="in EUR and USD, which can't be added"):
         both.tsn.cost()
+
+
+def test_a_currency_that_is_not_named_is_another_one(sim, client):
+    """Costs of a table without a currency aren't taken for euros; where a source is missing, no currency is said."""
+    other = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, prices=PRICES)
+    one, two = ask(frame("a"), include=FACTS), ask(frame("z"), include=FACTS, client=other)
+    with pytest.raises(tsn.ParameterError, match="in EUR and a currency that isn't named"):
+        pd.concat([one, two]).tsn.cost()
+    assert two.tsn.cost().currency is None and one.tsn.cost().currency == "EUR"
+    assert pd.concat([one, two.drop(columns="cost_source")]).tsn.cost().currency is None
 
 
 def test_a_table_in_a_notebook_holds_no_markup_of_the_data(client):

@@ -127,6 +127,10 @@ class Prices:
         day = datetime.fromtimestamp(time.time() if when is None else when, UTC).date()
         return next((price for price in self._table[model] if price.covers(day)), None)
 
+    def dated(self, model: str) -> bool:
+        """Return whether a model has several prices, so that the day chooses one."""
+        return len(self._table.get(model, ())) > 1
+
     def cost(self, model: str, usage: Usage, when: float | None = None) -> Decimal | None:
         """Return what a usage costs at the price of its time, or None where price or usage is unknown."""
         price = self.price(model, when)

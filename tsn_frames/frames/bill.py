@@ -10,6 +10,7 @@ import pandas as pd
 from ..errors import ColumnError, ParameterError
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_GROUP = (*_COUNTS, "cached")  # what complete() always writes together: one alone may be the user's own
 _TRUE = {"true", "1", "1.0"}  # as files write it
 
 
@@ -25,9 +26,13 @@ def prefix(df: pd.DataFrame, name: str | None) -> str:
         if f"{name}_prompt_tokens" not in df.columns:
             raise _missing(f"{name}_prompt_tokens")
         return f"{name}_"
-    if "prompt_tokens" in df.columns:
+    labels = {label for label in df.columns if isinstance(label, str)}
+    if labels.issuperset(_GROUP):
         return ""
-    found = [str(label).removesuffix("prompt_tokens") for label in df.columns if str(label).endswith("_prompt_tokens")]
+    ends = [
+        label.removesuffix("prompt_tokens") for label in df.columns if isinstance(label, str) and label.endswith("_prompt_tokens")
+    ]
+    found = [begins for begins in ends if labels.issuperset(begins + field for field in _GROUP)]
     if not found:
         raise _missing("prompt_tokens")
     if len(found) > 1:
@@ -52,7 +57,8 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     -------
     DataFrame
         The same index: ``prompt_tokens``, ``completion_tokens``, ``total_tokens``, ``cached_tokens``, ``cost`` (float64),
-        ``answered``, ``reasoned``, ``failed``, ``skipped``, ``not_sent``, ``cached``, ``copied`` (bool), ``request_key``, ``model``, ``cost_source`` (object),
+        ``answered``, ``reasoned``, ``failed``, ``skipped``, ``not_sent``, ``cached``, ``copied``, ``lost`` (bool: an attempt
+        may be billed whose usage was not seen), ``request_key``, ``model``, ``cost_source`` (object),
         ``answered_at`` (POSIX seconds). What the frame doesn't have is NaN or None.
 
     Raises
@@ -78,20 +84,37 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
         column = _column(df, begins + field)
         out[field] = None if column is None else np.array([v if _there(v) else None for v in column], dtype=object)
     out["answered_at"] = _times(_column(df, begins + "answered_at"))
-    out["copied"] = _copied(out)
+    known = begins + "cost" in df.columns
+    out["copied"], out["lost"] = _copied(out, known=known), _lost(out, known=known)
     return out
 
 
-def _copied(rows: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Return which rows shared an equal row's request: by their keys, else as those that were answered for nothing."""
-    candidates = (rows["answered"] & ~rows["cached"]).to_numpy()
-    if rows["request_key"].notna().any():
-        paid = rows["request_key"].where(candidates)
-        copies: np.ndarray[Any, Any] = candidates & paid.notna().to_numpy() & paid.duplicated().to_numpy()
-        return copies
-    for_nothing = rows["cost"].eq(0).to_numpy() & candidates
-    all_free = bool((for_nothing == candidates).all())  # the model costs nothing: then a 0 tells nothing
-    return np.zeros(len(rows), dtype=bool) if all_free else for_nothing
+def _copied(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
+    """Return which rows shared an equal row's request: those that were answered for nothing.
+
+    Who paid has a cost, or NA. Only where that tells nothing, since the model is free or there is no column ``cost``, the
+    first of rows with an equal key is taken for the one that was sent.
+    """
+    candidates = rows["answered"] & ~rows["cached"]
+    for_nothing = rows["cost"].eq(0) & candidates
+    keys = rows["request_key"].where(candidates)
+    by_order = keys.notna() & keys.duplicated()
+    if not known:
+        return by_order.to_numpy(dtype=bool)
+    free = (for_nothing | ~candidates).groupby(rows["model"].fillna("").to_numpy()).transform("all")
+    return for_nothing.where(~free, by_order).to_numpy(dtype=bool)
+
+
+def _lost(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
+    """Return for which rows an attempt may be billed whose usage was not seen: what they cost is NA, and no answer says why.
+
+    A row that was answered at last has its usage; its cost is NA too where other rows of that model have one.
+    """
+    unknown = rows["cost"].isna() & ~rows["skipped"]
+    priced = rows["cost"].gt(0).groupby(rows["model"].fillna("").to_numpy()).transform("any") | rows["cost_source"].notna()
+    retried = rows["answered"] & rows[list(_COUNTS)].notna().all(axis=1) & priced & known & ~rows["cached"]
+    found: np.ndarray[Any, Any] = (unknown & ((rows["reasoned"] & ~rows["answered"]) | retried)).to_numpy(dtype=bool)
+    return found
 
 
 def _column(df: pd.DataFrame, label: str, *, needed: bool = False) -> pd.Series | None:

@@ -6,7 +6,7 @@ lost, is in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..engine.client import client_or_default
 from ..engine.progress import money
 from ..errors import ColumnError, ConfigError, ParameterError, number, quoted, warn
 from ..frames import bill
+from ..price_tables import Price
 from ..prices import Prices, prices_of
 from ..wire import Usage
 from .plan import check_choice
@@ -44,7 +45,7 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
         Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed, skipped, not_sent``; ``prompt_tokens,
         completion_tokens, total_tokens`` and ``cached_tokens`` in all; ``mean, median, q90, max`` of an answer's
         ``total_tokens``; ``billed_tokens``, ``saved_by_cache``, ``saved_by_copies`` and ``wasted`` of the total, in tokens;
-        ``at_least``, whether the usage of some answers is unknown.
+        ``at_least``, whether the usage of some answers is unknown, also of those that were lost.
 
     Raises
     ------
@@ -62,17 +63,21 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
     """
     rows = bill.read(df, bill.prefix(df, name), costs=False)
     rows["value"] = rows["total_tokens"].where(rows["answered"])
-    rows["unknown"] = rows["answered"] & rows["total_tokens"].isna()
+    rows["unknown"] = (rows["answered"] & rows["total_tokens"].isna()) | rows["lost"]
+    rows["wasted"] = rows["total_tokens"].mask(rows["lost"])
     parts = {
-        "billed_tokens": rows["answered"] & ~rows["cached"] & ~rows["copied"],
+        "billed_tokens": (rows["answered"] & ~rows["cached"] & ~rows["copied"]) | rows["lost"],
         "saved_by_cache": rows["cached"],
         "saved_by_copies": rows["copied"],
-        "wasted": rows["reasoned"] & rows["answered"],
+        "wasted": (rows["reasoned"] & rows["answered"]) | rows["lost"],
     }
     table = grouped(df, by, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"))
     whole = grouped(df, None, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens")).iloc[0]
-    said = f"{_least(whole)}{whole['total_tokens']:,.0f} tokens: {whole['prompt_tokens']:,.0f} of prompts, "
-    said += f"{whole['completion_tokens']:,.0f} of answers; {spread(whole, '{:,.0f}'.format)} an answer"
+    said = "no usage is known"
+    if pd.notna(whole["total_tokens"]):
+        counts = [_some(whole[name]) for name in ("total_tokens", "prompt_tokens", "completion_tokens")]
+        said = "{}{} tokens: {} of prompts, {} of answers".format(_least(whole), *counts)
+        said += spread(whole, "{:,.0f}".format, "an answer")
     free = [(whole["saved_by_cache"], "from the cache"), (whole["saved_by_copies"], "shared by equal rows")]
     shares = [f"{tokens / whole['total_tokens']:.0%} {what}" for tokens, what in free if tokens > 0]
     table = table.astype(dict.fromkeys(_TOKENS, "Int64"))
@@ -106,7 +111,8 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     Report
         Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed, skipped, not_sent``; ``cost`` in all; ``mean, median,
         q90, max`` of a row that was paid for; ``saved_by_cache`` and ``saved_by_copies`` (NaN without prices);
-        ``wasted``, the cost of rows without a usable answer; ``at_least``, whether some cost is unknown.
+        ``wasted``, the cost of rows without a usable answer, NaN where none of it is known; ``at_least``, whether some cost
+        is unknown, also of attempts whose answers were lost.
 
     Raises
     ------
@@ -128,17 +134,20 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     >>> sim.close()
     """
     check_choice("basis", basis, Basis)
-    rows = bill.read(df, bill.prefix(df, name), costs=basis == "billed" and prices is None and model is None)
+    begins = bill.prefix(df, name)
+    rows = bill.read(df, begins, costs=basis == "billed" and prices is None and model is None)
     table = _table(prices, needed=basis == "answers" or model is not None)
     anew = prices is not None or basis == "answers" or model is not None
-    rows["answer"] = _priced(rows, table, model, strict=anew) if table is not None else np.nan
+    absent = [field for field in ("cached_tokens", "answered_at") if begins + field not in df.columns]
+    rows["answer"] = _priced(rows, table, model, strict=anew, absent=absent) if table is not None else np.nan
     if not anew:
         rows["value"] = rows["cost"]
     elif basis == "billed":
         rows["value"] = rows["answer"].where(rows["answered"] & ~rows["cached"] & ~rows["copied"], 0.0)
+        rows["value"] = rows["value"].mask(rows["lost"] & ~rows["answered"])
     else:
         rows["value"] = _shared(rows)
-    rows["unknown"] = rows["value"].isna()
+    rows["unknown"] = rows["value"].isna() | (rows["lost"] & (basis == "billed"))
     report = _cost_report(df, by, rows, basis, anew=anew)
     report.currency = _currency(rows) if not anew else table.currency if table else None
     return report
@@ -147,7 +156,9 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
 def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *, anew: bool) -> Report:
     rows = rows.rename(columns={"cost": "was", "value": "cost"})
     rows["value"] = rows["cost"].where(rows["cost"] != 0)
-    parts = {"wasted": rows["reasoned"]}
+    lost = rows["lost"] & (basis == "billed")
+    rows["wasted"] = rows["cost"].mask(lost)  # whatever its last answer cost, a retried row wasted another
+    parts = {"wasted": rows["reasoned"] | lost}
     saved = {"saved_by_cache": rows["cached"], "saved_by_copies": rows["copied"]} if basis == "billed" else {}
     table = grouped(df, by, rows, parts, sums=("cost",), of="cost", saved=saved)
     whole = grouped(df, None, rows, parts, sums=("cost",), of="cost", saved=saved).iloc[0]
@@ -160,16 +171,19 @@ def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *,
 def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool) -> list[str]:
     what = "when the answers were bought" if basis == "answers" else "billed by this run"
     what = "would have been billed at these prices" if anew and basis == "billed" else what
-    lines = [
-        f"{_least(whole)}{'nothing known' if pd.isna(whole['cost']) else money(whole['cost'])} {{currency}}{what}; {spread(whole, money)} a row that was paid for"
-    ]
-    if basis == "billed" and whole["cost"] == 0 and whole["cached"]:
+    paid = "nothing known" if pd.isna(whole["cost"]) else money(whole["cost"])
+    lines = [f"{_least(whole)}{paid} {{currency}}{what}{spread(whole, money, 'a row that was paid for')}"]
+    if basis == "billed" and whole["cost"] == 0 and whole["cached"] and not whole["at_least"]:
         hits = f"{number(int(whole['cached']), 'answer')} came from the cache"
         lines = [f"nothing was billed: {hits}; basis='answers' says what they cost when they were bought"]
     free = [(whole.get("saved_by_cache", 0), "the cache"), (whole.get("saved_by_copies", 0), "equal rows")]
     saved = [f"{money(amount)} by {by}" for amount, by in free if amount > 0]
     lines += [f"saved {' and '.join(saved)}, at these prices"] if saved else []
-    return lines + ([f"wasted {money(whole['wasted'])} on rows without a usable answer"] if whole["wasted"] > 0 else [])
+    if pd.isna(whole["wasted"]):
+        return [*lines, "what was wasted on answers that were lost isn't known; the ledger has their attempts"]
+    return lines + (
+        [f"wasted {_least(whole)}{money(whole['wasted'])} on rows without a usable answer"] if whole["wasted"] > 0 else []
+    )
 
 
 def _table(prices: Any, *, needed: bool) -> Prices | None:
@@ -183,7 +197,7 @@ def _table(prices: Any, *, needed: bool) -> Prices | None:
     return found
 
 
-def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool) -> np.ndarray[Any, Any]:
+def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool, absent: Sequence[str]) -> np.ndarray[Any, Any]:
     """Return what each answer costs at its day's price, or today's where it is priced as another model."""
     models = _models(rows, model, strict=strict)
     if models is None:
@@ -193,12 +207,33 @@ def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool) -> 
         warn(f"{hint}: its rows have no cost, and totals are 'at least'")
     times = rows["answered_at"].to_numpy() if model is None else np.full(len(rows), np.nan)
     counts = rows[["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]].to_numpy()
-    out = np.full(len(rows), np.nan)
+    out, used = np.full(len(rows), np.nan), dict[Any, Price]()
     for at, (one, when, numbers) in enumerate(zip(models, times, counts)):
-        whole = [None if np.isnan(n) else int(n) for n in numbers]
-        found = None if one is None else prices.cost(one, Usage(*whole), None if np.isnan(when) else when)
-        out[at] = np.nan if found is None else float(found)
+        price = None if one is None else prices.price(one, None if np.isnan(when) else when)
+        if one is None or price is None:
+            continue
+        found = price.cost(Usage(*[None if np.isnan(n) else int(n) for n in numbers]))
+        if found is not None:
+            out[at], used[one, price.valid_from] = float(found), price
+    if strict:
+        matters = absent if model is None else [field for field in absent if field != "answered_at"]
+        _tell_absent(prices, [(one, price) for (one, _), price in used.items()], matters)
     return out
+
+
+def _tell_absent(prices: Prices, used: Iterable[tuple[str, Price]], absent: Sequence[str]) -> None:
+    """Warn where a price depends on what the frame has no column for."""
+    found: dict[str, tuple[str, str]] = {}
+    for model, price in used:
+        if price.cached is not None:
+            found["cached_tokens"] = model, "is lower for cached prompt tokens, and all are taken for not cached"
+        if prices.dated(model):
+            found["answered_at"] = model, "depends on the day, and today's is taken"
+    for field in absent:
+        if field in found:
+            model, why = found[field]
+            warn(f"the frame has no column {field!r}: the price of {model!r} {why}. complete(..., include=({field!r},)) adds it. "
+                 "What is answered is cached, so running that again is free")  # fmt: skip
 
 
 def _models(rows: pd.DataFrame, model: Any, *, strict: bool) -> list[str | None] | None:
@@ -237,11 +272,16 @@ def _currency(rows: pd.DataFrame) -> str | None:
     ParameterError
         If costs in several currencies were put together.
     """
-    paid = rows.loc[rows["cost"].ne(0), "cost_source"].dropna().astype(str)
-    found = sorted(set(paid.str.extract(r"(?:^|\s)([^\s\d]\S*) per million")[0].dropna()))
+    sources = rows.loc[rows["cost"].gt(0), "cost_source"]
+    told = sources.dropna().astype(str).str.extract(r"(?:^|\s)([^\s\d]\S*) per million")[0]
+    found = [*sorted(set(told.dropna())), *(["a currency that isn't named"] if told.isna().any() else [])]
     if len(found) > 1:
         raise ParameterError(f"the costs are in {' and '.join(found)}, which can't be added: take the rows of one at a time")
-    return found[0] if found else None
+    return found[0] if found and told.notna().any() and sources.notna().all() else None
+
+
+def _some(tokens: float) -> str:
+    return "an unknown number" if pd.isna(tokens) else f"{tokens:,.0f}"
 
 
 def _least(whole: pd.Series) -> str:

@@ -79,7 +79,7 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
     rows : DataFrame
         What each row comes to, in the order of ``df``.
     parts : mapping of str to boolean Series
-        Per column of the table the rows whose ``of`` it adds up.
+        Per column of the table the rows whose ``of`` it adds up, or their column of the same name where there is one.
     sums : sequence of str
         Columns that are added up.
     of : str
@@ -102,8 +102,8 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
         out[name] = total.mask(total.isna() & ~out["at_least"], 0.0) if flat[name].notna().any() or name == of else total
     values = groups["value"]
     spreads = {"mean": values.mean(), "median": values.median(), "q90": values.quantile(0.9), "max": values.max()}
-    shares = {name: _part(flat[of], where, codes, least=0) for name, where in parts.items()}
-    shares |= {name: _part(flat["answer"], where, codes, least=1) for name, where in (saved or {}).items()}
+    shares = {name: _part(flat[name if name in flat else of], where, codes) for name, where in parts.items()}
+    shares |= {name: _part(flat["answer"], where, codes) for name, where in (saved or {}).items()}
     out = out.assign(**spreads, **shares)
     return out[[column for column in out.columns if column != "at_least"] + ["at_least"]].set_index(index)
 
@@ -111,15 +111,15 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
 _COUNTS = ("rows", "answered", "cached", "copied", "failed", "skipped", "not_sent")
 
 
-def _part(values: pd.Series, where: pd.Series, codes: np.ndarray[Any, Any], *, least: int) -> pd.Series:
-    """Return what falls on some rows of each group; ``least`` of them must be known, where there are any."""
+def _part(values: pd.Series, where: pd.Series, codes: np.ndarray[Any, Any]) -> pd.Series:
+    """Return what falls on some rows of each group: NaN where there are such rows and nothing is known of them."""
     chosen = pd.Series(where.to_numpy())
     some = chosen.groupby(codes).any()
-    return values.where(chosen).groupby(codes).sum(min_count=least).where(some, 0.0)
+    return values.where(chosen).groupby(codes).sum(min_count=1).where(some, 0.0)
 
 
-def spread(whole: pd.Series, shown: Callable[[float], str]) -> str:
-    """Return mean, median, nine tenths and most of a table's row in words."""
+def spread(whole: pd.Series, shown: Callable[[float], str], of: str) -> str:
+    """Return mean, median, nine tenths and most of a table's row in words; nothing where there are none."""
     if pd.isna(whole["mean"]):
-        return "nothing"
-    return f"mean {shown(whole['mean'])}, median {shown(whole['median'])}, 90 % up to {shown(whole['q90'])}, most {shown(whole['max'])}"
+        return ""
+    return f"; mean {shown(whole['mean'])}, median {shown(whole['median'])}, 90 % up to {shown(whole['q90'])}, most {shown(whole['max'])} {of}"
