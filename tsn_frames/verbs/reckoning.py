@@ -35,7 +35,8 @@ Pilot = tuple[Sample, int]  # what was drawn, and from how many
 class Evidence(NamedTuple):
     """Requests whose usage is known, and how they stand for the others: arrays, a position each.
 
-    ``known`` are the two lengths of :class:`Frame`, ``values`` are prompt tokens, completion tokens and cost.
+    ``known`` are the two lengths of :class:`Frame`, ``values`` are prompt tokens, completion tokens and cost; without a pilot that
+    of the completion alone.
     """
 
     known: Array
@@ -44,6 +45,7 @@ class Evidence(NamedTuple):
     chances: Array
     words: str
     rates: Array | None = None  # the price of a completion's token
+    paid: float = 1.0  # of a prompt's full price, for services that give a discount on what they have cached
 
 
 class Frame(NamedTuple):
@@ -136,7 +138,10 @@ def cached(frame: Frame, answers: Answers, rest: Array, prices: Prices | None) -
         return None
     usable, values = usage_of(frame, answers, at := np.array(there, dtype=np.int64), prices)
     known, words = frame.lengths[at[usable]], f"if the others are like the {usable.sum():,} that are cached"
-    return _alike(known, values, len(rest), words)
+    full = values[:, :2] * frame.rates[at[usable]]
+    paid = (values[:, 2] - full[:, 1]).sum() / full[:, 0].sum() if full[:, 0].sum() > 0 else 1.0
+    values[:, 2] = full[:, 1]
+    return _alike(known, values, len(rest), words)._replace(paid=float(paid))
 
 
 def earlier(asked: Asked, frame: Frame, rest: int) -> Evidence | None:
@@ -149,7 +154,7 @@ def earlier(asked: Asked, frame: Frame, rest: int) -> Evidence | None:
     lines = past.answers(asked.client.ledger, models, [card.run for card in alike])
     known = [line.prompt_chars * DEFAULTS[line.language].expected for line in lines]
     values = np.array([(line.prompt_tokens, line.completion_tokens) for line in lines], dtype=float).reshape(-1, 2)
-    costs = values @ frame.rates[0]
+    costs = values[:, 1] * frame.rates[0, 1]
     day = time.strftime("%Y-%m-%d", time.gmtime(alike[0].began))
     lengths = np.column_stack([known, known])
     return _alike(lengths, np.column_stack([values, costs]), rest, f"if these rows are like those of the run of {day}")
@@ -216,7 +221,7 @@ def reckoned(asked: Asked, frame: Frame, answers: Answers, pilot: Pilot | None =
         found = foretell(evidence, frame.lengths[rest])
         completion = _within(found[1], completion)
         if pilot is None:
-            cost = _within(found[2], Range(cost.low, None, most))
+            cost = _within(_with_prompts(found[2], frame, rest, evidence.paid), Range(None, None, most))
         else:
             prompt = _within(found[0], Range(float(len(rest)), None, None))
             cost = _within(found[2], Range(least_of(evidence, frame, rest), None, most))
@@ -250,6 +255,12 @@ def _evidence(asked: Asked, frame: Frame, answers: Answers, pilot: Pilot | None,
 def _alike(known: Array, values: Array, rest: int, words: str) -> Evidence:
     number = max(1, len(known))
     return Evidence(known, values, np.full(len(known), rest / number), np.full(len(known), number / (number + rest)), words)
+
+
+def _with_prompts(completions: Range, frame: Frame, rest: Array, paid: float) -> Range:
+    """Return what completions cost, with their prompts, whose tokens are guessed by what the ledger has learned."""
+    prompts = ((frame.tokens[rest] * frame.rates[rest, :1]).sum(axis=0) * [paid, paid, 1.0]).tolist()
+    return Range(*(None if one is None else one + more for one, more in zip(completions, prompts, strict=True)))
 
 
 def _within(found: Range, bound: Range) -> Range:
