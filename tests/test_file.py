@@ -162,6 +162,26 @@ def test_pieces_are_the_file_in_order(tmp_path_factory, rows, groups, chunksize)
 # Going on
 
 
+def test_a_dry_run_adds_up_the_parts_and_sends_and_writes_nothing(sim, source, target, client):
+    """The whole file's rows, requests, tokens and money; the budget is held against the sum, and what is cached is seen."""
+    client = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
+                        prices={"sim-small": (1, 2)})  # fmt: skip
+    found = ask(source, target, client, dry_run=True, max_tokens=200)
+    one = frame().tsn.estimate(PROMPT, client=client, max_tokens=200)
+    assert sim.stats().requests == 0 and not target.exists()
+    assert (found.rows, found.requests, found.to_send, found.currency) == (10, 10, 10, None)
+    assert found.at_most == pytest.approx(one.at_most) and found.cost == pytest.approx(one.cost, nan_ok=True)
+    assert found.completion_tokens == one.completion_tokens and "3 parts" in found.notes[-1]
+    tight = ask(source, target, client, dry_run=True, max_tokens=200, max_cost=one.cost.high * 0.9)
+    assert "more than the budget" in tight.notes[-1]
+    with pytest.raises(tsn.ParameterError, match="temperature"):
+        ask(source, target, client, dry_run=True, temperature=9)
+    done = ask(source, target, client, max_tokens=200)
+    assert found.cost.low <= done.cost <= found.cost.high
+    again = ask(source, target, client, dry_run=True, max_tokens=200)
+    assert (again.cached, again.to_send, again.cost.high) == (10, 0, 0)
+
+
 def test_a_call_that_is_run_again_sends_nothing(sim, source, target, client):
     ask(source, target, client)
     (target / ".part-00001-killed.tmp").write_bytes(b"half a part")

@@ -31,6 +31,8 @@ from ..frames.missing import Missing
 from ..frames.parquet import Source, Target, target_of
 from ..frames.prompt import Prompt, check_frame, render
 from .complete import complete
+from .foretold import Estimate
+from .parts import together
 from .plan import Errors, check_choice
 from .running import POLL, Run
 from .summary import Summary
@@ -76,9 +78,10 @@ def complete_file(
     max_cost: float | Decimal | None = None,
     tag: Any = None,
     chunksize: int = CHUNK,
+    dry_run: bool = False,
     progress: bool | None = None,
     client: Client | None = None,
-) -> FileSummary:
+) -> Any:
     """Answer every row of a Parquet file, a piece at a time, into a directory of Parquet files.
 
     For data larger than memory. A part is moved into the directory when it is whole, so the directory can be read at
@@ -101,12 +104,14 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
         The most that the whole file may cost.
     chunksize : int, default 100,000
         Rows of a part. 100,000 rows of short texts take about 200 MB of memory while they are answered.
+    dry_run : bool, default False
+        Send and write nothing, and return an :class:`Estimate`: the sum of those of all parts.
     progress : bool, optional
         Whether to show a bar over all rows; default: in a notebook and on a terminal.
 
     Returns
     -------
-    FileSummary
+    FileSummary or Estimate
         Counts, tokens, cost and seconds of all parts, ``parts`` and ``path``. The columns are those of :func:`complete`;
         ``logprobs`` is JSON text. :func:`last_run` has the last part.
 
@@ -147,6 +152,9 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     most = client.budget.with_run(amount("max_cost", max_cost)).run
     words |= {"system": system, "messages": messages, "name": name, "usage": usage, "include": include, "overwrite": overwrite,
               "missing": missing, "cache": cache, "refresh": refresh, "tag": tag, "client": client}  # fmt: skip
+    if dry_run:
+        told = set[str]()
+        return together([_foretold(at, df, prompt, words, told) for at, df in enumerate(file.pieces())], most)
     into.open(file.parts, overwrite=overwrite)
     done = _Job(
         file, into, most, cache != "off", lambda df, left: complete(df, prompt, max_cost=left, background=True, **words)
@@ -155,6 +163,12 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
         raise RunError(f"{done.failed:,} of {number(done.rows, 'row')} failed; all parts are in {into.path}, and the column "
                        f"{wanted.label('error')!r} says why. Run again to ask again, or errors='coerce' to go without")  # fmt: skip
     return done
+
+
+def _foretold(at: int, piece: Any, prompt: Any, words: Mapping[str, Any], told: set[str]) -> Estimate:
+    with _telling(f"part {at}", told):
+        found: Estimate = complete(piece.to_pandas(), prompt, dry_run=True, **words)
+    return found
 
 
 class _Job:
