@@ -17,13 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
-from tsn_frames.engine.budget import Budget, Cap, Pot, hold, period, worst_case
+from tsn_frames.engine.budget import Budget, Cap, Pot, check_bounded, hold, period, worst_case
 from tsn_frames.engine.ledger import Ledger
 from tsn_frames.engine.purse import Treasury
 from tsn_frames.engine.registry import here
+from tsn_frames.engine.retry import judge
+from tsn_frames.engine.transport import Answer
 from tsn_frames.prices import Prices
+from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator
-from tsn_frames.wire import Request
+from tsn_frames.wire import Request, dumps
 
 PRICES = {"sim-small": (Decimal("0.25"), Decimal("1.00")), "sim-large": (Decimal("2.5"), Decimal(10))}
 MILLION = 1_000_000
@@ -218,6 +221,75 @@ def test_an_image_has_no_bound(sim, client):
         df.tsn.complete(messages="m", client=client, max_tokens=5, max_cost=1, progress=False)
     about = pd.DataFrame({"t": ['a text about {"image_url": "x"}']})
     assert ask(about, client, max_cost=1)["content"].notna().all()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}},
+        {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
+        {"type": "document", "id": 7},
+        {"type": "text", "text": "see", "image": "https://example.com/a.png"},
+        {"text": "a part of no type"},
+    ],
+    ids=lambda part: part.get("type", "none"),
+)
+def test_only_parts_of_text_have_a_bound(sim, client, part):
+    for message in ({"role": "user", "content": [part]}, {"role": "user", "content": "look", "images": [part]}):
+        with pytest.raises(tsn.ConfigError, match="anything but text"):
+            pd.DataFrame({"m": [[message]]}).tsn.complete(messages="m", client=client, max_tokens=5, max_cost=1, progress=False)
+    assert sim.stats().requests == 0
+
+
+def test_messages_of_parts_of_text_names_and_tool_calls_have_a_bound(client):
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"image": 1}'}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": 'say "images": [1]'}], "name": "ann"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "done", "tool_call_id": "1"},
+    ]
+    head = b'{"model":"m","max_tokens":5,"messages":'
+    check_bounded(Prices({"m": (1, 1)}), [Request(b"", head, dumps(messages), "m", 5)])
+
+
+def test_a_bound_counts_at_the_top_of_a_request_only(sim, client):
+    """A word in some metadata bounds nothing."""
+    for extra in (
+        {"metadata": {"max_completion_tokens": 1}},
+        {"x": [{"max_completion_tokens": 1}]},
+        {"max_completion_tokens": None},
+    ):
+        with pytest.raises(tsn.ConfigError, match="max_tokens="):
+            ask(texts(2), client, max_tokens=None, extra_body=extra, max_cost=1)
+    assert sim.stats().requests == 0
+
+
+@pytest.mark.parametrize(
+    "extra", [{"best_of": 20}, {"models": ["sim-large"]}, {"fallbacks": ["sim-large"]}, {"web_search_options": {"x": 1}}], ids=str
+)
+def test_what_multiplies_the_cost_of_a_request_is_refused(sim, client, extra):
+    with pytest.raises(tsn.ConfigError, match=f"a budget can't hold with '{next(iter(extra))}' in extra_body="):
+        ask(texts(2), client, extra_body=extra, max_cost=1)
+    assert sim.stats().requests == 0
+    check_bounded(Prices({"m": (1, 1)}), [Request(b"", b'{"model":"m","best_of":1,"messages":', b"[]", "m", 5)])
+
+
+@pytest.mark.parametrize("status", [408, 499, 504, 524])
+def test_a_gateway_that_stopped_waiting_may_have_to_be_paid(status, tmp_path):
+    """The model may have worked on it: what was held stays held, and the ledger has a line."""
+    faults = Faults(error_other=0.2, other_status=status)
+    with Simulator(latency=0.0, faults=faults) as sim, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client = paying(sim, tmp_path, retry=tsn.Retry(backoff=0.01))
+        ask(texts(30), client, max_cost=1)
+        lines = client.ledger.to_frame()
+        lost, answered = lines[lines["outcome"] == "unknown"], lines[lines["outcome"] == "answered"]
+        assert len(lost) == tsn.last_run().summary.unknown == sim.stats().requests - sim.stats().answers > 0
+        assert lost["held"].gt(0).all() and lost["cost"].isna().all()
+        assert len(answered) == sim.stats().answers and answered["held"].isna().all() and answered["cost"].gt(0).all()
+        with pytest.raises(tsn.BudgetExceeded, match="of it held for requests that may be billed"):
+            ask(texts(50, seed=1), client, max_cost=0.0005)
+    assert judge(Answer(status, {}, b"{}"), Secret("k")).billed == "unknown"
 
 
 @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf"), True, "much", "1e400000000", [1]], ids=str)

@@ -52,6 +52,14 @@ def test_unknown_usage_costs_na_and_never_0(usage):
     assert Prices({"a": (1, 1)}).cost("a", usage) is None
 
 
+def test_thoughts_that_only_the_total_counts_are_billed_as_completion():
+    """Some services count them beside the completion; a total that is too small tells nothing."""
+    prices = Prices({"m": {"prompt": 1, "completion": 2, "cached": "0.5"}})
+    assert prices.cost("m", Usage(10, 1, 31)) == Decimal(10 + 21 * 2) / 1_000_000
+    assert prices.cost("m", Usage(10, 1, 31, 4)) == Decimal(8 + 21 * 2) / 1_000_000
+    assert prices.cost("m", Usage(10, 1, 11)) == prices.cost("m", Usage(10, 1, 3)) == prices.cost("m", Usage(10, 1))
+
+
 def test_the_price_of_the_answers_own_time_counts():
     """Days are in UTC and both ends of a period are in it; a period without an end lasts until the next begins."""
     prices = Prices(

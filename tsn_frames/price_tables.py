@@ -40,10 +40,15 @@ class Price:
         return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
 
     def cost(self, usage: Usage) -> Decimal | None:
-        """Return what a usage costs, or None where a count is unknown; cached tokens that aren't told are none."""
-        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        """Return what a usage costs, or None where a count is unknown; cached tokens that aren't told are none.
+
+        Some services count a model's thoughts in the total alone, and bill them as completion.
+        """
+        prompt, completion, total = usage[:3]
         if prompt is None or completion is None:
             return None
+        if total is not None and total > prompt + completion:
+            completion = total - prompt
         if self.cached is not None and usage.cached_tokens:
             less = usage.cached_tokens * (self.prompt - self.cached)
             return (prompt * self.prompt - less + completion * self.completion) / MILLION

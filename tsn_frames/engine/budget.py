@@ -18,12 +18,16 @@ from zoneinfo import ZoneInfo
 
 from ..errors import BudgetExceeded, ConfigError, did_you_mean, quoted
 from ..prices import Prices
-from ..wire import Request
+from ..wire import Request, load
 
 TEMPLATE_TOKENS = 64  # what a model's chat template may add to a request, beside the JSON that is counted with its texts
 PERIODS = ("day", "month")
-_NEWER = re.compile(rb'"max_completion_tokens":(\d{1,18})[,}]')
-_UNCOUNTED = (b'"image_url":', b'"input_audio":', b'"file":')  # in a text the quotes are escaped
+_ODD = re.compile(rb'"content":\[|"(?!(?:role|content|name)":)[^"\\]*":')  # in a text the quotes are escaped
+_TEXTS = {
+    "role", "content", "name", "prefix", "tool_calls", "tool_call_id", "function_call", "refusal", "reasoning", "reasoning_content"
+}  # fmt: skip
+_PART = {"type", "text", "cache_control"}
+_MULTIPLIES = ("best_of", "models", "fallbacks", "plugins", "web_search_options", "audio")  # in extra_body
 
 
 @dataclass(frozen=True)
@@ -242,14 +246,20 @@ def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
     Raises
     ------
     ConfigError
-        With what is missing: a price, ``max_tokens``, or a way to count an image's tokens.
+        With what is missing: a price, ``max_tokens``, or a way to count an image's tokens; or with what multiplies the cost.
     """
     limitless, models = False, dict[str, None]()
     for request in requests:
         limitless = limitless or longest(request) is None
         models[request.model] = None
-        if any(part in request.messages for part in _UNCOUNTED):
-            raise ConfigError("a budget can't hold where a message has an image, a sound or a file: nothing bounds its tokens")
+        if _ODD.search(request.messages) and not _only_text(load(request.body)["messages"]):
+            raise ConfigError(
+                "a budget can't hold where a message has an image, a sound, a file or anything but text: nothing bounds its tokens"
+            )
+        if many := next((name for name in _MULTIPLIES if _parameters(request.head).get(name) not in _NOTHING), None):
+            raise ConfigError(
+                f"a budget can't hold with {many!r} in extra_body=: a request may then cost more than one answer of its model"
+            )
     unpriced = [model for model in models if prices is None or prices.worst(model, 1, 1) is None]
     missing = ["max_tokens=, which bounds every answer"] * limitless
     missing += [f"a price of {', '.join(map(repr, unpriced[:5]))} in the client's prices="] * bool(unpriced)
@@ -278,11 +288,33 @@ def plain(money: Decimal) -> str:
     return f"{money.quantize(Decimal(1).scaleb(min(-2, money.adjusted() - 2))):,f}" if money else "0"
 
 
+_NOTHING: tuple[Any, ...] = (None, 1, False, [], {})  # best_of=1 is one answer
+
+
+def _only_text(messages: list[dict[str, Any]]) -> bool:
+    """Return whether the bytes of messages bound their tokens: whatever isn't known to be text may stand for more."""
+    return all(message.keys() <= _TEXTS and all(map(_is_text, _parts(message.get("content")))) for message in messages)
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    return content if isinstance(content, list) else []
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    return part.get("type") == "text" and part.keys() <= _PART and isinstance(part.get("text"), str)
+
+
 @lru_cache(maxsize=256)
+def _parameters(head: bytes) -> dict[str, Any]:
+    """Return the parameters that a request's first bytes hold; its messages come last."""
+    found: dict[str, Any] = load(head[: head.rfind(b'"messages":')].rstrip(b",") + b"}") if head else {}
+    return found
+
+
 def _named(head: bytes) -> int | None:
     """Return the bound that ``extra_body`` may give in place of ``max_tokens``, as newer models want it."""
-    found = _NEWER.search(head)  # in a text the quotes are escaped
-    return int(found[1]) if found else None
+    found = _parameters(head).get("max_completion_tokens")
+    return found if type(found) is int and found > 0 else None
 
 
 def _zone(name: Any) -> str:

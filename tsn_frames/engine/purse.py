@@ -203,7 +203,8 @@ def spent(place: Place, prices: Prices | None, since: float, without: Collection
 _SINCE = "FROM attempts WHERE time >= :since AND {unit} IS :unit"
 _KNOWN = f"SELECT run, cost, COUNT(*) {_SINCE} AND cost IS NOT NULL GROUP BY run, cost"
 _UNSURE = f"SELECT run, {{held}}, COUNT(*) {_SINCE} AND cost IS NULL AND {{held}} IS NOT NULL GROUP BY run, {{held}}"
-_TOKENS = f"""SELECT run, model, MIN(time), SUM(prompt_tokens), SUM(completion_tokens), SUM(total_tokens) {_SINCE}
+_TOKENS = f"""SELECT run, model, MIN(time), SUM(prompt_tokens),
+    SUM(max(completion_tokens, coalesce(total_tokens - prompt_tokens, 0))) {_SINCE}
     AND cost IS NULL AND {{held}} IS NULL AND prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL
     GROUP BY run, model, date(time, 'unixepoch')"""  # a price is of a day
 

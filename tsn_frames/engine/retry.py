@@ -16,6 +16,7 @@ from .waits import Wait, asked
 Kind = Literal["answer", "refused", "again", "row", "end"]
 SINGLED_OUT = 12  # at random, one refusal in five, a row meets this once in 250 million
 _SAID = {"invalid_api_key": 401, "insufficient_balance": 402, "model_not_found": 404, "rate_limit_exceeded": 429}
+TIMED_OUT = frozenset({408, 499, 504, 524})  # a gateway stopped waiting; the model may have worked on it, and be paid
 AGAIN = frozenset({408, 409, 425, 500, 502, 504, *range(520, 530)})
 
 
@@ -113,8 +114,12 @@ def _status(status: int, code: str, shown: str, wait: Wait) -> Verdict:
         quota = status == 429
         return Verdict("refused", RowError("not_sent" if quota else "server", f"{status}: {shown}"), wait=wait, quota=quota)
     if status in AGAIN or status >= 500:
-        return Verdict("again", RowError("server", f"{status}: {shown}"), wait=wait)
-    return Verdict("row", RowError("bad_request", f"{status}: {shown}"))
+        return Verdict("again", RowError("server", f"{status}: {shown}"), wait=wait, billed=_billed(status))
+    return Verdict("row", RowError("bad_request", f"{status}: {shown}"), billed=_billed(status))
+
+
+def _billed(status: int) -> Literal["no", "unknown"]:
+    return "unknown" if status in TIMED_OUT else "no"
 
 
 def _account(status: int, code: str, shown: str) -> Verdict:
