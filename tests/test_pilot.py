@@ -32,6 +32,11 @@ LINKS = {
     "long-tailed whatever the prompt, 1.0": lambda dice, prompt: 100 * noise(dice, 1.0),
     "rarely very long": lambda dice, prompt: np.where(dice.random(ROWS) < 0.9, 20, 300) * noise(dice, 0.5),
 }
+LINKS |= {
+    "long-tailed whatever the prompt, 1.5": lambda dice, prompt: 100 * noise(dice, 1.5),
+    "always as long": lambda dice, prompt: np.full(ROWS, 100),
+    "cut off at max_tokens": lambda dice, prompt: np.minimum(100, 0.5 * prompt * noise(dice, 0.5)),
+}
 LED_BY_LENGTH = list(LINKS)[:4]
 
 
