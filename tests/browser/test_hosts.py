@@ -195,6 +195,30 @@ def test_a_reloaded_page_goes_on_with_the_answer(notebook, open_chat, slow):
     assert (LONG * 5).startswith(again.text(1))
 
 
+SUBSHELL = """async () => {
+  const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const {content: {subshell_id}} = await kernel.requestCreateSubshell({}).done;
+  kernel.subshellId = subshell_id;
+  await kernel.requestExecute({code: 'None'}).done;
+  kernel.subshellId = null;
+  await kernel.requestDeleteSubshell({subshell_id}).done;
+}"""
+
+
+def test_the_page_is_heard_after_a_thread_of_the_kernel_is_gone(open_chat, slow):
+    """As after a reload: JupyterLab restores its widgets by a subshell and deletes that; what came last was by it."""
+    SCRIPT["Tell me"] = LONG
+    chat = open_chat(slow)
+    chat.ask("Tell me")
+    chat.turn(1).get_by_text("word2").wait_for()
+    chat.tab.evaluate(SUBSHELL)
+    before = len(chat.text(1))
+    chat.tab.wait_for_function("n => document.querySelector('article[data-index=\"1\"]').innerText.length > n + 30", arg=before)
+    chat.act("stop")
+    chat.turn(1, "stopped")
+    assert slow.stats().disconnects == 1
+
+
 def test_a_gone_kernel_is_told_and_the_text_is_not_lost(jupyter, context, shared, open_chat, quick):
     book = harness.Notebook(jupyter, context, "gone.ipynb", beside=shared)
     chat = open_chat(quick, book=book)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Any
 
 from ..engine.chat import Conversation
@@ -41,6 +42,9 @@ class Page:
     ) -> None:
         self.models: list[str] = []
         self._chat, self._send, self._settled, self._about = chat, send, settled, about
+        # The kernel sends each message in the name of a request, and later takes what the page says to the thread of that
+        # request. Left to itself it takes the newest; the thread of that one may be gone, as after a reload.
+        self._cell = copy_context()
         self._seq = 0
         self._attached = False
         self._told: list[Turn] = []
@@ -74,8 +78,8 @@ class Page:
     # What a page asks, on any thread
 
     def later(self, work: Callable[..., None], *args: Any) -> None:
-        """Do it in turn, off this thread."""
-        here.errand(lambda: work(*args))
+        """Do it in turn, off this thread, in the name of the cell that made the chat."""
+        here.errand(lambda: self._cell.run(work, *args))
 
     def attach(self, view: str) -> None:
         """Tell a page that is new, or that missed something, everything it needs."""
