@@ -74,7 +74,7 @@ def capped(df, seed, folder, share=3, **words):
         assert worst <= cap / 10, "the promise is for rows of at most a tenth of the cap"
         with pytest.raises(tsn.BudgetExceeded) as told:
             ask(df, client, max_cost=cap)
-        assert sim.stats().peak_concurrency > 4
+        assert sim.stats().peak_concurrency >= 4  # the first step; refusals and failures may hold it there
         return bill(sim), cap, told.value
 
 
