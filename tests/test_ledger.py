@@ -6,8 +6,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.engine.ledger import Ledger
-from tsn_frames.engine.ledger_file import MIGRATIONS, Entry
+from tsn_frames.engine.ledger_file import MIGRATIONS, Entry, schema
 from tsn_frames.engine.record import _Free, _summed
 from tsn_frames.engine.store import scan
 from tsn_frames.measure import prompt_size
@@ -204,6 +206,22 @@ def test_a_new_or_empty_file_gets_the_newest_schema(tmp_path):
         assert len(ledger.to_frame()) == 1
 
 
+def test_a_ledger_that_another_kernel_is_making_just_now_is_no_other_programs_file(tmp_path):
+    """Its tables and its number come in one commit; who looks at the same moment sees both or neither."""
+
+    def look(path, done, seen):
+        while not done.is_set():
+            seen.append(schema(path))
+
+    for number in range(60):
+        ledger, done, seen = Ledger(tmp_path / f"{number}.db"), threading.Event(), []
+        with ThreadPoolExecutor(2) as others:
+            looks = [others.submit(look, ledger.path, done, seen) for _ in range(2)]
+            ledger.open().close()
+            done.set()
+        assert [one.result() for one in looks] == [None, None] and {0, len(MIGRATIONS)} >= set(seen)
+
+
 def test_every_older_schema_is_brought_up_step_by_step(tmp_path):
     """A ledger of each number that ever was opens, keeps its lines and takes new ones."""
     for number in range(len(MIGRATIONS) + 1):
@@ -297,6 +315,8 @@ def test_a_read_only_ledger_is_one_warning_and_can_still_be_read(sim):
 
 APPEND = """
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 from tsn_frames.engine.ledger import Ledger

@@ -140,6 +140,7 @@ def schema(path: Path) -> int:
         return 0
     try:
         with closing(read_only(path)) as connection:
+            connection.execute("BEGIN")  # one view of the file: another process may be making its tables just now
             number = int(connection.execute("PRAGMA user_version").fetchone()[0])
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.DatabaseError as error:

@@ -183,12 +183,12 @@ def spent(place: Place, prices: Prices | None, since: float, without: Collection
         If the file is no ledger, or can't be read: what was spent must be known where it is limited.
     """
     ledger, currency = place
-    if not (number := schema(ledger.path)):
-        return Before()
-    held = "held" if number > 2 else "NULL"  # older files have no such column
-    unit = "coalesce(currency, :unit)" if currency is not None and number > 1 else ":unit"
     values = {"since": since, "unit": currency}
     try:
+        if not (number := schema(ledger.path)):
+            return Before()
+        held = "held" if number > 2 else "NULL"  # older files have no such column
+        unit = "coalesce(currency, :unit)" if currency is not None and number > 1 else ":unit"
         with closing(read_only(ledger.path)) as connection:
             known, unsure, tokens = (
                 [line for line in connection.execute(query.format(held=held, unit=unit), values) if line[0] not in without]
