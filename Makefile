@@ -8,7 +8,7 @@ TIMES ?= 1
 NODE = $(VENV)/node
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak pilot browser js bench lint types layers build lowest model clean
+.PHONY: help demo test soak hunt pilot browser js bench lint types layers build lowest model clean
 
 help:            ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -33,6 +33,9 @@ test: $(VENV)/.dev   ## run the tests
 
 soak: $(VENV)/.dev   ## run the long ones
 	$(BIN)/python -m pytest -q -m soak
+
+hunt: $(VENV)/.dev   ## look for what breaks a law, with examples that no run has tried yet
+	$(BIN)/python -m pytest -q -m 'hypothesis and not soak' --hypothesis-profile=hunt --hypothesis-seed=$$(date +%s)
 
 browser: $(VENV)/.dev $(NODE)/.made ## the chat in a real JupyterLab and Notebook 7, in Chromium (TIMES=10: ten times in a row)
 	$(PIP) install -e '.[browser]'

@@ -7,12 +7,18 @@ import signal
 import tempfile
 
 import pytest
+from hypothesis import settings
 
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
 from tsn_frames.simulator import Simulator
 
 KEY = "tsn_test_canary_4f1d"
+
+# The same examples in every run, so that a red one is about the change; `make hunt` draws new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("hunt", max_examples=2000)
+settings.load_profile("same")
 
 collect_ignore = ["benchmarks"]  # programs, which `make bench` runs
 

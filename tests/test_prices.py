@@ -163,7 +163,7 @@ def test_public_prices_are_looked_up_by_explicit_choice():
     assert prices.price("gpt-4o-mini").source.startswith("genai-prices ") and prices.cost("gpt-4o-mini", Usage(1, 1, 2)) > 0
     assert Prices.public("deepseek", ["deepseek-chat-of-a-new-name"]).worst("deepseek-chat-of-a-new-name", 1, 1) > 0
     assert "dearest of several" in Prices.public("deepseek").price("deepseek-chat").source  # it depends on the hour
-    for word, said in ((("nobody",), "no provider 'nobody'"), (("openai", ["claude"]), "no model 'claude'")):
+    for word, said in ((("nobody",), "no provider 'nobody'"), (("openai", ["no-such-model"]), "no model 'no-such-model'")):
         with pytest.raises(tsn.ConfigError, match=said):
             Prices.public(*word)
     assert tsn.Client(model="gpt-4o-mini").prices is None  # never by itself
