@@ -11,7 +11,11 @@ interval is too short on the side that hurts. Three known remedies are put toget
   and J. Wretman, "Model Assisted Survey Sampling", 1992, chapter 6.) Its residuals are divided by one less their
   leverage, as in the jackknife.
 - *Hall's transformation*, which takes the skewness out of a t interval and leaves it longer on its upper side. (P. Hall,
-  "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54, 1992, 221 to 228.)
+  "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54, 1992, 221 to 228.) A small
+  sample understates the skewness of a long tail, the more the longer that is (D. N. Joanes and C. A. Gill, "Comparing
+  measures of sample skewness and kurtosis", The Statistician 47, 1998, 183 to 189). So the interval also holds the one for a
+  skewness that is ``1 + TAIL * skew ** 2`` times as large. ``TAIL`` was found by trial: it hardly changes the interval where
+  lengths decide, and lets it hold more often where answers have a long tail of their own.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 DEFENCE = 0.5  # so much of the mean size is added to each
+TAIL = 2.0
 LEAST = 10  # answers: from fewer no interval is drawn
 CONFIDENCE = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 
@@ -132,7 +137,8 @@ def _interval(estimate: float, spread: Array) -> tuple[float, float]:
     if error <= 1e-12 * abs(estimate):
         return estimate, estimate
     skew, width = float((spread**3).sum()) / error**3, student(len(spread) - 2)
-    low, high = (_back(side * width, skew) for side in (1, -1))
+    longer = skew * (1 + TAIL * skew**2)
+    low, high = max(_back(width, skew), _back(width, longer)), min(_back(-width, skew), _back(-width, longer))
     return estimate - error * low, estimate - error * high
 
 
