@@ -36,6 +36,7 @@ ENGINE = ["chat", "catalogue", "going", "streaming", "run", "course", "sender", 
 FOREIGN = {
     "httpx": {"engine/stock.py"},
     "httptools": {"engine/connection.py"},
+    "msgspec": {"wire.py"},
     "genai_prices": {"price_sources.py"},
     "diskcache": {"engine/store.py", "engine/writer.py"},
     "tqdm": {"engine/progress.py"},

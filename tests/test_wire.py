@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,3 +53,36 @@ def test_the_usual_answer_goes_the_straight_way(monkeypatch):
     message = {"role": "assistant", "content": "Hi", "reasoning_content": "so", "refusal": None}
     body = {"id": "1", "model": "m", "choices": [{"message": message, "finish_reason": "stop", "logprobs": None}], "usage": usage}
     assert decode(orjson.dumps(body)) == ("Hi", "stop", "m", 9, 2, 11, 4, "so", None)
+
+
+USUAL = b'{"id":%b,"model":"m","choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":%b}'
+COUNTED = b'{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}'
+
+
+@pytest.mark.parametrize(
+    ("odd", "counts"),
+    [
+        (b'"\xff\xfe"', COUNTED),  # bytes that aren't UTF-8, in a field that nobody reads
+        (b'"\\ud83d"', COUNTED),
+        (b"NaN", COUNTED),
+        (b"1e999", COUNTED),
+        (b"9" * 500, COUNTED),
+        (b"[" * 900 + b"]" * 900, COUNTED),
+        (b"1", COUNTED.replace(b"9,", b"8,", 1).replace(b"{", b'{"prompt_tokens":9,', 1)),  # twice: the last one counts
+        (b"1", COUNTED.replace(b"9", b"9.0")),
+        (b"1", COUNTED.replace(b"11", b"true")),
+        (b"1", COUNTED.replace(b"2,", b"99999999999999999999999,")),
+    ],
+)
+def test_what_is_odd_in_the_bytes_loses_no_answer_and_makes_no_count(odd, counts):
+    for start in (b"", b"\xef\xbb\xbf"):
+        answer = decode(start + USUAL % (odd, counts))
+        assert answer[:3] == ("Hi", "stop", "m")
+        assert answer.prompt_tokens == (None if b"9.0" in counts else 8 if b"8" in counts else 9)
+        assert answer.completion_tokens == (None if b"9999" in counts else 2)
+
+
+@pytest.mark.parametrize("bad", [b"", b"{", b'{"a":1}x', b"[" * 10**6, b"\x00", USUAL % (b"1", COUNTED) + b"}"])
+def test_what_is_no_json_is_no_answer(bad):
+    with pytest.raises(Unreadable):
+        decode(bad)

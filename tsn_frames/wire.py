@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import orjson
 
 from .errors import TSNError
@@ -123,6 +124,45 @@ class Completion(NamedTuple):
 _completion = partial(tuple.__new__, Completion)  # a NamedTuple's own way to be made takes twice as long
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=ABSURD)]
+
+
+# What nearly every answer is, and no more of it than is kept: a million are read at once, and a parser that knows the shape
+# makes nothing of the rest. What is otherwise is no error; it is read carefully. No rings can be made of these, so gc=False.
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
+    prompt_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: str
+    reasoning_content: str | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: _Message
+    finish_reason: str
+    logprobs: None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    choices: list[_Choice]
+    usage: _Usage
+    model: str
+
+
+_usual = msgspec.json.Decoder(_Answer).decode
+
+
 class Unreadable(TSNError):
     """A 200 whose body is no chat completion."""
 
@@ -161,22 +201,26 @@ def decode(body: bytes) -> Completion:
     'Hi'
     """
     try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        data = load(body)
-    try:  # what nearly every answer is, read straight: a million are read at once
-        choice, usage, model = data["choices"][0], data["usage"], data["model"]
-        message, reason = choice["message"], choice["finish_reason"]
-        content, reasoning = message["content"], message.get("reasoning_content")
-        prompt, completion, total = usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
-        texts = type(content) is type(reason) is type(model) is str and (reasoning is None or type(reasoning) is str)
-        counts = type(prompt) is type(completion) is type(total) is int
-        if texts and counts and 0 <= prompt < ABSURD and 0 <= completion < ABSURD and 0 <= total < ABSURD:
-            cached = _cached(usage, prompt)
-            return _completion((content, reason, model, prompt, completion, total, cached, reasoning, choice.get("logprobs")))
-    except (LookupError, TypeError, AttributeError):
-        pass
-    return _carefully(data)
+        answer = _usual(body)
+        choice = answer.choices[0]
+    except (ValueError, IndexError, RecursionError):  # msgspec's errors are ValueErrors
+        return _carefully(load(body))
+    usage, message = answer.usage, choice.message
+    prompt, details = usage.prompt_tokens, usage.prompt_tokens_details
+    cached = usage.prompt_cache_hit_tokens if details is None else details.cached_tokens
+    if cached is not None and not 0 <= cached <= prompt:
+        cached = None
+    return _completion((
+        message.content,
+        choice.finish_reason,
+        answer.model,
+        prompt,
+        usage.completion_tokens,
+        usage.total_tokens,
+        cached,
+        message.reasoning_content,
+        None,
+    ))  # fmt: skip
 
 
 def _carefully(data: Any) -> Completion:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -22,7 +23,7 @@ FILE = "cache.db"
 # What a row of ours is, apart from its key: where keys are compared with ours, they need no other check.
 _SOUND = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob' AND store_time BETWEEN 0 AND 1e11"
 OURS = f"{_SOUND} AND typeof(key) = 'blob' AND length(key) = 32"
-CHUNK = 500
+CHUNK, GROUP = 500, 50
 _COLUMNS = "key, value, store_time, tag"
 # What diskcache sets; other names would become its attributes, or commands to SQLite.
 _SETTINGS = frozenset({
@@ -66,21 +67,24 @@ def select(file: Path, index: Mapping[bytes, int]) -> Iterator[tuple[int, bytes,
             return
         rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
         # one pass over the table beats many probes of its index
-        found = _all(connection, _SOUND) if len(index) * 3 >= rows else _some(connection, sorted(index))
+        groups = _all(connection, _SOUND) if len(index) * 3 >= rows else _some(connection, sorted(index))
         place = index.get
-        for key, body, when, tag in found:
-            at = place(key)
-            if at is not None and (tag is None or tag == crc32(body, crc32(key))):
-                yield at, body, when
+        yield from chain.from_iterable(
+            [
+                (at, body, when)
+                for key, body, when, tag in group
+                if (at := place(key)) is not None and (tag is None or tag == crc32(body, crc32(key)))
+            ]
+            for group in groups
+        )
 
 
 def scan(file: Path) -> Iterator[Row]:
     """Yield every answer."""
     with _opened(file) as connection:
         if connection and _has_answers(connection, file):
-            yield from (
-                (key, body, when) for key, body, when, tag in _all(connection, OURS) if tag is None or tag == checksum(key, body)
-            )
+            rows = chain.from_iterable(_all(connection, OURS))
+            yield from ((key, body, when) for key, body, when, tag in rows if tag is None or tag == checksum(key, body))
 
 
 def check_whole(file: Path) -> None:
@@ -115,15 +119,20 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection | None]:
         yield connection
 
 
-def _all(connection: sqlite3.Connection, where: str) -> Iterable[Any]:
-    return connection.execute(f"SELECT {_COLUMNS} FROM Cache NOT INDEXED WHERE {where}")
+def _all(connection: sqlite3.Connection, where: str) -> Iterator[list[Any]]:
+    return _groups(connection.execute(f"SELECT {_COLUMNS} FROM Cache NOT INDEXED WHERE {where}"))
 
 
-def _some(connection: sqlite3.Connection, keys: list[bytes]) -> Iterable[Any]:
+def _some(connection: sqlite3.Connection, keys: list[bytes]) -> Iterator[list[Any]]:
     for start in range(0, len(keys), CHUNK):
         part = keys[start : start + CHUNK]
         marks = ",".join("?" * len(part))
-        yield from connection.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key IN ({marks}) AND {_SOUND}", part)
+        yield from _groups(connection.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key IN ({marks}) AND {_SOUND}", part))
+
+
+def _groups(found: sqlite3.Cursor) -> Iterator[list[Any]]:
+    """Yield a few rows at a time: they cost less than one by one, and hold little memory, whatever their bodies are."""
+    return iter(lambda: found.fetchmany(GROUP), [])
 
 
 def _has_answers(connection: sqlite3.Connection, file: Path) -> bool:
