@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from conftest import KEY
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
 from tsn_frames.simulator import Simulator
+from tsn_frames.widget import page as wire
 
 QUESTION = "Is it warm? One of: yes, no."
 
@@ -36,8 +38,9 @@ class Page:
         return self.settled()
 
     def settled(self):
-        """Wait until everything that is due was said."""
+        """Wait until everything that is due was said: what the loop has to tell, then what is told of it."""
         done = threading.Event()
+        here.submit(_nothing()).result(10)
         here.errand(done.set)
         assert done.wait(10)
         return self
@@ -57,6 +60,10 @@ class Page:
             return state["count"] == count and not state["busy"]
 
         self.until(idle)
+
+
+async def _nothing():
+    pass
 
 
 @pytest.fixture
@@ -244,6 +251,30 @@ def test_nothing_waits_for_the_page(chat):
     for _ in range(5):
         chat.send(QUESTION)
     assert time.monotonic() - begun < 2
+
+
+def test_a_tail_that_takes_long_to_make_is_made_less_often(tmp_path, monkeypatch):
+    """A huge table is one block: to make all of it again 25 times a second would take a whole processor."""
+    spent = []
+
+    class Slow(wire.Rendering):
+        def grow(self, text):
+            begun = time.monotonic()
+            time.sleep(0.03)
+            changed = super().grow(text)
+            spent.append((begun, time.monotonic()))
+            return changed
+
+    with Simulator(latency=0.0, token_rate=8.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        monkeypatch.setattr(wire, "Rendering", Slow)
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.until(lambda told: sum(m["type"] == "tail" for m in told) >= 3)
+        chat.close()
+    tails = spent[1:4]  # the first is what a page that is there gets at once
+    for (begun, ended), (after, _) in itertools.pairwise(tails):
+        assert after - ended >= wire.REST * (ended - begun) * 0.98
 
 
 def test_a_chat_needs_what_it_is_told(client):

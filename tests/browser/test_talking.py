@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from browser.scripted import SCRIPT
 
 from tsn_frames.simulator import Faults
@@ -102,6 +103,37 @@ def test_stop_works_in_the_end_while_another_cell_runs(open_chat, slow):
     chat.act("stop")
     chat.turn(1, "stopped")
     assert slow.stats().disconnects == 1
+
+
+SLEEP = """() => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    window.cell = 'runs';
+    kernel.requestExecute({code: 'import time\\nfor _ in range(300): time.sleep(0.1)'}).done.finally(() => { window.cell = 'ended' });
+}"""
+INTERRUPT = """async () => {
+    await jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt();
+    while (window.cell !== 'ended') await new Promise(then => setTimeout(then, 20));
+}"""
+
+
+def test_a_busy_kernel_with_threads_for_pages_hears_all_at_once(open_chat, slow):
+    """JupyterLab 4.4 and ipykernel 7 have such threads: a question, a stop and a reload need not wait for the cell."""
+    SCRIPT["Tell me"] = LONG
+    chat = open_chat(slow)
+    if not chat.notebook.value("getattr(get_ipython().kernel, '_supports_kernel_subshells', False)"):
+        pytest.skip("this kernel has one thread for all")
+    for said in range(2):  # what Python sends itself changes nothing
+        chat.notebook.python("chat.parameters = {'temperature': 1.0}")
+        chat.tab.evaluate(SLEEP)
+        index = chat.ask("Tell me")
+        chat.turn(index).get_by_text("word2").wait_for()
+        chat.act("stop")
+        chat.turn(index, "stopped")
+        chat.ready()
+        assert chat.tab.evaluate("window.cell") == "runs"
+        chat.tab.evaluate(INTERRUPT)
+        chat.notebook.until(f"len(chat.messages) == {2 * said + 2}")
+    assert slow.stats().disconnects == 2
 
 
 def test_an_error_shows_as_text_and_can_be_tried_again(open_chat, quick):

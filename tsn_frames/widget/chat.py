@@ -94,6 +94,7 @@ class Chat(anywidget.AnyWidget):
     def _show(self, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> None:
         self._chat, self._code, self._saved = chat, code, Saved(chat)
         super().__init__(_transcript=self._saved.name, _messages=shown.plain(chat))
+        _hear_where_the_page_says(self.comm)
         self._page = Page(chat, super().send, self._keep, about)
         self._unlisten = chat.listen(self._page)
         self.on_msg(self._asked)
@@ -265,3 +266,13 @@ class Chat(anywidget.AnyWidget):
             self._chat.system = value
         else:
             self._chat.parameters = {**self._chat.parameters, name: value}
+
+
+def _hear_where_the_page_says(comm: Any) -> None:
+    """Let the kernel take what the page says to the thread that the page names, if it names one.
+
+    JupyterLab names a thread of the kernel that no cell runs on, so that Stop is heard while one does. From 7.4 on ipykernel
+    takes a message to the thread of what was sent last instead, which is the one of the cells, or one that is gone.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda _data, named: named

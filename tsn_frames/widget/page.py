@@ -6,10 +6,12 @@ neither the loop nor the kernel waits for them, and so that the numbers need no 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context
 from typing import Any
 
 from ..engine.chat import Conversation
@@ -19,6 +21,9 @@ from . import shown
 from .markup import Rendering
 
 log = logging.getLogger("tsn_frames")
+# After a tail nobody makes another for a few times as long as it took, and as its size asks: a huge table is one block, and
+# to make and to show all of it 25 times a second would take a whole processor.
+REST, MOST_A_SECOND = 3.0, 2_000_000  # times; characters of HTML
 WINDOW = 50  # turns that a new page gets at once; those before come when they are asked for
 
 
@@ -42,14 +47,11 @@ class Page:
     ) -> None:
         self.models: list[str] = []
         self._chat, self._send, self._settled, self._about = chat, send, settled, about
-        # The kernel sends each message in the name of a request, and later takes what the page says to the thread of that
-        # request. Left to itself it takes the newest; the thread of that one may be gone, as after a reload.
-        self._cell = copy_context()
         self._seq = 0
         self._attached = False
         self._told: list[Turn] = []
         self._growing: Rendering | None = None
-        self._text, self._due = "", False
+        self._text, self._due, self._rested = "", False, 0.0
         self._rendered: dict[int, tuple[Turn, list[str]]] = {}
 
     # What the conversation says, on the engine's thread
@@ -61,9 +63,13 @@ class Page:
     def grew(self, i: int, text: str) -> None:  # noqa: ARG002
         """Show the changed tail; where the last one is not shown yet, both go as one."""
         self._text = text
+        self._pend()
+
+    def _pend(self) -> None:
         if not self._due:
             self._due = True
-            self.later(self._tail)
+            pause = max(0.0, self._rested - time.monotonic())
+            asyncio.get_running_loop().call_later(pause, self.later, self._tail)
 
     def ended(self, i: int, turn: Turn) -> None:  # noqa: ARG002
         """Show what came of it."""
@@ -78,8 +84,8 @@ class Page:
     # What a page asks, on any thread
 
     def later(self, work: Callable[..., None], *args: Any) -> None:
-        """Do it in turn, off this thread, in the name of the cell that made the chat."""
-        here.errand(lambda: self._cell.run(work, *args))
+        """Do it in turn, off this thread, in the name of the newest request: a program that runs notebooks drops older ones'."""
+        here.errand(lambda: Context().run(work, *args))
 
     def attach(self, view: str) -> None:
         """Tell a page that is new, or that missed something, everything it needs."""
@@ -159,12 +165,16 @@ class Page:
         self._say("state", None, {"state": self._state()})
 
     def _tail(self) -> None:
+        text, begun = self._text, time.monotonic()
+        if self._growing is not None and self._attached:
+            changed = self._growing.grow(text)
+            if changed:
+                self._say("tail", None, {"index": len(self._told), "changed": changed})
+            now, size = time.monotonic(), sum(len(html) for _, html in changed)
+            self._rested = now + REST * (now - begun) + size / MOST_A_SECOND
         self._due = False
-        if self._growing is None or not self._attached:
-            return
-        changed = self._growing.grow(self._text)
-        if changed:
-            self._say("tail", None, {"index": len(self._told), "changed": changed})
+        if self._text is not text and here.loop:  # it grew meanwhile
+            here.loop.call_soon_threadsafe(self._pend)
 
     def _turns(self, start: int, end: int) -> list[dict[str, Any]]:
         return [shown.turn_of(i, self._told[i], self._html(i, self._told[i])) for i in range(start, end)]

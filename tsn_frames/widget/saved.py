@@ -6,7 +6,6 @@ brought up to date after each turn; a live view hides it.
 
 from __future__ import annotations
 
-from contextvars import Context
 from typing import Any
 
 from ..engine.chat import Conversation
@@ -28,8 +27,8 @@ class Saved:
 
     def refresh(self) -> None:
         """Bring every displayed one up to date."""
-        if self._displayed:  # in the name of the newest request: a program that runs notebooks drops what an older one says
-            Context().run(self._publish, update=True)
+        if self._displayed:
+            self._publish(update=True)
 
     def bundle(self) -> dict[str, Any]:
         """Return the transcript in the formats that every notebook can show."""
