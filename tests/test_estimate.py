@@ -259,6 +259,15 @@ def test_a_pilot_of_all_knows_the_cost(sim, client):
     assert found.whole_cost == pytest.approx((bill, bill, bill))
 
 
+def test_a_pilot_draws_the_same_rows_whatever_the_server_is_called(tmp_path):
+    df, drawn = texts(200), []
+    for number in range(2):
+        with Simulator(latency=0.0) as sim:
+            found = guess(df, client_of(sim, tmp_path / str(number)), pilot=30)
+            drawn.append((found.answers.index.tolist(), found.cost))
+    assert drawn[0] == drawn[1]
+
+
 def test_a_pilot_on_a_frame_that_is_partly_cached_is_about_the_rest(sim, client):
     df = texts(400)
     run(df.head(200), client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -149,8 +150,9 @@ def _with_pilot(df: pd.DataFrame, call: Asked, frame: Frame, number: int, seed: 
         return replace(before, notes=(f"{why}: no pilot was needed",))
     notes = explained(call, before, " before the pilot")
     among = _population(call, answers)
-    keys = np.frombuffer(b"".join(call.work.requests.index), dtype="<u8")[::4]
-    sample = draw(frame.lengths[among, 1], keys[among], number, seed)
+    asked = map(call.work.requests.__getitem__, among.tolist())  # its words alone: another server draws the same
+    keys = np.fromiter((crc32(one.messages, crc32(one.head)) for one in asked), "u8", len(among))
+    sample = draw(frame.lengths[among, 1], keys, number, seed)
     sample = replace(sample, positions=among[sample.positions])
     todo = [at for at in sample.positions.tolist() if answers.completions[at] is None]
     if todo:
