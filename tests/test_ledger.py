@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
+from tsn_frames.engine import files
 from tsn_frames.engine.ledger import Ledger
 from tsn_frames.engine.ledger_file import MIGRATIONS, Entry, schema
 from tsn_frames.engine.record import _Free, _summed
@@ -281,24 +282,58 @@ def test_a_ledger_that_cannot_be_written_is_one_warning(client, tmp_path):
         assert ask(frame(3), other, cache="refresh")["content"].notna().all()
 
 
+@pytest.mark.parametrize("what", ["a folder", "locked", "damaged"])
+def test_a_ledger_that_cannot_be_read_says_so_and_why(client, what, monkeypatch):
+    """Whoever reads it gets one kind of error; what was paid for is not lost for want of its seconds."""
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    if what != "a folder":
+        ask(frame(40), client)
+    path, holding = client.ledger.path, sqlite3.connect(":memory:")
+    if what == "a folder":
+        path.mkdir()
+    elif what == "locked":
+        holding = sqlite3.connect(path, isolation_level=None)
+        holding.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holding.execute("BEGIN EXCLUSIVE")
+    else:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        data = path.read_bytes()
+        path.write_bytes(data[:4096] + b"?" * (len(data) - 4096))
+    try:
+        for work in (client.ledger.to_frame, client.ledger.summary, lambda: frame(3).tsn.estimate("{text}", client=client)):
+            with pytest.raises(tsn.ConfigError, match="ledger.db can't be read"):
+                work()
+    finally:
+        holding.close()
+    if what != "locked":
+        with pytest.warns(tsn.TSNWarning, match="the ledger can't be"):
+            found = frame(3).tsn.compare("{text}!", models=["sim-small"], client=client, progress=False)
+        assert found.table["answered"].item() == 3 and found.table["seconds"].isna().all()
+
+
 READ_ONLY = """
 import os, sys, warnings, pandas as pd, tsn_frames as tsn
 url, folder = sys.argv[1:]
 one, df = pd.DataFrame({"text": ["x"]}), pd.DataFrame({"text": [f"message {i}" for i in range(50)]})
-def ask(df, **places): return df.tsn.complete("{text}", client=tsn.Client(url, model="sim-small", **places), progress=False)
+def ask(df, **places):
+    return df.tsn.complete("{text}", client=tsn.Client(url, model="sim-small", **places), progress=False, max_tokens=900)
 ask(one, cache=folder + "/c", ledger=folder + "/closed/ledger.db")
 os.chmod(folder + "/closed/ledger.db", 0o444); os.chmod(folder + "/closed", 0o555); os.chmod(folder, 0o777)
 if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
 with warnings.catch_warnings(record=True) as found:
     warnings.simplefilter("always")
     out = ask(df, cache=folder + "/c2", ledger=folder + "/closed/ledger.db")
+try: ask(df, cache=folder + "/c3", ledger=folder + "/closed/ledger.db", prices={"sim-small": (1, 1)}, budget={"day": 1})
+except tsn.ConfigError as problem: print(problem)
 print(out["content"].notna().sum(), len(tsn.Client(url, ledger=folder + "/closed/ledger.db").ledger.to_frame()))
 for w in found: print(w.message)
 """
 
 
 def test_a_read_only_ledger_is_one_warning_and_can_still_be_read(sim):
-    """As another user of the machine: the run goes on, and says that its spending is not on record."""
+    """As another user of the machine: the run goes on, and says that its spending is not on record; under a day's budget it
+    doesn't begin."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -309,7 +344,8 @@ def test_a_read_only_ledger_is_one_warning_and_can_still_be_read(sim):
         )
         os.chmod(folder + "/closed", 0o777)
     assert done.returncode == 0, done.stderr
-    counts, *found = done.stdout.splitlines()
+    refused, counts, *found = done.stdout.splitlines()
+    assert "ledger.db can't be written" in refused  # a day's budget of the next process would not know of it
     assert counts == "50 1" and len(found) == 1 and "the ledger can't be" in found[0], done.stdout
 
 

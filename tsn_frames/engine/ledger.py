@@ -99,7 +99,7 @@ class Ledger:
         Raises
         ------
         ConfigError
-            If the file is no ledger, or a newer version's.
+            If the file is no ledger, a newer version's, or can't be read.
         """
         return read(self.path, Entry)
 
@@ -109,7 +109,7 @@ class Ledger:
         Raises
         ------
         ConfigError
-            If the file is no ledger, or a newer version's.
+            If the file is no ledger, a newer version's, or can't be read.
         """
         return read(self.path, Card)
 

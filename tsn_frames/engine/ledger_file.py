@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -124,14 +124,33 @@ class LedgerFile:
 
 def read(path: Path, kind: type[Line]) -> Iterator[Line]:
     """Yield the lines of one kind in their order; what an older file doesn't have yet is None, or no line."""
-    if not schema(path):
-        return
-    table, order = _FROM[kind]
-    with closing(read_only(path)) as connection:
+    with opened(path) as connection:
+        if connection is None:
+            return
+        table, order = _FROM[kind]
         there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
         if there:
             fields = ", ".join(name if name in there else f"NULL AS {name}" for name in kind._fields)
             yield from map(kind._make, connection.execute(f"SELECT {fields} FROM {table} ORDER BY {order}"))
+
+
+@contextmanager
+def opened(path: Path, least: int = 1) -> Iterator[sqlite3.Connection | None]:
+    """Open a ledger for reading; None where there is none, or its schema number is less.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no ledger, a newer version's, or can't be read.
+    """
+    try:
+        if schema(path) < least:
+            yield None
+            return
+        with closing(read_only(path)) as connection:
+            yield connection
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigError(f"{path} can't be read ({error}): see what holds or has damaged it, or give another ledger=") from None
 
 
 def schema(path: Path) -> int:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing
 from typing import Any, NamedTuple
 
 from .cards import Card
-from .files import read_only
 from .ledger import Ledger
-from .ledger_file import schema
+from .ledger_file import opened
 
 MOST = 20_000  # lines that are looked at, the newest ones
 MOST_RUNS = 500
+MEASURED = 2  # from this schema number on, lines say how long a prompt was
 
 
 class Past(NamedTuple):
@@ -33,29 +32,27 @@ def answers(ledger: Ledger, models: Collection[str], runs: Collection[str] = ())
     Raises
     ------
     ConfigError
-        If the file is no ledger, or a newer version's.
+        If the file is no ledger, a newer version's, or can't be read.
     """
-    if schema(ledger.path) < 2:  # lines of before were not measured
-        return []
     marks = ", ".join("?" * len(models))
     among = f" AND run IN ({', '.join('?' * len(runs))})" if runs else ""
     query = (
         f"SELECT {', '.join(Past._fields)} FROM attempts WHERE outcome = 'answered' AND model IN ({marks}){among} AND "
         "prompt_chars > 0 AND prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL ORDER BY id DESC LIMIT ?"
     )
-    with closing(read_only(ledger.path)) as connection:
-        return [Past._make(row) for row in connection.execute(query, (*models, *runs, MOST))]
+    with opened(ledger.path, MEASURED) as connection:
+        return [Past._make(row) for row in connection.execute(query, (*models, *runs, MOST))] if connection else []
 
 
 def tried(ledger: Ledger, frame: str | None) -> set[bytes]:
     """Return the keys of those requests of a frame, known by its keys' hash, that pilots of it had an answer to."""
-    if frame is None or schema(ledger.path) < 2:
+    if frame is None:
         return set()
     runs = [card.run for card, hashes in cards(ledger) if card.verb == "estimate" and hashes.get("frame") == frame][:MOST_RUNS]
     marks = ", ".join("?" * len(runs))
     query = f"SELECT request_key FROM attempts WHERE outcome = 'answered' AND run IN ({marks})"
-    with closing(read_only(ledger.path)) as connection:
-        return {bytes(key) for (key,) in connection.execute(query, runs)} if runs else set()
+    with opened(ledger.path) as connection:
+        return {bytes(key) for (key,) in connection.execute(query, runs)} if runs and connection else set()
 
 
 def cards(ledger: Ledger) -> Iterator[tuple[Card, Mapping[str, Any]]]:

@@ -35,6 +35,7 @@ class Treasury:
     clock: Callable[[], float] = time.time
     pots: dict[tuple[Place, float, float], Pot] = field(default_factory=dict)
     waiting: deque[tuple[asyncio.Future[Hold], Purse, Decimal]] = field(default_factory=deque)
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def purse(self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str) -> Purse | None:
         """Return the purse of a run, with what the ledger says was spent in this day and month; None without a budget.
@@ -42,7 +43,7 @@ class Treasury:
         Raises
         ------
         ConfigError
-            If the ledger can't be read.
+            If the ledger can't be read or written.
         """
         if not budget:
             return None
@@ -67,9 +68,15 @@ class Treasury:
                 self.waiting.append((future, purse, worst))
 
     async def _read(self, name: str, timezone: str, place: Place, prices: Prices | None, run: str) -> Pot:
-        pot, (start, _) = self.pot(name, timezone, place), period(name, self.clock(), timezone)
-        pot.runs.add(run)  # before the ledger is read: what this process spends is counted as it happens
-        pot.before = await asyncio.to_thread(spent, place, prices, start, frozenset(pot.runs))
+        """Return a pot with what the ledger says; one reads after the other, and a run spends only when it has read.
+
+        Else a slow reader would see what another run of this process has spent meanwhile, and count it twice.
+        """
+        async with self.reading:
+            pot, (start, _) = self.pot(name, timezone, place), period(name, self.clock(), timezone)
+            pot.runs.add(run)  # before the ledger is read: what this process spends is counted as it happens
+            await asyncio.to_thread(_check_open, place.ledger)
+            pot.before = await asyncio.to_thread(spent, place, prices, start, frozenset(pot.runs))
         return pot
 
 
@@ -198,6 +205,20 @@ def spent(place: Place, prices: Prices | None, since: float, without: Collection
         return Before(_sum(known) + sum((cost for cost in priced if cost is not None), Decimal(0)), _sum(unsure))
     except (sqlite3.Error, InvalidOperation) as error:
         raise ConfigError(f"{ledger.path} can't be read ({error}), so nobody knows what the budget has left") from None
+
+
+def _check_open(ledger: Ledger) -> None:
+    """Refuse a ledger that takes no lines: the budgets of later runs would know nothing of this one.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or can't be written.
+    """
+    try:
+        ledger.open().close()
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigError(f"{ledger.path} can't be written ({error}), and a budget of a day or a month needs it") from None
 
 
 _SINCE = "FROM attempts WHERE time >= :since AND {unit} IS :unit"

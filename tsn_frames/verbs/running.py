@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from decimal import Decimal
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -16,11 +18,21 @@ from ..engine.registry import here
 from ..engine.rows import Counts
 from ..engine.run import Engine
 from ..errors import RunError, number, warn
+from ..wire import Usage
 from .plan import Errors, Plan
 from .summary import Summary, first_error, mend, summarise, warnings_of
 
 POLL = 0.1
 LONG_MINUTES = 10
+
+
+class Bought(NamedTuple):
+    """An answer's request key, the model that was asked, its usage, and when it came, in POSIX seconds."""
+
+    key: bytes
+    model: str
+    usage: Usage
+    time: float
 
 
 class Run:
@@ -61,6 +73,18 @@ class Run:
     def summary(self) -> Summary:
         """What the run has come to; its text is one line."""
         return summarise(self._engine, (self._ended or time.monotonic()) - self._begun)
+
+    @property
+    def at_most(self) -> Decimal:
+        """The most that the run has cost so far: what is known, and what was held for requests of unknown outcome."""
+        return self._engine.at_most
+
+    def answers(self) -> Iterator[Bought]:
+        """Yield each distinct answer that there is by now, whoever paid for it."""
+        found, requests = self._engine.answers, self._engine.work.requests
+        for at, answer in enumerate(found.completions):
+            if answer is not None:
+                yield Bought(requests.keys[at], requests.models[at], answer.usage, found.times[at])
 
     def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> bool:
         """Wait until the run is over.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.ledger import Ledger
+from ..errors import ConfigError
 from ..frames.agreement import mcnemar, same, wilson
 from .running import Run
 from .summary import Summary
@@ -56,15 +57,13 @@ def _counts(summary: Summary) -> dict[str, Any]:
 
 def _spent(part: Part, seconds: Mapping[bytes, float]) -> dict[str, Any]:
     """Return tokens, money and seconds of the distinct answers, and what this run was billed."""
-    engine, prices, summary = part.run._engine, part.run.client.prices, part.run.summary
-    answers, models, keys = engine.answers, engine.work.requests.models, engine.work.requests.keys
-    there = [(at, answer.usage) for at, answer in enumerate(answers.completions) if answer is not None]
-    costs = [prices.cost(models[at], usage, answers.times[at]) if prices else None for at, usage in there]
+    prices, summary, there = part.run.client.prices, part.run.summary, list(part.run.answers())
+    costs = [prices.cost(one.model, one.usage, one.time) if prices else None for one in there]
     known = [cost for cost in costs if cost is not None]
-    timed = [seconds[keys[at]] for at, _ in there if keys[at] in seconds]
+    timed = [seconds[one.key] for one in there if one.key in seconds]
     return {
-        "prompt_tokens": sum(usage.prompt_tokens or 0 for _, usage in there),
-        "completion_tokens": sum(usage.completion_tokens or 0 for _, usage in there),
+        "prompt_tokens": sum(one.usage.prompt_tokens or 0 for one in there),
+        "completion_tokens": sum(one.usage.completion_tokens or 0 for one in there),
         "cost": float(sum(known)) if known or not there else None,
         "currency": prices.currency if prices else None,
         "cost_known": len(known) == len(there),
@@ -76,14 +75,21 @@ def _spent(part: Part, seconds: Mapping[bytes, float]) -> dict[str, Any]:
 
 
 def _seconds(parts: Iterable[Part]) -> dict[Ledger, dict[bytes, float]]:
-    """Return how long each answer took, by the newest line of it; each ledger is read once."""
+    """Return how long each answer took, by the newest line of it; each ledger is read once.
+
+    One that can't be read tells nothing: the answers are paid for, and must not be lost for want of their seconds.
+    """
     wanted: dict[Ledger, set[bytes]] = {}
     for part in parts:
-        wanted.setdefault(part.run.client.ledger, set()).update(part.run._engine.work.requests.keys)
-    return {
-        ledger: {e.request_key: e.seconds for e in ledger.entries() if e.outcome == "answered" and e.request_key in keys}
-        for ledger, keys in wanted.items()
-    }
+        wanted.setdefault(part.run.client.ledger, set()).update(one.key for one in part.run.answers())
+    return {ledger: _timed(ledger, keys) for ledger, keys in wanted.items()}
+
+
+def _timed(ledger: Ledger, keys: set[bytes]) -> dict[bytes, float]:
+    try:
+        return {e.request_key: e.seconds for e in ledger.entries() if e.outcome == "answered" and e.request_key in keys}
+    except ConfigError:
+        return {}
 
 
 def _worth(answers: Sequence[Any], gold: Sequence[Any] | None) -> dict[str, Any]:
