@@ -41,7 +41,7 @@ def sent(sim):
     return [exchange.body["messages"][-1]["content"] for exchange in sim.log]
 
 
-GAPS = [np.nan, None, pd.NA, pd.NaT, float("nan"), Decimal("NaN"), np.datetime64("NaT")]
+GAPS = [np.nan, None, pd.NA, pd.NaT, float("nan"), Decimal("NaN"), np.datetime64("NaT", "ns")]
 
 
 # 1 to 4: what is missing
