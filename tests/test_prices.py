@@ -147,13 +147,22 @@ def test_the_same_table_from_every_kind_of_file(tmp_path, monkeypatch):
      ("x.json", "{", "can't be read"), ("x.json", "[]", "must have 'prices'"), ("x.json", '{"m": [1, 2]}', "must have 'prices'"),
      ("x.toml", "prices = 3", "must have 'prices'"), ("x.xlsx", "", "a .csv, .json or .toml"), ("x.csv", None, "can't be read"),
      ("x.json", '{"prices": {"m": [1, 2], "m": [9, 9]}}', "it has 'm' twice"), ("x.toml", "[prices]\nm = [1, 2]\nm = [9, 9]", "can't be read"),
-     ("x.json", '{"prices": {"m": [NaN, 1]}}', "x.json: the price of 'm'")],
+     ("x.json", '{"prices": {"m": [NaN, 1]}}', "x.json: the price of 'm'"), ("x.csv", "", "it has no column 'model'"),
+     ("x.json", "[" * 100_000, "can't be read"), ("x.toml", "prices = " + "[" * 100_000, "can't be read"),
+     ("x.json", '{"prices": {"m": ["1e400", 1]}}', "must be a number of 0 or more, got '1e400'")],
+    ids=lambda value: str(value)[:40],
 )  # fmt: skip
 def test_a_file_that_is_no_price_list_says_what_is_wrong(tmp_path, name, text, said):
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(tsn.ConfigError, match=said):
         Prices.from_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("path", [None, 3, ""], ids=str)
+def test_a_price_file_is_named_by_a_path(path):
+    with pytest.raises(tsn.ConfigError, match="a price file is a .csv, .json or .toml file, got"):
+        Prices.from_file(path)
 
 
 def test_public_prices_are_looked_up_by_explicit_choice():

@@ -3,6 +3,7 @@
 import io
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -49,6 +50,7 @@ def test_what_a_run_billed_by_any_column(client):
     for by in (["team", "text"], out["team"], lambda row: row % 2, ["team", lambda row: row]):
         some = out.tsn.cost(by=by).to_frame()
         assert some["cost"].sum() == pytest.approx(report.total) and some["rows"].sum() == 5
+    assert len(report.top(np.int64(1))) == 1
     assert out.tsn.cost().top(1).index.tolist() == [out["cost"].idxmax()] and len(report.top(99)) == 3
     assert "text" in report.top(2).columns
 
@@ -120,7 +122,9 @@ def test_totals_over_na_say_at_least(sim, client):
     with pytest.warns(tsn.TSNWarning, match="no price for the model 'sim-small'") as found:
         unknown = out.tsn.cost(prices={"other": (1, 1)})
     assert len(found) == 1 and pd.isna(unknown.total) and unknown.to_frame()["cost"].isna().all()
-    assert "at least nothing known" in repr(unknown) and "nan" not in repr(unknown)
+    assert "at least 0 would have been billed at these prices; no row's cost is known" in repr(unknown) and "nan" not in repr(
+        unknown
+    )
 
 
 def many(number=20):
@@ -268,8 +272,9 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(client):
         plain.tsn.cost(by="nowhere")
     with pytest.raises(tsn.ParameterError, match="'billed', 'answers', got 'paid'"):
         plain.tsn.cost(basis="paid")
-    with pytest.raises(tsn.ParameterError, match="should hold numbers"):
-        plain.assign(cost="much").tsn.cost()
+    for odd in ("much", -1.0, float("inf")):
+        with pytest.raises(tsn.ParameterError, match="column 'cost' should hold numbers of 0 or more"):
+            plain.assign(cost=odd).tsn.cost()
     tsn.set_client(tsn.Client(client.base_url, model="sim-small"))
     with pytest.raises(tsn.ConfigError, match="no prices are known"):
         plain.tsn.cost(model="sim-small")
@@ -301,5 +306,6 @@ def test_a_table_in_a_notebook_holds_no_markup_of_the_data(client):
 
 def test_an_empty_frame_costs_nothing(client):
     empty = ask(frame().iloc[:0], include=FACTS)
+    assert "isn't known" not in repr(empty.tsn.cost()) and "unknown" not in repr(empty.tsn.usage())
     assert empty.tsn.cost().total == 0 and empty.tsn.usage().to_frame()["rows"].tolist() == [0]
     assert "0 of 0 rows" in repr(empty.tsn.cost(basis="answers")) and len(empty.tsn.cost(by="team").to_frame()) == 0

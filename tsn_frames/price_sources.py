@@ -14,14 +14,15 @@ from .errors import ConfigError, did_you_mean, quoted
 from .price_tables import WORDS
 
 
-def from_file(path: Path) -> tuple[dict[str, Any], str | None, str]:
+def from_file(given: object) -> tuple[dict[str, Any], str | None, str]:
     """Return the table, the currency and the source of a file."""
     readers = {".csv": _csv, ".json": _json, ".toml": _toml}
+    path = Path(given).expanduser() if isinstance(given, (str, Path)) else Path()
     if path.suffix.lower() not in readers:
-        raise ConfigError(f"a price file is a .csv, .json or .toml file, got {quoted(str(path))}")
+        raise ConfigError(f"a price file is a .csv, .json or .toml file, got {quoted(given)}")
     try:
         found = readers[path.suffix.lower()](path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise ConfigError(f"the price file {path} can't be read: {error}") from None
     table = found.get("prices") if isinstance(found, dict) else None
     if not isinstance(table, dict) or set(found) - {"prices", "currency", "source"}:
@@ -54,6 +55,8 @@ def _csv(text: str) -> dict[str, Any]:
     for name in names:
         if name not in ("model", *WORDS):
             raise ValueError(f"it has a column {name!r}; {did_you_mean(name, ('model', *WORDS))}")
+    if "model" not in names:
+        raise ValueError("it has no column 'model'")
     table: dict[str, list[dict[str, str]]] = {}
     for number, row in enumerate(rows, 2):
         if None in row or not row.get("model"):

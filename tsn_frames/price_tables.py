@@ -12,6 +12,7 @@ from .errors import ConfigError, did_you_mean, quoted
 from .wire import Usage
 
 MILLION = Decimal(1_000_000)
+DEAREST = Decimal(10) ** 15  # no price; as a float its costs would be infinite
 WORDS = ("prompt", "completion", "cached", "valid_from", "valid_to", "currency", "source")
 _SHAPE = "(prompt, completion) per million tokens, or a dict with " + ", ".join(WORDS)
 
@@ -126,7 +127,7 @@ def _number(model: str, value: object) -> Decimal:
         price = Decimal(str(value).strip())
     except InvalidOperation:
         price = Decimal("NaN")
-    if isinstance(value, bool) or not price.is_finite() or price < 0:
+    if isinstance(value, bool) or not price.is_finite() or not 0 <= price < DEAREST:
         raise ConfigError(f"the price of {model!r} must be a number of 0 or more, got {quoted(value)}")
     return price
 

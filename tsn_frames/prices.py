@@ -82,7 +82,7 @@ class Prices:
         >>> Prices.from_file(path)
         Prices({'small': (0.25, 1.00)}, currency='EUR')
         """
-        table, currency, source = price_sources.from_file(Path(path).expanduser())
+        table, currency, source = price_sources.from_file(path)
         try:
             return cls(table, currency=currency, source=source)
         except ConfigError as error:

@@ -133,9 +133,12 @@ def _numbers(df: pd.DataFrame, label: str, *, needed: bool) -> Any:
     if found is None:
         return np.nan
     try:
-        return pd.to_numeric(found.astype(object).where(found.notna(), np.nan)).to_numpy(dtype=float)
+        numbers = pd.to_numeric(found.astype(object).where(found.notna(), np.nan)).to_numpy(dtype=float)
     except (TypeError, ValueError):
-        raise ParameterError(f"column {label!r} should hold numbers, as complete() writes them") from None
+        numbers = np.array([-1.0])
+    if (numbers < 0).any() or np.isinf(numbers).any():
+        raise ParameterError(f"column {label!r} should hold numbers of 0 or more, as complete() writes them")
+    return numbers
 
 
 def _filled(df: pd.DataFrame, label: str) -> Any:

@@ -171,8 +171,8 @@ def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *,
 def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool) -> list[str]:
     what = "when the answers were bought" if basis == "answers" else "billed by this run"
     what = "would have been billed at these prices" if anew and basis == "billed" else what
-    paid = "nothing known" if pd.isna(whole["cost"]) else money(whole["cost"])
-    lines = [f"{_least(whole)}{paid} {{currency}}{what}{spread(whole, money, 'a row that was paid for')}"]
+    paid, why = ("0", "; no row's cost is known") if pd.isna(whole["cost"]) else (money(whole["cost"]), "")
+    lines = [f"{_least(whole)}{paid} {{currency}}{what}{why}{spread(whole, money, 'a row that was paid for')}"]
     if basis == "billed" and whole["cost"] == 0 and whole["cached"] and not whole["at_least"]:
         hits = f"{number(int(whole['cached']), 'answer')} came from the cache"
         lines = [f"nothing was billed: {hits}; basis='answers' says what they cost when they were bought"]

@@ -47,7 +47,7 @@ class Report:
 
     def top(self, n: int = 10) -> pd.DataFrame:
         """Return the ``n`` dearest rows of the frame, or those that used most, the dearest first, with all of their columns."""
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
             raise ParameterError(f"n must be a whole number of at least 1, got {n!r}")
         order = self._rows["value"].reset_index(drop=True).sort_values(ascending=False, kind="stable").dropna()
         return self._df.iloc[order.index[:n]]
@@ -99,11 +99,13 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
     out["at_least"] = groups["unknown"].any().reindex(out.index, fill_value=False).astype(bool)
     for name in sums:
         total = groups[name].sum(min_count=1).reindex(out.index)
-        out[name] = total.mask(total.isna() & ~out["at_least"], 0.0) if flat[name].notna().any() or name == of else total
+        out[name] = (
+            total.mask(total.isna() & ~out["at_least"], 0.0) if flat[name].notna().any() or name == of or flat.empty else total
+        )
     values = groups["value"]
     spreads = {"mean": values.mean(), "median": values.median(), "q90": values.quantile(0.9), "max": values.max()}
-    shares = {name: _part(flat[name if name in flat else of], where, codes) for name, where in parts.items()}
-    shares |= {name: _part(flat["answer"], where, codes) for name, where in (saved or {}).items()}
+    shares = {name: _part(flat[name if name in flat else of], where, codes, out.index) for name, where in parts.items()}
+    shares |= {name: _part(flat["answer"], where, codes, out.index) for name, where in (saved or {}).items()}
     out = out.assign(**spreads, **shares)
     return out[[column for column in out.columns if column != "at_least"] + ["at_least"]].set_index(index)
 
@@ -111,11 +113,11 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
 _COUNTS = ("rows", "answered", "cached", "copied", "failed", "skipped", "not_sent")
 
 
-def _part(values: pd.Series, where: pd.Series, codes: np.ndarray[Any, Any]) -> pd.Series:
+def _part(values: pd.Series, where: pd.Series, codes: np.ndarray[Any, Any], index: pd.Index) -> pd.Series:
     """Return what falls on some rows of each group: NaN where there are such rows and nothing is known of them."""
     chosen = pd.Series(where.to_numpy())
-    some = chosen.groupby(codes).any()
-    return values.where(chosen).groupby(codes).sum(min_count=1).where(some, 0.0)
+    some, sums = chosen.groupby(codes).any(), values.where(chosen).groupby(codes).sum(min_count=1)
+    return sums.where(some, 0.0).reindex(index, fill_value=0.0)
 
 
 def spread(whole: pd.Series, shown: Callable[[float], str], of: str) -> str:
