@@ -378,6 +378,12 @@ def test_to_regenerate_asks_again_whatever_is_cached(sim, client):
     assert len(set(keys)) == 2, "an answer is never replayed for another question"
 
 
+def test_a_question_without_an_answer_is_asked_from_code(sim, client):
+    chat = Conversation(client, messages=[{"role": "user", "content": "Is tea good?"}])
+    assert chat.send_again() == chat.turns[1].content != ""
+    assert sim.log[-1].body["messages"] == [{"role": "user", "content": "Is tea good?"}] and len(chat.turns) == 2
+
+
 def test_half_an_answer_is_not_stored(slow):
     chat = talk(slow, cache="use")
     future = chat.start("Is tea good?")
@@ -406,6 +412,25 @@ def test_what_was_said_can_be_changed(sim):
         chat.regenerate()
     with pytest.raises(tsn.TSNError, match="no question"):
         chat.edit(0, "x")
+
+
+@pytest.mark.parametrize("i", [5, -5, None, "1", 1.0, True, slice(0)])
+def test_a_position_that_is_none_forgets_nothing(client, i):
+    chat = Conversation(client, messages=[{"role": role, "content": "x"} for role in ["user", "assistant"] * 2])
+    with pytest.raises(tsn.ParameterError, match=r"from -4 to 4, for there are 4 messages; got"):
+        chat.truncate(i)
+    assert len(chat.turns) == 4
+    for ok, left in ((4, 4), (3, 3), (-2, 1), (0, 0), (0, 0)):
+        chat.truncate(ok)
+        assert len(chat.turns) == left
+
+
+def test_empty_messages_that_are_given_are_sent(sim, client):
+    """An answer that never came is not; what a user put there is his."""
+    said = [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
+    chat = Conversation(client, messages=said)
+    chat.send("Is tea good?")
+    assert sim.log[-1].body["messages"][:2] == said == chat.messages[:2]
 
 
 MESSAGES = [
@@ -446,7 +471,8 @@ def test_settings_are_checked_before_anything_is_sent(sim, client):
         (lambda: Conversation(client, cache="always"), "cache"),
         (lambda: Conversation(client, system="x", messages=MESSAGES), "system message"),
         (lambda: Conversation(client, extra_body={"stream": False}), "stream"),
-        (lambda: Conversation("http://x"), "client"),
+        (lambda: Conversation("http://x"), "model's name goes into model="),
+        (lambda: Conversation(client, tag=5), "tag"),
         (lambda: setattr(chat, "parameters", {"temprature": 1}), "did you mean 'temperature'"),
         (lambda: setattr(chat, "parameters", [1]), "parameters"),
         (lambda: setattr(chat, "model", " "), "model"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,12 +30,56 @@ def test_a_row_is_named_by_its_label(df, client):
     assert chat(numbered, 0, "{text}", client=client).conversation.messages[0]["content"] == "Thanks, all good"
     with pytest.raises(tsn.ParameterError, match=r"no row 'c': a row is named by its label.*'a', 'b'"):
         chat(df, "c", "{text}", client=client)
-    with pytest.raises(tsn.ParameterError, match="several rows have the label 'a'"):
+    with pytest.raises(tsn.ParameterError, match="2 rows have the label 'a': give each a label of its own"):
         chat(df.set_axis(["a", "a"]), "a", "{text}", client=client)
     with pytest.raises(tsn.ParameterError, match="no row"):
         chat(df, ["a"], "{text}", client=client)
     with pytest.raises(tsn.PromptError, match="missing or blank: 'text'"):
         chat(df.assign(text=None), "a", "{text}", client=client)
+
+
+@pytest.mark.parametrize(
+    ("index", "row", "text", "about"),
+    [
+        (pd.Index([7, 8]), np.int64(8), "good", "row 8"),
+        (pd.MultiIndex.from_tuples([("x", 1), ("y", 2)]), ("y", 2), "good", "row ('y', 2)"),
+        (pd.MultiIndex.from_tuples([("x", 1), ("y", 2)]), "y", "good", "row ('y', 2)"),
+        (pd.interval_range(0, 2), 1.5, "good", "row (1, 2]"),
+        (pd.date_range("2026-01-31", periods=2), "2026-02", "good", "row 2026-02-01 00:00:00"),
+        (pd.Index([None, 1.5]), 1.5, "good", "row 1.5"),
+    ],
+)
+def test_a_row_is_found_as_loc_finds_it(df, client, index, row, text, about):
+    opened = chat(df.set_axis(index), row, "{text}", client=client)
+    assert text in opened.conversation.messages[0]["content"] and opened.about == about
+
+
+@pytest.mark.parametrize(
+    ("index", "row"),
+    [
+        (pd.MultiIndex.from_tuples([("x", 1), ("x", 2)]), "x"),
+        (pd.date_range("2026-01-01", periods=2), "2026-01"),
+    ],
+)
+def test_a_part_of_a_label_that_several_rows_have_says_what_a_whole_one_is(df, client, index, row):
+    df = df.set_axis(index)
+    with pytest.raises(tsn.ParameterError, match="2 rows have the label .*: name one of them whole, such as"):
+        chat(df, row, "{text}", client=client)
+
+
+def test_cells_of_any_kind_are_context_and_what_is_too_long_is_told(client):
+    cells = {"n": np.nan, "t": pd.NaT, "b": b"\xff", "l": [1, 2], "d": {"a": 1}, "i": 2**62, "f": 0.1, "c": "x\ny"}
+    df = pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in cells.items()})
+    said = chat(df, 0, client=client).conversation.system
+    assert said.endswith("n: \nt: \nb: b'\\xff'\nl: [1, 2]\nd: {'a': 1}\ni: 4611686018427387904\nf: 0.1\nc: x\ny")
+    with pytest.raises(tsn.PromptError, match="the most that is sent"):
+        chat(df.assign(h="h" * 3_000_000), 0, client=client)
+
+
+@pytest.mark.parametrize("prompt", ["", " \n", 5, lambda row: "x"])
+def test_a_prompt_that_is_none_is_refused(df, client, prompt):
+    with pytest.raises(tsn.PromptError, match="must be a template"):
+        chat(df, "a", prompt, client=client)
 
 
 def test_the_request_and_the_answer_of_a_run_are_the_first_turns(df, sim, client):
@@ -146,8 +192,27 @@ def test_the_code_says_what_was_said_whatever_it_was(text):
     opened.conversation.messages = [*opened.conversation.messages, {"role": "user", "content": text}]
     names = {"df": df}
     code = opened.code().replace("df.tsn.complete(", "df.tsn.messages(").replace("    model='m',\n", "")
-    import warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.TSNWarning)  # of texts that look like Jinja
+        exec(code, names)
+    assert names["out"][1] == opened.conversation.messages
 
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.text(alphabet=st.sampled_from("{}ab \n'\"\\:![].0N\x0b\u2028\x00\r#") | st.characters(exclude_categories=["Cs"])),
+    st.sampled_from(["", "Say {ab}: ", "{{x}} {s t}\n"]),
+    st.booleans(),
+)
+def test_the_code_has_the_system_prompt_whatever_it_is(text, template, given_first):
+    """As it was given with the row, or as it is written into the page's panel."""
+    df = pd.DataFrame({"ab": ["x{ab}", "y"], "s t": [1, 2]})
+    escaped = text.replace("{", "{{").replace("}", "}}")
+    opened = chat(df, 1, "Is it {ab}?", system=template + escaped if given_first else template, client=tsn.Client(model="m"))
+    if not given_first:
+        opened.conversation.system = text
+    code = opened.code().replace("df.tsn.complete(", "df.tsn.messages(").replace("    model='m',\n", "")
+    names = {"df": df}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tsn.TSNWarning)  # of texts that look like Jinja
         exec(code, names)

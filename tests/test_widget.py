@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import itertools
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +22,10 @@ from conftest import KEY
 
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
+from tsn_frames.engine.turns import Turn
 from tsn_frames.simulator import Simulator
 from tsn_frames.widget import page as wire
+from tsn_frames.widget import shown
 
 QUESTION = "Is it warm? One of: yes, no."
 
@@ -232,6 +237,20 @@ def test_the_page_and_its_look_are_whole_and_ask_nobody(chat):
             and "@import" not in text
             and "url(" not in text
         )
+
+
+@pytest.mark.parametrize("work", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_chat_that_can_not_be_copied_says_what_to_do(chat, work):
+    with pytest.raises(TypeError, match=r"tsn.Chat\(messages=chat.messages\)"):
+        work(chat)
+
+
+def test_totals_say_at_least_only_where_something_is_unknown():
+    paid = Turn("assistant", "Hi", "m", 12, 3, 15, Decimal("0.5"), 1.0)
+    refused = Turn("assistant", "", "m", cost=Decimal(0), seconds=1.0, state="failed")
+    stopped = Turn("assistant", "H", "m", seconds=1.0, state="stopped")
+    assert shown.totals([paid, refused]) == "2 messages · 15 tokens · cost 0.5 · 2.0 s"
+    assert shown.totals([paid, stopped]) == "2 messages · at least 15 tokens · cost at least 0.5 · 2.0 s"
 
 
 def test_closing_ends_what_is_on_its_way(tmp_path):

@@ -145,6 +145,46 @@ def test_a_narrow_page_has_no_sideways_scrolling(open_chat, quick):
     assert chat.tab.evaluate(too_wide) == 0
 
 
+def test_a_narrow_page_leaves_its_width_to_the_question(open_chat, quick):
+    chat = open_chat(quick)
+    chat.root.evaluate("root => (root.parentElement.style.width = '260px')")
+    chat.asked("a question of some more words than one line can have here")
+    chat.asked("another one")
+    assert chat.turn(0).locator(".tsn-body").bounding_box()["width"] > 190
+
+
+def test_arabic_and_hebrew_begin_at_the_right_and_code_at_the_left(open_chat, quick):
+    SCRIPT["שלום"] = "مرحبا بك.\n\n- بند\n\nEnglish.\n\n> اقتباس\n\n```python\n# تعليق\nx = 1\n```\n"
+    chat = open_chat(quick)
+    chat.asked("שלום")
+    direction = "all => all.map(one => getComputedStyle(one).direction)"
+    assert chat.root.locator("article .tsn-block > *").evaluate_all(direction) == ["rtl", "rtl", "ltr", "rtl", "ltr"]
+    assert chat.turn(0).locator(".tsn-body").evaluate("one => getComputedStyle(one).direction") == "rtl"
+    dot = chat.turn(1).locator("li")
+    assert dot.evaluate("one => getComputedStyle(one.parentElement).paddingRight") != "0px"
+
+
+def test_a_message_of_another_role_says_whose_it_is(open_chat, quick):
+    said = "[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': None, 'tool_calls': [{'id': '1'}]}, {'role': 'tool', 'content': '42', 'tool_call_id': '1'}]"
+    chat = open_chat(quick, f"messages={said}")
+    assert chat.turn(2).locator(".tsn-role").inner_text() == "Tool"
+    assert chat.text(1) == "[tool_calls]"
+
+
+def test_an_edit_says_what_comes_of_it(open_chat, quick):
+    chat = open_chat(quick)
+    chat.asked("one")
+    chat.act("edit", chat.turn(0))
+    assert chat.turn(0).get_by_text("In place of this message and of all that follows it.").is_visible()
+
+
+def test_a_long_system_prompt_is_seen_whole(open_chat, quick):
+    chat = open_chat(quick, "system='one line\\n' * 8")
+    chat.act("settings")
+    hidden = "one => one.scrollHeight - one.clientHeight"
+    assert chat.root.locator("[data-field='system']").evaluate(hidden) <= 1
+
+
 # Views, reloads and kernels
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import threading
 import time
 import uuid
@@ -15,7 +16,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from ..errors import ConfigError, ParameterError, PromptError, RunError, TSNError, did_you_mean, quoted
+from ..errors import ConfigError, ParameterError, PromptError, TSNError, did_you_mean, number, quoted
 from ..parameters import ORDER, body, check, plain
 from ..wire import Request, body_head, dumps
 from .budget import check_bounded
@@ -80,7 +81,10 @@ class Conversation:
         extra_body: Mapping[str, Any] | None = None, cache: CacheMode = "off", tag: str | None = None,
     ) -> None:  # fmt: skip
         if not isinstance(client, Client):
-            raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
+            hint = "; a model's name goes into model=" if isinstance(client, str) else ""
+            raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}{hint}")
+        if tag is not None and not isinstance(tag, str):
+            raise ParameterError(f"tag must be a text, got {quoted(tag)}")
         self.client, self.cache, self.tag = client, _mode(cache), tag
         self.id = uuid.uuid4().hex[:12]
         self._lock, self._listeners = threading.RLock(), list[Listener]()
@@ -208,18 +212,8 @@ class Conversation:
         RunError
             If there is no answer, or only a part of one; ``turns`` has the part.
         """
-        if here.loop is not None and asyncio._get_running_loop() is here.loop:
-            raise TSNError("send() waits, and the engine's thread can't: use start()")
-        going = self._question(text, len(self._turns))
-        try:
-            turn = going.future.result()
-        except KeyboardInterrupt:
-            going.stop()
-            going.future.result()
-            raise
-        if turn.state == "failed":
-            raise (going.kind or RunError)(turn.error)
-        return turn.content if isinstance(turn.content, str) else ""
+        _may_wait()
+        return self._question(text, len(self._turns)).answer()
 
     def stop(self) -> None:
         """Stop the answer that is on its way, from any thread: its connection is closed, what came stays."""
@@ -232,9 +226,20 @@ class Conversation:
         self.truncate(0)
 
     def truncate(self, i: int) -> None:
-        """Forget turn ``i`` and all after it: ``truncate(-2)`` takes the last question and its answer back."""
+        """Forget turn ``i`` and all after it: ``truncate(-2)`` takes the last question and its answer back.
+
+        Raises
+        ------
+        ParameterError
+            If ``i`` is no position of a turn, counted from either end, nor their number.
+        """
         with self._between():
-            self._turns = self._turns[:i]
+            have = len(self._turns)
+            if isinstance(i, bool) or not hasattr(i, "__index__") or not -have <= operator.index(i) <= have:
+                raise ParameterError(
+                    f"truncate takes a position from {-have} to {have}, for there are {number(have, 'message')}; got {quoted(i)}"
+                )
+            self._turns = self._turns[: operator.index(i)]
 
     def replay(self, turns: Iterable[Turn]) -> None:
         """Put turns in the place of those that are there, with what they came to."""
@@ -249,10 +254,12 @@ class Conversation:
         TSNError
             If nothing was asked yet, or an answer is on its way.
         """
-        asked = [i for i, turn in enumerate(self._turns) if turn.role == "user"]
-        if not asked:
-            raise TSNError("nothing was asked yet, so there is nothing to ask again")
-        return self._ask(self._turns[asked[-1]], asked[-1], fresh=True).future
+        return self._again().future
+
+    def send_again(self) -> str:
+        """Ask the last question, again or for the first time, wait, and return the answer, as :meth:`send` does."""
+        _may_wait()
+        return self._again().answer()
 
     def edit(self, i: int, text: str) -> Future[Turn]:
         """Ask another question in place of question ``i``; what came after it is forgotten.
@@ -278,6 +285,12 @@ class Conversation:
     def to_markdown(self) -> str:
         """Return what was said as a text to read or to keep."""
         return transcript(self._system, self._turns)
+
+    def _again(self) -> Going:
+        asked = [i for i, turn in enumerate(self._turns) if turn.role == "user"]
+        if not asked:
+            raise TSNError("nothing was asked yet, so there is nothing to ask again")
+        return self._ask(self._turns[asked[-1]], asked[-1], fresh=True)
 
     def _question(self, text: str, at: int) -> Going:
         if not isinstance(text, str) or not text.strip():
@@ -358,6 +371,11 @@ class _Between:
 
 async def _told(chat: Conversation) -> None:
     chat._tell("changed")
+
+
+def _may_wait() -> None:
+    if here.loop is not None and asyncio._get_running_loop() is here.loop:
+        raise TSNError("this waits for the answer, and the engine's thread can't: use start()")
 
 
 def _mode(cache: CacheMode) -> CacheMode:

@@ -49,6 +49,24 @@ class Going:
         if here.loop:
             here.loop.call_soon_threadsafe(self.asking.stop)
 
+    def answer(self) -> str:
+        """Wait for the answer and return it; an interrupt stops it and keeps what came.
+
+        Raises
+        ------
+        RunError
+            If there is none, or only a part of one that broke off.
+        """
+        try:
+            turn = self.future.result()
+        except KeyboardInterrupt:
+            self.stop()
+            self.future.result()
+            raise
+        if turn.state == "failed":
+            raise (self.kind or RunError)(turn.error)
+        return turn.content if isinstance(turn.content, str) else ""
+
     async def run(self) -> None:
         """Bring the answer, whatever happens."""
         self._tell("began")

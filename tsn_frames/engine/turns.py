@@ -68,9 +68,15 @@ class Turn(NamedTuple):
         return {"role": self.role, "content": self.content, **self.extra}
 
     @property
+    def text(self) -> str:
+        """The message as a text to read; what isn't text is named."""
+        return text_of(self.content) or " ".join(f"[{name}]" for name in self.extra)
+
+    @property
     def sendable(self) -> bool:
-        """Whether the API would take it: an answer that never came is shown, and not sent along."""
-        return bool(self.content) or bool(self.extra)
+        """Whether it is sent along: an answer that never came is shown only."""
+        came = self.seconds is None and self.state == "whole"  # it was given, not asked for here
+        return bool(self.content) or bool(self.extra) or came
 
 
 class Listener(Protocol):
@@ -118,7 +124,7 @@ def transcript(system: str | None, turns: Iterable[Turn]) -> str:
     for turn in turns:
         named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
         note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
-        parts.append(f"{named}\n\n{text_of(turn.content)}{note}")
+        parts.append(f"{named}\n\n{turn.text}{note}")
     return "\n\n---\n\n".join(parts) + "\n"
 
 

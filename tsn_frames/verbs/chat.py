@@ -6,13 +6,14 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ..engine.chat import Conversation
 from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode
 from ..engine.turns import Turn, text_of
-from ..errors import ParameterError, PromptError, did_you_mean, quoted
+from ..errors import ParameterError, PromptError, did_you_mean, number, quoted
 from ..frames import columns as frame_columns
 from ..frames.prompt import check_frame, render
 from ..frames.template import columns_of, parse
@@ -94,11 +95,13 @@ def chat(
     out = df.tsn.complete(
         'Which tone? {text}',
         model='m',
+        # client=..., the one that this chat was given
     )
     """
     one = _one(check_frame(df), row)
-    if prompt is not None and not isinstance(prompt, str):
-        raise PromptError(f"prompt must be a template such as 'Summarise: {{text}}' here, got {quoted(prompt)}")
+    if prompt is not None and not (isinstance(prompt, str) and prompt.strip()):
+        hint = "must be a template such as 'Summarise: {text}' here; without one the row's cells are the context"
+        raise PromptError(f"prompt {hint}, got {quoted(prompt)}")
     context = _context(df)
     template = _Template(prompt, system) if prompt is not None else _Template(None, _joined(system or _INTRODUCTION, context))
     messages = _rendered(one, template)
@@ -110,8 +113,10 @@ def chat(
     answer = _answer(one, name, template)
     if answer:
         conversation.replay([*conversation.turns, answer])
-    rows = _Rows(df, template, context, conversation.system, _first_question(conversation), _filled(one, context))
-    return Opened(conversation, f"row {row!r}", lambda: rows.code(conversation))
+    rows = _Rows(
+        df, template, context, conversation.system, _first_question(conversation), _filled(one, context), client is not None
+    )
+    return Opened(conversation, f"row {_shown(one.index[0])}", lambda: rows.code(conversation))
 
 
 def to_frame(conversation: Conversation) -> pd.DataFrame:
@@ -157,6 +162,7 @@ class _Rows(NamedTuple):
     system: str | None
     question: str | None
     cells: str
+    own_client: bool
 
     def code(self, conversation: Conversation) -> str:
         """Return the call that asks all rows a chat's last question, with its system prompt and its parameters.
@@ -177,7 +183,8 @@ class _Rows(NamedTuple):
             ("lambda row: " if named else "") + _literal(prompt),
             *(f"{name}={_literal(value)}" for name, value in words.items() if value is not None),
         ]
-        return "\n".join(["out = df.tsn.complete(", *(f"    {line}," for line in lines), ")"])
+        own = ["    # client=..., the one that this chat was given"] if self.own_client else []
+        return "\n".join(["out = df.tsn.complete(", *(f"    {line}," for line in lines), *own, ")"])
 
     def _system_of(self, text: str | None) -> str | None:
         if text is None or text == self.system:
@@ -198,9 +205,21 @@ def _one(df: pd.DataFrame, row: Hashable) -> pd.DataFrame:
         raise ParameterError(
             f"the frame has no row {quoted(row)}: a row is named by its label in the index, as in df.loc; {hint}"
         ) from None
-    if not isinstance(at, int):
-        raise ParameterError(f"several rows have the label {quoted(row)}: give each its own with df.reset_index(drop=True)")
-    return df.iloc[[at]]
+    found = df.iloc[[at] if isinstance(at, (int, np.integer)) else at]
+    if len(found) != 1:
+        whole = f"name one of them whole, such as {_shown(found.index[0])}, or " if found.index.nunique() == len(found) else ""
+        raise ParameterError(
+            f"{number(len(found), 'row')} have the label {quoted(row)}: {whole}give each a label of its own with "
+            "df.reset_index(drop=True)"
+        )
+    return found
+
+
+def _shown(label: Hashable) -> str:
+    """Return a label as a reader has it: numbers and times without their types."""
+    if isinstance(label, tuple):
+        return f"({', '.join(map(_shown, label))})"
+    return repr(label) if isinstance(label, str) else str(label)
 
 
 def _context(df: pd.DataFrame) -> str:

@@ -26,11 +26,11 @@
 const FIELDS = /** @type {const} */ ([
   ["temperature", "Temperature", { type: "number", min: "0", max: "2", step: "any" }],
   ["top_p", "Top p", { type: "number", min: "0", max: "1", step: "any" }],
-  ["max_tokens", "Most tokens", { type: "number", min: "1", step: "1" }],
+  ["max_tokens", "Max tokens", { type: "number", min: "1", step: "1" }],
   ["frequency_penalty", "Frequency penalty", { type: "number", min: "-2", max: "2", step: "any" }],
   ["presence_penalty", "Presence penalty", { type: "number", min: "-2", max: "2", step: "any" }],
 ]);
-const ROLES = /** @type {Record<string, string>} */ ({ user: "You", assistant: "Answer", system: "System prompt" });
+const ROLES = /** @type {Record<string, string>} */ ({ user: "You", assistant: "Answer", system: "System prompt", developer: "Developer", tool: "Tool" });
 const SILENCE = 1500; // milliseconds without a reply after which the reader is told
 const STEP = 160; // pixels by which the chat grows while an answer comes
 const NEAR = 32; // pixels from the end that count as the end
@@ -148,12 +148,12 @@ class ChatView {
   folded = button("Settings", "settings", () => this.#fold(), { "aria-expanded": "false", "aria-controls": `${this.id}-settings` });
   panel = make("div", { class: "tsn-settings", id: `${this.id}-settings`, role: "group", "aria-label": "Settings", hidden: true });
   earlier = button("Show earlier messages", "earlier", () => this.#askEarlier(), { hidden: "" });
-  empty = make("p", { class: "tsn-empty" }, "Ask something. Enter sends, Shift+Enter starts a new line.");
+  empty = make("p", { class: "tsn-empty" });
   list = make("div", { class: "tsn-list" }, this.earlier, this.empty);
   log = make("div", { class: "tsn-log", role: "log", "aria-label": "Conversation", tabindex: "0" }, this.list);
   newest = button("Newest message", "newest", () => this.#toEnd(), { hidden: "" });
   code = make("div", { class: "tsn-apply tsn-markup", role: "region", "aria-label": "Code for all rows", hidden: true });
-  box = make("textarea", { class: "tsn-input tsn-box", rows: "1", "aria-label": "Message", placeholder: "Message", enterkeyhint: "send" });
+  box = make("textarea", { class: "tsn-input tsn-box", rows: "1", dir: "auto", "aria-label": "Message", placeholder: "Message", enterkeyhint: "send" });
   send = button("Send", "send", () => this.#send());
   stop = button("Stop", "stop", () => this.ask({ type: "stop" }), { hidden: "", title: "Stop the answer (Escape)" });
   root = make("section", {
@@ -205,7 +205,8 @@ class ChatView {
   }
 
   #settings() {
-    const system = this.#field("system", make("textarea", { class: "tsn-input", rows: "2", placeholder: "none" }));
+    const system = this.#field("system", make("textarea", { class: "tsn-input", rows: "2", dir: "auto", placeholder: "none" }));
+    system.addEventListener("input", () => fit(system));
     const numbers = FIELDS.map(([name, label, limits]) => {
       const input = make("input", { ...limits, class: "tsn-input", placeholder: "default" });
       return make("label", { class: "tsn-label" }, label, this.#field(name, input));
@@ -290,6 +291,8 @@ class ChatView {
     this.about.hidden = this.apply.hidden = !state.about;
     this.earlier.hidden = this.first === 0;
     this.empty.hidden = state.count > 0;
+    const cells = state.about && state.settings.system ? `Ask something about ${state.about}; the system prompt, in Settings, has its cells. ` : "Ask something. ";
+    this.empty.textContent = `${cells}Enter sends, Shift+Enter starts a new line.`;
     this.undo.disabled = this.clear.disabled = state.count === 0;
     this.#swap(state.busy);
     this.#resized();
@@ -383,8 +386,9 @@ class ChatView {
 
   /** @param {Turn} turn @returns {Shown} */
   #fresh(turn) {
-    const body = make("div", { class: "tsn-body tsn-markup" });
+    const body = make("div", { class: "tsn-body tsn-markup", dir: turn.blocks ? undefined : "auto" });
     const element = make("article", { class: `tsn-turn tsn-${turn.role}` }, body);
+    if (turn.role !== "user" && turn.role !== "assistant") body.before(make("p", { class: "tsn-role" }, ROLES[turn.role] ?? turn.role));
     /** @type {Shown} */
     const shown = { element, body, blocks: [], turn };
     this.#fill(shown, turn);
@@ -417,6 +421,7 @@ class ChatView {
       if (old?.html === html) continue;
       const element = old?.element ?? make("div", { class: "tsn-block" });
       setMarkup(element, html);
+      for (const part of element.children) part.setAttribute("dir", part.tagName === "PRE" ? "ltr" : "auto");
       for (const pre of element.querySelectorAll("pre")) this.#dress(pre);
       if (!old) shown.body.append(element);
       shown.blocks[place] = { element, html };
@@ -437,7 +442,7 @@ class ChatView {
   /** @param {Turn} turn @param {Shown} shown */
   #foot(turn, shown) {
     const copies = button("Copy", "copy", () => this.#copy(turn.text, copies), { "aria-label": "Copy message" });
-    const foot = make("footer", { class: "tsn-foot" }, make("span", { class: "tsn-facts" }, turn.facts));
+    const foot = make("footer", { class: "tsn-foot" }, make("span", { class: "tsn-facts", title: "Model, tokens of the prompt + of the answer, cost, time" }, turn.facts));
     if (turn.text) foot.append(copies);
     if (turn.role === "user") foot.append(button("Edit", "edit", () => this.#edit(shown), { "aria-label": "Edit message" }));
     // Shown at the last message only: its answer again, or, where it has none yet, its first.
@@ -518,7 +523,9 @@ class ChatView {
   #fold() {
     this.panel.hidden = !this.panel.hidden;
     this.folded.setAttribute("aria-expanded", String(!this.panel.hidden));
-    if (!this.panel.hidden) this.fields.system.focus();
+    if (this.panel.hidden) return;
+    fit(/** @type {HTMLTextAreaElement} */ (this.fields.system));
+    this.fields.system.focus();
   }
 
   /** @param {string} name */
@@ -538,7 +545,7 @@ class ChatView {
   /** @param {Shown} shown */
   #edit(shown) {
     if (shown.element.querySelector(".tsn-editor")) return;
-    const area = make("textarea", { class: "tsn-input", "aria-label": "Edit message" });
+    const area = make("textarea", { class: "tsn-input", dir: "auto", "aria-label": "Edit message" });
     area.value = shown.turn.text;
     const editor = make("div", { class: "tsn-editor" });
     const close = () => {
@@ -557,7 +564,7 @@ class ChatView {
       close();
       this.box.focus();
     };
-    const hint = make("span", { class: "tsn-facts" }, "What follows is asked again.");
+    const hint = make("span", { class: "tsn-facts" }, "In place of this message and of all that follows it.");
     editor.append(area, hint, button("Send", "edit-send", save), button("Cancel", "edit-cancel", cancel));
     area.addEventListener("input", () => fit(area));
     area.addEventListener("keydown", (event) => {

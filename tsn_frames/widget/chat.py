@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 import anywidget
 import pandas as pd
@@ -149,6 +149,18 @@ class Chat(anywidget.AnyWidget):
         """
         return self._chat.send(text)
 
+    def regenerate(self) -> str:
+        """Ask the last question again, or for the first time where it has no answer; wait, and return the answer.
+
+        Raises
+        ------
+        RunError
+            If there is no answer, or only a part of one; ``messages`` has the part.
+        TSNError
+            If nothing was asked yet, or an answer is on its way.
+        """
+        return self._chat.send_again()
+
     def stop(self) -> None:
         """Stop the answer that is on its way: its connection is closed, what came stays."""
         self._chat.stop()
@@ -182,6 +194,15 @@ class Chat(anywidget.AnyWidget):
             self._unlisten()
             self._chat.stop()
         super().close()
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError("a Chat can't be copied or pickled: make another with tsn.Chat(messages=chat.messages)")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        self.__copy__()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        self.__copy__()
 
     def __repr__(self) -> str:
         return f"Chat(model={self.model!r}, {number(len(self._chat.turns), 'message')})"

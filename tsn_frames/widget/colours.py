@@ -24,6 +24,7 @@ LANGUAGES = {
 LIVE = 4_000  # characters of code that is coloured while its fence is open
 MOST_CODE, MOST_LINE = 50_000, 2_000  # characters of code, and of one line of it, that is coloured at all
 LEXING = 0.2  # seconds of a processor that colouring a block may take: some lexers are slow on purposely odd code
+_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")  # code that isn't what it looks like
 CLASSES = {name for name in STANDARD_TYPES.values() if name}
 
 
@@ -44,7 +45,7 @@ def code_html(code: str, info: str = "", *, growing: bool = False) -> str:
     >>> code_html("x = 1", "py")
     '<pre><code class="language-python"><span class="n">x</span> <span class="o">=</span> <span class="mi">1</span></code></pre>\n'
     """
-    words = info.split(maxsplit=1)
+    code, words = code.translate(_TURNING), info.split(maxsplit=1)
     language = LANGUAGES.get(words[0].lower(), "") if words else ""
     short = len(code) <= (LIVE if growing else MOST_CODE) and max(map(len, code.split("\n"))) <= MOST_LINE
     coloured = _coloured(code, language) if language and short else None

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..engine.chat import Conversation
 from ..engine.registry import here
-from ..engine.turns import Turn, text_of
+from ..engine.turns import Turn
 from . import shown
 from .markup import Rendering
 
@@ -186,6 +186,6 @@ class Page:
         known = self._rendered.get(i)
         if known is None or known[0] is not turn:
             fresh = Rendering()
-            fresh.grow(text_of(turn.content))
+            fresh.grow(turn.text)
             known = self._rendered[i] = (turn, fresh.blocks)
         return known[1]

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from ..engine.chat import Conversation
-from ..engine.turns import Turn, text_of
+from ..engine.turns import Turn
 from ..errors import number
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
@@ -46,7 +46,7 @@ def facts(turn: Turn) -> str:
         said.append(f"cost {money(turn.cost)}")
     said.append(f"{turn.seconds:,.1f} s")
     said += ["cached"] if turn.cached else []
-    said += ["cut at the most tokens"] if turn.finish_reason == "length" else []
+    said += ["cut at max_tokens"] if turn.finish_reason == "length" else []
     said += ["stopped"] if turn.state == "stopped" else []
     return " · ".join(filter(None, said))
 
@@ -61,10 +61,10 @@ def totals(turns: Sequence[Turn]) -> str:
     """
     asked = [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
     said = [number(len(turns), "message")] if turns else []
-    tokens = [turn.total_tokens for turn in asked if turn.total_tokens is not None]
+    tokens = [turn.total_tokens for turn in asked if turn.total_tokens is not None or turn.cost == 0]  # not billed: none
     costs = [turn.cost for turn in asked if turn.cost is not None]
-    if tokens:
-        said.append(f"{'at least ' if len(tokens) < len(asked) else ''}{number(sum(tokens), 'token')}")
+    if any(tokens):
+        said.append(f"{'at least ' if len(tokens) < len(asked) else ''}{number(sum(filter(None, tokens)), 'token')}")
     if costs:
         said.append(f"cost {'at least ' if len(costs) < len(asked) else ''}{money(sum(costs, Decimal(0)))}")
     if asked:
@@ -77,7 +77,7 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
     return {
         "index": i,
         "role": turn.role,
-        "text": text_of(turn.content),
+        "text": turn.text,
         "blocks": blocks,
         "status": STATUS[turn.state],
         "error": turn.error or "",
@@ -98,7 +98,7 @@ def settings(chat: Conversation) -> dict[str, Any]:
 def plain(chat: Conversation) -> list[dict[str, str]]:
     """Return the messages as plain texts, for the state that a notebook may save."""
     system = [{"role": "system", "content": chat.system}] if chat.system else []
-    return [*system, *({"role": turn.role, "content": text_of(turn.content)} for turn in chat.turns)]
+    return [*system, *({"role": turn.role, "content": turn.text} for turn in chat.turns)]
 
 
 def transcript(chat: Conversation) -> str:
