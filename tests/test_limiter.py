@@ -249,6 +249,26 @@ def test_the_ceiling_doubles_per_round_trip_only_while_it_is_in_use():
     assert ceiling.limit == before
 
 
+def waves(ceiling: Ceiling, number: int) -> list[int]:
+    """The limit after each wave of which every request came back well."""
+    found = []
+    for _ in range(number):
+        for level in range(1, ceiling.limit + 1):
+            ceiling.sent(level)
+        for level in range(ceiling.limit, 0, -1):
+            ceiling.accepted(level, ceiling.limit)
+        found.append(ceiling.limit)
+    return found
+
+
+def test_where_many_went_well_the_ceiling_grows_fourfold_until_the_first_refusal():
+    assert waves(Ceiling(), 6) == [4, 8, 16, 32, 128, 512]
+    ceiling = Ceiling()
+    assert waves(ceiling, 4) == [4, 8, 16, 32]
+    ceiling.refused(3)  # one of many: no wall, and a reason for care
+    assert waves(ceiling, 3) == [64, 128, 256]
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=200))
 def test_the_ceiling_never_falls_below_one(answers):
     ceiling = Ceiling()

@@ -17,6 +17,7 @@ class Ceiling:
 
     ENOUGH, MEMORY = 32, 128
     OFTEN = 0.1
+    MANY = 32  # slots, which is what a run has where nobody asks for more: growth is faster from here on
     FEW = 8  # slots: of more, one comes free all the time
     MOMENT = 0.004  # most seconds that one of many slots rests
 
@@ -54,13 +55,21 @@ class Ceiling:
             return
         self._successes += 1
         if self.limit + 1 < self._wall:
-            self.limit += 1 if self.limit > 1 or self._wall < math.inf else 3  # one was the probe: the first step is larger
+            self.limit += self._step()
         elif self.limit < self._wall and self._successes > min(self._patience, self.limit if self.at_random else math.inf):
             self._enter(self.limit + 1)
         elif self.limit >= self._wall and self._successes >= self.limit:
             self._patience = 0 if self.at_random else self._patience // 2
             self._wall = self.limit + 1 if self._patience else math.inf
             self._enter(self.limit)
+
+    def _step(self) -> int:
+        """Return what an answer adds: one, which doubles; three after the probe, and while many go and none was ever refused.
+
+        Who asks for more than 32 says that the service takes them. Where it doesn't, refusals come back before answers do.
+        """
+        many = self.limit >= self.MANY and not self._refused and not self._usual[1]
+        return 3 if self._wall == math.inf and (self.limit == 1 or many) else 1
 
     def refused(self, level: int) -> bool:
         """Judge a refused level, and cut below it if need be; return whether concurrency can have been the reason."""
