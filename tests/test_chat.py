@@ -454,7 +454,7 @@ def test_messages_come_out_as_they_went_in(client):
 
 @pytest.mark.parametrize(
     "messages",
-    ["Hi", {"role": "user"}, [1], [{"role": "boss", "content": "x"}], [{"role": ["user"], "content": "x"}], [{"role": "user"}], [{"role": "user", "content": 1}],
+    [None, "Hi", 5, {"role": "user"}, [1], ["Hi"], [("user", "Hi")], [{"role": "user", "content": ["Hi"]}], [{"role": "boss", "content": "x"}], [{"role": ["user"], "content": "x"}], [{"role": "user"}], [{"role": "user", "content": 1}],
      [{"role": "user", "content": []}], [{"role": "user", "content": "\ud800"}], [{"role": "user", "content": "x", "n": float("nan")}], [{"role": "user", "content": "x", 1: 2}]],
 )  # fmt: skip
 def test_messages_that_can_not_be_sent_are_refused(client, messages):
@@ -601,7 +601,8 @@ def test_a_chat_goes_before_the_rows_of_a_frame():
             going.wait(progress=False)
 
 
-def test_two_hundred_turns_leave_nothing_behind():
+@pytest.mark.parametrize("turns", [30, pytest.param(200, marks=pytest.mark.soak)])
+def test_many_turns_leave_nothing_behind(turns):
     with Simulator(seed=0, latency=0.0, token_rate=2000.0) as sim:
         chat, process = talk(sim), psutil.Process()
 
@@ -622,7 +623,7 @@ def test_two_hundred_turns_leave_nothing_behind():
             return len(threads), process.num_fds(), len(here.going)
 
         before = left()
-        round_of_turns(200)
+        round_of_turns(turns)
         until(lambda: all(now <= then for now, then in zip(left(), before, strict=True)))
         gate = here.account(sim.base_url, chat.client.key()).limiter.gate
         assert (gate.in_flight, gate.tokens_in_flight, len(here.going)) == (0, 0, 0)

@@ -7,13 +7,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "tsn_frames"
 # What each room may import from the package. Within a room's own wing see WITHIN.
-GROUND = {"bulk", "errors", "secret", "wire", "parameters", "prices", "price_tables", "measure"}
+GROUND = {"bulk", "errors", "secret", "wire", "parameters", "messages", "prices", "price_tables", "measure"}
 ALLOWED = {
     "bulk": set(),
     "errors": set(),
     "secret": {"errors"},
     "wire": {"errors"},
     "parameters": {"errors"},
+    "messages": {"errors", "parameters"},
     "price_tables": {"errors", "wire"},
     "price_sources": {"errors", "price_tables"},
     "prices": {"errors", "wire", "price_tables", "price_sources"},
@@ -32,7 +33,7 @@ ALLOWED = {
     "simulator": {"simulator"},
 }
 # Each may import those after it, and the rest.
-ENGINE = ["chat", "catalogue", "going", "streaming", "run", "course", "sender", "record", "client"]
+ENGINE = ["chat", "setup", "catalogue", "going", "streaming", "run", "course", "sender", "record", "client"]
 FOREIGN = {
     "httpx": {"engine/stock.py"},
     "httptools": {"engine/connection.py"},

@@ -224,6 +224,14 @@ def test_code_is_coloured_by_classes_and_says_its_language():
     assert render("```unknown\n<b>\n```") == "<pre><code>&lt;b&gt;\n</code></pre>\n"
 
 
+def test_code_shows_the_characters_that_would_reorder_it():
+    """What is read and copied is what runs: a mark that turns the direction of a line is shown, and breaks the code."""
+    marks = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    for text in (f"```py\nif x: # {marks}\n```", f"    {marks}\n", f"```\n{marks}"):
+        html = render(text)
+        assert html.count("\ufffd") == len(marks) and not set(marks) & set(html)
+
+
 def test_a_table_has_its_alignment_as_a_class():
     html = render("| a | b |\n|:-:|--:|\n| 1 | 2 |\n")
     assert '<th class="center">a</th>' in html and '<td class="right">2</td>' in html

@@ -16,22 +16,19 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from ..errors import ConfigError, ParameterError, PromptError, TSNError, did_you_mean, number, quoted
-from ..parameters import ORDER, body, check, plain
-from ..wire import Request, body_head, dumps
-from .budget import check_bounded
-from .cache import key as key_of
+from ..errors import ConfigError, ParameterError, PromptError, TSNError, number, quoted
+from ..parameters import plain
 from .catalogue import listed
 from .client import Client
 from .going import Going
 from .purse import Purse
 from .registry import here
 from .run import CacheMode
+from .setup import Setup
 from .streaming import Asking
 from .turns import Listener, Turn, transcript, turns_of
 
 log = logging.getLogger("tsn_frames")
-_PARAMETERS = (*ORDER[1:], "extra_body")
 
 
 class Conversation:
@@ -88,21 +85,16 @@ class Conversation:
         self.client, self.cache, self.tag = client, _mode(cache), tag
         self.id = uuid.uuid4().hex[:12]
         self._lock, self._listeners = threading.RLock(), list[Listener]()
-        self._turns: tuple[Turn, ...] = ()
         self._asking: Going | None = None
         self._usage, self._asked = True, 0
         self._purse: Purse | None = None  # one for all turns: the budget of a run is that of a chat
-        self._model, self._system, self._parameters = None, None, dict[str, Any]()
-        self.model, self.system = model, system
-        self.parameters = {
+        self._turns, first = turns_of(() if messages is None else messages)
+        if first is not None and system is not None:
+            raise PromptError("messages begin with a system message: leave system= out, or take it off")
+        self._setup = Setup().with_model(model).with_system(system if first is None else first).with_parameters({
             "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
             "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body,
-        }  # fmt: skip
-        if messages:
-            turns, first = turns_of(messages)
-            if first is not None and system is not None:
-                raise PromptError("messages begin with a system message: leave system= out, or take it off")
-            self._turns, self._system = turns, system if first is None else first
+        })  # fmt: skip
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -112,58 +104,44 @@ class Conversation:
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The messages as the API has them and as they are sent: the system prompt, then the turns that have a content."""
-        first = [{"role": "system", "content": self._system}] if self._system is not None else []
+        first = [{"role": "system", "content": self.system}] if self.system is not None else []
         return [*first, *(turn.message for turn in self._turns if turn.sendable)]
 
     @messages.setter
     def messages(self, given: Sequence[Mapping[str, Any]]) -> None:
         turns, system = turns_of(given)
         with self._between():
-            self._turns, self._system = turns, system
+            self._turns, self._setup = turns, self._setup.with_system(system)
 
     @property
     def model(self) -> str | None:
         """Who is asked."""
-        return self._model or self.client.model
+        return self._setup.model or self.client.model
 
     @model.setter
     def model(self, name: str | None) -> None:
-        checked = None if name is None else check("model", name)
         with self._between():
-            self._model = checked
+            self._setup = self._setup.with_model(name)
 
     @property
     def system(self) -> str | None:
         """The system prompt; None for none."""
-        return self._system
+        return self._setup.system
 
     @system.setter
     def system(self, text: str | None) -> None:
-        if text is not None and not isinstance(text, str):
-            raise PromptError(f"system must be a text, got {quoted(text)}")
-        checked = None if text is None else plain("system", text)
         with self._between():
-            self._system = checked
+            self._setup = self._setup.with_system(text)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The API's parameters that are set; give another dict to change them."""
-        return dict(self._parameters)
+        return dict(self._setup.parameters)
 
     @parameters.setter
     def parameters(self, values: Mapping[str, Any]) -> None:
-        if not isinstance(values, Mapping):
-            raise ParameterError(f"parameters must be a dict such as {{'temperature': 0.2}}, got {quoted(values)}")
-        checked = {}
-        for name, value in values.items():
-            if name not in _PARAMETERS:
-                raise ParameterError(
-                    f"there is no parameter {name!r}; {did_you_mean(name, _PARAMETERS)}. Others go into extra_body"
-                )
-            if value is not None:
-                checked[name] = check(name, value)
         with self._between():
-            self._parameters = checked
+            self._setup = self._setup.with_parameters(values)
 
     @property
     def streaming(self) -> bool:
@@ -284,7 +262,7 @@ class Conversation:
 
     def to_markdown(self) -> str:
         """Return what was said as a text to read or to keep."""
-        return transcript(self._system, self._turns)
+        return transcript(self.system, self._turns)
 
     def _again(self) -> Going:
         asked = [i for i, turn in enumerate(self._turns) if turn.role == "user"]
@@ -303,7 +281,7 @@ class Conversation:
             turns = (*self._turns[:at], question)
             before, self._turns = self._turns, turns
             try:
-                request = self._request()
+                request = self._setup.request(self.client, self.messages)
             except BaseException:
                 self._turns = before
                 raise
@@ -324,21 +302,6 @@ class Conversation:
         with self._lock:
             self._turns, self._asking = (*self._turns, turn), None
             self._usage, self._purse = going.asking.usage, going.asking.purse
-
-    def _request(self) -> Request:
-        """Return the very request that ``complete`` would make of these messages."""
-        model = self.model
-        if model is None:
-            raise ConfigError(
-                "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
-            )
-        head, messages = body_head(body({"model": model, **self._parameters})), dumps(self.messages)
-        request = Request(
-            key_of(self.client.base_url, 0, head, messages), head, messages, model, self._parameters.get("max_tokens")
-        )
-        if self.client.budget:
-            check_bounded(self.client.prices, [request])
-        return request
 
     def _between(self) -> _Between:
         return _Between(self)

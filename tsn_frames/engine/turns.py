@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol
 
-from ..errors import PromptError, quoted
-from ..parameters import plain
+from ..messages import checked
 
 State = Literal["whole", "stopped", "failed"]
-ROLES = ("system", "user", "assistant", "developer", "tool")
 
 
 class Turn(NamedTuple):
@@ -95,27 +93,21 @@ class Listener(Protocol):
         """Hear that turns were taken away or replaced, or that a setting is another."""
 
 
-def turns_of(messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[Turn, ...], str | None]:
-    """Return messages as turns, and the system prompt that they begin with."""
-    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence):
-        raise PromptError(
-            f"messages must be a list of dicts such as {{'role': 'user', 'content': '...'}}, got {quoted(messages)}"
-        )
-    turns = [_turn_of(message, number) for number, message in enumerate(messages)]
+def turns_of(messages: Any) -> tuple[tuple[Turn, ...], str | None]:
+    """Return messages as turns, and the system prompt that they begin with; none are none.
+
+    Raises
+    ------
+    PromptError, ParameterError
+        If they can't be sent.
+    """
+    listed = [] if isinstance(messages, (list, tuple)) and not messages else checked(messages, "messages")
+    turns = tuple(
+        Turn(m["role"], m["content"], extra={k: v for k, v in m.items() if k not in ("role", "content")}) for m in listed
+    )
     if turns and turns[0].role == "system" and isinstance(turns[0].content, str):
-        return tuple(turns[1:]), turns[0].content
-    return tuple(turns), None
-
-
-def _turn_of(message: Mapping[str, Any], number: int) -> Turn:
-    where = f"messages, message {number},"
-    if not isinstance(message, Mapping) or message.get("role") not in ROLES:
-        raise PromptError(f"{where} must be a dict with a role ({', '.join(ROLES)}) and a content, got {quoted(message)}")
-    values = plain(where, dict(message))
-    role, content = values.pop("role"), values.pop("content", None)
-    if not isinstance(content, str) and not (isinstance(content, list) and content) and not values.get("tool_calls"):
-        raise PromptError(f"{where} has the content {quoted(content)}: it must be a text, or a list of parts as the API has them")
-    return Turn(role, content, extra=values)
+        return turns[1:], turns[0].content
+    return turns, None
 
 
 def transcript(system: str | None, turns: Iterable[Turn]) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from ..errors import ParameterError, PromptError, RowError, did_you_mean, quoted, warn
+from ..messages import characters, checked, has_late_system, has_system
 from ..secret import redact
 from ..wire import dumps, messages_around
 from . import values
-from .messages import characters, checked, has_late_system, has_system
 from .missing import MISSING, Missing, filled_texts, tell_missing
 from .template import Part, check_is_no_name, columns_of, parse
 
@@ -140,7 +140,11 @@ def _called(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, An
         if values.is_gap(made) or (isinstance(made, str) and not made.strip()):
             problems[position] = RowError("missing", "the prompt function returned nothing for this row")
             return None
-        listed = checked([{"role": "user", "content": made}] if isinstance(made, str) else made, "the prompt function's messages")
+        listed = checked(
+            [{"role": "user", "content": made}] if isinstance(made, str) else made,
+            "the prompt function's messages",
+            values.is_gap,
+        )
     except ParameterError as error:
         problems[position] = RowError("bad_text", redact(str(error)))
         return None
@@ -187,7 +191,7 @@ def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int,
 def _listed(df: pd.DataFrame, found: Any, position: int, problems: dict[int, RowError]) -> list[dict[str, Any]] | None:
     """Return a row's message list: what can't be sent stays the row's problem, what is no message list raises."""
     try:
-        return checked(found, f"messages in row {df.index[position]!r}")
+        return checked(found, f"messages in row {df.index[position]!r}", values.is_gap)
     except ParameterError as error:
         problems[position] = RowError("bad_text", str(error))
         return None

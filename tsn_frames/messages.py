@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import ParameterError, PromptError, quoted
-from ..parameters import plain
-from .values import is_gap
+from .errors import ParameterError, PromptError, quoted
+from .parameters import plain
 
+IsGap = Callable[[Any], bool]
 ROLES = ("system", "user", "assistant", "developer", "tool")
 
 
-def checked(given: Any, where: str) -> list[dict[str, Any]]:
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def checked(given: Any, where: str, is_gap: IsGap = _is_none) -> list[dict[str, Any]]:
     """Return a message list made of plain values, role and content first.
+
+    Parameters
+    ----------
+    given : list, tuple or array of mappings
+        The messages.
+    where : str
+        What they are called in a sentence about them.
+    is_gap : callable
+        Whether a content is missing; by default None is.
 
     Raises
     ------
@@ -30,10 +43,10 @@ def checked(given: Any, where: str) -> list[dict[str, Any]]:
     [{'role': 'user', 'content': 'Hi'}]
     """
     if isinstance(given, str):
-        raise PromptError(f"{where} are a text; parse it first: df['messages'] = df['messages'].map(json.loads)")
+        raise PromptError(f"{where} are a text; parse it first: json.loads(text), or df['messages'].map(json.loads)")
     if not isinstance(given, (Sequence, np.ndarray)) or len(given) == 0:
         raise PromptError(f"{where} must be a list with at least one message, got {quoted(given)}")
-    return [_message(message, f"{where}, message {number},") for number, message in enumerate(given)]
+    return [_message(message, f"{where}, message {number},", is_gap) for number, message in enumerate(given)]
 
 
 def has_system(messages: Sequence[Mapping[str, Any]]) -> bool:
@@ -53,7 +66,7 @@ def characters(messages: Sequence[Mapping[str, Any]]) -> int:
     return sum(len(text) for texts in parts for text in texts)
 
 
-def _message(message: Any, where: str) -> dict[str, Any]:
+def _message(message: Any, where: str, is_gap: IsGap) -> dict[str, Any]:
     if not isinstance(message, Mapping):
         raise PromptError(f"{where} must be a dict such as {{'role': 'user', 'content': '...'}}, got {quoted(message)}")
     if not isinstance(message.get("role"), str) or message["role"] not in ROLES:
