@@ -51,7 +51,7 @@ class Service:
     ----------
     dice : random.Random
     seconds : float
-        Median time of an answer; it varies by a third to three times.
+        Median time of an answer; it varies by ``spread`` down and up.
     trip : float
         Most seconds that a request or an answer is on its way.
     window, requests : float, int
@@ -60,15 +60,18 @@ class Service:
         Most requests in work at once; None for no limit. A slot is free ``lag`` seconds after the answer has left.
     lone : float
         Share of requests that are refused for no reason.
+    refusal : int
+        Status of a refusal.
     headers : {"honest", "lying", "none"}
     hint : str
         A message, with ``{wait}`` for the seconds until the window ends.
     """
 
     def __init__(self, dice, *, seconds=0.05, trip=0.002, window=2.0, requests=None, slots=None, lag=0.0, lone=0.0,
-                 headers="honest", hint="", outage=(0.0, 0.0)):  # fmt: skip
+                 headers="honest", hint="", outage=(0.0, 0.0), spread=3.0, refusal=429):  # fmt: skip
         self.dice, self.seconds, self.trip, self.window, self.most, self.slots = dice, seconds, trip, window, requests, slots
         self.lag, self.lone, self.headers, self.hint, self.outage = lag, lone, headers, hint, outage
+        self.spread, self.refusal = spread, refusal
         self.ends = self.used = self.working = 0
         self.arrivals: list[float] = []
         self.accepted: list[float] = []
@@ -95,7 +98,7 @@ class Service:
         if full or (self.slots is not None and self.working >= self.slots) or self.dice.random() < self.lone:
             self.refused.append(at)
             wait = int(max(0.0, self.ends - at)) + 1 if full else 1
-            return Reply(429, self._headers(at), self.hint.format(wait=wait))
+            return Reply(self.refusal, self._headers(at), self.hint.format(wait=wait))
         if at >= self.ends:
             self.ends = at + self.window
         self.used += 1
@@ -104,7 +107,7 @@ class Service:
         return Reply(200)
 
     async def _work(self, reply: Reply) -> None:
-        took = self.seconds * 3 ** self.dice.uniform(-1, 1)
+        took = self.seconds * self.spread ** self.dice.uniform(-1, 1)
         self.busy += took
         await asyncio.sleep(took)
         reply.headers = self._headers(now())

@@ -84,9 +84,9 @@ class Metered(Service):
         How else a refusal says when to come again.
     """
 
-    def __init__(self, dice, meter: Meter, *, spelling="ms", on="all", early=False, hint="none", spread=3.0, **options):
+    def __init__(self, dice, meter: Meter, *, spelling="ms", on="all", early=False, hint="none", **options):
         super().__init__(dice, **{"seconds": 0.03, **options})
-        self.meter, self.spelling, self.on, self.early, self.how, self.spread = meter, spelling, on, early, hint, spread
+        self.meter, self.spelling, self.on, self.early, self.how = meter, spelling, on, early, hint
 
     def _judge(self, at: float) -> Reply:
         self.arrivals.append(at)

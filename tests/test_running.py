@@ -72,7 +72,9 @@ def test_a_run_that_was_stopped_returns_what_it_has_and_the_next_one_goes_on(sim
 
 def test_the_summary_says_what_was_waited_for(slow):
     run = rows(70).tsn.complete("{t}", client=slow, background=True)
-    threading.Event().wait(1.5)
+    while run.progress.answered < 60:
+        run.wait(0.01)
+    run.wait(1.2)
     run.stop()
     with pytest.warns(tsn.TSNWarning, match="10 of 70 rows were not sent"):
         run.result(progress=False)

@@ -66,6 +66,15 @@ def test_a_quota_without_headers_is_inferred_in_one_window(kind, hint, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("hint", ["seconds", "message"])
+@pytest.mark.parametrize("kind", ["fixed", "sliding"])
+def test_a_quota_without_headers_is_inferred_while_slow_answers_are_on_their_way(kind, hint, seed):
+    refused, rate = run_of(seed, kind, on="none", hint=hint, seconds=0.2, spread=1.7)
+    assert refused <= 6
+    assert rate >= 0.95
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("kind", "full"), [("fixed", False), ("sliding", False), ("sliding", True), ("bucket", True)])
 def test_slow_answers_do_not_slow_the_quota_down(kind, full, seed):
     refused, rate = run_of(seed, kind, full, rows=1800, workers=100, most=300, period=60.0, seconds=10.0, spread=2.0)

@@ -90,7 +90,7 @@ class Flow:
         if self.state == "open":
             if sure:
                 self._pause(now, wait)
-            elif self._bursting() or not (self._lone or innocent):
+            elif not innocent and (self._bursting() or not self._lone):
                 self.state, self._probe, self._doubted, self.until = "suspect", None, False, now
         elif seq != self._probe:
             return

@@ -20,6 +20,7 @@ from .windows import Inferred, SlidingWindow
 
 CHAT, FRAME = 0, 1
 NEWS = 10.0
+CROWDED = 0.85  # of the most that were ever accepted at once
 BELIEVED = 10  # times the estimate: a usage beyond that is a server's mistake, and would stall the account
 
 
@@ -140,13 +141,13 @@ class Gate:
     def refused(self, now: float, grant: Grant, headers: Mapping[str, str], wait: Wait, *, quota: bool) -> None:
         """Take in a 429 (``quota``), a 503 or a connection that could not be made."""
         foreseen = quota and any(part.foresaw(mark) for part, mark in self._parts(grant))
-        innocent = foreseen or (quota and self.flow.state == "open" and self._innocent(now, grant))
+        innocent = foreseen or (self.flow.state == "open" and self._innocent(now, grant))
         self._done(now, grant, headers, 0.0, refused=True)
         sure = quota and not foreseen and any(a.remaining is not None and a.remaining <= 0 for a in allowances(headers))
         self.flow.refused(now, grant.seq, wait, sure=sure, innocent=innocent)
         # With others in flight it may have been their number: then nothing is inferred of a quota.
         stated = wait.message if wait.seconds is None else wait.seconds
-        crowded = self.in_flight > (0 if stated is None else self.ceiling.best // 2)
+        crowded = self.in_flight > (0 if stated is None else CROWDED * self.ceiling.best)
         self._explained = not quota or crowded
         self.inferred.closed(now + (0.0 if stated is None else max(0.0, stated - 1.0)))
 
