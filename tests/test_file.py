@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -388,6 +389,23 @@ def test_errors_raise_ends_after_all_parts(source, target, client):
     with pytest.raises(tsn.RunError, match="10 of 10 rows failed; all parts are in"):
         ask(source, target, client, cache="only", errors="raise")
     assert pd.read_parquet(target)["error"].str.startswith("not_cached").all()
+
+
+def test_the_card_of_each_part_says_what_was_called(source, target, client):
+    ask(source, target, client)
+    assert tsn.runs(client=client)["verb"].tolist() == ["complete_file"] * 3
+
+
+def test_a_file_that_takes_long_says_so_at_once_and_not_when_its_part_is_over(sim, source, target, client):
+    """No part takes ten minutes, the file does: 40 rows at 3 a minute, of which the first part waits for more than a minute."""
+    frame(40).to_parquet(source)
+    slow = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
+                      limits=tsn.Limits(requests_per_minute=3))  # fmt: skip
+    with pytest.raises(tsn.TSNWarning, match=r"part 0: this file will take about 1\d minutes: up to \d\d requests at 3 a minute"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", tsn.TSNWarning)  # told at the end of the part, it would come after a minute
+            ask(source, target, slow)
+    assert sim.stats().requests <= 3
 
 
 def test_the_bar_goes_over_the_whole_file(source, target, client, capsys):

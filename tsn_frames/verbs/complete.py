@@ -152,8 +152,8 @@ def complete(
     return run if background else run.result(progress=progress)
 
 
-def begun(df: pd.DataFrame, call: Asked, wanted: frame_columns.Layout, errors: Errors) -> Run:
-    """Send what a call asks for, and return its run at once."""
+def begun(df: pd.DataFrame, call: Asked, wanted: frame_columns.Layout, errors: Errors, beyond: int = 0) -> Run:
+    """Send what a call asks for, and return its run at once; ``beyond`` rows of the same file follow in other runs."""
     client, made, work = call
 
     def frame(engine: Engine) -> pd.DataFrame:
@@ -164,7 +164,7 @@ def begun(df: pd.DataFrame, call: Asked, wanted: frame_columns.Layout, errors: E
                 frame_columns.build(engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices),
             )
 
-    return Run(Engine(client, work), made, frame, errors, wanted.label("error"))
+    return Run(Engine(client, work), made, frame, errors, wanted.label("error"), beyond=beyond)
 
 
 def content_of(

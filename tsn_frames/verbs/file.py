@@ -9,7 +9,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
@@ -30,7 +30,9 @@ from ..frames import per_row
 from ..frames.missing import Missing
 from ..frames.parquet import Source, Target, target_of
 from ..frames.prompt import Prompt, check_frame, render
-from .complete import complete
+from .asking import Asked, asked
+from .complete import begun
+from .estimate import reckon
 from .foretold import Estimate
 from .parts import together
 from .plan import Errors, check_choice
@@ -147,17 +149,28 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     _check_values({**words, "messages": messages, "refresh": refresh, "tag": tag})
     wanted = frame_columns.layout(name, usage, include)
     _check_frame(file.empty(), wanted, overwrite, words, (prompt, messages, system, missing))
-    asked = {**words, "prompt": prompt, "system": system, "messages": messages, "default": client.model, "at": client.base_url}
-    into = target_of(target, file, wanted, fingerprint({word: _said(value) for word, value in asked.items()}))
+    said = {**words, "prompt": prompt, "system": system, "messages": messages, "default": client.model, "at": client.base_url}
+    into = target_of(target, file, wanted, fingerprint({word: _said(value) for word, value in said.items()}))
     most = client.budget.with_run(amount("max_cost", max_cost)).run
-    words |= {"system": system, "messages": messages, "name": name, "usage": usage, "include": include, "overwrite": overwrite,
-              "missing": missing, "cache": cache, "refresh": refresh, "tag": tag, "client": client}  # fmt: skip
+    others = {
+        "prompt": prompt,
+        "system": system,
+        "messages": messages,
+        "missing": missing,
+        "cache": cache,
+        "refresh": refresh,
+        "tag": tag,
+    }
+
+    def call(df: pd.DataFrame, left: Decimal | None) -> Asked:
+        return asked("complete_file", df, client, words, {**others, "max_cost": left})
+
     if dry_run:
         told = set[str]()
-        return together([_foretold(at, df, prompt, words, told) for at, df in enumerate(file.pieces())], most)
+        return together([_foretold(at, df, call, told) for at, df in enumerate(file.pieces())], most)
     into.open(file.parts, overwrite=overwrite)
     done = _Job(
-        file, into, most, cache != "off", lambda df, left: complete(df, prompt, max_cost=left, background=True, **words)
+        file, into, most, cache != "off", lambda df, left, beyond: begun(df, call(df, left), wanted, "coerce", beyond)
     ).run(progress)
     if errors == "raise" and done.failed:
         raise RunError(f"{done.failed:,} of {number(done.rows, 'row')} failed; all parts are in {into.path}, and the column "
@@ -165,17 +178,16 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     return done
 
 
-def _foretold(at: int, piece: Any, prompt: Any, words: Mapping[str, Any], told: set[str]) -> Estimate:
+def _foretold(at: int, piece: Any, call: Callable[[pd.DataFrame, Any], Asked], told: set[str]) -> Estimate:
     with _telling(f"part {at}", told):
-        found: Estimate = complete(piece.to_pandas(), prompt, dry_run=True, **words)
-    return found
+        return reckon(call(piece.to_pandas(), None))
 
 
 class _Job:
     """The parts, one after the other."""
 
     def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
-                 ask: Callable[[pd.DataFrame, Any], Run]) -> None:  # fmt: skip
+                 ask: Callable[[pd.DataFrame, Any, int], Run]) -> None:  # fmt: skip
         self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
         self._counts, self._summaries = Counts(rows=source.rows), list[Summary]()
         self._told: set[str] = set()
@@ -185,8 +197,7 @@ class _Job:
         begun, bar = time.monotonic(), Progress(progress, self._source.rows)
         try:
             for at, piece in enumerate(self._source.pieces()):
-                with _telling(f"part {at}", self._told):
-                    self._part(at, piece, bar)
+                self._part(at, piece, bar)
         except KeyboardInterrupt:
             bar.close(self._counts, "")
             raise KeyboardInterrupt(f"stopped: {self._so_far()}") from None
@@ -201,12 +212,14 @@ class _Job:
 
     def _part(self, at: int, piece: Any, bar: Progress) -> None:
         left = None if self._most is None else max(self._most - self._counts.cost, Decimal("1e-12"))
-        run = self._ask(piece.to_pandas(), left)
-        before = self._counts
+        before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
+        with self._telling(at):
+            run = self._ask(piece.to_pandas(), left, beyond)
         try:
-            while not run.wait(POLL, progress=False):
+            while not self._waited(at, run):
                 bar.update(_sum(before, run.progress))
-            answered = run.result(progress=False)
+            with self._telling(at):
+                answered = run.result(progress=False)
         except BaseException:  # whoever waited is gone: nothing more is spent
             run.stop()
             raise
@@ -220,6 +233,14 @@ class _Job:
         cleaning = threading.Thread(target=gc.collect)
         cleaning.start()
         cleaning.join()
+
+    def _waited(self, at: int, run: Run) -> bool:
+        """Wait a moment, and tell at once what is told while a part goes on: it may go on for hours."""
+        with self._telling(at):
+            return run.wait(POLL, progress=False)
+
+    def _telling(self, at: int) -> AbstractContextManager[None]:
+        return _telling(f"part {at}", self._told)
 
     def _so_far(self) -> str:
         written = f"{len(self._summaries):,} of {number(self._source.parts, 'part')} are whole and in {self._into.path}"

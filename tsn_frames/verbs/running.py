@@ -41,8 +41,10 @@ class Run:
     ``complete(..., background=True)`` returns one; :func:`last_run` returns the newest one of this process.
     """
 
-    def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors, column: str) -> None:
+    def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors, column: str,
+                 *, beyond: int = 0) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
+        self._beyond = beyond
         self._begun, self._ended = time.monotonic(), 0.0
         self._told = self._said_long = False
         here.last_run = self  # first, so that an interrupt at any moment finds it
@@ -178,11 +180,14 @@ class Run:
 
     def _say_if_long(self) -> None:
         left, rate = self._engine.forecast()
-        if not self._said_long and left > LONG_MINUTES * rate:
+        whole = left + self._beyond
+        if not self._said_long and left and whole > LONG_MINUTES * rate:
             self._said_long = True
+            what, which = ("file", f"up to {whole:,}") if self._beyond else ("run", f"{whole:,}")
+            mend = "the same call goes on from there" if self._beyond else "complete(..., background=True) returns at once"
             warn(
-                f"this run will take about {left / rate:,.0f} minutes: {left:,} requests at {rate:,.0f} a minute, which is what "
-                "the limits allow. Ctrl-C keeps every answer, and complete(..., background=True) returns at once"
+                f"this {what} will take about {whole / rate:,.0f} minutes: {which} requests at {rate:,.0f} a minute, which is "
+                f"what the limits allow. Ctrl-C keeps every answer, and {mend}"
             )
 
     def _interrupted(self) -> None:
