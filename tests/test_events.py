@@ -225,11 +225,24 @@ def test_a_huge_line_and_a_huge_answer_are_refused():
     while reply.size <= CAP:
         patience = reply.feed(piece)
     assert patience == NOTHING and not reply.whole and "20 MiB" in reply.problem
+    body = Reply()
+    for _ in range(21):
+        patience = body.feed(b"{" + b" " * 2**20)
+    assert patience == NOTHING and "20 MiB" in body.problem
     many = Reply()
     many.feed(b"data: {\n")
     for _ in range(LINE_CAP // 1000 + 10):
         many.feed(b"data: " + b"y" * 1000 + b"\n")
     assert "event of the answer is larger" in many.problem
+
+
+def test_an_answer_of_very_many_tokens_is_read_whatever_stands_around_each():
+    """100,000 tokens come as 25 MB of events, and are 400 kB of text."""
+    reply = Reply()
+    piece = line(chunk({"content": "word " * 100}, id="x" * 2**17))
+    while reply.size <= CAP + 2**20:
+        assert reply.feed(piece) == MORE
+    assert reply.text.startswith("word word ") and len(reply.text) > 50_000
 
 
 def test_the_cost_is_linear_in_what_comes():

@@ -14,7 +14,8 @@ from typing import Any
 from ..wire import Unreadable, dumps, load
 
 LINE_CAP = 4 * 2**20
-CAP = 20 * 2**20
+CAP = 20 * 2**20  # of what an answer says, and of a body in one piece
+STREAM_CAP = 10 * CAP  # of a stream: what stands around a token there is many times as long as the token
 MORE, TAIL, NOTHING = 90.0, 0.5, 0.0  # seconds of silence: while the answer goes on, after its end, and none at all
 _ENDS = re.compile(rb"\r\n|\n|\r")
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
@@ -83,7 +84,7 @@ class Reply:
         self.problem = ""
         self.error: bytes | None = None
         self.finish_reason: str | None = None
-        self.size = 0
+        self.size = self._said = 0
         self._lines, self._data, self._event = Lines(), list[bytes](), b""
         self._data_size = 0
         self._start: bytes | None = b""  # until it is known whether this is a stream at all
@@ -97,17 +98,25 @@ class Reply:
     def feed(self, data: bytes) -> float:
         """Take in some bytes; return the seconds that the next ones may take, 0 where none are wanted."""
         self.size += len(data)
-        if self.size > CAP or len(self._lines) > LINE_CAP:
+        if not self._too_large():
+            self._sort(data)
+        if self._too_large():
             self.problem = f"the answer is larger than {CAP // 2**20} MiB, or one line of it than {LINE_CAP // 2**20} MiB"
-        elif self._start is not None:
+        if self.problem or self.error is not None:
+            return NOTHING
+        return TAIL if self.done else MORE
+
+    def _too_large(self) -> bool:
+        most = STREAM_CAP if self._body is None else CAP
+        return self.size > most or self._said >= CAP or len(self._lines) > LINE_CAP
+
+    def _sort(self, data: bytes) -> None:
+        if self._start is not None:
             self._begin(self._start + data)
         elif self._body is not None:
             self._body += data
         else:
             self._take(self._lines.feed(data))
-        if self.problem or self.error is not None:
-            return NOTHING
-        return TAIL if self.done else MORE
 
     def close(self) -> None:
         """Take in that it ended in good order, and what stands at the end without the end of its line."""
@@ -239,8 +248,10 @@ class Reply:
         if isinstance(content, str):
             self._has_content = True
             self._texts.append(content)
+            self._said += len(content)
         if isinstance(thought, str):
             self._thoughts.append(thought)
+            self._said += len(thought)
         others = any(value for name, value in delta.items() if name not in _KNOWN)
         self.loose = self.loose or others
         self.begun = self.begun or bool(content or thought or others)
