@@ -97,6 +97,7 @@ def test_an_empty_frame_and_one_that_is_all_cached_cost_nothing(sim, client):
     found = guess(texts(12), client)
     assert (found.cached, found.to_send, found.cost.high, found.at_most) == (12, 0, 0.0, 0.0)
     assert str(found) == "12 rows: 12 distinct requests, 12 cached, 0 to be sent"
+    assert str(guess(texts(1), client)).startswith("1 row: 1 distinct request, ")
 
 
 # The bounds
@@ -197,6 +198,7 @@ def test_a_tokenizer_is_used_where_one_is_given(sim, client):
     truth = run(df, client, system="Be brief.")["prompt_tokens"].sum()
     assert by_number.prompt_tokens.expected == truth
     assert guess(df, client, tokenizer=str.split).prompt_tokens.low == sum(len(f"Summarise: {t}".split()) for t in df["t"])
+    assert guess(df, client, tokenizer=lambda text: np.int64(7)).prompt_tokens.low == 7 * 50
     for bad in (lambda text: "three", lambda text: None, lambda text: -1, lambda text: True):
         with pytest.raises(tsn.ParameterError, match="tokenizer must return"):
             guess(df, client, tokenizer=bad)
@@ -323,14 +325,14 @@ def test_the_interval_holds_where_tokens_are_not_what_the_ratio_says(tmp_path):
     """Text of two characters a token: no guessed ratio may cut the pilot's interval off."""
     held = 0
     with Biller(dense) as server:
-        for seed in range(7):
+        for seed in range(4):
             client = client_of(server, tmp_path / str(seed), limits=tsn.Limits(8))
             df = texts(150, seed=seed, word="if(x[i]){y+=2;}")
             found = guess(df, client, pilot=30, random_state=seed, max_tokens=20)
             out = run(df, client, max_tokens=20)
             assert found.cost.low < found.cost.expected < found.cost.high
             held += holds(found.cost, out["cost"].sum()) and holds(found.prompt_tokens, dense_tokens(df, found))
-    assert held >= 5
+    assert held >= 3
 
 
 def dense_tokens(df, found):
@@ -359,7 +361,7 @@ def test_answers_of_another_department_do_not_stand_for_those_that_a_pilot_is_ab
 
     held = 0
     with Biller(by_department) as server:
-        for seed in range(6):
+        for seed in range(3):
             client = client_of(server, tmp_path / str(seed), limits=tsn.Limits(8))
             df = texts(200, seed=seed)
             df["t"] = np.where(df.index < 100, f"{seed} A: ", f"{seed} B: ") + df["t"]
@@ -370,7 +372,7 @@ def test_answers_of_another_department_do_not_stand_for_those_that_a_pilot_is_ab
             again = guess(df, client, pilot=30, random_state=seed, max_tokens=400)
             assert len(server.bills) - before == 30 and again.cost == found.cost
             held += holds(found.cost, run(df, client, max_tokens=400)["cost"].sum())
-    assert held >= 5
+    assert held >= 2
 
 
 def test_a_pilot_on_another_frame_is_no_pilot_of_this_one(tmp_path):

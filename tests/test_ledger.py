@@ -473,7 +473,15 @@ def test_half_a_usage_is_no_saving_that_is_known():
     """Only the prompt's tokens came: they count as tokens, and have no price."""
     answers = [Completion("a", prompt_tokens=10, completion_tokens=5, cached_tokens=4), Completion("b", prompt_tokens=7), None]
     whole, odd = _summed(answers, _Free([0, 1, 2], [2, 3, 1]))
-    assert whole == (2, 20, 10, 8, True) and odd == (3, 21, 0, 0, False)
+    assert whole == (2, 20, 10, 8, True, 30) and odd == (3, 21, 0, 0, False, 0)
+
+
+def test_thoughts_that_only_the_total_counts_are_saved_too():
+    """A hit saves what the answer would cost, and that counts them."""
+    answers = [Completion("a", prompt_tokens=10, completion_tokens=5, total_tokens=115),
+               Completion("b", prompt_tokens=10, completion_tokens=5)]  # fmt: skip
+    whole, _ = _summed(answers, _Free([0, 1], [2, 1]))
+    assert whole == (3, 30, 15, 0, True, 245)
 
 
 def test_answers_shared_with_a_run_at_the_same_time_are_savings(sim, client):

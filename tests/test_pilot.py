@@ -123,7 +123,7 @@ def test_the_interval_is_never_shorter_than_halls_own(spread):
         return
     low, high = _interval(0.0, spread)
     skew, width = (spread**3).sum() / error**3, student(len(spread) - 2)
-    assert low <= -error * _back(width, skew) + 1e-9 and high >= -error * _back(-width, skew) - 1e-9
+    assert np.isclose(low, -error * _back(width, skew)) and high >= -error * _back(-width, skew) - 1e-9
 
 
 @given(st.integers(8, 500))

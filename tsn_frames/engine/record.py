@@ -61,7 +61,7 @@ class Record:
     def _savings(self, answers: Answers, now: float) -> Iterator[Saving]:
         prices = self._client.prices
         for kind, model, tag, sums in self._unpaid(answers):
-            usage = Usage(sums.prompt, sums.completion, sums.prompt + sums.completion, sums.cached)
+            usage = Usage(sums.prompt, sums.completion, sums.total, sums.cached)
             price = prices.price(model, now) if prices else None
             cost = price.cost(usage) if price and sums.known else None
             yield Saving(
@@ -118,11 +118,12 @@ class _Sums(NamedTuple):
     completion: int
     cached: int
     known: bool
+    total: int  # with the thoughts that some services count there alone
 
 
 def _summed(completions: Sequence[Completion | None], free: _Free) -> tuple[_Sums, _Sums]:
     """Return the sums of the answers whose usage is known, and what is known of the others: they have no price."""
-    rows = prompt = completion = cached = 0
+    rows = prompt = completion = cached = total = 0
     odd: list[tuple[int, Completion]] = []
     for at, number in zip(*free, strict=True):
         if (answer := completions[at]) is not None:
@@ -133,15 +134,16 @@ def _summed(completions: Sequence[Completion | None], free: _Free) -> tuple[_Sum
             prompt += number * answer.prompt_tokens
             completion += number * answer.completion_tokens
             cached += number * (answer.cached_tokens or 0)
-    whole = _Sums(rows, prompt, completion, cached, known=True)
+            total += number * max(answer.total_tokens or 0, answer.prompt_tokens + answer.completion_tokens)
+    whole = _Sums(rows, prompt, completion, cached, known=True, total=total)
     if not odd:
         return whole, _NOTHING
     prompt = sum(number * (answer.prompt_tokens or 0) for number, answer in odd)
     completion = sum(number * (answer.completion_tokens or 0) for number, answer in odd)
-    return whole, _Sums(sum(number for number, _ in odd), prompt, completion, 0, known=False)
+    return whole, _Sums(sum(number for number, _ in odd), prompt, completion, 0, known=False, total=0)
 
 
-_NOTHING = _Sums(0, 0, 0, 0, known=False)
+_NOTHING = _Sums(0, 0, 0, 0, known=False, total=0)
 
 
 def write(ledger: Ledger, lines: Sequence[Card | Saving]) -> None:

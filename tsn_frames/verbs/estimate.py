@@ -121,7 +121,7 @@ def estimate(
     if pilot is None:
         return reckon(call, tokenizer)
     _check(pilot, random_state, cache, refresh)
-    return _with_pilot(df, call, frame_of(call, tokenizer), pilot, random_state, progress=progress)
+    return _with_pilot(df, call, frame_of(call, tokenizer), int(pilot), int(random_state), progress=progress)
 
 
 def reckon(call: Asked, tokenizer: Tokenizer | None = None) -> Estimate:
@@ -216,9 +216,9 @@ def _take(into: Answers, at: Iterable[int], given: Answers, positions: Iterable[
 
 
 def _check(pilot: object, random_state: object, cache: str, refresh: object) -> None:
-    if isinstance(pilot, bool) or not isinstance(pilot, int) or pilot < LEAST:
+    if isinstance(pilot, bool) or not isinstance(pilot, (int, np.integer)) or pilot < LEAST:
         raise ParameterError(f"pilot must be a number of requests of at least {LEAST}, got {quoted(pilot)}")
-    if isinstance(random_state, bool) or not isinstance(random_state, int) or random_state < 0:
+    if isinstance(random_state, bool) or not isinstance(random_state, (int, np.integer)) or random_state < 0:
         raise ParameterError(f"random_state must be a whole number of 0 or more, got {quoted(random_state)}")
     if cache != "use" or refresh is not None:
         raise ParameterError("pilot= goes with cache='use' and without refresh=: else its answers would be paid for again")

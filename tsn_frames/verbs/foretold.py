@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..engine.progress import money
+from ..errors import number
 from .pilot import Range
 
 UNKNOWN = Range(None, None, None)
@@ -117,8 +118,9 @@ class Estimate:
     def _counts(self) -> str:
         parts = [(self.blank, "blank"), (self.unfit, "not fit to send")]
         parts = [(n, what) for n, what in parts if n]
-        parts += [(self.requests, "distinct requests"), (self.cached, "cached"), (self.to_send, "to be sent")]
-        return f"{self.rows:,} rows: {', '.join(f'{n:,} {what}' for n, what in parts)}"
+        distinct = "distinct requests" if self.requests != 1 else "distinct request"
+        parts += [(self.requests, distinct), (self.cached, "cached"), (self.to_send, "to be sent")]
+        return f"{number(self.rows, 'row')}: {', '.join(f'{n:,} {what}' for n, what in parts)}"
 
     def _lines(self) -> list[tuple[str, str, str]]:
         """Return name, value and basis of what is shown."""

@@ -13,9 +13,9 @@ interval is too short on the side that hurts. Three known remedies are put toget
 - *Hall's transformation*, which takes the skewness out of a t interval and leaves it longer on its upper side. (P. Hall,
   "On the removal of skewness by transformation", Journal of the Royal Statistical Society B 54, 1992, 221 to 228.) A small
   sample understates the skewness of a long tail, the more the longer that is (D. N. Joanes and C. A. Gill, "Comparing
-  measures of sample skewness and kurtosis", The Statistician 47, 1998, 183 to 189). So the interval also holds the one for a
-  skewness that is ``1 + TAIL * skew ** 2`` times as large. ``TAIL`` was found by trial: it hardly changes the interval where
-  lengths decide, and lets it hold more often where answers have a long tail of their own.
+  measures of sample skewness and kurtosis", The Statistician 47, 1998, 183 to 189). So the upper end is also that for a
+  skewness that is ``1 + TAIL * skew ** 2`` times as large, if that is higher. ``TAIL`` was found by trial: it hardly changes
+  the interval where lengths decide, and lets it hold more often where answers have a long tail of their own.
 """
 
 from __future__ import annotations
@@ -138,8 +138,7 @@ def _interval(estimate: float, spread: Array) -> tuple[float, float]:
         return estimate, estimate
     skew, width = float((spread**3).sum()) / error**3, student(len(spread) - 2)
     longer = skew * (1 + TAIL * skew**2)
-    low, high = max(_back(width, skew), _back(width, longer)), min(_back(-width, skew), _back(-width, longer))
-    return estimate - error * low, estimate - error * high
+    return estimate - error * _back(width, skew), estimate - error * min(_back(-width, skew), _back(-width, longer))
 
 
 def _back(value: float, skew: float) -> float:

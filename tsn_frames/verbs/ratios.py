@@ -164,7 +164,13 @@ def _texts(request: Request) -> list[str]:
 
 
 def _number(made: Any) -> int:
-    number = made if isinstance(made, int) and not isinstance(made, bool) else len(made) if hasattr(made, "__len__") else -1
+    number = (
+        int(made)
+        if isinstance(made, (int, np.integer)) and not isinstance(made, bool)
+        else len(made)
+        if hasattr(made, "__len__")
+        else -1
+    )
     if number < 0 or isinstance(made, str):
         raise ParameterError(f"tokenizer must return the tokens of a text or their number, got {quoted(made)}")
     return number

@@ -94,9 +94,16 @@ def warnings_of(engine: Engine, made: Plan, errors: Errors, column: str) -> list
             f"{number(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again"
         )
     if engine.client.prices is not None and not counts.cost_known:
-        why = engine.client.prices.hint(engine.work.requests.models) or "a model without a price, or no usage"
+        why = engine.client.prices.hint(engine.work.requests.models) or _lost(counts.unknown)
         out.append(f"the cost of some answers is unknown ({why}): totals are 'at least'")
     return out + _models(engine) + _problems(engine)
+
+
+def _lost(requests: int) -> str:
+    """Return why a cost is unknown although there is a price: of a row that was retried, too, for its first attempt may be billed."""
+    if not requests:
+        return "answers without usage"
+    return f"{number(requests, 'request')} may be billed, and what they used was never seen; the ledger lists them as unknown"
 
 
 def _problems(engine: Engine) -> list[str]:
