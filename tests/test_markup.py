@@ -48,7 +48,7 @@ def test_what_grows_is_what_is_rendered_at_once(text, steps):
 @given(TEXTS.filter(lambda text: "!" not in text))
 @example("[<https://x.y>](https://x.y)")
 def test_the_structure_is_that_of_commonmark_and_its_tables(text):
-    plain = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    plain = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
     plain.validateLink = lambda url: url.lower().startswith(("http://", "https://"))
     seen, expected = (
         Parsed(render(text)),
@@ -230,6 +230,10 @@ def test_code_shows_the_characters_that_would_reorder_it():
     for text in (f"```py\nif x: # {marks}\n```", f"    {marks}\n", f"```\n{marks}"):
         html = render(text)
         assert html.count("\ufffd") == len(marks) and not set(marks) & set(html)
+
+
+def test_a_line_that_ends_is_ended():
+    assert render("Kind regards,\nthe team  \nNova") == "<p>Kind regards,<br>\nthe team<br>\nNova</p>\n"
 
 
 def test_a_table_has_its_alignment_as_a_class():

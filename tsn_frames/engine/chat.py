@@ -26,7 +26,7 @@ from .registry import here
 from .run import CacheMode
 from .setup import Setup
 from .streaming import Asking
-from .turns import Listener, Turn, transcript, turns_of
+from .turns import Listener, Turn, turns_of
 
 log = logging.getLogger("tsn_frames")
 
@@ -259,10 +259,6 @@ class Conversation:
     def models(self) -> Future[list[str]]:
         """Return the models that the service lists; none where it has no list."""
         return here.submit(listed(self.client, self.client.key()))
-
-    def to_markdown(self) -> str:
-        """Return what was said as a text to read or to keep."""
-        return transcript(self.system, self._turns)
 
     def _again(self) -> Going:
         asked = [i for i, turn in enumerate(self._turns) if turn.role == "user"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -108,16 +108,6 @@ def turns_of(messages: Any) -> tuple[tuple[Turn, ...], str | None]:
     if turns and turns[0].role == "system" and isinstance(turns[0].content, str):
         return turns[1:], turns[0].content
     return turns, None
-
-
-def transcript(system: str | None, turns: Iterable[Turn]) -> str:
-    """Return what was said as a text to read or to keep."""
-    parts = [f"**System**\n\n{system}"] if system is not None else []
-    for turn in turns:
-        named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
-        note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
-        parts.append(f"{named}\n\n{turn.text}{note}")
-    return "\n\n---\n\n".join(parts) + "\n"
 
 
 def text_of(content: Any) -> str:

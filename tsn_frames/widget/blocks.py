@@ -62,10 +62,13 @@ class Memo:
 
 
 class _Markdown(MarkdownIt):
-    """Markdown without HTML, whose links lead to the web only: neither into the notebook's own server nor into scripts."""
+    """Markdown without HTML, whose links lead to the web only: neither into the notebook's own server nor into scripts.
+
+    A line that a model ends is ended, as in letters and addresses.
+    """
 
     def __init__(self) -> None:
-        super().__init__("commonmark", {"html": False, "xhtmlOut": False})
+        super().__init__("commonmark", {"html": False, "xhtmlOut": False, "breaks": True})
         self.enable(["table", "strikethrough"])
 
     def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
@@ -162,6 +165,20 @@ def _is_open(token: Token) -> bool:
     begin, end = token.map or [0, 0]
     inside = token.content.count("\n") + (token.content != "" and not token.content.endswith("\n"))
     return end - begin - 1 <= inside
+
+
+def closed(text: str) -> str:
+    r"""Return a text with the end of its last code block, where that is missing, as after a stop: more can follow then.
+
+    Examples
+    --------
+    >>> closed("```py\nx = 1"), closed("```py\nx = 1\n```")
+    ('```py\nx = 1\n```', '```py\nx = 1\n```')
+    """
+    last = next(reversed(_outlines().parse(text, {})), None)
+    if last is None or last.type != "fence" or not _is_open(last):
+        return text
+    return text + ("" if text.endswith("\n") else "\n") + last.markup
 
 
 def lines_of(text: str) -> list[str]:

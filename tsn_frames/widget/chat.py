@@ -186,7 +186,7 @@ class Chat(anywidget.AnyWidget):
 
     def to_markdown(self) -> str:
         """Return what was said as a text to read or to keep."""
-        return self._chat.to_markdown()
+        return shown.to_markdown(self._chat)
 
     def close(self) -> None:
         """Stop what is on its way and take the widget off the page."""

@@ -10,6 +10,7 @@ from typing import Any
 from ..engine.chat import Conversation
 from ..engine.turns import Turn
 from ..errors import number
+from .blocks import closed
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
 WHO = {"user": "You", "assistant": "Answer", "system": "System prompt"}
@@ -105,6 +106,16 @@ def transcript(chat: Conversation) -> str:
     """Return the conversation as plain text."""
     said = [f"{WHO.get(message['role'], message['role'])}:\n{message['content']}" for message in plain(chat)]
     return "\n\n".join(said) or "No messages yet."
+
+
+def to_markdown(chat: Conversation) -> str:
+    """Return the conversation as markdown; each message is what was said, with the end of a code block that was cut off."""
+    parts = [f"**System**\n\n{closed(chat.system)}"] if chat.system is not None else []
+    for turn in chat.turns:
+        named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
+        note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
+        parts.append(f"{named}\n\n{closed(turn.text)}{note}")
+    return "\n\n---\n\n".join(parts) + "\n"
 
 
 def saved_html(chat: Conversation, name: str) -> str:
