@@ -179,7 +179,7 @@ def test_a_wait_beyond_max_wait_ends_the_run(client, lying):
 def test_a_dead_server_ends_the_run_early(client):
     with Simulator(latency=0.0, faults=Faults(error_500=1.0)) as sim:
         with pytest.raises(tsn.ServerError, match="failed for too long"):
-            frame().tsn.complete("{text}", client=client(sim.base_url, retry=Retry(backoff=0.001, attempts=4)))
+            frame().tsn.complete("{text}", client=client(sim.base_url, retry=Retry(attempts=1, budget=10_000)))
         assert sim.stats().requests <= 20
 
 
@@ -189,6 +189,26 @@ def test_a_server_that_fails_too_often_uses_the_retry_budget_up(client):
             frame().tsn.complete("{text}", client=client(sim.base_url, retry=Retry(backoff=0.001, budget=5)))
         assert sim.stats().requests <= 500
     assert caught.value.partial["content"].notna().sum() == sim.stats().answers
+
+
+def test_a_request_beyond_the_tokens_of_a_minute_is_told_before_anything_is_sent(client):
+    with Simulator(latency=0.0) as sim:
+        few = tsn.Client(sim.base_url, model="sim-small", api_key=KEY, limits=tsn.Limits(tokens_per_minute=1000))
+        for words in ({"max_tokens": 1200}, {"system": "x" * 5000}):
+            with pytest.raises(tsn.ConfigError, match="tokens_per_minute=1000"):
+                frame(3).tsn.complete("{text}", client=few, **words)
+        assert sim.stats().requests == 0
+        assert frame(1).tsn.complete("{text}", client=few, max_tokens=500)["content"].notna().all()
+
+
+def test_two_runs_at_once_keep_to_one_concurrency(client):
+    with Simulator(latency=0.02) as sim:
+        both = client(sim.base_url, concurrency=4)
+        first = frame(60).tsn.complete("one {text}", client=both, background=True)
+        second = frame(60).tsn.complete("two {text}", client=both, background=True)
+        assert first.result(progress=False)["error"].isna().all()
+        assert second.result(progress=False)["error"].isna().all()
+        assert sim.stats().peak_concurrency <= 4
 
 
 def test_a_refused_connection_ends_the_run_early(client):

@@ -53,7 +53,7 @@ def drive(service: Service, rows: int = 500, workers: int = 16, limits: Limits |
 
     async def main() -> Told:
         limiter = Limiter(now, Gate(service.dice.random))
-        pace = limiter.gate.pace(limits or Limits())
+        pace = limiter.gate.pace(limits or Limits(workers))
         queue = Queue((Item(i, None) for i in range(rows)), now)
         await asyncio.gather(*(_worker(service, limiter, pace, queue) for _ in range(workers)))
         return Told(service, now(), limiter)
@@ -444,6 +444,30 @@ def test_cancelling_a_waiter_never_leaks_a_slot(cancelled):
         return limiter.gate.in_flight, limiter.gate.tokens_in_flight
 
     assert run(main) == (0, 0)
+
+
+def test_runs_that_go_by_the_same_limits_share_their_concurrency():
+    async def main():
+        limiter, most = Limiter(now), 0
+        limiter.gate.ceiling.limit = 100
+
+        async def work(pace):
+            nonlocal most
+            for _ in range(20):
+                grant = await limiter.acquire(pace, 1)
+                most = max(most, pace.in_flight)
+                await asyncio.sleep(0.1)
+                limiter.gate.answered(now(), grant, {}, 1)
+                limiter.pump()
+
+        both, other = limiter.gate.pace(Limits(4)), limiter.gate.pace(Limits(3))
+        assert limiter.gate.pace(Limits(4)) is both
+        await asyncio.gather(*(work(both) for _ in range(8)), *(work(other) for _ in range(3)))
+        return most, both.in_flight, other.in_flight, now()
+
+    most, *left, took = run(main)
+    assert (most, left) == (4, [0, 0])
+    assert took == pytest.approx(2 * 20 * 0.1, abs=0.2)
 
 
 def test_the_end_of_a_pause_lets_one_through_and_not_the_herd():

@@ -21,7 +21,7 @@ from .budget import Budget
 from .cache import Cache
 from .ledger import Ledger
 from .limiter import Pace
-from .limits import DEFAULT_CONCURRENCY, Limits
+from .limits import Limits
 from .purse import Purse
 from .registry import Account, here
 from .retry import Retry
@@ -130,7 +130,7 @@ class Client:
     @property
     def concurrency(self) -> int:
         """Most requests in flight at once."""
-        return self.limits.concurrency or DEFAULT_CONCURRENCY
+        return self.limits.most
 
     @property
     def host(self) -> str:

@@ -17,6 +17,7 @@ from .rows import Counts, Item, Queue
 from .transport import Answer, Failure
 
 log = logging.getLogger("tsn_frames")
+LEAST_PAUSES = 4  # one after another: with few attempts a row is given up sooner than the run
 
 
 class Course:
@@ -108,10 +109,10 @@ class Course:
         item.attempts += 1
         retry = self.client.retry
         log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
-        if policy.out_of_attempts(retry, error, item.attempts):
-            self._give_up(item, error)
-        elif self._flow.pauses > retry.attempts * (2 if self._successes else 1):
+        if self._flow.pauses > max(retry.attempts, LEAST_PAUSES) * (2 if self._successes else 1):
             self._fail(ServerError, f"the server has failed for too long; the last failure was {error}", item)
+        elif policy.out_of_attempts(retry, error, item.attempts):
+            self._give_up(item, error)
         elif self._budget < 1:
             self._fail(ServerError, f"the retries of the whole run are used up; the last failure was {error}", item)
         else:

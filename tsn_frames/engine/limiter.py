@@ -33,11 +33,15 @@ class Grant:
     level: int
     tokens: float
     marks: tuple[Mark, Mark]  # among requests, and among tokens
+    pace: Pace | None = None  # of the run that sent it
     booked: list[tuple[SlidingWindow, list[float]]] = field(default_factory=list)
 
 
 class Pace:
-    """The windows that one user's ``Limits`` set; all of the account's requests count in them, the latest ones too.
+    """What one user's ``Limits`` set, for all runs and chats that go by them.
+
+    All of the account's requests count in the windows, the latest ones too. ``most`` of those that go by the same limits
+    may be in flight.
 
     Parameters
     ----------
@@ -48,7 +52,7 @@ class Pace:
     """
 
     def __init__(self, limits: Limits, history: SlidingWindow) -> None:
-        self.max_wait = limits.max_wait
+        self.max_wait, self.most, self.in_flight = limits.max_wait, limits.most, 0
         self.requests = SlidingWindow(limits.requests_per_minute) if limits.requests_per_minute else None
         self.tokens = SlidingWindow(limits.tokens_per_minute) if limits.tokens_per_minute else None
         for when, tokens in history.entries:
@@ -77,7 +81,7 @@ class Gate:
 
     def pace(self, limits: Limits) -> Pace:
         """Return the windows for a user's limits; the same limits share them."""
-        key = (limits.requests_per_minute, limits.tokens_per_minute, limits.max_wait)
+        key = (limits.most, limits.requests_per_minute, limits.tokens_per_minute, limits.max_wait)
         return self.paces.setdefault(key, Pace(limits, self.history))
 
     def begin(self, now: float, pace: Pace) -> None:
@@ -92,7 +96,7 @@ class Gate:
 
     def delay(self, now: float, pace: Pace, tokens: float) -> tuple[float, str]:
         """Return the seconds until the next request may go and the rule that says so; inf: until an answer comes."""
-        if self.in_flight >= self.ceiling.limit:
+        if self.in_flight >= self.ceiling.limit or pace.in_flight >= pace.most:
             return math.inf, "concurrency"
         told = [
             (self.requests.delay(now, 1, self.in_flight), "requests"),
@@ -107,11 +111,13 @@ class Gate:
             rules.append((self.inferred.window.delay(now, 1), "inferred"))
         return max(rules)
 
-    def send(self, now: float, tokens: float) -> Grant:
-        """Book a request that goes out now."""
+    def send(self, now: float, tokens: float, by: Pace | None = None) -> Grant:
+        """Book a request that goes out now, by whose limits."""
         self.seq, self.in_flight, self.tokens_in_flight = self.seq + 1, self.in_flight + 1, self.tokens_in_flight + tokens
         marks = self.requests.sent(now, 1), self.tokens.sent(now, tokens)
-        grant = Grant(self.seq, now, self.in_flight, tokens, marks)
+        grant = Grant(self.seq, now, self.in_flight, tokens, marks, by)
+        if by is not None:
+            by.in_flight += 1
         self.flow.sent(grant.seq)
         self.ceiling.sent(grant.level)
         self.history.delay(now, 0)
@@ -168,6 +174,8 @@ class Gate:
     def _done(self, now: float, grant: Grant, headers: Mapping[str, str], used: float, *, refused: bool = False) -> None:
         self._freed = now
         self.in_flight, self.tokens_in_flight = self.in_flight - 1, self.tokens_in_flight - grant.tokens
+        if grant.pace is not None:
+            grant.pace.in_flight -= 1
         for window, entry in grant.booked:
             window.settle(entry, used)
         self.tokens.settle(grant.marks[1], used)
@@ -196,7 +204,7 @@ class Limiter:
         """Wait for leave to send a request of about ``tokens`` tokens."""
         now = self.clock()
         if not self._queues and self.gate.delay(now, pace, tokens)[0] <= 0:
-            return self.gate.send(now, tokens)
+            return self.gate.send(now, tokens, pace)
         future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         self._queues.setdefault((priority, pace), deque()).append((future, tokens, next(self._arrivals)))
         self.pump()
@@ -236,7 +244,7 @@ class Limiter:
             delay, why = self.gate.delay(now, key[1], queue[0][1])
             if delay <= 0:
                 future, tokens, _ = queue.popleft()
-                future.set_result(self.gate.send(now, tokens))
+                future.set_result(self.gate.send(now, tokens, key[1]))
                 return []
             blocked.append((max(delay, 0.001), why))
         return blocked or [(math.inf, "")]

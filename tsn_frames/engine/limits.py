@@ -16,7 +16,8 @@ class Limits:
     Parameters
     ----------
     concurrency : int, optional
-        Most requests in flight at once: a ceiling, not a start. Default 32.
+        Most requests in flight at once, of all runs and chats of a process that go by the same limits: a ceiling, not a
+        start. Default 32.
     requests_per_minute : float, optional
         Most requests sent in any minute.
     tokens_per_minute : float, optional
@@ -39,6 +40,11 @@ class Limits:
     requests_per_minute: float | None = field(default=None, kw_only=True)
     tokens_per_minute: float | None = field(default=None, kw_only=True)
     max_wait: float = field(default=600, kw_only=True)
+
+    @property
+    def most(self) -> int:
+        """Most requests in flight at once, the default included."""
+        return self.concurrency or DEFAULT_CONCURRENCY
 
     def __post_init__(self) -> None:
         c = self.concurrency

@@ -31,7 +31,7 @@ from .reading import check
 from .record import Asked, Record, write
 from .registry import here
 from .rows import Counts, Item, Queue
-from .sender import Sender
+from .sender import Sender, check_fits
 from .store import lookup
 
 log = logging.getLogger("tsn_frames")
@@ -146,6 +146,7 @@ class Engine:
         elif pending and not self._stopped:
             if isinstance(self._key, ConfigError):
                 raise self._key
+            await asyncio.to_thread(check_fits, self.client.limits, (work.requests[i] for i in pending))
             if self.client.budget.with_run(work.max_cost):
                 await asyncio.to_thread(check_bounded, self.client.prices, (work.requests[i] for i in pending))
             async with self.client.session(self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost) as session:

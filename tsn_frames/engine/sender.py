@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
+from ..errors import ConfigError
 from ..measure import prompt_size
 from ..wire import Completion, Request, Usage
 from . import retry as policy
@@ -14,11 +15,33 @@ from .budget import worst_case
 from .client import Session
 from .ledger_file import Entry
 from .limiter import Grant
+from .limits import Limits
 from .retry import Verdict, judge
 from .rows import Counts, Item
 from .transport import Answer, Failure
 
 GUESS_TOKENS = 256
+
+
+def least_tokens(request: Request) -> float:
+    """Estimate what a request uses, its answer only as far as ``max_tokens`` says: a token is about four bytes."""
+    return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or 0)
+
+
+def check_fits(limits: Limits, requests: Iterable[Request]) -> None:
+    """Refuse a run that the user's own limit can't let through, before anything is sent.
+
+    Raises
+    ------
+    ConfigError
+        If one request is longer than a whole minute's tokens.
+    """
+    most = limits.tokens_per_minute
+    if most is not None and (longest := max(map(least_tokens, requests), default=0.0)) > most:
+        raise ConfigError(
+            f"the longest request is about {longest:,.0f} tokens with its max_tokens, and Limits(tokens_per_minute={most:g}) "
+            "lets fewer through in a whole minute: raise that limit, lower max_tokens=, or shorten the text"
+        )
 
 
 class Sender:
@@ -143,9 +166,9 @@ class Sender:
         return max(1.0, (counts.prompt_tokens + counts.completion_tokens) / self._answers) if self._answers else 1.0
 
     def tokens(self, request: Request) -> float:
-        """Estimate what a request will use: a token is about four bytes, an answer about as long as those before."""
+        """Estimate what a request will use: an answer without ``max_tokens`` is about as long as those before."""
         usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
-        return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or usual)
+        return least_tokens(request) + (0.0 if request.max_tokens else usual)
 
     def _idempotency_key(self, item: Item) -> str:
         """Return the request's own key; one of this run where a replay of the old answer isn't wanted."""
