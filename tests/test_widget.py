@@ -34,11 +34,12 @@ class Page:
     """A page that keeps what it is told, and knows the order of it."""
 
     def __init__(self, chat, view="v1"):
-        self.chat, self.view, self.told = chat, view, []
+        self.chat, self.view, self.told, self.before = chat, view, [], 0
         chat._page._send = self.told.append
         self.ask(type="hello")
 
     def ask(self, **said):
+        self.before = len(self.told)
         self.chat._handle_custom_msg({**said, "view": self.view}, [])
         return self.settled()
 
@@ -61,8 +62,8 @@ class Page:
 
     def idle(self, count):
         def idle(told):
-            state = [message["state"] for message in told if "state" in message][-1]
-            return state["count"] == count and not state["busy"]
+            since = [message["state"] for message in told[self.before :] if "state" in message]  # the last ask was
+            return bool(since) and since[-1]["count"] == count and not since[-1]["busy"]
 
         self.until(idle)
 
