@@ -116,7 +116,7 @@ def ledger_of(folder):
 SOAK = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(100, 110)]
 
 
-@pytest.mark.parametrize("seed", [1, 2, *SOAK])
+@pytest.mark.parametrize("seed", [1, *SOAK])
 def test_through_faults_and_retries_the_ledger_is_the_bill(seed, tmp_path):
     """One process that lives: nothing at all is missing."""
     with service(seed) as sim:
@@ -128,7 +128,7 @@ def test_through_faults_and_retries_the_ledger_is_the_bill(seed, tmp_path):
         assert missing == 0 and accounted == whole and unknown >= 10 and answered >= 0.85 * ROWS
 
 
-@pytest.mark.parametrize("seed", [3, 4, *SOAK])
+@pytest.mark.parametrize("seed", [3, *SOAK])
 def test_kill_9_and_two_processes_leave_only_what_was_in_flight(seed, tmp_path):
     """Two processes over the same rows and files; one is killed again and again, the other lives; then one ends the work."""
     dice, kills = random.Random(seed), 3

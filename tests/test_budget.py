@@ -90,9 +90,10 @@ def worst_of(df, client):
 # The promise
 
 
-def check_cap(seed, folder, **words):
+def check_cap(seed, folder, least=8, **words):
+    """Return the share of the cap that is used; failures and refusals make the limiter careful, whoever has the money."""
     spent, cap, _, stats = capped(texts(600, seed), seed, folder, **words)
-    assert spent <= cap and stats.peak_concurrency >= 8  # as many as there is money for
+    assert spent <= cap and stats.peak_concurrency >= least
     return spent / cap
 
 
@@ -113,15 +114,14 @@ LOSSES = {"reset": 0.02, "error_500": 0.05, "truncate": 0.02, "cut_json": 0.02, 
 @pytest.mark.parametrize("seed", range(2))
 def test_faults_and_answers_that_never_arrive_never_pass_a_cap(seed, tmp_path):
     """What may be billed keeps its reservation: the simulator bills answers that the client never saw."""
-    check_cap(seed, tmp_path, faults=Faults(**LOSSES, error_503=0.1))
+    check_cap(seed, tmp_path, least=2, faults=Faults(**LOSSES, error_503=0.1))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(5))
 def test_faults_and_refusals_that_look_like_a_limit_never_pass_a_cap(seed, tmp_path):
     """Refusals at random make the limiter careful, so that a run may take a minute."""
-    spent, cap, _, stats = capped(texts(600, seed), seed, tmp_path, faults=Faults(**LOSSES, error_429=0.1))
-    assert spent <= cap and stats.peak_concurrency >= 2
+    check_cap(seed, tmp_path, least=2, faults=Faults(**LOSSES, error_429=0.1))
 
 
 def test_the_partial_frame_has_what_was_paid_for_and_going_on_pays_only_for_the_rest(sim, client):
