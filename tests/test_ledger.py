@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
 
 import pandas as pd
@@ -214,7 +214,7 @@ def test_a_ledger_that_another_kernel_is_making_just_now_is_no_other_programs_fi
         while not done.is_set():
             seen.append(schema(path))
 
-    for number in range(60):
+    for number in range(20):
         ledger, done, seen = Ledger(tmp_path / f"{number}.db"), threading.Event(), []
         with ThreadPoolExecutor(2) as others:
             looks = [others.submit(look, ledger.path, done, seen) for _ in range(2)]
@@ -288,11 +288,11 @@ def test_a_ledger_that_cannot_be_read_says_so_and_why(client, what, monkeypatch)
     monkeypatch.setattr(files, "PATIENCE", 0.1)
     if what != "a folder":
         ask(frame(40), client)
-    path, holding = client.ledger.path, sqlite3.connect(":memory:")
+    path, held = client.ledger.path, ExitStack()
     if what == "a folder":
         path.mkdir()
     elif what == "locked":
-        holding = sqlite3.connect(path, isolation_level=None)
+        holding = held.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
         holding.execute("PRAGMA locking_mode = EXCLUSIVE")
         holding.execute("BEGIN EXCLUSIVE")
     else:
@@ -300,12 +300,10 @@ def test_a_ledger_that_cannot_be_read_says_so_and_why(client, what, monkeypatch)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         data = path.read_bytes()
         path.write_bytes(data[:4096] + b"?" * (len(data) - 4096))
-    try:
+    with held:
         for work in (client.ledger.to_frame, client.ledger.summary, lambda: frame(3).tsn.estimate("{text}", client=client)):
             with pytest.raises(tsn.ConfigError, match="ledger.db can't be read"):
                 work()
-    finally:
-        holding.close()
     if what != "locked":
         with pytest.warns(tsn.TSNWarning, match="the ledger can't be"):
             found = frame(3).tsn.compare("{text}!", models=["sim-small"], client=client, progress=False)
@@ -353,7 +351,7 @@ APPEND = """
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
 from tsn_frames.engine.ledger import Ledger
 from tsn_frames.engine.ledger_file import Entry
