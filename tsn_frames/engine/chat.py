@@ -6,13 +6,13 @@ It is used from any thread. Answers stream on the engine's one loop, through the
 from __future__ import annotations
 
 import asyncio
-import logging
 import operator
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,14 +21,13 @@ from ..parameters import plain
 from .catalogue import listed
 from .client import Client
 from .going import Going
+from .listeners import Listener, Listeners
 from .purse import Purse
 from .registry import here
 from .run import CacheMode
 from .setup import Setup
 from .streaming import Asking
-from .turns import Listener, Turn, turns_of
-
-log = logging.getLogger("tsn_frames")
+from .turns import Turn, turns_of
 
 
 class Conversation:
@@ -84,7 +83,7 @@ class Conversation:
             raise ParameterError(f"tag must be a text, got {quoted(tag)}")
         self.client, self.cache, self.tag = client, _mode(cache), tag
         self.id = uuid.uuid4().hex[:12]
-        self._lock, self._listeners = threading.RLock(), list[Listener]()
+        self._lock, self._listeners = threading.RLock(), Listeners()
         self._asking: Going | None = None
         self._usage, self._asked = True, 0
         self._purse: Purse | None = None  # one for all turns: the budget of a run is that of a chat
@@ -253,8 +252,7 @@ class Conversation:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell somebody what happens, and return the function that ends it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        return self._listeners.add(listener)
 
     def models(self) -> Future[list[str]]:
         """Return the models that the service lists; none where it has no list."""
@@ -288,7 +286,7 @@ class Conversation:
                 usage=self._usage, purse=self._purse,
             )  # fmt: skip
             going = self._asking = Going(
-                lambda grew: asking(grew=grew), lambda name, *about: self._tell(name, at + 1, *about), self._ended
+                lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, at + 1, *about), self._ended
             )
         here.going[going] = done = here.submit(going.run())
         done.add_done_callback(lambda _: here.going.pop(going, None))
@@ -299,37 +297,14 @@ class Conversation:
             self._turns, self._asking = (*self._turns, turn), None
             self._usage, self._purse = going.asking.usage, going.asking.purse
 
-    def _between(self) -> _Between:
-        return _Between(self)
-
-    def _tell(self, name: str, *args: Any) -> None:
-        for listener in list(self._listeners):
-            try:
-                getattr(listener, name)(*args)
-            except Exception:  # a listener's mistake ends no answer
-                log.exception("a listener of the chat failed")
-
-
-class _Between:
-    """A change between two answers: refused while one streams, told to the listeners afterwards."""
-
-    def __init__(self, chat: Conversation) -> None:
-        self._chat = chat
-
-    def __enter__(self) -> None:
-        self._chat._lock.acquire()
-        if self._chat._asking is not None:
-            self._chat._lock.release()
-            raise TSNError("an answer is on its way: wait for it, or stop() it first")
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._chat._lock.release()
-        if kind is None and self._chat._listeners:
-            here.submit(_told(self._chat))
-
-
-async def _told(chat: Conversation) -> None:
-    chat._tell("changed")
+    @contextmanager
+    def _between(self) -> Iterator[None]:
+        """Change something between two answers: refused while one streams, told to the listeners afterwards."""
+        with self._lock:
+            if self._asking is not None:
+                raise TSNError("an answer is on its way: wait for it, or stop() it first")
+            yield
+        self._listeners.tell_later("changed")
 
 
 def _may_wait() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from ..messages import checked
 
@@ -75,22 +75,6 @@ class Turn(NamedTuple):
         """Whether it is sent along: an answer that never came is shown only."""
         came = self.seconds is None and self.state == "whole"  # it was given, not asked for here
         return bool(self.content) or bool(self.extra) or came
-
-
-class Listener(Protocol):
-    """Who is told what happens; called on the engine's thread, so it returns at once and does the rest elsewhere."""
-
-    def began(self, i: int) -> None:
-        """Hear that an answer is awaited: it will be ``turns[i]``."""
-
-    def grew(self, i: int, text: str) -> None:
-        """Hear what the answer says so far; at most 25 times a second."""
-
-    def ended(self, i: int, turn: Turn) -> None:
-        """Hear what came of it."""
-
-    def changed(self) -> None:
-        """Hear that turns were taken away or replaced, or that a setting is another."""
 
 
 def turns_of(messages: Any) -> tuple[tuple[Turn, ...], str | None]:

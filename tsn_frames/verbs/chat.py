@@ -1,4 +1,4 @@
-"""A chat about one row of a frame, and the way back: a chat's last question as a call for all rows."""
+"""A chat about one row of a frame."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ..frames import columns as frame_columns
 from ..frames.prompt import check_frame, render
 from ..frames.template import columns_of, parse
 from ..frames.values import exact, is_gap
+from .apply import Rows, Template, joined
 
 _INTRODUCTION = "The questions are about this row of a table:"
 
@@ -103,7 +104,7 @@ def chat(
         hint = "must be a template such as 'Summarise: {text}' here; without one the row's cells are the context"
         raise PromptError(f"prompt {hint}, got {quoted(prompt)}")
     context = _context(df)
-    template = _Template(prompt, system) if prompt is not None else _Template(None, _joined(system or _INTRODUCTION, context))
+    template = Template(prompt, system) if prompt is not None else Template(None, joined(system or _INTRODUCTION, context))
     messages = _rendered(one, template)
     conversation = Conversation(
         client_or_default(client), model=model, messages=messages, temperature=temperature, top_p=top_p, max_tokens=max_tokens,
@@ -113,7 +114,7 @@ def chat(
     answer = _answer(one, name, template)
     if answer:
         conversation.replay([*conversation.turns, answer])
-    rows = _Rows(
+    rows = Rows(
         df, template, context, conversation.system, _first_question(conversation), _filled(one, context), client is not None
     )
     return Opened(conversation, f"row {_shown(one.index[0])}", lambda: rows.code(conversation))
@@ -144,56 +145,6 @@ def to_frame(conversation: Conversation) -> pd.DataFrame:
     for field in ("finish_reason", "state", "error"):
         columns[field] = pd.array([getattr(turn, field) for turn in turns], dtype="string")
     return pd.DataFrame(columns)
-
-
-class _Template(NamedTuple):
-    """What a row's request is made of."""
-
-    prompt: str | None
-    system: str | None
-
-
-class _Rows(NamedTuple):
-    """What is needed to ask all rows what one was asked: the templates, and what they came to for that one."""
-
-    df: pd.DataFrame
-    template: _Template
-    context: str
-    system: str | None
-    question: str | None
-    cells: str
-    own_client: bool
-
-    def code(self, conversation: Conversation) -> str:
-        """Return the call that asks all rows a chat's last question, with its system prompt and its parameters.
-
-        Raises
-        ------
-        PromptError
-            If nothing was asked yet.
-        """
-        system, prompt = self._system_of(conversation.system), self._prompt_of(_last_question(conversation))
-        if not columns_of([*parse(prompt, self.df.columns), *parse(system or "", self.df.columns)]):
-            prompt = _joined(prompt, self.context)
-        words: dict[str, Any] = {"system": system, "model": conversation.model, **conversation.parameters}
-        if self.context and self.context in f"{prompt}\0{system}":
-            words["missing"] = "empty"  # as the chat shows a cell that is missing
-        named = prompt.strip() in map(str, self.df.columns)  # which would be taken for a slip of '{name}'
-        lines = [
-            ("lambda row: " if named else "") + _literal(prompt),
-            *(f"{name}={_literal(value)}" for name, value in words.items() if value is not None),
-        ]
-        own = ["    # client=..., the one that this chat was given"] if self.own_client else []
-        return "\n".join(["out = df.tsn.complete(", *(f"    {line}," for line in lines), *own, ")"])
-
-    def _system_of(self, text: str | None) -> str | None:
-        if text is None or text == self.system:
-            return None if text is None else self.template.system
-        before, cells, after = text.partition(self.cells)
-        return _escaped(before) + (self.context + _escaped(after) if cells else "")
-
-    def _prompt_of(self, text: str) -> str:
-        return self.template.prompt if self.template.prompt and text == self.question else _escaped(text)
 
 
 def _one(df: pd.DataFrame, row: Hashable) -> pd.DataFrame:
@@ -229,7 +180,7 @@ def _context(df: pd.DataFrame) -> str:
     return "\n".join(f"{name}: {{{name}}}" for name in names)
 
 
-def _rendered(one: pd.DataFrame, template: _Template) -> list[dict[str, Any]]:
+def _rendered(one: pd.DataFrame, template: Template) -> list[dict[str, Any]]:
     if template.prompt is not None:
         return _only(render(one, template.prompt, None, template.system, "raise"))
     return _only(render(one, lambda _: "?", None, template.system, "empty"))[:-1]
@@ -247,7 +198,7 @@ def _only(rendered: Any) -> list[dict[str, Any]]:
     return messages
 
 
-def _answer(one: pd.DataFrame, name: str | None, template: _Template) -> Turn | None:
+def _answer(one: pd.DataFrame, name: str | None, template: Template) -> Turn | None:
     """Return the answer that a run of ``complete`` has given for the row, where the frame has one."""
     wanted = frame_columns.layout(name, True, frame_columns.FACTS)
     label = wanted.label("content")
@@ -269,27 +220,3 @@ def _answer(one: pd.DataFrame, name: str | None, template: _Template) -> Turn | 
 
 def _first_question(conversation: Conversation) -> str | None:
     return next((turn.content for turn in conversation.turns if turn.role == "user"), None)
-
-
-def _last_question(conversation: Conversation) -> str:
-    for turn in reversed(conversation.turns):
-        if turn.role == "user" and isinstance(turn.content, str):
-            return turn.content
-    raise PromptError("nothing was asked yet, so there is nothing to ask all rows")
-
-
-def _joined(first: str, second: str) -> str:
-    return f"{first}\n\n{second}" if second else first
-
-
-def _escaped(text: str) -> str:
-    """Return a text as a template that says just that."""
-    return text.replace("{", "{{").replace("}", "}}")
-
-
-def _literal(value: Any) -> str:
-    """Return a value as code; a text of several lines as a line each."""
-    lines = value.splitlines(keepends=True) if isinstance(value, str) else []
-    if len(lines) < 2:
-        return repr(value)
-    return "\n".join(["(", *(f"        {line!r}" for line in lines), "    )"])
