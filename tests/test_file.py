@@ -304,6 +304,18 @@ def test_a_shorter_source_leaves_no_old_part(source, target, client):
     assert ask(source, target, client).parts == 2 and len(pd.read_parquet(target)) == 5
 
 
+def test_damage_in_the_middle_names_the_file_and_keeps_the_parts_before_it(sim, target, client, tmp_path):
+    path = tmp_path / "in.parquet"
+    frame(40).to_parquet(path, row_group_size=8)
+    at, data = parquet.ParquetFile(path).metadata.row_group(3).column(0).data_page_offset, bytearray(path.read_bytes())
+    data[at : at + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    with pytest.raises(tsn.ParameterError, match=r"in\.parquet can't be read as Parquet") as raised:
+        ask(path, target, client)
+    assert "parts are whole" in raised.value.__notes__[0]
+    assert pd.read_parquet(target)["content"].notna().all() and len(names(target)) == 6
+
+
 # What is wrong is found before anything is sent
 
 

@@ -10,6 +10,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ class Source:
 
     def _batches(self) -> Iterator[Any]:
         for path in self._files:
-            with _parquet().ParquetFile(path) as file:
+            with _readable(path), _parquet().ParquetFile(path) as file:
                 yield from file.iter_batches(min(self.chunksize, 65_536))
 
 
@@ -248,11 +249,17 @@ def _files(path: Path) -> list[Path]:
 
 def _metadata(file: Path) -> tuple[Any, int]:
     """Return a file's schema and its number of rows, which stand at its end."""
-    parquet = _parquet()
+    with _readable(file), _parquet().ParquetFile(file) as opened:
+        return opened.schema_arrow, opened.metadata.num_rows
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Say which file it is that can't be read."""
+    _parquet()
     import pyarrow as pa
 
     try:
-        with parquet.ParquetFile(file) as opened:
-            return opened.schema_arrow, opened.metadata.num_rows
+        yield
     except (pa.ArrowException, OSError) as error:
         raise ParameterError(f"{file} can't be read as Parquet: {error}") from None
