@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import inspect
 import json
-import statistics
 import subprocess
 import sys
 
@@ -140,8 +139,9 @@ def user_seconds(code: str) -> float:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no resource module")
 def test_importing_takes_under_twice_the_time_of_pandas(capsys):
-    pairs = [(user_seconds("import pandas"), user_seconds("import tsn_frames")) for _ in range(3)]
-    ratio = statistics.median(ours for _, ours in pairs) / statistics.median(theirs for theirs, _ in pairs)
+    """The least of some: a busy machine only ever adds to what an import takes."""
+    pairs = [(user_seconds("import pandas"), user_seconds("import tsn_frames")) for _ in range(4)]
+    ratio = min(ours for _, ours in pairs) / min(theirs for theirs, _ in pairs)
     with capsys.disabled():
         print(f"\nimport tsn_frames takes {ratio:.2f} x the time of import pandas")
     assert ratio < 2
