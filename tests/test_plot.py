@@ -111,7 +111,7 @@ def test_names_are_no_formulas_and_none_is_left_out():
         table(*[(name, 100, 0.01, 0.7, 0.6, 0.8) for name in names], ("$x$", 9, None, None, None, None)), currency="$"
     )
     drawn.figure.canvas.draw()
-    assert drawn.get_xlabel() == "cost of 1,000 answers ($)" and "$x$" in title(drawn)
+    assert drawn.get_xlabel() == "cost of 1,000 answers ($)" and r"\$x\$" in title(drawn)
     tsn.plot.costs(pd.Series([0.1, 0.2]), currency="$").figure.canvas.draw()
 
 
@@ -194,6 +194,13 @@ def test_few_rows_make_a_picture_too(costs):
     ax = tsn.plot.costs(pd.Series(costs))
     assert heights(ax) == len(costs)
     assert not any("e-" in text.get_text() or "e+" in text.get_text() for text in ax.get_xticklabels())
+
+
+@pytest.mark.parametrize("currency", ["$", r"$\frac{", "A$"])
+def test_a_currency_is_no_formula_above_the_bars_either(currency):
+    drawn = tsn.plot.costs(pd.Series([0.1, 0.2, 0.3]), currency=currency)
+    drawn.figure.canvas.draw()  # an unfinished formula raises
+    assert drawn.get_title(loc="left").count(r"\$") == 2
 
 
 def test_a_report_has_the_costs_of_cached_rows_too(client):

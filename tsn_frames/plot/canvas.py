@@ -54,7 +54,7 @@ def dress(ax: Axes, note: str = "", *, across: str, up: str, grid: str = "y") ->
     ax.grid(axis=grid, alpha=0.25, linewidth=0.8)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
     if note:
-        ax.set_title(note, loc="left", fontsize="small", wrap=True, parse_math=False)
+        ax.set_title(note.replace("$", r"\$"), loc="left", fontsize="small", wrap=True)  # wrapping reads formulas in any case
     return ax
 
 
