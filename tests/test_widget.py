@@ -297,6 +297,26 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(tmp_path, monkeypatch
         assert after - ended >= wire.REST * (ended - begun) * 0.98
 
 
+def test_a_tail_that_fails_is_not_the_last(tmp_path, monkeypatch, caplog):
+    class Failing(wire.Rendering):
+        failed = 0
+
+        def grow(self, text):
+            if text and not Failing.failed:
+                Failing.failed += 1
+                raise ValueError("a mistake of ours")
+            return super().grow(text)
+
+    with Simulator(latency=0.0, token_rate=20.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        monkeypatch.setattr(wire, "Rendering", Failing)
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        chat.close()
+    assert Failing.failed == 1 and "an errand failed" in caplog.text
+
+
 def test_a_chat_needs_what_it_is_told(client):
     with pytest.raises(tsn.ConfigError, match="client"):
         tsn.Chat("not a client")

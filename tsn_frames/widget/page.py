@@ -165,16 +165,22 @@ class Page:
         self._say("state", None, {"state": self._state()})
 
     def _tail(self) -> None:
-        text, begun = self._text, time.monotonic()
-        if self._growing is not None and self._attached:
-            changed = self._growing.grow(text)
-            if changed:
-                self._say("tail", None, {"index": len(self._told), "changed": changed})
-            now, size = time.monotonic(), sum(len(html) for _, html in changed)
-            self._rested = now + REST * (now - begun) + size / MOST_A_SECOND
-        self._due = False
+        text = self._text
+        try:
+            if self._growing is not None and self._attached:
+                self._grow(self._growing, text)
+        finally:
+            self._due = False
         if self._text is not text and here.loop:  # it grew meanwhile
             here.loop.call_soon_threadsafe(self._pend)
+
+    def _grow(self, growing: Rendering, text: str) -> None:
+        begun = time.monotonic()
+        changed = growing.grow(text)
+        if changed:
+            self._say("tail", None, {"index": len(self._told), "changed": changed})
+        now, size = time.monotonic(), sum(len(html) for _, html in changed)
+        self._rested = now + REST * (now - begun) + size / MOST_A_SECOND
 
     def _turns(self, start: int, end: int) -> list[dict[str, Any]]:
         return [shown.turn_of(i, self._told[i], self._html(i, self._told[i])) for i in range(start, end)]
