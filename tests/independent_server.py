@@ -54,6 +54,7 @@ class Server:
         self.plan, self.lock = Plan(**plan), threading.Lock()
         self.statuses, self.attempts, self.billed = Counter(), Counter(), Counter()
         self.served: list[float] = []
+        self.spans: list[tuple[float, float]] = []  # from when to when a slot was taken
         self.log: list[float] = []
         self.level, self.filled = math.inf, 0.0
         self.working = self.peak = self.used = self.requests = 0
@@ -98,6 +99,10 @@ class Server:
     def twice(self) -> int:
         return sum(n - 1 for n in self.billed.values())
 
+    def busy(self, since: float, until: float) -> float:
+        """Return how many slots were taken on average between two times."""
+        return sum(max(0.0, min(end, until) - max(begun, since)) for begun, end in self.spans) / (until - since)
+
     def post(self, http: BaseHTTPRequestHandler) -> None:
         body = json.loads(http.rfile.read(int(http.headers["content-length"])))
         prompt = body["messages"][-1]["content"]
@@ -108,9 +113,11 @@ class Server:
             kind = {"message": message, "type": "error", "code": None}
             self._send(http, status, json.dumps({"error": kind}).encode(), headers)
             return
+        begun = time.monotonic()
         try:
             self._answer(http, prompt)
         finally:
+            self.spans.append((begun, time.monotonic()))
             if self.plan.late:
                 threading.Timer(self.plan.late, self._free).start()
             else:
