@@ -467,7 +467,7 @@ class ChatView {
   /** The kernel is busy, or gone. A saved notebook has the conversation in its state: show that, as plain text. */
   #silent() {
     if (this.sent && !this.box.value) this.#put(this.sent); // taken away again where it arrives after all
-    if (this.seq >= 0) return this.#tell("The kernel doesn't answer: it is busy, or was restarted. A busy one takes this up later.");
+    if (this.seq >= 0) return this.#tell("The kernel doesn't answer: it is busy, or was restarted. A busy one takes this up later; after a restart, run the cell again.");
     /** @type {{role: string, content: string}[]} */
     const saved = this.model.get("_messages") ?? [];
     this.root.dataset.status = "offline";
