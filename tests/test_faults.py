@@ -342,8 +342,9 @@ def test_an_empty_answer_of_an_independent_server_is_no_text(client):
 @pytest.mark.parametrize("hints", [{}, {"whole": True}, {"headers": False}], ids=["ms", "seconds", "retry-after"])
 @pytest.mark.parametrize("kind", ["fixed", "sliding"])
 def test_an_independent_window_is_used_up_with_few_refusals(client, kind, hints):
-    # Four seconds at best; how near to that is asserted in test_window_kinds.py, whose clock no load disturbs.
-    most = 10 if "headers" in hints else 5
+    # Four seconds at best, and fewer refusals: test_window_kinds.py asserts both on a clock that no load disturbs. In a
+    # sliding window each request has a moment of its own to come back, and a loaded machine misses it.
+    most = 10 if "headers" in hints or kind == "sliding" else 5
     one_of_three(most, lambda: Server(seed=11, window=(60, 2.0), kind=kind, **hints), client, 130, seconds=8.0)
 
 
