@@ -89,10 +89,10 @@ class Jupyter:
     def close(self):
         self.process.terminate()
         try:
-            self.process.wait(15)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(15)
+            self.process.wait(60)
 
     @property
     def address(self):
