@@ -513,7 +513,7 @@ def test_max_cost_holds_for_all_models_together(tmp_path):
 
 def test_what_may_have_been_billed_counts_against_max_cost(tmp_path):
     df = pd.DataFrame({"text": [f"message {n}" for n in range(30)]})
-    with Simulator(latency=0.0, faults=Faults(truncate=0.3)) as sim, warnings.catch_warnings():
+    with Simulator(latency=0.0, faults=Faults(truncate=0.15)) as sim, warnings.catch_warnings():
         warnings.simplefilter("ignore", tsn.TSNWarning)
         client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", prices=dict.fromkeys(PRICES, (1, 1)))
         try:

@@ -124,7 +124,7 @@ def test_a_wait_that_stands_only_in_the_message_costs_at_most_10_refusals(client
     one_of_three(10, lambda: Simulator(seed=7, latency=LATENCY, **words), client, 130)
 
 
-@pytest.mark.parametrize("status", [503, 500, 502])
+@pytest.mark.parametrize("status", [503, *(pytest.param(status, marks=pytest.mark.soak) for status in (500, 502))])
 def test_an_outage_of_three_seconds_costs_at_most_40_requests(client, status):
     with Simulator(seed=7, latency=LATENCY) as sim:
         timer = threading.Timer(0.4, sim.outage, (3.0, status))

@@ -285,7 +285,7 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(tmp_path, monkeypatch
             spent.append((begun, time.monotonic()))
             return changed
 
-    with Simulator(latency=0.0, token_rate=8.0) as sim:
+    with Simulator(latency=0.0, token_rate=40.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
         monkeypatch.setattr(wire, "Rendering", Slow)
