@@ -203,7 +203,7 @@ def decode(body: bytes) -> Completion:
     try:
         answer = _usual(body)
         choice = answer.choices[0]
-    except (ValueError, IndexError, RecursionError):  # msgspec's errors are ValueErrors
+    except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):  # msgspec's are ValueErrors from 0.21 on
         return _carefully(load(body))
     usage, message = answer.usage, choice.message
     prompt, details = usage.prompt_tokens, usage.prompt_tokens_details
