@@ -130,8 +130,8 @@ class Before(NamedTuple):
 class Pot:
     """Money of a run, or of all runs of a ledger in a day or month: spent before, spent by this process, and held."""
 
-    def __init__(self, name: str, *, ends: float = float("inf")) -> None:
-        self.name, self.ends = name, ends
+    def __init__(self, name: str, *, begins: float = float("-inf"), ends: float = float("inf")) -> None:
+        self.name, self.begins, self.ends = name, begins, ends
         self.own = self.held = self.unseen = Decimal(0)
         self.before = Before()
         self.runs: set[str] = set()
@@ -256,7 +256,8 @@ def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
             raise ConfigError(
                 "a budget can't hold where a message has an image, a sound, a file or anything but text: nothing bounds its tokens"
             )
-        if many := next((name for name in _MULTIPLIES if _parameters(request.head).get(name) not in _NOTHING), None):
+        given = _parameters(request.head)
+        if many := next((name for name in _MULTIPLIES if given.get(name) not in _NOTHING), None):
             raise ConfigError(
                 f"a budget can't hold with {many!r} in extra_body=: a request may then cost more than one answer of its model"
             )

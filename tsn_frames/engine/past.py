@@ -49,10 +49,12 @@ def tried(ledger: Ledger, frame: str | None) -> set[bytes]:
     if frame is None:
         return set()
     runs = [card.run for card, hashes in cards(ledger) if card.verb == "estimate" and hashes.get("frame") == frame][:MOST_RUNS]
+    if not runs:
+        return set()
     marks = ", ".join("?" * len(runs))
     query = f"SELECT request_key FROM attempts WHERE outcome = 'answered' AND run IN ({marks})"
     with opened(ledger.path) as connection:
-        return {bytes(key) for (key,) in connection.execute(query, runs)} if runs and connection else set()
+        return {bytes(key) for (key,) in connection.execute(query, runs)} if connection else set()
 
 
 def cards(ledger: Ledger) -> Iterator[tuple[Card, Mapping[str, Any]]]:

@@ -57,8 +57,8 @@ class Treasury:
 
     def pot(self, name: str, timezone: str, place: Place) -> Pot:
         """Return the pot of this day or month: time zones with the same day share it."""
-        start, ends = period(name, self.clock(), timezone)
-        return self.pots.setdefault((place, start, ends), Pot(name, ends=ends))
+        begins, ends = period(name, self.clock(), timezone)
+        return self.pots.setdefault((place, begins, ends), Pot(name, begins=begins, ends=ends))
 
     def pump(self) -> None:
         """Let through whoever fits now, first come first, and tell those for whom there is no hope."""
@@ -73,10 +73,10 @@ class Treasury:
         Else a slow reader would see what another run of this process has spent meanwhile, and count it twice.
         """
         async with self.reading:
-            pot, (start, _) = self.pot(name, timezone, place), period(name, self.clock(), timezone)
+            pot = self.pot(name, timezone, place)
             pot.runs.add(run)  # before the ledger is read: what this process spends is counted as it happens
             await asyncio.to_thread(_check_open, place.ledger)
-            pot.before = await asyncio.to_thread(spent, place, prices, start, frozenset(pot.runs))
+            pot.before = await asyncio.to_thread(spent, place, prices, pot.begins, frozenset(pot.runs))
         return pot
 
 

@@ -135,8 +135,8 @@ def _numbers(df: pd.DataFrame, label: str, *, needed: bool) -> Any:
     try:
         numbers = pd.to_numeric(found.astype(object).where(found.notna(), np.nan)).to_numpy(dtype=float)
     except (TypeError, ValueError):
-        numbers = np.array([-1.0])
-    if (numbers < 0).any() or np.isinf(numbers).any():
+        numbers = None
+    if numbers is None or (numbers < 0).any() or np.isinf(numbers).any():
         raise ParameterError(f"column {label!r} should hold numbers of 0 or more, as complete() writes them")
     return numbers
 

@@ -66,7 +66,7 @@ def positions_of(df: pd.DataFrame, sample: Any, random_state: Any) -> np.ndarray
         raise ParameterError("the frame has no rows, so there is nothing to compare")
     if sample is None:
         return np.arange(len(df))
-    whole = isinstance(sample, (int, np.integer)) and not isinstance(sample, bool)
+    whole = pd.api.types.is_integer(sample)
     if not whole and not (isinstance(sample, (float, np.floating)) and 0 < sample <= 1):
         raise ParameterError(f"sample must be a number of rows, or a share above 0 and up to 1.0, got {quoted(sample)}")
     rows = int(sample) if whole else round(len(df) * sample)

@@ -216,9 +216,9 @@ def _take(into: Answers, at: Iterable[int], given: Answers, positions: Iterable[
 
 
 def _check(pilot: object, random_state: object, cache: str, refresh: object) -> None:
-    if isinstance(pilot, bool) or not isinstance(pilot, (int, np.integer)) or pilot < LEAST:
+    if not pd.api.types.is_integer(pilot) or pilot < LEAST:
         raise ParameterError(f"pilot must be a number of requests of at least {LEAST}, got {quoted(pilot)}")
-    if isinstance(random_state, bool) or not isinstance(random_state, (int, np.integer)) or random_state < 0:
+    if not pd.api.types.is_integer(random_state) or random_state < 0:
         raise ParameterError(f"random_state must be a whole number of 0 or more, got {quoted(random_state)}")
     if cache != "use" or refresh is not None:
         raise ParameterError("pilot= goes with cache='use' and without refresh=: else its answers would be paid for again")

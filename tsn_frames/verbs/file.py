@@ -149,18 +149,11 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     _check_values({**words, "messages": messages, "refresh": refresh, "tag": tag})
     wanted = frame_columns.layout(name, usage, include)
     _check_frame(file.empty(), wanted, overwrite, words, (prompt, messages, system, missing))
-    said = {**words, "prompt": prompt, "system": system, "messages": messages, "default": client.model, "at": client.base_url}
+    what = {"prompt": prompt, "system": system, "messages": messages}
+    said = {**words, **what, "default": client.model, "at": client.base_url}
     into = target_of(target, file, wanted, fingerprint({word: _said(value) for word, value in said.items()}))
     most = client.budget.with_run(amount("max_cost", max_cost)).run
-    others = {
-        "prompt": prompt,
-        "system": system,
-        "messages": messages,
-        "missing": missing,
-        "cache": cache,
-        "refresh": refresh,
-        "tag": tag,
-    }
+    others = {**what, "missing": missing, "cache": cache, "refresh": refresh, "tag": tag}
 
     def call(df: pd.DataFrame, left: Decimal | None) -> Asked:
         return asked("complete_file", df, client, words, {**others, "max_cost": left})
@@ -280,7 +273,7 @@ def _telling(where: str, told: set[str]) -> Iterator[None]:
 
 
 def _chunk(size: object) -> int:
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+    if not pd.api.types.is_integer(size) or size < 1:
         raise ParameterError(f"chunksize must be a whole number of at least 1, got {quoted(size)}")
     return int(size)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+import pandas as pd
 
 from ..engine.past import Past
 from ..errors import ParameterError, quoted
@@ -164,13 +165,7 @@ def _texts(request: Request) -> list[str]:
 
 
 def _number(made: Any) -> int:
-    number = (
-        int(made)
-        if isinstance(made, (int, np.integer)) and not isinstance(made, bool)
-        else len(made)
-        if hasattr(made, "__len__")
-        else -1
-    )
+    number = int(made) if pd.api.types.is_integer(made) else len(made) if hasattr(made, "__len__") else -1
     if number < 0 or isinstance(made, str):
         raise ParameterError(f"tokenizer must return the tokens of a text or their number, got {quoted(made)}")
     return number

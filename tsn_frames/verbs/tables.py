@@ -47,7 +47,7 @@ class Report:
 
     def top(self, n: int = 10) -> pd.DataFrame:
         """Return the ``n`` dearest rows of the frame, or those that used most, the dearest first, with all of their columns."""
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        if not pd.api.types.is_integer(n) or n < 1:
             raise ParameterError(f"n must be a whole number of at least 1, got {n!r}")
         order = self._rows["value"].reset_index(drop=True).sort_values(ascending=False, kind="stable").dropna()
         return self._df.iloc[order.index[:n]]
