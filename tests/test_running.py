@@ -70,6 +70,36 @@ def test_a_run_that_was_stopped_returns_what_it_has_and_the_next_one_goes_on(sim
     assert max(sim.stats().billed_by_prompt.values()) == 1
 
 
+@pytest.mark.parametrize("moment", ["check_fits", "check_bounded"])
+def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, moment):
+    """It was lost between the look into the cache and the first worker: the whole run was sent, and paid for."""
+    from tsn_frames.engine import run as engine
+
+    reached, go, real = threading.Event(), threading.Event(), getattr(engine, moment)
+    monkeypatch.setattr(engine, moment, lambda *given: (reached.set(), go.wait(10), real(*given))[-1])
+    words = {"max_cost": 1, "max_tokens": 5} if moment == "check_bounded" else {}
+    priced = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
+                        prices={"sim-small": (1, 1)})  # fmt: skip
+    run = rows(30).tsn.complete("{t}", client=priced, background=True, **words)
+    assert reached.wait(10)
+    run.stop()
+    let_the_loop_turn()
+    go.set()
+    with pytest.warns(tsn.TSNWarning, match="30 of 30 rows were not sent, since the run was stopped"):
+        assert run.wait(10, progress=False)
+    assert sim.stats().requests == 0 and run.frame["error"].str.startswith("not_sent").all()
+
+
+def let_the_loop_turn():
+    """Wait until the engine's loop has done all that was handed to it so far."""
+    from tsn_frames.engine.registry import here
+
+    async def turn():
+        pass
+
+    here.submit(turn()).result(10)
+
+
 def test_the_summary_says_what_was_waited_for(slow):
     run = rows(70).tsn.complete("{t}", client=slow, background=True)
     while run.progress.answered < 60:

@@ -195,6 +195,8 @@ class Engine:
         self._pending = self.counts.to_send = len(pending)
         if session.purse:
             self._least = await asyncio.to_thread(min, (session.purse.worst(self.work.requests[i]) for i in pending))
+        if self._stopped:  # while the parts were opened, when there was no queue yet to be closed
+            return
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
         self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
         self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
