@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moments import until
 
 import tsn_frames as tsn
 from tsn_frames.engine.budget import Budget, Cap, Pot, check_bounded, hold, period, worst_case
@@ -179,7 +180,7 @@ def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_none_held(sim, t
     with Simulator(latency=0.3) as slow:
         client = paying(slow, tmp_path, budget={"day": 0.002})
         run = ask(texts(60), client, background=True)
-        time.sleep(0.15)
+        until(lambda: slow.stats().requests)
         run.stop()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from conftest import KEY
 from markdown_it import MarkdownIt
+from moments import until
 
 import tsn_frames as tsn
 from tsn_frames.engine.chat import Conversation
@@ -45,13 +46,6 @@ class Heard:
 
     def of(self, name):
         return [event for event in self.events if event[0] == name]
-
-
-def until(true, seconds=5.0):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -102,7 +96,7 @@ def test_a_stop_closes_the_stream_and_keeps_what_came(slow):
     future = chat.start("Is tea good?")
     until(lambda: len(heard.of("grew")) > 3)
     chat.stop()
-    turn = future.result(2)
+    turn = future.result(10)
     assert turn.state == "stopped" and turn.content == chat.turns[1].content != ""
     until(lambda: slow.stats().disconnects == 1)
     (entry,) = chat.client.ledger.entries()
@@ -117,7 +111,7 @@ def test_one_question_at_a_time(slow):
         with pytest.raises(tsn.TSNError, match="on its way"):
             work()
     chat.stop()
-    future.result(2)
+    future.result(10)
     chat.clear()
     assert chat.turns == ()
 
@@ -220,7 +214,7 @@ def test_a_stop_while_it_waits_costs_nothing():
         future = chat.start("And coffee?")
         time.sleep(0.2)
         chat.stop()
-        turn = future.result(1)
+        turn = future.result(10)
         assert (turn.state, turn.content, turn.cost) == ("stopped", "", 0)
         assert len(ledger(chat)) == 1
         assert [message["role"] for message in chat.messages] == ["user", "assistant", "user"]
@@ -325,7 +319,7 @@ def test_an_end_without_an_end_mark_is_an_end(scripted):
 def test_a_connection_that_stays_open_after_the_end_holds_nobody_up(scripted):
     begun = time.monotonic()
     assert scripted_chat(scripted, event("Hi"), event(finish="stop"), b"data: [DONE]\n\n", 8.0).send("Is tea good?") == "Hi"
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 7
 
 
 def test_bytes_that_drip_make_the_same_answer(scripted):
@@ -391,7 +385,7 @@ def test_half_an_answer_is_not_stored(slow):
     future = chat.start("Is tea good?")
     until(lambda: chat.partial)
     chat.stop()
-    future.result(2)
+    future.result(10)
     assert chat.client.cache.stats().answers == 0
 
 
@@ -521,7 +515,7 @@ def test_an_answer_that_comes_at_once_is_raised_as_what_it_is(sim):
 
     def question(text, at):
         going = run_at_once(text, at)
-        going.future.result(5)
+        going.future.result(10)
         return going
 
     chat._question = question
@@ -532,7 +526,7 @@ def test_an_answer_that_comes_at_once_is_raised_as_what_it_is(sim):
 def test_an_interrupt_stops_a_send_and_keeps_what_came(slow):
     chat = talk(slow)
     main = threading.main_thread().ident
-    threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+    threading.Thread(target=lambda: (until(lambda: chat.partial), signal.pthread_kill(main, signal.SIGINT))).start()
     with pytest.raises(KeyboardInterrupt):
         chat.send("Is tea good?")
     assert (chat.turns[1].state, chat.turns[1].content[:11], chat.streaming) == ("stopped", "[simulated]", False)
@@ -546,7 +540,7 @@ def test_a_stop_is_heard_however_often_and_whenever(slow):
         time.sleep(pause) if pause is not None else until(lambda: chat.partial)
         for _ in range(3):
             chat.stop()
-        assert future.result(2).state == "stopped"
+        assert future.result(10).state == "stopped"
         assert not future.cancel(), "a stop ends it, so that what came is kept"
     until(lambda: slow.stats().disconnects == slow.stats().answers >= 2)
     assert 5 >= len(ledger(chat)) >= slow.stats().answers, "what was cut off on its way out may be billed, too"
@@ -614,7 +608,7 @@ def test_many_turns_leave_nothing_behind(turns):
                 if i % 4 == 0:
                     time.sleep(0.005)
                     chat.stop()
-                future.result(5)
+                future.result(10)
                 chat.truncate(0 if i % 3 else -2)
 
         round_of_turns(10)
@@ -655,7 +649,7 @@ def test_the_transcript_is_a_text(slow):
     future = chat.start("Is *tea* good?")
     until(lambda: chat.partial)
     chat.stop()
-    future.result(2)
+    future.result(10)
     text = to_markdown(chat)
     assert text.startswith(
         "**System**\n\nBe brief.\n\n---\n\n**User**\n\nIs *tea* good?\n\n---\n\n**Assistant** (sim-small)\n\n[simulated]"

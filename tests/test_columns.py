@@ -310,6 +310,6 @@ def test_a_run_in_the_background_shows_na_where_no_answer_is_yet():
         frame = run.frame
         run._engine.stop(grace=0.0)
         with pytest.warns(tsn.TSNWarning, match="since the run was stopped"):
-            run.wait(5, progress=False)
+            run.wait(30, progress=False)
     assert frame.columns.tolist() == ["t", *ALL]
     assert frame[[c for c in ALL if c != "cost"]].isna().to_numpy().all()

@@ -23,6 +23,7 @@ import pytest
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moments import happened
 from raw_server import RawServer, http
 
 from tsn_frames.engine.connection import Connection
@@ -377,7 +378,7 @@ def test_each_request_has_its_own_time():
         found = here.submit(work()).result(20)
     for number, (result, seconds) in enumerate(found):
         assert isinstance(result, Answer if number % 2 else Failure)
-        assert seconds < 1.2
+        assert seconds < 10  # the server would take 30
         assert number % 2 or seconds >= 0.6
 
 
@@ -430,11 +431,11 @@ def test_cancelling_closes_the_connection(engine, begun):
     async def work():
         transport = engine(f"{server.url}/chat/completions", Secret(None), 30.0)
         tasks = [asyncio.create_task(transport.post(BODY, "key")) for _ in range(5)]
-        await asyncio.sleep(0.3)
+        await happened(lambda: len(server.asked) == 5)
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.2)
+        await happened(lambda: server.left == 5)
         left = server.left
         await transport.aclose()
         return left, {type(end) for end in ends}

@@ -14,6 +14,7 @@ import time
 import pandas as pd
 import psutil
 import pytest
+from moments import happened
 
 import tsn_frames as tsn
 from tsn_frames.engine.store import scan
@@ -170,7 +171,7 @@ def test_a_second_interrupt_ends_at_once(slow, tmp_path):
     begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     told = ended(process)
-    assert time.monotonic() - begun < 4 and told["kept"] >= 99 and told["done"]
+    assert time.monotonic() - begun < 8 and told["kept"] >= 99 and told["done"]
     assert 1 <= told["unknown"] <= CONCURRENCY
     outcomes = client_of(slow, tmp_path).ledger.to_frame()["outcome"].value_counts()
     assert outcomes["unknown"] == told["unknown"] and outcomes["answered"] == told["kept"]
@@ -307,13 +308,18 @@ def test_acomplete_with_a_time_limit_keeps_its_answers(slow, tmp_path):
     """asyncio.timeout around it: the same."""
     client = client_of(slow, tmp_path)
 
+    async def over(limit):
+        await happened(lambda: slow.stats().answers >= 20)
+        limit.reschedule(0)
+
     async def cell():
-        async with asyncio.timeout(0.6):
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as others:
+            others.create_task(over(limit))
             await frame().tsn.acomplete(PROMPT, client=client, progress=False)
 
     with pytest.raises(TimeoutError):
         asyncio.run(cell())
-    assert 1 <= client.cache.stats().answers == slow.stats().answers < ROWS
+    assert 20 <= client.cache.stats().answers == slow.stats().answers < ROWS
 
 
 # In the background
@@ -323,13 +329,14 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     """.frame so far, .progress, .wait(timeout), .stop(), .result(); then another run pays only for the rest."""
     client = client_of(slow, tmp_path)
     run = ask(frame(), client, background=True)
-    assert run.wait(0.5) is False and not run.done
+    while run.progress.answered < 20:
+        assert run.wait(0.05) is False and not run.done
     part = run.frame
     assert len(part) == ROWS and 0 < part["content"].notna().sum() < ROWS and list(part.columns) == list(run.frame.columns)
     assert run.progress.rows == ROWS and 0 < run.progress.answered < ROWS and "going on" in repr(run)
     run.stop()
     with pytest.warns(tsn.TSNWarning, match="were not sent, since the run was stopped"):
-        assert run.wait(5) is True and run.done and "done" in repr(run)
+        assert run.wait(30) is True and run.done and "done" in repr(run)
     kept, out = run.progress.answered, run.result(progress=False)
     assert out["content"].notna().sum() == kept == slow.stats().answers == client.cache.stats().answers
     assert out["error"].dropna().str.startswith("not_sent").all() and (out["content"].isna() == out["error"].notna()).all()

@@ -1,5 +1,6 @@
 """A run as its user holds it: what it says before, while and after."""
 
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import warnings
 
 import pandas as pd
 import pytest
+from moments import until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Quota, Simulator
@@ -141,7 +143,7 @@ def test_the_bar_shows_what_is_spent_what_it_comes_to_and_how_fast(tmp_path, cap
     total = tsn.last_run().summary.cost
     assert said and float(said[-1][0]) == pytest.approx(total, rel=0.06) == pytest.approx(float(said[-1][1]), rel=0.06)
     assert float(said[0][0]) < total / 1.5 and float(said[0][1]) == pytest.approx(total, rel=0.5)
-    assert float(said[-1][2]) > total * 10  # some seconds of a minute
+    assert float(said[-1][2]) > total  # it took less than a minute
 
 
 def test_nothing_is_shown_where_nobody_looks(client, capsys):
@@ -168,7 +170,7 @@ def test_several_returned_models_are_told_with_counts_and_dates(client, tmp_path
 
 def test_a_stopped_run_raises_where_rows_must_not_fail(slow):
     run = rows(70).tsn.complete("{t}", client=slow, background=True, errors="raise")
-    time.sleep(0.5)
+    until(lambda: run.progress.answered)
     run.stop()
     with pytest.raises(tsn.RunError, match="the run was stopped: .* of 70 rows answered") as told:
         run.result(progress=False)
@@ -186,16 +188,17 @@ def test_whatever_ends_the_waiting_ends_the_spending(tmp_path):
     with Simulator(latency=0.2) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(2))
         old = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, 0.7)
+        clock = threading.Thread(target=lambda: (until(lambda: sim.stats().answers), os.kill(os.getpid(), signal.SIGALRM)))
+        clock.start()
         try:
             with pytest.raises(Alarm):
                 rows(300).tsn.complete("{t}", client=client, progress=False)
         finally:
             signal.signal(signal.SIGALRM, old)
-        time.sleep(0.5)
+        until(lambda: tsn.last_run().done)
         sent = sim.stats().requests
         time.sleep(0.7)
-        assert sim.stats().requests == sent and tsn.last_run().done
+        assert sim.stats().requests == sent < 300
 
 
 def test_a_warning_that_is_made_an_error_does_not_hide_the_end_of_the_run(client, sim):
@@ -213,16 +216,18 @@ def test_a_script_that_ends_in_the_middle_of_a_run_leaves_it_on_record(tmp_path)
             import time, pandas as pd, tsn_frames as tsn
             client = tsn.Client({sim.base_url!r}, model="sim-small", cache={str(tmp_path / "c")!r}, ledger={str(tmp_path / "l.db")!r})
             pd.DataFrame({{"t": list("abc")}}).tsn.complete("{{t}}", client=client, background=True)
-            time.sleep(1.0)
+            input()
         """
-        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=30)
-        assert sim.stats().requests == 1
+        script = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE)
+        until(lambda: sim.stats().requests)
+        script.communicate(b"\n", timeout=30)
+        assert (script.returncode, sim.stats().requests) == (0, 1)
     assert tsn.Ledger(tmp_path / "l.db").to_frame()["outcome"].tolist() == ["unknown"]
 
 
 def test_time_stands_still_when_a_run_is_over(client):
     run = rows(3).tsn.complete("{t}", client=client, background=True)
-    run.wait(5, progress=False)
+    assert run.wait(30, progress=False)
     before = run.summary.seconds
     time.sleep(0.3)
     assert run.summary.seconds == before

@@ -108,7 +108,7 @@ def test_the_pace_is_tokens_a_second_and_the_bill_is_the_whole():
         seconds = time.monotonic() - start
         stats = sim.stats()
     tokens = count_tokens(text)
-    assert tokens / 100 * 0.9 <= seconds < tokens / 100 + 1
+    assert tokens / 100 * 0.9 <= seconds < tokens / 100 + 10
     assert stats.billed_completion_tokens == tokens
 
 

@@ -5,11 +5,11 @@ import gzip
 import ssl
 import sys
 import threading
-import time
 
 import pandas as pd
 import pytest
 import trustme
+from moments import happened, until
 
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
@@ -210,17 +210,14 @@ def test_a_cancelled_request_closes_its_connection(engine):
         async def work():
             transport = open_transport(sim.base_url, Secret(None), 30.0)
             task = asyncio.create_task(transport.post(BODY, "key"))
-            await asyncio.sleep(0.3)
+            await happened(lambda: sim.stats().requests)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             await transport.aclose()
 
         here.submit(work()).result(10)
-        ends = time.monotonic() + 3
-        while not sim.stats().disconnects and time.monotonic() < ends:
-            time.sleep(0.02)
-        assert sim.stats().disconnects == 1
+        until(lambda: sim.stats().disconnects == 1)
 
 
 def test_many_at_once_share_a_few_small_clients(sim):
