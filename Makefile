@@ -80,11 +80,11 @@ build: $(VENV)/.dev  ## wheel and sdist, installed into an empty environment and
 	  && (cd / && $(CURDIR)/.venv-wheel/bin/python -c 'import tsn_frames as t; print("installed", t.__version__, t.sample_messages().shape, t.Chat.__name__)') || exit 1; \
 	done
 
-lowest: $(BIN)/python ## the tests with the lowest direct dependencies that pyproject.toml allows
+lowest: $(BIN)/python ## the tests, but for those of the pace, with the lowest direct dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(BIN)/python tests/lowest.py > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test]' -c .venv-lowest/constraints.txt
-	.venv-lowest/bin/python -m pytest -q -m 'not soak and not model and not browser' -p no:cacheprovider
+	.venv-lowest/bin/python -m pytest -q -m 'not pace and not soak and not model and not browser' -p no:cacheprovider
 
 model: $(VENV)/.dev  ## twenty rows through a real language model on this machine
 	$(PIP) install xllamacpp

@@ -20,6 +20,7 @@ import tsn_frames as tsn
 from tsn_frames.engine.retry import Retry
 from tsn_frames.simulator import Faults, Quota, Simulator
 
+pytestmark = pytest.mark.pace
 KEY = "tsn_test_canary_4f1d"
 LATENCY = (0.03, 0.4)
 QUICK = Retry(backoff=0.02, backoff_max=0.2)

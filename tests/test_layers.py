@@ -33,7 +33,7 @@ ALLOWED = {
     "simulator": {"simulator"},
 }
 # Each may import those after it, and the rest.
-ENGINE = ["chat", "setup", "catalogue", "going", "streaming", "run", "course", "sender", "record", "client"]
+ENGINE = ["chat", "setup", "catalogue", "going", "streaming", "run", "sharing", "course", "sender", "record", "client"]
 FOREIGN = {
     "httpx": {"engine/stock.py"},
     "httptools": {"engine/connection.py"},

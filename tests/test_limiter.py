@@ -22,6 +22,7 @@ from tsn_frames.engine.waits import Allowance, Wait, asked
 from tsn_frames.engine.windows import MINUTE, Inferred, SlidingWindow
 from tsn_frames.errors import ConfigError
 
+pytestmark = pytest.mark.pace
 SEEDS = range(3)
 
 

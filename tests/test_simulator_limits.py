@@ -13,6 +13,8 @@ import pytest
 
 from tsn_frames.simulator import Quota, Simulator, count_tokens
 
+pytestmark = pytest.mark.pace
+
 
 def ask(sim, text="Hi", **body):
     body = {"model": "sim-small", "messages": [{"role": "user", "content": text}], **body}

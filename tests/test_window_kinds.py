@@ -12,6 +12,7 @@ from tsn_frames.engine.ceiling import Rest
 from tsn_frames.engine.limiter import Gate
 from tsn_frames.engine.limits import Limits
 
+pytestmark = pytest.mark.pace
 KINDS = [("fixed", False), ("aligned", False), ("sliding", False), ("sliding", True), ("bucket", False), ("bucket", True)]
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 from ..bulk import no_collecting
 from ..errors import NOT_SENT, BudgetExceeded, CacheError, ConfigError, RowError, RunError
 from ..secret import Secret, redact
-from ..wire import Completion, Requests, decode
+from ..wire import Completion, Requests
 from . import retry as policy
 from .answers import Answers, Outcome
 from .budget import check_bounded
@@ -32,6 +32,7 @@ from .record import Asked, Record, write
 from .registry import here
 from .rows import Counts, Item, Queue
 from .sender import Sender, check_fits
+from .sharing import Sharing
 from .store import lookup
 
 log = logging.getLogger("tsn_frames")
@@ -208,7 +209,8 @@ class Engine:
         limiter.gate.begin(limiter.clock(), session.pace)
         waited, pauses = dict(limiter.waited), limiter.gate.flow.total_pauses
         number = min(self.client.concurrency, len(pending))
-        self._workers = [asyncio.create_task(self._worker(self._sender, course)) for _ in range(number)]
+        sharing = Sharing(session, self._fill)
+        self._workers = [asyncio.create_task(self._worker(self._sender, course, sharing)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
         self.end = self.end or (session.purse.end() if session.purse else None)
         for item in self._queue.left():
@@ -219,18 +221,19 @@ class Engine:
             if isinstance(end, Exception):  # a bug of ours, told when what is in flight has been kept
                 raise end
 
-    async def _worker(self, sender: Sender, course: Course) -> None:
+    async def _worker(self, sender: Sender, course: Course, sharing: Sharing) -> None:
         try:
             while (item := await self._queue.next()) is not None:
-                await self._one(sender, course, item)
+                await self._one(sender, course, sharing, item)
         except Exception:
             self._stop(GRACE)
             raise
 
-    async def _one(self, sender: Sender, course: Course, item: Item) -> None:
+    async def _one(self, sender: Sender, course: Course, sharing: Sharing, item: Item) -> None:
         if course.refuses(item):
             return
-        if not item.fresh and await self._join(sender.session, item):
+        if not item.fresh and (bought := await sharing.join(item)):
+            self._give(item, *bought)
             return
         answer = None
         try:
@@ -243,42 +246,7 @@ class Engine:
             self._give_up(item, _IN_FLIGHT if item.in_flight else _NOT_AGAIN if item.attempts or item.refusals else NOT_SENT)
             raise
         finally:
-            self._leave(sender.session, item, answer)
-
-    async def _join(self, session: Session, item: Item) -> bool:
-        """Wait for the same request of another run of this process; return whether that brought the answer."""
-        name = self._name(item)
-        while (other := session.account.coming.get(name)) is not None:
-            if (hit := await asyncio.shield(other)) is not None:
-                self._share(item, decode(hit[0]), hit[1])
-                return True
-        session.account.coming[name] = asyncio.get_running_loop().create_future()
-        item.leads = True
-        if name not in session.account.answered:
-            return False
-        one = Answers(1)  # another run has stored it since this one looked
-        await self._fill(one, {item.request.key: 0})
-        if (stored := one.completions[0]) is None:
-            return False
-        self._leave(session, item, None)
-        self._share(item, stored, one.times[0])
-        return True
-
-    def _name(self, item: Item) -> tuple[str, bytes]:
-        """Return what a request is called among all runs of an account: its key, in its cache."""
-        return str(self.client.cache.folder), item.request.key
-
-    def _share(self, item: Item, completion: Completion, when: float) -> None:
-        """Finish a row with the answer that another run paid for."""
-        self._done(item, Outcome(completion, policy.content_error(completion), answered_at=when, cost=item.cost, shared=True))
-
-    def _leave(self, session: Session, item: Item, answer: tuple[bytes, float] | None) -> None:
-        """Let other runs that wait for this request know."""
-        if item.leads:
-            item.leads = False
-            if answer is not None and session.account.live > 1:
-                session.account.answered.add(self._name(item))
-            session.account.coming.pop(self._name(item)).set_result(answer)
+            sharing.leave(item, answer)
 
     def _unpaid(self, session: Session, item: Item, end: BudgetExceeded) -> None:
         """Give up a row that the budget has no room for; the run goes on while a smaller one may fit."""
@@ -300,6 +268,10 @@ class Engine:
                 worker.cancel()
         if grace is not None:
             asyncio.get_running_loop().call_later(grace, lambda: [worker.cancel() for worker in self._workers])
+
+    def _give(self, item: Item, completion: Completion, when: float) -> None:
+        """Finish a row with the answer that another run paid for."""
+        self._done(item, Outcome(completion, policy.content_error(completion), answered_at=when, cost=item.cost, shared=True))
 
     def _give_up(self, item: Item, error: RowError) -> None:
         self._done(item, Outcome(error=error, cost=item.cost))
