@@ -119,6 +119,8 @@ class Remaining:
         if told.remaining is None or told.reset is None:
             if refused and mark.clocked and self._window and mark.at > self._bumped:
                 self._bumped, self._window.period = now, self._window.period * 1.02
+            if self._limit is math.inf:
+                self._forget(mark)
             return
         self._limit = told.limit or (max(told.remaining, 1.0) if self._limit is math.inf else self._limit)
         self._vote(mark, told.remaining)
@@ -133,6 +135,11 @@ class Remaining:
         self._see_others(now, mark, told.remaining)
         idle = told.reset == 0 < told.remaining  # nothing is promised then
         self._promised(now, mark, low - self._whole, ends + self.MARGIN + idle + (self._whole and self._snap > 0))
+
+    def _forget(self, mark: Mark) -> None:
+        """Keep nothing of what was sent up to a request whose answer states no limit: it may never be stated."""
+        while self._recent and self._recent[0].at <= mark.at:
+            self._held -= self._recent.popleft().units
 
     # Where we stand
 
