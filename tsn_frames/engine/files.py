@@ -97,10 +97,14 @@ def _opened(address: str) -> sqlite3.Connection:
     return connection
 
 
+def wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
+    """Say how long a commit waits for another process's lock."""
+    connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
 @contextmanager
-def transaction(connection: sqlite3.Connection, patience: float = PATIENCE) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Make one commit of what is done inside, or nothing."""
-    connection.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

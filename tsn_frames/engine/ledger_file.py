@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..errors import ConfigError
 from .cards import TABLES, Card, Saving
-from .files import PATIENCE, connect, identity, make_private, read_only, transaction
+from .files import PATIENCE, connect, identity, make_private, read_only, transaction, wait_at_most
 
 Line = TypeVar("Line", "Entry", Card, Saving)
 
@@ -93,7 +93,7 @@ class LedgerFile:
         self._path, self._connection = path, connect(path, patience)
         self._identity = identity(path)
         try:
-            self._migrate(patience)
+            self._migrate()
         except BaseException:
             self._connection.close()
             raise
@@ -103,9 +103,13 @@ class LedgerFile:
         """Whether another file, or none, lies in the place of the one that is open: what is written would be lost."""
         return identity(self._path) != self._identity
 
-    def write(self, lines: Iterable[Entry | Card | Saving], patience: float = PATIENCE) -> None:
+    def wait_at_most(self, seconds: float) -> None:
+        """Say how long a commit waits for another process's lock."""
+        wait_at_most(self._connection, seconds)
+
+    def write(self, lines: Iterable[Entry | Card | Saving]) -> None:
         """Add lines in one commit; a run's card takes the place of the one that it began with."""
-        with transaction(self._connection, patience):
+        with transaction(self._connection):
             for kind, some in groupby(lines, type):
                 self._connection.executemany(_INTO[kind], map(_storable, some))
 
@@ -113,8 +117,8 @@ class LedgerFile:
         """Close the file."""
         self._connection.close()
 
-    def _migrate(self, patience: float) -> None:
-        with transaction(self._connection, patience):  # two kernels may open a new ledger at once
+    def _migrate(self) -> None:
+        with transaction(self._connection):  # two kernels may open a new ledger at once
             number = self._connection.execute("PRAGMA user_version").fetchone()[0]
             for step in MIGRATIONS[number:]:
                 for statement in step:

@@ -16,7 +16,7 @@ import diskcache
 
 from . import reading
 from .carve import carve
-from .files import PATIENCE, connect, identity, is_corrupt, make_private, make_private_folder, transaction
+from .files import PATIENCE, connect, identity, is_corrupt, make_private, make_private_folder, transaction, wait_at_most
 from .reading import FILE, OURS, SCHEMA, Row, checksum
 from .repair import mend
 
@@ -100,13 +100,17 @@ class Store:
         """Whether another file, or none, lies in the place of the one that is open: what is written would be lost."""
         return identity(self.file) != self.identity
 
-    def write(self, rows: Iterable[Row], patience: float = PATIENCE) -> None:
+    def wait_at_most(self, seconds: float) -> None:
+        """Say how long a commit waits for another process's lock."""
+        wait_at_most(self._connection, seconds)
+
+    def write(self, rows: Iterable[Row]) -> None:
         """Store answers in one commit, replacing what is there under the same keys."""
-        self._insert(rows, "", patience)
+        self._insert(rows, "")
 
     def add(self, rows: Iterable[Row], *, newest: bool = False) -> int:
         """Store answers that aren't there yet (or, with ``newest``, aren't there as new); return how many."""
-        return self._insert(rows, _WHERE_NONE + (" OR excluded.store_time > Cache.store_time" if newest else ""), PATIENCE)
+        return self._insert(rows, _WHERE_NONE + (" OR excluded.store_time > Cache.store_time" if newest else ""))
 
     def delete_before(self, when: float) -> int:
         """Delete answers stored before a time; return how many."""
@@ -117,9 +121,9 @@ class Store:
         """Close the file."""
         self._cache.close()
 
-    def _insert(self, rows: Iterable[Row], where: str, patience: float) -> int:
+    def _insert(self, rows: Iterable[Row], where: str) -> int:
         values = ((key, when, when, checksum(key, body), body) for key, body, when in rows)
-        with transaction(self._connection, patience):
+        with transaction(self._connection):
             return self._connection.executemany(_INSERT + where, values).rowcount
 
 
@@ -168,7 +172,7 @@ def _fill(new: Path, damaged: Path) -> int:
 
 def _claim(file: Path, patience: float) -> None:
     """Write down that a new file is ours, before anything else is in it; fail where another process holds it."""
-    with closing(connect(file, patience)) as connection, transaction(connection, patience):
+    with closing(connect(file, patience)) as connection, transaction(connection):
         connection.execute("CREATE TABLE IF NOT EXISTS Settings ( key TEXT NOT NULL UNIQUE, value)")
         connection.execute("INSERT OR IGNORE INTO Settings VALUES ('tsn_schema', ?)", (SCHEMA,))
 

@@ -121,6 +121,7 @@ class _Waiting:
         self.problem: str | None = None
         self._path, self._opening = path, opening
         self._file: Any = None
+        self._patience = PATIENCE
         self._rows: list[Any] = []
         self._not_before = 0.0
 
@@ -147,17 +148,24 @@ class _Waiting:
     def _write(self, patience: float) -> None:
         if self._file and self._file.moved:
             self.close()
-        self._file = self._file or self._opening(patience)
+        self._open(patience)
         try:
-            self._file.write(self._rows, patience)
+            self._file.write(self._rows)
         except sqlite3.DatabaseError as error:
             if not (is_corrupt(error) and isinstance(self._file, Store)):
                 raise
             damaged = self._file
             self.close()
             replace(damaged)
+            self._open(patience)
+            self._file.write(self._rows)
+
+    def _open(self, patience: float) -> None:
+        if self._file is None:
             self._file = self._opening(patience)
-            self._file.write(self._rows, patience)
+        elif patience != self._patience:
+            self._file.wait_at_most(patience)
+        self._patience = patience
 
 
 def _release(futures: list[asyncio.Future[None]]) -> None:
