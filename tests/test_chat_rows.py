@@ -128,6 +128,15 @@ def test_without_a_prompt_the_cells_are_the_context(df, sim, client):
     assert opened.about == "row 'a'"
 
 
+@pytest.mark.parametrize("name", [None, "tone"])
+def test_the_answers_of_a_run_are_context_and_what_they_cost_is_not(df, client, name):
+    asked = df.assign(error_code=[7, 8], cost_center="x")
+    out = asked.tsn.complete("Tone? {text}", client=client, name=name, include=["model", "answered_at"], progress=False)
+    context = chat(out, "a", client=client).conversation.system
+    lines = [line.partition(":")[0] for line in context.splitlines()[2:] if ": " in line]
+    assert lines == ["text", "stars", "error_code", "cost_center", name or "content"]
+
+
 def run(code, df, client):
     tsn.set_client(client)
     names = {"df": df}

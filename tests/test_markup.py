@@ -57,6 +57,13 @@ def test_the_structure_is_that_of_commonmark_and_its_tables(text):
     assert seen.outline == expected.outline
 
 
+@pytest.mark.parametrize("depth", [1, 18, 19, 20, 21, 90])
+@pytest.mark.parametrize("mark", ["> ", "- "])
+def test_what_is_quoted_or_listed_again_and_again_is_shown(mark, depth):
+    shown = render(f"before\n\n{mark * depth}deep text\n\nafter")
+    assert "deep text" in shown and "before" in shown and "after" in shown
+
+
 class Parsed(HTMLParser):
     """Every tag and every attribute of an HTML text."""
 

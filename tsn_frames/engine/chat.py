@@ -250,6 +250,11 @@ class Conversation:
             raise TSNError(f"turn {i!r} is no question of this chat")
         return self._question(text, i).future
 
+    @property
+    def last_question(self) -> int | None:
+        """The position of the last question; None before there is one."""
+        return max((i for i, turn in enumerate(self._turns) if turn.role == "user"), default=None)
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell somebody what happens, and return the function that ends it."""
         return self._listeners.add(listener)
@@ -259,10 +264,10 @@ class Conversation:
         return here.submit(listed(self.client, self.client.key()))
 
     def _again(self) -> Going:
-        asked = [i for i, turn in enumerate(self._turns) if turn.role == "user"]
-        if not asked:
+        at = self.last_question
+        if at is None:
             raise TSNError("nothing was asked yet, so there is nothing to ask again")
-        return self._ask(self._turns[asked[-1]], asked[-1], fresh=True)
+        return self._ask(self._turns[at], at, fresh=True)
 
     def _question(self, text: str, at: int) -> Going:
         if not isinstance(text, str) or not text.strip():

@@ -35,7 +35,7 @@ class Rows(NamedTuple):
         Raises
         ------
         PromptError
-            If nothing was asked yet.
+            If nothing was asked yet, or the last question is no text.
         """
         system, prompt = self._system_of(conversation.system), self._prompt_of(_last_question(conversation))
         if not columns_of([*parse(prompt, self.df.columns), *parse(system or "", self.df.columns)]):
@@ -62,10 +62,11 @@ class Rows(NamedTuple):
 
 
 def _last_question(conversation: Conversation) -> str:
-    for turn in reversed(conversation.turns):
-        if turn.role == "user" and isinstance(turn.content, str):
-            return turn.content
-    raise PromptError("nothing was asked yet, so there is nothing to ask all rows")
+    at = conversation.last_question
+    content = None if at is None else conversation.turns[at].content
+    if isinstance(content, str):
+        return content
+    raise PromptError("nothing was asked yet in words, so there is nothing to ask all rows")
 
 
 def joined(first: str, second: str) -> str:

@@ -174,10 +174,23 @@ def _shown(label: Hashable) -> str:
 
 
 def _context(df: pd.DataFrame) -> str:
-    """Return the template of a row's cells, a line a column; columns that no placeholder can name are left out."""
+    """Return the template of a row's cells, a line a column.
+
+    Columns that no placeholder can name are left out, and what stands beside answers: tokens, costs, errors.
+    """
     shown = [str(label) for label in df.columns]
+    beside = _beside_answers(shown)
     names = [name for name in shown if shown.count(name) == 1 and name.strip() and "{" not in name and "}" not in name]
+    names = [name for name in names if name not in beside]
     return "\n".join(f"{name}: {{{name}}}" for name in names)
+
+
+def _beside_answers(names: Sequence[str]) -> set[str]:
+    """Return what a run of ``complete`` has added to a frame beside its answers, by the names that it gives."""
+    called = [None, *names]
+    runs = [frame_columns.layout(name or None, True, frame_columns.FACTS) for name in called]
+    there = [run for run in runs if {run.label("content"), run.label("error")} <= set(names)]
+    return {run.label(column) for run in there for column in run.columns if column != "content"}
 
 
 def _rendered(one: pd.DataFrame, template: Template) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ _CLASSES = {
     "td": {"left", "right", "center"},
     "th": {"left", "right", "center"},
 }
+NESTING = 20  # quotes and lists in one another: what lies deeper isn't read, for reading it may cost a minute
 Links = dict[str, Any]
 
 
@@ -110,10 +111,17 @@ def read(text: str, links: Links, memo: Memo) -> tuple[list[Block], Links]:
         depth += token.nesting
         if not depth:
             end = (tokens[begin].map or [0, line])[1]
-            html = _cleaner().clean(_html(tokens[begin : i + 1], env, memo))
+            some = tokens[begin : i + 1]
+            html = code_html("".join(lines[(some[0].map or [line])[0] : end])) if _is_too_deep(some) else _html(some, env, memo)
+            html = _cleaner().clean(html)
             blocks.append(Block(html, end, "".join(lines[line:end])))
             begin, line = i + 1, end
     return blocks, after
+
+
+def _is_too_deep(tokens: Sequence[Token]) -> bool:
+    """Return whether the reader has left out what is in a quote or in a list."""
+    return any(token.level >= NESTING - 1 and token.type in ("blockquote_open", "list_item_open") for token in tokens)
 
 
 def _html(tokens: Sequence[Token], env: dict[str, Any], memo: Memo) -> str:

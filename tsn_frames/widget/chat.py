@@ -277,8 +277,7 @@ class Chat(anywidget.AnyWidget):
                 log.debug("the page asked what nobody knows: %.80r", said)
 
     def _undo(self) -> None:
-        asked = [i for i, turn in enumerate(self._chat.turns) if turn.role == "user"]
-        self._chat.truncate(asked[-1] if asked else 0)
+        self._chat.truncate(self._chat.last_question or 0)
 
     def _set(self, name: str, value: Any) -> None:
         if name == "model":

@@ -13,7 +13,7 @@ from ..errors import number
 from .blocks import closed
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
-WHO = {"user": "You", "assistant": "Answer", "system": "System prompt"}
+WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "developer": "Developer", "tool": "Tool"}
 
 
 def money(cost: Decimal) -> str:
