@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 from moments import until
 
 import tsn_frames as tsn
-from tsn_frames.engine.budget import Budget, Cap, Pot, check_bounded, hold, period, worst_case
+from tsn_frames.engine.budget import Budget, period
 from tsn_frames.engine.ledger import Ledger
 from tsn_frames.engine.ledger_file import Entry
+from tsn_frames.engine.pots import Cap, Pot, hold
 from tsn_frames.engine.purse import Treasury
 from tsn_frames.engine.registry import here
 from tsn_frames.engine.retry import judge
 from tsn_frames.engine.transport import Answer
+from tsn_frames.engine.worst import check_bounded, worst_case
 from tsn_frames.prices import Prices
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator

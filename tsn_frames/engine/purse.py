@@ -15,10 +15,12 @@ from typing import NamedTuple
 from ..errors import BudgetExceeded, ConfigError
 from ..prices import Prices
 from ..wire import Request, Usage
-from .budget import PERIODS, Before, Budget, Cap, Hold, Pot, check_bounded, exceeded, hold, period, plain, worst_case
+from .budget import PERIODS, Budget, period, plain
 from .files import read_only
 from .ledger import Ledger
 from .ledger_file import schema
+from .pots import Before, Cap, Hold, Pot, exceeded, hold
+from .worst import check_bounded, worst_case
 
 
 class Place(NamedTuple):

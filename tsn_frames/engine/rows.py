@@ -14,7 +14,7 @@ from itertools import compress, count
 
 from ..wire import Request
 from .answers import Answers, Outcome
-from .budget import Hold
+from .pots import Hold
 
 
 @dataclass(slots=True)

@@ -23,7 +23,6 @@ from ..secret import Secret, redact
 from ..wire import Completion, Requests
 from . import retry as policy
 from .answers import Answers, Outcome
-from .budget import check_bounded
 from .cards import About, Card, Saving
 from .client import Client, Session
 from .course import Course
@@ -34,6 +33,7 @@ from .rows import Counts, Item, Queue
 from .sender import Sender, check_fits
 from .sharing import Sharing
 from .store import lookup
+from .worst import check_bounded
 
 log = logging.getLogger("tsn_frames")
 CacheMode = Literal["use", "refresh", "off", "only"]

@@ -11,7 +11,6 @@ from ..errors import ConfigError
 from ..measure import prompt_size
 from ..wire import Completion, Request, Usage
 from . import retry as policy
-from .budget import worst_case
 from .client import Session
 from .ledger_file import Entry
 from .limiter import Grant
@@ -19,6 +18,7 @@ from .limits import Limits
 from .retry import Verdict, judge
 from .rows import Counts, Item
 from .transport import Answer, Failure
+from .worst import worst_case
 
 GUESS_TOKENS = 256
 

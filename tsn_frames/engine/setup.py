@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError, ParameterError, PromptError, did_you_mean, quoted
 from ..parameters import ORDER, body, check, plain
 from ..wire import Request, body_head, dumps
-from .budget import check_bounded
 from .cache import key as key_of
 from .client import Client
+from .worst import check_bounded
 
 _PARAMETERS = (*ORDER[1:], "extra_body")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.budget import check_bounded
+from ..engine.worst import check_bounded
 from ..errors import ColumnError, ParameterError, did_you_mean, number, quoted
 from ..frames import per_row, values
 from ..frames.agreement import UNREADABLE, Normalise, comparable, equal

@@ -13,9 +13,9 @@ import numpy as np
 from ..bulk import no_collecting
 from ..engine import past
 from ..engine.answers import Answers
-from ..engine.budget import longest, worst_case
 from ..engine.past import Past
 from ..engine.store import lookup
+from ..engine.worst import longest, worst_case
 from ..prices import Prices
 from ..wire import Requests, Usage
 from .asking import Asked
