@@ -12,7 +12,7 @@ ALLOWED = {
     "bulk": set(),
     "errors": set(),
     "secret": {"errors"},
-    "wire": {"errors"},
+    "wire": {"errors", "wire"},
     "parameters": {"errors"},
     "messages": {"errors", "parameters"},
     "price_tables": {"errors", "wire"},
@@ -37,7 +37,7 @@ ENGINE = ["chat", "setup", "catalogue", "going", "streaming", "run", "sharing", 
 FOREIGN = {
     "httpx": {"engine/stock.py"},
     "httptools": {"engine/connection.py"},
-    "msgspec": {"wire.py"},
+    "msgspec": {"wire/answers.py"},
     "genai_prices": {"price_sources.py"},
     "diskcache": {"engine/store.py", "engine/writer.py"},
     "tqdm": {"engine/progress.py"},
@@ -74,6 +74,7 @@ ROOMS = {
     "tsn_frames.plot",
     "tsn_frames.widget",
     "tsn_frames.simulator",
+    "tsn_frames.wire",
 }
 
 
