@@ -33,9 +33,10 @@ from .verbs.compare import compare
 from .verbs.comparison import Comparison
 from .verbs.complete import complete
 from .verbs.estimate import estimate
-from .verbs.file import FileSummary, complete_file
+from .verbs.file import complete_file
 from .verbs.foretold import Estimate
 from .verbs.history import runs
+from .verbs.job import FileSummary
 from .verbs.running import Run, last_run
 from .verbs.summary import Summary
 from .verbs.tables import Report

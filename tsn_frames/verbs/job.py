@@ -1,0 +1,132 @@
+"""A file's parts, one after the other: a run each, written when it is whole, and what all of them came to."""
+
+from __future__ import annotations
+
+import gc
+import re
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..engine.progress import Progress
+from ..engine.rows import Counts
+from ..errors import RunError, TSNWarning, number, warn
+from ..frames.parquet import Source, Target
+from .running import POLL, Run
+from .summary import Summary
+
+
+@dataclass(frozen=True)
+class FileSummary(Summary):
+    """What :func:`complete_file` came to: a :class:`Summary` of all parts, how many there are, and where they lie."""
+
+    parts: int
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {number(self.parts, 'part')} in {self.path}"
+
+
+class Job:
+    """The parts, one after the other."""
+
+    def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
+                 ask: Callable[[pd.DataFrame, Any, int], Run]) -> None:  # fmt: skip
+        self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
+        self._counts, self._summaries = Counts(rows=source.rows), list[Summary]()
+        self._told: set[str] = set()
+
+    def run(self, progress: bool | None) -> FileSummary:
+        """Make every part and return what all of them came to."""
+        begun, bar = time.monotonic(), Progress(progress, self._source.rows)
+        try:
+            for at, piece in enumerate(self._source.pieces()):
+                self._part(at, piece, bar)
+        except KeyboardInterrupt:
+            bar.close(self._counts, "")
+            raise KeyboardInterrupt(f"stopped: {self._so_far()}") from None
+        except BaseException as error:
+            bar.close(self._counts, "")
+            if self._summaries or isinstance(error, RunError):
+                error.add_note(self._so_far())
+            raise
+        done = self._summary(time.monotonic() - begun)
+        bar.close(self._counts, str(done))
+        return done
+
+    def _part(self, at: int, piece: Any, bar: Progress) -> None:
+        left = None if self._most is None else max(self._most - self._counts.cost, Decimal("1e-12"))
+        before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
+        with self._telling(at):
+            run = self._ask(piece.to_pandas(), left, beyond)
+        try:
+            while not self._waited(at, run):
+                bar.update(_sum(before, run.progress))
+            with self._telling(at):
+                answered = run.result(progress=False)
+        except BaseException:  # whoever waited is gone: nothing more is spent
+            run.stop()
+            raise
+        finally:
+            self._counts = _sum(before, run.progress)
+        self._summaries.append(run.summary)
+        self._into.write(at, piece, answered)
+        del run, answered
+        # A run that is over is a ring of objects: it goes before the next one comes, not some day. In a thread of its own,
+        # since Ctrl-C in the middle of a collection would be lost.
+        cleaning = threading.Thread(target=gc.collect)
+        cleaning.start()
+        cleaning.join()
+
+    def _waited(self, at: int, run: Run) -> bool:
+        """Wait a moment, and tell at once what is told while a part goes on: it may go on for hours."""
+        with self._telling(at):
+            return run.wait(POLL, progress=False)
+
+    def _telling(self, at: int) -> AbstractContextManager[None]:
+        return telling(f"part {at}", self._told)
+
+    def _so_far(self) -> str:
+        written = f"{len(self._summaries):,} of {number(self._source.parts, 'part')} are whole and in {self._into.path}"
+        return f"{written}; run the same call again to go on{': every answer so far is in the cache' if self._kept else ''}"
+
+    def _summary(self, seconds: float) -> FileSummary:
+        every, waited = self._summaries, Counter[str]()
+        for one in every:
+            waited.update(one.waited)
+        whole = {field.name: getattr(every[-1], field.name) for field in fields(Summary)}
+        sums = {name: sum(getattr(one, name) for one in every) for name, value in whole.items() if type(value) is int}
+        cost = None if every[-1].cost is None else float(self._counts.cost)
+        known = {"cost": cost, "cost_known": all(one.cost_known for one in every), "seconds": seconds, "waited": dict(waited)}
+        return FileSummary(**{**whole, **sums, **known}, parts=self._source.parts, path=self._into.path)
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    """Return the counts of both; the rows are those of the file from the start."""
+    sums = {field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Counts)}
+    return replace(one, **{**sums, "rows": one.rows, "cost_known": one.cost_known and other.cost_known})
+
+
+@contextmanager
+def telling(where: str, told: set[str]) -> Iterator[None]:
+    """Tell a warning the first time that a part has it: a hundred parts would say the same a hundred times."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    for warning in found:
+        text = str(warning.message)
+        kind = re.sub(r"\d[\d,.]*", "#", text)
+        if not issubclass(warning.category, TSNWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif kind not in told:
+            told.add(kind)
+            warn(f"{where}: {text}")
