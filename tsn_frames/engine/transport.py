@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from ..secret import Secret
 from .address import is_loopback
@@ -107,6 +106,8 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
 
 def through_proxy(url: str) -> bool:
     """Return whether the environment names a proxy for a URL; what stays on this machine passes none."""
+    from urllib.request import getproxies, proxy_bypass  # an eighth of the import's time
+
     parts, proxies = urlsplit(url), getproxies()
     host = parts.hostname or ""
     return bool(proxies.get(parts.scheme) or proxies.get("all")) and not is_loopback(host) and not proxy_bypass(host)

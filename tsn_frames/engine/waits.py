@@ -6,7 +6,6 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -91,6 +90,8 @@ def _number(text: str | None) -> float | None:
 def _retry_after(text: str, wall: Callable[[], float]) -> float | None:
     if (seconds := duration(text)) is not None:
         return seconds
+    from email.utils import parsedate_to_datetime  # imported where it is needed, which is hardly ever
+
     try:  # an HTTP date: the one place where the wall clock is asked
         return max(0.0, parsedate_to_datetime(text).timestamp() - wall())
     except (ValueError, TypeError, OverflowError):
