@@ -232,11 +232,11 @@ class Engine:
     async def _one(self, sender: Sender, course: Course, sharing: Sharing, item: Item) -> None:
         if course.refuses(item):
             return
-        if not item.fresh and (bought := await sharing.join(item)):
-            self._give(item, *bought)
-            return
         answer = None
         try:
+            if not item.fresh and (bought := await sharing.join(item)):
+                self._give(item, *bought)
+                return
             verdict, result = await sender.send(item)
             answer = course.act(item, verdict, result)
         except BudgetExceeded as end:

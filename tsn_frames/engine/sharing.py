@@ -29,7 +29,7 @@ class Sharing:
         self._folder = str(session.client.cache.folder)  # a request is the same where its answer would be stored in one place
 
     async def join(self, item: Item) -> tuple[Completion, float] | None:
-        """Return another run's answer to the same request and its time; None where this run is to ask, and then to leave."""
+        """Return another run's answer to the same request and its time; None where this run is to ask. Then :meth:`leave`."""
         name = (self._folder, item.request.key)
         while (other := self._account.coming.get(name)) is not None:
             if (hit := await asyncio.shield(other)) is not None:
@@ -40,10 +40,8 @@ class Sharing:
             return None
         one = Answers(1)  # another run has stored it since this one looked
         await self._look(one, {item.request.key: 0})
-        if (stored := one.completions[0]) is None:
-            return None
-        self.leave(item, None)
-        return stored, one.times[0]
+        stored = one.completions[0]
+        return None if stored is None else (stored, one.times[0])
 
     def leave(self, item: Item, answer: tuple[bytes, float] | None) -> None:
         """Let the runs that wait for this request know what came of it; None has the next of them ask."""
