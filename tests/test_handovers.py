@@ -1,7 +1,6 @@
 """What comes at an unlucky moment: each test holds a hand-over open until the stop, the end or the second call has come."""
 
 import threading
-import warnings
 
 import pandas as pd
 import pytest

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import takewhile
 
+from .learned import Order, Others, Trust
 from .waits import Allowance
 from .windows import SlidingWindow
 
@@ -35,8 +36,6 @@ class Remaining:
     MARGIN = 0.002  # a reset is often rounded to the nearest millisecond
     NEAR = 0.02  # seconds that two times of one event may differ
     TRIP = 0.25  # no way to a service is longer
-    SURE, MOST_VOTES = 2, 8
-    PROVEN, MOST_CLOCKED = 8, 64.0
     SNAPS = (0.0, 0.5, 0.999)  # whole seconds are rounded up, to the nearest, or down
 
     def __init__(self) -> None:
@@ -50,16 +49,14 @@ class Remaining:
         self._full = False  # a reset is when all is back, not when the first is
         self._soon = False  # a reset is 0 while something is left
         self._whole = True  # resets are whole seconds
-        self._votes = 0  # above 0: a header is of when its answer was sent; below: of when its request came in
-        self._last: tuple[float, float] | None = None
+        self._order = Order()
         self._seen: list[tuple[float, float]] = []
         self._trip = self.TRIP
-        # Our own clock: its window, how far it can be trusted, and what others use of it.
+        # Our own clock: how far it can be trusted, what others use of its window, and what it was set by.
+        self._trust, self._others = Trust(), Others()
         self._window: SlidingWindow | None = None
         self._snap, self._margin = 0, self.MARGIN
         self._learned = self._bumped = self._not_before = -math.inf
-        self._clocked, self._ramp, self._good, self._proved = 0, 1.0, 0, False
-        self._others, self._others_end = 0.0, -math.inf
 
     @property
     def limit(self) -> float:
@@ -76,9 +73,9 @@ class Remaining:
         if self._left >= min(units, self._limit):
             return 0.0
         if self._window:
-            self._window.limit = max(1.0, self._limit - (self._others if now < self._others_end else 0.0))
+            self._window.limit = max(1.0, self._limit - self._others.units(now))
             wait = max(self._window.delay(now, units), self._not_before - now)
-            return wait if wait > 0 else math.inf if self._clocked >= self._ramp else 0.0
+            return wait if wait > 0 else 0.0 if self._trust.has_room else math.inf
         if now < self._promise:
             return math.inf if in_flight and self._left > 0 else self._promise - now
         return math.inf if self._asking and in_flight else 0.0
@@ -88,7 +85,7 @@ class Remaining:
         if not self._asking and now >= self._promise:
             self._asking, self._asked = True, now
         clocked = self._left < units and self._window is not None
-        self._clocked += clocked
+        self._trust.out += clocked
         self._left -= units
         self._held += units
         booked = self._window.sent(now, units) if self._window else None
@@ -100,7 +97,7 @@ class Remaining:
 
     def settle(self, mark: Mark, units: float) -> None:
         """Correct a request that has ended to what it really used."""
-        self._clocked -= mark.clocked
+        self._trust.out -= mark.clocked
         if self._recent and mark.at >= self._recent[0].at:
             self._held += units - mark.units
         mark.units = units
@@ -109,13 +106,13 @@ class Remaining:
 
     def foresaw(self, mark: Mark) -> bool:
         """Return whether a refusal is a small error of a clock that has been right so far."""
-        return mark.clocked and self._good >= self.PROVEN
+        return mark.clocked and self._trust.well_founded
 
     def told(self, now: float, mark: Mark, told: Allowance, in_flight: float, *, refused: bool = False) -> None:
         """Take in what the answer to a request says."""
         self._trip = self._trip if refused else min(self._trip, now - mark.at)
         if mark.clocked:
-            self._judge_clock(refused)
+            self._trust.judge(refused=refused)
         if told.remaining is None or told.reset is None:
             if refused and mark.clocked and self._window and mark.at > self._bumped:
                 self._bumped, self._window.period = now, self._window.period * 1.02
@@ -123,7 +120,7 @@ class Remaining:
                 self._forget(mark)
             return
         self._limit = told.limit or (max(told.remaining, 1.0) if self._limit is math.inf else self._limit)
-        self._vote(mark, told.remaining)
+        self._order.saw(mark.at, told.remaining)
         self._left = self._leaves(now, mark, told.remaining, in_flight)
         self._whole = self._whole and told.reset % 1 == 0
         low, ends = self._due(now, mark, told.reset)
@@ -143,27 +140,15 @@ class Remaining:
 
     # Where we stand
 
-    def _judge_clock(self, refused: bool) -> None:
-        """Trust the clock with twice as many at once when it was right, and with one when it was wrong."""
-        self._good = 0 if refused else self._good + 1
-        self._proved = self._proved or self._good >= self.PROVEN
-        self._ramp = 1.0 if refused else min(2 * self._ramp, self.MOST_CLOCKED)
-
-    def _vote(self, mark: Mark, left: float) -> None:
-        """Learn from answers that overtook each other when the service counts."""
-        if self._last is not None and mark.at < self._last[0]:
-            self._votes = max(-self.MOST_VOTES, min(self.MOST_VOTES, self._votes + (1 if left <= self._last[1] else -1)))
-        self._last = mark.at, left
-
     def _leaves(self, now: float, mark: Mark, left: float, in_flight: float) -> float:
         """Return what an answer leaves, less those in flight that it can't have counted."""
-        if self._votes > self.SURE:
+        if self._order.of_answer:
             return left - min(in_flight, self._since(now - self.TRIP))
         self._seen.append((mark.at, left))  # of those that went out latest the lowest counts: they can change places
         newest = max(at for at, _ in self._seen)
         self._seen = [(at, left) for at, left in self._seen if at >= newest - self._trip]
         lowest = min(left for _, left in self._seen)
-        return lowest - (min(in_flight, self._since(newest - self.TRIP)) if self._votes < -self.SURE else in_flight)
+        return lowest - (min(in_flight, self._since(newest - self.TRIP)) if self._order.of_request else in_flight)
 
     def _since(self, time: float) -> float:
         """Return the units that were sent since."""
@@ -173,20 +158,19 @@ class Remaining:
         """Note what is missing beyond our own requests; it comes back after a period, as ours does."""
         if self._window is None:
             return
-        missing = max(0.0, self._limit - left - (mark.used if self._votes < -self.SURE else self._window.used))
-        if missing >= self._others or now >= self._others_end:
-            self._others, self._others_end = missing, now + self._window.period
+        missing = max(0.0, self._limit - left - (mark.used if self._order.of_request else self._window.used))
+        self._others.saw(now, missing, self._window.period)
 
     # What is promised
 
     def _earliest(self, now: float, mark: Mark) -> float:
         """Return when a header was written, at the earliest."""
-        return now - self._trip if self._votes > self.SURE else mark.at
+        return now - self._trip if self._order.of_answer else mark.at
 
     def _due(self, now: float, mark: Mark, reset: float) -> tuple[float, float]:
         """Return the earliest and the latest time that a reset can mean."""
         low, ends = mark.at + reset + min(self._trip, self.NEAR), now + reset
-        return (ends if self._votes > self.SURE else low), (low if self._votes < -self.SURE else ends)
+        return (ends if self._order.of_answer else low), (low if self._order.of_request else ends)
 
     def _promised(self, now: float, mark: Mark, low: float, ends: float) -> None:
         """Keep the earliest end that was named in this window."""
@@ -215,12 +199,12 @@ class Remaining:
             before, self._margin = self._margin, min(2 * self._margin, 0.01 * window.period)
             window.period += max(0.0, self._margin - before)
         elif self._whole or not any(abs(mark.at + window.period - ends) < self.NEAR for mark in self._recent):
-            self._snap = min(self._snap + 1, len(self.SNAPS) - 1) if self._whole and not self._proved else self._snap
+            self._snap = min(self._snap + 1, len(self.SNAPS) - 1) if self._whole and not self._trust.proved else self._snap
             self._learned = -math.inf
 
     def _base(self, now: float, mark: Mark) -> float:
         """Return when that was sent which comes back when the service says, or a little before."""
-        fresh = self._votes > self.SURE
+        fresh = self._order.of_answer
         if self._full:
             return self._recent[-1].at if fresh else mark.at
         known = (other.first for other in reversed(self._recent) if other.at <= now - self.TRIP)
