@@ -1,6 +1,7 @@
 """What comes at an unlucky moment: each test holds a hand-over open until the stop, the end or the second call has come."""
 
 import threading
+import warnings
 
 import pandas as pd
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import tsn_frames as tsn
 from tsn_frames.engine import run as engine
 from tsn_frames.engine.registry import here
-from tsn_frames.simulator import Simulator
+from tsn_frames.simulator import Faults, Simulator
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
 
@@ -68,3 +69,47 @@ def test_a_stop_while_another_runs_answer_is_looked_up_holds_nobody_up_later(tmp
         again = rows(20).tsn.complete("{t}", client=client, background=True)
         assert again.wait(30, progress=False), "it waits for an answer that nobody brings"
         assert again.frame["content"].notna().all()
+
+
+@pytest.mark.parametrize("words", [{}, {"tag": lambda _: warnings.warn("a function of the user's own warns", stacklevel=2)}])
+def test_a_warning_that_is_made_an_error_ends_a_file_before_its_part_is_sent(tmp_path, words):
+    """It was told when the part was on its way already, and nobody stopped that: all of its rows were paid for."""
+    pd.DataFrame({"t": [*rows(30)["t"], None]}).to_parquet(tmp_path / "in.parquet")
+    with Simulator(latency=0.05) as sim, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises((tsn.TSNWarning, UserWarning)):
+            tsn.complete_file(
+                tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client_of(sim, tmp_path), progress=False, **words
+            )
+        assert tsn.last_run() is None or tsn.last_run().wait(30, progress=False)
+        assert sim.stats().requests == 0
+
+
+def test_a_part_that_cannot_be_written_is_not_told_as_whole(tmp_path, monkeypatch):
+    from tsn_frames.frames.parquet import Target
+
+    def full(self, number, *given):
+        if number:
+            raise OSError("no space left on device")
+        return real(self, number, *given)
+
+    real = Target.write
+    monkeypatch.setattr(Target, "write", full)
+    rows(4).to_parquet(tmp_path / "in.parquet")
+    words = {"chunksize": 2, "progress": False}
+    with Simulator(latency=0.0) as sim, pytest.raises(OSError, match="no space") as told:
+        tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client_of(sim, tmp_path), **words)
+    assert told.value.__notes__[0].startswith("1 of 2 parts are whole")
+
+
+@pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+def test_what_may_be_billed_in_one_part_of_a_file_is_not_spent_again_in_the_next(tmp_path):
+    rows(40).to_parquet(tmp_path / "in.parquet")
+    faults = Faults(reset=1.0, first_attempt_only=True)
+    with Simulator(latency=0.0, faults=faults) as sim:
+        client = client_of(sim, tmp_path, retry=tsn.Retry(backoff=0.01), prices={"sim-small": (1_000_000, 1_000_000)})
+        words = {"max_tokens": 5, "max_cost": 4000, "chunksize": 4, "progress": False}
+        with pytest.raises(tsn.BudgetExceeded):
+            tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, **words)
+    bill = client.ledger.to_frame()
+    assert 2000 < bill["cost"].sum() + bill["held"].sum() <= 4000

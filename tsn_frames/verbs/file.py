@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from ..engine.budget import amount
 from ..engine.cards import fingerprint
 from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode
-from ..errors import ParameterError, RunError, TSNWarning, number, quoted
+from ..errors import ConfigError, ParameterError, RunError, TSNWarning, number, quoted
 from ..frames import columns as frame_columns
 from ..frames import per_row
 from ..frames.missing import Missing
@@ -28,6 +30,7 @@ from .foretold import Estimate
 from .job import Job, telling
 from .parts import together
 from .plan import Errors, check_choice
+from .running import Run
 
 CHUNK = 100_000
 
@@ -141,9 +144,14 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
         told = set[str]()
         return together([_foretold(at, df, call, told) for at, df in enumerate(file.pieces())], most)
     into.open(file.parts, overwrite=overwrite)
-    done = Job(
-        file, into, most, cache != "off", lambda df, left, beyond: begun(df, call(df, left), wanted, "coerce", beyond)
-    ).run(progress)
+
+    def ask(df: pd.DataFrame, left: Decimal | None) -> Callable[[int], Run]:
+        made = call(df, left)
+        with suppress(ConfigError):  # none is needed where all is cached
+            client.key()  # what is to be said of it is said now, before anything is sent
+        return partial(begun, df, made, wanted, "coerce")
+
+    done = Job(file, into, most, cache != "off", ask).run(progress)
     if errors == "raise" and done.failed:
         raise RunError(f"{done.failed:,} of {number(done.rows, 'row')} failed; all parts are in {into.path}, and the column "
                        f"{wanted.label('error')!r} says why. Run again to ask again, or errors='coerce' to go without")  # fmt: skip

@@ -40,9 +40,9 @@ class Job:
     """The parts, one after the other."""
 
     def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
-                 ask: Callable[[pd.DataFrame, Any, int], Run]) -> None:  # fmt: skip
+                 ask: Callable[[pd.DataFrame, Decimal | None], Callable[[int], Run]]) -> None:  # fmt: skip
         self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
-        self._counts, self._summaries = Counts(rows=source.rows), list[Summary]()
+        self._counts, self._at_most, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
         self._told: set[str] = set()
 
     def run(self, progress: bool | None) -> FileSummary:
@@ -64,10 +64,13 @@ class Job:
         return done
 
     def _part(self, at: int, piece: Any, bar: Progress) -> None:
-        left = None if self._most is None else max(self._most - self._counts.cost, Decimal("1e-12"))
+        left = None if self._most is None else max(self._most - self._at_most, Decimal("1e-12"))
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
-        with self._telling(at):
-            run = self._ask(piece.to_pandas(), left, beyond)
+        with self._telling(at):  # before anything is sent: a warning that a user has made an error ends it here
+            begin = self._ask(piece.to_pandas(), left)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TSNWarning)  # told just now
+            run = begin(beyond)
         try:
             while not self._waited(at, run):
                 bar.update(_sum(before, run.progress))
@@ -77,10 +80,10 @@ class Job:
             run.stop()
             raise
         finally:
-            self._counts = _sum(before, run.progress)
-        self._summaries.append(run.summary)
+            self._counts, self._at_most = _sum(before, run.progress), self._at_most + run.at_most
         self._into.write(at, piece, answered)
-        del run, answered
+        self._summaries.append(run.summary)
+        del begin, run, answered
         # A run that is over is a ring of objects: it goes before the next one comes, not some day. In a thread of its own,
         # since Ctrl-C in the middle of a collection would be lost.
         cleaning = threading.Thread(target=gc.collect)
