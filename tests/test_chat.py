@@ -513,8 +513,8 @@ def test_an_answer_that_comes_at_once_is_raised_as_what_it_is(sim):
     chat = Conversation(tsn.Client(sim.base_url, model="unheard-of"))
     run_at_once = chat._question
 
-    def question(text, at):
-        going = run_at_once(text, at)
+    def question(text):
+        going = run_at_once(text)
         going.future.result(10)
         return going
 

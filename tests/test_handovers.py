@@ -8,6 +8,7 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.engine import run as engine
+from tsn_frames.engine.chat import Conversation
 from tsn_frames.engine.registry import here
 from tsn_frames.simulator import Faults, Simulator
 
@@ -104,12 +105,49 @@ def test_a_part_that_cannot_be_written_is_not_told_as_whole(tmp_path, monkeypatc
 
 @pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
 def test_what_may_be_billed_in_one_part_of_a_file_is_not_spent_again_in_the_next(tmp_path):
-    rows(40).to_parquet(tmp_path / "in.parquet")
-    faults = Faults(reset=1.0, first_attempt_only=True)
+    rows(12).to_parquet(tmp_path / "in.parquet")
+    faults = Faults(cut_json=1.0, first_attempt_only=True)
     with Simulator(latency=0.0, faults=faults) as sim:
         client = client_of(sim, tmp_path, retry=tsn.Retry(backoff=0.01), prices={"sim-small": (1_000_000, 1_000_000)})
-        words = {"max_tokens": 5, "max_cost": 4000, "chunksize": 4, "progress": False}
+        words = {"max_tokens": 5, "max_cost": 1500, "chunksize": 4, "progress": False}
         with pytest.raises(tsn.BudgetExceeded):
             tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, **words)
     bill = client.ledger.to_frame()
-    assert 2000 < bill["cost"].sum() + bill["held"].sum() <= 4000
+    assert 800 < bill["cost"].sum() + bill["held"].sum() <= 1500
+
+
+# A conversation
+
+
+def test_a_question_asked_when_an_answer_just_ends_does_not_take_its_place(tmp_path, monkeypatch):
+    """The place of the question was looked up before the answer was there, and the answer, paid for, was forgotten."""
+    with Simulator(latency=0.2) as sim:
+        client = client_of(sim, tmp_path)
+        chat = Conversation(client)
+        first = chat.start("Is it cold? One of: yes, no.")
+        key = Gate(tsn.Client.key)
+        monkeypatch.setattr(tsn.Client, "key", lambda self: key(self))
+        asking = threading.Thread(target=chat.send, args=("Is it warm? One of: yes, no.",))
+        asking.start()
+        key.reached()
+        first.result(30)
+        key.open()
+        asking.join(30)
+        assert [turn.role for turn in chat.turns] == ["user", "assistant"] * 2
+        assert sum(client.ledger.to_frame()["completion_tokens"]) == sum(turn.completion_tokens or 0 for turn in chat.turns)
+
+
+def test_a_question_that_could_not_be_begun_leaves_the_chat_as_it_was(tmp_path, monkeypatch):
+    """Nobody brought an answer, and until the end of the kernel every other question was told to wait for it."""
+    with Simulator(latency=0.0) as sim:
+        chat = Conversation(client_of(sim, tmp_path))
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="can't start"):
+
+            def full(work):
+                work.close()
+                raise RuntimeError("can't start new thread")
+
+            patch.setattr(here, "submit", full)
+            chat.start("Is it cold? One of: yes, no.")
+        assert (chat.turns, chat.streaming) == ((), False)
+        assert chat.send("Is it cold? One of: yes, no.") in ("yes", "no")

@@ -174,7 +174,7 @@ class Conversation:
         TSNError
             If an answer is on its way.
         """
-        return self._question(text, len(self._turns)).future
+        return self._question(text).future
 
     def send(self, text: str) -> str:
         """Ask, wait, and return the answer; an interrupt stops it and keeps what came.
@@ -190,7 +190,7 @@ class Conversation:
             If there is no answer, or only a part of one; ``turns`` has the part.
         """
         _may_wait()
-        return self._question(text, len(self._turns)).answer()
+        return self._question(text).answer()
 
     def stop(self) -> None:
         """Stop the answer that is on its way, from any thread: its connection is closed, what came stays."""
@@ -269,16 +269,17 @@ class Conversation:
             raise TSNError("nothing was asked yet, so there is nothing to ask again")
         return self._ask(self._turns[at], at, fresh=True)
 
-    def _question(self, text: str, at: int) -> Going:
+    def _question(self, text: str, at: int | None = None) -> Going:
         if not isinstance(text, str) or not text.strip():
             raise PromptError(f"a question must be a text that isn't blank, got {quoted(text)}")
         return self._ask(Turn("user", plain("the question", text), time=time.time()), at)
 
-    def _ask(self, question: Turn, at: int, *, fresh: bool = False) -> Going:
+    def _ask(self, question: Turn, at: int | None, *, fresh: bool = False) -> Going:
+        """Ask in place of what was said from turn ``at`` on; None: after all that is said when no answer can come any more."""
         key = self.client.key()
         with self._between():
-            turns = (*self._turns[:at], question)
-            before, self._turns = self._turns, turns
+            before = self._turns
+            self._turns = turns = (*before[:at], question)
             try:
                 request = self._setup.request(self.client, self.messages)
             except BaseException:
@@ -291,9 +292,13 @@ class Conversation:
                 usage=self._usage, purse=self._purse,
             )  # fmt: skip
             going = self._asking = Going(
-                lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, at + 1, *about), self._ended
+                lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, len(turns), *about), self._ended
             )
-        here.going[going] = done = here.submit(going.run())
+        try:
+            here.going[going] = done = here.submit(going.run())
+        except BaseException:  # else the chat would wait for an answer that nobody brings
+            self._turns, self._asking = before, None
+            raise
         done.add_done_callback(lambda _: here.going.pop(going, None))
         return going
 
