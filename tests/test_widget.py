@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import KEY
+from moments import until
 
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
@@ -318,6 +319,66 @@ def test_a_tail_that_fails_is_not_the_last(tmp_path, monkeypatch, caplog):
         page.until(lambda told: any(m["type"] == "tail" for m in told))
         chat.close()
     assert Failing.failed == 1 and "an errand failed" in caplog.text
+
+
+class Screen:
+    """What a page shows after each message: the blocks of every turn, by its position."""
+
+    def __init__(self, told):
+        self.moments = []
+        shown = {}
+        for message in told:
+            if message["type"] == "snapshot":
+                shown = {}
+            if message["type"] == "cut":
+                shown = {i: blocks for i, blocks in shown.items() if i < message["keep"]}
+            for turn in [*message.get("turns", []), *filter(None, [message.get("turn")])]:
+                shown[turn["index"]] = dict(enumerate(turn["blocks"] or []))
+            if message["type"] == "tail":
+                assert message["index"] in shown, "a page has no such turn"
+                shown[message["index"]] |= dict(message["changed"])
+            self.moments.append({i: re.sub("<.*?>", "", "".join(blocks.values())).strip() for i, blocks in shown.items()})
+
+    def check(self, i, answer):
+        """Check that turn ``i`` never showed anything but the beginning of its answer."""
+        for moment in self.moments:
+            assert answer.startswith(moment.get(i, "")), moment[i]
+
+
+def test_an_answer_that_is_asked_for_at_once_does_not_begin_with_the_one_before(tmp_path, monkeypatch):
+    """The last news of an answer waited for its time; the next answer's place was there by then, and showed it."""
+    with Simulator(latency=0.2, token_rate=100.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        monkeypatch.setattr(wire, "MOST_A_SECOND", 500)  # a pause of some tenths of a second after each tail
+        answers = [chat.send("Tell me something about apples"), chat.send("And something about pears")]
+        page.idle(4)
+        screen = Screen(page.told)
+        for i, answer in zip((1, 3), answers, strict=True):
+            screen.check(i, answer)
+        chat.close()
+
+
+def test_an_answer_is_a_new_one_though_the_page_was_not_told_of_the_end_of_the_one_before(tmp_path):
+    """What takes long to render holds the rest up: then two answers were taken for one, and the second grew nowhere."""
+    with Simulator(latency=0.0, token_rate=60.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        held, go = threading.Event(), threading.Event()
+        page.ask(type="send", text="Tell me something about apples")
+        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        here.errand(lambda: (held.set(), go.wait(30)))
+        assert held.wait(30)
+        until(lambda: len(chat.messages) == 2)
+        chat._chat.start("And something about pears")
+        until(lambda: chat._chat.partial)
+        go.set()
+        page.idle(4)
+        screen = Screen(page.told)
+        first, second = (message["content"] for message in chat.messages if message["role"] == "assistant")
+        screen.check(1, first)
+        screen.check(3, second)
+        chat.close()
 
 
 def test_a_chat_needs_what_it_is_told(client):

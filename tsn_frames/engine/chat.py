@@ -154,10 +154,10 @@ class Conversation:
         return going.told if going else None
 
     @property
-    def now(self) -> tuple[tuple[Turn, ...], str | None]:
-        """``turns`` and ``partial`` of the same moment."""
+    def now(self) -> tuple[tuple[Turn, ...], str | None, int]:
+        """``turns`` and ``partial`` of the same moment, and the number of the question, which tells two answers apart."""
         with self._lock:
-            return self._turns, self.partial
+            return self._turns, self.partial, self._asked
 
     def start(self, text: str) -> Future[Turn]:
         """Ask, and return at once.

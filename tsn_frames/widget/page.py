@@ -51,6 +51,7 @@ class Page:
         self._attached = False
         self._told: list[Turn] = []
         self._growing: Rendering | None = None
+        self._question = 0  # whose answer is growing
         self._text, self._due, self._rested = "", False, 0.0
         self._rendered: dict[int, tuple[Turn, list[str]]] = {}
 
@@ -125,12 +126,12 @@ class Page:
 
     def _now(self) -> None:
         """Take in what the conversation is now."""
-        turns, partial = self._chat.now
+        turns, partial, question = self._chat.now
         self._told = list(turns)
         if partial is None:
             self._growing = None
-        elif self._growing is None:
-            self._growing = Rendering()
+        elif self._growing is None or question != self._question:  # the end of another one was not shown yet
+            self._growing, self._question = Rendering(), question
             self._growing.grow(partial)
 
     def _snapshot(self, view: str | None) -> None:
@@ -166,9 +167,10 @@ class Page:
 
     def _tail(self) -> None:
         text = self._text
+        _, partial, question = self._chat.now
         try:
-            if self._growing is not None and self._attached:
-                self._grow(self._growing, text)
+            if self._growing is not None and self._attached and partial is not None and question == self._question:
+                self._grow(self._growing, partial)
         finally:
             self._due = False
         if self._text is not text and here.loop:  # it grew meanwhile
