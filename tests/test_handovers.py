@@ -1,15 +1,21 @@
 """What comes at an unlucky moment: each test holds a hand-over open until the stop, the end or the second call has come."""
 
+import asyncio
 import threading
 import warnings
 
 import pandas as pd
 import pytest
+from moments import until
 
 import tsn_frames as tsn
 from tsn_frames.engine import run as engine
 from tsn_frames.engine.chat import Conversation
+from tsn_frames.engine.connection import Connection
+from tsn_frames.engine.fast import FastTransport
 from tsn_frames.engine.registry import here
+from tsn_frames.engine.store import Store
+from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
@@ -114,6 +120,55 @@ def test_what_may_be_billed_in_one_part_of_a_file_is_not_spent_again_in_the_next
             tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, **words)
     bill = client.ledger.to_frame()
     assert 800 < bill["cost"].sum() + bill["held"].sum() <= 1500
+
+
+def test_an_answer_that_is_being_written_when_a_run_is_cut_off_is_kept_and_shared(tmp_path, monkeypatch):
+    """Its row had no answer, and another run that waited for it asked again, and paid again."""
+    writing = Gate(Store.write)
+    monkeypatch.setattr(Store, "write", lambda *given: writing(*given))
+    with Simulator(latency=0.0) as sim:
+        client = client_of(sim, tmp_path)
+        one = rows(1).tsn.complete("{t}", client=client, background=True)
+        writing.reached()
+        other = rows(1).tsn.complete("{t}", client=client, background=True)
+        until(lambda: other.progress.to_send)
+        let_the_loop_turn()
+        one._engine.stop(grace=0.0)  # as a second Ctrl-C does
+        let_the_loop_turn()
+        writing.open()
+        assert one.wait(30, progress=False) and other.wait(30, progress=False)
+        assert sim.stats().requests == 1
+        assert one.frame["content"].notna().all() and other.frame["content"].notna().all()
+
+
+def test_an_answer_that_comes_in_the_moment_of_the_cut_is_kept():
+    """The loop had it already, and the request that was cancelled in the same turn did not."""
+
+    closed = []
+
+    async def ask():
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        transport = FastTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", Secret(None), 10)
+        try:
+            post = asyncio.create_task(transport.post(b"{}", "key"))
+            end, Connection._end = Connection._end, lambda *given, **words: (end(*given, **words), post.cancel())
+            try:
+                return await post
+            finally:
+                Connection._end = end
+        finally:
+            await transport.aclose()
+            await asyncio.gather(*closed)
+            server.close()
+            await server.wait_closed()
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+        closed.append(asyncio.ensure_future(writer.wait_closed()))
+
+    assert asyncio.run(ask()).body == b"{}"
 
 
 # A conversation

@@ -59,8 +59,13 @@ class FastTransport:
         ends = self._due[connection] = time.monotonic() + self._timeout
         if self._timer is None:
             self._watch_until(ends)
+        coming = connection.send(self._request(body, idempotency_key))
         try:
-            return await connection.send(self._request(body, idempotency_key))
+            return await coming
+        except asyncio.CancelledError:
+            if coming.cancelled():
+                raise
+            return coming.result()  # it came in the same turn of the loop, and may be paid for
         finally:
             self._due.pop(connection, None)
             if connection.reusable:

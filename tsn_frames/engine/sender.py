@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 
 from ..errors import ConfigError
@@ -108,7 +109,7 @@ class Sender:
         self._counts.unknown += verdict.billed == "unknown"
         if verdict.billed != "no":
             answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, Answer) else None
-            await self.record(item, verdict, time.monotonic() - begun, answer)
+            await _done(self.record(item, verdict, time.monotonic() - begun, answer))
         item.in_flight = False  # until its commit is done an answer isn't there
         return verdict, result
 
@@ -178,3 +179,10 @@ class Sender:
 def _chars(answer: Completion | None) -> int | None:
     """Return how much a model has written, its thoughts included: they are billed as the answer is."""
     return None if answer is None else len(answer.content or "") + len(answer.reasoning or "")
+
+
+async def _done(written: asyncio.Future[None]) -> None:
+    """Wait until an attempt is on disk. A run that is cut off waits for that all the same, so its row has its answer."""
+    while not written.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(written)
