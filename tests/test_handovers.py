@@ -122,6 +122,29 @@ def test_what_may_be_billed_in_one_part_of_a_file_is_not_spent_again_in_the_next
     assert 800 < bill["cost"].sum() + bill["held"].sum() <= 1500
 
 
+def interrupted(submit):
+    """Return what hands work over, and is interrupted then: the loop's thread has the processor, and Ctrl-C comes meanwhile."""
+
+    def hand_over(work):
+        submit(work)
+        raise KeyboardInterrupt
+
+    return hand_over
+
+
+def test_an_interrupt_while_a_run_is_handed_over_stops_it(tmp_path, monkeypatch):
+    """Nobody waited yet, so nobody stopped it: the whole run was sent after Ctrl-C, and paid for."""
+    with Simulator(latency=0.1) as sim:
+        client = client_of(sim, tmp_path, limits=tsn.Limits(1))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(here, "submit", interrupted(here.submit))
+            rows(30).tsn.complete("{t}", client=client, progress=False)
+        run = tsn.last_run()
+        until(lambda: run.progress.done == 30)
+        assert sim.stats().requests <= 1
+        assert run.wait(30, progress=False) and run.frame["error"].notna().sum() >= 29
+
+
 def test_an_answer_that_is_being_written_when_a_run_is_cut_off_is_kept_and_shared(tmp_path, monkeypatch):
     """Its row had no answer, and another run that waited for it asked again, and paid again."""
     writing = Gate(Store.write)
@@ -206,3 +229,14 @@ def test_a_question_that_could_not_be_begun_leaves_the_chat_as_it_was(tmp_path, 
             chat.start("Is it cold? One of: yes, no.")
         assert (chat.turns, chat.streaming) == ((), False)
         assert chat.send("Is it cold? One of: yes, no.") in ("yes", "no")
+
+
+def test_an_interrupt_while_a_question_is_handed_over_takes_it_back(tmp_path, monkeypatch):
+    with Simulator(latency=0.1) as sim:
+        chat = Conversation(client_of(sim, tmp_path))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(here, "submit", interrupted(here.submit))
+            chat.send("Is it cold? One of: yes, no.")
+        assert (chat.turns, chat.streaming) == ((), False)
+        chat.send("Is it warm? One of: yes, no.")
+        assert [turn.role for turn in chat.turns] == ["user", "assistant"]

@@ -296,16 +296,19 @@ class Conversation:
             )
         try:
             here.going[going] = done = here.submit(going.run())
-        except BaseException:  # else the chat would wait for an answer that nobody brings
-            self._turns, self._asking = before, None
+        except BaseException:  # else the chat would wait for an answer that nobody brings, or that nobody wants after Ctrl-C
+            going.stop()
+            with self._lock:
+                self._turns, self._asking = before, None
             raise
         done.add_done_callback(lambda _: here.going.pop(going, None))
         return going
 
     def _ended(self, going: Going, turn: Turn) -> None:
         with self._lock:
-            self._turns, self._asking = (*self._turns, turn), None
-            self._usage, self._purse = going.asking.usage, going.asking.purse
+            if self._asking is going:
+                self._turns, self._asking = (*self._turns, turn), None
+                self._usage, self._purse = going.asking.usage, going.asking.purse
 
     @contextmanager
     def _between(self) -> Iterator[None]:

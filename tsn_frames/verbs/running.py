@@ -48,8 +48,13 @@ class Run:
         self._begun, self._ended = time.monotonic(), 0.0
         self._told = self._said_long = False
         here.last_run = self  # first, so that an interrupt at any moment finds it
-        self._future = self._begin()
-        self._future.add_done_callback(self._note_end)
+        self._future = _over()
+        try:
+            self._future = self._begin()
+            self._future.add_done_callback(self._note_end)
+        except BaseException:  # Ctrl-C, when it may be on its way already: nobody waits for it, so nothing more is spent
+            self.stop()
+            raise
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -74,6 +79,8 @@ class Run:
     @property
     def summary(self) -> Summary:
         """What the run has come to; its text is one line."""
+        if self.done:
+            self._note_end(self._future)  # who waited for it may be here first
         return summarise(self._engine, (self._ended or time.monotonic()) - self._begun)
 
     @property
@@ -159,7 +166,7 @@ class Run:
         return self._engine.start()
 
     def _note_end(self, _future: Future[None]) -> None:
-        self._ended = time.monotonic()
+        self._ended = self._ended or time.monotonic()
 
     def _watch(self, bar: Progress | None, timeout: float | None) -> None:
         ends = None if timeout is None else time.monotonic() + timeout
@@ -233,6 +240,12 @@ class Run:
         if self._errors == "raise" and counts.not_sent:
             return RunError(f"the run was stopped: {answered}; {RunError.mend}")
         return None
+
+
+def _over() -> Future[None]:
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
 
 
 def last_run() -> Run | None:
