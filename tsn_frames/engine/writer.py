@@ -103,9 +103,8 @@ class Writer:
             self._some.set()
 
     def _next_group(self) -> list[Job | None]:
+        time.sleep(max(0.0, self._begun + APART - time.monotonic()))  # first: then what has come meanwhile wakes nobody
         self._some.wait()
-        if self._jobs and self._jobs[-1] is not None:
-            time.sleep(max(0.0, self._begun + APART - time.monotonic()))
         self._begun = time.monotonic()
         self._some.clear()
         group = [self._jobs.popleft() for _ in range(min(len(self._jobs), GROUP))]
