@@ -3,16 +3,21 @@
 import asyncio
 import threading
 import warnings
+from contextlib import closing, nullcontext
 
 import pandas as pd
 import pytest
 from moments import until
 
 import tsn_frames as tsn
+from tsn_frames.engine import repair
 from tsn_frames.engine import run as engine
+from tsn_frames.engine import store as store_room
+from tsn_frames.engine.carve import carve as carved
 from tsn_frames.engine.chat import Conversation
 from tsn_frames.engine.connection import Connection
 from tsn_frames.engine.fast import FastTransport
+from tsn_frames.engine.files import identity
 from tsn_frames.engine.registry import here
 from tsn_frames.engine.store import Store
 from tsn_frames.secret import Secret
@@ -192,6 +197,48 @@ def test_an_answer_that_comes_in_the_moment_of_the_cut_is_kept():
         closed.append(asyncio.ensure_future(writer.wait_closed()))
 
     assert asyncio.run(ask()).body == b"{}"
+
+
+# A damaged cache
+
+
+@pytest.fixture
+def mending(tmp_path, monkeypatch):
+    """A cache that is just being mended, in a thread: all of it is read, and it is still in its place."""
+    carve = Gate(lambda *given: given)
+    monkeypatch.setattr(store_room, "carve", lambda file: (carve(found := list(carved(file))), found)[-1])
+    store = Store(tmp_path)
+    store.write([(bytes([i]) * 32, b"an answer", 1e9) for i in range(9)])
+    damaged = identity(store.file)
+    thread = threading.Thread(target=repair.mend, args=(tmp_path, damaged, store_room._fill))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        thread.start()
+        carve.reached()
+        yield store, damaged, lambda: (carve.open(), thread.join(30))
+        thread.join(30)
+        store.close()
+
+
+def test_what_is_written_while_a_cache_is_mended_is_in_the_new_file_too(tmp_path, mending):
+    """Another run wrote on into the damaged file, and what it had paid for was put aside with it."""
+    store, _, go_on = mending
+    store.write([(b"x" * 32, b"a new answer", 2e9)])
+    go_on()
+    assert store.moved and len(list(store_room.scan(store.file))) == 10
+
+
+def test_two_processes_that_mend_one_cache_at_once_lose_nothing_that_the_first_of_them_wrote(tmp_path, mending, monkeypatch):
+    """The second one put the first one's new file aside, with the answers that had come since."""
+    store, damaged, go_on = mending
+    monkeypatch.setattr(repair, "_one_at_a_time", nullcontext())  # which holds in one process only
+    repair.mend(tmp_path, damaged, store_room._fill)
+    with closing(Store(tmp_path)) as first:
+        first.write([(b"x" * 32, b"a new answer", 2e9)])
+        mended = first.identity
+    go_on()
+    assert identity(store.file) == mended and len(list(store_room.scan(store.file))) == 10
+    assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == 1
 
 
 # A conversation

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import TSNWarning, warn
@@ -37,12 +38,27 @@ def mend(folder: Path, damaged: tuple[int, int] | None, fill: Callable[[Path, Pa
             return
         new = Path(tempfile.mkdtemp(prefix=".mending-", dir=folder))
         try:
+            before = _state(folder / FILE)
             saved = fill(new, folder / FILE)
+            if identity(folder / FILE) != damaged:  # it took a while, and another process was first
+                return
             aside = _put_aside(folder)
             (new / FILE).replace(folder / FILE)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+        if _state(aside) != before:  # other runs wrote into it meanwhile; from now on they write into the new one
+            saved += fill(folder, aside)
     _tell(f"the cache file was damaged: {saved:,} answers were saved into a new one, the old one is kept as {aside}")
+
+
+def _state(file: Path) -> list[tuple[int, int]]:
+    """Return what changes when somebody writes into a file or its log."""
+    found = []
+    for part in (file, file.with_name(f"{file.name}-wal")):
+        with suppress(FileNotFoundError):  # SQLite takes its log away when nobody has it open any more
+            about = part.stat()
+            found.append((about.st_size, about.st_mtime_ns))
+    return found
 
 
 def _put_aside(folder: Path) -> Path:
