@@ -115,7 +115,7 @@ def test_named_answers_are_found_and_other_columns_are_not_taken_for_answers(df,
 
 def test_a_question_without_an_answer_is_asked_by_regenerate(df, client):
     conversation = chat(df, "a", "{text}", client=client).conversation
-    assert conversation.regenerate().result(5).content == conversation.turns[1].content != ""
+    assert conversation.regenerate().result(30).content == conversation.turns[1].content != ""
 
 
 def test_without_a_prompt_the_cells_are_the_context(df, sim, client):
@@ -232,7 +232,7 @@ def test_a_frame_has_a_row_a_turn(df):
     with Simulator(seed=0, latency=0.0) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", prices={"sim-small": (1, 2)})
         conversation = chat(df, "a", "{text}", client=client).conversation
-        conversation.regenerate().result(5)
+        conversation.regenerate().result(30)
         frame = to_frame(conversation)
     assert list(frame["role"]) == ["user", "assistant"]
     assert frame["content"][1] == conversation.turns[1].content

@@ -10,6 +10,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from moments import until
 
 from tsn_frames.simulator import Faults, Simulator
 
@@ -128,7 +129,7 @@ def test_hang_accepts_bills_and_never_answers():
     with with_fault("hang") as sim:
         with pytest.raises(TimeoutError):
             ask(sim, timeout=0.2)
-        time.sleep(0.1)
+        until(lambda: sim.stats().disconnects)
         stats = sim.stats()
         assert (stats.answers, stats.disconnects, stats.statuses) == (1, 1, {})
 

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import pytest
+from moments import until
 
 from tsn_frames.simulator import Quota, Simulator, count_tokens
 
@@ -120,10 +121,10 @@ def test_short_resets_are_told_in_milliseconds():
 
 def test_tokens_are_charged_at_arrival_and_settled_at_the_end():
     prompt = count_tokens("Hi") + 4
-    with Simulator(0, 0.3, quota=Quota(tokens=150)) as sim:
+    with Simulator(0, 1.0, quota=Quota(tokens=150)) as sim:
         first = threading.Thread(target=ask, args=(sim, "Hi"), kwargs={"max_tokens": 100})
         first.start()
-        time.sleep(0.1)
+        until(lambda: sim.stats().requests)
         assert ask(sim, "Hi", max_tokens=100)[0] == 429
         first.join()
         used = sim.stats().billed_completion_tokens + prompt
