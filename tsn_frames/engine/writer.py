@@ -23,7 +23,7 @@ from .ledger_file import Entry, LedgerFile
 from .store import Store, replace
 
 GROUP = 512
-APART = 0.005  # seconds between two commits: more rows in each, and a commit costs many times what a row in it does
+APART = 0.007  # seconds between two commits: more rows in each, and a commit costs many times what a row in it does
 PAUSE = 2.0  # seconds between two tries to save what could not be saved
 SHORT_PATIENCE = 0.2
 
