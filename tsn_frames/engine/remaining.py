@@ -206,7 +206,7 @@ class Remaining:
         """Return when that was sent which comes back when the service says, or a little before."""
         fresh = self._order.of_answer
         if self._full:
-            return self._recent[-1].at if fresh else mark.at
+            return self._recent[-1].at if fresh and self._recent else mark.at
         known = (other.first for other in reversed(self._recent) if other.at <= now - self.TRIP)
         return max(mark.first, next(known, mark.first)) if fresh else mark.first
 

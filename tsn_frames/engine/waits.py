@@ -36,6 +36,8 @@ class Allowance(NamedTuple):
 
 
 _UNTOLD = Allowance(None, None, None)
+_REQUESTS = ("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests")
+_TOKENS = ("x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens")
 
 
 def duration(text: str) -> float | None:
@@ -57,7 +59,7 @@ def duration(text: str) -> float | None:
 
 def allowances(headers: Mapping[str, str]) -> tuple[Allowance, Allowance]:
     """Return what the headers say of requests and of tokens."""
-    return _allowance(headers, "requests"), _allowance(headers, "tokens")
+    return _allowance(headers, _REQUESTS), _allowance(headers, _TOKENS)
 
 
 def asked(headers: Mapping[str, str], message: str, *, wall: Callable[[], float] = time.time) -> Wait:
@@ -74,10 +76,11 @@ def asked(headers: Mapping[str, str], message: str, *, wall: Callable[[], float]
     return Wait(max(resets), spoken, exact=True) if resets else Wait(None, spoken)
 
 
-def _allowance(headers: Mapping[str, str], what: str) -> Allowance:
-    if f"x-ratelimit-remaining-{what}" not in headers:  # without it the others say nothing
+def _allowance(headers: Mapping[str, str], names: tuple[str, str, str]) -> Allowance:
+    remaining = headers.get(names[0])
+    if remaining is None:  # without it the others say nothing
         return _UNTOLD
-    limit, remaining, reset = (headers.get(f"x-ratelimit-{part}-{what}") for part in ("limit", "remaining", "reset"))
+    limit, reset = headers.get(names[1]), headers.get(names[2])
     if _number(limit) == 0:  # how some gateways write "no limit"
         return _UNTOLD
     return Allowance(_number(limit), _number(remaining), duration(reset) if reset else None)

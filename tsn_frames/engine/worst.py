@@ -28,7 +28,7 @@ def worst_case(prices: Prices | None, request: Request) -> Decimal | None:
     A token of a byte-level tokenizer is at least one byte, so the bytes of the body bound the tokens of its texts; its
     JSON and ``TEMPLATE_TOKENS`` stand for what the model's template adds. Every answer is taken to be ``max_tokens`` long.
     """
-    most = longest(request)
+    most = None if prices is None else longest(request)
     if most is None or prices is None:
         return None
     size = len(request.head) + len(request.messages) + TEMPLATE_TOKENS
