@@ -22,6 +22,7 @@ from tsn_frames.engine.registry import here
 from tsn_frames.engine.store import Store
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
+from tsn_frames.verbs.running import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
 
@@ -197,6 +198,51 @@ def test_an_answer_that_comes_in_the_moment_of_the_cut_is_kept():
         closed.append(asyncio.ensure_future(writer.wait_closed()))
 
     assert asyncio.run(ask()).body == b"{}"
+
+
+def stop_when(true):
+    """Stop the newest run from another thread when something is true."""
+    thread = threading.Thread(target=lambda: (until(true), tsn.last_run().stop()))
+    thread.start()
+    return thread
+
+
+def test_a_stop_of_a_part_is_the_end_of_its_file(tmp_path):
+    """The part ended, and the next one was sent: nobody could stop a file but by an interrupt."""
+    rows(30).to_parquet(tmp_path / "in.parquet")
+    with Simulator(latency=0.1) as sim:
+        client, words = client_of(sim, tmp_path, limits=tsn.Limits(1)), {"chunksize": 10, "progress": False}
+        stopping = stop_when(lambda: sim.stats().answers)
+        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 10 rows") as told:
+            tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, **words)
+        stopping.join()
+        assert sim.stats().requests < 10 and told.value.__notes__[0].startswith("0 of 3 parts are whole")
+
+
+def test_a_stop_of_one_models_run_is_the_end_of_the_comparison(tmp_path):
+    with Simulator(latency=0.1) as sim:
+        client = client_of(sim, tmp_path, limits=tsn.Limits(1))
+        stopping = stop_when(lambda: sim.stats().answers)
+        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 10 rows") as told:
+            rows(10).tsn.compare("{t}", models=["sim-small", "sim-large"], client=client, progress=False)
+        stopping.join()
+        assert sim.stats().requests < 10 and list(told.value.partial.table.index) == ["sim-small"]
+
+
+@pytest.mark.parametrize("verb", ["complete_file", "compare"])
+def test_a_stop_between_two_runs_of_one_call_is_heard(tmp_path, monkeypatch, verb):
+    """The first run was over, and the second not begun: the stop had nothing to end, and the second was sent."""
+    result = Run.result
+    monkeypatch.setattr(Run, "result", lambda self, **words: (result(self, **words), self.stop(), let_the_loop_turn())[0])
+    with Simulator(latency=0.0) as sim:
+        client = client_of(sim, tmp_path)
+        rows(10).to_parquet(tmp_path / "in.parquet")
+        with pytest.raises(tsn.RunError, match=r"the run was stopped: (5 of 5|10 of 10) rows"):
+            if verb == "compare":
+                rows(10).tsn.compare("{t}", models=["sim-small", "sim-large"], client=client, progress=False)
+            else:
+                tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, chunksize=5, progress=False)
+        assert sim.stats().requests == (10 if verb == "compare" else 5)
 
 
 # A damaged cache

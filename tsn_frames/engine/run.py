@@ -103,6 +103,11 @@ class Engine:
         purse = self._sender.session.purse if self._sender else None
         return max([self.counts.cost, *(cap.pot.spent for cap in (purse.caps if purse else ()) if cap.pot.name == "run")])
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has stopped it, as opposed to an end of its own."""
+        return self._stopped and self.end is None
+
     def forecast(self) -> tuple[int, float]:
         """Return how many requests are still to be sent, and how many a minute the known limits allow."""
         if self._sender is None:

@@ -25,6 +25,7 @@ from .comparison import Comparison
 from .complete import begun
 from .contenders import PARAMETERS, check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken
 from .estimate import reckon
+from .running import stopped
 from .scores import Part
 
 FACTS = ("model", "answered_at", "request_key")
@@ -103,7 +104,7 @@ def compare(
     PromptError, ParameterError, ColumnError, ConfigError
         Before anything is sent.
     RunError
-        If the key was refused, the balance is empty, ``max_cost`` is used up, or no model could be asked. A model that fails
+        If the key was refused, the balance is empty, ``max_cost`` is used up, a run was stopped, or no model could be asked. A model that fails
         alone (there is no such model, its server is down) has its reason in the table's column ``error``. ``.partial`` is
         the comparison so far, also at Ctrl-C.
 
@@ -171,14 +172,19 @@ class _Race:
             over = BudgetExceeded(f"max_cost={plain(work.max_cost)} is used up") if left <= 0 else None
             work = replace(work, max_cost=None, mode="only") if over else replace(work, max_cost=left)
         end: RunError | str | None = "stopped"
+        last = next(reversed(self.parts.values()), None)
+        if last is not None and last.end is None and (stop := stopped(last.run, more=True)) is not None:
+            raise stop  # it came between the two
         run = begun(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
         try:
             run.result(progress=progress)
-            end = over
+            end = over if stopped(run) is None else end
         except RunError as failure:
             end = failure
         finally:
             self.parts[label] = Part(run, run.frame, end)
+        if end == "stopped" and (stop := stopped(run)) is not None:
+            raise stop
 
     def check(self) -> None:
         """Raise what ended all models' runs, or would."""

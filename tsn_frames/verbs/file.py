@@ -104,7 +104,8 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     PromptError, ParameterError, ColumnError, ConfigError
         Before anything is sent.
     RunError
-        As :func:`complete` does; the parts that are whole are kept, and ``.partial`` is the frame of the one that isn't.
+        As :func:`complete` does, and where a part's run was stopped; the parts that are whole are kept, and ``.partial`` is the
+        frame of the one that isn't.
 
     Examples
     --------

@@ -21,7 +21,7 @@ from ..engine.progress import Progress
 from ..engine.rows import Counts
 from ..errors import RunError, TSNWarning, number, warn
 from ..frames.parquet import Source, Target
-from .running import POLL, Run
+from .running import POLL, Run, stopped
 from .summary import Summary
 
 
@@ -44,6 +44,7 @@ class Job:
         self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
         self._counts, self._at_most, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
         self._told: set[str] = set()
+        self._before: Run | None = None
 
     def run(self, progress: bool | None) -> FileSummary:
         """Make every part and return what all of them came to."""
@@ -68,6 +69,9 @@ class Job:
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
         with self._telling(at):  # before anything is sent: a warning that a user has made an error ends it here
             begin = self._ask(piece.to_pandas(), left)
+        if self._before is not None and (end := stopped(self._before, more=True)) is not None:
+            raise end  # it came while this part was made ready
+        self._before = None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TSNWarning)  # told just now
             run = begin(beyond)
@@ -81,8 +85,12 @@ class Job:
             raise
         finally:
             self._counts, self._at_most = _sum(before, run.progress), self._at_most + run.at_most
+        if (end := stopped(run)) is not None:  # whoever stops a part doesn't want the next one
+            end.partial = answered
+            raise end
         self._into.write(at, piece, answered)
         self._summaries.append(run.summary)
+        self._before = run
         del begin, run, answered
         # A run that is over is a ring of objects: it goes before the next one comes, not some day. In a thread of its own,
         # since Ctrl-C in the middle of a collection would be lost.

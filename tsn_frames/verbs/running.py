@@ -237,9 +237,15 @@ class Run:
             first = first_error(engine, self._made)
             return RunError(f"{counts.failed:,} of {number(counts.rows, 'row')} failed, the first with {first!r}; the others are kept. "
                             f"{mend(engine, self._made, self._column)}; errors='coerce' returns the frame all the same")  # fmt: skip
-        if self._errors == "raise" and counts.not_sent:
-            return RunError(f"the run was stopped: {answered}; {RunError.mend}")
+        return stopped(self) if self._errors == "raise" else None
+
+
+def stopped(run: Run, *, more: bool = False) -> RunError | None:
+    """Return what to raise for a run that is over and was stopped before all rows were sent: its own, or those of ``more`` runs."""
+    counts = run.progress
+    if not counts.not_sent and not (more and run._engine.stopped):
         return None
+    return RunError(f"the run was stopped: {counts.answered:,} of {number(counts.rows, 'row')} answered; {RunError.mend}")
 
 
 def _over() -> Future[None]:
