@@ -20,6 +20,7 @@ from .retry import Verdict, judge
 from .rows import Counts, Item
 from .transport import Answer, Failure
 from .worst import worst_case
+from .writer import Written
 
 GUESS_TOKENS = 256
 
@@ -109,7 +110,8 @@ class Sender:
         self._counts.unknown += verdict.billed == "unknown"
         if verdict.billed != "no":
             answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, Answer) else None
-            await _done(self.record(item, verdict, time.monotonic() - begun, answer))
+            with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
+                await self.record(item, verdict, time.monotonic() - begun, answer)
         item.in_flight = False  # until its commit is done an answer isn't there
         return verdict, result
 
@@ -126,7 +128,7 @@ class Sender:
             gate.failed(now, grant, headers, trouble=trouble)
         limiter.pump()
 
-    def record(self, item: Item, verdict: Verdict, seconds: float, answer: tuple[bytes, bytes] | None) -> asyncio.Future[None]:
+    def record(self, item: Item, verdict: Verdict, seconds: float, answer: tuple[bytes, bytes] | None) -> Written:
         """Write one attempt that was or may have been billed down, with its answer, and add up what it cost."""
         usage = verdict.completion.usage if verdict.completion else Usage()
         client, model = self.session.client, item.request.model
@@ -179,10 +181,3 @@ class Sender:
 def _chars(answer: Completion | None) -> int | None:
     """Return how much a model has written, its thoughts included: they are billed as the answer is."""
     return None if answer is None else len(answer.content or "") + len(answer.reasoning or "")
-
-
-async def _done(written: asyncio.Future[None]) -> None:
-    """Wait until an attempt is on disk. A run that is cut off waits for that all the same, so its row has its answer."""
-    while not written.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(written)

@@ -36,6 +36,14 @@ class Job(NamedTuple):
     done: asyncio.Future[None]
 
 
+class Written(asyncio.Future[None]):
+    """Done when an attempt is on disk. Who waits for it and is cancelled hears of that afterwards: it comes in any case."""
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
+        """Cancel nothing."""
+        return False
+
+
 class Writer:
     """Records attempts and answers from the loop's thread, on a thread of its own.
 
@@ -64,9 +72,9 @@ class Writer:
         named = {"ledger": self._entries, "cache": self._answers}
         return {name: part.problem for name, part in named.items() if part and part.problem}
 
-    def put(self, entry: Entry, answer: tuple[bytes, bytes] | None = None) -> asyncio.Future[None]:
+    def put(self, entry: Entry, answer: tuple[bytes, bytes] | None = None) -> Written:
         """Record an attempt and its answer; the future is done when both are committed, or told as a problem."""
-        done: asyncio.Future[None] = self._loop.create_future()
+        done = Written(loop=self._loop)
         self._add(Job(entry, answer, done))
         return done
 
