@@ -30,7 +30,7 @@ class Account:
     limiter: Limiter = field(default_factory=Limiter)
     live: int = 0
     answered: set[tuple[str, bytes]] = field(default_factory=set)
-    coming: dict[tuple[str, bytes], asyncio.Future[tuple[bytes, float] | None]] = field(default_factory=dict)
+    coming: dict[tuple[str, bytes], list[asyncio.Future[tuple[bytes, float] | None]]] = field(default_factory=dict)
 
 
 @dataclass

@@ -31,10 +31,11 @@ class Sharing:
     async def join(self, item: Item) -> tuple[Completion, float] | None:
         """Return another run's answer to the same request and its time; None where this run is to ask. Then :meth:`leave`."""
         name = (self._folder, item.request.key)
-        while (other := self._account.coming.get(name)) is not None:
-            if (hit := await asyncio.shield(other)) is not None:
+        while (waiting := self._account.coming.get(name)) is not None:
+            waiting.append(told := asyncio.get_running_loop().create_future())
+            if (hit := await told) is not None:
                 return decode(hit[0]), hit[1]
-        self._account.coming[name] = asyncio.get_running_loop().create_future()
+        self._account.coming[name] = []
         item.leads = True
         if name not in self._account.answered:
             return None
@@ -50,4 +51,6 @@ class Sharing:
             name = (self._folder, item.request.key)
             if answer is not None and self._account.live > 1:
                 self._account.answered.add(name)
-            self._account.coming.pop(name).set_result(answer)
+            for told in self._account.coming.pop(name):
+                if not told.done():
+                    told.set_result(answer)
