@@ -436,10 +436,10 @@ def test_it_can_vanish_and_come_back():
 
 def test_an_outage_fails_everything_for_its_time():
     with Simulator(0, 0.0) as sim:
-        sim.outage(0.2, status=502)
+        sim.outage(1.0, status=502)
         assert ask(sim)[0] == 502
         assert ask(sim, path="/v1/models", method="GET")[0] == 502
-        time.sleep(0.25)
+        time.sleep(1.05)
         assert ask(sim)[0] == 200
         sim.outage(60)
         assert ask(sim)[0] == 503
