@@ -124,6 +124,16 @@ def test_all_controls_are_reached_by_tab_in_the_order_of_the_page(open_chat, qui
     ]  # fmt: skip
 
 
+def test_news_of_the_chat_leaves_the_focus_where_it_is(open_chat, quick):
+    """With the focus on Send the list of models, or a setting made in a cell, threw it back into the message."""
+    chat = open_chat(quick)
+    send = chat.root.locator("[data-act='send']")
+    send.focus()
+    chat.notebook.python("chat.model = 'sim-large'")
+    chat.tab.wait_for_function("() => document.querySelector('.tsn-chat [data-field=model]').value === 'sim-large'")
+    assert send.evaluate("button => button === document.activeElement")
+
+
 def test_what_happens_is_told_to_those_who_listen(open_chat, slow):
     chat = open_chat(slow)
     live = chat.root.get_by_role("status")

@@ -301,6 +301,7 @@ class ChatView {
 
   /** Show Stop in the place of Send, and keep the focus where a reader had it. @param {boolean} busy */
   #swap(busy) {
+    if (this.send.hidden === busy) return;
     const focused = this.root.contains(document.activeElement) && [this.send, this.stop].some((it) => it === document.activeElement);
     this.send.hidden = busy;
     this.stop.hidden = !busy;
