@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from tsn_frames.engine.registry import here
+
 SECONDS = 30.0
 
 
@@ -23,3 +25,8 @@ async def happened(true: Callable[[], object], seconds: float = SECONDS) -> None
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
         await asyncio.sleep(0.005)
+
+
+def let_the_loop_turn() -> None:
+    """Wait until the engine's loop has done all that was handed to it so far."""
+    here.submit(asyncio.sleep(0)).result(SECONDS)

@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 
 import pandas as pd
 import pytest
-from moments import until
+from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
 from tsn_frames.engine import repair
@@ -53,15 +53,6 @@ class Gate:
 
     def open(self):
         self._open.set()
-
-
-def let_the_loop_turn():
-    """Wait until the engine's loop has done all that was handed to it so far."""
-
-    async def turn():
-        pass
-
-    here.submit(turn()).result(30)
 
 
 def test_a_stop_while_another_runs_answer_is_looked_up_holds_nobody_up_later(tmp_path, monkeypatch):

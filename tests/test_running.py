@@ -12,7 +12,7 @@ import warnings
 
 import pandas as pd
 import pytest
-from moments import until
+from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Quota, Simulator
@@ -95,16 +95,6 @@ def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, 
     with pytest.warns(tsn.TSNWarning, match="30 of 30 rows were not sent, since the run was stopped"):
         assert run.wait(10, progress=False)
     assert sim.stats().requests == 0 and run.frame["error"].str.startswith("not_sent").all()
-
-
-def let_the_loop_turn():
-    """Wait until the engine's loop has done all that was handed to it so far."""
-    from tsn_frames.engine.registry import here
-
-    async def turn():
-        pass
-
-    here.submit(turn()).result(10)
 
 
 def test_the_summary_says_what_was_waited_for(slow):

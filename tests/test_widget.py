@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import KEY
-from moments import until
+from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
@@ -48,7 +48,7 @@ class Page:
     def settled(self):
         """Wait until everything that is due was said: what the loop has to tell, then what is told of it."""
         done = threading.Event()
-        here.submit(_nothing()).result(10)
+        let_the_loop_turn()
         here.errand(done.set)
         assert done.wait(10)
         return self
@@ -68,10 +68,6 @@ class Page:
             return bool(since) and since[-1]["count"] == count and not since[-1]["busy"]
 
         self.until(idle)
-
-
-async def _nothing():
-    pass
 
 
 @pytest.fixture

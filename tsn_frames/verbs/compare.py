@@ -104,9 +104,9 @@ def compare(
     PromptError, ParameterError, ColumnError, ConfigError
         Before anything is sent.
     RunError
-        If the key was refused, the balance is empty, ``max_cost`` is used up, a run was stopped, or no model could be asked. A model that fails
-        alone (there is no such model, its server is down) has its reason in the table's column ``error``. ``.partial`` is
-        the comparison so far, also at Ctrl-C.
+        If the key was refused, the balance is empty, ``max_cost`` is used up, a run was stopped, or no model could be
+        asked. A model that fails alone (there is no such model, its server is down) has its reason in the table's column
+        ``error``. ``.partial`` is the comparison so far, also at Ctrl-C.
 
     Examples
     --------
@@ -173,17 +173,19 @@ class _Race:
             work = replace(work, max_cost=None, mode="only") if over else replace(work, max_cost=left)
         end: RunError | str | None = "stopped"
         last = next(reversed(self.parts.values()), None)
-        if last is not None and last.end is None and (stop := stopped(last.run, more=True)) is not None:
+        stop = stopped(last.run, more=True) if last is not None and last.end is None else None
+        if stop is not None:
             raise stop  # it came between the two
         run = begun(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
         try:
             run.result(progress=progress)
-            end = over if stopped(run) is None else end
+            stop = stopped(run)
+            end = over if stop is None else end
         except RunError as failure:
             end = failure
         finally:
             self.parts[label] = Part(run, run.frame, end)
-        if end == "stopped" and (stop := stopped(run)) is not None:
+        if stop is not None:
             raise stop
 
     def check(self) -> None:
