@@ -113,6 +113,31 @@ def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(tmp_path):
         chat.close()
 
 
+def test_a_page_that_shows_an_answer_knows_at_once_whether_it_grows(chat):
+    """Between the turn and the state a reader could press a key, and the page took it for another moment's."""
+    page = Page(chat)
+    page.ask(type="send", text=QUESTION)
+    page.idle(2)
+    answers = [message for message in page.told if message["type"] == "turn" and message["turn"]["role"] == "assistant"]
+    assert [message["state"]["busy"] for message in answers] == [message["turn"]["status"] == "streaming" for message in answers]
+
+
+def test_a_setting_that_comes_amid_an_answer_is_put_off_and_not_refused(tmp_path):
+    with Simulator(latency=0.0, token_rate=3.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        page.ask(type="set", name="max_tokens", value=900)
+        assert page.last("set")["state"]["settings"]["max_tokens"] == 900
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.ask(type="set", name="max_tokens", value=700)
+        assert (page.last("wait")["field"], page.last("wait")["to"]) == ("max_tokens", "v1")
+        assert [m["state"]["busy"] for m in page.told if "state" in m][-1], "the page waits for an end, so it must hear of it"
+        assert not [m for m in page.told if m["type"] == "refused"] and chat.parameters == {"max_tokens": 900}
+        page.ask(type="stop")
+        page.idle(2)
+        chat.close()
+
+
 def test_what_a_page_asks_is_done(chat, sim):
     page = Page(chat)
     page.ask(type="send", text="one")

@@ -358,3 +358,38 @@ def test_a_setting_that_is_changed_while_an_answer_comes_waits_for_its_end(open_
     chat.turn(1, "done")
     chat.notebook.until("chat.parameters == {'max_tokens': 64}")
     assert field.input_value() == "64"
+
+
+def test_a_setting_that_is_changed_before_the_page_hears_of_the_answer_is_kept(open_chat, slow):
+    """Enter, and at once the setting: where the kernel was slow to say that an answer comes, the setting was refused and gone."""
+    chat = open_chat(slow)
+    chat.act("settings")
+    chat.type("Hi there")
+    chat.root.evaluate(
+        """root => {
+          root.querySelector('[aria-label="Message"]').dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}));
+          const field = root.querySelector("[data-field='max_tokens']");
+          field.value = '64';
+          field.dispatchEvent(new Event('change', {bubbles: true}));
+        }"""
+    )
+    chat.turn(1, "done")
+    chat.notebook.until("chat.parameters == {'max_tokens': 64}")
+    assert chat.root.locator("[data-field='max_tokens']").input_value() == "64"
+    assert not chat.notice.is_visible()
+
+
+def test_an_edited_question_that_is_refused_is_not_lost(open_chat, slow):
+    chat = open_chat(slow)
+    chat.asked("Which way?")
+    chat.act("edit", chat.turn(0))
+    editor = chat.root.get_by_role("textbox", name="Edit message")
+    editor.fill("Which way, and why?")
+    chat.root.evaluate(
+        """root => {
+          root.querySelector("article[data-index='1'] [data-act='regenerate']").click();
+          root.querySelector("[data-act='edit-send']").click();
+        }"""
+    )
+    chat.notice.filter(has_text="on its way").wait_for()
+    assert chat.box.input_value() == "Which way, and why?"

@@ -30,6 +30,10 @@ from .streaming import Asking
 from .turns import Turn, turns_of
 
 
+class Busy(TSNError):
+    """Nothing can be changed before the answer that is on its way is there."""
+
+
 class Conversation:
     """A chat with a model: what was said, what it cost, and the way to say more.
 
@@ -315,7 +319,7 @@ class Conversation:
         """Change something between two answers: refused while one streams, told to the listeners afterwards."""
         with self._lock:
             if self._asking is not None:
-                raise TSNError("an answer is on its way: wait for it, or stop() it first")
+                raise Busy("an answer is on its way: wait for it, or stop() it first")
             yield
         self._listeners.tell_later("changed")
 

@@ -8,7 +8,7 @@
 /** @typedef {{busy: boolean, settings: Settings, models: string[], totals: string, about: string, count: number}} State */
 /**
  * @typedef {object} Message
- * @property {"snapshot" | "earlier" | "turn" | "tail" | "cut" | "state" | "refused" | "code"} type
+ * @property {"snapshot" | "earlier" | "turn" | "tail" | "cut" | "state" | "set" | "wait" | "refused" | "code"} type
  * @property {number} seq
  * @property {string} [to] the one view that it is for; else all
  * @property {Turn[]} [turns]
@@ -124,8 +124,8 @@ class ChatView {
   state = { busy: false, settings: {}, models: [], totals: "", about: "", count: 0 };
   /** @type {Record<string, HTMLInputElement | HTMLTextAreaElement>} */
   fields = {};
-  /** Settings that were changed while an answer came; they wait for its end. @type {Set<string>} */
-  later = new Set();
+  /** Settings that were changed and that Python has not taken yet; while an answer comes, they wait for its end. @type {Set<string>} */
+  untaken = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   waiting;
 
@@ -267,10 +267,12 @@ class ChatView {
       turn: () => message.turn && this.#turn(message.turn),
       tail: () => this.#tail(message.index ?? 0, message.changed ?? []),
       cut: () => this.#cut(message.keep ?? 0),
+      set: () => this.untaken.delete(message.field ?? ""),
       code: () => this.#showCode(message.text ?? ""),
     };
     meanings[message.type]?.();
     if (message.state) this.#state(message.state);
+    if ((message.type === "snapshot" || message.type === "wait") && !this.state.busy) this.#setAll();
     if (message.type === "refused") this.#refused(message.text ?? "", message.field);
     else if (message.type !== "tail") this.#tell("");
   }
@@ -282,7 +284,7 @@ class ChatView {
     this.root.dataset.status = state.busy ? "streaming" : "ready";
     for (const [name, input] of Object.entries(this.fields)) {
       const value = state.settings[name] ?? "";
-      if (input !== document.activeElement && !this.later.has(name)) input.value = Array.isArray(value) ? value.join("\n") : String(value);
+      if (input !== document.activeElement && !this.untaken.has(name)) input.value = Array.isArray(value) ? value.join("\n") : String(value);
     }
     this.models.replaceChildren(...state.models.map((name) => make("option", { value: name })));
     this.models.dataset.count = String(state.models.length);
@@ -310,8 +312,7 @@ class ChatView {
 
   #ended() {
     const last = this.shown.at(-1)?.turn.status ?? "done";
-    for (const name of this.later) this.#set(name);
-    this.later.clear();
+    this.#setAll();
     const words = { done: "The answer is complete.", stopped: "The answer was stopped.", error: "There is no answer.", streaming: "" };
     this.live.textContent = words[last];
   }
@@ -379,6 +380,7 @@ class ChatView {
   /** @param {string} text @param {string} [field] */
   #refused(text, field) {
     this.#tell(text);
+    this.untaken.delete(field ?? "");
     if (field && this.fields[field]) this.fields[field].setAttribute("aria-invalid", "true");
     if (field === "text" && !this.box.value) this.#put(this.sent);
   }
@@ -531,7 +533,8 @@ class ChatView {
 
   /** @param {string} name */
   #set(name) {
-    if (this.state.busy) return void this.later.add(name);
+    this.untaken.add(name);
+    if (this.state.busy) return;
     const input = this.fields[name];
     const text = input.value;
     const invalid = input instanceof HTMLInputElement && !input.validity.valid && !input.validity.rangeOverflow && !input.validity.rangeUnderflow;
@@ -541,6 +544,10 @@ class ChatView {
     if (value !== null && input.type === "number") value = Number(text);
     if (value !== null && name === "stop") value = text.split("\n").filter(Boolean);
     this.ask({ type: "set", name, value });
+  }
+
+  #setAll() {
+    for (const name of [...this.untaken]) this.#set(name);
   }
 
   /** @param {Shown} shown */
@@ -557,6 +564,7 @@ class ChatView {
       const text = area.value;
       if (!text.trim() || this.state.busy) return;
       close();
+      this.sent = text;
       this.follow = true;
       this.ask({ type: "edit", index: shown.turn.index, text });
       this.box.focus();

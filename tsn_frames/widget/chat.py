@@ -11,7 +11,7 @@ import anywidget
 import pandas as pd
 import traitlets
 
-from ..engine.chat import Conversation
+from ..engine.chat import Busy, Conversation
 from ..engine.client import Client
 from ..engine.run import CacheMode
 from ..errors import TSNError, number
@@ -259,7 +259,7 @@ class Chat(anywidget.AnyWidget):
             case {"type": "clear"}:
                 self._chat.clear()
             case {"type": "set", "name": str(name), "value": value}:
-                self._set(name, value)
+                self._take(name, value, view)
             case _:
                 self._tell(said, view)
 
@@ -278,6 +278,14 @@ class Chat(anywidget.AnyWidget):
 
     def _undo(self) -> None:
         self._chat.truncate(self._chat.last_question or 0)
+
+    def _take(self, name: str, value: Any, view: str) -> None:
+        try:
+            self._set(name, value)
+        except Busy:  # the page couldn't know: it keeps the setting and says it again
+            self._page.put_off(view, name)
+        else:
+            self._page.took(view, name)
 
     def _set(self, name: str, value: Any) -> None:
         if name == "model":

@@ -101,6 +101,15 @@ class Page:
         self.models = listed.result() if listed.exception() is None else []
         self.later(self._sync)
 
+    def took(self, view: str, name: str) -> None:
+        """Tell a page that its setting holds now."""
+        self.later(lambda: self._say("set", view, {"field": name, "state": self._state()}))
+
+    def put_off(self, view: str, name: str) -> None:
+        """Tell a page that its setting has to wait for the end of an answer, of which it may not have heard yet."""
+        self.later(self._sync)
+        self.say("wait", view, field=name)
+
     def say(self, kind: str, view: str | None = None, **content: Any) -> None:
         """Tell something to one page, or to all."""
         self.later(self._say, kind, view, content)
@@ -157,13 +166,16 @@ class Page:
         if len(self._told) - keep > WINDOW:
             self._snapshot(None)
             return
+        said: list[tuple[str, dict[str, Any]]] = []
         if keep < len(old) or (was_growing is not None and self._growing is None and keep == len(self._told)):
-            self._say("cut", None, {"keep": keep})
-        for turn in self._turns(keep, len(self._told)):
-            self._say("turn", None, {"turn": turn})
+            said.append(("cut", {"keep": keep}))
+        said += [("turn", {"turn": turn}) for turn in self._turns(keep, len(self._told))]
         if self._growing is not None and was_growing is not self._growing:
-            self._say("turn", None, {"turn": shown.growing(len(self._told), self._growing.blocks)})
-        self._say("state", None, {"state": self._state()})
+            said.append(("turn", {"turn": shown.growing(len(self._told), self._growing.blocks)}))
+        *first, (kind, content) = said or [("state", {})]
+        for one in first:
+            self._say(one[0], None, one[1])
+        self._say(kind, None, {**content, "state": self._state()})  # as one: a page that shows an answer knows whether it grows
 
     def _tail(self) -> None:
         text = self._text
