@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SWITCHES = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-WAIT = 30_000  # milliseconds: generous, since what is waited for is a state and never a time
+WAIT = 60_000  # milliseconds: generous, since what is waited for is a state and never a time
 
 
 def free_port():
@@ -203,7 +203,7 @@ class Notebook:
         """The value of a Python expression that JSON can say."""
         return json.loads(self.python(f"import json as _json; print(_json.dumps({expression}))"))
 
-    def until(self, expression, timeout=30.0):
+    def until(self, expression, timeout=WAIT / 1000):
         """Wait until a Python expression is true; for what no page shows."""
         end = time.monotonic() + timeout
         while not self.value(f"bool({expression})"):
@@ -278,6 +278,10 @@ class ChatPage:
         self.turn(index, "done", "stopped", "error")
         self.ready()
         return index
+
+    def copied(self, text):
+        """Wait until this is in the clipboard."""
+        self.tab.wait_for_function("async text => (await navigator.clipboard.readText()) === text", arg=text)
 
     def act(self, name, within=None):
         """Press a button by what it does."""

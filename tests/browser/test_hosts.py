@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from browser import harness
 from browser.scripted import SCRIPT
+from moments import until
 
 from tsn_frames.simulator import Faults
 
-LONG = " ".join(f"word{n}" for n in range(300))
+LONG = " ".join(f"word{n}" for n in range(1500))
 RICH = """# A heading
 
 Some *text* with `code`, **bold** and a [link](https://example.com).
@@ -137,12 +138,29 @@ def test_news_of_the_chat_leaves_the_focus_where_it_is(open_chat, quick):
 def test_what_happens_is_told_to_those_who_listen(open_chat, slow):
     chat = open_chat(slow)
     live = chat.root.get_by_role("status")
+    SCRIPT["Hi"] = LONG
     chat.ask("Hi")
     assert chat.turn(1).get_attribute("aria-busy") == "true"
+    chat.act("stop")
+    chat.turn(1, "stopped")
+    assert chat.turn(1).get_attribute("aria-busy") == "false"
+    live.get_by_text("The answer was stopped.").wait_for(state="attached")
+    SCRIPT["Hi"] = "Hello"
+    chat.act("regenerate", chat.turn(1))
     chat.turn(1, "done")
     assert chat.turn(1).get_attribute("aria-busy") == "false"
     live.get_by_text("The answer is complete.").wait_for(state="attached")
     assert chat.log.get_attribute("aria-label") == "Conversation"
+
+
+def test_an_answer_that_is_there_before_the_page_hears_of_its_beginning_is_told_too(open_chat, quick):
+    chat = open_chat(quick)
+    chat.notebook.python("import threading; go = threading.Event(); chat._page.later(go.wait, 60)")
+    chat.type("Hi").box.press("Enter")
+    chat.notebook.until("len(chat.messages) == 2")
+    chat.notebook.python("go.set()")
+    chat.turn(1, "done")
+    chat.root.get_by_role("status").get_by_text("The answer is complete.").wait_for(state="attached")
 
 
 def test_a_narrow_page_has_no_sideways_scrolling(open_chat, quick):
@@ -229,7 +247,7 @@ def test_a_page_that_missed_something_asks_for_all(open_chat, quick):
 
 
 def test_a_reloaded_page_goes_on_with_the_answer(notebook, open_chat, slow):
-    SCRIPT["Tell me"] = LONG * 5
+    SCRIPT["Tell me"] = LONG * 2
     book = notebook
     chat = open_chat(slow)
     chat.ask("Tell me")
@@ -242,7 +260,7 @@ def test_a_reloaded_page_goes_on_with_the_answer(notebook, open_chat, slow):
     again.tab.wait_for_function("n => document.querySelector('article[data-index=\"1\"]').innerText.length > n + 30", arg=before)
     again.act("stop")
     again.turn(1, "stopped")
-    assert (LONG * 5).startswith(again.text(1))
+    assert (LONG * 2).startswith(again.text(1))
 
 
 SUBSHELL = """async () => {
@@ -266,7 +284,7 @@ def test_the_page_is_heard_after_a_thread_of_the_kernel_is_gone(open_chat, slow)
     chat.tab.wait_for_function("n => document.querySelector('article[data-index=\"1\"]').innerText.length > n + 30", arg=before)
     chat.act("stop")
     chat.turn(1, "stopped")
-    assert slow.stats().disconnects == 1
+    until(lambda: slow.stats().disconnects == 1)
 
 
 def test_a_gone_kernel_is_told_and_the_text_is_not_lost(jupyter, context, shared, open_chat, quick):
@@ -348,7 +366,7 @@ def test_notebook_7_shows_sends_streams_and_stops(jupyter, context, open_chat, s
     chat.box.press("Escape")
     chat.turn(1, "stopped")
     chat.ready()
-    assert slow.stats().disconnects == 1
+    until(lambda: slow.stats().disconnects == 1)
     assert chat.notebook.value("len(chat.messages)") == 2
     assert book.odd(("blob:", "data:")) == []
     book.close()

@@ -19,6 +19,7 @@
  * @property {[number, string][]} [changed] blocks of an answer that are new or other than before
  * @property {string} [text]
  * @property {string} [field]
+ * @property {number} [n] which change of the field this is about
  */
 /** @typedef {{get(name: string): any, send(content: object): void, on(name: string, then: Function): void, off(name: string, then: Function): void}} Model */
 /** @typedef {{element: HTMLElement, body: HTMLElement, blocks: {element: HTMLElement, html: string}[], turn: Turn}} Shown */
@@ -124,8 +125,13 @@ class ChatView {
   state = { busy: false, settings: {}, models: [], totals: "", about: "", count: 0 };
   /** @type {Record<string, HTMLInputElement | HTMLTextAreaElement>} */
   fields = {};
-  /** Settings that were changed and that Python has not taken yet; while an answer comes, they wait for its end. @type {Set<string>} */
-  untaken = new Set();
+  /** Settings that Python has not taken yet, each with the number of its newest change; while an answer comes, they wait for its end. @type {Map<string, number>} */
+  untaken = new Map();
+  changes = 0;
+  /** Whether an answer is there of which the page did not see the beginning. */
+  came = false;
+  /** What the notice is about: a refusal stays until the reader goes on, silence ends with the next word. @type {"" | "refusal" | "silence"} */
+  noticed = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   waiting;
 
@@ -267,14 +273,15 @@ class ChatView {
       turn: () => message.turn && this.#turn(message.turn),
       tail: () => this.#tail(message.index ?? 0, message.changed ?? []),
       cut: () => this.#cut(message.keep ?? 0),
-      set: () => this.untaken.delete(message.field ?? ""),
+      set: () => this.#settled(message),
+      refused: () => this.#settled(message),
       code: () => this.#showCode(message.text ?? ""),
     };
     meanings[message.type]?.();
     if (message.state) this.#state(message.state);
     if ((message.type === "snapshot" || message.type === "wait") && !this.state.busy) this.#setAll();
     if (message.type === "refused") this.#refused(message.text ?? "", message.field);
-    else if (message.type !== "tail") this.#tell("");
+    else if (message.type !== "tail") this.#untell("silence");
   }
 
   /** @param {State} state */
@@ -298,7 +305,8 @@ class ChatView {
     this.undo.disabled = this.clear.disabled = state.count === 0;
     this.#swap(state.busy);
     this.#resized();
-    if (before && !state.busy) this.#ended();
+    if ((before || this.came) && !state.busy) this.#ended();
+    this.came = false;
   }
 
   /** Show Stop in the place of Send, and keep the focus where a reader had it. @param {boolean} busy */
@@ -312,6 +320,7 @@ class ChatView {
 
   #ended() {
     const last = this.shown.at(-1)?.turn.status ?? "done";
+    this.#untell("refusal");
     this.#setAll();
     const words = { done: "The answer is complete.", stopped: "The answer was stopped.", error: "There is no answer.", streaming: "" };
     this.live.textContent = words[last];
@@ -348,15 +357,17 @@ class ChatView {
       const fresh = this.#fresh(turn);
       this.shown.push(fresh);
       this.list.append(fresh.element);
+      this.came = Boolean(turn.facts); // an answer that was asked for, and its end
       if (turn.role === "user") this.#arrived(turn.text);
     } else this.#fill(old, turn);
   }
 
   /** The question is in the conversation: it need not be kept any more. @param {string} text */
   #arrived(text) {
-    if (text === this.sent && this.box.value === text) this.#put("");
-    this.sent = "";
     this.#toEnd();
+    if (text !== this.sent) return; // somebody else's, or the one before
+    if (this.box.value === text) this.#put("");
+    this.sent = "";
   }
 
   /** @param {number} index @param {[number, string][]} changed */
@@ -379,10 +390,16 @@ class ChatView {
 
   /** @param {string} text @param {string} [field] */
   #refused(text, field) {
-    this.#tell(text);
-    this.untaken.delete(field ?? "");
+    this.#tell(text, "refusal");
     if (field && this.fields[field]) this.fields[field].setAttribute("aria-invalid", "true");
-    if (field === "text" && !this.box.value) this.#put(this.sent);
+    if (field !== "text" || this.box.value) return;
+    this.#put(this.sent);
+    this.sent = "";
+  }
+
+  /** Python has taken or refused a setting; one that was changed again since then has its own reply to come. @param {Message} message */
+  #settled({ field = "", n }) {
+    if (this.untaken.get(field) === n) this.untaken.delete(field);
   }
 
   // How a turn is shown
@@ -459,6 +476,7 @@ class ChatView {
   /** Ask Python; where it stays silent, say so. @param {object} message @param {boolean} patient */
   ask(message, patient = true) {
     clearTimeout(this.waiting);
+    if (patient) this.#untell("refusal");
     if (patient) this.waiting = setTimeout(() => this.#silent(), SILENCE);
     try {
       this.model.send({ ...message, view: this.id });
@@ -470,20 +488,31 @@ class ChatView {
   /** The kernel is busy, or gone. A saved notebook has the conversation in its state: show that, as plain text. */
   #silent() {
     if (this.sent && !this.box.value) this.#put(this.sent); // taken away again where it arrives after all
-    if (this.seq >= 0) return this.#tell("The kernel doesn't answer: it is busy, or was restarted. A busy one takes this up later; after a restart, run the cell again.");
+    if (this.seq >= 0) {
+      const told = "The kernel doesn't answer: it is busy, or was restarted. A busy one takes this up later; after a restart, run the cell again.";
+      return this.#tell(told, "silence");
+    }
     /** @type {{role: string, content: string}[]} */
     const saved = this.model.get("_messages") ?? [];
     this.root.dataset.status = "offline";
     this.empty.hidden = saved.length > 0;
     this.#all(saved.map(({ role, content }, index) => ({ index, role, text: String(content ?? ""), blocks: null, status: "done", error: "", facts: "" })));
-    this.#tell("The kernel doesn't answer: it is busy, or is not the one of this chat. This is what was said, as it was saved; run the cell again to go on.");
+    this.#tell("The kernel doesn't answer: it is busy, or is not the one of this chat. This is what was said, as it was saved; run the cell again to go on.", "silence");
   }
 
-  /** @param {string} text */
-  #tell(text) {
+  /** @param {string} text @param {"refusal" | "silence"} about */
+  #tell(text, about) {
     this.notice.textContent = text;
-    this.notice.hidden = !text;
-    if (!text) for (const input of Object.values(this.fields)) input.removeAttribute("aria-invalid");
+    this.notice.hidden = false;
+    this.noticed = about;
+  }
+
+  /** @param {"refusal" | "silence"} about */
+  #untell(about) {
+    if (this.noticed !== about) return;
+    this.notice.textContent = this.noticed = "";
+    this.notice.hidden = true;
+    for (const input of Object.values(this.fields)) input.removeAttribute("aria-invalid");
   }
 
   #send() {
@@ -533,21 +562,24 @@ class ChatView {
 
   /** @param {string} name */
   #set(name) {
-    this.untaken.add(name);
+    this.untaken.set(name, ++this.changes);
     if (this.state.busy) return;
     const input = this.fields[name];
     const text = input.value;
     const invalid = input instanceof HTMLInputElement && !input.validity.valid && !input.validity.rangeOverflow && !input.validity.rangeUnderflow;
-    if (invalid) return this.#refused(input.validationMessage, name);
+    if (invalid) {
+      this.untaken.delete(name);
+      return this.#refused(input.validationMessage, name);
+    }
     /** @type {string | number | string[] | null} */
     let value = text.trim() ? text : null;
     if (value !== null && input.type === "number") value = Number(text);
     if (value !== null && name === "stop") value = text.split("\n").filter(Boolean);
-    this.ask({ type: "set", name, value });
+    this.ask({ type: "set", name, value, n: this.changes });
   }
 
   #setAll() {
-    for (const name of [...this.untaken]) this.#set(name);
+    for (const name of [...this.untaken.keys()]) this.#set(name);
   }
 
   /** @param {Shown} shown */

@@ -241,8 +241,7 @@ class Chat(anywidget.AnyWidget):
         try:
             self._act(said, str(view))
         except TSNError as error:
-            field = said.get("name", "text")
-            self._page.say("refused", str(view), text=str(error), field=field)
+            self._page.say("refused", str(view), text=str(error), field=said.get("name", "text"), n=said.get("n"))
 
     def _act(self, said: Any, view: str) -> None:
         match said:
@@ -259,7 +258,7 @@ class Chat(anywidget.AnyWidget):
             case {"type": "clear"}:
                 self._chat.clear()
             case {"type": "set", "name": str(name), "value": value}:
-                self._take(name, value, view)
+                self._take(name, value, view, said.get("n"))
             case _:
                 self._tell(said, view)
 
@@ -279,13 +278,13 @@ class Chat(anywidget.AnyWidget):
     def _undo(self) -> None:
         self._chat.truncate(self._chat.last_question or 0)
 
-    def _take(self, name: str, value: Any, view: str) -> None:
+    def _take(self, name: str, value: Any, view: str, n: Any) -> None:
         try:
             self._set(name, value)
         except Busy:  # the page couldn't know: it keeps the setting and says it again
             self._page.put_off(view, name)
         else:
-            self._page.took(view, name)
+            self._page.took(view, name, n)
 
     def _set(self, name: str, value: Any) -> None:
         if name == "model":

@@ -101,9 +101,9 @@ class Page:
         self.models = listed.result() if listed.exception() is None else []
         self.later(self._sync)
 
-    def took(self, view: str, name: str) -> None:
-        """Tell a page that its setting holds now."""
-        self.later(lambda: self._say("set", view, {"field": name, "state": self._state()}))
+    def took(self, view: str, name: str, n: Any) -> None:
+        """Tell a page that its setting holds now; ``n`` is the page's number of the change."""
+        self.later(lambda: self._say("set", view, {"field": name, "n": n, "state": self._state()}))
 
     def put_off(self, view: str, name: str) -> None:
         """Tell a page that its setting has to wait for the end of an answer, of which it may not have heard yet."""
