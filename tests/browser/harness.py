@@ -180,6 +180,7 @@ class Notebook:
 
     def forget(self):
         """Forget what was seen; what the host itself complains about at its start is not ours."""
+        self.tab.evaluate("() => new Promise(then => setTimeout(then))")  # what is being said is heard first
         for seen in (self.requested, self.complaints, self.dialogs, self.received):
             seen.clear()
 
@@ -218,6 +219,8 @@ class Notebook:
         self.tab.evaluate(CLOSE)
         if self.beside is None:
             self.tab.close(run_before_unload=False)
+        else:
+            self.tab.wait_for_function("name => jupyterapp.shell.currentWidget?.context?.path === name", arg=self.beside.name)
 
 
 def _either(statuses):
