@@ -16,6 +16,7 @@ import ssl
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import psutil
@@ -23,7 +24,7 @@ import pytest
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moments import happened
+from moments import happened, until
 from raw_server import RawServer, http
 
 from tsn_frames.engine.connection import Connection
@@ -392,7 +393,7 @@ def test_answers_that_came_while_the_process_was_stopped_are_read(tmp_path):
         from tsn_frames.secret import Secret
 
         async def main():
-            transport = FastTransport(sys.argv[1] + "/chat/completions", Secret(None), 1.0)
+            transport = FastTransport(sys.argv[1] + "/chat/completions", Secret(None), 2.0)
             found = await asyncio.gather(*(transport.post(b"{}", str(number)) for number in range(20)))
             print(sum(hasattr(one, "body") and len(one.body) == 100_000 for one in found))
             await transport.aclose()
@@ -401,19 +402,20 @@ def test_answers_that_came_while_the_process_was_stopped_are_read(tmp_path):
         """)
     )
 
+    stopped = threading.Event()
+
     async def script(peer):
         await peer.request()
-        await asyncio.sleep(0.6)
+        await happened(stopped.is_set)
         await peer.send(http(b"x" * 100_000))
         await peer.gone()
 
     with RawServer(script) as server:
         client = subprocess.Popen([sys.executable, program, server.url], stdout=subprocess.PIPE, text=True)
-        ends = time.monotonic() + 20
-        while len(server.asked) < 20 and time.monotonic() < ends:
-            time.sleep(0.01)
+        until(lambda: len(server.asked) == 20)
         client.send_signal(signal.SIGSTOP)
-        time.sleep(2.5)
+        stopped.set()
+        time.sleep(3.0)  # its requests' time is over long since when it goes on
         client.send_signal(signal.SIGCONT)
         assert client.communicate(timeout=20)[0].strip() == "20"
 

@@ -14,7 +14,7 @@ import time
 import pandas as pd
 import psutil
 import pytest
-from moments import happened
+from moments import happened, until
 
 import tsn_frames as tsn
 from tsn_frames.engine.store import scan
@@ -164,7 +164,7 @@ def test_a_second_interrupt_ends_at_once(slow, tmp_path):
     process = child(TWICE_INTERRUPTED, slow, tmp_path)
     answers(slow, 100, process)
     slow.faults = Faults(hang=1.0)
-    time.sleep(0.3)
+    until(lambda: slow.stats().faults.get("hang") == CONCURRENCY)
     process.send_signal(signal.SIGINT)
     time.sleep(1.0)
     assert process.poll() is None  # it waits for what is in flight
