@@ -63,7 +63,7 @@ class Sender:
 
     def __init__(self, session: Session, run: str, counts: Counts, tag: Callable[[int], str | None]) -> None:
         self.session, self.sending = session, set[asyncio.Task[None]]()
-        self._run, self._counts, self._tag = run, counts, tag
+        self._run, self._counts, self._tag, self._host = run, counts, tag, session.client.host
         self._answers = 0
 
     async def send(self, item: Item) -> tuple[Verdict, Answer | Failure]:
@@ -141,7 +141,7 @@ class Sender:
             self.session.purse.settle(item.hold, cost)
         size = prompt_size(item.request)
         entry = Entry(
-            now, self._run, client.host, model, "answered" if verdict.kind == "answer" else "unknown",
+            now, self._run, self._host, model, "answered" if verdict.kind == "answer" else "unknown",
             usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, None if cost is None else str(cost),
             item.request.key, self._tag(item.index), seconds, usage.cached_tokens,
             price.currency if price else None, price.note if price else None, size.chars,

@@ -10,9 +10,9 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from .cache import Cache
@@ -23,7 +23,8 @@ from .ledger_file import Entry, LedgerFile
 from .store import Store, replace
 
 GROUP = 512
-APART = 0.007  # seconds between two commits: more rows in each, and a commit costs many times what a row in it does
+# A commit costs many times what a row in it does: it waits until so many rows have come, or so many seconds are over.
+DUE, APART = 16, 0.01
 PAUSE = 2.0  # seconds between two tries to save what could not be saved
 SHORT_PATIENCE = 0.2
 
@@ -59,8 +60,8 @@ class Writer:
         self._entries = _Waiting(ledger.path, ledger.open)
         self._answers = _Waiting(cache.file, cache.open) if cache else None
         self._begun = 0.0
-        self._jobs: deque[Job | None] = deque()
-        self._some = threading.Event()  # set once a group, not once a row
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._due = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="tsn_frames-writer", daemon=True)
@@ -106,18 +107,17 @@ class Writer:
         self._loop.call_soon_threadsafe(_release, [self._ended])
 
     def _add(self, job: Job | None) -> None:
-        self._jobs.append(job)
-        if not self._some.is_set():
-            self._some.set()
+        self._jobs.put(job)
+        if job is None or self._jobs.qsize() == DUE:
+            self._due.set()
 
     def _next_group(self) -> list[Job | None]:
-        time.sleep(max(0.0, self._begun + APART - time.monotonic()))  # first: then what has come meanwhile wakes nobody
-        self._some.wait()
+        self._due.wait(max(0.0, self._begun + APART - time.monotonic()))  # first: then what has come meanwhile wakes nobody
+        self._due.clear()
+        group = [self._jobs.get()]
         self._begun = time.monotonic()
-        self._some.clear()
-        group = [self._jobs.popleft() for _ in range(min(len(self._jobs), GROUP))]
-        if self._jobs:
-            self._some.set()
+        while len(group) < GROUP and not self._jobs.empty():
+            group.append(self._jobs.get())
         return group
 
 
