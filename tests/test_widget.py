@@ -109,7 +109,7 @@ def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(tmp_path):
         page.ask(type="stop")
         page.idle(2)
         assert page.last("turn")["turn"]["status"] == "stopped"
-        assert sim.stats().disconnects == 1
+        until(lambda: sim.stats().disconnects == 1)
         chat.close()
 
 

@@ -294,6 +294,7 @@ def test_a_gone_kernel_is_told_and_the_text_is_not_lost(jupyter, context, shared
     chat.asked("one")
     book.tab.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     chat.type("two").box.press("Enter")
+    chat.root.get_by_label("Model").focus()  # its list is asked for without waiting: the wait for the question goes on
     chat.notice.get_by_text("kernel").wait_for()
     assert chat.box.input_value() == "two"
     assert chat.texts()[0] == "one"

@@ -367,7 +367,7 @@ def test_a_setting_that_is_changed_while_an_answer_comes_waits_for_its_end(open_
 # All in one task: what a reader does before the page hears what came of it, where the kernel is slow to say that.
 AT_ONCE = """(root, acts) => {
   for (const [what, text] of acts) {
-    const field = root.querySelector(what === 'ask' ? '[aria-label="Message"]' : `[data-field='${what}']`);
+    const field = root.querySelector(['ask', 'draft'].includes(what) ? '[aria-label="Message"]' : `[data-field='${what}']`);
     if (what === 'click') root.querySelector(text).click();
     else field.value = text;
     if (what === 'ask') field.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}));
@@ -389,20 +389,21 @@ def test_a_setting_that_is_changed_before_the_page_hears_of_the_answer_is_kept(o
     chat.notice.wait_for(state="hidden")
 
 
-def test_a_question_that_is_sent_before_the_page_hears_of_the_one_before_is_not_lost(open_chat, slow):
+@pytest.mark.parametrize(("draft", "kept"), [([], "two"), ([["draft", "three"]], "two\nthree")], ids=["alone", "with a draft"])
+def test_a_question_that_is_sent_before_the_page_hears_of_the_one_before_is_not_lost(open_chat, slow, draft, kept):
     """The first one's coming made the page forget the second, which was refused."""
     SCRIPT["one"] = LONG
     chat = open_chat(slow)
-    chat.root.evaluate(AT_ONCE, [["ask", "one"], ["ask", "two"]])
+    chat.root.evaluate(AT_ONCE, [["ask", "one"], ["ask", "two"], *draft])
     chat.notice.filter(has_text="on its way").wait_for()
     chat.turn(1).get_by_text("word2").wait_for()
-    assert chat.box.input_value() == "two"
+    assert chat.box.input_value() == kept
     chat.act("stop")
     chat.turn(1, "stopped")
     chat.notice.wait_for(state="hidden")
     chat.box.press("Enter")
     chat.turn(3, "done")
-    assert chat.text(2) == "two"
+    assert chat.text(2) == kept
 
 
 def test_an_edited_question_that_is_refused_is_not_lost(open_chat, slow):

@@ -392,8 +392,8 @@ class ChatView {
   #refused(text, field) {
     this.#tell(text, "refusal");
     if (field && this.fields[field]) this.fields[field].setAttribute("aria-invalid", "true");
-    if (field !== "text" || this.box.value) return;
-    this.#put(this.sent);
+    if (field !== "text" || !this.sent) return;
+    if (this.box.value !== this.sent) this.#put([this.sent, this.box.value].filter(Boolean).join("\n"));
     this.sent = "";
   }
 
@@ -475,9 +475,11 @@ class ChatView {
 
   /** Ask Python; where it stays silent, say so. @param {object} message @param {boolean} patient */
   ask(message, patient = true) {
-    clearTimeout(this.waiting);
-    if (patient) this.#untell("refusal");
-    if (patient) this.waiting = setTimeout(() => this.#silent(), SILENCE);
+    if (patient) {
+      this.#untell("refusal");
+      clearTimeout(this.waiting);
+      this.waiting = setTimeout(() => this.#silent(), SILENCE);
+    }
     try {
       this.model.send({ ...message, view: this.id });
     } catch {
