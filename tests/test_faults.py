@@ -195,8 +195,8 @@ def test_a_dead_server_ends_the_run_early(client):
 def test_a_server_that_fails_too_often_uses_the_retry_budget_up(client):
     with Simulator(seed=2, latency=0.0, faults=Faults(error_500=0.5)) as sim:
         with pytest.raises(tsn.ServerError, match="used up") as caught:
-            frame().tsn.complete("{text}", client=client(sim.base_url, retry=Retry(backoff=0.001, budget=5)))
-        assert sim.stats().requests <= 500
+            frame(100).tsn.complete("{text}", client=client(sim.base_url, retry=Retry(backoff=0.001, budget=5)))
+        assert sim.stats().requests <= 100
     assert caught.value.partial["content"].notna().sum() == sim.stats().answers
 
 
