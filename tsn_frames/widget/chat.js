@@ -274,14 +274,16 @@ class ChatView {
       tail: () => this.#tail(message.index ?? 0, message.changed ?? []),
       cut: () => this.#cut(message.keep ?? 0),
       set: () => this.#settled(message),
-      refused: () => this.#settled(message),
+      refused: () => {
+        this.#settled(message);
+        this.#refused(message.text ?? "", message.field);
+      },
       code: () => this.#showCode(message.text ?? ""),
     };
     meanings[message.type]?.();
     if (message.state) this.#state(message.state);
     if ((message.type === "snapshot" || message.type === "wait") && !this.state.busy) this.#setAll();
-    if (message.type === "refused") this.#refused(message.text ?? "", message.field);
-    else if (message.type !== "tail") this.#untell("silence");
+    if (message.type !== "tail") this.#untell("silence");
   }
 
   /** @param {State} state */

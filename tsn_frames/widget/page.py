@@ -172,10 +172,10 @@ class Page:
         said += [("turn", {"turn": turn}) for turn in self._turns(keep, len(self._told))]
         if self._growing is not None and was_growing is not self._growing:
             said.append(("turn", {"turn": shown.growing(len(self._told), self._growing.blocks)}))
-        *first, (kind, content) = said or [("state", {})]
-        for one in first:
-            self._say(one[0], None, one[1])
-        self._say(kind, None, {**content, "state": self._state()})  # as one: a page that shows an answer knows whether it grows
+        said = said or [("state", {})]
+        said[-1][1]["state"] = self._state()  # as one message: a page that shows an answer knows whether it grows
+        for kind, content in said:
+            self._say(kind, None, content)
 
     def _tail(self) -> None:
         text = self._text
