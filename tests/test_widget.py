@@ -442,3 +442,32 @@ def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path,
     shown = [output["data"] for output in saved["cells"][0]["outputs"]]
     assert all("text/markdown" not in data for data in shown)
     assert any("Hi there" in "".join(data.get("text/html", "")) for data in shown)
+
+
+def test_what_the_code_says_is_in_the_saved_notebook_when_its_cell_ends(tmp_path, sim, monkeypatch):
+    """A program that runs notebooks hears what comes while a cell runs, and drops what is told of it later."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    for name, value in {"TSN_API_KEY": KEY, "TSN_BASE_URL": sim.base_url, "TSN_MODEL": "sim-small"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(Path(tsn.__file__).parents[1]))
+    made = """
+import threading, tsn_frames as tsn
+a, b, c, d, e, f = chats = [tsn.Chat(messages=[{"role": "user", "content": "Before"}]) for _ in range(6)]
+for chat in chats:
+    display(chat)"""
+    busy = """
+from tsn_frames.engine.registry import here
+here.errand(lambda: threading.Event().wait(3))"""
+    changed = """
+a.send("Afterwards")
+b.regenerate()
+c.clear()
+d.truncate(-1)
+e.messages = [{"role": "user", "content": "Instead"}]
+f.system = 'First'"""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (made, busy, changed)])
+    nbclient.NotebookClient(book, timeout=60, kernel_name="python3").execute()
+    shown = [output["data"]["text/plain"] for output in book.cells[0].outputs if "text/html" in output["data"]]
+    assert "Afterwards" in shown[0] and "Answer:" in shown[1] and shown[2] == shown[3] == "No messages yet."
+    assert shown[4] == "You:\nInstead" and shown[5] == "System prompt:\nFirst\n\nYou:\nBefore"

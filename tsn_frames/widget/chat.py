@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, SupportsIndex
 
@@ -92,7 +94,7 @@ class Chat(anywidget.AnyWidget):
         return made
 
     def _show(self, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> None:
-        self._chat, self._code, self._saved = chat, code, Saved(chat)
+        self._chat, self._code, self._saved, self._keeping = chat, code, Saved(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=shown.plain(chat))
         _hear_where_the_page_says(self.comm)
         self._page = Page(chat, super().send, self._keep, about)
@@ -108,7 +110,8 @@ class Chat(anywidget.AnyWidget):
 
     @messages.setter
     def messages(self, messages: Sequence[Mapping[str, Any]]) -> None:
-        self._chat.messages = messages
+        with self._kept():
+            self._chat.messages = messages
 
     @property
     def model(self) -> str | None:
@@ -126,7 +129,8 @@ class Chat(anywidget.AnyWidget):
 
     @system.setter
     def system(self, text: str | None) -> None:
-        self._chat.system = text
+        with self._kept():
+            self._chat.system = text
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -147,7 +151,8 @@ class Chat(anywidget.AnyWidget):
         TSNError
             If an answer is on its way.
         """
-        return self._chat.send(text)
+        with self._kept():
+            return self._chat.send(text)
 
     def regenerate(self) -> str:
         """Ask the last question again, or for the first time where it has no answer; wait, and return the answer.
@@ -159,7 +164,8 @@ class Chat(anywidget.AnyWidget):
         TSNError
             If nothing was asked yet, or an answer is on its way.
         """
-        return self._chat.send_again()
+        with self._kept():
+            return self._chat.send_again()
 
     def stop(self) -> None:
         """Stop the answer that is on its way: its connection is closed, what came stays."""
@@ -167,11 +173,13 @@ class Chat(anywidget.AnyWidget):
 
     def clear(self) -> None:
         """Forget all messages; the system prompt and the settings stay."""
-        self._chat.clear()
+        with self._kept():
+            self._chat.clear()
 
     def truncate(self, i: int) -> None:
         """Forget message ``i`` and all after it, the system prompt not counted: ``truncate(-2)`` takes the last exchange back."""
-        self._chat.truncate(i)
+        with self._kept():
+            self._chat.truncate(i)
 
     def to_frame(self) -> pd.DataFrame:
         """Return what was said as a frame, the system prompt not counted.
@@ -229,10 +237,19 @@ class Chat(anywidget.AnyWidget):
         """Keep what was said where a saved notebook finds it; once for each turn."""
         if self._chat.streaming:
             return  # its end comes here again
-        said = shown.plain(self._chat)
-        if said != self._messages:
-            self._messages = said
-            self._saved.refresh()
+        with self._keeping:
+            said = shown.plain(self._chat)
+            if said != self._messages:
+                self._messages = said
+                self._saved.refresh()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Keep it before the cell ends: a program that runs notebooks drops what is told of a cell after its end."""
+        try:
+            yield
+        finally:
+            self._keep()
 
     # What a page asks, on whatever thread the kernel hears it
 
