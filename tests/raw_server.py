@@ -76,7 +76,9 @@ class RawServer:
         self.tasks.add(asyncio.current_task())
         try:
             await self.script(Peer(self, reader, writer))
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except ConnectionError:  # the client has closed it while it was told something
+            self.left += 1
+        except (asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self.tasks.discard(asyncio.current_task())
