@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
+from tsn_frames.engine import store
 from tsn_frames.engine.carve import carve
 from tsn_frames.engine.store import Refused, Store, lookup, scan
 from tsn_frames.simulator import Simulator
@@ -533,6 +534,21 @@ def test_a_folder_deleted_under_an_open_cache_is_made_anew(tmp_path):
             assert run.result(progress=False)["content"].notna().all()
         assert 40 <= client.cache.stats().answers < 120
         assert {key for key, *_ in scan(client.cache.file)} <= {e.request_key for e in client.ledger.entries()}
+
+
+def test_a_folder_deleted_while_it_is_opened_is_made_anew(tmp_path, monkeypatch):
+    """What diskcache made in its place had no mark of ours, and was taken for another program's from then on."""
+
+    def claim(*given):
+        monkeypatch.setattr(store, "_claim", real)
+        real(*given)
+        shutil.rmtree(tmp_path / "c")
+
+    real = store._claim
+    monkeypatch.setattr(store, "_claim", claim)
+    with closing(Store(tmp_path / "c")) as opened:
+        opened.write([(bytes(32), b"{}", 1.0)])
+    assert [key for key, *_ in scan(tmp_path / "c" / "cache.db")] == [bytes(32)]
 
 
 @contextmanager

@@ -94,6 +94,8 @@ class Store:
         self._cache = diskcache.Cache(str(folder), timeout=patience, disk=BytesDisk, **_SETTINGS)
         self._connection: sqlite3.Connection = self._cache._con  # one statement for a group is 3 times as fast as .set()
         self.identity = identity(self.file)
+        if not self._connection.execute("SELECT 1 FROM Settings WHERE key = 'tsn_schema'").fetchone():
+            _claim(self.file, patience)  # somebody has deleted it in between, and diskcache has made another
 
     @property
     def moved(self) -> bool:
