@@ -6,11 +6,8 @@ import copy
 import html
 import itertools
 import json
-import os
 import pickle
 import re
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -411,29 +408,20 @@ def test_a_chat_needs_what_it_is_told(client):
         tsn.Chat(client, messages="Hi")
 
 
-def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path, sim):
-    nbformat = pytest.importorskip("nbformat")
-    source = (
-        "import os, tsn_frames as tsn\n"
-        f"chat = tsn.Chat(tsn.Client({sim.base_url!r}, model='sim-small'))\n"
-        "answer = chat.send('Hi there')\nchat"
-    )
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    env = {
-        "TSN_API_KEY": KEY,
-        "TSN_CACHE_DIR": str(tmp_path / "c"),
-        "TSN_LEDGER": str(tmp_path / "l.db"),
-        "IPYTHONDIR": str(tmp_path),
-    }
-    nbformat.write(book, tmp_path / "a.ipynb")
-    code = "import nbclient, nbformat; b = nbformat.read('a.ipynb', 4); nbclient.NotebookClient(b).execute(); nbformat.write(b, 'b.ipynb')"
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        check=True,
-        env={**os.environ, **env, "PYTHONPATH": str(Path(tsn.__file__).parents[1])},
-    )
-    text = (tmp_path / "b.ipynb").read_text()
+def run_cells(folder, monkeypatch, sim, *sources):
+    """Run cells in a kernel, as programs that run notebooks do, and return the notebook."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    values = {"TSN_API_KEY": KEY, "TSN_BASE_URL": sim.base_url, "TSN_MODEL": "sim-small", "IPYTHONDIR": str(folder)}
+    for name, value in {**values, "PYTHONPATH": str(Path(tsn.__file__).parents[1])}.items():
+        monkeypatch.setenv(name, value)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    nbclient.NotebookClient(book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    return book
+
+
+def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path, sim, monkeypatch):
+    source = "import tsn_frames as tsn\nchat = tsn.Chat()\nanswer = chat.send('Hi there')\nchat"
+    text = json.dumps(run_cells(tmp_path, monkeypatch, sim, source))
     saved = json.loads(text)
     assert KEY not in text and sim.log[-1].key_sent
     state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
@@ -446,11 +434,6 @@ def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path,
 
 def test_what_the_code_says_is_in_the_saved_notebook_when_its_cell_ends(tmp_path, sim, monkeypatch):
     """A program that runs notebooks hears what comes while a cell runs, and drops what is told of it later."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    for name, value in {"TSN_API_KEY": KEY, "TSN_BASE_URL": sim.base_url, "TSN_MODEL": "sim-small"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(Path(tsn.__file__).parents[1]))
     made = """
 import threading, tsn_frames as tsn
 a, b, c, d, e, f = chats = [tsn.Chat(messages=[{"role": "user", "content": "Before"}]) for _ in range(6)]
@@ -466,8 +449,7 @@ c.clear()
 d.truncate(-1)
 e.messages = [{"role": "user", "content": "Instead"}]
 f.system = 'First'"""
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (made, busy, changed)])
-    nbclient.NotebookClient(book, timeout=60, kernel_name="python3").execute()
+    book = run_cells(tmp_path, monkeypatch, sim, made, busy, changed)
     shown = [output["data"]["text/plain"] for output in book.cells[0].outputs if "text/html" in output["data"]]
     assert "Afterwards" in shown[0] and "Answer:" in shown[1] and shown[2] == shown[3] == "No messages yet."
     assert shown[4] == "You:\nInstead" and shown[5] == "System prompt:\nFirst\n\nYou:\nBefore"

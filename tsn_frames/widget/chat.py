@@ -237,7 +237,7 @@ class Chat(anywidget.AnyWidget):
         """Keep what was said where a saved notebook finds it; once for each turn."""
         if self._chat.streaming:
             return  # its end comes here again
-        with self._keeping:
+        with self._keeping:  # the code's thread comes here, and the one for errands
             said = shown.plain(self._chat)
             if said != self._messages:
                 self._messages = said
