@@ -149,6 +149,16 @@ class Target:
             source = source.append_column(field, made) if at < 0 else source.set_column(at, field, made)
         self._write(number, source.cast(self.schema).replace_schema_metadata(self.schema.metadata))
 
+    def whole(self, parts: int) -> int:
+        """Return how many of so many parts are there with their rows; the first one is there without from the start."""
+        return self._has_rows(0) + sum(self._part(number).exists() for number in range(1, parts))
+
+    def _has_rows(self, number: int) -> bool:
+        try:
+            return _metadata(self._part(number))[1] > 0
+        except ParameterError:
+            return False
+
     def _write(self, number: int, table: Any) -> None:
         unfinished = self.path / f".part-{number:05}-{uuid.uuid4().hex}.tmp"  # readers of a directory pass over hidden files
         try:

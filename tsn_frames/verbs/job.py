@@ -57,7 +57,7 @@ class Job:
             raise KeyboardInterrupt(f"stopped: {self._so_far()}") from None
         except BaseException as error:
             bar.close(self._counts, "")
-            if self._summaries or isinstance(error, RunError):
+            if self._whole or isinstance(error, RunError):
                 error.add_note(self._so_far())
             raise
         done = self._summary(time.monotonic() - begun)
@@ -106,8 +106,13 @@ class Job:
     def _telling(self, at: int) -> AbstractContextManager[None]:
         return telling(f"part {at}", self._told)
 
+    @property
+    def _whole(self) -> int:
+        """How many parts are there, by the folder itself: Ctrl-C may come as one is moved, and an earlier call has left some."""
+        return self._into.whole(self._source.parts)
+
     def _so_far(self) -> str:
-        written = f"{len(self._summaries):,} of {number(self._source.parts, 'part')} are whole and in {self._into.path}"
+        written = f"{self._whole:,} of {number(self._source.parts, 'part')} are whole and in {self._into.path}"
         return f"{written}; run the same call again to go on{': every answer so far is in the cache' if self._kept else ''}"
 
     def _summary(self, seconds: float) -> FileSummary:
