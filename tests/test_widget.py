@@ -21,6 +21,7 @@ from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
+from tsn_frames.engine.setup import Setup
 from tsn_frames.engine.turns import Turn
 from tsn_frames.simulator import Simulator
 from tsn_frames.widget import page as wire
@@ -133,6 +134,27 @@ def test_a_setting_that_comes_amid_an_answer_is_put_off_and_not_refused(tmp_path
         page.ask(type="stop")
         page.idle(2)
         chat.close()
+
+
+def test_settings_that_come_at_once_all_hold(chat, monkeypatch):
+    """One from the page and one from code, each on a thread of its own: the second comes while the first is looked at."""
+    looked, go, look = threading.Event(), threading.Event(), Setup.with_parameters
+
+    def slow(setup, values):
+        if "top_p" in values and "temperature" not in values:
+            looked.set()
+            assert go.wait(30)
+        return look(setup, values)
+
+    monkeypatch.setattr(Setup, "with_parameters", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(chat._act, {"type": "set", "name": "top_p", "value": 0.5}, "v1")
+        assert looked.wait(30)
+        second = pool.submit(chat._act, {"type": "set", "name": "temperature", "value": 1.0}, "v2")
+        time.sleep(0.05)  # it waits for the first, or does not
+        go.set()
+        first.result(30), second.result(30)
+    assert chat.parameters == {"top_p": 0.5, "temperature": 1.0}
 
 
 def test_what_a_page_asks_is_done(chat, sim):
@@ -436,7 +458,7 @@ def test_what_the_code_says_is_in_the_saved_notebook_when_its_cell_ends(tmp_path
     """A program that runs notebooks hears what comes while a cell runs, and drops what is told of it later."""
     made = """
 import threading, tsn_frames as tsn
-a, b, c, d, e, f = chats = [tsn.Chat(messages=[{"role": "user", "content": "Before"}]) for _ in range(6)]
+a, b, c, d, e, f, g = chats = [tsn.Chat(messages=[{"role": "user", "content": "Before"}]) for _ in range(7)]
 for chat in chats:
     display(chat)"""
     busy = """
@@ -448,8 +470,11 @@ b.regenerate()
 c.clear()
 d.truncate(-1)
 e.messages = [{"role": "user", "content": "Instead"}]
-f.system = 'First'"""
+f.system = 'First'
+g.model = 'sim-large'"""
     book = run_cells(tmp_path, monkeypatch, sim, made, busy, changed)
-    shown = [output["data"]["text/plain"] for output in book.cells[0].outputs if "text/html" in output["data"]]
+    saved = [output["data"] for output in book.cells[0].outputs if "text/html" in output["data"]]
+    shown = [data["text/plain"] for data in saved]
     assert "Afterwards" in shown[0] and "Answer:" in shown[1] and shown[2] == shown[3] == "No messages yet."
     assert shown[4] == "You:\nInstead" and shown[5] == "System prompt:\nFirst\n\nYou:\nBefore"
+    assert "1 message, sim-large" in saved[6]["text/html"] and "1 message, sim-small" in saved[5]["text/html"]

@@ -146,6 +146,11 @@ class Conversation:
         with self._between():
             self._setup = self._setup.with_parameters(values)
 
+    def set(self, name: str, value: Any) -> None:
+        """Set one of the API's parameters; None takes it away."""
+        with self._between():
+            self._setup = self._setup.with_parameters({**self._setup.parameters, name: value})
+
     @property
     def streaming(self) -> bool:
         """Whether an answer is on its way."""

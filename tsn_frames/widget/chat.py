@@ -120,7 +120,8 @@ class Chat(anywidget.AnyWidget):
 
     @model.setter
     def model(self, name: str | None) -> None:
-        self._chat.model = name
+        with self._kept():
+            self._chat.model = name
 
     @property
     def system(self) -> str | None:
@@ -231,17 +232,16 @@ class Chat(anywidget.AnyWidget):
 
         data, metadata = self._view()
         display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-        self._saved.display()
+        with self._keeping:  # else an answer that ends just now would not be in it
+            self._saved.display()
 
     def _keep(self) -> None:
         """Keep what was said where a saved notebook finds it; once for each turn."""
         if self._chat.streaming:
             return  # its end comes here again
         with self._keeping:  # the code's thread comes here, and the one for errands
-            said = shown.plain(self._chat)
-            if said != self._messages:
-                self._messages = said
-                self._saved.refresh()
+            self._messages = shown.plain(self._chat)
+            self._saved.refresh()
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -309,7 +309,7 @@ class Chat(anywidget.AnyWidget):
         elif name == "system":
             self._chat.system = value
         else:
-            self._chat.parameters = {**self._chat.parameters, name: value}
+            self._chat.set(name, value)
 
 
 def _hear_where_the_page_says(comm: Any) -> None:

@@ -18,23 +18,23 @@ class Saved:
     def __init__(self, chat: Conversation) -> None:
         self._chat = chat
         self.name = f"tsn-saved-{chat.id}"
-        self._displayed = False
+        self._displayed: dict[str, Any] | None = None
 
     def display(self) -> None:
         """Add it to the outputs of the running cell."""
-        self._publish(update=False)
-        self._displayed = True
+        self._publish(self.bundle(), update=False)
 
     def refresh(self) -> None:
         """Bring every displayed one up to date."""
-        if self._displayed:
-            self._publish(update=True)
+        if self._displayed and (now := self.bundle()) != self._displayed:
+            self._publish(now, update=True)
 
     def bundle(self) -> dict[str, Any]:
         """Return the transcript in the formats that every notebook can show."""
         return {"text/plain": shown.transcript(self._chat), "text/html": shown.saved_html(self._chat, self.name)}
 
-    def _publish(self, *, update: bool) -> None:
+    def _publish(self, bundle: dict[str, Any], *, update: bool) -> None:
         from IPython.display import publish_display_data
 
-        publish_display_data(self.bundle(), {}, transient={"display_id": self.name}, update=update)  # type: ignore[no-untyped-call]
+        publish_display_data(bundle, {}, transient={"display_id": self.name}, update=update)  # type: ignore[no-untyped-call]
+        self._displayed = bundle
