@@ -252,6 +252,27 @@ def test_a_forked_child_can_complete(slow, tmp_path):
     assert cached == ledgered and len(cached) == 201
 
 
+def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
+    """Nobody brings that run to its end there: it says so, and leaves the parent's alone."""
+    with Simulator(latency=60.0) as sim:
+        run = ask(frame(5), client_of(sim, tmp_path), background=True)
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                for wait in (lambda: run.wait(progress=False), run.result, lambda: asyncio.run(run.aresult())):
+                    with pytest.raises(tsn.RunError, match="in the process that began it"):
+                        wait()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        until(lambda: sim.stats().requests == 1)  # the first goes alone
+        run._engine.stop(grace=0.0)
+        with pytest.warns(tsn.TSNWarning, match="5 of 5 rows"):
+            assert run.wait(30, progress=False)
+
+
 def _in_pool(client, text):
     return ask(pd.DataFrame({"text": [text]}), client)["content"].notna().all()
 

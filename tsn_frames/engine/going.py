@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 
 from ..errors import RunError, TSNError
 from ..secret import redact
@@ -17,6 +18,7 @@ from .turns import Turn
 
 log = logging.getLogger("tsn_frames")
 BEAT = 0.04  # seconds between two news of a growing answer: more of them slow a page down and nobody sees them
+POLL = 0.1
 
 
 class Going:
@@ -58,14 +60,19 @@ class Going:
             If there is none, or only a part of one that broke off.
         """
         try:
-            turn = self.future.result()
+            self._wait()
         except KeyboardInterrupt:
             self.stop()
-            self.future.result()
+            self._wait()
             raise
+        turn = self.future.result()
         if turn.state == "failed":
             raise (self.kind or RunError)(turn.error)
         return turn.content if isinstance(turn.content, str) else ""
+
+    def _wait(self) -> None:
+        while not self.future.done():
+            wait_for([self.future], POLL)  # in short steps: a lock without a time limit can't be interrupted everywhere
 
     async def run(self) -> None:
         """Bring the answer, whatever happens."""

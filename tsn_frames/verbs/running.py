@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -44,7 +45,7 @@ class Run:
     def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors, column: str,
                  *, beyond: int = 0) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
-        self._beyond = beyond
+        self._beyond, self._process = beyond, os.getpid()
         self._begun, self._ended = time.monotonic(), 0.0
         self._told = self._said_long = False
         here.last_run = self  # first, so that an interrupt at any moment finds it
@@ -115,7 +116,10 @@ class Run:
         KeyboardInterrupt
             After Ctrl-C: nothing more is sent, what is in flight has ten seconds to arrive, and everything is kept. A
             second Ctrl-C ends at once.
+        RunError
+            In a forked child, where the run of its parent doesn't go on.
         """
+        self._check_process()
         try:
             bar = Progress(progress, self.progress.rows)
             self._watch(bar, timeout)
@@ -144,6 +148,7 @@ class Run:
 
     async def aresult(self, *, progress: bool | None = None) -> pd.DataFrame:
         """Like :meth:`result`, without blocking the caller's event loop."""
+        self._check_process()
         bar, future = Progress(progress, self.progress.rows), asyncio.wrap_future(self._future)
         try:
             while not (await asyncio.wait({future}, timeout=POLL))[0]:
@@ -167,6 +172,11 @@ class Run:
 
     def _note_end(self, _future: Future[None]) -> None:
         self._ended = self._ended or time.monotonic()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process and not self.done:
+            raise RunError("this run goes on in the process that began it, not in this child: wait for it there, or make the same "
+                           "call here, which takes from the cache what is answered by then")  # fmt: skip
 
     def _watch(self, bar: Progress | None, timeout: float | None) -> None:
         ends = None if timeout is None else time.monotonic() + timeout
