@@ -4,6 +4,7 @@ import asyncio
 import threading
 import warnings
 from contextlib import closing, nullcontext
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -324,3 +325,15 @@ def test_an_interrupt_while_a_question_is_handed_over_takes_it_back(tmp_path, mo
         assert (chat.turns, chat.streaming) == ((), False)
         chat.send("Is it warm? One of: yes, no.")
         assert [turn.role for turn in chat.turns] == ["user", "assistant"]
+
+
+def test_an_interrupt_while_a_chats_page_is_told_of_a_question_takes_it_back(tmp_path, monkeypatch):
+    """Nobody had begun to bring the answer, and every other question was told to wait for it."""
+    with Simulator(latency=0.0) as sim:
+        chat = Conversation(client_of(sim, tmp_path))
+        chat.listen(SimpleNamespace(**dict.fromkeys(("began", "grew", "ended", "changed"), lambda *_: None)))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(here, "submit", interrupted(here.submit))
+            chat.send("Is it cold? One of: yes, no.")
+        assert (chat.turns, chat.streaming) == ((), False)
+        assert chat.send("Is it warm? One of: yes, no.") in ("yes", "no")

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import ConfigError, ParameterError, PromptError, TSNError, number, quoted
 from ..parameters import plain
+from ..secret import Secret
 from .catalogue import listed
 from .client import Client
 from .going import Going
@@ -285,33 +286,40 @@ class Conversation:
 
     def _ask(self, question: Turn, at: int | None, *, fresh: bool = False) -> Going:
         """Ask in place of what was said from turn ``at`` on; None: after all that is said when no answer can come any more."""
-        key = self.client.key()
-        with self._between():
-            before = self._turns
-            self._turns = turns = (*before[:at], question)
-            try:
-                request = self._setup.request(self.client, self.messages)
-            except BaseException:
-                self._turns = before
-                raise
-            self._asked += 1
-            mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
-            asking = partial(
-                Asking, self.client, key, request, mode=mode, name=f"{self.id}-{self._asked}", run=self.id, tag=self.tag or "chat",
-                usage=self._usage, purse=self._purse,
-            )  # fmt: skip
-            going = self._asking = Going(
-                lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, len(turns), *about), self._ended
-            )
+        key, going = self.client.key(), None
         try:
+            with self._between():
+                before = self._turns
+                going = self._begun(key, question, at, fresh=fresh)
             here.going[going] = done = here.submit(going.run())
         except BaseException:  # else the chat would wait for an answer that nobody brings, or that nobody wants after Ctrl-C
-            going.stop()
-            with self._lock:
-                self._turns, self._asking = before, None
+            if going is not None:
+                going.stop()
+                with self._lock:
+                    self._turns, self._asking = before, None
             raise
         done.add_done_callback(lambda _: here.going.pop(going, None))
         return going
+
+    def _begun(self, key: Secret, question: Turn, at: int | None, *, fresh: bool) -> Going:
+        """Take a question into what was said, and return its answer's way, which is still to be gone."""
+        before = self._turns
+        self._turns = turns = (*before[:at], question)
+        try:
+            request = self._setup.request(self.client, self.messages)
+        except BaseException:
+            self._turns = before
+            raise
+        self._asked += 1
+        mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
+        asking = partial(
+            Asking, self.client, key, request, mode=mode, name=f"{self.id}-{self._asked}", run=self.id, tag=self.tag or "chat",
+            usage=self._usage, purse=self._purse,
+        )  # fmt: skip
+        self._asking = Going(
+            lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, len(turns), *about), self._ended
+        )
+        return self._asking
 
     def _ended(self, going: Going, turn: Turn) -> None:
         with self._lock:
