@@ -148,9 +148,9 @@ def test_settings_that_come_at_once_all_hold(chat, monkeypatch):
 
     monkeypatch.setattr(Setup, "with_parameters", slow)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(chat._act, {"type": "set", "name": "top_p", "value": 0.5}, "v1")
+        first = pool.submit(chat._handle_custom_msg, {"type": "set", "name": "top_p", "value": 0.5}, [])
         assert looked.wait(30)
-        second = pool.submit(chat._act, {"type": "set", "name": "temperature", "value": 1.0}, "v2")
+        second = pool.submit(chat._handle_custom_msg, {"type": "set", "name": "temperature", "value": 1.0}, [])
         time.sleep(0.05)  # it waits for the first, or does not
         go.set()
         first.result(30), second.result(30)

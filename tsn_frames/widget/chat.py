@@ -1,8 +1,7 @@
-"""``tsn.Chat``: a conversation in a notebook. A thin door: the conversation is the engine's, the page is ``chat.js``."""
+"""``tsn.Chat``: a conversation in a notebook. Thin: the conversation is the engine's, the page is ``chat.js``."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,18 +12,17 @@ import anywidget
 import pandas as pd
 import traitlets
 
-from ..engine.chat import Busy, Conversation
+from ..engine.chat import Conversation
 from ..engine.client import Client
 from ..engine.run import CacheMode
-from ..errors import TSNError, number
+from ..errors import number
 from ..settings import get_client
 from ..verbs import chat as verbs
 from . import shown
-from .markup import render
+from .door import Door
 from .page import Page
 from .saved import Saved
 
-log = logging.getLogger("tsn_frames")
 _HERE = Path(__file__).parent
 
 
@@ -94,12 +92,12 @@ class Chat(anywidget.AnyWidget):
         return made
 
     def _show(self, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> None:
-        self._chat, self._code, self._saved, self._keeping = chat, code, Saved(chat), threading.RLock()
+        self._chat, self._saved, self._keeping = chat, Saved(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=shown.plain(chat))
         _hear_where_the_page_says(self.comm)
         self._page = Page(chat, super().send, self._keep, about)
         self._unlisten = chat.listen(self._page)
-        self.on_msg(self._asked)
+        self.on_msg(Door(chat, self._page, code))
 
     # For code
 
@@ -250,66 +248,6 @@ class Chat(anywidget.AnyWidget):
             yield
         finally:
             self._keep()
-
-    # What a page asks, on whatever thread the kernel hears it
-
-    def _asked(self, _widget: Any, said: Any, _buffers: Any) -> None:
-        view = said.get("view") if isinstance(said, dict) else None
-        try:
-            self._act(said, str(view))
-        except TSNError as error:
-            self._page.say("refused", str(view), text=str(error), field=said.get("name", "text"), n=said.get("n"))
-
-    def _act(self, said: Any, view: str) -> None:
-        match said:
-            case {"type": "send", "text": str(text)}:
-                self._chat.start(text)
-            case {"type": "stop"}:
-                self._chat.stop()
-            case {"type": "regenerate"}:
-                self._chat.regenerate()
-            case {"type": "edit", "index": int(i), "text": str(text)}:
-                self._chat.edit(i, text)
-            case {"type": "undo"}:
-                self._undo()
-            case {"type": "clear"}:
-                self._chat.clear()
-            case {"type": "set", "name": str(name), "value": value}:
-                self._take(name, value, view, said.get("n"))
-            case _:
-                self._tell(said, view)
-
-    def _tell(self, said: Any, view: str) -> None:
-        match said:
-            case {"type": "hello"}:
-                self._page.attach(view)
-            case {"type": "earlier", "before": int(before)}:
-                self._page.show_earlier(view, before)
-            case {"type": "models"}:
-                self._chat.models().add_done_callback(self._page.list_models)
-            case {"type": "code"} if self._code is not None:
-                self._page.say("code", view, text=render(f"~~~~~~~~~~python\n{self._code()}\n~~~~~~~~~~"))
-            case _:
-                log.debug("the page asked what nobody knows: %.80r", said)
-
-    def _undo(self) -> None:
-        self._chat.truncate(self._chat.last_question or 0)
-
-    def _take(self, name: str, value: Any, view: str, n: Any) -> None:
-        try:
-            self._set(name, value)
-        except Busy:  # the page couldn't know: it keeps the setting and says it again
-            self._page.put_off(view, name)
-        else:
-            self._page.took(view, name, n)
-
-    def _set(self, name: str, value: Any) -> None:
-        if name == "model":
-            self._chat.model = value
-        elif name == "system":
-            self._chat.system = value
-        else:
-            self._chat.set(name, value)
 
 
 def _hear_where_the_page_says(comm: Any) -> None:
