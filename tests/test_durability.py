@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import closing
 
 import pandas as pd
 import psutil
@@ -17,6 +18,8 @@ import pytest
 from moments import happened, until
 
 import tsn_frames as tsn
+from tsn_frames.engine import ledger_file
+from tsn_frames.engine.ledger_file import Entry
 from tsn_frames.engine.store import scan
 from tsn_frames.simulator import Faults, Simulator
 
@@ -252,25 +255,84 @@ def test_a_forked_child_can_complete(slow, tmp_path):
     assert cached == ledgered and len(cached) == 201
 
 
+def forked(work):
+    """Do something in a forked child, and return how it ended."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
     """Nobody brings that run to its end there: it says so, and leaves the parent's alone."""
     with Simulator(latency=60.0) as sim:
         run = ask(frame(5), client_of(sim, tmp_path), background=True)
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                for wait in (lambda: run.wait(progress=False), run.result, lambda: asyncio.run(run.aresult())):
-                    with pytest.raises(tsn.RunError, match="in the process that began it"):
-                        wait()
-                code = 0
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+        def work():
+            for wait in (lambda: run.wait(progress=False), run.result, lambda: asyncio.run(run.aresult())):
+                with pytest.raises(tsn.RunError, match="in the process that began it"):
+                    wait()
+
+        assert forked(work)() == 0
         until(lambda: sim.stats().requests == 1)  # the first goes alone
         run._engine.stop(grace=0.0)
         with pytest.warns(tsn.TSNWarning, match="5 of 5 rows"):
             assert run.wait(30, progress=False)
+
+
+def entry(number):
+    return Entry(float(number), "run", "host", "model", "answered", 1, 2, 3, None, b"%032d" % number, None, 0.1)
+
+
+def test_what_a_forked_child_writes_outlives_the_end_of_its_parents_run(slow, tmp_path):
+    """SQLite in the child took the parent's locks for its own: the parent, when it closed, deleted the log that was written to."""
+    client, ready, go = client_of(slow, tmp_path), os.pipe(), os.pipe()
+    run = ask(frame(60), client, background=True)
+    until(lambda: run.progress.answered > 10)
+
+    def work():
+        with closing(client.ledger.open()) as file:
+            file.write([entry(1)])
+            os.write(ready[1], b"1")
+            os.read(go[0], 1)
+            file.write([entry(2)])
+
+    ended = forked(work)
+    os.read(ready[0], 1)
+    assert run.result(progress=False)["content"].notna().all()
+    os.write(go[1], b"1")
+    assert ended() == 0
+    assert len([line for line in client.ledger.entries() if line.run == "run"]) == 2 and len(client.ledger.to_frame()) == 62
+    for end in (*ready, *go):
+        os.close(end)
+
+
+def test_a_fork_in_the_middle_of_a_commit_locks_the_child_out_of_nothing(slow, tmp_path, monkeypatch):
+    """The child had the parent's lock, which nobody there could ever give back."""
+    client, inside, go, real = client_of(slow, tmp_path), threading.Event(), threading.Event(), ledger_file._storable
+
+    def storable(line):  # in the middle of the transaction
+        inside.set()
+        assert go.wait(30)
+        return real(line)
+
+    monkeypatch.setattr(ledger_file, "_storable", storable)
+    run = ask(frame(1), client, background=True)
+    assert inside.wait(30)
+    threading.Timer(0.2, go.set).start()  # a fork waits for the commit
+
+    def work():
+        monkeypatch.undo()
+        with closing(client.ledger.open(0.5)) as file:
+            file.write([entry(1)])
+
+    assert forked(work)() == 0
+    assert run.result(progress=False)["content"].notna().all()
 
 
 def _in_pool(client, text):

@@ -7,6 +7,7 @@ the file, the run goes on: what could not be saved is kept, tried again from tim
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
@@ -45,6 +46,13 @@ class Written(asyncio.Future[None]):
         return False
 
 
+class _Rest:
+    """A time in which a writer has no file open."""
+
+    def __init__(self) -> None:
+        self.begun, self.over = threading.Event(), threading.Event()
+
+
 class Writer:
     """Records attempts and answers from the loop's thread, on a thread of its own.
 
@@ -60,12 +68,13 @@ class Writer:
         self._entries = _Waiting(ledger.path, ledger.open)
         self._answers = _Waiting(cache.file, cache.open) if cache else None
         self._begun = 0.0
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | _Rest | None] = SimpleQueue()
         self._due = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="tsn_frames-writer", daemon=True)
         self._thread.start()
+        _writers.add(self)
 
     @property
     def problems(self) -> dict[str, str]:
@@ -90,28 +99,43 @@ class Writer:
         await self._ended  # not a join in another thread: at the interpreter's end none can be started
         self._thread.join()
 
+    def rest(self) -> _Rest:
+        """Close the files when what is being written is on disk; the next commit after the rest opens them again."""
+        self._add(rest := _Rest())
+        while not rest.begun.wait(0.05) and self._thread.is_alive():
+            pass
+        return rest
+
     def _work(self) -> None:
         last = False
         while not last:
             group = self._next_group()
-            jobs, last = [job for job in group if job], None in group
+            jobs, last = [job for job in group if isinstance(job, Job)], None in group
             self._entries.save([job.entry for job in jobs], last=last)
             if self._answers:
                 self._answers.save(
                     [(*job.answer, job.entry.time) for job in jobs if job.answer and type(job.entry) is Entry], last=last
                 )
             self._loop.call_soon_threadsafe(_release, [job.done for job in jobs])
+            for rest in [job for job in group if isinstance(job, _Rest)]:
+                self._close()
+                rest.begun.set()
+                rest.over.wait()
+        self._close()
+        _writers.discard(self)
+        self._loop.call_soon_threadsafe(_release, [self._ended])
+
+    def _close(self) -> None:
         for part in (self._entries, self._answers):
             if part:
                 part.close()
-        self._loop.call_soon_threadsafe(_release, [self._ended])
 
-    def _add(self, job: Job | None) -> None:
+    def _add(self, job: Job | _Rest | None) -> None:
         self._jobs.put(job)
-        if job is None or self._jobs.qsize() == DUE:
+        if not isinstance(job, Job) or self._jobs.qsize() == DUE:
             self._due.set()
 
-    def _next_group(self) -> list[Job | None]:
+    def _next_group(self) -> list[Job | _Rest | None]:
         self._due.wait(max(0.0, self._begun + APART - time.monotonic()))  # first: then what has come meanwhile wakes nobody
         self._due.clear()
         group = [self._jobs.get()]
@@ -179,3 +203,27 @@ def _release(futures: list[asyncio.Future[None]]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)
+
+
+_writers: set[Writer] = set()
+_resting: list[_Rest] = []
+
+
+def _before_fork() -> None:
+    """Have no file open: SQLite in the child would take the parent's locks for its own, and lose what is written there."""
+    _resting.extend(writer.rest() for writer in list(_writers))
+
+
+def _after_fork() -> None:
+    for rest in _resting:
+        rest.over.set()
+    _resting.clear()
+
+
+def _in_child() -> None:
+    _resting.clear()
+    _writers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
