@@ -47,6 +47,15 @@ class Plan:
     down: tuple[float, float] = (0.0, 0.0)  # 503 between these seconds after the first request
 
 
+class Threads(ThreadingHTTPServer):
+    """A thread a connection. A busy machine accepts late, and what is beyond the usual five that wait is reset meanwhile."""
+
+    daemon_threads, request_queue_size = True, 128
+
+    def handle_error(self, request, address):
+        pass
+
+
 class Server:
     """Runs a plan on loopback and counts."""
 
@@ -71,12 +80,6 @@ class Server:
                 server.post(self)
 
             def log_message(self, *args):
-                pass
-
-        class Threads(ThreadingHTTPServer):
-            daemon_threads, request_queue_size = True, 128
-
-            def handle_error(self, request, address):
                 pass
 
         self.http = Threads(("127.0.0.1", 0), Handler)

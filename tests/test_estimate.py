@@ -7,13 +7,14 @@ import threading
 import time
 import warnings
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from independent_server import Threads
 
 import tsn_frames as tsn
 from tsn_frames.engine.past import Past
@@ -304,8 +305,7 @@ class Biller:
                 handler.end_headers()
                 handler.wfile.write(data)
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Threads(("127.0.0.1", 0), Handler)
         self.base_url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
 
     def __enter__(self):

@@ -230,7 +230,9 @@ def test_time_stands_still_when_a_run_is_over(client):
 
 def test_a_row_that_is_always_refused_holds_up_nobody_and_fails_alone(tmp_path):
     """A prompt that the service refuses with 503 for ever is the row's own problem."""
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from http.server import BaseHTTPRequestHandler
+
+    from independent_server import Threads
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -251,8 +253,7 @@ def test_a_row_that_is_always_refused_holds_up_nobody_and_fails_alone(tmp_path):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Threads(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     client = tsn.Client(f"http://127.0.0.1:{server.server_port}", model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db")
     run = rows(300).tsn.complete("{t} of 300", client=client, background=True)
