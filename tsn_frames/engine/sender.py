@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -168,10 +169,13 @@ class Sender:
         counts = self._counts
         return max(1.0, (counts.prompt_tokens + counts.completion_tokens) / self._answers) if self._answers else 1.0
 
-    def tokens(self, request: Request) -> float:
-        """Estimate what a request will use: an answer without ``max_tokens`` is about as long as those before."""
+    def tokens(self, request: Request) -> int:
+        """Estimate what a request will use: an answer without ``max_tokens`` is about as long as those before.
+
+        A whole number, so that sums of them come back to 0 exactly.
+        """
         usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
-        return least_tokens(request) + (0.0 if request.max_tokens else usual)
+        return math.ceil(least_tokens(request) + (0.0 if request.max_tokens else usual))
 
     def _idempotency_key(self, item: Item) -> str:
         """Return the request's own key; one of this run where a replay of the old answer isn't wanted."""
