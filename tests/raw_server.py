@@ -8,6 +8,8 @@ import socket
 import struct
 import threading
 
+from moments import SECONDS
+
 
 class Peer:
     """The server's end of one connection, for a script."""
@@ -47,7 +49,7 @@ class RawServer:
 
     def __init__(self, script, *, tls=None):
         self.script, self.tls = script, tls
-        self.asked, self.connections, self.left = [], 0, 0
+        self.asked, self.connections, self.left, self.ended = [], 0, 0, 0
         self.loop = asyncio.new_event_loop()
 
     @property
@@ -57,13 +59,13 @@ class RawServer:
     def __enter__(self):
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._start(), self.loop).result(SECONDS)
         return self
 
     def __exit__(self, *_):
-        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(SECONDS)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(5)
+        self.thread.join()
         self.loop.close()
 
     async def _start(self):
@@ -81,18 +83,22 @@ class RawServer:
         except (asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            self.tasks.discard(asyncio.current_task())
             writer.close()
             try:
                 await writer.wait_closed()
             except (ConnectionError, asyncio.CancelledError, OSError):
                 pass
+            self.ended += 1
+            self.tasks.discard(asyncio.current_task())
 
     async def _end(self):
         self.server.close()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.02)  # what was accepted in this moment has its task
+        while some := list(self.tasks):
+            for task in some:
+                task.cancel()
+            await asyncio.wait(some)
+        await asyncio.sleep(0)
 
 
 def http(body=b"{}", *lines, status=b"200 OK"):

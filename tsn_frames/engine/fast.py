@@ -13,7 +13,7 @@ from .connection import Connection
 from .transport import CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, timed_out
 
 HAPPY_EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first
-LATE, LAST_CHANCE = 0.5, 1.0
+TICK, LATE, LAST_CHANCE = 0.25, 0.5, 1.0  # a look that comes so late says that this process slept
 
 
 class FastTransport:
@@ -56,9 +56,9 @@ class FastTransport:
         await asyncio.gather(*(connection.closed for connection in self._open))
 
     async def _exchange(self, connection: Connection, body: bytes, idempotency_key: str) -> Answer | Failure | None:
-        ends = self._due[connection] = time.monotonic() + self._timeout
+        self._due[connection] = time.monotonic() + self._timeout
         if self._timer is None:
-            self._watch_until(ends)
+            self._watch()
         coming = connection.send(self._request(body, idempotency_key))
         try:
             return await coming
@@ -118,21 +118,22 @@ class FastTransport:
             made.free_since = time.monotonic()
             self._idle.append(made)
 
-    def _watch_until(self, ends: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(ends - time.monotonic(), self._look, ends)
+    def _watch(self) -> None:
+        """Look when the first request's time is over, and often before: else a sleep of this process might go unnoticed."""
+        now, loop = time.monotonic(), asyncio.get_running_loop()
+        at = min(next(iter(self._due.values())), now + TICK)
+        self._timer = loop.call_later(at - now, self._look, at)
 
     def _look(self, expected: float) -> None:
-        """End the requests whose time is over; where this process itself slept, read first what came meanwhile."""
+        """End the requests whose time is over; where this process itself slept, read first what comes now."""
         now, self._timer = time.monotonic(), None
         if now - expected > LATE:
-            self._watch_until(now + LAST_CHANCE)
-            return
+            self._due = {connection: max(ends, now + LAST_CHANCE) for connection, ends in self._due.items()}
         for connection in [connection for connection, ends in self._due.items() if ends <= now]:
             del self._due[connection]
             connection.fail(timed_out(self._timeout))
         if self._due:
-            self._watch_until(next(iter(self._due.values())))
+            self._watch()
 
 
 def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
