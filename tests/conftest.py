@@ -7,7 +7,7 @@ import signal
 import tempfile
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
@@ -15,9 +15,11 @@ from tsn_frames.simulator import Simulator
 
 KEY = "tsn_test_canary_4f1d"
 
-# The same examples in every run, so that a red one is about the change; `make hunt` draws new ones.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("hunt", max_examples=2000)
+# The same examples in every run, so that a red one is about the change; `make hunt` draws new ones. No law is about time,
+# and a machine that stands still for a moment must not be taken for a slow test.
+patient = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **patient)
+settings.register_profile("hunt", max_examples=2000, **patient)
 settings.load_profile("same")
 
 collect_ignore = ["benchmarks"]  # programs, which `make bench` runs
