@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from moments import until
+from moments import SECONDS, until
 
 from tsn_frames.simulator import Faults, Simulator, count_tokens
 
 
 def ask(sim, text="Is tea good?", **body):
     body = {"model": "sim-small", "messages": [{"role": "user", "content": text}], **body}
-    connection = http.client.HTTPConnection(urlsplit(sim.base_url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(sim.base_url).netloc, timeout=SECONDS)
     try:
         connection.request("POST", "/v1/chat/completions", json.dumps(body))
         reply = connection.getresponse()
@@ -117,7 +117,7 @@ def test_a_client_that_leaves_a_stream_is_noticed_and_pays_only_what_was_sent():
     with Simulator(0, 0.0, token_rate=20.0) as sim:
         body = {"model": "sim-large", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
         with (
-            httpx.Client(trust_env=False) as client,
+            httpx.Client(trust_env=False, timeout=SECONDS) as client,
             client.stream("POST", f"{sim.base_url}/chat/completions", json=body) as reply,
         ):
             for line in reply.iter_lines():

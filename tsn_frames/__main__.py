@@ -74,8 +74,9 @@ def _simulate(options: argparse.Namespace) -> int:
         sys.stderr.write(f"simulate: {error}\n")
         return 2
     with simulator:
-        _say(f"Simulated service at {simulator.base_url}: its answers are made up. Ctrl-C ends it.")
-        _wait_for_interrupt()
+        with contextlib.suppress(KeyboardInterrupt):  # who reads the line may press it at once
+            _say(f"Simulated service at {simulator.base_url}: its answers are made up. Ctrl-C ends it.")
+            threading.Event().wait()
         _say(f"\n{simulator.stats()}")
     return 0
 
@@ -99,11 +100,6 @@ def _faults(options: Sequence[str]) -> Faults:
             raise ValueError(f"--fault takes NAME=CHANCE such as error_500=0.1, got {option!r}; the names are {', '.join(known)}")
         chances[name] = float(chance)
     return Faults(**chances)  # type: ignore[arg-type]
-
-
-def _wait_for_interrupt() -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
 
 
 def _say(text: str) -> None:

@@ -161,8 +161,6 @@ class ChatJob:
     def end(self, left: bool) -> None:
         """Close the books: bill or give back, free the place, write the log."""
         app, answer = self._app, self._answer
-        if left:
-            app.tally.add("disconnects")
         if left and answer is not None and not self._paid and app.settings.bill_abandoned:
             self._pay(answer, answer.completion_tokens)
         if answer is not None and not self._paid and app.balance is not None:
@@ -171,6 +169,8 @@ class ChatJob:
             owed = self._billed_tokens + answer.prompt_tokens if answer is not None and self._paid else 0
             app.release(self._charge, owed)
         self._log()
+        if left:
+            app.tally.add("disconnects")  # last: who waits for it finds the rest of the books closed
         # The plan refers back to this job: a circle for each request is work for the garbage collector.
         self.plan = NO_PLAN
 
