@@ -18,7 +18,7 @@ import pytest
 from moments import happened, until
 
 import tsn_frames as tsn
-from tsn_frames.engine import ledger_file
+from tsn_frames.engine import ledger_file, writer
 from tsn_frames.engine.ledger_file import Entry
 from tsn_frames.engine.store import scan
 from tsn_frames.simulator import Faults, Simulator
@@ -333,6 +333,27 @@ def test_a_fork_in_the_middle_of_a_commit_locks_the_child_out_of_nothing(slow, t
 
     assert forked(work)() == 0
     assert run.result(progress=False)["content"].notna().all()
+
+
+def test_an_interrupt_of_a_fork_leaves_no_writer_at_rest(slow, tmp_path, monkeypatch):
+    """Python drops what is raised before a fork; the run in the parent has to go on all the same."""
+
+    class Interrupted(writer._Rest):
+        def __init__(self):
+            super().__init__()
+            self.begun.wait = interrupt
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    dropped = []
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    monkeypatch.setattr(writer, "_Rest", Interrupted)
+    run = ask(frame(), client_of(slow, tmp_path), background=True)
+    until(lambda: run.progress.answered > 10)
+    assert forked(lambda: None)() == 0
+    assert [one.exc_type for one in dropped] == [KeyboardInterrupt]
+    assert run.wait(30, progress=False) and run.frame["content"].notna().all()
 
 
 def _in_pool(client, text):

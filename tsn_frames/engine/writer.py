@@ -99,12 +99,11 @@ class Writer:
         await self._ended  # not a join in another thread: at the interpreter's end none can be started
         self._thread.join()
 
-    def rest(self) -> _Rest:
+    def rest(self, rest: _Rest) -> None:
         """Close the files when what is being written is on disk; the next commit after the rest opens them again."""
-        self._add(rest := _Rest())
+        self._add(rest)
         while not rest.begun.wait(0.05) and self._thread.is_alive():
             pass
-        return rest
 
     def _work(self) -> None:
         last = False
@@ -211,7 +210,9 @@ _resting: list[_Rest] = []
 
 def _before_fork() -> None:
     """Have no file open: SQLite in the child would take the parent's locks for its own, and lose what is written there."""
-    _resting.extend(writer.rest() for writer in list(_writers))
+    for writer in list(_writers):
+        _resting.append(rest := _Rest())  # first: whatever comes while it is waited for, it is ended
+        writer.rest(rest)
 
 
 def _after_fork() -> None:
