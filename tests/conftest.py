@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import tsn_frames as tsn
 from tsn_frames.engine.registry import here
-from tsn_frames.simulator import Simulator
+from tsn_frames.simulator import Simulator, count_tokens
+from tsn_frames.simulator import chat as simulated
+from tsn_frames.simulator.answers import Choice
 
 KEY = "tsn_test_canary_4f1d"
 
@@ -58,6 +61,18 @@ def apart(monkeypatch, tmp_path):
 def sim():
     with Simulator(seed=0, latency=0.0) as server:
         yield server
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """Every answer that streams goes on for minutes: however slow the machine is, it doesn't end before it is stopped."""
+
+    def compose(*given):
+        text = "[simulated] " + " ".join(f"word{n}" for n in range(3000))
+        return replace(whole(*given), choices=(Choice(text, "stop"),), completion_tokens=count_tokens(text))
+
+    whole = simulated.compose
+    monkeypatch.setattr(simulated, "compose", compose)
 
 
 @pytest.fixture

@@ -347,13 +347,17 @@ def test_damage_under_an_open_cache_costs_no_answer(tmp_path):
     with Simulator(seed=0, latency=0.02) as sim:
         client = at(sim, tmp_path, limits=tsn.Limits(4))
         ask(frame(50), client)
+        code = "import sys; print(1, flush=True); sys.stdin.read(); f = open(sys.argv[1], 'r+b'); f.write(b'\\xaa' * 100_000)"
+        words = [sys.executable, "-c", code, client.cache.file]
+        other = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        other.stdout.read(1)  # it takes longer to start than the run takes to end
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run = ask(frame(150), client, background=True)
             while sim.stats().requests < 100:
                 run.wait(0.02)
-            code = "import sys; f = open(sys.argv[1], 'r+b'); f.write(b'\\xaa' * 100_000)"
-            subprocess.run([sys.executable, "-c", code, client.cache.file], check=True)
+            other.communicate(timeout=60)
+            assert other.returncode == 0
             assert run.result(progress=False)["content"].notna().all()
             out = ask(frame(150), client)
         assert out["content"].notna().all() and out["cached"].sum() >= 20

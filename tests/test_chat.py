@@ -90,7 +90,7 @@ def test_a_listener_hears_of_it_in_order(slow):
     assert heard.of("ended") == [("ended", 1, chat.turns[1])] and chat.turns[1].content == answer
 
 
-def test_a_stop_closes_the_stream_and_keeps_what_came(slow):
+def test_a_stop_closes_the_stream_and_keeps_what_came(endless, slow):
     chat, heard = talk(slow), Heard()
     chat.listen(heard)
     future = chat.start("Is tea good?")
@@ -104,7 +104,7 @@ def test_a_stop_closes_the_stream_and_keeps_what_came(slow):
     assert turn.cost is None
 
 
-def test_one_question_at_a_time(slow):
+def test_one_question_at_a_time(endless, slow):
     chat = talk(slow)
     future = chat.start("Is tea good?")
     for work in (lambda: chat.start("And coffee?"), chat.clear, lambda: setattr(chat, "system", "x"), chat.regenerate):
@@ -380,7 +380,7 @@ def test_a_question_without_an_answer_is_asked_from_code(sim, client):
     assert sim.log[-1].body["messages"] == [{"role": "user", "content": "Is tea good?"}] and len(chat.turns) == 2
 
 
-def test_half_an_answer_is_not_stored(slow):
+def test_half_an_answer_is_not_stored(endless, slow):
     chat = talk(slow, cache="use")
     future = chat.start("Is tea good?")
     until(lambda: chat.partial)
@@ -523,7 +523,7 @@ def test_an_answer_that_comes_at_once_is_raised_as_what_it_is(sim):
         chat.send("Is tea good?")
 
 
-def test_an_interrupt_stops_a_send_and_keeps_what_came(slow):
+def test_an_interrupt_stops_a_send_and_keeps_what_came(endless, slow):
     chat = talk(slow)
     main = threading.main_thread().ident
     threading.Thread(target=lambda: (until(lambda: chat.partial), signal.pthread_kill(main, signal.SIGINT))).start()
@@ -532,7 +532,7 @@ def test_an_interrupt_stops_a_send_and_keeps_what_came(slow):
     assert (chat.turns[1].state, chat.turns[1].content[:11], chat.streaming) == ("stopped", "[simulated]", False)
 
 
-def test_a_stop_is_heard_however_often_and_whenever(slow):
+def test_a_stop_is_heard_however_often_and_whenever(endless, slow):
     chat = talk(slow)
     chat.stop()
     for pause in (0.0, 0.002, 0.01, None, None):
@@ -635,16 +635,16 @@ while not chat.partial:
 """
 
 
-def test_an_interpreter_that_ends_in_mid_stream_leaves_a_line_in_the_ledger(slow, tmp_path):
+def test_an_interpreter_that_ends_in_mid_stream_leaves_a_line_in_the_ledger(endless, slow, tmp_path):
     path = str(tmp_path / "exit.db")
     done = subprocess.run(
-        [sys.executable, "-c", EXIT, slow.base_url, path], capture_output=True, text=True, timeout=30, env=os.environ
+        [sys.executable, "-c", EXIT, slow.base_url, path], capture_output=True, text=True, timeout=60, env=os.environ
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert [entry.outcome for entry in tsn.Ledger(path).entries()] == ["unknown"]
 
 
-def test_the_transcript_is_a_text(slow):
+def test_the_transcript_is_a_text(endless, slow):
     chat = talk(slow, system="Be brief.")
     future = chat.start("Is *tea* good?")
     until(lambda: chat.partial)

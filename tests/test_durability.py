@@ -153,6 +153,12 @@ def test_an_interrupt_at_half_keeps_every_answer_and_the_next_run_works(slow, tm
 
 
 TWICE_INTERRUPTED = """
+from tsn_frames.engine.run import Engine
+Engine.stop.__defaults__ = (600.0,)  # in a slow moment no grace may pass by itself
+def tell():
+    while not (tsn.last_run() and tsn.last_run()._engine._stopped): time.sleep(0.01)
+    print("heard", flush=True)
+threading.Thread(target=tell, daemon=True).start()
 try:
     ask()
 except KeyboardInterrupt:
@@ -169,12 +175,12 @@ def test_a_second_interrupt_ends_at_once(slow, tmp_path):
     slow.faults = Faults(hang=1.0)
     until(lambda: slow.stats().faults.get("hang") == CONCURRENCY)
     process.send_signal(signal.SIGINT)
-    time.sleep(1.0)
+    assert process.stdout.readline() == "heard\n"  # two that come before the first is heard are one
+    time.sleep(0.5)
     assert process.poll() is None  # it waits for what is in flight
-    begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     told = ended(process)
-    assert time.monotonic() - begun < 8 and told["kept"] >= 99 and told["done"]
+    assert told["kept"] >= 99 and told["done"]
     assert 1 <= told["unknown"] <= CONCURRENCY
     outcomes = client_of(slow, tmp_path).ledger.to_frame()["outcome"].value_counts()
     assert outcomes["unknown"] == told["unknown"] and outcomes["answered"] == told["kept"]
@@ -449,18 +455,20 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
 
 
 def test_thirty_runs_leave_nothing_behind(sim, client):
-    """No thread, no file, no socket more than after the first few."""
+    """No thread, no file, no socket more than after the first few; a pool of threads has its own limit."""
     process = psutil.Process()
 
-    def left(runs):
-        for _ in range(runs):
+    def runs(number):
+        for _ in range(number):
             ask(pd.DataFrame({"text": [f"{sim.stats().requests} {j}" for j in range(5)]}), client)
-        seen = []
-        for _ in range(20):  # sockets are closed a moment later
-            seen.append((process.num_threads(), process.num_fds()))
-            time.sleep(0.02)
-        return map(min, zip(*seen, strict=True))
 
-    (threads, files), (threads_later, files_later) = left(10), left(30)
-    assert threads_later <= threads + 2 and files_later <= files + 2
+    def left():
+        threads = [thread.name for thread in threading.enumerate()]
+        pool = sum(name.startswith("asyncio_") for name in threads)  # of a few, which come as they are needed
+        return len(threads) - pool, process.num_fds()
+
+    runs(10)
+    threads, files = map(min, zip(*((left(), time.sleep(0.02))[0] for _ in range(20))))  # sockets are closed a moment later
+    runs(30)
+    until(lambda: left()[0] <= threads and left()[1] <= files + 2)
     assert not [thread for thread in threading.enumerate() if thread.name == "tsn_frames-writer"]

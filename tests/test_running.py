@@ -12,7 +12,7 @@ import warnings
 
 import pandas as pd
 import pytest
-from moments import let_the_loop_turn, until
+from moments import SECONDS, let_the_loop_turn, until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Quota, Simulator
@@ -83,17 +83,17 @@ def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, 
     from tsn_frames.engine import run as engine
 
     reached, go, real = threading.Event(), threading.Event(), getattr(engine, moment)
-    monkeypatch.setattr(engine, moment, lambda *given: (reached.set(), go.wait(10), real(*given))[-1])
+    monkeypatch.setattr(engine, moment, lambda *given: (reached.set(), go.wait(SECONDS), real(*given))[-1])
     words = {"max_cost": 1, "max_tokens": 5} if moment == "check_bounded" else {}
     priced = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                         prices={"sim-small": (1, 1)})  # fmt: skip
     run = rows(30).tsn.complete("{t}", client=priced, background=True, **words)
-    assert reached.wait(10)
+    assert reached.wait(SECONDS)
     run.stop()
     let_the_loop_turn()
     go.set()
     with pytest.warns(tsn.TSNWarning, match="30 of 30 rows were not sent, since the run was stopped"):
-        assert run.wait(10, progress=False)
+        assert run.wait(SECONDS, progress=False)
     assert sim.stats().requests == 0 and run.frame["error"].str.startswith("not_sent").all()
 
 
@@ -206,7 +206,7 @@ def test_a_warning_that_is_made_an_error_does_not_hide_the_end_of_the_run(client
 
 
 def test_a_script_that_ends_in_the_middle_of_a_run_leaves_it_on_record(tmp_path):
-    with Simulator(latency=5.0, bill_abandoned=True) as sim:
+    with Simulator(latency=60.0, bill_abandoned=True) as sim:
         code = f"""
             import time, pandas as pd, tsn_frames as tsn
             client = tsn.Client({sim.base_url!r}, model="sim-small", cache={str(tmp_path / "c")!r}, ledger={str(tmp_path / "l.db")!r})

@@ -48,7 +48,7 @@ class Page:
         done = threading.Event()
         let_the_loop_turn()
         here.errand(done.set)
-        assert done.wait(10)
+        assert done.wait(30)
         return self
 
     def until(self, true):
@@ -94,7 +94,7 @@ def test_before_a_page_comes_nothing_is_rendered_or_sent(chat):
     assert told == [] and chat._page._rendered == {}
 
 
-def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(tmp_path):
+def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(endless, tmp_path):
     with Simulator(latency=0.0, token_rate=30.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
@@ -120,7 +120,7 @@ def test_a_page_that_shows_an_answer_knows_at_once_whether_it_grows(chat):
     assert [message["state"]["busy"] for message in answers] == [message["turn"]["status"] == "streaming" for message in answers]
 
 
-def test_a_setting_that_comes_amid_an_answer_is_put_off_and_not_refused(tmp_path):
+def test_a_setting_that_comes_amid_an_answer_is_put_off_and_not_refused(endless, tmp_path):
     with Simulator(latency=0.0, token_rate=3.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
@@ -296,7 +296,7 @@ def test_totals_say_at_least_only_where_something_is_unknown():
     assert shown.totals([paid, stopped]) == "2 messages · at least 15 tokens · cost at least 0.5 · 2.0 s"
 
 
-def test_closing_ends_what_is_on_its_way(tmp_path):
+def test_closing_ends_what_is_on_its_way(endless, tmp_path):
     with Simulator(latency=0.0, token_rate=5.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat).ask(type="send", text="Hello there")
@@ -317,7 +317,7 @@ def test_nothing_waits_for_the_page(chat):
         go.set()
 
 
-def test_a_tail_that_takes_long_to_make_is_made_less_often(tmp_path, monkeypatch):
+def test_a_tail_that_takes_long_to_make_is_made_less_often(endless, tmp_path, monkeypatch):
     """A huge table is one block: to make all of it again 25 times a second would take a whole processor."""
     spent = []
 
@@ -341,7 +341,7 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(tmp_path, monkeypatch
         assert after - ended >= wire.REST * (ended - begun) * 0.98
 
 
-def test_a_tail_that_fails_is_not_the_last(tmp_path, monkeypatch, caplog):
+def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplog):
     class Failing(wire.Rendering):
         failed = 0
 
