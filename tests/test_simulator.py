@@ -433,6 +433,24 @@ def test_it_can_vanish_and_come_back():
         assert ask(sim)[0] == 200
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_a_connection_that_comes_in_the_moment_of_the_end_holds_it_up_for_no_longer(turns):
+    """The loop had accepted it and made no transport yet, which a closed server refuses: it was waited for for ever."""
+
+    async def come_and_go(address):
+        with socket.create_connection(address):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await asyncio.wait_for(sim._hang_up(), 10)
+
+    with Simulator() as sim:
+        address = ("127.0.0.1", urlsplit(sim.base_url).port)
+        with socket.create_connection(address):
+            until(lambda: sim._connections)
+            sim._run(come_and_go(address))
+            assert not sim._connections
+
+
 def test_an_outage_fails_everything_for_its_time():
     with Simulator(0, 0.0) as sim:
         sim.outage(60, status=502)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .app import PREFIX, App, SmallJob, is_chat
@@ -256,9 +257,14 @@ class Simulator:
             self._port = self._server.sockets[0].getsockname()[1]
 
     async def _hang_up(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            loop = asyncio.get_running_loop()
+            with suppress(NotImplementedError):  # where that isn't known, a connection is accepted and made in one
+                for listening in server.sockets:
+                    loop.remove_reader(listening)
+            await asyncio.sleep(0)  # what is accepted is made now: a closed server would leave it half made for ever
+            server.close()
         while self._connections:  # some may be only half made and come up in a later round
             for connection in list(self._connections):
                 connection.reset()
