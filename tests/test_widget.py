@@ -478,3 +478,17 @@ g.model = 'sim-large'"""
     assert "Afterwards" in shown[0] and "Answer:" in shown[1] and shown[2] == shown[3] == "No messages yet."
     assert shown[4] == "You:\nInstead" and shown[5] == "System prompt:\nFirst\n\nYou:\nBefore"
     assert "1 message, sim-large" in saved[6]["text/html"] and "1 message, sim-small" in saved[5]["text/html"]
+
+
+def test_a_chat_that_was_interrupted_while_it_was_made_can_be_closed(sim, monkeypatch):
+    """Python closes it when it is forgotten, and wrote an AttributeError into the notebook, long after the Ctrl-C."""
+
+    def pressed(self, *_):
+        made.append(self)
+        raise KeyboardInterrupt
+
+    made = []
+    monkeypatch.setattr(tsn.Chat, "open", pressed)  # where the page is told of the widget
+    with pytest.raises(KeyboardInterrupt):
+        tsn.Chat(tsn.Client(sim.base_url, model="sim-small"))
+    made[0].close()

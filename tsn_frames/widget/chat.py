@@ -197,7 +197,7 @@ class Chat(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop what is on its way and take the widget off the page."""
-        if hasattr(self, "_chat"):
+        if hasattr(self, "_unlisten"):  # else Ctrl-C came while it was made
             self._unlisten()
             self._chat.stop()
         super().close()
