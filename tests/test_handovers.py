@@ -1,6 +1,7 @@
 """What comes at an unlucky moment: each test holds a hand-over open until the stop, the end or the second call has come."""
 
 import asyncio
+import gc
 import threading
 import warnings
 from contextlib import closing, nullcontext
@@ -11,6 +12,7 @@ import pytest
 from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
+from tsn_frames.bulk import no_collecting
 from tsn_frames.engine import repair
 from tsn_frames.engine import run as engine
 from tsn_frames.engine import store as store_room
@@ -19,6 +21,7 @@ from tsn_frames.engine.chat import Conversation
 from tsn_frames.engine.connection import Connection
 from tsn_frames.engine.fast import FastTransport
 from tsn_frames.engine.files import identity
+from tsn_frames.engine.going import Going
 from tsn_frames.engine.registry import here
 from tsn_frames.engine.store import Store
 from tsn_frames.secret import Secret
@@ -135,12 +138,89 @@ def test_an_interrupt_while_a_run_is_handed_over_stops_it(tmp_path, monkeypatch)
     with Simulator(latency=0.1) as sim:
         client = client_of(sim, tmp_path, limits=tsn.Limits(1))
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(here, "submit", interrupted(here.submit))
+            patch.setattr(here, "begin", interrupted(here.begin))
             rows(30).tsn.complete("{t}", client=client, progress=False)
         run = tsn.last_run()
         until(lambda: run.progress.done == 30)
         assert sim.stats().requests <= 1
         assert run.wait(30, progress=False) and run.frame["error"].notna().sum() >= 29
+
+
+def test_an_interrupt_before_a_run_is_handed_over_leaves_nobody_waiting(tmp_path, monkeypatch):
+    def begin(_work):
+        raise KeyboardInterrupt
+
+    with Simulator(latency=0.0) as sim:
+        client = client_of(sim, tmp_path)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="0 of 5 rows are answered"):
+            patch.setattr(here, "begin", begin)
+            rows(5).tsn.complete("{t}", client=client, progress=False)
+        assert tsn.last_run().wait(30, progress=False) and tsn.last_run().summary.not_sent == 5
+        assert sim.stats().requests == 0
+
+
+def test_an_interrupt_between_two_steps_of_a_call_lets_nothing_be_sent(tmp_path, monkeypatch):
+    """The run was handed over in the first step and waited for in the second: it went on, and was paid for to its end."""
+
+    def wait(*_, **__):
+        raise KeyboardInterrupt
+
+    with Simulator(latency=0.0) as sim:
+        client = client_of(sim, tmp_path)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Run, "wait", wait)
+            rows(5).tsn.complete("{t}", client=client, progress=False)
+        let_the_loop_turn()
+        assert (sim.stats().requests, here.going) == (0, {})
+
+
+def test_who_waits_takes_no_lock_that_an_interrupt_would_leave_locked(tmp_path, monkeypatch):
+    """A Future's lock is taken in Python: Ctrl-C just then, and the engine's thread waited for it to the end of the kernel."""
+    entered, enter, main = [], threading.Condition.__enter__, threading.get_ident()
+
+    def noted(self):
+        if threading.get_ident() == main:
+            entered.append(self)
+        return enter(self)
+
+    def begun(work):
+        monkeypatch.setattr(threading.Condition, "__enter__", noted)
+        begin(work)
+
+    with Simulator(latency=0.05) as sim:
+        client, begin = client_of(sim, tmp_path), here.begin
+        let_the_loop_turn()  # it is there already
+        monkeypatch.setattr(here, "begin", begun)
+        rows(3).tsn.complete("{t}", client=client, progress=False)
+        monkeypatch.setattr(threading.Condition, "__enter__", enter)
+        Conversation(client).send("Is it cold? One of: yes, no.")
+        monkeypatch.undo()
+        assert entered == []
+
+
+def test_a_file_changes_no_filter_of_warnings_while_a_part_is_waited_for(tmp_path, monkeypatch):
+    """Ctrl-C, when they were just being put back, and the kernel told no warning any more."""
+    wait, seen = Run.wait, []
+    monkeypatch.setattr(
+        Run, "wait", lambda self, *given, **words: (seen.append(warnings.filters), wait(self, *given, **words))[1]
+    )
+    rows(3).to_parquet(tmp_path / "in.parquet")
+    with Simulator(latency=0.0) as sim:
+        tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client_of(sim, tmp_path), progress=False)
+    assert seen and all(filters is warnings.filters for filters in seen)
+
+
+def test_an_interrupt_just_when_the_collector_is_held_lets_it_go(monkeypatch):
+    def disable():
+        real()
+        raise KeyboardInterrupt
+
+    real = gc.disable
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(gc, "disable", disable)
+        with no_collecting():
+            pass
+    assert gc.isenabled()
 
 
 def test_an_answer_that_is_being_written_when_a_run_is_cut_off_is_kept_and_shared(tmp_path, monkeypatch):
@@ -306,11 +386,10 @@ def test_a_question_that_could_not_be_begun_leaves_the_chat_as_it_was(tmp_path, 
         chat = Conversation(client_of(sim, tmp_path))
         with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="can't start"):
 
-            def full(work):
-                work.close()
+            def full(_work):
                 raise RuntimeError("can't start new thread")
 
-            patch.setattr(here, "submit", full)
+            patch.setattr(here, "begin", full)
             chat.start("Is it cold? One of: yes, no.")
         assert (chat.turns, chat.streaming) == ((), False)
         assert chat.send("Is it cold? One of: yes, no.") in ("yes", "no")
@@ -320,11 +399,25 @@ def test_an_interrupt_while_a_question_is_handed_over_takes_it_back(tmp_path, mo
     with Simulator(latency=0.1) as sim:
         chat = Conversation(client_of(sim, tmp_path))
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(here, "submit", interrupted(here.submit))
+            patch.setattr(here, "begin", interrupted(here.begin))
             chat.send("Is it cold? One of: yes, no.")
         assert (chat.turns, chat.streaming) == ((), False)
         chat.send("Is it warm? One of: yes, no.")
         assert [turn.role for turn in chat.turns] == ["user", "assistant"]
+
+
+def test_an_interrupt_just_after_a_question_was_asked_stops_its_answer(tmp_path, monkeypatch):
+    """Nobody waited for it yet, and it went on: the next cell was told to wait."""
+
+    def answer(_):
+        raise KeyboardInterrupt
+
+    with Simulator(latency=0.2) as sim:
+        chat = Conversation(client_of(sim, tmp_path))
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Going, "answer", answer)
+            chat.send("Is it cold? One of: yes, no.")
+        assert (chat.streaming, chat.turns[1].state) == (False, "stopped")
 
 
 def test_an_interrupt_while_a_chats_page_is_told_of_a_question_takes_it_back(tmp_path, monkeypatch):
@@ -333,7 +426,7 @@ def test_an_interrupt_while_a_chats_page_is_told_of_a_question_takes_it_back(tmp
         chat = Conversation(client_of(sim, tmp_path))
         chat.listen(SimpleNamespace(**dict.fromkeys(("began", "grew", "ended", "changed"), lambda *_: None)))
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(here, "submit", interrupted(here.submit))
+            patch.setattr(here, "call", interrupted(here.call))
             chat.send("Is it cold? One of: yes, no.")
         assert (chat.turns, chat.streaming) == ((), False)
         assert chat.send("Is it warm? One of: yes, no.") in ("yes", "no")

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def no_collecting() -> Iterator[None]:
     """Hold the garbage collector while many values are made that stay: it would look through all of them, again and again."""
     held = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()  # in here: Ctrl-C may come just after it
         yield
     finally:
         if held:

@@ -10,9 +10,8 @@ import operator
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -114,8 +113,10 @@ class Conversation:
     @messages.setter
     def messages(self, given: Sequence[Mapping[str, Any]]) -> None:
         turns, system = turns_of(given)
-        with self._between():
+        with self._lock:
+            self._check_free()
             self._turns, self._setup = turns, self._setup.with_system(system)
+        self._listeners.tell_later("changed")
 
     @property
     def model(self) -> str | None:
@@ -124,8 +125,7 @@ class Conversation:
 
     @model.setter
     def model(self, name: str | None) -> None:
-        with self._between():
-            self._setup = self._setup.with_model(name)
+        self._change(lambda setup: setup.with_model(name))
 
     @property
     def system(self) -> str | None:
@@ -134,8 +134,7 @@ class Conversation:
 
     @system.setter
     def system(self, text: str | None) -> None:
-        with self._between():
-            self._setup = self._setup.with_system(text)
+        self._change(lambda setup: setup.with_system(text))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -144,13 +143,11 @@ class Conversation:
 
     @parameters.setter
     def parameters(self, values: Mapping[str, Any]) -> None:
-        with self._between():
-            self._setup = self._setup.with_parameters(values)
+        self._change(lambda setup: setup.with_parameters(values))
 
     def set(self, name: str, value: Any) -> None:
         """Set one of the API's parameters; None takes it away."""
-        with self._between():
-            self._setup = self._setup.with_parameters({**self._setup.parameters, name: value})
+        self._change(lambda setup: setup.with_parameters({**setup.parameters, name: value}))
 
     @property
     def streaming(self) -> bool:
@@ -199,8 +196,7 @@ class Conversation:
         RunError
             If there is no answer, or only a part of one; ``turns`` has the part.
         """
-        _may_wait()
-        return self._question(text).answer()
+        return self._answer(lambda: self._question(text))
 
     def stop(self) -> None:
         """Stop the answer that is on its way, from any thread: its connection is closed, what came stays."""
@@ -220,18 +216,22 @@ class Conversation:
         ParameterError
             If ``i`` is no position of a turn, counted from either end, nor their number.
         """
-        with self._between():
+        with self._lock:
+            self._check_free()
             have = len(self._turns)
             if isinstance(i, bool) or not hasattr(i, "__index__") or not -have <= operator.index(i) <= have:
                 raise ParameterError(
                     f"truncate takes a position from {-have} to {have}, for there are {number(have, 'message')}; got {quoted(i)}"
                 )
             self._turns = self._turns[: operator.index(i)]
+        self._listeners.tell_later("changed")
 
     def replay(self, turns: Iterable[Turn]) -> None:
         """Put turns in the place of those that are there, with what they came to."""
-        with self._between():
+        with self._lock:
+            self._check_free()
             self._turns = tuple(turns)
+        self._listeners.tell_later("changed")
 
     def regenerate(self) -> Future[Turn]:
         """Ask the last question again, in place of its answer; a cached answer is not what is wanted then.
@@ -245,8 +245,7 @@ class Conversation:
 
     def send_again(self) -> str:
         """Ask the last question, again or for the first time, wait, and return the answer, as :meth:`send` does."""
-        _may_wait()
-        return self._again().answer()
+        return self._answer(self._again)
 
     def edit(self, i: int, text: str) -> Future[Turn]:
         """Ask another question in place of question ``i``; what came after it is forgotten.
@@ -273,6 +272,17 @@ class Conversation:
         """Return the models that the service lists; none where it has no list."""
         return here.submit(listed(self.client, self.client.key()))
 
+    def _answer(self, ask: Callable[[], Going]) -> str:
+        _may_wait()
+        try:
+            return ask().answer()
+        except KeyboardInterrupt:  # at any moment, also just after it was asked
+            going = self._asking
+            if going:
+                going.stop()
+                going.wait()
+            raise
+
     def _again(self) -> Going:
         at = self.last_question
         if at is None:
@@ -286,30 +296,25 @@ class Conversation:
 
     def _ask(self, question: Turn, at: int | None, *, fresh: bool = False) -> Going:
         """Ask in place of what was said from turn ``at`` on; None: after all that is said when no answer can come any more."""
-        key, going = self.client.key(), None
-        try:
-            with self._between():
-                before = self._turns
+        key = self.client.key()
+        with self._lock:
+            self._check_free()
+            before = self._turns
+            try:
                 going = self._begun(key, question, at, fresh=fresh)
-            here.going[going] = done = here.submit(going.run())
-        except BaseException:  # else the chat would wait for an answer that nobody brings, or that nobody wants after Ctrl-C
-            if going is not None:
-                going.stop()
-                with self._lock:
-                    self._turns, self._asking = before, None
-            raise
-        done.add_done_callback(lambda _: here.going.pop(going, None))
+                self._listeners.tell_later("changed")
+                here.begin(going)
+            except BaseException:  # else the chat would wait for an answer that nobody brings, or that nobody wants after Ctrl-C
+                asked, self._turns, self._asking = self._asking, before, None
+                if asked:
+                    asked.stop()
+                raise
         return going
 
     def _begun(self, key: Secret, question: Turn, at: int | None, *, fresh: bool) -> Going:
         """Take a question into what was said, and return its answer's way, which is still to be gone."""
-        before = self._turns
-        self._turns = turns = (*before[:at], question)
-        try:
-            request = self._setup.request(self.client, self.messages)
-        except BaseException:
-            self._turns = before
-            raise
+        self._turns = turns = (*self._turns[:at], question)
+        request = self._setup.request(self.client, self.messages)
         self._asked += 1
         mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
         asking = partial(
@@ -327,14 +332,20 @@ class Conversation:
                 self._turns, self._asking = (*self._turns, turn), None
                 self._usage, self._purse = going.asking.usage, going.asking.purse
 
-    @contextmanager
-    def _between(self) -> Iterator[None]:
-        """Change something between two answers: refused while one streams, told to the listeners afterwards."""
+    def _change(self, change: Callable[[Setup], Setup]) -> None:
+        """Change a setting, and tell the listeners."""
         with self._lock:
-            if self._asking is not None:
-                raise Busy("an answer is on its way: wait for it, or stop() it first")
-            yield
+            self._check_free()
+            self._setup = change(self._setup)
         self._listeners.tell_later("changed")
+
+    def _check_free(self) -> None:
+        """Refuse a change while an answer is on its way.
+
+        Under the lock, which the engine's thread takes, too: no context manager of ours, whose end Ctrl-C may leave out.
+        """
+        if self._asking is not None:
+            raise Busy("an answer is on its way: wait for it, or stop() it first")
 
 
 def _may_wait() -> None:

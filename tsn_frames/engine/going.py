@@ -7,11 +7,11 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 
 from ..errors import RunError, TSNError
 from ..secret import redact
 from ..wire import Completion
+from .bell import Bell
 from .registry import here
 from .streaming import Asking, Ending
 from .turns import Turn
@@ -38,41 +38,39 @@ class Going:
         self, asking: Callable[[Callable[[], None]], Asking], tell: Callable[..., None], end: Callable[[Going, Turn], None]
     ) -> None:
         self.future: Future[Turn] = Future()
+        self.over = Bell()
         self.future.set_running_or_notify_cancel()  # stop() ends it, so that what came is kept
         self.asking = asking(self._grew)
         self.told = ""
         self.kind: type[TSNError] | None = None
+        self.turn: Turn | None = None
         self._tell, self._end, self._begun = tell, end, time.monotonic()
         self._beat: asyncio.TimerHandle | None = None
         self._shown = 0
 
     def stop(self, grace: float = 0.0) -> None:  # noqa: ARG002 - as a run is stopped, at the interpreter's end
         """End it, from any thread."""
-        if here.loop:
-            here.loop.call_soon_threadsafe(self.asking.stop)
+        here.call(self.asking.stop)
 
     def answer(self) -> str:
-        """Wait for the answer and return it; an interrupt stops it and keeps what came.
+        """Wait for the answer and return it.
 
         Raises
         ------
         RunError
             If there is none, or only a part of one that broke off.
         """
-        try:
-            self._wait()
-        except KeyboardInterrupt:
-            self.stop()
-            self._wait()
-            raise
-        turn = self.future.result()
+        self.wait()
+        turn = self.turn
+        assert turn is not None
         if turn.state == "failed":
             raise (self.kind or RunError)(turn.error)
         return turn.content if isinstance(turn.content, str) else ""
 
-    def _wait(self) -> None:
-        while not self.future.done():
-            wait_for([self.future], POLL)  # in short steps: a lock without a time limit can't be interrupted everywhere
+    def wait(self) -> None:
+        """Wait for its end."""
+        while not self.over.rung:
+            self.over.wait(POLL)
 
     async def run(self) -> None:
         """Bring the answer, whatever happens."""
@@ -87,6 +85,7 @@ class Going:
         if self._beat:
             self._beat.cancel()
         self.kind, turn = ending.kind, self._turn(ending)
+        self.turn = turn
         self._end(self, turn)
         self._tell("ended", turn)
         self.future.set_result(turn)

@@ -50,7 +50,4 @@ class Listeners:
     def tell_later(self, name: str) -> None:
         """Tell all of them, from any thread."""
         if self._all:
-            here.submit(self._told(name))
-
-    async def _told(self, name: str) -> None:
-        self.tell(name)
+            here.call(self.tell, name)

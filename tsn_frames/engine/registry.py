@@ -10,13 +10,15 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..secret import Secret
+from .bell import Bell
 from .limiter import Limiter
 from .purse import Treasury
 
@@ -33,6 +35,18 @@ class Account:
     coming: dict[tuple[str, bytes], list[asyncio.Future[tuple[bytes, float] | None]]] = field(default_factory=dict)
 
 
+class Work(Protocol):
+    """What goes on on the engine's loop until it is over: a run, or a chat's answer."""
+
+    over: Bell
+
+    async def run(self) -> None:
+        """Do it."""
+
+    def stop(self, grace: float = ...) -> None:
+        """End it after some seconds, from any thread."""
+
+
 @dataclass
 class Registry:
     """The state of one process."""
@@ -45,7 +59,7 @@ class Registry:
     loop: asyncio.AbstractEventLoop | None = None
     hand: ThreadPoolExecutor | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    going: dict[Any, Future[None]] = field(default_factory=dict)
+    going: dict[Work, asyncio.Task[None]] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
 
     def say_once(self, log: logging.Logger, text: str) -> None:
@@ -59,13 +73,37 @@ class Registry:
         return self.accounts.setdefault((base_url, secret), Account())
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start work on the engine's own event loop, which runs in a thread of its own."""
+        """Start what is soon done on the engine's own event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._running())
+
+    def begin(self, work: Work) -> None:
+        """Begin a run or an answer on the engine's own event loop; its bell rings when it is over."""
+        self.call(self._begin, work)
+
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Call a function on the engine's thread; what was called before it comes before it."""
+        self._running().call_soon_threadsafe(function, *args)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
         with self.lock:
             if self.loop is None:
                 loop = asyncio.new_event_loop()
                 threading.Thread(target=loop.run_forever, name="tsn_frames", daemon=True).start()
                 self.loop = loop
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+        return self.loop
+
+    def _begin(self, work: Work) -> None:
+        self.going[work] = task = asyncio.ensure_future(work.run())
+        task.add_done_callback(lambda _: self._end(work))
+
+    def _end(self, work: Work) -> None:
+        del self.going[work]
+        work.over.ring()
+
+    def _stop_all(self, told: Bell) -> None:
+        for work in self.going:
+            work.stop(grace=0.0)
+        told.ring()
 
     def errand(self, work: Callable[[], object]) -> None:
         """Do what takes a while, one after the other, on one more thread: the loop's and the kernel's never wait for it."""
@@ -89,9 +127,12 @@ LAST_SECONDS = 5.0
 
 def _at_exit() -> None:
     """Stop what is still going on, so that what was in flight is on record as possibly billed."""
-    for run in list(here.going):
-        run.stop(grace=0.0)
-    wait(list(here.going.values()), LAST_SECONDS)
+    if here.loop is None:
+        return
+    told, ends = Bell(), time.monotonic() + LAST_SECONDS
+    here.call(here._stop_all, told)  # on the loop's thread: also what was handed over just now is going on there
+    while (here.going or not told.rung) and time.monotonic() < ends:
+        time.sleep(0.01)
 
 
 atexit.register(_at_exit)

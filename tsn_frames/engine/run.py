@@ -12,7 +12,6 @@ import logging
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -23,6 +22,7 @@ from ..secret import Secret, redact
 from ..wire import Completion, Requests
 from . import retry as policy
 from .answers import Answers, Outcome
+from .bell import Bell
 from .cards import About, Card, Saving
 from .client import Client, Session
 from .course import Course
@@ -85,6 +85,8 @@ class Engine:
         self.id = uuid.uuid4().hex[:12]
         self.counts = Counts(rows=sum(work.copies))
         self.answers = Answers(len(work.requests))
+        self.over = Bell()
+        self.failure: Exception | None = None  # what is wrong with the key, the cache's folder or a proxy
         self.end: RunError | None = None
         self.problems: dict[str, str] = {}
         self.waited: dict[str, float] = {}
@@ -94,7 +96,7 @@ class Engine:
         self._sender: Sender | None = None
         self._queue = Queue(())
         self._stopped = False
-        self._key: Secret | ConfigError = Secret(None)
+        self._key = _key_or_reason(client)  # in the caller's thread, where its warnings belong
         self._least = Decimal(0)
 
     @property
@@ -117,25 +119,19 @@ class Engine:
         left = self._pending - self.counts.requests + self.counts.refused + self.counts.retried
         return left, min(limits.requests_per_minute or math.inf, gate.requests.limit, tokens)
 
-    def start(self) -> Future[None]:
-        """Begin, on the engine's loop."""
-        self._key = _key_or_reason(self.client)  # in the caller's thread, where its warnings belong
-        future = here.submit(self._run())
-        here.going[self] = future
-        future.add_done_callback(lambda _: here.going.pop(self, None))
-        return future
-
     def stop(self, grace: float = GRACE) -> None:
         """Send nothing more, and cancel what is in flight after ``grace`` seconds; from any thread."""
-        if here.loop:
-            here.loop.call_soon_threadsafe(self._stop, grace)
+        here.call(self._stop, grace)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Do it, on the engine's loop."""
         account = None if isinstance(self._key, ConfigError) else here.account(self.client.base_url, self._key)
         if account:
             account.live += 1
         try:
             await self._do()
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
+            self.failure = error
         finally:
             if account:
                 account.live -= 1
@@ -266,6 +262,10 @@ class Engine:
 
     def _stop(self, grace: float | None) -> None:
         self._stopped = True
+        if self not in here.going:  # over, or never handed over, since Ctrl-C came first: nobody waits for that for ever
+            self._close(NOT_SENT)
+            self.over.ring()
+            return
         self._queue.close()
         sending = self._sender.sending if self._sender else set()
         for worker in self._workers:

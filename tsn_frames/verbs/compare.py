@@ -22,7 +22,7 @@ from ..frames.prompt import Prompt, check_frame
 from . import scores
 from .asking import Asked, asked
 from .comparison import Comparison
-from .complete import begun
+from .complete import run_of
 from .contenders import PARAMETERS, check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken
 from .estimate import reckon
 from .running import stopped
@@ -176,7 +176,7 @@ class _Race:
         stop = stopped(last.run, more=True) if last is not None and last.end is None else None
         if stop is not None:
             raise stop  # it came between the two
-        run = begun(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
+        run = run_of(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
         try:
             run.result(progress=progress)
             stop = stopped(run)

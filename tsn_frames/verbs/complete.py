@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 from ..bulk import no_collecting
 from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode, Engine
+from ..errors import warn
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
@@ -19,7 +20,7 @@ from .asking import Asked, asked
 from .estimate import reckon
 from .foretold import Estimate
 from .plan import Errors, check_choice
-from .running import Run
+from .running import Run, begun
 
 
 def complete(
@@ -148,12 +149,13 @@ def complete(
     })  # fmt: skip
     if dry_run:
         return reckon(call)
-    run = begun(df, call, wanted, errors)
-    return run if background else run.result(progress=progress)
+    run = run_of(df, call, wanted, errors)
+    return begun(run) if background else run.result(progress=progress)
 
 
-def begun(df: pd.DataFrame, call: Asked, wanted: frame_columns.Layout, errors: Errors, beyond: int = 0) -> Run:
-    """Send what a call asks for, and return its run at once; ``beyond`` rows of the same file follow in other runs."""
+def run_of(df: pd.DataFrame, call: Asked, wanted: frame_columns.Layout, errors: Errors, *, beyond: int = 0,
+           tell: Callable[[str], object] = warn) -> Run:  # fmt: skip
+    """Return the run of what a call asks for; who waits for it begins it. ``beyond`` rows of the same file follow in others."""
     client, made, work = call
 
     def frame(engine: Engine) -> pd.DataFrame:
@@ -164,7 +166,7 @@ def begun(df: pd.DataFrame, call: Asked, wanted: frame_columns.Layout, errors: E
                 frame_columns.build(engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices),
             )
 
-    return Run(Engine(client, work), made, frame, errors, wanted.label("error"), beyond=beyond)
+    return Run(Engine(client, work), made, frame, errors, wanted.label("error"), beyond=beyond, tell=tell)
 
 
 def content_of(

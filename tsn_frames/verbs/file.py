@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,14 @@ from ..engine.budget import amount
 from ..engine.cards import fingerprint
 from ..engine.client import Client, client_or_default
 from ..engine.run import CacheMode
-from ..errors import ConfigError, ParameterError, RunError, TSNWarning, number, quoted
+from ..errors import ParameterError, RunError, TSNWarning, number, quoted
 from ..frames import columns as frame_columns
 from ..frames import per_row
 from ..frames.missing import Missing
 from ..frames.parquet import Source, target_of
 from ..frames.prompt import Prompt, check_frame, render
 from .asking import Asked, asked
-from .complete import begun
+from .complete import run_of
 from .estimate import reckon
 from .foretold import Estimate
 from .job import Job, telling
@@ -146,11 +144,8 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
         return together([_foretold(at, df, call, told) for at, df in enumerate(file.pieces())], most)
     into.open(file.parts, overwrite=overwrite)
 
-    def ask(df: pd.DataFrame, left: Decimal | None) -> Callable[[int], Run]:
-        made = call(df, left)
-        with suppress(ConfigError):  # none is needed where all is cached
-            client.key()  # what is to be said of it is said now, before anything is sent
-        return partial(begun, df, made, wanted, "coerce")
+    def ask(df: pd.DataFrame, left: Decimal | None, beyond: int, tell: Callable[[str], None]) -> Run:
+        return run_of(df, call(df, left), wanted, "coerce", beyond=beyond, tell=tell)
 
     done = Job(file, into, most, cache != "off", ask).run(progress)
     if errors == "raise" and done.failed:

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
@@ -40,7 +40,7 @@ class Job:
     """The parts, one after the other."""
 
     def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
-                 ask: Callable[[pd.DataFrame, Decimal | None], Callable[[int], Run]]) -> None:  # fmt: skip
+                 ask: Callable[[pd.DataFrame, Decimal | None, int, Callable[[str], None]], Run]) -> None:  # fmt: skip
         self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
         self._counts, self._at_most, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
         self._told: set[str] = set()
@@ -67,19 +67,16 @@ class Job:
     def _part(self, at: int, piece: Any, bar: Progress) -> None:
         left = None if self._most is None else max(self._most - self._at_most, Decimal("1e-12"))
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
-        with self._telling(at):  # before anything is sent: a warning that a user has made an error ends it here
-            begin = self._ask(piece.to_pandas(), left)
+        where = f"part {at}"
+        with telling(where, self._told):  # before anything is sent: a warning that a user has made an error ends it here
+            run = self._ask(piece.to_pandas(), left, beyond, once(where, self._told))
         if self._before is not None and (end := stopped(self._before, more=True)) is not None:
             raise end  # it came while this part was made ready
         self._before = None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TSNWarning)  # told just now
-            run = begin(beyond)
         try:
-            while not self._waited(at, run):
+            while not run.wait(POLL, progress=False):
                 bar.update(_sum(before, run.progress))
-            with self._telling(at):
-                answered = run.result(progress=False)
+            answered = run.result(progress=False)
         except BaseException:  # whoever waited is gone: nothing more is spent
             run.stop()
             raise
@@ -91,20 +88,12 @@ class Job:
         self._into.write(at, piece, answered)
         self._summaries.append(run.summary)
         self._before = run
-        del begin, run, answered
+        del run, answered
         # A run that is over is a ring of objects: it goes before the next one comes, not some day. In a thread of its own,
         # since Ctrl-C in the middle of a collection would be lost.
         cleaning = threading.Thread(target=gc.collect)
         cleaning.start()
         cleaning.join()
-
-    def _waited(self, at: int, run: Run) -> bool:
-        """Wait a moment, and tell at once what is told while a part goes on: it may go on for hours."""
-        with self._telling(at):
-            return run.wait(POLL, progress=False)
-
-    def _telling(self, at: int) -> AbstractContextManager[None]:
-        return telling(f"part {at}", self._told)
 
     @property
     def _whole(self) -> int:
@@ -134,15 +123,25 @@ def _sum(one: Counts, other: Counts) -> Counts:
 
 @contextmanager
 def telling(where: str, told: set[str]) -> Iterator[None]:
-    """Tell a warning the first time that a part has it: a hundred parts would say the same a hundred times."""
+    """Tell a warning the first time that a part has it."""
+    tell = once(where, told)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         yield
     for warning in found:
-        text = str(warning.message)
-        kind = re.sub(r"\d[\d,.]*", "#", text)
         if not issubclass(warning.category, TSNWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        elif kind not in told:
+        else:
+            tell(str(warning.message))
+
+
+def once(where: str, told: set[str]) -> Callable[[str], None]:
+    """Return what tells a text the first time that a part has it: a hundred parts would say the same a hundred times."""
+
+    def tell(text: str) -> None:
+        kind = re.sub(r"\d[\d,.]*", "#", text)
+        if kind not in told:
             told.add(kind)
             warn(f"{where}: {text}")
+
+    return tell

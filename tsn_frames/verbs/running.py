@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -43,19 +42,13 @@ class Run:
     """
 
     def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors, column: str,
-                 *, beyond: int = 0) -> None:  # fmt: skip
+                 *, beyond: int = 0, tell: Callable[[str], object] = warn) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
-        self._beyond, self._process = beyond, os.getpid()
-        self._begun, self._ended = time.monotonic(), 0.0
-        self._told = self._said_long = False
-        here.last_run = self  # first, so that an interrupt at any moment finds it
-        self._future = _over()
-        try:
-            self._future = self._begin()
-            self._future.add_done_callback(self._note_end)
-        except BaseException:  # Ctrl-C, when it may be on its way already: nobody waits for it, so nothing more is spent
-            self.stop()
-            raise
+        self._beyond, self._tell, self._process = beyond, tell, os.getpid()
+        self._begun = time.monotonic()
+        self._handed_over = self._said_all = self._said_long = False
+        counts, skipped = engine.counts, sum(problem.code == "missing" for problem in made.problems.values())
+        counts.rows, counts.skipped, counts.failed = len(made.inverse), skipped, len(made.problems) - skipped
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -70,7 +63,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether the run is over."""
-        return self._future.done()
+        return bool(self._engine.over.rung)
 
     @property
     def progress(self) -> Counts:
@@ -80,9 +73,7 @@ class Run:
     @property
     def summary(self) -> Summary:
         """What the run has come to; its text is one line."""
-        if self.done:
-            self._note_end(self._future)  # who waited for it may be here first
-        return summarise(self._engine, (self._ended or time.monotonic()) - self._begun)
+        return summarise(self._engine, (self._engine.over.rung or time.monotonic()) - self._begun)
 
     @property
     def at_most(self) -> Decimal:
@@ -121,6 +112,7 @@ class Run:
         """
         self._check_process()
         try:
+            self._begin()  # in here, so that Ctrl-C at any moment of it stops it
             bar = Progress(progress, self.progress.rows)
             self._watch(bar, timeout)
         except KeyboardInterrupt:
@@ -149,15 +141,17 @@ class Run:
     async def aresult(self, *, progress: bool | None = None) -> pd.DataFrame:
         """Like :meth:`result`, without blocking the caller's event loop."""
         self._check_process()
-        bar, future = Progress(progress, self.progress.rows), asyncio.wrap_future(self._future)
+        bar = Progress(progress, self.progress.rows)
         try:
-            while not (await asyncio.wait({future}, timeout=POLL))[0]:
+            self._begin()
+            while not await self._moment():
                 bar.update(self.progress)
                 self._say_if_long()
         except BaseException as error:
             self.stop()
             if isinstance(error, asyncio.CancelledError):  # what is in flight is waited for, and kept
-                await asyncio.wait({asyncio.wrap_future(self._future)})
+                while not await self._moment():
+                    pass
             raise
         self._show_end(bar)
         return self._close()
@@ -165,13 +159,15 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
 
-    def _begin(self) -> Future[None]:
-        counts, skipped = self._engine.counts, sum(problem.code == "missing" for problem in self._made.problems.values())
-        counts.rows, counts.skipped, counts.failed = len(self._made.inverse), skipped, len(self._made.problems) - skipped
-        return self._engine.start()
+    def _begin(self) -> None:
+        if not self._handed_over:
+            self._handed_over, here.last_run = True, self  # first, so that an interrupt at any moment finds it
+            here.begin(self._engine)
 
-    def _note_end(self, _future: Future[None]) -> None:
-        self._ended = self._ended or time.monotonic()
+    async def _moment(self) -> bool:
+        """Wait a moment without blocking the caller's event loop, and return whether the run is over."""
+        await asyncio.to_thread(self._engine.over.wait, POLL)
+        return self.done
 
     def _check_process(self) -> None:
         if os.getpid() != self._process and not self.done:
@@ -179,21 +175,20 @@ class Run:
                            "call here, which takes from the cache what is answered by then")  # fmt: skip
 
     def _watch(self, bar: Progress | None, timeout: float | None) -> None:
-        ends = None if timeout is None else time.monotonic() + timeout
-        while not self._future.done() and (ends is None or time.monotonic() < ends):
-            left = POLL if ends is None else max(0.0, min(POLL, ends - time.monotonic()))
-            wait_for([self._future], left)  # in short steps: a lock without a time limit can't be interrupted everywhere
-            if bar and not self._future.done():
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.done and (left := ends - time.monotonic()) > 0:
+            self._engine.over.wait(min(POLL, left))
+            if bar and not self.done:
                 bar.update(self.progress)
                 self._say_if_long()
 
     def _show_end(self, bar: Progress) -> None:
         if not self.done:
             bar.close(self.progress, "")
-        elif self._future.exception() is None:  # else nothing was run, and there is nothing to show
+        elif self._engine.failure is None:  # else nothing was run, and there is nothing to show
             bar.close(self.progress, str(self.summary))
             if self._failure() is None:
-                self._tell()
+                self._say_all()
 
     def _say_if_long(self) -> None:
         left, rate = self._engine.forecast()
@@ -202,7 +197,7 @@ class Run:
             self._said_long = True
             what, which = ("file", f"up to {whole:,}") if self._beyond else ("run", f"{whole:,}")
             mend = "the same call goes on from there" if self._beyond else "complete(..., background=True) returns at once"
-            warn(
+            self._tell(
                 f"this {what} will take about {whole / rate:,.0f} minutes: {which} requests at {rate:,.0f} a minute, which is "
                 f"what the limits allow. Ctrl-C keeps every answer, and {mend}"
             )
@@ -221,21 +216,22 @@ class Run:
 
     def _close(self) -> pd.DataFrame:
         """Return the frame of a finished run, after what the user should know of it."""
-        self._future.result()  # what is wrong with the key, the cache's folder or a proxy is raised here
+        if self._engine.failure is not None:  # what is wrong with the key, the cache's folder or a proxy
+            raise self._engine.failure
         frame, failure = self.frame, self._failure()
         try:
-            self._tell()
+            self._say_all()
         finally:  # a warning that a user has made an error doesn't take the place of the run's own end
             if failure is not None:
                 failure.partial = frame
                 raise failure
         return frame
 
-    def _tell(self) -> None:
-        if not self._told:
-            self._told = True
+    def _say_all(self) -> None:
+        if not self._said_all:
+            self._said_all = True
             for text in warnings_of(self._engine, self._made, self._errors, self._column):
-                warn(text)
+                self._tell(text)
 
     def _failure(self) -> RunError | None:
         engine, counts = self._engine, self._engine.counts
@@ -250,18 +246,22 @@ class Run:
         return stopped(self) if self._errors == "raise" else None
 
 
+def begun(run: Run) -> Run:
+    """Return a run that goes on although nobody waits for it; else who waits for it first begins it."""
+    try:
+        run._begin()
+    except BaseException:  # Ctrl-C, when it may be on its way already: nobody has it yet, so nothing more is spent
+        run.stop()
+        raise
+    return run
+
+
 def stopped(run: Run, *, more: bool = False) -> RunError | None:
     """Return what to raise for a run that is over and was stopped before all rows were sent: its own, or those of ``more`` runs."""
     counts = run.progress
     if not counts.not_sent and not (more and run._engine.stopped):
         return None
     return RunError(f"the run was stopped: {counts.answered:,} of {number(counts.rows, 'row')} answered; {RunError.mend}")
-
-
-def _over() -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(None)
-    return future
 
 
 def last_run() -> Run | None:
