@@ -7,6 +7,7 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
+from moments import SECONDS
 
 from tsn_frames.simulator import Simulator
 
@@ -19,7 +20,7 @@ def sim():
 
 def ask(sim, text, form, **body):
     body = {"model": "sim-small", "messages": [{"role": "user", "content": text}], "response_format": form, **body}
-    connection = http.client.HTTPConnection(urlsplit(sim.base_url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(sim.base_url).netloc, timeout=SECONDS)
     try:
         connection.request("POST", "/v1/chat/completions", json.dumps(body))
         reply = connection.getresponse()
