@@ -248,10 +248,25 @@ def test_a_table_has_its_alignment_as_a_class():
     assert '<th class="center">a</th>' in html and '<td class="right">2</td>' in html
 
 
-def test_code_in_a_long_fence_that_is_open_waits_for_its_colours():
+def test_code_in_a_long_fence_that_is_open_waits_for_its_colours(monkeypatch):
+    monkeypatch.setattr(colours, "LEXING", 60.0)  # however slow the machine is
     code = "x = 1\n" * 1000
     assert "<span" not in render(f"```py\n{code}")
     assert "<span" in render(f"```py\n{code}```\n")
+
+
+def test_the_time_that_a_lexer_takes_to_load_is_not_taken_off_its_code(monkeypatch):
+    """The first block of a language had no colours on a slow machine, and kept none."""
+    load = colours._lexer
+
+    def slow(language):
+        end = time.thread_time() + 1.5 * colours.LEXING
+        while time.thread_time() < end:
+            pass
+        return load(language)
+
+    monkeypatch.setattr(colours, "_lexer", slow)
+    assert "<span" in render("```py\nslow = 1\n```")
 
 
 DEEP = {
@@ -268,12 +283,17 @@ DEEP = {
 @pytest.mark.parametrize("name", DEEP)
 def test_depth_costs_no_more_than_a_second(name):
     """The least of up to three: what else a processor does only ever adds to it."""
+    assert least(lambda: check_safe(render(DEEP[name])), 1.5) < 1.5, "a second, and half of one to check it"
+
+
+def least(work, enough):
+    """Return the seconds of a processor that some work takes: the least of up to three tries."""
     took = []
-    while min(took, default=1.5) >= 1.5 and len(took) < 3:
+    while min(took, default=enough) >= enough and len(took) < 3:
         begun = time.process_time()
-        check_safe(render(DEEP[name]))
+        work()
         took.append(time.process_time() - begun)
-    assert min(took) < 1.5, "a second, and half of one to check it"
+    return min(took)
 
 
 @pytest.mark.parametrize("language", sorted(set(colours.LANGUAGES.values())))
@@ -302,9 +322,7 @@ def test_no_lexer_can_be_held_up(language):
         "%",
     ):
         code = piece * (1_900 // len(piece))
-        begun = time.process_time()
-        check_safe(render(f"```{language}\n{code}\n```"))
-        assert time.process_time() - begun < 1, piece
+        assert least(lambda: check_safe(render(f"```{language}\n{code}\n```")), 1) < 1, piece  # noqa: B023 - called at once
 
 
 @pytest.mark.parametrize(

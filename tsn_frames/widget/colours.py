@@ -56,12 +56,13 @@ def code_html(code: str, info: str = "", *, growing: bool = False) -> str:
 @lru_cache(64)  # so that what took too long once takes no time again, and looks the same
 def _coloured(code: str, language: str) -> str | None:
     """Return code as HTML; None where that takes too long."""
+    lexer, formatter = _lexer(language), _formatter()  # to load them takes a while, once: not a part of what the code takes
     end, tokens = thread_time() + LEXING, []
-    for token in _lexer(language).get_tokens(code):
+    for token in lexer.get_tokens(code):
         tokens.append(token)
         if thread_time() > end:
             return None
-    formatted: str = format_tokens(tokens, _formatter())
+    formatted: str = format_tokens(tokens, formatter)
     return formatted if code.endswith("\n") else formatted.removesuffix("\n")  # which the formatter adds to any last line
 
 
