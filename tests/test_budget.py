@@ -50,10 +50,13 @@ def texts(number, seed=0, sigma=0.8):
 
 
 @pytest.fixture(autouse=True)
-def no_midnight():
-    """A day's budget begins anew at midnight, in the middle of a test, too."""
+def a_day_of_its_own():
+    """Nothing is spent yet in this process, and no midnight comes, at which a day's budget begins anew."""
+    here.treasury = Treasury()
     if (left := 86_400 - time.time() % 86_400) < 20:
         time.sleep(left)
+    yield
+    here.treasury = Treasury()
 
 
 @pytest.fixture
@@ -197,7 +200,6 @@ def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_none_held(sim, t
         (pot,) = here.treasury.pots.values()
         assert pot.held == 0 and not [one for one in here.treasury.waiting if not one[0].done()]
         assert bill(slow) <= pot.spent <= Decimal("0.002")
-    here.treasury = Treasury()
 
 
 # What it needs
@@ -364,7 +366,6 @@ def test_two_runs_at_once_share_the_day(tmp_path):
         [thread.join() for thread in threads]
         assert len(ends) == 3 and all("0.00400 a day (UTC)" in end for end in ends), ends
         assert day * Decimal("0.85") <= bill(sim) <= day
-    here.treasury = Treasury()
 
 
 def test_runs_that_begin_at_once_count_nothing_twice(tmp_path, monkeypatch):
@@ -415,7 +416,6 @@ def test_a_day_counts_what_other_processes_and_earlier_ones_have_spent(sim, tmp_
     with pytest.raises(tsn.BudgetExceeded):
         ask(texts(300, seed=3), client)
     assert bill(sim) <= before + Decimal("0.001")
-    here.treasury = Treasury()
 
 
 @pytest.mark.parametrize("fault", ["no_usage", "cut_json"])
@@ -435,7 +435,6 @@ def test_what_may_be_billed_still_counts_after_a_restart(tmp_path, fault, first)
         assert bill(sim) <= Decimal("0.002")
         lines = before.ledger.to_frame()
     assert lines["cost"].isna().all() and 0.0015 < lines["held"].sum() <= 0.002
-    here.treasury = Treasury()
 
 
 def test_what_a_client_without_prices_bought_counts_at_the_budgets_prices(sim, tmp_path):
@@ -445,7 +444,6 @@ def test_what_a_client_without_prices_bought_counts_at_the_budgets_prices(sim, t
     with pytest.raises(tsn.BudgetExceeded, match=r"a day \(UTC\) is used up"):
         ask(texts(300, seed=1), paying(sim, tmp_path, budget={"day": day}))
     assert day * Decimal("0.85") < bill(sim) <= day
-    here.treasury = Treasury()
 
 
 @pytest.mark.parametrize("what", ["zones", "paths"])
@@ -469,7 +467,6 @@ def test_runs_share_a_day_however_its_zone_or_its_ledger_is_written(tmp_path, wh
             with pytest.raises(tsn.BudgetExceeded):
                 run.result(progress=False)
         assert Decimal("0.0015") < bill(sim) <= Decimal("0.002")
-    here.treasury = Treasury()
 
 
 def test_spending_in_another_currency_does_not_count(sim, tmp_path):
@@ -480,7 +477,6 @@ def test_spending_in_another_currency_does_not_count(sim, tmp_path):
     here.treasury = Treasury()
     with pytest.raises(tsn.BudgetExceeded):
         ask(texts(30, seed=5), paying(sim, tmp_path, prices=euros, budget={"day": bill(sim) * Decimal("0.8")}))
-    here.treasury = Treasury()
 
 
 def test_a_ledger_that_cannot_be_read_is_told_before_anything_is_sent(sim, tmp_path):
@@ -495,7 +491,6 @@ def test_the_smallest_cap_holds(sim, tmp_path):
     with pytest.raises(tsn.BudgetExceeded, match="0.00150 for this run"):
         ask(texts(60), client, max_cost=20)
     assert bill(sim) <= Decimal("0.0015")
-    here.treasury = Treasury()
 
 
 @pytest.mark.parametrize(
