@@ -26,6 +26,8 @@ from tsn_frames.engine.registry import here
 from tsn_frames.engine.store import Store
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
+from tsn_frames.verbs import scores
+from tsn_frames.verbs.job import Job
 from tsn_frames.verbs.running import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
@@ -191,7 +193,8 @@ def test_who_waits_takes_no_lock_that_an_interrupt_would_leave_locked(tmp_path, 
         client, begin = client_of(sim, tmp_path), here.begin
         let_the_loop_turn()  # it is there already
         monkeypatch.setattr(here, "begin", begun)
-        rows(3).tsn.complete("{t}", client=client, progress=False)
+        rows(3).to_parquet(tmp_path / "in.parquet")
+        tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, progress=False)
         monkeypatch.setattr(threading.Condition, "__enter__", enter)
         Conversation(client).send("Is it cold? One of: yes, no.")
         monkeypatch.undo()
@@ -208,6 +211,33 @@ def test_a_file_changes_no_filter_of_warnings_while_a_part_is_waited_for(tmp_pat
     with Simulator(latency=0.0) as sim:
         tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client_of(sim, tmp_path), progress=False)
     assert seen and all(filters is warnings.filters for filters in seen)
+
+
+def once_interrupted(monkeypatch, owner, name):
+    """Have a function be interrupted the first time that it is called."""
+    real, called = getattr(owner, name), []
+
+    def interrupted_once(*given):
+        called.append(given)
+        if len(called) == 1:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(owner, name, interrupted_once)
+
+
+def test_an_interrupt_when_all_is_answered_says_so(tmp_path, monkeypatch):
+    """It came when only the sums were still to be made, and neither the parts nor the comparison were told of."""
+    rows(4).to_parquet(tmp_path / "in.parquet")
+    once_interrupted(monkeypatch, Job, "_summary")
+    once_interrupted(monkeypatch, scores, "table")
+    with Simulator(latency=0.0) as sim:
+        client = client_of(sim, tmp_path)
+        with pytest.raises(KeyboardInterrupt, match="2 of 2 parts are whole"):
+            tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, chunksize=2, progress=False)
+        with pytest.raises(KeyboardInterrupt) as told:
+            rows(4).tsn.compare("{t}", models=["sim-small", "sim-large"], client=client, progress=False)
+    assert told.value.partial.table["answered"].tolist() == [4, 4]
 
 
 def test_an_interrupt_just_when_the_collector_is_held_lets_it_go(monkeypatch):

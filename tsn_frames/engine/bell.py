@@ -24,7 +24,7 @@ class Bell:
         self._lock.acquire()
 
     def ring(self) -> None:
-        """Let all who wait go on; only the engine's thread rings."""
+        """Let all who wait go on; one thread only rings."""
         if not self.rung:
             self.rung = time.monotonic()
             self._lock.release()

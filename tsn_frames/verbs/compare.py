@@ -145,12 +145,12 @@ def compare(
             with _telling(label, told):
                 race.run(label, call, progress)
         race.check()
+        return race.comparison()
     except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
         end.partial = race.comparison() if race.parts else None  # type: ignore[attr-defined]
         if isinstance(end, KeyboardInterrupt):
             end.add_note("compare(..., cache='only') shows the comparison so far, without sending anything")
         raise
-    return race.comparison()
 
 
 @dataclass(frozen=True)

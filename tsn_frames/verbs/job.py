@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import re
-import threading
 import time
 import warnings
 from collections import Counter
@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..engine.bell import Bell
 from ..engine.progress import Progress
 from ..engine.rows import Counts
 from ..errors import RunError, TSNWarning, number, warn
@@ -52,6 +53,7 @@ class Job:
         try:
             for at, piece in enumerate(self._source.pieces()):
                 self._part(at, piece, bar)
+            done = self._summary(time.monotonic() - begun)
         except KeyboardInterrupt:
             bar.close(self._counts, "")
             raise KeyboardInterrupt(f"stopped: {self._so_far()}") from None
@@ -60,7 +62,6 @@ class Job:
             if self._whole or isinstance(error, RunError):
                 error.add_note(self._so_far())
             raise
-        done = self._summary(time.monotonic() - begun)
         bar.close(self._counts, str(done))
         return done
 
@@ -89,11 +90,7 @@ class Job:
         self._summaries.append(run.summary)
         self._before = run
         del run, answered
-        # A run that is over is a ring of objects: it goes before the next one comes, not some day. In a thread of its own,
-        # since Ctrl-C in the middle of a collection would be lost.
-        cleaning = threading.Thread(target=gc.collect)
-        cleaning.start()
-        cleaning.join()
+        _collect()
 
     @property
     def _whole(self) -> int:
@@ -113,6 +110,18 @@ class Job:
         cost = None if every[-1].cost is None else float(self._counts.cost)
         known = {"cost": cost, "cost_known": all(one.cost_known for one in every), "seconds": seconds, "waited": dict(waited)}
         return FileSummary(**{**whole, **sums, **known}, parts=self._source.parts, path=self._into.path)
+
+
+def _collect() -> None:
+    """Have a run go that is over, before the next one comes, not some day: it is a ring of objects.
+
+    In a thread of its own: Ctrl-C in the middle of a collection would be lost. And in one that is begun and waited for without
+    a lock of Python's, from which Ctrl-C would come as another error.
+    """
+    over = Bell()
+    _thread.start_new_thread(lambda: (gc.collect(), over.ring()), ())  # type: ignore[func-returns-value]
+    while not over.rung:
+        over.wait(POLL)
 
 
 def _sum(one: Counts, other: Counts) -> Counts:
