@@ -240,6 +240,13 @@ def test_an_interrupt_when_all_is_answered_says_so(tmp_path, monkeypatch):
     assert told.value.partial.table["answered"].tolist() == [4, 4]
 
 
+def test_an_interrupt_at_the_end_of_a_run_that_failed_is_one(tmp_path, monkeypatch):
+    """It came out as the run's own error, and a loop over many calls that expects those went on and spent."""
+    once_interrupted(monkeypatch, Run, "_say_all")
+    with Simulator(latency=0.0, keys=["another"]) as sim, pytest.raises(KeyboardInterrupt):
+        rows(2).tsn.complete("{t}", client=client_of(sim, tmp_path), progress=False)
+
+
 def test_an_interrupt_just_when_the_collector_is_held_lets_it_go(monkeypatch):
     def disable():
         real()

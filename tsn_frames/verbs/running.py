@@ -221,10 +221,12 @@ class Run:
         frame, failure = self.frame, self._failure()
         try:
             self._say_all()
-        finally:  # a warning that a user has made an error doesn't take the place of the run's own end
-            if failure is not None:
-                failure.partial = frame
-                raise failure
+        except Exception:  # a warning that a user has made an error doesn't take the place of the run's own end; Ctrl-C does
+            if failure is None:
+                raise
+        if failure is not None:
+            failure.partial = frame
+            raise failure
         return frame
 
     def _say_all(self) -> None:
