@@ -39,17 +39,9 @@ def pytest_configure(config):
 @pytest.fixture(autouse=True)
 def apart(monkeypatch, tmp_path):
     """No test reads the user's settings, cache or ledger, or another test's client."""
-    for name in (
-        "TSN_API_KEY",
-        "TSN_BASE_URL",
-        "TSN_MODEL",
-        "TSN_PRICES",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "http_proxy",
-        "https_proxy",
-    ):
+    proxies = [f"{kind}_proxy" for kind in ("http", "https", "all", "no")]
+    ours = ("TSN_API_KEY", "TSN_BASE_URL", "TSN_MODEL", "TSN_PRICES")
+    for name in (*ours, *proxies, *map(str.upper, proxies), "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TSN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("TSN_LEDGER", str(tmp_path / "ledger.db"))
