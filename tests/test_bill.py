@@ -23,13 +23,14 @@ FAULTS = dict(
 )  # fmt: skip
 # What isn't billed and is in the ledger as unknown all the same: the client can't know.
 DOUBTFUL = {"html", "reset_before"}
+TIMEOUT = 0.8
 CHILD = """
 import sys, warnings
 import pandas as pd, tsn_frames as tsn
 warnings.simplefilter("ignore", tsn.TSNWarning)
-url, folder, seed = sys.argv[1:]
+url, folder, seed, seconds = sys.argv[1:]
 client = tsn.Client(url, model="sim-small", cache=folder + "/cache", ledger=folder + "/ledger.db", limits=tsn.Limits(8),
-                    timeout=0.8, retry=tsn.Retry(attempts=9, unreadable=9, budget=10_000, backoff=0.01, backoff_max=0.05))
+                    timeout=float(seconds), retry=tsn.Retry(attempts=9, unreadable=9, budget=10_000, backoff=0.01, backoff_max=0.05))
 df = pd.DataFrame({"text": [f"message {i % 140} {'words ' * (i % 7)}" for i in range(150)]}).sample(frac=1, random_state=int(seed))
 out = df.tsn.complete("Say: {text}", client=client, progress=False, tag=seed)
 print(int(out["content"].notna().sum()))
@@ -37,7 +38,7 @@ print(int(out["content"].notna().sum()))
 
 
 def started(sim, folder, seed):
-    command = [sys.executable, "-c", CHILD, sim.base_url, str(folder), str(seed)]
+    command = [sys.executable, "-c", CHILD, sim.base_url, str(folder), str(seed), str(TIMEOUT)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -83,7 +84,8 @@ def balance(sim, ledger):
     """Return (the whole bill, what the ledger accounts for, attempts that it has no line of, their tokens).
 
     All attempts of a request are billed the same, so it does not matter which of them a line stands for. A connection that
-    is reset at once, before a request can have arrived, needs no line.
+    is reset at once, before a request can have arrived, needs no line. Where the machine stands still for longer than the
+    client waits, an attempt that does not hang is given up too: billed by then or not, its line is one of unknown outcome.
     """
     attempts, lines = by_key(sim, ledger)
     assert set(lines) <= set(attempts)
@@ -92,8 +94,12 @@ def balance(sim, ledger):
         seen = [a for a in some if a.fault in ("", "null_content", "filtered")]  # their usage arrives
         unseen = [a for a in some if a not in seen and a.fault != "reset_before"]
         found = [entry for entry in lines[key] if known(entry)]
+        given_up = sum(entry.seconds >= TIMEOUT for entry in lines[key] if not known(entry))
+        late = max(0, given_up - sum(a.fault in ("hang", "half_open") for a in unseen))
+        assert len(found) <= len(seen) and len(lines[key]) - late <= len(some), key
+        in_time = max(len(found), len(seen) - late)
+        seen, unseen = seen[:in_time], [*unseen, *seen[in_time:]]
         unknown = min(len(lines[key]) - len(found), len(unseen))
-        assert len(found) <= len(seen) and len(lines[key]) <= len(some), key
         assert {(e.prompt_tokens, e.completion_tokens) for e in found} <= {(a.prompt_tokens, a.completion_tokens) for a in seen}
         accounted += sum(e.prompt_tokens + e.completion_tokens for e in found)
         accounted += sum(a.prompt_tokens + a.completion_tokens for a in unseen[:unknown])
