@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import threading
 import warnings
 from contextlib import closing, nullcontext
@@ -12,6 +13,7 @@ import pytest
 from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
+from tsn_frames import rehearsal
 from tsn_frames.bulk import no_collecting
 from tsn_frames.engine import repair
 from tsn_frames.engine import run as engine
@@ -214,14 +216,15 @@ def test_a_file_changes_no_filter_of_warnings_while_a_part_is_waited_for(tmp_pat
 
 
 def once_interrupted(monkeypatch, owner, name):
-    """Have a function be interrupted the first time that it is called."""
+    """Have a function be interrupted as it returns from its first call."""
     real, called = getattr(owner, name), []
 
-    def interrupted_once(*given):
+    def interrupted_once(*given, **words):
+        found = real(*given, **words)
         called.append(given)
         if len(called) == 1:
             raise KeyboardInterrupt
-        return real(*given)
+        return found
 
     monkeypatch.setattr(owner, name, interrupted_once)
 
@@ -245,6 +248,23 @@ def test_an_interrupt_at_the_end_of_a_run_that_failed_is_one(tmp_path, monkeypat
     once_interrupted(monkeypatch, Run, "_say_all")
     with Simulator(latency=0.0, keys=["another"]) as sim, pytest.raises(KeyboardInterrupt):
         rows(2).tsn.complete("{t}", client=client_of(sim, tmp_path), progress=False)
+
+
+def test_an_interrupt_just_when_an_export_is_begun_leaves_no_file(tmp_path, monkeypatch):
+    cache = tsn.Cache(tmp_path / "c")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        once_interrupted(patch, os, "close")
+        cache.export(tmp_path / "answers.jsonl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_of_a_rehearsal_that_begins_ends_its_simulator(monkeypatch):
+    servers = [thread for thread in threading.enumerate() if thread.name == "tsn-simulator"]
+    once_interrupted(monkeypatch, rehearsal, "Client")
+    with pytest.raises(KeyboardInterrupt):
+        tsn.rehearse()
+    assert here.client is None
+    assert [thread for thread in threading.enumerate() if thread.name == "tsn-simulator"] == servers
 
 
 def test_an_interrupt_just_when_the_collector_is_held_lets_it_go(monkeypatch):

@@ -56,15 +56,20 @@ def rehearse(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[s
         """A simulator that takes its client and its files along when it is closed."""
 
         def close(self) -> None:
+            if client is not None and here.client is client:
+                set_client(None)  # first: Ctrl-C at a later moment leaves no client of a server that is gone
             super().close()
-            if here.client is client:
-                set_client(None)
             folder.cleanup()
 
-    simulator = Rehearsal(seed=seed, latency=latency).start()
+    client: Client | None = None
     folder = tempfile.TemporaryDirectory(prefix="tsn_rehearsal_", ignore_cleanup_errors=True)
-    client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=table)
-    set_client(client)
+    simulator = Rehearsal(seed=seed, latency=latency).start()
+    try:
+        client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=table)
+        set_client(client)
+    except BaseException:
+        simulator.close()
+        raise
     return simulator
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
-import tempfile
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,10 +23,9 @@ def export(rows: Iterable[Row], path: Path) -> int:
     """Write rows to a ``.jsonl`` or ``.parquet`` file, in place of the old one only when whole."""
     write = _write_parquet if _ending(path) == ".parquet" else _write_lines
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # its owner's only
-        os.close(handle)
-        part = Path(name)
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # named before it is there: Ctrl-C leaves none behind
         try:
+            part.touch(0o600, exist_ok=False)  # its owner's only
             count = write(rows, part)
             part.replace(path)
         finally:
