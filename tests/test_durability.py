@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pandas as pd
@@ -393,6 +394,24 @@ def test_it_works_inside_a_running_event_loop(slow, tmp_path):
     first, second, ticks = asyncio.run(cell())
     assert first["content"].notna().all() and second["content"].notna().all() and ticks > 10
     assert slow.stats().requests == 60
+
+
+def test_acomplete_waits_on_none_of_the_callers_threads(slow, tmp_path):
+    """Where all that the caller's loop has are busy, or many frames are awaited at once, a run still ends when it is over."""
+    go = threading.Event()
+
+    async def cell():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        busy = loop.run_in_executor(None, go.wait, 60)
+        try:
+            async with asyncio.timeout(30):
+                return await frame(20).tsn.acomplete(PROMPT, client=client_of(slow, tmp_path), progress=False)
+        finally:
+            go.set()
+            await busy
+
+    assert asyncio.run(cell())["content"].notna().all()
 
 
 def test_acomplete_that_is_cancelled_keeps_its_answers(slow, tmp_path):
