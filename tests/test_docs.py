@@ -29,7 +29,8 @@ FENCE = re.compile(r"^(?P<skip><!-- not run: (?P<reason>.*?) -->\n)?```(?P<lang>
 # What differs from run to run, and what it is compared as.
 VARYING = [
     (r"127\.0\.0\.1:\d+", "127.0.0.1:8000"),
-    (r"\b\d+\.\d+ s\b", "SECONDS s"),
+    (r"\b\d+\.\d+ s\b|\b\d+ s(?= each as the ledger)", "SECONDS s"),
+    (r"(?m)^minutes +(under )?[\d,.]+ +(?=\d+ at once, SECONDS s each)", "minutes MINUTES "),  # reckoned from those
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00)?", "TIME"),
 ]
 # Runs the blocks of a page one after the other, as a reader would, and tells what each printed. Any warning but ours is
