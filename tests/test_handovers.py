@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from contextlib import closing, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -414,6 +415,17 @@ def test_two_processes_that_mend_one_cache_at_once_lose_nothing_that_the_first_o
     go_on()
     assert identity(store.file) == mended and len(list(store_room.scan(store.file))) == 10
     assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == 1
+
+
+def test_an_interrupt_just_when_a_damaged_cache_is_put_aside_leaves_the_new_one(tmp_path, monkeypatch):
+    """There was none in its place, and all answers were paid for again."""
+    with closing(Store(tmp_path)) as store:
+        store.write([(bytes([i]) * 32, b"an answer", 1e9) for i in range(9)])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        once_interrupted(patch, Path, "rename")
+        repair.mend(tmp_path, identity(store.file), store_room._fill)
+    assert len(list(store_room.scan(store.file))) == 9
+    assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == 1 and not list(tmp_path.glob(".mending-*"))
 
 
 # A conversation

@@ -42,8 +42,12 @@ def mend(folder: Path, damaged: tuple[int, int] | None, fill: Callable[[Path, Pa
             saved = fill(new, folder / FILE)
             if identity(folder / FILE) != damaged:  # it took a while, and another process was first
                 return
-            aside = _put_aside(folder)
-            (new / FILE).replace(folder / FILE)
+            aside = folder / f"{FILE}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06}"
+            try:
+                _swap(folder, new, aside)
+            except BaseException:  # Ctrl-C: one file is away and the other not there yet, and all answers would be paid again
+                _swap(folder, new, aside)
+                raise
         finally:
             shutil.rmtree(new, ignore_errors=True)
         if _state(aside) != before:  # other runs wrote into it meanwhile; from now on they write into the new one
@@ -61,12 +65,15 @@ def _state(file: Path) -> list[tuple[int, int]]:
     return found
 
 
-def _put_aside(folder: Path) -> Path:
-    aside = folder / f"{FILE}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06}"
+def _swap(folder: Path, new: Path, aside: Path) -> None:
+    """Put the damaged file aside and the new one in its place; what is done already isn't done again."""
+    if not (new / FILE).exists():
+        return
     for ending in ("-wal", "-shm", ""):
-        if (part := folder / f"{FILE}{ending}").exists():
-            part.rename(f"{aside}{ending}")
-    return aside
+        part, away = folder / f"{FILE}{ending}", Path(f"{aside}{ending}")
+        if part.exists() and not away.exists():
+            part.rename(away)
+    (new / FILE).replace(folder / FILE)
 
 
 def _tell(text: str) -> None:
