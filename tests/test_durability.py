@@ -19,7 +19,8 @@ import pytest
 from moments import happened, until
 
 import tsn_frames as tsn
-from tsn_frames.engine import ledger_file, writer
+from tsn_frames.engine import ledger_file, registry
+from tsn_frames.engine.bell import Rest
 from tsn_frames.engine.ledger_file import Entry
 from tsn_frames.engine.store import scan
 from tsn_frames.simulator import Faults, Simulator
@@ -345,7 +346,7 @@ def test_a_fork_in_the_middle_of_a_commit_locks_the_child_out_of_nothing(slow, t
 def test_an_interrupt_of_a_fork_leaves_no_writer_at_rest(slow, tmp_path, monkeypatch):
     """Python drops what is raised before a fork; the run in the parent has to go on all the same."""
 
-    class Interrupted(writer._Rest):
+    class Interrupted(Rest):
         def __init__(self):
             super().__init__()
             self.begun.wait = interrupt
@@ -355,7 +356,7 @@ def test_an_interrupt_of_a_fork_leaves_no_writer_at_rest(slow, tmp_path, monkeyp
 
     dropped = []
     monkeypatch.setattr(sys, "unraisablehook", dropped.append)
-    monkeypatch.setattr(writer, "_Rest", Interrupted)
+    monkeypatch.setattr(registry, "Rest", Interrupted)
     run = ask(frame(), client_of(slow, tmp_path), background=True)
     until(lambda: run.progress.answered > 10)
     assert forked(lambda: None)() == 0

@@ -33,3 +33,10 @@ class Bell:
         """Wait so long at most: in short steps, since a lock without a time limit can't be interrupted everywhere."""
         if not self.rung and self._lock.acquire(timeout=seconds):
             self._lock.release()  # for the next who waits
+
+
+class Rest:
+    """A time in which a writer has no file open: from the moment that its files are closed until it may go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.over = Bell(), Bell()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from ..secret import Secret
-from .bell import Bell
+from .bell import Bell, Rest
 from .limiter import Limiter
 from .purse import Treasury
 
@@ -47,6 +47,13 @@ class Work(Protocol):
         """End it after some seconds, from any thread."""
 
 
+class Writing(Protocol):
+    """A thread that has files open."""
+
+    def rest(self, rest: Rest) -> None:
+        """Close them, and open none before the rest is over."""
+
+
 @dataclass
 class Registry:
     """The state of one process."""
@@ -61,6 +68,8 @@ class Registry:
     lock: threading.Lock = field(default_factory=threading.Lock)
     going: dict[Work, asyncio.Task[None]] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
+    writers: set[Writing] = field(default_factory=set)
+    resting: list[Rest] = field(default_factory=list)
 
     def say_once(self, log: logging.Logger, text: str) -> None:
         """Log a sentence the first time that it is said."""
@@ -138,10 +147,22 @@ def _at_exit() -> None:
 atexit.register(_at_exit)
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    """Have no file open: SQLite in the child would take the parent's locks for its own, and lose what is written there."""
+    for writer in list(here.writers):
+        here.resting.append(rest := Rest())  # first: whatever comes while it is waited for, it is ended
+        writer.rest(rest)
+
+
+def _after_in_parent() -> None:
+    while here.resting:
+        here.resting.pop().over.ring()
+
+
+def _after_in_child() -> None:
     key, client = here.key, here.client
     here.__init__(key=key, client=client)  # type: ignore[misc]
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -7,7 +7,6 @@ the file, the run goes on: what could not be saved is kept, tried again from tim
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 import time
@@ -16,11 +15,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
+from .bell import Rest
 from .cache import Cache
 from .cards import Card, Saving
 from .files import PATIENCE, is_corrupt
 from .ledger import Ledger
 from .ledger_file import Entry, LedgerFile
+from .registry import here
 from .store import Store, replace
 
 GROUP = 512
@@ -28,6 +29,7 @@ GROUP = 512
 DUE, APART = 16, 0.01
 PAUSE = 2.0  # seconds between two tries to save what could not be saved
 SHORT_PATIENCE = 0.2
+POLL = 0.1
 
 
 class Job(NamedTuple):
@@ -46,13 +48,6 @@ class Written(asyncio.Future[None]):
         return False
 
 
-class _Rest:
-    """A time in which a writer has no file open."""
-
-    def __init__(self) -> None:
-        self.begun, self.over = threading.Event(), threading.Event()
-
-
 class Writer:
     """Records attempts and answers from the loop's thread, on a thread of its own.
 
@@ -68,13 +63,13 @@ class Writer:
         self._entries = _Waiting(ledger.path, ledger.open)
         self._answers = _Waiting(cache.file, cache.open) if cache else None
         self._begun = 0.0
-        self._jobs: SimpleQueue[Job | _Rest | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | Rest | None] = SimpleQueue()
         self._due = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="tsn_frames-writer", daemon=True)
         self._thread.start()
-        _writers.add(self)
+        here.writers.add(self)
 
     @property
     def problems(self) -> dict[str, str]:
@@ -99,11 +94,11 @@ class Writer:
         await self._ended  # not a join in another thread: at the interpreter's end none can be started
         self._thread.join()
 
-    def rest(self, rest: _Rest) -> None:
+    def rest(self, rest: Rest) -> None:
         """Close the files when what is being written is on disk; the next commit after the rest opens them again."""
-        self._add(rest)
-        while not rest.begun.wait(0.05) and self._thread.is_alive():
-            pass
+        self._jobs.put(rest)  # no lock of Python's is taken here: Ctrl-C may come
+        while not rest.begun.rung and self._thread.is_alive():
+            rest.begun.wait(POLL)
 
     def _work(self) -> None:
         last = False
@@ -116,12 +111,13 @@ class Writer:
                     [(*job.answer, job.entry.time) for job in jobs if job.answer and type(job.entry) is Entry], last=last
                 )
             self._loop.call_soon_threadsafe(_release, [job.done for job in jobs])
-            for rest in [job for job in group if isinstance(job, _Rest)]:
+            for rest in [job for job in group if isinstance(job, Rest)]:
                 self._close()
-                rest.begun.set()
-                rest.over.wait()
+                rest.begun.ring()
+                while not rest.over.rung:
+                    rest.over.wait(POLL)
         self._close()
-        _writers.discard(self)
+        here.writers.discard(self)
         self._loop.call_soon_threadsafe(_release, [self._ended])
 
     def _close(self) -> None:
@@ -129,12 +125,12 @@ class Writer:
             if part:
                 part.close()
 
-    def _add(self, job: Job | _Rest | None) -> None:
+    def _add(self, job: Job | None) -> None:
         self._jobs.put(job)
-        if not isinstance(job, Job) or self._jobs.qsize() == DUE:
+        if job is None or self._jobs.qsize() == DUE:
             self._due.set()
 
-    def _next_group(self) -> list[Job | _Rest | None]:
+    def _next_group(self) -> list[Job | Rest | None]:
         self._due.wait(max(0.0, self._begun + APART - time.monotonic()))  # first: then what has come meanwhile wakes nobody
         self._due.clear()
         group = [self._jobs.get()]
@@ -202,29 +198,3 @@ def _release(futures: list[asyncio.Future[None]]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)
-
-
-_writers: set[Writer] = set()
-_resting: list[_Rest] = []
-
-
-def _before_fork() -> None:
-    """Have no file open: SQLite in the child would take the parent's locks for its own, and lose what is written there."""
-    for writer in list(_writers):
-        _resting.append(rest := _Rest())  # first: whatever comes while it is waited for, it is ended
-        writer.rest(rest)
-
-
-def _after_fork() -> None:
-    for rest in _resting:
-        rest.over.set()
-    _resting.clear()
-
-
-def _in_child() -> None:
-    _resting.clear()
-    _writers.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
