@@ -417,15 +417,16 @@ def test_two_processes_that_mend_one_cache_at_once_lose_nothing_that_the_first_o
     assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == 1
 
 
-def test_an_interrupt_just_when_a_damaged_cache_is_put_aside_leaves_the_new_one(tmp_path, monkeypatch):
-    """There was none in its place, and all answers were paid for again."""
+@pytest.mark.parametrize(("owner", "name", "aside"), [(os, "mkdir", 0), (Path, "rename", 1)])
+def test_an_interrupt_while_a_damaged_cache_is_put_aside_leaves_one_in_its_place(tmp_path, monkeypatch, owner, name, aside):
+    """There was none, and all answers were paid for again."""
     with closing(Store(tmp_path)) as store:
         store.write([(bytes([i]) * 32, b"an answer", 1e9) for i in range(9)])
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        once_interrupted(patch, Path, "rename")
+        once_interrupted(patch, owner, name)
         repair.mend(tmp_path, identity(store.file), store_room._fill)
     assert len(list(store_room.scan(store.file))) == 9
-    assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == 1 and not list(tmp_path.glob(".mending-*"))
+    assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == aside and not list(tmp_path.glob(".mending-*"))
 
 
 # A conversation

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -36,8 +36,9 @@ def mend(folder: Path, damaged: tuple[int, int] | None, fill: Callable[[Path, Pa
     with _one_at_a_time:
         if identity(folder / FILE) != damaged:
             return
-        new = Path(tempfile.mkdtemp(prefix=".mending-", dir=folder))
+        new = folder / f".mending-{uuid.uuid4().hex}"
         try:
+            new.mkdir(0o700)
             before = _state(folder / FILE)
             saved = fill(new, folder / FILE)
             if identity(folder / FILE) != damaged:  # it took a while, and another process was first
