@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import tqdm
 from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
@@ -25,6 +26,7 @@ from tsn_frames.engine.connection import Connection
 from tsn_frames.engine.fast import FastTransport
 from tsn_frames.engine.files import identity
 from tsn_frames.engine.going import Going
+from tsn_frames.engine.progress import Progress
 from tsn_frames.engine.registry import here
 from tsn_frames.engine.store import Store
 from tsn_frames.secret import Secret
@@ -266,6 +268,15 @@ def test_an_interrupt_of_a_rehearsal_that_begins_ends_its_simulator(monkeypatch)
         tsn.rehearse()
     assert here.client is None
     assert [thread for thread in threading.enumerate() if thread.name == "tsn-simulator"] == servers
+
+
+def test_an_interrupt_leaves_no_bar_open(tmp_path, monkeypatch):
+    """The collector closed it, on the engine's thread: where Ctrl-C had left tqdm's lock locked, that waited for it for ever."""
+    once_interrupted(monkeypatch, Progress, "update")
+    before = set(tqdm.tqdm._instances)
+    with Simulator(latency=0.5) as sim, pytest.raises(KeyboardInterrupt):
+        rows(2).tsn.complete("{t}", client=client_of(sim, tmp_path), progress=True)
+    assert set(tqdm.tqdm._instances) == before
 
 
 def test_an_interrupt_just_when_the_collector_is_held_lets_it_go(monkeypatch):

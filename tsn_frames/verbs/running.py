@@ -111,12 +111,15 @@ class Run:
             In a forked child, where the run of its parent doesn't go on.
         """
         self._check_process()
+        bar = Progress(progress, self.progress.rows)
         try:
             self._begin()  # in here, so that Ctrl-C at any moment of it stops it
-            bar = Progress(progress, self.progress.rows)
             self._watch(bar, timeout)
         except KeyboardInterrupt:
-            self._interrupted()
+            try:
+                self._interrupted()
+            finally:  # not some day by the collector, which may be on the engine's thread: Ctrl-C may have left tqdm's lock locked
+                bar.close(self.progress, "")
         except BaseException:  # an alarm, a warning made an error: nobody waits any more, so nothing more is spent
             self.stop()
             raise
