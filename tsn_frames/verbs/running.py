@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import pandas as pd
 
@@ -111,15 +111,17 @@ class Run:
             In a forked child, where the run of its parent doesn't go on.
         """
         self._check_process()
-        bar = Progress(progress, self.progress.rows)
+        bar: Progress | None = None
         try:
             self._begin()  # in here, so that Ctrl-C at any moment of it stops it
+            bar = Progress(progress, self.progress.rows)
             self._watch(bar, timeout)
         except KeyboardInterrupt:
             try:
                 self._interrupted()
             finally:  # not some day by the collector, which may be on the engine's thread: Ctrl-C may have left tqdm's lock locked
-                bar.close(self.progress, "")
+                if bar:
+                    bar.close(self.progress, "")
         except BaseException:  # an alarm, a warning made an error: nobody waits any more, so nothing more is spent
             self.stop()
             raise
@@ -208,7 +210,7 @@ class Run:
                 f"what the limits allow. Ctrl-C keeps every answer, and {mend}"
             )
 
-    def _interrupted(self) -> None:
+    def _interrupted(self) -> NoReturn:
         self.stop()
         try:
             self._watch(None, None)
