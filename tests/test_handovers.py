@@ -279,6 +279,23 @@ def test_an_interrupt_leaves_no_bar_open(tmp_path, monkeypatch):
     assert set(tqdm.tqdm._instances) == before
 
 
+def test_a_bar_that_an_interrupt_left_half_made_holds_nobody_up():
+    """Ctrl-C inside tqdm leaves its lock locked; then the collector takes the bar away, on the engine's thread."""
+    bar = Progress(True, 2)._made()
+    lock = bar.get_lock()
+    lock.acquire()
+    bar.itself = bar
+    del bar
+
+    async def collect():
+        return gc.collect()
+
+    try:
+        assert here.submit(collect()).result(30)
+    finally:
+        lock.release()
+
+
 def test_an_interrupt_just_when_the_collector_is_held_lets_it_go(monkeypatch):
     def disable():
         real()
