@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+
+STEP = 0.1  # seconds
 
 
 class Bell:
@@ -29,10 +32,12 @@ class Bell:
             self.rung = time.monotonic()
             self._lock.release()
 
-    def wait(self, seconds: float) -> None:
-        """Wait so long at most: in short steps, since a lock without a time limit can't be interrupted everywhere."""
-        if not self.rung and self._lock.acquire(timeout=seconds):
-            self._lock.release()  # for the next who waits
+    def wait(self, seconds: float = math.inf) -> None:
+        """Wait until it rings, so long at most: in short steps, since a lock without a time limit can't be interrupted everywhere."""
+        ends = time.monotonic() + seconds
+        while not self.rung and (left := ends - time.monotonic()) > 0:
+            if self._lock.acquire(timeout=min(STEP, left)):
+                self._lock.release()  # for the next who waits
 
 
 class Rest:

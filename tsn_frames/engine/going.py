@@ -18,7 +18,6 @@ from .turns import Turn
 
 log = logging.getLogger("tsn_frames")
 BEAT = 0.04  # seconds between two news of a growing answer: more of them slow a page down and nobody sees them
-POLL = 0.1
 
 
 class Going:
@@ -69,8 +68,7 @@ class Going:
 
     def wait(self) -> None:
         """Wait for its end."""
-        while not self.over.rung:
-            self.over.wait(POLL)
+        self.over.wait()
 
     async def run(self) -> None:
         """Bring the answer, whatever happens."""

@@ -114,8 +114,7 @@ class Writer:
             for rest in [job for job in group if isinstance(job, Rest)]:
                 self._close()
                 rest.begun.ring()
-                while not rest.over.rung:
-                    rest.over.wait(POLL)
+                rest.over.wait()
         self._close()
         here.writers.discard(self)
         self._loop.call_soon_threadsafe(_release, [self._ended])

@@ -120,8 +120,7 @@ def _collect() -> None:
     """
     over = Bell()
     _thread.start_new_thread(lambda: (gc.collect(), over.ring()), ())  # type: ignore[func-returns-value]
-    while not over.rung:
-        over.wait(POLL)
+    over.wait()
 
 
 def _sum(one: Counts, other: Counts) -> Counts:
