@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tsn_frames as tsn
-from tsn_frames.engine.registry import here
+from tsn_frames.engine.runtime.process import here
 from tsn_frames.simulator import Simulator, count_tokens
-from tsn_frames.simulator import chat as simulated
+from tsn_frames.simulator import chat_handler as simulated
 from tsn_frames.simulator.answers import Choice
 
 KEY = "tsn_test_canary_4f1d"

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from tsn_frames.engine.registry import here
+from tsn_frames.engine.runtime.process import here
 
 SECONDS = 30.0
 

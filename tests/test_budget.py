@@ -19,19 +19,19 @@ from hypothesis import strategies as st
 from moments import until
 
 import tsn_frames as tsn
-from tsn_frames.engine.budget import Budget, period
-from tsn_frames.engine.ledger import Ledger
-from tsn_frames.engine.ledger_file import Entry
-from tsn_frames.engine.pots import Cap, Pot, hold
-from tsn_frames.engine.purse import Treasury
-from tsn_frames.engine.registry import here
+from tsn_frames.api import Request, dumps
+from tsn_frames.engine.budget.accounts import Cap, Pot, hold
+from tsn_frames.engine.budget.admission import Treasury
+from tsn_frames.engine.budget.budget import Budget, period
+from tsn_frames.engine.budget.worst_case import check_bounded, worst_case
+from tsn_frames.engine.ledger.file import Entry
+from tsn_frames.engine.ledger.ledger import Ledger
 from tsn_frames.engine.retry import judge
-from tsn_frames.engine.transport import Answer
-from tsn_frames.engine.worst import check_bounded, worst_case
-from tsn_frames.prices import Prices
+from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.transport.select_backend import Answer
+from tsn_frames.pricing.prices import Prices
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator
-from tsn_frames.wire import Request, dumps
 
 PRICES = {"sim-small": (Decimal("0.25"), Decimal("1.00")), "sim-large": (Decimal("2.5"), Decimal(10))}
 MILLION = 1_000_000
@@ -94,7 +94,7 @@ def capped(df, seed, folder, share=3, **words):
 
 def worst_of(df, client):
     from tsn_frames.frames.prompt import render
-    from tsn_frames.verbs.plan import plan
+    from tsn_frames.verbs.run.plan import plan
 
     made = plan(client, render(df, "{t}", None, None, "skip"), {"model": "sim-small", "max_tokens": 100}, {})
     return [worst_case(client.prices, request) for request in made.requests]
@@ -370,7 +370,7 @@ def test_two_runs_at_once_share_the_day(tmp_path):
 
 def test_runs_that_begin_at_once_count_nothing_twice(tmp_path, monkeypatch):
     """A reader that is slow doesn't see in the ledger what another run of this process has spent meanwhile."""
-    from tsn_frames.engine import purse as rooms
+    from tsn_frames.engine.budget import admission as rooms
 
     ledger, request, slow = Ledger(tmp_path / "ledger.db"), Request(b"k", b"", b"x" * 336, "m", 100), threading.Event()
 
@@ -562,8 +562,8 @@ def test_whatever_is_held_settled_and_freed_in_any_order_stays_under_every_cap(r
 
 @given(st.text(), st.integers(1, 10_000))
 def test_the_worst_case_is_above_what_the_simulator_bills(text, most):
+    from tsn_frames.api import dumps, messages_around
     from tsn_frames.simulator.tokens import count_prompt
-    from tsn_frames.wire import dumps, messages_around
 
     before, after = messages_around("Be kind.")
     try:

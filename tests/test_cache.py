@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.store import Store, lookup
+from tsn_frames.engine.cache.store import Store, lookup
 from tsn_frames.simulator import Faults
 
 PROMPT = "Say: {text}"
@@ -317,7 +317,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(client, tmp_path):
 
 def test_an_export_that_fails_leaves_the_old_file(client, tmp_path):
     """A file is replaced only when the new one is whole."""
-    from tsn_frames.engine.exchange import export
+    from tsn_frames.engine.cache.export import export
 
     ask(frame(2), client)
     path = tmp_path / "answers.jsonl"

@@ -19,9 +19,9 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine import store
-from tsn_frames.engine.carve import carve
-from tsn_frames.engine.store import Refused, Store, lookup, scan
+from tsn_frames.engine.cache import store
+from tsn_frames.engine.cache.salvage import carve
+from tsn_frames.engine.cache.store import Refused, Store, lookup, scan
 from tsn_frames.simulator import Simulator
 
 PROMPT = "Say: {text}"

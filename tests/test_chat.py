@@ -20,10 +20,10 @@ from markdown_it import MarkdownIt
 from moments import until
 
 import tsn_frames as tsn
-from tsn_frames.engine.chat import Conversation
-from tsn_frames.engine.registry import here
+from tsn_frames.engine.chat.conversation import Conversation
+from tsn_frames.engine.runtime.process import here
 from tsn_frames.simulator import Faults, Quota, Simulator
-from tsn_frames.widget.shown import to_markdown
+from tsn_frames.widget.view_model import to_markdown
 
 
 class Heard:
@@ -70,7 +70,7 @@ def test_an_answer_is_returned_and_kept_with_what_it_cost(sim):
     assert chat.messages == [{"role": "user", "content": "Is tea good?"}, {"role": "assistant", "content": answer}]
     assert (question.role, turn.role, turn.state, turn.finish_reason) == ("user", "assistant", "whole", "stop")
     assert turn.total_tokens == turn.prompt_tokens + turn.completion_tokens > 0
-    assert turn.cost == (turn.prompt_tokens + 2 * turn.completion_tokens) / tsn.prices.MILLION
+    assert turn.cost == (turn.prompt_tokens + 2 * turn.completion_tokens) / tsn.pricing.prices.MILLION
 
 
 def test_the_same_chat_streams_what_a_row_would_get(sim, client):

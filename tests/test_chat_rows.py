@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
-from tsn_frames.verbs.chat import chat, to_frame
+from tsn_frames.verbs.chat.chat import chat, to_frame
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_a_frame_has_a_row_a_turn(df):
     assert frame["content"][1] == conversation.turns[1].content
     assert frame["cost"][1] == float(conversation.turns[1].cost)
     assert frame["time"].isna().tolist() == [True, False]
-    empty = to_frame(tsn.engine.chat.Conversation(client))
+    empty = to_frame(tsn.engine.chat.conversation.Conversation(client))
     assert empty.dtypes.equals(frame.dtypes) and len(empty) == 0
     assert (
         list(map(str, frame.dtypes))

@@ -224,10 +224,10 @@ def test_a_free_failure_before_the_answer_adds_nothing(sim, priced):
 
 def test_prices_count_exactly_in_decimal():
     prices = tsn.Prices({"m": (0.1, "0.2"), "n": (np.float64(0.27), 1)})
-    usage = tsn.wire.Usage(1, 1, 2)
+    usage = tsn.api.Usage(1, 1, 2)
     assert str(prices.cost("m", usage)) == "3E-7"
     assert str(prices.cost("n", usage)) == "0.00000127"
-    assert prices.cost("m", tsn.wire.Usage()) is None
+    assert prices.cost("m", tsn.api.Usage()) is None
 
 
 @pytest.mark.parametrize(

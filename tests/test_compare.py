@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
-from tsn_frames.frames.agreement import comparable, mcnemar, wilson
 from tsn_frames.simulator import Faults, Simulator
+from tsn_frames.verbs.compare.agreement import comparable, mcnemar, wilson
 
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner": (0.60, 2.40)}
 ASK = "Which topic? Answer with one of: delivery, returns, billing.\n\n{text}"

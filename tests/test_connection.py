@@ -27,11 +27,11 @@ from hypothesis import strategies as st
 from moments import SECONDS, happened, until
 from raw_server import RawServer, http
 
-from tsn_frames.engine.connection import Connection
-from tsn_frames.engine.fast import FastTransport
-from tsn_frames.engine.registry import here
-from tsn_frames.engine.stock import StockTransport
-from tsn_frames.engine.transport import Answer, Failure
+from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.transport.connection import Connection
+from tsn_frames.engine.transport.httpx_backend import StockTransport
+from tsn_frames.engine.transport.pool import FastTransport
+from tsn_frames.engine.transport.select_backend import Answer, Failure
 from tsn_frames.secret import Secret
 
 BODY = b'{"model":"m","messages":[]}'
@@ -277,7 +277,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(engine, end):
 @pytest.fixture
 def far(monkeypatch):
     """A round trip may take long: no close comes too late to be one that crossed the request."""
-    monkeypatch.setattr("tsn_frames.engine.connection.RACE_SECONDS", SECONDS)
+    monkeypatch.setattr("tsn_frames.engine.transport.connection.RACE_SECONDS", SECONDS)
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
@@ -315,7 +315,7 @@ def test_a_second_close_without_an_answer_is_a_failure(far):
 
 @pytest.mark.parametrize("begun", [b"", b"H"], ids=["late", "begun"])
 def test_a_kept_connection_that_breaks_during_the_work_may_be_billed(begun, monkeypatch):
-    monkeypatch.setattr("tsn_frames.engine.connection.MOST_TRIP_SECONDS", 0.0)  # however long connecting took
+    monkeypatch.setattr("tsn_frames.engine.transport.connection.MOST_TRIP_SECONDS", 0.0)  # however long connecting took
 
     async def script(peer):
         await peer.request()
@@ -339,7 +339,7 @@ def test_a_server_that_closes_what_it_accepts_is_a_failure():
 
 
 def test_an_idle_connection_is_closed_after_a_while(monkeypatch):
-    monkeypatch.setattr("tsn_frames.engine.fast.KEEP_SECONDS", 0.05)
+    monkeypatch.setattr("tsn_frames.engine.transport.pool.KEEP_SECONDS", 0.05)
 
     async def script(peer):
         await peer.request()

@@ -19,10 +19,11 @@ import pytest
 from moments import happened, until
 
 import tsn_frames as tsn
-from tsn_frames.engine import ledger_file, registry
-from tsn_frames.engine.bell import Rest
-from tsn_frames.engine.ledger_file import Entry
-from tsn_frames.engine.store import scan
+from tsn_frames.engine.cache.store import scan
+from tsn_frames.engine.ledger import file as ledger_file
+from tsn_frames.engine.ledger.file import Entry
+from tsn_frames.engine.runtime import process as registry
+from tsn_frames.engine.sync import Rest
 from tsn_frames.simulator import Faults, Simulator
 
 ROWS, CONCURRENCY = 300, 8

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from independent_server import Threads
 
 import tsn_frames as tsn
-from tsn_frames.engine.past import Past
+from tsn_frames.engine.ledger.queries import Past
 from tsn_frames.simulator import Faults, Quota, Simulator
-from tsn_frames.verbs.ratios import DEFAULTS, Prompts, calibrated, tokens_of
+from tsn_frames.verbs.estimate.token_ratios import DEFAULTS, Prompts, calibrated, tokens_of
 
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.5, 10)}
 PROMPT = "Summarise: {t}"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tsn_frames.engine.events import CAP, LINE_CAP, MORE, NOTHING, TAIL, Lines, Reply
-from tsn_frames.wire import decode
+from tsn_frames.api import decode
+from tsn_frames.engine.chat.stream_parser import CAP, LINE_CAP, MORE, NOTHING, TAIL, Lines, Reply
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 import tsn_frames as tsn
-from tsn_frames.frames.parquet import Source
+from tsn_frames.verbs.files.parquet import Source
 
 PROMPT = "Which topic? {text}"
 DTYPES = {

@@ -15,25 +15,25 @@ import tqdm
 from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
-from tsn_frames import rehearsal
-from tsn_frames.bulk import no_collecting
-from tsn_frames.engine import repair
-from tsn_frames.engine import run as engine
-from tsn_frames.engine import store as store_room
-from tsn_frames.engine.carve import carve as carved
-from tsn_frames.engine.chat import Conversation
-from tsn_frames.engine.connection import Connection
-from tsn_frames.engine.fast import FastTransport
-from tsn_frames.engine.files import identity
-from tsn_frames.engine.going import Going
-from tsn_frames.engine.progress import Progress
-from tsn_frames.engine.registry import here
-from tsn_frames.engine.store import Store
+from tsn_frames import sandbox
+from tsn_frames._gc import no_collecting
+from tsn_frames.engine.cache import repair
+from tsn_frames.engine.cache import store as store_room
+from tsn_frames.engine.cache.salvage import carve as carved
+from tsn_frames.engine.cache.store import Store
+from tsn_frames.engine.chat.conversation import Conversation
+from tsn_frames.engine.chat.pending_answer import Going
+from tsn_frames.engine.run import executor as engine
+from tsn_frames.engine.run.progress import Progress
+from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.storage.sqlite import identity
+from tsn_frames.engine.transport.connection import Connection
+from tsn_frames.engine.transport.pool import FastTransport
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
-from tsn_frames.verbs import scores
-from tsn_frames.verbs.job import Job
-from tsn_frames.verbs.running import Run
+from tsn_frames.verbs.compare import metrics
+from tsn_frames.verbs.files.parts import Job
+from tsn_frames.verbs.run.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
 
@@ -101,7 +101,7 @@ def test_a_warning_that_is_made_an_error_ends_a_file_before_its_part_is_sent(tmp
 
 
 def test_a_part_that_cannot_be_written_is_not_told_as_whole(tmp_path, monkeypatch):
-    from tsn_frames.frames.parquet import Target
+    from tsn_frames.verbs.files.parquet import Target
 
     def full(self, number, *given):
         if number:
@@ -236,7 +236,7 @@ def test_an_interrupt_when_all_is_answered_says_so(tmp_path, monkeypatch):
     """It came when only the sums were still to be made, and neither the parts nor the comparison were told of."""
     rows(4).to_parquet(tmp_path / "in.parquet")
     once_interrupted(monkeypatch, Job, "_summary")
-    once_interrupted(monkeypatch, scores, "table")
+    once_interrupted(monkeypatch, metrics, "table")
     with Simulator(latency=0.0) as sim:
         client = client_of(sim, tmp_path)
         with pytest.raises(KeyboardInterrupt, match="2 of 2 parts are whole"):
@@ -263,7 +263,7 @@ def test_an_interrupt_just_when_an_export_is_begun_leaves_no_file(tmp_path, monk
 
 def test_an_interrupt_of_a_rehearsal_that_begins_ends_its_simulator(monkeypatch):
     servers = [thread for thread in threading.enumerate() if thread.name == "tsn-simulator"]
-    once_interrupted(monkeypatch, rehearsal, "Client")
+    once_interrupted(monkeypatch, sandbox, "Client")
     with pytest.raises(KeyboardInterrupt):
         tsn.rehearse()
     assert here.client is None

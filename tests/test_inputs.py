@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.address import is_loopback, normalise
+from tsn_frames.api.base_url import is_loopback, normalise
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults
 
@@ -889,7 +889,7 @@ def test_54_an_answer_that_is_none_is_its_rows_error(client, sim, fault):
 
 
 def test_54_a_paid_answer_with_halves_of_surrogate_pairs_is_read():
-    from tsn_frames.wire import decode, error_of
+    from tsn_frames.api import decode, error_of
 
     half = b'{"choices":[{"message":{"content":"a\\ud800b \\ud83d\\ude00"},"finish_reason":"stop"}],"usage":null}'
     assert decode(half).content == "a\ufffdb \U0001f600"

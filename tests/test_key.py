@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.frames import per_row, prompt
-from tsn_frames.verbs.plan import plan
+from tsn_frames.verbs.run.plan import plan
 
 URL = "https://api.example.com/v1"
 

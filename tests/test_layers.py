@@ -74,7 +74,7 @@ ROOMS = {
     "tsn_frames.plot",
     "tsn_frames.widget",
     "tsn_frames.simulator",
-    "tsn_frames.wire",
+    "tsn_frames.api",
 }
 
 

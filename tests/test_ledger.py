@@ -19,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
-from tsn_frames.engine import files
-from tsn_frames.engine.ledger import Ledger
-from tsn_frames.engine.ledger_file import MIGRATIONS, Entry, schema
-from tsn_frames.engine.record import _Free, _summed
-from tsn_frames.engine.store import scan
-from tsn_frames.measure import prompt_size
+from tsn_frames.api import Completion, Request, body_head, dumps, messages_around
+from tsn_frames.api.prompt_size import prompt_size
+from tsn_frames.engine.cache.store import scan
+from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema
+from tsn_frames.engine.ledger.ledger import Ledger
+from tsn_frames.engine.run.accounting import _Free, _summed
+from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Faults
-from tsn_frames.wire import Completion, Request, body_head, dumps, messages_around
 
 KEY = "tsn_test_canary_4f1d"
 PROMPT = "Say: {text}"
@@ -285,7 +285,7 @@ def test_a_ledger_that_cannot_be_written_is_one_warning(client, tmp_path):
 @pytest.mark.parametrize("what", ["a folder", "locked", "damaged"])
 def test_a_ledger_that_cannot_be_read_says_so_and_why(client, what, monkeypatch):
     """Whoever reads it gets one kind of error; what was paid for is not lost for want of its seconds."""
-    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.1)
     if what != "a folder":
         ask(frame(40), client)
     path, held = client.ledger.path, ExitStack()

@@ -11,15 +11,15 @@ from fake_time import Service, now, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsn_frames.engine.ceiling import Ceiling
-from tsn_frames.engine.flow import Flow
-from tsn_frames.engine.limiter import CHAT, FRAME, Gate, Limiter
-from tsn_frames.engine.limits import Limits
-from tsn_frames.engine.remaining import Remaining
+from tsn_frames.engine.limits.circuit_breaker import Flow
+from tsn_frames.engine.limits.concurrency import Ceiling
+from tsn_frames.engine.limits.header_quota import Remaining
+from tsn_frames.engine.limits.limiter import CHAT, FRAME, Gate, Limiter
+from tsn_frames.engine.limits.limits import Limits
+from tsn_frames.engine.limits.rate_headers import Allowance, Wait, asked
+from tsn_frames.engine.limits.sliding_window import MINUTE, Inferred, SlidingWindow
 from tsn_frames.engine.retry import lone_wait
-from tsn_frames.engine.rows import Item, Queue
-from tsn_frames.engine.waits import Allowance, Wait, asked
-from tsn_frames.engine.windows import MINUTE, Inferred, SlidingWindow
+from tsn_frames.engine.run.retry_queue import Item, Queue
 from tsn_frames.errors import ConfigError
 
 pytestmark = pytest.mark.pace

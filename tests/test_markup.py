@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tsn_frames.widget import blocks, colours, markup
-from tsn_frames.widget.markup import Rendering, render
+from tsn_frames.widget import highlight, incremental_markdown, markdown
+from tsn_frames.widget.incremental_markdown import Rendering, render
 
 PARTS = [
     "a", "b c", " ", "  ", "    ", "\n", "\n\n", "\r", "\r\n", "\t", "# h", "===", "---", "- ", "-", "* ", "+ ", "1", "1.", "1. ", "2) ", "> ", ">",
@@ -198,7 +198,7 @@ def test_nothing_that_two_of_them_come_to_does_either(text):
 def test_the_allow_list_holds_where_markdown_would_let_something_through():
     loose = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     for text in HOSTILE:
-        check_safe(blocks._cleaner().clean(loose.render(text.encode("utf-8", "replace").decode())), ("http:", "https:"))
+        check_safe(markdown._cleaner().clean(loose.render(text.encode("utf-8", "replace").decode())), ("http:", "https:"))
 
 
 def test_the_corpus_is_hostile():
@@ -249,7 +249,7 @@ def test_a_table_has_its_alignment_as_a_class():
 
 
 def test_code_in_a_long_fence_that_is_open_waits_for_its_colours(monkeypatch):
-    monkeypatch.setattr(colours, "LEXING", 60.0)  # however slow the machine is
+    monkeypatch.setattr(highlight, "LEXING", 60.0)  # however slow the machine is
     code = "x = 1\n" * 1000
     assert "<span" not in render(f"```py\n{code}")
     assert "<span" in render(f"```py\n{code}```\n")
@@ -257,15 +257,15 @@ def test_code_in_a_long_fence_that_is_open_waits_for_its_colours(monkeypatch):
 
 def test_the_time_that_a_lexer_takes_to_load_is_not_taken_off_its_code(monkeypatch):
     """The first block of a language had no colours on a slow machine, and kept none."""
-    load = colours._lexer
+    load = highlight._lexer
 
     def slow(language):
-        end = time.thread_time() + 1.5 * colours.LEXING
+        end = time.thread_time() + 1.5 * highlight.LEXING
         while time.thread_time() < end:
             pass
         return load(language)
 
-    monkeypatch.setattr(colours, "_lexer", slow)
+    monkeypatch.setattr(highlight, "_lexer", slow)
     assert "<span" in render("```py\nslow = 1\n```")
 
 
@@ -296,7 +296,7 @@ def least(work, enough):
     return min(took)
 
 
-@pytest.mark.parametrize("language", sorted(set(colours.LANGUAGES.values())))
+@pytest.mark.parametrize("language", sorted(set(highlight.LANGUAGES.values())))
 def test_no_lexer_can_be_held_up(language):
     for piece in (
         "(",
@@ -339,7 +339,7 @@ def test_a_lexer_that_is_slow_is_left_for_plain_text(language, line):
 
 
 def test_what_is_too_long_is_shown_as_it_is():
-    text = "a *b* " * (markup.MOST // 6 + 10)
+    text = "a *b* " * (incremental_markdown.MOST // 6 + 10)
     html = render(text)
     assert html.endswith("</code></pre>\n")
     assert "a *b*" in html[-80:]

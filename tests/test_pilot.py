@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_frames.verbs.pilot import _back, _interval, draw, student, total
+from tsn_frames.verbs.estimate.survey_sampling import _back, _interval, draw, student, total
 
 ROWS, PILOT = 2_000, 30
 T_29 = 2.0452296421327034

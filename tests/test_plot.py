@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 import tsn_frames as tsn
-from tsn_frames.plot import canvas
+from tsn_frames.plot import axes
 
 mpl.use("Agg")
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00)}
@@ -106,7 +106,7 @@ def test_names_are_no_formulas_and_none_is_left_out():
     ax = tsn.plot.spending(frame)
     ax.figure.canvas.draw()  # a formula that is none would raise here
     shown = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert sorted(shown) == sorted(canvas.short(name) for name in names) and all(len(name) <= 40 for name in shown)
+    assert sorted(shown) == sorted(axes.short(name) for name in names) and all(len(name) <= 40 for name in shown)
     drawn = tsn.plot.compare(
         table(*[(name, 100, 0.01, 0.7, 0.6, 0.8) for name in names], ("$x$", 9, None, None, None, None)), currency="$"
     )
@@ -364,7 +364,7 @@ def test_every_word_can_be_read_in_light_and_dark(draw, style):
             assert contrast(text.get_color(), ax.figure.get_facecolor()) >= 4.5, text.get_text()
 
 
-@pytest.mark.parametrize("colour", [*canvas.COLOURS, canvas.REST])
+@pytest.mark.parametrize("colour", [*axes.COLOURS, axes.REST])
 def test_a_colour_stands_out_from_white_and_from_black(colour):
     assert contrast(colour, "white") >= 2.9 and contrast(colour, "black") >= 2.9
 
@@ -375,7 +375,7 @@ def test_neighbouring_colours_differ_for_the_colour_blind():
         [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
         [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     ):
-        seen = [np.array(matrix) @ np.array(to_rgb(c)) ** 2.2 for c in canvas.COLOURS]
+        seen = [np.array(matrix) @ np.array(to_rgb(c)) ** 2.2 for c in axes.COLOURS]
         for one, other in itertools.combinations(seen, 2):
             assert np.abs(one - other).max() > 0.1
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
-from tsn_frames.prices import Prices
-from tsn_frames.wire import Usage, decode
+from tsn_frames.api import Usage, decode
+from tsn_frames.pricing.prices import Prices
 
 
 def answered(**usage):

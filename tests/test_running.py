@@ -80,7 +80,7 @@ def test_a_run_that_was_stopped_returns_what_it_has_and_the_next_one_goes_on(sim
 @pytest.mark.parametrize("moment", ["check_fits", "check_bounded"])
 def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, moment):
     """It was lost between the look into the cache and the first worker: the whole run was sent, and paid for."""
-    from tsn_frames.engine import run as engine
+    from tsn_frames.engine.run import executor as engine
 
     reached, go, real = threading.Event(), threading.Event(), getattr(engine, moment)
     monkeypatch.setattr(engine, moment, lambda *given: (reached.set(), go.wait(SECONDS), real(*given))[-1])
@@ -149,7 +149,7 @@ def test_nothing_is_shown_where_nobody_looks(client, capsys):
 def test_several_returned_models_are_told_with_counts_and_dates(client, tmp_path):
     """A cache that is filled over months holds the answers of more than one version of a model."""
     from tsn_frames.frames.prompt import render
-    from tsn_frames.verbs.plan import plan
+    from tsn_frames.verbs.run.plan import plan
 
     requests = plan(client, render(rows(4), "{t}", None, None, "skip"), {"model": "sim-small"}, {}).requests
     store = client.cache.open()

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.registry import here
+from tsn_frames.engine.runtime.process import here
 from tsn_frames.secret import Secret, redact
 from tsn_frames.simulator import Faults, Simulator
 

@@ -12,9 +12,9 @@ from moments import SECONDS, happened, until
 from raw_server import RawServer
 
 import tsn_frames as tsn
-from tsn_frames.engine.registry import here
-from tsn_frames.engine.stock import StockTransport
-from tsn_frames.engine.transport import Answer, Failure, open_transport
+from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.transport.httpx_backend import StockTransport
+from tsn_frames.engine.transport.select_backend import Answer, Failure, open_transport
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_frames.engine.waits import Allowance, Wait, allowances, asked, duration
+from tsn_frames.engine.limits.rate_headers import Allowance, Wait, allowances, asked, duration
 
 NOW = 1_700_000_000.0
 

@@ -20,12 +20,12 @@ from conftest import KEY
 from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
-from tsn_frames.engine.registry import here
-from tsn_frames.engine.setup import Setup
-from tsn_frames.engine.turns import Turn
+from tsn_frames.engine.chat.chat_settings import Setup
+from tsn_frames.engine.chat.turn import Turn
+from tsn_frames.engine.runtime.process import here
 from tsn_frames.simulator import Simulator
-from tsn_frames.widget import page as wire
-from tsn_frames.widget import shown
+from tsn_frames.widget import page_sync as wire
+from tsn_frames.widget import view_model
 
 QUESTION = "Is it warm? One of: yes, no."
 
@@ -292,8 +292,8 @@ def test_totals_say_at_least_only_where_something_is_unknown():
     paid = Turn("assistant", "Hi", "m", 12, 3, 15, Decimal("0.5"), 1.0)
     refused = Turn("assistant", "", "m", cost=Decimal(0), seconds=1.0, state="failed")
     stopped = Turn("assistant", "H", "m", seconds=1.0, state="stopped")
-    assert shown.totals([paid, refused]) == "2 messages · 15 tokens · cost 0.5 · 2.0 s"
-    assert shown.totals([paid, stopped]) == "2 messages · at least 15 tokens · cost at least 0.5 · 2.0 s"
+    assert view_model.totals([paid, refused]) == "2 messages · 15 tokens · cost 0.5 · 2.0 s"
+    assert view_model.totals([paid, stopped]) == "2 messages · at least 15 tokens · cost at least 0.5 · 2.0 s"
 
 
 def test_closing_ends_what_is_on_its_way(endless, tmp_path):
@@ -366,18 +366,18 @@ class Screen:
 
     def __init__(self, told):
         self.moments = []
-        shown = {}
+        view_model = {}
         for message in told:
             if message["type"] == "snapshot":
-                shown = {}
+                view_model = {}
             if message["type"] == "cut":
-                shown = {i: blocks for i, blocks in shown.items() if i < message["keep"]}
+                view_model = {i: blocks for i, blocks in view_model.items() if i < message["keep"]}
             for turn in [*message.get("turns", []), *filter(None, [message.get("turn")])]:
-                shown[turn["index"]] = dict(enumerate(turn["blocks"] or []))
+                view_model[turn["index"]] = dict(enumerate(turn["blocks"] or []))
             if message["type"] == "tail":
-                assert message["index"] in shown, "a page has no such turn"
-                shown[message["index"]] |= dict(message["changed"])
-            self.moments.append({i: re.sub("<.*?>", "", "".join(blocks.values())).strip() for i, blocks in shown.items()})
+                assert message["index"] in view_model, "a page has no such turn"
+                view_model[message["index"]] |= dict(message["changed"])
+            self.moments.append({i: re.sub("<.*?>", "", "".join(blocks.values())).strip() for i, blocks in view_model.items()})
 
     def check(self, i, answer):
         """Check that turn ``i`` never showed anything but the beginning of its answer."""
@@ -449,9 +449,9 @@ def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path,
     state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     [chat] = [one["state"] for one in state.values() if "_messages" in one["state"]]
     assert [m["content"] for m in chat["_messages"]][0] == "Hi there"
-    shown = [output["data"] for output in saved["cells"][0]["outputs"]]
-    assert all("text/markdown" not in data for data in shown)
-    assert any("Hi there" in "".join(data.get("text/html", "")) for data in shown)
+    view_model = [output["data"] for output in saved["cells"][0]["outputs"]]
+    assert all("text/markdown" not in data for data in view_model)
+    assert any("Hi there" in "".join(data.get("text/html", "")) for data in view_model)
 
 
 def test_what_the_code_says_is_in_the_saved_notebook_when_its_cell_ends(tmp_path, sim, monkeypatch):
@@ -474,9 +474,9 @@ f.system = 'First'
 g.model = 'sim-large'"""
     book = run_cells(tmp_path, monkeypatch, sim, made, busy, changed)
     saved = [output["data"] for output in book.cells[0].outputs if "text/html" in output["data"]]
-    shown = [data["text/plain"] for data in saved]
-    assert "Afterwards" in shown[0] and "Answer:" in shown[1] and shown[2] == shown[3] == "No messages yet."
-    assert shown[4] == "You:\nInstead" and shown[5] == "System prompt:\nFirst\n\nYou:\nBefore"
+    view_model = [data["text/plain"] for data in saved]
+    assert "Afterwards" in view_model[0] and "Answer:" in view_model[1] and view_model[2] == view_model[3] == "No messages yet."
+    assert view_model[4] == "You:\nInstead" and view_model[5] == "System prompt:\nFirst\n\nYou:\nBefore"
     assert "1 message, sim-large" in saved[6]["text/html"] and "1 message, sim-small" in saved[5]["text/html"]
 
 

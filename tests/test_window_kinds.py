@@ -8,9 +8,9 @@ import pytest
 from fake_windows import Meter, Metered
 from test_limiter import SEEDS, drive
 
-from tsn_frames.engine.ceiling import Rest
-from tsn_frames.engine.limiter import Gate
-from tsn_frames.engine.limits import Limits
+from tsn_frames.engine.limits.concurrency import Rest
+from tsn_frames.engine.limits.limiter import Gate
+from tsn_frames.engine.limits.limits import Limits
 
 pytestmark = pytest.mark.pace
 KINDS = [("fixed", False), ("aligned", False), ("sliding", False), ("sliding", True), ("bucket", False), ("bucket", True)]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsn_frames.wire import Unreadable, decode
-from tsn_frames.wire.answers import _carefully
+from tsn_frames.api import Unreadable, decode
+from tsn_frames.api.completion import _carefully
 
 ANY = st.none() | st.booleans() | st.integers(-5, 2**41) | st.floats(allow_nan=False) | st.text(max_size=3)
 NESTED = st.recursive(ANY, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2))
@@ -49,7 +49,7 @@ def test_both_ways_of_reading_an_answer_bring_the_same(value):
 
 def test_the_usual_answer_goes_the_straight_way(monkeypatch):
     """With what OpenAI, DeepSeek and vLLM add to it."""
-    monkeypatch.setattr("tsn_frames.wire.answers._carefully", None)
+    monkeypatch.setattr("tsn_frames.api.completion._carefully", None)
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11, "prompt_tokens_details": {"cached_tokens": 4}}
     message = {"role": "assistant", "content": "Hi", "reasoning_content": "so", "refusal": None}
     body = {"id": "1", "model": "m", "choices": [{"message": message, "finish_reason": "stop", "logprobs": None}], "usage": usage}

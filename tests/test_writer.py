@@ -3,9 +3,9 @@
 import asyncio
 import time
 
-from tsn_frames.engine.ledger import Ledger
-from tsn_frames.engine.ledger_file import Entry
-from tsn_frames.engine.writer import APART, Writer
+from tsn_frames.engine.ledger.file import Entry
+from tsn_frames.engine.ledger.ledger import Ledger
+from tsn_frames.engine.runtime.writer import APART, Writer
 
 
 def entry(number):
@@ -34,7 +34,7 @@ def test_rows_that_come_close_together_share_a_commit(tmp_path):
 
 
 def test_a_row_that_comes_alone_does_not_wait_for_others(tmp_path, monkeypatch):
-    monkeypatch.setattr("tsn_frames.engine.writer.APART", 0.4)
+    monkeypatch.setattr("tsn_frames.engine.runtime.writer.APART", 0.4)
 
     async def work():
         writer, took = Writer(Ledger(tmp_path / "ledger.db"), None), []

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import accessor as _accessor  # registers df.tsn
 from . import plot as plot  # tsn.plot
-from .engine.cache import Cache
-from .engine.client import Client
-from .engine.ledger import Ledger
-from .engine.limits import Limits
+from .engine.cache.cache import Cache
+from .engine.ledger.ledger import Ledger
+from .engine.limits.limits import Limits
 from .engine.retry import Retry
+from .engine.runtime.client import Client
 from .errors import (
     AuthenticationError,
     BalanceError,
@@ -26,20 +26,20 @@ from .errors import (
     TSNError,
     TSNWarning,
 )
-from .prices import Prices
-from .rehearsal import rehearse, sample_messages
+from .pricing.prices import Prices
+from .sandbox import rehearse, sample_messages
 from .settings import get_client, set_client, set_key
-from .verbs.compare import compare
-from .verbs.comparison import Comparison
+from .verbs.compare.compare import compare
+from .verbs.compare.result import Comparison
 from .verbs.complete import complete
-from .verbs.estimate import estimate
-from .verbs.file import complete_file
-from .verbs.foretold import Estimate
-from .verbs.history import runs
-from .verbs.job import FileSummary
-from .verbs.running import Run, last_run
-from .verbs.summary import Summary
-from .verbs.tables import Report
+from .verbs.estimate.estimate import estimate
+from .verbs.estimate.result import Estimate
+from .verbs.files.complete_file import complete_file
+from .verbs.files.parts import FileSummary
+from .verbs.report.grouping import Report
+from .verbs.run.run import Run, last_run
+from .verbs.run.summary import Summary
+from .verbs.runs import runs
 
 if TYPE_CHECKING:
     from .widget.chat import Chat

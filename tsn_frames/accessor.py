@@ -10,11 +10,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import pandas as pd
 
 from .errors import did_you_mean
-from .verbs import chat as chatting
-from .verbs import compare as comparing
 from .verbs import complete as verbs
-from .verbs import estimate as estimating
-from .verbs import report
+from .verbs.chat import chat as chatting
+from .verbs.compare import compare as comparing
+from .verbs.estimate import estimate as estimating
+from .verbs.report import report
 
 P = ParamSpec("P")
 R = TypeVar("R")

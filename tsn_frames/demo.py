@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .engine.client import Client
+from .engine.runtime.client import Client
 from .errors import ConfigError, TSNError, TSNWarning, did_you_mean
-from .rehearsal import rehearse, sample_messages
+from .sandbox import rehearse, sample_messages
 from .verbs.complete import complete
-from .verbs.running import last_run
-from .verbs.summary import Summary
+from .verbs.run.run import last_run
+from .verbs.run.summary import Summary
 
 if TYPE_CHECKING:
     from .simulator import Simulator

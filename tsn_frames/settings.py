@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import getpass
 
-from .engine.client import Client, client_or_default
-from .engine.registry import here
+from .engine.runtime.client import Client, client_or_default
+from .engine.runtime.process import here
 from .errors import ConfigError
 from .secret import Secret
 

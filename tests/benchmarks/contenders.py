@@ -89,7 +89,11 @@ def ours(url, rows, workers):
 
     import tsn_frames as tsn
 
-    for name in ("tsn_frames.engine.fast", "tqdm", "urllib.request"):  # nor are ours measured, which the first run makes
+    for name in (
+        "tsn_frames.engine.transport.pool",
+        "tqdm",
+        "urllib.request",
+    ):  # nor are ours measured, which the first run makes
         importlib.import_module(name)
     folder = tempfile.mkdtemp()
     client = tsn.Client(url, model="sim-small", cache=folder, ledger=f"{folder}/ledger.db", limits=tsn.Limits(workers))

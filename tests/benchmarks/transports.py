@@ -16,7 +16,7 @@ from contenders import Bare, body, texts
 
 @contextlib.asynccontextmanager
 async def ours(url, workers):
-    from tsn_frames.engine.fast import FastTransport
+    from tsn_frames.engine.transport.pool import FastTransport
     from tsn_frames.secret import Secret
 
     transport = FastTransport(f"{url}/chat/completions", Secret(None), 300.0)
@@ -26,7 +26,7 @@ async def ours(url, workers):
 
 @contextlib.asynccontextmanager
 async def stock(url, workers):
-    from tsn_frames.engine.stock import StockTransport
+    from tsn_frames.engine.transport.httpx_backend import StockTransport
     from tsn_frames.secret import Secret
 
     transport = StockTransport(f"{url}/chat/completions", Secret(None), 300.0)

@@ -20,9 +20,9 @@ import pandas as pd
 import psutil
 
 import tsn_frames as tsn
-from tsn_frames.engine.cache import base_hash
+from tsn_frames.engine.cache.cache import base_hash
 from tsn_frames.frames.prompt import render
-from tsn_frames.verbs.plan import plan
+from tsn_frames.verbs.run.plan import plan
 
 PROMPT, SYSTEM = "Summarise: {text}", "You are a careful reader."
 

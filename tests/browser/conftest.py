@@ -6,7 +6,7 @@ import pytest
 from browser import harness, scripted
 
 from tsn_frames.simulator import Faults, Simulator
-from tsn_frames.simulator import chat as simulated
+from tsn_frames.simulator import chat_handler as simulated
 
 KEY = "tsn_test_canary_4f1d"
 MAKE = """

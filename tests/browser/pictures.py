@@ -67,7 +67,7 @@ def main():
     from playwright.sync_api import sync_playwright
 
     from tsn_frames.simulator import Simulator
-    from tsn_frames.simulator import chat as simulated
+    from tsn_frames.simulator import chat_handler as simulated
 
     simulated.compose = scripted.compose
     scripted.SCRIPT.update(QUESTIONS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tsn_frames.simulator import chat
+from tsn_frames.simulator import chat_handler
 from tsn_frames.simulator.answers import Answer, Choice
 from tsn_frames.simulator.tokens import count_prompt, count_tokens
 
 SCRIPT = {}
-COMPOSE = chat.compose
+COMPOSE = chat_handler.compose
 
 
 def compose(request, seed, key, cached):

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ..api import Completion, Unreadable, decode, error_of
 from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError, quoted
 from ..secret import Secret, redact
-from ..wire import Completion, Unreadable, decode, error_of
-from .transport import Answer, Failure
-from .waits import Wait, asked
+from .limits.rate_headers import Wait, asked
+from .transport.select_backend import Answer, Failure
 
 Kind = Literal["answer", "refused", "again", "row", "end"]
 SINGLED_OUT = 12  # at random, one refusal in five, a row meets this once in 250 million

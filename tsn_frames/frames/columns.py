@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.answers import Answers
+from ..api import Completion, Requests
+from ..engine.outcomes import Answers
 from ..errors import ColumnError, ParameterError, RowError, did_you_mean, quoted
-from ..prices import Prices
-from ..wire import Completion, Requests
+from ..pricing.prices import Prices
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
 WIDE = 90  # pandas warns of frames that were put together from more than 100 single columns

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..api.parameters import check
 from ..errors import ParameterError
-from ..parameters import check
 from . import values
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from ..api import dumps, messages_around
+from ..api.messages import characters, checked, has_late_system, has_system
 from ..errors import ParameterError, PromptError, RowError, did_you_mean, quoted, warn
-from ..messages import characters, checked, has_late_system, has_system
 from ..secret import redact
-from ..wire import dumps, messages_around
 from . import values
 from .missing import MISSING, Missing, filled_texts, tell_missing
 from .template import Part, check_is_no_name, columns_of, parse

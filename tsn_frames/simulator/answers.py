@@ -7,13 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .dice import digest
-from .schema import instance
+from .json_schema import instance
+from .seeded_random import digest
+from .text_generator import MARK, choose, offered, other_words, pieces, sentence
 from .tokens import count_prompt, count_tokens, cut_to_tokens
-from .words import MARK, choose, offered, other_words, pieces, sentence
 
 if TYPE_CHECKING:
-    from .shapes import Json
+    from .type_guards import Json
     from .validation import ChatRequest
 
 ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

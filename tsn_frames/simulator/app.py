@@ -6,19 +6,19 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .errors import ApiError, bad_key, rate_limited, server_error, unknown_path, wrong_method
-from .hints import limit_headers, retry_headers, retry_message
-from .job import Plan, Step
+from .api_errors import ApiError, bad_key, rate_limited, server_error, unknown_path, wrong_method
+from .fault_injection import Reply
+from .http_responses import dump, model_list
 from .quota import Charge, Meter, Refusal
-from .replies import dump, model_list
+from .rate_limit_headers import limit_headers, retry_headers, retry_message
+from .response_plan import Plan, Step
 from .stats import Tally
-from .wreck import Reply
 
 if TYPE_CHECKING:
     from .answers import Answer
     from .faults import Faults
-    from .protocol import HttpRequest
-    from .settings import Settings
+    from .http_parser import HttpRequest
+    from .options import Settings
 
 PREFIX = "/v1"
 CHAT = f"{PREFIX}/chat/completions"

@@ -8,13 +8,13 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from .protocol import BrokenRequestError, HttpRequest, RequestReader
-from .replies import JSON_TYPE, dump, head
+from .http_parser import BrokenRequestError, HttpRequest, RequestReader
+from .http_responses import JSON_TYPE, dump, head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .job import Job, Step
+    from .response_plan import Job, Step
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

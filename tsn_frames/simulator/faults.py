@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from .dice import unit
+from .seeded_random import unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,18 +8,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .app import PREFIX, App, SmallJob, is_chat
-from .chat import ChatJob
+from .chat_handler import ChatJob
 from .connection import Connection
 from .faults import Faults
+from .options import MODELS, Latency, Settings, StreamUsage
 from .quota import TIERS, Quota, Tier
-from .settings import MODELS, Latency, Settings, StreamUsage
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from .hints import RetryHint
-    from .job import Job
-    from .protocol import HttpRequest
+    from .http_parser import HttpRequest
+    from .rate_limit_headers import RetryHint
+    from .response_plan import Job
     from .stats import BillLine, Exchange, Stats
 
 _BACKLOG = 4096

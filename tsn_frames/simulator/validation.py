@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from .errors import bad_request
-from .shapes import Json, is_list, is_object
+from .api_errors import bad_request
+from .type_guards import Json, is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable

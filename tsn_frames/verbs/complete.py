@@ -8,19 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from ..bulk import no_collecting
-from ..engine.client import Client, client_or_default
-from ..engine.run import CacheMode, Engine
+from .._gc import no_collecting
+from ..engine.run.executor import CacheMode, Engine
+from ..engine.runtime.client import Client, client_or_default
 from ..errors import warn
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
-from .asking import Asked, asked
-from .estimate import reckon
-from .foretold import Estimate
-from .plan import Errors, check_choice
-from .running import Run, begun
+from .estimate.estimate import reckon
+from .estimate.result import Estimate
+from .run.plan import Errors, check_choice
+from .run.prepare import Asked, asked
+from .run.run import Run, begun
 
 
 def complete(

@@ -12,16 +12,16 @@ import anywidget
 import pandas as pd
 import traitlets
 
-from ..engine.chat import Conversation
-from ..engine.client import Client
-from ..engine.run import CacheMode
+from ..engine.chat.conversation import Conversation
+from ..engine.run.executor import CacheMode
+from ..engine.runtime.client import Client
 from ..errors import number
 from ..settings import get_client
-from ..verbs import chat as verbs
-from . import shown
-from .door import Door
-from .page import Page
-from .saved import Saved
+from ..verbs.chat import chat as verbs
+from . import view_model
+from .page_requests import Door
+from .page_sync import Page
+from .static_transcript import Saved
 
 _HERE = Path(__file__).parent
 
@@ -93,7 +93,7 @@ class Chat(anywidget.AnyWidget):
 
     def _show(self, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> None:
         self._chat, self._saved, self._keeping = chat, Saved(chat), threading.RLock()
-        super().__init__(_transcript=self._saved.name, _messages=shown.plain(chat))
+        super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
         _hear_where_the_page_says(self.comm)
         self._page = Page(chat, super().send, self._keep, about)
         self._unlisten = chat.listen(self._page)
@@ -193,7 +193,7 @@ class Chat(anywidget.AnyWidget):
 
     def to_markdown(self) -> str:
         """Return what was said as a text to read or to keep."""
-        return shown.to_markdown(self._chat)
+        return view_model.to_markdown(self._chat)
 
     def close(self) -> None:
         """Stop what is on its way and take the widget off the page."""
@@ -238,7 +238,7 @@ class Chat(anywidget.AnyWidget):
         if self._chat.streaming:
             return  # its end comes here again
         with self._keeping:  # the code's thread comes here, and the one for errands
-            self._messages = shown.plain(self._chat)
+            self._messages = view_model.plain(self._chat)
             self._saved.refresh()
 
     @contextmanager

@@ -1,0 +1,124 @@
+"""How much a run, a day and a month may cost, as a user says it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ...errors import ConfigError, did_you_mean, quoted
+
+PERIODS = ("day", "month")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that may be spent, in the currency of the prices.
+
+    Parameters
+    ----------
+    run, day, month : Decimal, optional
+        For each run, and for all runs of a ledger in a calendar day or month.
+    timezone : str
+        Where a day begins.
+    """
+
+    run: Decimal | None = None
+    day: Decimal | None = None
+    month: Decimal | None = None
+    timezone: str = "UTC"
+
+    @classmethod
+    def of(cls, given: object) -> Budget:
+        """Return the budget that a mapping means.
+
+        Raises
+        ------
+        ConfigError
+            If a word is unknown, an amount is no positive number, or the time zone is unknown.
+
+        Examples
+        --------
+        >>> Budget.of({"day": 20, "timezone": "Europe/Berlin"})
+        Budget(run=None, day=Decimal('20'), month=None, timezone='Europe/Berlin')
+        """
+        if given is None or isinstance(given, Budget):
+            return given or cls()
+        if not isinstance(given, Mapping):
+            raise ConfigError(f'budget must be a dict such as {{"run": 25, "day": 20, "month": 200}}, got {quoted(given)}')
+        for name in given:
+            if name not in cls.__dataclass_fields__:
+                raise ConfigError(f"budget has {quoted(name)}; {did_you_mean(name, cls.__dataclass_fields__)}")
+        amounts = {name: amount(f"budget[{name!r}]", value) for name, value in given.items() if name != "timezone"}
+        return cls(**amounts, timezone=_zone(given.get("timezone", "UTC")))
+
+    def with_run(self, most: Decimal | None) -> Budget:
+        """Return the budget of one run that may cost no more than ``most``."""
+        least = min((cap for cap in (self.run, most) if cap is not None), default=None)
+        return Budget(least, self.day, self.month, self.timezone)
+
+    def __bool__(self) -> bool:
+        return not self.run is self.day is self.month is None
+
+
+def amount(name: str, value: object) -> Decimal | None:
+    """Return an amount of money; None for None.
+
+    Raises
+    ------
+    ConfigError
+        If it is no number above 0.
+
+    Examples
+    --------
+    >>> amount("max_cost", 2.5)
+    Decimal('2.5')
+    """
+    if value is None:
+        return None
+    try:
+        money = Decimal("NaN") if isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation:
+        money = Decimal("NaN")
+    if not money.is_finite() or not 0 < money < 10**15:
+        raise ConfigError(f"{name} must be an amount of money above 0, in the currency of the prices, got {quoted(value)}")
+    return money
+
+
+def period(name: str, now: float, timezone: str) -> tuple[float, float]:
+    """Return when the calendar day or month of a time began and when it ends, in POSIX seconds.
+
+    Examples
+    --------
+    >>> period("day", 1.7e9, "UTC")
+    (1699920000.0, 1700006400.0)
+    """
+    zone = ZoneInfo(timezone)
+    today = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today.replace(day=1) if name == "month" else today
+    after = start + timedelta(days=32 if name == "month" else 1)  # by the clock on the wall: a day can have 23 hours
+    end = after.replace(day=1) if name == "month" else after
+    return start.timestamp(), end.timestamp()
+
+
+def plain(money: Decimal) -> str:
+    """Return an amount with at least three digits that say something.
+
+    Examples
+    --------
+    >>> plain(Decimal("12.3456")), plain(Decimal("0.000456789"))
+    ('12.35', '0.000457')
+    """
+    return f"{money.quantize(Decimal(1).scaleb(min(-2, money.adjusted() - 2))):,f}" if money else "0"
+
+
+def _zone(name: Any) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (TypeError, ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        raise ConfigError(
+            f"budget['timezone'] must be a time zone such as 'UTC' or 'Europe/Berlin', got {quoted(name)}"
+        ) from None

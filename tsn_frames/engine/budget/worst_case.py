@@ -1,0 +1,101 @@
+"""The most that a request can cost, and the requests of which nothing bounds that. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from ...api import Request, load
+from ...errors import ConfigError
+from ...pricing.prices import Prices
+
+TEMPLATE_TOKENS = 64  # what a model's chat template may add to a request, beside the JSON that is counted with its texts
+_ODD = re.compile(rb'"content":\[|"(?!(?:role|content|name)":)[^"\\]*":')  # in a text the quotes are escaped
+_TEXTS = {
+    "role", "content", "name", "prefix", "tool_calls", "tool_call_id", "function_call", "refusal", "reasoning", "reasoning_content"
+}  # fmt: skip
+_PART = {"type", "text", "cache_control"}
+_MULTIPLIES = ("best_of", "models", "fallbacks", "plugins", "web_search_options", "audio")  # in extra_body
+_NOTHING: tuple[Any, ...] = (None, 1, False, [], {})  # best_of=1 is one answer
+
+
+def worst_case(prices: Prices | None, request: Request) -> Decimal | None:
+    """Return the most that a request can cost; None without a price or a bound of its answer.
+
+    A token of a byte-level tokenizer is at least one byte, so the bytes of the body bound the tokens of its texts; its
+    JSON and ``TEMPLATE_TOKENS`` stand for what the model's template adds. Every answer is taken to be ``max_tokens`` long.
+    """
+    most = None if prices is None else longest(request)
+    if most is None or prices is None:
+        return None
+    size = len(request.head) + len(request.messages) + TEMPLATE_TOKENS
+    return prices.worst(request.model, size, most)
+
+
+def longest(request: Request) -> int | None:
+    """Return the most tokens that an answer can have; None where nothing bounds it.
+
+    Examples
+    --------
+    >>> longest(Request(b"", b'{"model":"m","max_completion_tokens":200,"messages":', b"[]", "m"))
+    200
+    """
+    named = _named(request.head)
+    return max(named or 0, request.max_tokens or 0) or None
+
+
+def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
+    """Refuse a run whose cost has no bound, before anything is sent.
+
+    Raises
+    ------
+    ConfigError
+        With what is missing: a price, ``max_tokens``, or a way to count an image's tokens; or with what multiplies the cost.
+    """
+    limitless, models = False, dict[str, None]()
+    for request in requests:
+        limitless = limitless or longest(request) is None
+        models[request.model] = None
+        if _ODD.search(request.messages) and not _only_text(load(request.body)["messages"]):
+            raise ConfigError(
+                "a budget can't hold where a message has an image, a sound, a file or anything but text: nothing bounds its tokens"
+            )
+        given = _parameters(request.head)
+        if many := next((name for name in _MULTIPLIES if given.get(name) not in _NOTHING), None):
+            raise ConfigError(
+                f"a budget can't hold with {many!r} in extra_body=: a request may then cost more than one answer of its model"
+            )
+    unpriced = [model for model in models if prices is None or prices.worst(model, 1, 1) is None]
+    missing = ["max_tokens=, which bounds every answer"] * limitless
+    missing += [f"a price of {', '.join(map(repr, unpriced[:5]))} in the client's prices="] * bool(unpriced)
+    if missing:
+        raise ConfigError(f"max_cost= and budget= need {' and '.join(missing)}: without it nothing bounds what a request costs")
+
+
+def _only_text(messages: list[dict[str, Any]]) -> bool:
+    """Return whether the bytes of messages bound their tokens: whatever isn't known to be text may stand for more."""
+    return all(message.keys() <= _TEXTS and all(map(_is_text, _parts(message.get("content")))) for message in messages)
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    return content if isinstance(content, list) else []
+
+
+def _is_text(part: dict[str, Any]) -> bool:
+    return part.get("type") == "text" and part.keys() <= _PART and isinstance(part.get("text"), str)
+
+
+@lru_cache(maxsize=256)
+def _parameters(head: bytes) -> dict[str, Any]:
+    """Return the parameters that a request's first bytes hold; its messages come last."""
+    found: dict[str, Any] = load(head[: head.rfind(b'"messages":')].rstrip(b",") + b"}") if head else {}
+    return found
+
+
+def _named(head: bytes) -> int | None:
+    """Return the bound that ``extra_body`` may give in place of ``max_tokens``, as newer models want it."""
+    found = _parameters(head).get("max_completion_tokens")
+    return found if type(found) is int and found > 0 else None

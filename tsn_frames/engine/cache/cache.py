@@ -1,0 +1,164 @@
+"""The cache as the user holds it: where it lies, what is in it, and how a request's key is made."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...api import Completion, Unreadable, decode
+from ...errors import CacheError, ConfigError, quoted
+from ..storage.sqlite import PATIENCE
+from . import export
+from .reader import FILE
+from .store import Store, age, open_store, scan, totals
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEME = b"tsn-frames:1"
+
+
+class CacheStats(NamedTuple):
+    """What is in a cache: number of answers, bytes on disk, times (POSIX seconds) of the oldest and newest answer."""
+
+    folder: str
+    answers: int
+    bytes: int
+    oldest: float | None
+    newest: float | None
+
+
+def base_hash(base_url: str, repeat: int, head: bytes) -> hashlib._Hash:
+    """Return the hash of what many requests have in common; each copies it and adds its messages.
+
+    The key is a contract: sha256 over the scheme's tag, the normalised base_url, ``repeat``, and the body. Neither the
+    API key nor time-outs nor headers are in it.
+    """
+    return hashlib.sha256(b"\n".join((SCHEME, base_url.encode(), str(repeat).encode(), head)))
+
+
+def key(base_url: str, repeat: int, head: bytes, messages: bytes) -> bytes:
+    """Return the key of one request, 32 bytes.
+
+    Examples
+    --------
+    >>> key("https://api.example.com/v1", 0, b'{"model":"m","messages":', b"[]").hex()[:16]
+    '12ee224406cffb58'
+    """
+    made = base_hash(base_url, repeat, head)
+    made.update(messages + b"}")
+    return made.digest()
+
+
+class Cache:
+    """The answers that were paid for, on disk, keyed by their request.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the file lies. Share answers with :meth:`export` and :meth:`load`, not over a network drive.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> Cache(tempfile.mkdtemp()).stats().answers
+    0
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        if not isinstance(folder, (str, Path)) or not str(folder).strip():
+            raise ConfigError(f"cache must be the path of a folder, got {quoted(folder)}")
+        self.folder = Path(os.path.expandvars(folder)).expanduser().absolute()  # variables as diskcache takes them
+
+    @property
+    def file(self) -> Path:
+        """The SQLite file."""
+        return self.folder / FILE
+
+    def stats(self) -> CacheStats:
+        """Return how many answers there are, their size and their age."""
+        answers, oldest, newest = totals(self.file)
+        return CacheStats(str(self.folder), answers, sum(map(_size, self.folder.glob(f"{FILE}*"))), oldest, newest)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row an answer.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``request_key`` (hex), ``answered_at`` (datetime64, UTC), ``model``, ``content``, ``finish_reason``,
+            ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``bytes`` (int64).
+        """
+        from ..ledger.records import cache_frame
+
+        return cache_frame([(key, when, len(body), answer) for key, body, when, answer in self._answers()])
+
+    def prune(self, *, older_than: timedelta) -> int:
+        """Delete answers that are older than a time span and return how many; nothing else ever deletes one.
+
+        Parameters
+        ----------
+        older_than : timedelta or pandas.Timedelta
+            For example ``pd.Timedelta("90D")``.
+        """
+        if not isinstance(older_than, timedelta) or older_than < timedelta(0):
+            raise CacheError(f'older_than must be a time span such as pd.Timedelta("90D"), got {older_than!r}')
+        if not self.file.exists():
+            return 0
+        with closing(self.open()) as store:
+            return store.delete_before(age(older_than.total_seconds()))
+
+    def export(self, path: str | Path) -> int:
+        """Write every answer to a file that another cache can load; return how many.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.jsonl`` for JSON lines, ``.parquet`` for Parquet (needs ``pip install 'tsn-frames[parquet]'``). The file
+            holds answers, no prompts and no API key; replaced only when it is whole.
+        """
+        return export.export(scan(self.file), Path(path))
+
+    def load(self, path: str | Path) -> int:
+        """Add the answers of an exported file that aren't here yet; return how many were new.
+
+        Raises
+        ------
+        CacheError
+            If a line is not an exported answer. Nothing is added then.
+        """
+        rows = export.read(Path(path))
+        with closing(self.open()) as store:
+            return store.add(rows)
+
+    def open(self, patience: float = PATIENCE) -> Store:
+        """Open the cache for writing."""
+        return open_store(self.folder, patience)
+
+    def _answers(self) -> Iterator[tuple[bytes, bytes, float, Completion]]:
+        for key_, body, when in scan(self.file):
+            try:
+                yield key_, body, when, decode(body)
+            except Unreadable:
+                continue
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cache) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Cache({str(self.folder)!r})"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone meanwhile, as SQLite's helper files do
+        return 0

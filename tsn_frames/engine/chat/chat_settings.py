@@ -1,0 +1,68 @@
+"""What a chat is asked with: the model, the system prompt, the parameters; checked, and made into a request. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...api import Request, body_head, dumps
+from ...api.parameters import ORDER, body, check, plain
+from ...errors import ConfigError, ParameterError, PromptError, did_you_mean, quoted
+from ..budget.worst_case import check_bounded
+from ..cache.cache import key as key_of
+from ..runtime.client import Client
+
+_PARAMETERS = (*ORDER[1:], "extra_body")
+
+
+class Setup(NamedTuple):
+    """The settings of a chat; what isn't given isn't sent.
+
+    Examples
+    --------
+    >>> Setup().with_model("m").with_parameters({"temperature": 1, "top_p": None})
+    Setup(model='m', system=None, parameters={'temperature': 1.0})
+    """
+
+    model: str | None = None
+    system: str | None = None
+    parameters: Mapping[str, Any] = {}
+
+    def with_model(self, name: str | None) -> Setup:
+        """Return it with another model; None for the client's."""
+        return self._replace(model=None if name is None else check("model", name))
+
+    def with_system(self, text: str | None) -> Setup:
+        """Return it with another system prompt; None for none."""
+        if text is not None and not isinstance(text, str):
+            raise PromptError(f"system must be a text, got {quoted(text)}")
+        return self._replace(system=None if text is None else plain("system", text))
+
+    def with_parameters(self, values: Mapping[str, Any]) -> Setup:
+        """Return it with these parameters in the place of those it has; None is what isn't sent."""
+        if not isinstance(values, Mapping):
+            raise ParameterError(f"parameters must be a dict such as {{'temperature': 0.2}}, got {quoted(values)}")
+        for name in values:
+            if name not in _PARAMETERS:
+                hint = did_you_mean(name, _PARAMETERS)
+                raise ParameterError(f"there is no parameter {name!r}; {hint}. Others go into extra_body")
+        return self._replace(parameters={name: check(name, value) for name, value in values.items() if value is not None})
+
+    def request(self, client: Client, messages: Sequence[Mapping[str, Any]]) -> Request:
+        """Return the very request that ``complete`` would make of these messages.
+
+        Raises
+        ------
+        ConfigError
+            If there is no model, or a budget holds and nothing bounds what it can cost.
+        """
+        model = self.model or client.model
+        if model is None:
+            raise ConfigError(
+                "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
+            )
+        head, said = body_head(body({"model": model, **self.parameters})), dumps(messages)
+        request = Request(key_of(client.base_url, 0, head, said), head, said, model, self.parameters.get("max_tokens"))
+        if client.budget:
+            check_bounded(client.prices, [request])
+        return request

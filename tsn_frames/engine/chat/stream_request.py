@@ -1,0 +1,293 @@
+"""One streamed answer: leave from the limiter, the stream, what the limiter learns of it, the ledger and the cache.
+
+The rules are those of a frame's row, except that nothing is tried again once a token of the answer has come: what came
+is kept, and the reader decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from ...api import Completion, Request, error_of
+from ...errors import BudgetExceeded, RateLimitError, RowError, RunError, ServerError, TSNError
+from ...secret import Secret, redact
+from .. import retry as policy
+from ..budget.admission import Purse
+from ..cache.store import lookup
+from ..limits.limiter import CHAT, Grant
+from ..outcomes import Answers
+from ..retry import Verdict, judge
+from ..run.attempt import Sender
+from ..run.executor import CacheMode
+from ..run.retry_queue import Counts, Item
+from ..runtime.client import Client, Session
+from ..transport.select_backend import Answer, Failure, open_stream
+from .stream_parser import Reply
+from .turn import State
+
+if TYPE_CHECKING:
+    from ..transport.httpx_backend import StockTransport
+
+T = TypeVar("T")
+log = logging.getLogger("tsn_frames")
+_NOT_CACHED = "not_cached: no answer is cached for this request, and cache='only' sends none"
+_BROKEN = "the stream ended before the answer did"
+
+
+class Ending(NamedTuple):
+    """What came of one question.
+
+    ``kind`` is the exception for those who wait for an answer and get none; ``cost`` is what was visibly paid, wasted
+    attempts included, None where that is unknown.
+    """
+
+    state: State
+    completion: Completion
+    error: str | None = None
+    kind: type[TSNError] | None = None
+    cost: Decimal | None = Decimal(0)
+    cached: bool = False
+
+
+class Asking:
+    """One question on its way to its answer; all of it happens on the engine's loop.
+
+    Parameters
+    ----------
+    client : Client
+        Where it is asked.
+    key : Secret
+        The key.
+    request : Request
+        What is asked: the very request that ``complete`` would send, so that both share an answer.
+    mode : {"use", "refresh", "off", "only"}
+        What the cache is for.
+    name : str
+        A name that no other question has: an old answer is never replayed for a new question.
+    run, tag : str
+        What the ledger notes.
+    usage : bool
+        Whether to ask for the usage; False once the server has refused that.
+    purse : Purse or None
+        The money of the conversation, where it has asked before.
+    grew : callable
+        Called when a part of the answer has come.
+    """
+
+    def __init__(
+        self, client: Client, key: Secret, request: Request, *, mode: CacheMode, name: str, run: str, tag: str | None,
+        usage: bool, purse: Purse | None, grew: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.reply, self.usage, self.model = Reply(), usage, request.model
+        self._client, self._key, self._request, self._mode = client, key, request, mode
+        self._name, self._run, self._tag, self._grew = name, run, tag, grew
+        self.purse, self._item = purse, Item(0, request, fresh=True)
+        self._unreachable, self._since = 0, time.monotonic()
+        self._waiting: asyncio.Task[object] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End it; what came is kept. On the loop's thread."""
+        self._stopped = True
+        if self._waiting:
+            self._waiting.cancel()
+            self._waiting = None
+
+    async def ask(self) -> Ending:
+        """Return what came of it."""
+        hit = await self._cached()
+        if hit is not None:
+            return Ending("whole", hit, _about(hit), cached=True)
+        if self._mode == "only":
+            return Ending("failed", Completion(None), _NOT_CACHED, RunError)
+        streams = open_stream(self._client.base_url, self._key, self._client.timeout)
+        async with self._client.session(self._key, store=self._mode != "off", transport=streams, run=self._run) as opened:
+            self.purse = self.purse or opened.purse
+            session = replace(opened, purse=self.purse)
+            sender, limiter = Sender(session, self._run, Counts(), lambda _: self._tag), session.account.limiter
+            limiter.gate.begin(limiter.clock(), session.pace)
+            try:
+                ending = await self._try_on(sender, streams)
+            except BudgetExceeded as end:
+                ending = self._failed(RowError("not_sent", str(end)), BudgetExceeded)
+            except asyncio.CancelledError:
+                if not self._stopped:
+                    raise
+                ending = Ending("stopped", self._partial(), cost=self._item.cost)
+        for name, problem in session.writer.problems.items():
+            log.warning("the %s can't be written: %s", name, problem)
+        return ending
+
+    async def _cached(self) -> Completion | None:
+        if self._mode not in ("use", "only"):
+            return None
+        one = Answers(1)
+        await asyncio.to_thread(lookup, self._client.cache.file, {self._request.key: 0}, one.fill)
+        return one.completions[0]
+
+    async def _try_on(self, sender: Sender, streams: StockTransport) -> Ending:
+        """Ask until there is an answer, a part of one, or no use in asking again."""
+        while True:
+            verdict, result = await self._paid(sender, streams)
+            if verdict.completion is not None:
+                return Ending("whole", verdict.completion, _about(verdict.completion), cost=self._item.cost)
+            assert verdict.error is not None
+            if self.usage and isinstance(result, Answer) and verdict.kind == "row" and _names_usage(result.body):
+                self.usage = False
+                continue
+            if self.reply.begun or verdict.kind in ("row", "end"):
+                return self._failed(verdict.error, verdict.end)
+            delay = self._refused(sender, verdict, result) if verdict.kind == "refused" else self._again(verdict)
+            if isinstance(delay, Ending):
+                return delay
+            await self._stoppable(asyncio.sleep(delay))
+
+    async def _paid(self, sender: Sender, streams: StockTransport) -> tuple[Verdict, Answer | Failure]:
+        """Hold the most that it can cost while it is asked."""
+        if self.purse is None:
+            return await self._attempt(sender, streams)
+        self._item.hold = await self._stoppable(self.purse.hold(self._request))
+        try:
+            return await self._attempt(sender, streams)
+        finally:
+            self.purse.release(self._item.hold)  # if it is still held, it was not billed
+
+    async def _attempt(self, sender: Sender, streams: StockTransport) -> tuple[Verdict, Answer | Failure]:
+        session = sender.session
+        grant = await self._stoppable(session.account.limiter.acquire(session.pace, sender.tokens(self._request), CHAT))
+        self.reply, begun = Reply(), time.monotonic()
+        sink = _Sink(session, grant, self.reply, self._grew)
+        try:
+            result = await self._stoppable(streams.stream(self._body(), self._idempotency_key(), sink))
+        except BaseException:
+            self._settle(sender, grant, Verdict("again", billed="unknown"), sink.headers, time.monotonic() - begun)
+            raise
+        verdict = self._judge(result, sink.headers)
+        headers = policy.headers_of(result) or sink.headers
+        written = self._settle(sender, grant, verdict, headers, time.monotonic() - begun)
+        if written is not None:
+            await written
+        return verdict, result
+
+    async def _stoppable(self, work: Awaitable[T]) -> T:
+        """Await what a stop may cut short; nothing else is: what is written down is written to its end."""
+        task = asyncio.current_task()
+        if self._stopped:
+            asyncio.ensure_future(work).cancel()
+            raise asyncio.CancelledError
+        self._waiting = task
+        try:
+            return await work
+        finally:
+            self._waiting = None
+
+    def _judge(self, result: Answer | Failure, headers: Mapping[str, str]) -> Verdict:
+        """Return what the end of a stream means: the answer is whole, or why it isn't."""
+        reply = self.reply
+        if isinstance(result, Answer) and not 200 <= result.status < 300:
+            return judge(result, self._key)
+        if isinstance(result, Answer):
+            reply.close()
+        if reply.whole:
+            return judge(Answer(200, headers, reply.body), self._key)
+        if reply.error is not None:
+            return self._broken_off(reply.error, headers)
+        if reply.problem:
+            return Verdict("again", RowError("unreadable", reply.problem), billed="unknown")
+        if isinstance(result, Failure):
+            return judge(result, self._key)
+        return Verdict("again", RowError("connection", _BROKEN), billed="unknown")
+
+    def _broken_off(self, error: bytes, headers: Mapping[str, str]) -> Verdict:
+        """Return what an error in the stream means: in place of an answer it is one with a status, else the answer's end."""
+        verdict = judge(Answer(200, headers, error), self._key)
+        if verdict.kind != "again" and not self.reply.begun:
+            return verdict
+        said = redact(error_of(error)[0], self._key) or "no reason given"
+        return Verdict("again", RowError("server", f"the service broke the answer off: {said}"), billed="unknown")
+
+    def _settle(
+        self, sender: Sender, grant: Grant, verdict: Verdict, headers: Mapping[str, str], seconds: float
+    ) -> asyncio.Future[None] | None:
+        """Tell the limiter and the ledger, and the cache where the answer is whole."""
+        sender.tell(grant, headers, verdict)
+        if verdict.billed == "no":
+            return None
+        keep = verdict.kind == "answer" and self.reply.storable
+        return sender.record(self._item, verdict, seconds, (self._request.key, self.reply.body) if keep else None)
+
+    def _refused(self, sender: Sender, verdict: Verdict, result: Answer | Failure) -> float | Ending:
+        """Return the seconds to wait where the service asks for that, or the end where it asks for too many."""
+        assert verdict.error is not None
+        item, limits, gate = self._item, self._client.limits, sender.session.account.limiter.gate
+        item.refusals += 1
+        self._unreachable = self._unreachable + 1 if isinstance(result, Failure) else 0
+        kind = RateLimitError if verdict.quota else ServerError
+        asked, waited = verdict.wait.seconds or verdict.wait.message or 0.0, time.monotonic() - self._since
+        if self._unreachable >= self._client.retry.attempts:
+            return self._failed(RowError("connection", f"{self._client.host} can't be reached: {verdict.error.message}"), kind)
+        if max(asked, waited) > limits.max_wait:
+            many = f"{max(asked, waited):,.0f} s of waiting are more than max_wait={limits.max_wait:g}"
+            return self._failed(RowError("not_sent", f"{many}: {verdict.error}"), kind)
+        return 0.0 if gate.flow.state != "open" else policy.lone_wait(item.refusals, verdict.wait)
+
+    def _again(self, verdict: Verdict) -> float | Ending:
+        """Return the seconds before the next attempt, or the end where there have been enough."""
+        assert verdict.error is not None
+        self._item.attempts += 1
+        if policy.out_of_attempts(self._client.retry, verdict.error, self._item.attempts):
+            return self._failed(verdict.error, ServerError)
+        asked = min(verdict.wait.seconds or 0.0, self._client.limits.max_wait)
+        return max(self._client.retry.delay(self._item.attempts), asked)
+
+    def _failed(self, error: RowError, kind: type[RunError] | None) -> Ending:
+        return Ending("failed", self._partial(), str(error), kind or RunError, self._item.cost)
+
+    def _partial(self) -> Completion:
+        return Completion(self.reply.text or None, None, self.reply.model, reasoning=self.reply.reasoning)
+
+    def _body(self) -> bytes:
+        """Return the request's body as a stream is asked for; its key is the one of the plain request."""
+        options = b',"stream_options":{"include_usage":true}' if self.usage else b""
+        return self._request.body[:-1] + b',"stream":true' + options + b"}"
+
+    def _idempotency_key(self) -> str:
+        """Return a key that is the same for each attempt at the same body."""
+        return f"{self._request.key.hex()}-{self._name}{'' if self.usage else '-plain'}"
+
+
+class _Sink:
+    """Takes in a stream: the limiter hears that it has begun, the reader that it has grown."""
+
+    def __init__(self, session: Session, grant: Grant, reply: Reply, grew: Callable[[], None]) -> None:
+        self.headers: Mapping[str, str] = {}
+        self._session, self._grant, self._reply, self._grew = session, grant, reply, grew
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Let the limiter know that requests are let in."""
+        self.headers, limiter = headers, self._session.account.limiter
+        limiter.gate.begun(limiter.clock(), self._grant)
+        limiter.pump()
+
+    def feed(self, data: bytes) -> float:
+        """Take in some bytes and return the seconds that the next ones may take."""
+        patience = self._reply.feed(data)
+        if self._reply.begun:
+            self._grew()
+        return patience
+
+
+def _about(completion: Completion) -> str | None:
+    """Return why an answer has no text, where it has none."""
+    error = policy.content_error(completion)
+    return str(error) if error else None
+
+
+def _names_usage(body: bytes) -> bool:
+    return b"stream_options" in body or b"include_usage" in body

@@ -1,0 +1,94 @@
+"""What came of the requests of a run: parallel lists, a position a request, filled by the cache and by sending alike."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ..api import Completion, Unreadable, decode
+from ..errors import RowError
+from .retry import content_error
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one request that is over, on its way into :class:`Answers`.
+
+    ``cost`` is what this run visibly paid for it, wasted attempts included: None where that is unknown. ``shared`` is an
+    answer that another run of this process paid for at the same time.
+    """
+
+    completion: Completion | None = None
+    error: RowError | None = None
+    answered_at: float = math.nan
+    cost: Decimal | None = Decimal(0)
+    shared: bool = False
+
+
+class Answers:
+    """What came of each distinct request. A million of them are a few lists, not a million objects of ours.
+
+    A request is over when it has a completion, an error, or both: an answer without content has both.
+
+    Attributes
+    ----------
+    completions : list of Completion or None
+        The answers.
+    errors : dict of int to RowError
+        Why there is no answer, or no content, by position.
+    times : array of float
+        When each was answered, POSIX seconds; NaN where it wasn't.
+    cached : bytearray
+        1 where the answer came from the cache.
+    costs : dict of int to Decimal or None
+        What this run paid, by position: None where that is unknown, nothing where it sent nothing.
+    shared : set of int
+        Positions of answers that another run of this process paid for at the same time.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.completions: list[Completion | None] = [None] * number
+        self.errors: dict[int, RowError] = {}
+        self.times = array("d", [math.nan]) * number
+        self.cached = bytearray(number)
+        self.costs: dict[int, Decimal | None] = {}
+        self.shared: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.completions)
+
+    def fill(self, rows: Iterable[tuple[int, bytes, float]]) -> None:
+        """Take in what the cache has: position, body and time of each, one after the other, so that no body is held.
+
+        A body that can't be read is no answer, and is asked for again.
+        """
+        completions, times, cached = self.completions, self.times, self.cached
+        for at, body, when in rows:
+            try:
+                completions[at] = completion = decode(body)
+            except Unreadable:
+                continue
+            times[at] = when
+            cached[at] = 1
+            if not completion.content and (error := content_error(completion)):
+                self.errors[at] = error
+
+    def put(self, at: int, outcome: Outcome) -> None:
+        """Take in what came of one request."""
+        if outcome.error is not None:
+            self.errors[at] = outcome.error
+        if outcome.cost != 0:
+            self.costs[at] = outcome.cost
+        if outcome.shared:
+            self.shared.add(at)
+        self.times[at] = outcome.answered_at
+        self.completions[at] = outcome.completion
+
+    def open(self) -> list[int]:
+        """Return the positions that aren't over."""
+        if 0 not in self.cached:  # as often, and asked several times
+            return []
+        return [at for at, completion in enumerate(self.completions) if completion is None and at not in self.errors]

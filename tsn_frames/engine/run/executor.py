@@ -1,0 +1,310 @@
+"""Requests to completions: look up, send each distinct request once, keep every answer, stop when it must.
+
+The way of one request: the cache, else the limiter, the transport, the ledger, the cache. What came of them
+stands in one :class:`.answers.Answers`; only the verbs make a frame of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from ..._gc import no_collecting
+from ...api import Completion, Requests
+from ...errors import NOT_SENT, BudgetExceeded, CacheError, ConfigError, RowError, RunError
+from ...secret import Secret, redact
+from .. import retry as policy
+from ..budget.worst_case import check_bounded
+from ..cache.reader import check
+from ..cache.store import lookup
+from ..ledger.run_record import About, Card, Saving
+from ..outcomes import Answers, Outcome
+from ..runtime.client import Client, Session
+from ..runtime.process import here
+from ..sync import Bell
+from .accounting import Asked, Record, write
+from .attempt import Sender, check_fits
+from .result_handler import Course
+from .retry_queue import Counts, Item, Queue
+from .single_flight import Sharing
+
+log = logging.getLogger("tsn_frames")
+CacheMode = Literal["use", "refresh", "off", "only"]
+GRACE = 10.0
+_IN_FLIGHT = RowError("not_sent", "stopped while in flight; it may have been billed")
+_NOT_AGAIN = RowError("not_sent", "the run ended before this row's next attempt; run again to go on")
+_NOT_CACHED = RowError("not_cached", "no answer is cached for this request, and cache='only' sends none")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run is to do.
+
+    Parameters
+    ----------
+    requests : Requests
+        The distinct requests.
+    copies : sequence of int
+        How many rows share each of them.
+    fresh : frozenset of int
+        Positions that are asked again though they are cached.
+    tags : sequence of str or None
+        The ledger's tag of each; empty for none.
+    mode : {"use", "refresh", "off", "only"}
+        What the cache is for.
+    other_tags : mapping of int to sequence of str or None
+        The tags of all rows of those requests whose rows differ in it.
+    about : About
+        What the run's card says of what was asked.
+    max_cost : Decimal or None
+        The most that the run may cost.
+    """
+
+    requests: Requests
+    copies: Sequence[int]
+    fresh: frozenset[int] = frozenset()
+    tags: Sequence[str | None] = ()
+    mode: CacheMode = "use"
+    other_tags: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
+    about: About = field(default_factory=About)
+    max_cost: Decimal | None = None
+
+
+class Engine:
+    """One run. Made in any thread; all of its work is done on the engine's loop."""
+
+    def __init__(self, client: Client, work: Work) -> None:
+        self.client, self.work = client, work
+        self.id = uuid.uuid4().hex[:12]
+        self.counts = Counts(rows=sum(work.copies))
+        self.answers = Answers(len(work.requests))
+        self.over = Bell()
+        self.failure: Exception | None = None  # what is wrong with the key, the cache's folder or a proxy
+        self.end: RunError | None = None
+        self.problems: dict[str, str] = {}
+        self.waited: dict[str, float] = {}
+        self.pauses = 0
+        self._pending = 0
+        self._workers: list[asyncio.Task[None]] = []
+        self._sender: Sender | None = None
+        self._queue = Queue(())
+        self._stopped = False
+        self._key = _key_or_reason(client)  # in the caller's thread, where its warnings belong
+        self._least = Decimal(0)
+
+    @property
+    def at_most(self) -> Decimal:
+        """The most that this run may have cost: what it visibly did, and what is held for requests of unknown outcome."""
+        purse = self._sender.session.purse if self._sender else None
+        return max([self.counts.cost, *(cap.pot.spent for cap in (purse.caps if purse else ()) if cap.pot.name == "run")])
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has stopped it, as opposed to an end of its own."""
+        return self._stopped and self.end is None
+
+    def forecast(self) -> tuple[int, float]:
+        """Return how many requests are still to be sent, and how many a minute the known limits allow."""
+        if self._sender is None:
+            return 0, math.inf
+        limits, gate = self.client.limits, self._sender.session.account.limiter.gate
+        tokens = min(limits.tokens_per_minute or math.inf, gate.tokens.limit) / self._sender.usual_tokens()
+        left = self._pending - self.counts.requests + self.counts.refused + self.counts.retried
+        return left, min(limits.requests_per_minute or math.inf, gate.requests.limit, tokens)
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Send nothing more, and cancel what is in flight after ``grace`` seconds; from any thread."""
+        here.call(self._stop, grace)
+
+    async def run(self) -> None:
+        """Do it, on the engine's loop."""
+        account = None if isinstance(self._key, ConfigError) else here.account(self.client.base_url, self._key)
+        if account:
+            account.live += 1
+        try:
+            await self._do()
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
+            self.failure = error
+        finally:
+            if account:
+                account.live -= 1
+                account.answered.clear() if not account.live else None
+            self._close(NOT_SENT)
+
+    async def _do(self) -> None:
+        work = self.work
+        asked = Asked(work.requests, work.copies, work.tags, work.other_tags)
+        record = Record(self.id, self.client, asked, self.counts, _without_key(work.about, self._key))
+        pending = await self._look_up()
+        if work.mode == "only":
+            self._close(_NOT_CACHED)
+        elif pending and not self._stopped:
+            if isinstance(self._key, ConfigError):
+                raise self._key
+            await asyncio.to_thread(check_fits, self.client.limits, (work.requests[i] for i in pending))
+            if self.client.budget.with_run(work.max_cost):
+                await asyncio.to_thread(check_bounded, self.client.prices, (work.requests[i] for i in pending))
+            async with self.client.session(self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost) as session:
+                session.writer.note([record.card])
+                try:
+                    await self._send(session, pending)
+                finally:
+                    session.writer.note(self._closing(record))
+            self.problems |= session.writer.problems
+            return
+        await self._note(record)
+
+    async def _note(self, record: Record) -> None:
+        """Write down a run that sent nothing; it spent nothing, so a ledger that can't be written is no loss."""
+        try:
+            await asyncio.to_thread(write, self.client.ledger, self._closing(record))
+        except Exception as error:  # noqa: BLE001 - see above
+            log.info("the ledger can't be written: %s", type(error).__name__)
+
+    def _closing(self, record: Record) -> list[Card | Saving]:
+        self._close(NOT_SENT)
+        return record.ended(self.answers, type(self.end).__name__ if self.end else "stopped" if self._stopped else "done")
+
+    async def _look_up(self) -> list[int]:
+        """Fill in what is cached and return the positions of the rest."""
+        work, answers = self.work, self.answers
+        if work.mode == "refresh":
+            await asyncio.to_thread(check, self.client.cache.file)
+        if work.mode in ("use", "only"):
+            index = work.requests.index
+            with no_collecting():
+                await self._fill(answers, {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index)
+                self.counts.found(answers, work.copies)
+        return answers.open()
+
+    async def _fill(self, answers: Answers, index: Mapping[bytes, int]) -> None:
+        """Fill in those answers of an index of keys that are cached."""
+        try:
+            await asyncio.to_thread(lookup, self.client.cache.file, index, answers.fill)
+        except CacheError:
+            raise  # not ours, or too new: told before money is spent
+        except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer mends it
+            log.warning("the cache can't be read: %s", type(error).__name__)
+
+    async def _send(self, session: Session, pending: list[int]) -> None:
+        self._pending = self.counts.to_send = len(pending)
+        if session.purse:
+            self._least = await asyncio.to_thread(min, (session.purse.worst(self.work.requests[i]) for i in pending))
+        if self._stopped:  # while the parts were opened, when there was no queue yet to be closed
+            return
+        fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
+        self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
+        self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
+        limiter = session.account.limiter
+        course = Course(
+            self.client, self.work.requests, self._queue, limiter.gate.flow,
+            counts=self.counts, done=self._done, end=self._failed,
+        )  # fmt: skip
+        limiter.gate.begin(limiter.clock(), session.pace)
+        waited, pauses = dict(limiter.waited), limiter.gate.flow.total_pauses
+        number = min(self.client.concurrency, len(pending))
+        sharing = Sharing(session, self._fill)
+        self._workers = [asyncio.create_task(self._worker(self._sender, course, sharing)) for _ in range(number)]
+        ends = await asyncio.gather(*self._workers, return_exceptions=True)
+        self.end = self.end or (session.purse.end() if session.purse else None)
+        for item in self._queue.left():
+            self._give_up(item, _NOT_AGAIN)
+        self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
+        self.pauses = limiter.gate.flow.total_pauses - pauses
+        for end in ends:
+            if isinstance(end, Exception):  # a bug of ours, told when what is in flight has been kept
+                raise end
+
+    async def _worker(self, sender: Sender, course: Course, sharing: Sharing) -> None:
+        try:
+            while (item := await self._queue.next()) is not None:
+                await self._one(sender, course, sharing, item)
+        except Exception:
+            self._stop(GRACE)
+            raise
+
+    async def _one(self, sender: Sender, course: Course, sharing: Sharing, item: Item) -> None:
+        if course.refuses(item):
+            return
+        answer = None
+        try:
+            if not item.fresh and (bought := await sharing.join(item)):
+                self._give(item, *bought)
+                return
+            verdict, result = await sender.send(item)
+            answer = course.act(item, verdict, result)
+        except BudgetExceeded as end:
+            self._unpaid(sender.session, item, end)
+            await asyncio.sleep(0)  # of many rows that don't fit none waits for anything, and others have their turn
+        except asyncio.CancelledError:
+            self._give_up(item, _IN_FLIGHT if item.in_flight else _NOT_AGAIN if item.attempts or item.refusals else NOT_SENT)
+            raise
+        finally:
+            sharing.leave(item, answer)
+
+    def _unpaid(self, session: Session, item: Item, end: BudgetExceeded) -> None:
+        """Give up a row that the budget has no room for; the run goes on while a smaller one may fit."""
+        self._give_up(item, RowError("not_sent", str(end)))
+        if session.purse is None or session.purse.is_empty(self._least):
+            self._failed(end)
+
+    def _failed(self, error: RunError) -> None:
+        """End the run: nothing more is sent, what is in flight finishes and is kept."""
+        self.end = self.end or error
+        self._stop(None)
+
+    def _stop(self, grace: float | None) -> None:
+        self._stopped = True
+        if self not in here.going:  # over, or never handed over, since Ctrl-C came first: nobody waits for that for ever
+            self._close(NOT_SENT)
+            self.over.ring()
+            return
+        self._queue.close()
+        sending = self._sender.sending if self._sender else set()
+        for worker in self._workers:
+            if worker not in sending and worker is not asyncio.current_task():
+                worker.cancel()
+        if grace is not None:
+            asyncio.get_running_loop().call_later(grace, lambda: [worker.cancel() for worker in self._workers])
+
+    def _give(self, item: Item, completion: Completion, when: float) -> None:
+        """Finish a row with the answer that another run paid for."""
+        self._done(item, Outcome(completion, policy.content_error(completion), answered_at=when, cost=item.cost, shared=True))
+
+    def _give_up(self, item: Item, error: RowError) -> None:
+        self._done(item, Outcome(error=error, cost=item.cost))
+
+    def _done(self, item: Item, outcome: Outcome) -> None:
+        self._finish(item.index, outcome)
+        self._queue.done()
+
+    def _finish(self, index: int, outcome: Outcome) -> None:
+        self.answers.put(index, outcome)
+        self.counts.finish(outcome, self.work.copies[index])
+
+    def _close(self, error: RowError) -> None:
+        """Finish all that aren't over."""
+        for index in self.answers.open():
+            self._finish(index, Outcome(error=error))
+
+
+def _without_key(about: About, key: Secret | ConfigError) -> About:
+    """Return what is said of a run without the API key, should a user have written it into the prompt."""
+    words = json.dumps(about.texts, default=str)
+    shown = redact(words, None if isinstance(key, ConfigError) else key, most=len(words))
+    return about if about.texts is None or shown == words else about._replace(texts=json.loads(shown))
+
+
+def _key_or_reason(client: Client) -> Secret | ConfigError:
+    """Return the key, or why there is none, which only matters where something has to be sent."""
+    try:
+        return client.key()
+    except ConfigError as reason:
+        return reason

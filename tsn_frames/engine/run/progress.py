@@ -1,0 +1,132 @@
+"""The progress bar and the one line at the end: rows, tokens and money, never a prompt."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+from threading import RLock
+from typing import Any
+
+from .retry_queue import Counts
+
+PACE_SECONDS = 1.0  # before that a pace says nothing
+
+
+class Progress:
+    """A tqdm bar over the rows of a run; updated by whoever waits for it, in that thread.
+
+    A terminal that can't be written to loses the bar, not the run.
+
+    Parameters
+    ----------
+    shown : bool or None
+        None: in a notebook and on a terminal only.
+    """
+
+    def __init__(self, shown: bool | None, rows: int) -> None:
+        self._notebook, self._rows = _in_notebook(), rows
+        self._shown = (self._notebook or _is_terminal()) if shown is None else shown
+        self._bar: Any = None
+        self._begun = time.monotonic()
+
+    def update(self, counts: Counts) -> None:
+        """Show how far a run has come."""
+        self._guarded(lambda: self._draw(counts))
+
+    def close(self, counts: Counts, line: str) -> None:
+        """Show the end and the summary."""
+        self._guarded(lambda: self._finish(counts, line))
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        if self._shown:
+            try:
+                work()
+            except (OSError, ValueError, AttributeError):  # closed, broken, or None
+                self._shown = False
+
+    def _draw(self, counts: Counts) -> None:
+        self._bar = self._bar or self._made()
+        self._bar.n = counts.done - counts.not_sent
+        self._bar.set_postfix_str(status(counts, time.monotonic() - self._begun))
+
+    def _finish(self, counts: Counts, line: str) -> None:
+        self._draw(counts)
+        self._bar.close()
+        sys.stderr.write(f"{line}\n" if line else "")
+
+    def _made(self) -> Any:
+        words = {"total": self._rows, "unit": " rows"}
+        if self._notebook:
+            return _bars(_notebook_tqdm())(**words)
+        from tqdm import tqdm
+
+        return _bars(tqdm)(**words, dynamic_ncols=True, file=sys.stderr)
+
+
+@cache
+def _bars(kind: type) -> Any:
+    """Return tqdm's bars with a lock of their own, which only who waits for a run ever takes.
+
+    Where Ctrl-C comes inside tqdm, a lock stays locked. The collector may be on the engine's thread when it takes away a bar
+    that was left half made: if it closed it there, the engine would wait for ever. And tqdm's monitor would, at the end of
+    the interpreter; nobody needs it, since a run's bar is drawn ten times a second.
+    """
+    return type("Bar", (kind,), {"_lock": RLock(), "monitor_interval": 0, "__del__": lambda _bar: None})
+
+
+def _notebook_tqdm() -> type:
+    import warnings
+
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)
+        from tqdm.auto import tqdm
+    return tqdm  # type: ignore[no-any-return]
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def status(counts: Counts, seconds: float = 0.0) -> str:
+    """Return what stands beside the bar: tokens, what is spent, what that comes to in all, and how fast.
+
+    Examples
+    --------
+    >>> status(Counts(rows=10, answered=4, cached=1, prompt_tokens=900, completion_tokens=100, cost_known=False))
+    '1,000 tokens, 1 cached'
+    >>> from decimal import Decimal
+    >>> status(Counts(rows=90, answered=30, prompt_tokens=900, cost=Decimal("0.6"), to_send=90, paid=30), seconds=120)
+    '900 tokens, 0.60 spent of about 1.80, 0.30 a minute'
+    """
+    parts = [f"{counts.prompt_tokens + counts.completion_tokens:,} tokens"]
+    if counts.cost:
+        whole = f" of about {money(float(counts.projected))}" if counts.projected is not None else ""
+        parts.append(f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost))} spent{whole}")
+        parts += [f"{money(float(counts.cost) / seconds * 60)} a minute"] if seconds >= PACE_SECONDS else []
+    parts += [
+        f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n
+    ]
+    return ", ".join(parts)
+
+
+def money(amount: float) -> str:
+    """Return an amount with two digits that say something.
+
+    Examples
+    --------
+    >>> money(12.345), money(0.00321), money(0.0000456)
+    ('12.35', '0.0032', '0.000046')
+    """
+    digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
+    return f"{amount:,.{digits}f}"
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"

@@ -1,0 +1,206 @@
+"""One HTTP/1.1 connection: one request at a time goes out, its answer is read by httptools. The only importer of that.
+
+An answer is handed over whole, or a failure that says whether the request may have been billed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import httptools
+
+from .select_backend import BODY_CAP, Answer, Failure, too_large, unpacked
+
+BUFFER = 2**14
+HEAD_CAP = 2**18  # bytes between two pieces of a body: a head, a chunk's line, trailers, early hints
+RACE_SECONDS, MOST_TRIP_SECONDS = 0.1, 0.5
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Sends requests one after another; made on the loop that it serves."""
+
+    def __init__(self) -> None:
+        self.used = False  # whether a request has been answered here
+        self.free_since = 0.0
+        self.connect_seconds = 0.0
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._transport: Any = None  # None once it is closing
+        self._waiting: asyncio.Future[Answer | Failure | None] | None = None
+        self._sent_at = 0.0
+        self._buffer = bytearray(BUFFER)
+        self._view = memoryview(self._buffer)
+        self._found: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._headers: dict[str, str] = {}
+        self._status = self._between = self._seen = self._size = 0
+        self._result: Answer | Failure | None = None
+        self._begun = self._keeps = False
+        # httptools looks these up once; two are C functions, called for every header and piece of a body.
+        self.on_header, self.on_body = self._found.__setitem__, self._parts.append
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True, lenient_chunked_length=True
+        )  # an answer that is paid for is read where its meaning is plain
+
+    # What its owner does
+
+    def send(self, request: bytes) -> asyncio.Future[Answer | Failure | None]:
+        """Send a request; the future is its answer or failure, or None where it can't have arrived."""
+        waiting = self._waiting = self._loop.create_future()
+        self._sent_at = time.monotonic()
+        if self._transport is None:  # the other side closed it at once
+            self._end(None if self.used else Failure("connection", "closed before the request was sent", sent=False))
+        else:
+            self._transport.write(request)
+        return waiting
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request can be sent."""
+        return self._transport is not None and self._waiting is None
+
+    def silent(self) -> bool:
+        """Return whether nothing has come since the last answer: an end, or what would be taken for the next answer."""
+        return self._transport is not None and not self._pending()
+
+    def fail(self, failure: Failure) -> None:
+        """Give the request up, and the connection with it."""
+        self._end(failure)
+
+    def abort(self) -> None:
+        """Close at once; a request that is still waited for ends with the failure that it is."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    # What the loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, and have a peer that is gone noticed during long waits."""
+        self._transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        self._pending = _pending(sock.fileno())
+        with contextlib.suppress(OSError):  # not every kind of socket can
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the base class asks for it
+        """Lend a buffer of our own; a plain protocol would get 256 KiB of fresh memory for every packet."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Read on."""
+        if self._waiting is None:
+            self.abort()  # nobody asked for this
+            return
+        self._begun = True
+        problem = ""
+        try:
+            self._parser.feed_data(self._view[:nbytes])
+        except httptools.HttpParserUpgrade:
+            problem = "it changes to another protocol"
+        except httptools.HttpParserError as error:
+            problem = str(error)
+        if self._result is not None:  # what may follow is no part of it; then this connection sends no more
+            self._end(self._result, keep=self._keeps and not problem)
+        elif problem:
+            self._end(Failure("unreadable", f"the answer is no HTTP: {problem}", sent=True))
+        else:
+            self._count(nbytes)
+
+    def eof_received(self) -> bool:
+        """Take the end of a body that has no other end."""
+        if self._waiting is not None and self._status and not self._headers.keys() & {"content-length", "transfer-encoding"}:
+            self._end(self._answer())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what was in flight."""
+        self._transport = None
+        if self._waiting is not None:
+            why = f"{type(exc).__name__}: {exc}" if exc else "closed before the answer was whole"
+            self._end(None if self._never_arrived() else Failure("connection", f"the connection broke ({why})", sent=True))
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        """Notice the start of a second answer to one request; the first one's headers are still to come."""
+        self._keeps = False
+
+    def on_headers_complete(self) -> None:
+        """Take the status and the headers, under their names in lower case."""
+        if self._result is None:
+            found = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in self._found.items()}
+            framed_twice = "transfer-encoding" in found and "content-length" in found
+            self._status, self._headers = self._parser.get_status_code(), found
+            self._keeps = self._parser.should_keep_alive() and not framed_twice
+        self._found.clear()
+
+    def on_message_complete(self) -> None:
+        """Take the answer, and nothing that may follow it; hints before it (1xx) are none."""
+        if self._status < 200:
+            self._status = 0
+        elif self._result is None:
+            self._result = self._answer()
+
+    def _answer(self) -> Answer | Failure:
+        parts, headers = self._parts, self._headers
+        body: bytes | Failure = parts[0] if len(parts) == 1 else b"".join(parts)
+        if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+            return Failure("unreadable", "the answer's transfer-encoding was not asked for", sent=True)
+        if "content-encoding" in headers:
+            body = unpacked(cast("bytes", body), headers["content-encoding"])
+        elif len(body) > BODY_CAP:
+            body = too_large()
+        return body if isinstance(body, Failure) else Answer(self._status, headers, body)
+
+    def _count(self, nbytes: int) -> None:
+        """Hold the size of an answer that isn't whole yet: of its body, and of what isn't body."""
+        new = self._parts[self._seen :]
+        self._between = 0 if new else self._between + nbytes
+        self._seen, self._size = self._seen + len(new), self._size + sum(map(len, new))
+        if self._between > HEAD_CAP:
+            self._end(Failure("unreadable", f"the answer's head is larger than {HEAD_CAP // 2**10} KiB", sent=True))
+        elif self._size > BODY_CAP:
+            self._end(too_large())
+
+    def _never_arrived(self) -> bool:
+        """Return whether a kept connection was closed before this request can have come to the other side.
+
+        Such an end is seen within one round trip of the sending, which took no longer than connecting did. A request
+        that reached somebody who worked on it takes longer, or brings a byte of an answer.
+        """
+        trip = min(self.connect_seconds, MOST_TRIP_SECONDS) + RACE_SECONDS
+        return self.used and not self._begun and time.monotonic() - self._sent_at <= trip
+
+    def _end(self, result: Answer | Failure | None, *, keep: bool = False) -> None:
+        waiting, self._waiting = self._waiting, None
+        self.used = True
+        if keep and self._transport is not None and not self._transport.get_write_buffer_size():
+            self._begun, self._result = False, None
+            self._status = self._between = self._seen = self._size = 0
+            self._parts.clear()
+            self.free_since = time.monotonic()
+        else:
+            self.abort()
+        if waiting is not None and not waiting.done():
+            waiting.set_result(result)
+
+
+def _pending(fileno: int) -> Callable[[], object]:
+    """Return a function that says whether a socket has something to read, or has ended."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(fileno, select.POLLIN)
+        return lambda: poll.poll(0)
+    return lambda: select.select([fileno], [], [], 0)[0]

@@ -1,0 +1,165 @@
+"""The engine that runs everywhere: httpx. The only importer of it.
+
+httpx's pool walks all of its connections for every request, which at hundreds in flight costs more than the request
+itself; so each few requests in flight share a small client of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, cast
+
+import httpx
+
+from ...api.base_url import is_loopback
+from ...errors import ConfigError
+from ...secret import Secret
+from .select_backend import BODY_CAP, CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, Sink, timed_out, too_large, unpacked
+
+SHARD = 4
+_ENCODING = {"Accept-Encoding": "identity"}
+
+
+class _Bearer(httpx.Auth):
+    """Writes the key where httpx hides it; no frame of ours holds the header."""
+
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+
+    def auth_flow(self, request: httpx.Request) -> Any:
+        if self._secret:
+            request.headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        yield request
+
+
+class StockTransport:
+    """Sends bodies with httpx; see :class:`.transport.Transport`."""
+
+    def __init__(self, url: str, secret: Secret, timeout: float) -> None:
+        self._url, self._auth, self._timeout = url, _Bearer(secret), timeout
+        self._proxies = not is_loopback(httpx.URL(url).host)  # what stays on this machine passes no proxy
+        self._tls = tls_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._free: deque[httpx.AsyncClient] = deque()
+        self._all: list[httpx.AsyncClient] = []
+        self._free.append(self._grow())
+
+    async def post(self, body: bytes, idempotency_key: str) -> Answer | Failure:
+        """Send one request and return what came of it; only cancelling raises."""
+        client = self._free.pop() if self._free else self._grow()
+        try:
+            async with asyncio.timeout(self._timeout):
+                async with client.stream("POST", self._url, content=body, headers=_headers(idempotency_key)) as response:
+                    read = await _whole(response)
+                    return read if isinstance(read, Failure) else Answer(response.status_code, dict(response.headers), read)
+        except TimeoutError:
+            return timed_out(self._timeout)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            return _failure(error)
+        finally:
+            self._free.append(client)
+
+    async def stream(self, body: bytes, idempotency_key: str, sink: Sink) -> Answer | Failure:
+        """Send one request and hand the bytes of a good answer on as they come; only cancelling raises.
+
+        An answer with another status than 2xx comes back whole, a good one with an empty body.
+        """
+        headers = _headers(idempotency_key) | {"Accept": "text/event-stream"}
+        try:
+            async with (
+                asyncio.timeout(self._timeout) as time,
+                self._all[0].stream("POST", self._url, content=body, headers=headers) as response,
+            ):
+                found, encoding = dict(response.headers), response.headers.get("content-encoding", "").strip().lower()
+                if not response.is_success:
+                    read = await _whole(response)
+                    return read if isinstance(read, Failure) else Answer(response.status_code, found, read)
+                if encoding not in ("", "identity"):
+                    return Failure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)
+                sink.begin(found)
+                await _hand_on(response, sink, time)
+                return Answer(response.status_code, found, b"")
+        except TimeoutError:
+            return Failure("timeout", "the answer did not go on, or took too long", sent=True)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            return _failure(error)
+
+    async def get(self, url: str) -> Answer | Failure:
+        """Ask for a page and return what came of it; only cancelling raises."""
+        try:
+            async with asyncio.timeout(self._timeout), self._all[0].stream("GET", url, headers=_ENCODING) as response:
+                read = await _whole(response)
+                return read if isinstance(read, Failure) else Answer(response.status_code, dict(response.headers), read)
+        except TimeoutError:
+            return timed_out(self._timeout)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            return _failure(error)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for client in self._all:
+            await client.aclose()
+
+    def _grow(self) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=SHARD, keepalive_expiry=KEEP_SECONDS)
+        timeout = httpx.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout), pool=None)
+        try:
+            client = httpx.AsyncClient(auth=self._auth, verify=self._tls, limits=limits, timeout=timeout, trust_env=self._proxies)
+        except (ValueError, ImportError) as error:  # a proxy variable that httpx can't use
+            problem = str(error).partition("://")[0]  # what follows could be a proxy's password
+        else:
+            self._all.append(client)
+            self._free.extend([client] * (SHARD - 1))
+            return client
+        raise ConfigError(
+            f"a proxy in the environment can't be used ({problem}): look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+            " (a socks proxy needs `pip install httpx[socks]`)"
+        )
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return TLS settings that verify, by the certificates of the environment or certifi; one serves all connections."""
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the certificates of SSL_CERT_FILE or SSL_CERT_DIR can't be read: {error}") from None
+
+
+async def _whole(response: httpx.Response) -> bytes | Failure:
+    """Return a body that arrives in chunks, unpacked, and no more of it than ``BODY_CAP``."""
+    parts, left = [], BODY_CAP
+    async for part in response.aiter_raw():
+        left -= len(part)
+        if left < 0:
+            return too_large()
+        parts.append(part)
+    return unpacked(b"".join(parts), response.headers.get("content-encoding", ""))
+
+
+def _headers(idempotency_key: str) -> dict[str, str]:
+    return {"Content-Type": "application/json", "Idempotency-Key": idempotency_key, **_ENCODING}
+
+
+async def _hand_on(response: httpx.Response, sink: Sink, time: asyncio.Timeout) -> None:
+    """Hand bytes on until the answer ends, or no more are wanted; a silence may last only so long."""
+    end, clock = time.when() or math.inf, asyncio.get_running_loop().time
+    async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
+        async for data in chunks:
+            patience = sink.feed(data)
+            if not patience:
+                return
+            time.reschedule(min(end, clock() + patience))
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return Failure("connection", f"can't connect: {error or 'no answer'}", sent=False)
+    if isinstance(error, httpx.ProxyError):
+        return Failure("connection", "the proxy of the environment refused the connection", sent=False)
+    if isinstance(error, httpx.TimeoutException):
+        return Failure("timeout", f"no answer in time ({type(error).__name__})", sent=True)
+    return Failure("connection", f"the connection broke ({type(error).__name__}: {error})", sent=True)

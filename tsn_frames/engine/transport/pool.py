@@ -1,0 +1,172 @@
+"""The fast engine: a pool of kept connections of our own, for addresses without a proxy. No redirect is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+from ...secret import Secret
+from .connection import Connection
+from .select_backend import CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, timed_out
+
+HAPPY_EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first
+TICK, LATE, LAST_CHANCE = 0.25, 0.5, 1.0  # a look that comes so late says that this process slept
+
+
+class FastTransport:
+    """Sends bodies over connections that are kept and used again; see :class:`.transport.Transport`."""
+
+    def __init__(self, url: str, secret: Secret, timeout: float) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
+        self._tls = _tls() if parts.scheme == "https" else None  # it can fail, and comes before the key is anywhere
+        self._timeout, self._next_address = timeout, None if _is_literal(self._host) else HAPPY_EYEBALLS
+        self._request = _requests(url, secret)
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._making: set[asyncio.Task[Connection | Failure]] = set()
+        self._due: dict[Connection, float] = {}  # when each has to have its answer, the soonest first
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def post(self, body: bytes, idempotency_key: str) -> Answer | Failure:
+        """Send one request and return what came of it; only cancelling raises."""
+        kept = self._kept()
+        result = await self._exchange(kept, body, idempotency_key) if kept else None
+        if result is not None:
+            return result
+        made = await self._connect()  # also where a kept one was closed before the request arrived there
+        if isinstance(made, Failure):
+            return made
+        result = await self._exchange(made, body, idempotency_key)
+        assert result is not None, "a new connection says what became of its request"
+        return result
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._timer:
+            self._timer.cancel()
+        for making in self._making:
+            making.cancel()
+        await asyncio.gather(*self._making, return_exceptions=True)
+        for connection in self._open:
+            connection.abort()
+        await asyncio.gather(*(connection.closed for connection in self._open))
+
+    async def _exchange(self, connection: Connection, body: bytes, idempotency_key: str) -> Answer | Failure | None:
+        self._due[connection] = time.monotonic() + self._timeout
+        if self._timer is None:
+            self._watch()
+        coming = connection.send(self._request(body, idempotency_key))
+        try:
+            return await coming
+        except asyncio.CancelledError:
+            if coming.cancelled():
+                raise
+            return coming.result()  # it came in the same turn of the loop, and may be paid for
+        finally:
+            self._due.pop(connection, None)
+            if connection.reusable:
+                self._idle.append(connection)
+            else:
+                connection.abort()  # cancelled, unless it is closed already
+
+    def _kept(self) -> Connection | None:
+        """Take the connection that was used last, so that those beyond need grow old and are closed."""
+        oldest = time.monotonic() - KEEP_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.free_since > oldest and connection.silent():
+                return connection
+            connection.abort()
+        return None
+
+    async def _connect(self) -> Connection | Failure:
+        """Make a connection; one that nobody waits for any more, since its request was cancelled, is kept for the next."""
+        making = asyncio.create_task(self._make())  # cancelled inside, asyncio could lose an open socket
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._keep)
+            raise
+
+    async def _make(self) -> Connection | Failure:
+        begun, seconds = time.monotonic(), min(CONNECT_SECONDS, self._timeout)
+        loop, name = asyncio.get_running_loop(), self._host if self._tls else None
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await loop.create_connection(
+                    Connection, self._host, self._port,
+                    ssl=self._tls, server_hostname=name, happy_eyeballs_delay=self._next_address,
+                )  # fmt: skip
+        except TimeoutError:
+            return Failure("connection", f"can't connect: no answer within {seconds:g} s", sent=False)
+        except (OSError, UnicodeError) as error:
+            return Failure("connection", f"can't connect: {error}", sent=False)
+        connection.connect_seconds = time.monotonic() - begun
+        self._open.add(connection)
+        connection.closed.add_done_callback(lambda _: self._open.discard(connection))
+        return connection
+
+    def _keep(self, making: asyncio.Task[Connection | Failure]) -> None:
+        made = None if making.cancelled() else making.result()
+        if isinstance(made, Connection):
+            made.free_since = time.monotonic()
+            self._idle.append(made)
+
+    def _watch(self) -> None:
+        """Look when the first request's time is over, and often before: else a sleep of this process might go unnoticed."""
+        now, loop = time.monotonic(), asyncio.get_running_loop()
+        at = min(next(iter(self._due.values())), now + TICK)
+        self._timer = loop.call_later(at - now, self._look, at)
+
+    def _look(self, expected: float) -> None:
+        """End the requests whose time is over; where this process itself slept, read first what comes now."""
+        now, self._timer = time.monotonic(), None
+        if now - expected > LATE:
+            self._due = {connection: max(ends, now + LAST_CHANCE) for connection, ends in self._due.items()}
+        for connection in [connection for connection, ends in self._due.items() if ends <= now]:
+            del self._due[connection]
+            connection.fail(timed_out(self._timeout))
+        if self._due:
+            self._watch()
+
+
+def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
+    """Return what writes a request, so that the key is in no attribute that could be shown."""
+    parts = urlsplit(url)
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
+        "User-Agent: tsn_frames",
+        "Accept: application/json",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+        *([f"Authorization: Bearer {secret.reveal()}"] if secret else []),
+        "Idempotency-Key: ",
+    ]
+    head = "\r\n".join(lines).encode()
+
+    def request(body: bytes, idempotency_key: str) -> bytes:
+        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (head, idempotency_key.encode(), len(body), body)
+
+    return request
+
+
+def _is_literal(host: str) -> bool:
+    """Return whether a host is one address: then there is no other to try."""
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _tls() -> ssl.SSLContext:
+    from .httpx_backend import tls_context  # httpx is only imported where it is needed
+
+    context = tls_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,164 @@
+"""What all pictures share: axes, colours that hold on light and dark, plain numbers, and what is said where there is nothing.
+
+The only importer of matplotlib, which is loaded when the first picture is drawn. Text, lines and backgrounds follow the
+user's own style (``rcParams``), as pandas' pictures do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ..engine.run.progress import money
+from ..errors import ConfigError, ParameterError, quoted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Axes  # noqa: PLC0414 - the pictures take it from here
+
+# From Okabe and Ito's palette for the colour-blind (2008) those colours that have a contrast of 3 or more to white and to
+# black alike; grey is for what is left over.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+REST = "#808080"
+FEW = 8
+
+
+def axes(ax: Axes | None) -> Axes:
+    """Return the axes to draw on: those given, else those of a new figure.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is not installed.
+    ParameterError
+        If ``ax`` is no matplotlib Axes.
+    """
+    try:
+        from matplotlib import pyplot as plt
+        from matplotlib.axes import Axes
+    except ImportError:
+        raise ConfigError("pictures need matplotlib: pip install 'tsn-frames[plot]'") from None
+    if ax is None:
+        return plt.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise ParameterError(f"ax must be a matplotlib Axes, such as plt.subplots()[1], got {quoted(ax)}")
+    return ax
+
+
+def dress(ax: Axes, note: str = "", *, across: str, up: str, grid: str = "y") -> Axes:
+    """Name the axes, take off the frame that says nothing, put faint lines behind the data, and a note above it."""
+    ax.set_xlabel(across, parse_math=False)  # a currency may be called $, which is no formula
+    ax.set_ylabel(up, parse_math=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis=grid, alpha=0.25, linewidth=0.8)  # type: ignore[arg-type]
+    ax.set_axisbelow(True)
+    if note:
+        ax.set_title(note.replace("$", r"\$"), loc="left", fontsize="small", wrap=True)  # wrapping reads formulas in any case
+    return ax
+
+
+def legend(ax: Axes, names: Iterable[object], **where: Any) -> None:
+    """Name what was drawn, in its order, whatever signs the names have."""
+    found = ax.legend(ax.containers, [str(at) for at in range(len(ax.containers))], frameon=False, **where)
+    for text, name in zip(found.get_texts(), names, strict=True):  # a name that begins with _ would be left out above
+        text.set_parse_math(False)
+        text.set_text(short(name))
+
+
+def short(name: object) -> str:
+    """Return a name in one line that leaves room for the picture.
+
+    Examples
+    --------
+    >>> short("marketing"), short("a very long " + "name " * 20)
+    ('marketing', 'a very long name name name name name na…')
+    """
+    line = " ".join(str(name).split())
+    return line if len(line) <= 40 else f"{line[:39]}…"
+
+
+def empty(ax: Axes, why: str) -> Axes:
+    """Say in the picture's place why there is none."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, wrap=True)
+    return ax
+
+
+def plain_axis(axis: Any, *, log: bool = False, whole: bool = False, shown: Callable[[float], str] | None = None) -> None:
+    """Show an axis' numbers in full, never as 1e-5, and few enough of them to be read."""
+    from matplotlib import ticker
+
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: (shown or plain)(value)))
+    if not log:
+        axis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole))
+        return
+    low, high = axis.get_view_interval()
+    wide = high > 1000 * low
+    axis.set_major_locator(ticker.LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=8 if wide else 12))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
+def share_axis(axis: Any, *, log: bool = False) -> None:
+    """Show an axis' numbers, where 1 is the whole, as percent."""
+    plain_axis(axis, log=log, shown=lambda value: f"{plain(100 * value)} %")
+
+
+def days(times: Any) -> np.ndarray[Any, Any]:
+    """Return where times stand on an axis, which counts days."""
+    from matplotlib import dates
+
+    made: np.ndarray[Any, Any] = cast("Any", dates).date2num(times.to_numpy())
+    return made
+
+
+def time_axis(ax: Axes, places: np.ndarray[Any, Any], names: list[str]) -> None:
+    """Name each place of an axis where they are few; else let matplotlib choose."""
+    from matplotlib import dates
+
+    if len(places) <= FEW:
+        ax.set_xticks(places, names)
+        ax.margins(x=max(0.05, 0.5 - len(places) / 10))
+        return
+    made: Any = dates
+    locator = made.AutoDateLocator(maxticks=8)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(made.ConciseDateFormatter(locator))
+
+
+def plain(value: float) -> str:
+    """Return a number in full, without digits that are noise.
+
+    Examples
+    --------
+    >>> plain(0.00015000000000000001), plain(1234567.0), plain(0)
+    ('0.00015', '1,234,567', '0')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else np.format_float_positional(float(f"{value:.6g}"), trim="-")
+
+
+def in_money(what: str, currency: str | None) -> str:
+    """Return an axis' label with its unit.
+
+    Examples
+    --------
+    >>> in_money("cost", "USD"), in_money("cost", None)
+    ('cost (USD)', "cost (in the prices' currency)")
+    """
+    return f"{what} ({currency})" if currency else f"{what} (in the prices' currency)"
+
+
+def amount(value: float, currency: str | None) -> str:
+    """Return an amount of money for a sentence.
+
+    Examples
+    --------
+    >>> amount(0.0123, "USD"), amount(0.0123, None)
+    ('0.012 USD', '0.012')
+    """
+    return f"{money(value)} {currency or ''}".strip()
+
+
+def long_tailed(values: np.ndarray[Any, Any]) -> bool:
+    """Return whether a linear axis would press most of these positive numbers into a corner."""
+    return len(values) > 1 and float(values.max()) > 20 * float(np.median(values))

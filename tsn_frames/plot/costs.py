@@ -1,0 +1,124 @@
+"""How the cost is spread over the rows of a frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ParameterError, did_you_mean, number, quoted
+from ..verbs.report.grouping import Report
+from . import axes
+
+if TYPE_CHECKING:
+    from .axes import Axes
+
+
+def costs(
+    costs: pd.DataFrame | pd.Series | Report, column: str = "cost", *, currency: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw how the cost is spread over the rows.
+
+    Parameters
+    ----------
+    costs : DataFrame, Series or Report
+        What ``complete`` returned, a column of costs, or what ``df.tsn.cost(...)`` returned: with ``basis="answers"`` also
+        rows that came from the cache.
+    column : str, default "cost"
+        The column of the frame.
+    currency : str, optional
+        For the label of the axis. Default: that of the report.
+    ax : Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A histogram. The axis is logarithmic where a few rows cost much more than most. Rows that cost 0 (from the cache,
+        shared, not sent) and rows whose cost is unknown are counted above it.
+
+    Raises
+    ------
+    ParameterError
+        If the frame has no such column, or the column has no numbers.
+    ConfigError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> costs(pd.Series([0.001, 0.002, 0.002, 0.0]), currency="USD", ax=Figure().subplots()).get_xlabel()
+    'cost of 1,000 such rows (USD)'
+    """
+    if isinstance(costs, Report):
+        costs, currency = _of_report(costs), currency or costs.currency
+    series = _numbers(costs, column)
+    ax = axes.axes(ax)
+    paid = series[series > 0].to_numpy()
+    if not len(paid):
+        return axes.empty(ax, _nothing(series))
+    log, many = axes.long_tailed(paid), _many(paid)
+    ax.hist(paid * many, bins=_bins(paid * many, log=log), color=axes.COLOURS[0])
+    if log:
+        ax.set_xscale("log")
+    axes.plain_axis(ax.xaxis, log=log)
+    axes.plain_axis(ax.yaxis, whole=True)
+    what = "cost of a row" if many == 1 else f"cost of {many:,} such rows"
+    across = axes.in_money(what, currency) + (", log scale" if log else "")
+    return axes.dress(ax, _spread(series, paid, currency), across=across, up="rows")
+
+
+def _of_report(report: Report) -> pd.Series:
+    if report.title != "Cost":
+        raise ParameterError("a report of usage has no costs: give one of df.tsn.cost(...)")
+    found: pd.Series = report._rows["cost"]
+    return found
+
+
+def _numbers(costs: Any, column: str) -> pd.Series:
+    if isinstance(costs, pd.DataFrame):
+        if column not in costs.columns:
+            raise ParameterError(f"the frame has no column {column!r}; {did_you_mean(column, costs.columns)}")
+        costs = costs[column]
+    if not isinstance(costs, pd.Series) or not pd.api.types.is_numeric_dtype(costs.dtype):
+        raise ParameterError(f"costs must be a frame with a column of costs, or a Series of numbers, got {quoted(costs)}")
+    return costs.astype("float64")
+
+
+def _nothing(series: pd.Series) -> str:
+    if not len(series):
+        return "There are no rows."
+    unknown = int(series.isna().sum())
+    if unknown == len(series):
+        return "The cost of no row is known.\nGive the client prices: Client(prices=...)"
+    return f"No row cost anything: {number(len(series) - unknown, 'row')} at 0" + (f", {unknown:,} unknown" if unknown else "")
+
+
+def _many(paid: np.ndarray[Any, Any]) -> int:
+    """Return for how many such rows the cost is a number that people can read."""
+    return next((n for n in (1, 1_000) if np.median(paid) * n >= 0.01), 1_000_000)
+
+
+def _bins(paid: np.ndarray[Any, Any], *, log: bool) -> list[float]:
+    """Return the edges of the bars, as many as the rows bear."""
+    low, high = float(paid.min()), float(paid.max())
+    if low == high:
+        return [0.9 * low, 1.1 * low]
+    if log:
+        return list(np.geomspace(low, high, min(40, max(5, round(2 * len(paid) ** (1 / 3)))) + 1))
+    edges = np.histogram_bin_edges(paid, bins="auto")
+    return list(edges if len(edges) <= 41 else np.linspace(low, high, 41))
+
+
+def _spread(series: pd.Series, paid: np.ndarray[Any, Any], currency: str | None) -> str:
+    """Return what stands above the bars: the total, the middle, how much of it a few rows make, and what isn't drawn."""
+    unknown, nothing = int(series.isna().sum()), int((series == 0).sum())
+    total, middle = axes.amount(float(paid.sum()), currency), axes.amount(float(np.median(paid)), currency)
+    parts = [f"total {'at least ' if unknown else ''}{total}, the median row {middle}"]
+    if len(paid) >= 20:
+        top = np.sort(paid)[-(len(paid) // 10) :].sum() / paid.sum()
+        parts.append(f"the dearest 10 % of the rows make {100 * top:.0f} %")
+    rest = [f"{n:,} {what}" for n, what in ((nothing, "at 0"), (unknown, "unknown")) if n]
+    return "; ".join(parts) + (f"\nnot drawn: {' and '.join(rest)}" if rest else "")

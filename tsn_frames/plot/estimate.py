@@ -1,0 +1,116 @@
+"""An estimate beside what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..engine.run.progress import money
+from ..errors import ParameterError, number, quoted
+from ..verbs.estimate.result import Estimate
+from ..verbs.estimate.survey_sampling import Range
+from ..verbs.run.run import Run, last_run
+from ..verbs.run.summary import Summary
+from . import axes
+
+if TYPE_CHECKING:
+    from .axes import Axes
+
+_SHOWN = ("prompt_tokens", "completion_tokens", "cost")
+
+
+class _Line(NamedTuple):
+    """One quantity: both in words, and its range as shares of what it came to."""
+
+    name: str
+    low: float
+    expected: float | None
+    high: float | None
+
+
+def estimate(
+    estimate: Estimate, run: Run | Summary | None = None, *, currency: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw an estimate beside what came of it.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        What ``df.tsn.estimate(...)`` returned before the run.
+    run : Run or Summary, optional
+        What came of it. Default: the newest run of this process.
+    currency : str, optional
+        For the amounts. Default: that of the estimate.
+    ax : Axes, optional
+        Where to draw. Default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A line a quantity, from the lowest to the highest that was expected, in percent of what it came to. A line that
+        crosses 100 % was right. An arrow stands for a range without an upper end.
+
+    Raises
+    ------
+    ParameterError
+        If there is no estimate, or no run that has ended.
+    ConfigError
+        If matplotlib is not installed.
+    """
+    if not isinstance(estimate, Estimate):
+        raise ParameterError(f"an estimate is needed, as df.tsn.estimate returns one, got {quoted(estimate)}")
+    came, currency = _summary(run), currency or estimate.currency
+    ax = axes.axes(ax)
+    lines = [line for name in _SHOWN if (line := _line(name, getattr(estimate, name), getattr(came, name), currency))]
+    if not lines:
+        return axes.empty(ax, "Nothing was to be sent, or nothing was: there is nothing to compare.")
+    highest = max(1.1, *(end for line in lines for end in (line.low, line.expected, line.high) if end is not None))
+    for at, line in enumerate(lines):
+        _draw(ax, at, line, 1.5 * highest)
+    log = highest > 10
+    if log:
+        ax.set_xscale("log")
+    else:
+        ax.set_xlim(left=0)
+    axes.share_axis(ax.xaxis, log=log)
+    ax.axvline(1.0, color=axes.REST, linewidth=1.5, zorder=0)
+    ax.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)
+    ax.set_ylim(len(lines) - 0.5, -0.5)
+    across = "estimate, in percent of what it came to" + (", log scale" if log else "")
+    return axes.dress(ax, _unlike(estimate, came), across=across, up="", grid="x")
+
+
+def _summary(run: Any) -> Summary:
+    run = last_run() if run is None else run
+    found = run.summary if isinstance(run, Run) else run
+    if not isinstance(found, Summary):
+        raise ParameterError(f"a run is needed, such as tsn.last_run(), got {quoted(run)}")
+    return found
+
+
+def _unlike(estimate: Estimate, came: Summary) -> str:
+    """Return what stands above the lines where the two are not of the same requests."""
+    sent = came.requests - came.refused - came.retried
+    if sent == estimate.to_send:
+        return ""
+    return f"the estimate is of {number(estimate.to_send, 'request')}, the run sent {sent:,}"
+
+
+def _line(name: str, told: Range, came: float | None, currency: str | None) -> _Line | None:
+    """Return one quantity; None where it wasn't told, or came to nothing."""
+    if not came or told.low is None:
+        return None
+    shown, unit = (money, f" {currency}" if currency else "") if name == "cost" else ("{:,.0f}".format, "")
+    low, expected, high = (None if end is None else end / came for end in told)
+    assert low is not None
+    to = " or more" if told.high is None else f" to {shown(told.high)}" if told.high > told.low else ""
+    return _Line(f"{name.replace('_', ' ')}\ntold {shown(told.low)}{to}{unit}\ncame to {shown(came)}{unit}", low, expected, high)
+
+
+def _draw(ax: Axes, at: int, line: _Line, end: float) -> None:
+    """Draw one quantity; an arrow to ``end`` where nothing bounds it."""
+    colour, high = axes.COLOURS[0], end if line.high is None else line.high
+    ax.plot([line.low, high], [at, at], color=colour, linewidth=3, solid_capstyle="butt")
+    ends = [(line.low, "|"), (high, "|" if line.high is not None else ">"), (line.expected, "o")]
+    for place, marker in ends:
+        if place is not None:
+            ax.plot(place, at, marker, color=colour, markersize=10 if marker == "|" else 8, markeredgewidth=2)

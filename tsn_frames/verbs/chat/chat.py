@@ -1,0 +1,235 @@
+"""A chat about one row of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...engine.chat.conversation import Conversation
+from ...engine.chat.turn import Turn, text_of
+from ...engine.run.executor import CacheMode
+from ...engine.runtime.client import Client, client_or_default
+from ...errors import ParameterError, PromptError, did_you_mean, number, quoted
+from ...frames import columns as frame_columns
+from ...frames.prompt import check_frame, render
+from ...frames.template import columns_of, parse
+from ...frames.values import exact, is_gap
+from .generate_code import Rows, Template, joined
+
+_INTRODUCTION = "The questions are about this row of a table:"
+
+
+class Opened(NamedTuple):
+    """A chat about a row: the conversation, what the row is called, and the code that asks all rows the last question."""
+
+    conversation: Conversation
+    about: str
+    code: Callable[[], str]
+
+
+def chat(
+    df: pd.DataFrame,
+    row: Hashable,
+    prompt: str | None = None,
+    *,
+    system: str | None = None,
+    name: str | None = None,
+    model: str | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_tokens: int | None = None,
+    stop: str | Sequence[str] | None = None,
+    frequency_penalty: float | None = None,
+    presence_penalty: float | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    cache: CacheMode = "off",
+    tag: str | None = None,
+    client: Client | None = None,
+) -> Opened:
+    """Open a chat about one row; nothing is sent yet.
+
+    With a ``prompt`` the chat begins with the row's request, and, where the frame has the answer of a :func:`complete`
+    run, with that answer. Without one the row's cells stand in the system prompt.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows.
+    row : label
+        The row's label in the index, as ``df.loc`` takes it; ``df.index[3]`` is the label of the row at position 3.
+    prompt : str, optional
+        A template with ``{column}`` placeholders, as :func:`complete` takes it.
+    system : str, optional
+        A template for the system prompt.
+    name : str, optional
+        What the answers are called: the ``name=`` of the :func:`complete` run.
+    model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
+        The API's parameters; what isn't given isn't sent.
+    cache : {"off", "use", "refresh", "only"}
+        What the cache is for; a chat's question is asked again by default.
+    tag : str, optional
+        What the ledger notes beside the spending; default ``"chat"``.
+    client : Client, optional
+        Default: the one of :func:`set_client`, else one made of the ``TSN_*`` environment variables.
+
+    Returns
+    -------
+    Opened
+
+    Raises
+    ------
+    ParameterError, PromptError, ConfigError
+        If there is no such row, or the prompt can't be made of it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> df = pd.DataFrame({"text": ["Where is it?", "Thanks!"]}, index=["a", "b"])
+    >>> opened = chat(df, "a", "Which tone? {text}", client=Client(model="m"))
+    >>> opened.conversation.messages
+    [{'role': 'user', 'content': 'Which tone? Where is it?'}]
+    >>> print(opened.code())
+    out = df.tsn.complete(
+        'Which tone? {text}',
+        model='m',
+        # client=..., the one that this chat was given
+    )
+    """
+    one = _one(check_frame(df), row)
+    if prompt is not None and not (isinstance(prompt, str) and prompt.strip()):
+        hint = "must be a template such as 'Summarise: {text}' here; without one the row's cells are the context"
+        raise PromptError(f"prompt {hint}, got {quoted(prompt)}")
+    context = _context(df)
+    template = Template(prompt, system) if prompt is not None else Template(None, joined(system or _INTRODUCTION, context))
+    messages = _rendered(one, template)
+    conversation = Conversation(
+        client_or_default(client), model=model, messages=messages, temperature=temperature, top_p=top_p, max_tokens=max_tokens,
+        stop=stop, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty, extra_body=extra_body, cache=cache,
+        tag=tag,
+    )  # fmt: skip
+    answer = _answer(one, name, template)
+    if answer:
+        conversation.replay([*conversation.turns, answer])
+    rows = Rows(
+        df, template, context, conversation.system, _first_question(conversation), _filled(one, context), client is not None
+    )
+    return Opened(conversation, f"row {_shown(one.index[0])}", lambda: rows.code(conversation))
+
+
+def to_frame(conversation: Conversation) -> pd.DataFrame:
+    """Return what was said as a frame.
+
+    Returns
+    -------
+    DataFrame
+        A row a turn; row ``i`` is turn ``i``, and the system prompt is not among them. ``role``, ``content``, ``model``
+        (string), ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``cost`` (Float64, the currency of the
+        prices), ``seconds`` (Float64), ``time`` (datetime64, UTC), ``finish_reason``, ``state``, ``error`` (string).
+    """
+    turns = conversation.turns
+    columns: dict[str, Any] = {}
+    columns["role"] = pd.array([turn.role for turn in turns], dtype="string")
+    columns["content"] = pd.array([text_of(turn.content) for turn in turns], dtype="string")
+    columns["model"] = pd.array([turn.model for turn in turns], dtype="string")
+    for field in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        columns[field] = pd.array([getattr(turn, field) for turn in turns], dtype="Int64")
+    for field in ("cost", "seconds"):
+        values = [getattr(turn, field) for turn in turns]
+        columns[field] = pd.array([None if value is None else float(value) for value in values], dtype="Float64")
+    times = pd.Series([turn.time for turn in turns], dtype="float64")
+    columns["time"] = pd.to_datetime(times, unit="s", utc=True).astype("datetime64[us, UTC]")
+    for field in ("finish_reason", "state", "error"):
+        columns[field] = pd.array([getattr(turn, field) for turn in turns], dtype="string")
+    return pd.DataFrame(columns)
+
+
+def _one(df: pd.DataFrame, row: Hashable) -> pd.DataFrame:
+    """Return the frame of one row."""
+    try:
+        at = df.index.get_loc(row)
+    except (KeyError, TypeError, ValueError, pd.errors.InvalidIndexError):
+        hint = did_you_mean(row, df.index[:1000], most=5) if len(df) else "the frame has no rows"
+        raise ParameterError(
+            f"the frame has no row {quoted(row)}: a row is named by its label in the index, as in df.loc; {hint}"
+        ) from None
+    found = df.iloc[[at] if isinstance(at, (int, np.integer)) else at]
+    if len(found) != 1:
+        whole = f"name one of them whole, such as {_shown(found.index[0])}, or " if found.index.nunique() == len(found) else ""
+        raise ParameterError(
+            f"{number(len(found), 'row')} have the label {quoted(row)}: {whole}give each a label of its own with "
+            "df.reset_index(drop=True)"
+        )
+    return found
+
+
+def _shown(label: Hashable) -> str:
+    """Return a label as a reader has it: numbers and times without their types."""
+    if isinstance(label, tuple):
+        return f"({', '.join(map(_shown, label))})"
+    return repr(label) if isinstance(label, str) else str(label)
+
+
+def _context(df: pd.DataFrame) -> str:
+    """Return the template of a row's cells, a line a column.
+
+    Columns that no placeholder can name are left out, and what stands beside answers: tokens, costs, errors.
+    """
+    shown = [str(label) for label in df.columns]
+    beside = _beside_answers(shown)
+    names = [name for name in shown if shown.count(name) == 1 and name.strip() and "{" not in name and "}" not in name]
+    names = [name for name in names if name not in beside]
+    return "\n".join(f"{name}: {{{name}}}" for name in names)
+
+
+def _beside_answers(names: Sequence[str]) -> set[str]:
+    """Return what a run of ``complete`` has added to a frame beside its answers, by the names that it gives."""
+    called = [None, *names]
+    runs = [frame_columns.layout(name or None, True, frame_columns.FACTS) for name in called]
+    there = [run for run in runs if {run.label("content"), run.label("error")} <= set(names)]
+    return {run.label(column) for run in there for column in run.columns if column != "content"}
+
+
+def _rendered(one: pd.DataFrame, template: Template) -> list[dict[str, Any]]:
+    if template.prompt is not None:
+        return _only(render(one, template.prompt, None, template.system, "raise"))
+    return _only(render(one, lambda _: "?", None, template.system, "empty"))[:-1]
+
+
+def _filled(one: pd.DataFrame, context: str) -> str:
+    text: str = _only(render(one, lambda _: "?", None, context, "empty"))[0]["content"]
+    return text
+
+
+def _only(rendered: Any) -> list[dict[str, Any]]:
+    for problem in rendered.problems.values():
+        raise PromptError(problem.message)
+    messages: list[dict[str, Any]] = rendered.messages()[0]
+    return messages
+
+
+def _answer(one: pd.DataFrame, name: str | None, template: Template) -> Turn | None:
+    """Return the answer that a run of ``complete`` has given for the row, where the frame has one."""
+    wanted = frame_columns.layout(name, True, frame_columns.FACTS)
+    label = wanted.label("content")
+    if template.prompt is None or not {label, wanted.label("error")} <= set(one.columns):
+        return None
+    if label in columns_of(parse(template.prompt, one.columns)):  # a column of that name which was there before
+        return None
+    found = {field: exact(one[wanted.label(field)])[0] for field in wanted.columns if wanted.label(field) in one.columns}
+    known = {field: value for field, value in found.items() if not is_gap(value)}
+    if not isinstance(known.get("content"), str):
+        return Turn("assistant", "", error=str(known["error"]), state="failed") if "error" in known else None
+    return Turn(
+        "assistant", known["content"], known.get("model"), known.get("prompt_tokens"), known.get("completion_tokens"),
+        known.get("total_tokens"), Decimal(str(known["cost"])) if "cost" in known else None,
+        time=known["answered_at"].timestamp() if "answered_at" in known else None, finish_reason=known.get("finish_reason"),
+        reasoning=known.get("reasoning"), cached="cached" in known and bool(known["cached"]),
+    )  # fmt: skip
+
+
+def _first_question(conversation: Conversation) -> str | None:
+    return next((turn.content for turn in conversation.turns if turn.role == "user"), None)

@@ -1,0 +1,143 @@
+"""Answers against answers: whether two are the same, how often they are, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ...errors import ParameterError, quoted
+from ...frames import values
+
+Normalise = Literal["casefold"] | Callable[[str], Any] | None
+UNREADABLE = object()
+_Z = NormalDist().inv_cdf(0.975)
+
+
+def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
+    """Return what each value is compared as: None where it is missing or blank, ``UNREADABLE`` where ``normalise`` raised.
+
+    Parameters
+    ----------
+    column : Series
+        Answers or gold labels. A value that isn't text is compared as the text that a prompt would show of it; floats that
+        are all whole, which is what pandas makes of integers with gaps, are shown as integers.
+    normalise : {"casefold"}, callable or None
+        ``"casefold"``: ``text.strip().casefold()``. A function of the text: what it returns. None: the text as it is.
+
+    Examples
+    --------
+    >>> comparable(pd.Series([" Billing", None]), "casefold")
+    ['billing', None]
+    >>> comparable(pd.Series([1.0, float("nan")]), None)
+    ['1', None]
+    """
+    shown, made = values.texts(_whole(column)), normaliser(normalise)  # what is missing is shown as ''
+    return [None if gap else made(text) for gap, text in zip(values.blank(shown), shown, strict=True)]
+
+
+def normaliser(normalise: Normalise) -> Callable[[str], Any]:
+    """Return the function of a text that ``normalise=`` stands for; where it raises, it returns ``UNREADABLE``.
+
+    Raises
+    ------
+    ParameterError
+        If it is no function, None or ``"casefold"``.
+    """
+    if normalise is None:
+        return str
+    if normalise == "casefold":
+        return lambda text: text.strip().casefold()
+    if not callable(normalise):
+        raise ParameterError(f"normalise must be 'casefold', None or a function of a text, got {quoted(normalise)}")
+    return _careful(normalise)
+
+
+def _careful(function: Callable[[str], Any]) -> Callable[[str], Any]:
+    def made(text: str) -> Any:
+        try:
+            return function(text)
+        except Exception:  # noqa: BLE001 - a user's function may raise what it likes at an answer that was paid for
+            return UNREADABLE
+
+    return made
+
+
+def same(left: Sequence[Any], right: Sequence[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return for each row whether both sides are there, and whether they are equal.
+
+    What can't be read is there and equals nothing.
+
+    Examples
+    --------
+    >>> both, equal = same(["a", "b", None], ["a", "c", "c"])
+    >>> both.tolist(), equal.tolist()
+    ([True, True, False], [True, False, False])
+    """
+    pairs = list(zip(left, right, strict=True))
+    both = np.array([a is not None and b is not None for a, b in pairs], dtype=bool)
+    return both, both & np.array([equal(a, b) for a, b in pairs], dtype=bool)
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Return whether two values are equal, as far as they can tell."""
+    try:
+        return left is not UNREADABLE and bool(left == right)
+    except Exception:  # noqa: BLE001 - what a user's function returned may not know how to compare itself
+        return False
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a share, (nan, nan) where there were no trials.
+
+    Notes
+    -----
+    E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of the American
+    Statistical Association 22 (1927), 209-212. It stays between 0 and 1 and is of use for few rows, too.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in wilson(81, 263)]
+    [0.2553, 0.3662]
+    """
+    if not trials:
+        return math.nan, math.nan
+    share, square = successes / trials, _Z * _Z / trials
+    middle, half = share + square / 2, _Z * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
+    low, high = (middle - half) / (1 + square), (middle + half) / (1 + square)
+    return 0.0 if not successes else low, 1.0 if successes == trials else high
+
+
+def mcnemar(only_left: int, only_right: int) -> float:
+    """Return the two-sided exact p value of McNemar's test, that both are right equally often.
+
+    Parameters
+    ----------
+    only_left, only_right : int
+        Rows where the one is right and the other isn't.
+
+    Notes
+    -----
+    Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of its approximation.
+
+    Examples
+    --------
+    >>> mcnemar(1, 9)
+    0.021484375
+    """
+    trials = only_left + only_right
+    ways = accumulate(range(min(only_left, only_right)), lambda n, k: n * (trials - k) // (k + 1), initial=1)
+    return min(1.0, float(2 * sum(ways) / 2**trials))
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    """Return a column of floats that are all whole as integers."""
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return column
+    known = column.dropna().to_numpy(dtype="float64")
+    return column.astype("Int64") if np.isfinite(known).all() and (known == np.floor(known)).all() else column

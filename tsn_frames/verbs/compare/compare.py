@@ -1,0 +1,238 @@
+"""One prompt to several models: the same rows, each model's answers, and what they cost and are worth side by side."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, cast
+
+import pandas as pd
+
+from ...engine.budget.budget import plain
+from ...engine.run.executor import CacheMode
+from ...engine.runtime.client import Client, client_or_default
+from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError, TSNWarning, number
+from ...frames.columns import layout
+from ...frames.missing import Missing
+from ...frames.prompt import Prompt, check_frame
+from ..complete import run_of
+from ..estimate.estimate import reckon
+from ..run.prepare import Asked, asked
+from ..run.run import stopped
+from . import metrics
+from .agreement import Normalise, comparable, normaliser
+from .inputs import PARAMETERS, check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken
+from .metrics import Part
+from .result import Comparison
+
+FACTS = ("model", "answered_at", "request_key")
+_ALONE = (ModelError, RateLimitError, ServerError)  # these may be one model's trouble, the others are the account's
+
+
+def compare(
+    df: pd.DataFrame,
+    prompt: Prompt | None = None,
+    *,
+    models: Sequence[str] | Mapping[str, str | Mapping[str, Any]],
+    gold: Any = None,
+    normalise: Normalise = "casefold",
+    sample: float | None = None,
+    random_state: Any = 0,
+    system: str | None = None,
+    messages: Any = None,
+    temperature: Any = None,
+    top_p: Any = None,
+    max_tokens: Any = None,
+    stop: Any = None,
+    frequency_penalty: Any = None,
+    presence_penalty: Any = None,
+    extra_body: Any = None,
+    missing: Missing = "skip",
+    cache: CacheMode = "use",
+    repeat: Any = 0,
+    max_cost: float | Decimal | None = None,
+    tag: Any = None,
+    dry_run: bool = False,
+    progress: bool | None = None,
+    client: Client | None = None,
+) -> Any:
+    """Ask several models about the same rows, and compare their answers, tokens, money and time.
+
+    The models are asked one after the other, so that their seconds can be compared. Every answer is cached: a comparison
+    that is run again pays only for what has no answer yet.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows. It is not changed.
+    prompt : str or callable
+        As in :func:`complete`.
+    models : list of str, or dict of str to str or dict
+        The models' names. A dict gives each a label, and parameters of its own where it needs them:
+        ``{"cold": {"model": "sim-small", "temperature": 0}, "large": "sim-large"}``. A model may have its own
+        ``model``, ``prompt``, ``system``, ``temperature`` and so on to ``extra_body``, ``repeat`` and ``client``.
+    gold : column label, Series or callable, optional
+        The right answers. Rows where it is missing or blank are asked, but not judged.
+    normalise : {"casefold"}, callable or None, default "casefold"
+        How answers and gold are made comparable: ``text.strip().casefold()``; a function of the text; or not at all. An
+        answer at which the function raises agrees with nothing.
+    sample : int or float, optional
+        Take a random sample: an int is a number of rows, a float a share. Default: all rows.
+    random_state : optional
+        What ``DataFrame.sample`` takes. The default draws the same rows each time, so that they are paid for once.
+    system, messages, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
+        As in :func:`complete`, for all models that have none of their own.
+    max_cost : number, optional
+        The most that the whole comparison may cost. What the first models leave of it is for the next ones.
+    dry_run : bool, default False
+        Send nothing, and return what each model would send, use and cost.
+    missing, cache, repeat, tag, progress, client : optional
+        As in :func:`complete`. ``cache="only"`` compares what is there already and sends nothing.
+
+    Returns
+    -------
+    Comparison or DataFrame
+        ``.table`` has a row a model, ``.answers`` a row of the sample and a column a model, ``.agreement`` a row a pair
+        of models, ``.frames`` what :func:`complete` returns for each model. With ``dry_run=True`` the tables of the
+        estimates, one under the other.
+
+    Raises
+    ------
+    PromptError, ParameterError, ColumnError, ConfigError
+        Before anything is sent.
+    RunError
+        If the key was refused, the balance is empty, ``max_cost`` is used up, a run was stopped, or no model could be
+        asked. A model that fails alone (there is no such model, its server is down) has its reason in the table's column
+        ``error``. ``.partial`` is the comparison so far, also at Ctrl-C.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.rehearse(latency=0.0)
+    >>> df = pd.DataFrame({"text": ["Where is my parcel?", "Thanks!"], "topic": ["delivery", "praise"]})
+    >>> found = compare(df, "One of: delivery, praise. {text}", models=["sim-small", "sim-large"], gold="topic")
+    >>> found.table["judged"].tolist()
+    [2, 2]
+    >>> sim.close()
+    """
+    check_frame(df)
+    varied, positions = models_of(models), positions_of(df, sample, random_state)
+    normaliser(normalise)
+    rows, truth = df.iloc[positions], None if gold is None else gold_of(df, gold).iloc[positions]
+    check_labels(rows, varied, truth)
+    right = None if truth is None else comparable_gold(truth, normalise)
+    shared = {
+        "prompt": prompt, "system": system, "messages": messages, "temperature": temperature, "top_p": top_p,
+        "max_tokens": max_tokens, "stop": stop, "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty,
+        "extra_body": extra_body, "repeat": repeat, "tag": tag, "client": client,
+    }  # fmt: skip
+    fixed = {"missing": missing, "cache": cache, "refresh": None, "max_cost": max_cost}
+    race, told = _Race(df, rows, truth, right, normalise), set[str]()
+    calls = {}
+    for label, own in varied.items():
+        words = {name: taken(df, positions, name, value) for name, value in {**shared, **own}.items()}
+        with _telling(label, told):  # all of them before the first one is sent: what is wrong with the last one costs nothing
+            calls[label] = asked("compare", rows, client_or_default(words["client"]), {n: words.get(n) for n in PARAMETERS},
+                                 {**words, **fixed})  # fmt: skip
+    check_money(calls.values())
+    if dry_run:
+        return pd.concat({label: reckon(call).to_frame() for label, call in calls.items()}, names=["model", "quantity"])
+    try:
+        for label, call in calls.items():
+            with _telling(label, told):
+                race.run(label, call, progress)
+        race.check()
+        return race.comparison()
+    except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
+        end.partial = race.comparison() if race.parts else None  # type: ignore[attr-defined]
+        if isinstance(end, KeyboardInterrupt):
+            end.add_note("compare(..., cache='only') shows the comparison so far, without sending anything")
+        raise
+
+
+@dataclass(frozen=True)
+class _Race:
+    """A comparison on its way: the rows, what they are judged by, and what came of each model so far."""
+
+    df: pd.DataFrame
+    rows: pd.DataFrame
+    truth: pd.Series | None
+    right: list[Any] | None
+    normalise: Normalise
+    parts: dict[str, Part] = field(default_factory=dict)
+
+    def run(self, label: str, call: Asked, progress: bool | None) -> None:
+        """Ask one model with the money that those before it have left, and note what came of it."""
+        work, over = call.work, None
+        if work.max_cost is not None:
+            left = work.max_cost - sum(part.run.at_most for part in self.parts.values())
+            over = BudgetExceeded(f"max_cost={plain(work.max_cost)} is used up") if left <= 0 else None
+            work = replace(work, max_cost=None, mode="only") if over else replace(work, max_cost=left)
+        end: RunError | str | None = "stopped"
+        last = next(reversed(self.parts.values()), None)
+        stop = stopped(last.run, more=True) if last is not None and last.end is None else None
+        if stop is not None:
+            raise stop  # it came between the two
+        run = run_of(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
+        try:
+            run.result(progress=progress)
+            stop = stopped(run)
+            end = over if stop is None else end
+        except RunError as failure:
+            end = failure
+        finally:
+            self.parts[label] = Part(run, run.frame, end)
+        if stop is not None:
+            raise stop
+
+    def check(self) -> None:
+        """Raise what ended all models' runs, or would."""
+        failures = [part.end for part in self.parts.values() if isinstance(part.end, RunError)]
+        grave = [failure for failure in failures if not isinstance(failure, _ALONE)]
+        if grave or len(failures) == len(self.parts):
+            raise (grave or failures)[0]
+
+    def comparison(self) -> Comparison:
+        """Return what there is so far."""
+        answers = {label: part.frame["content"].where(part.frame["error"].isna()) for label, part in self.parts.items()}
+        compared = {label: comparable(column, self.normalise) for label, column in answers.items()}
+        table = metrics.table(self.parts, compared, self.right)
+        added = answers if self.truth is None or self.truth.name in self.rows else {"gold": self.truth, **answers}
+        wide = self.rows.copy().assign(**{label: column.array for label, column in added.items()})
+        frames = {label: part.frame for label, part in self.parts.items()}
+        return Comparison(table, metrics.pairs(compared, self.right), wide, frames, self._notes(table))
+
+    def _notes(self, table: pd.DataFrame) -> tuple[str, ...]:
+        """Return what a reader of the numbers should know."""
+        out = [f"{label}: {error}" for label, error in table["error"].items() if error is not pd.NA]
+        if table["answered"].any() and not table["billed"].fillna(1).any():
+            out.append("billed 0: every answer came from the cache")
+        if len(self.rows) < len(self.df):
+            out.append(f"a sample of {len(self.rows):,} of {number(len(self.df), 'row')}")
+        if gaps := sum(value is None for value in self.right or ()):
+            out.append(f"gold is missing or blank in {number(gaps, 'row')}: they were asked, and are not judged")
+        if len(set(table["answered"])) > 1:
+            out.append("the models have not answered the same rows: .agreement compares them on rows that both answered")
+        if not table["cost_known"].all():
+            out.append("some costs are unknown (no price, or no usage): they are left out of the sums")
+        return tuple(out)
+
+
+@contextmanager
+def _telling(label: str, told: set[str]) -> Iterator[None]:
+    """Say of which model a warning is; what was said of one model isn't said again, word for word, of the next."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if not issubclass(category, TSNWarning):
+                shown(message, category, *where)
+            elif str(message) not in told:
+                told.add(str(message))
+                shown(category(f"{label}: {message}"), category, *where)
+
+        warnings.showwarning = cast("Any", show)
+        yield

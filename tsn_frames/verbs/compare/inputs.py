@@ -1,0 +1,130 @@
+"""What a comparison is asked for: its models, its rows and its gold, checked before money is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...api.parameters import check
+from ...engine.budget.worst_case import check_bounded
+from ...errors import ColumnError, ParameterError, did_you_mean, number, quoted
+from ...frames import per_row, values
+from ..estimate.calculation import looked_up
+from ..run.prepare import Asked
+from .agreement import UNREADABLE, Normalise, comparable, equal
+
+PARAMETERS = (
+    "model", "temperature", "top_p", "max_tokens", "stop", "frequency_penalty", "presence_penalty", "extra_body", "repeat",
+)  # fmt: skip
+OWN = (*PARAMETERS, "prompt", "system", "client")  # what a model of a comparison may have of its own
+
+
+def models_of(models: Any) -> dict[str, dict[str, Any]]:
+    """Return each model's own parameters by its label."""
+    if isinstance(models, str) or not isinstance(models, Iterable):
+        raise ParameterError(f"models must be a list of names, or a dict of label to name or parameters, got {quoted(models)}")
+    given = dict(models) if isinstance(models, Mapping) else _by_name(list(models))
+    if not given:
+        raise ParameterError("models is empty: name at least one")
+    out = {label: _own(label, value) for label, value in given.items()}
+    for (left, a), (right, b) in combinations(out.items(), 2):
+        if equal(a, b):
+            raise ParameterError(
+                f"models {left!r} and {right!r} are the same: give one of them other parameters, such as repeat=1"
+            )
+    return out
+
+
+def _by_name(names: list[Any]) -> dict[str, Any]:
+    for name in names:
+        if names.count(check("model", name)) > 1:
+            raise ParameterError(f"models has {name!r} twice; for a second opinion: {{'first': {name!r}, "
+                                 f"'second': {{'model': {name!r}, 'repeat': 1}}}}")  # fmt: skip
+    return {name: name for name in names}
+
+
+def _own(label: Any, value: Any) -> dict[str, Any]:
+    if not isinstance(label, str) or not label:
+        raise ParameterError(f"a label of models must be a text, got {quoted(label)}")
+    if not isinstance(value, Mapping):
+        return {"model": check("model", value)}
+    for name in value:
+        if name not in OWN:
+            raise ParameterError(
+                f"models[{label!r}] has {quoted(name)}, which no model has of its own; {did_you_mean(name, OWN, most=20)}"
+            )
+    return dict(value)
+
+
+def positions_of(df: pd.DataFrame, sample: Any, random_state: Any) -> np.ndarray[Any, Any]:
+    """Return the positions of the rows to ask about, in the frame's order."""
+    if not len(df):
+        raise ParameterError("the frame has no rows, so there is nothing to compare")
+    if sample is None:
+        return np.arange(len(df))
+    whole = pd.api.types.is_integer(sample)
+    if not whole and not (isinstance(sample, (float, np.floating)) and 0 < sample <= 1):
+        raise ParameterError(f"sample must be a number of rows, or a share above 0 and up to 1.0, got {quoted(sample)}")
+    rows = int(sample) if whole else round(len(df) * sample)
+    if not 1 <= rows <= len(df):
+        raise ParameterError(f"sample={sample} is {number(rows, 'row')} of {len(df):,}: take at least 1 and at most {len(df):,}")
+    drawn: np.ndarray[Any, Any] = pd.Series(range(len(df))).sample(rows, random_state=random_state).to_numpy()
+    return np.sort(drawn)
+
+
+def gold_of(df: pd.DataFrame, gold: Any) -> pd.Series:
+    """Return the right answers, one a row of the frame."""
+    series = per_row.series_of(df, "gold", gold)
+    if series is not None and "gold" in df.columns:
+        raise ColumnError("the frame has a column 'gold' already: rename it, or say gold='gold' if that is the one you mean")
+    if series is not None:
+        return series.rename("gold")
+    if not isinstance(gold, Hashable) or gold not in df.columns:
+        raise ParameterError(f"gold must be a column or a Series, got {quoted(gold)}; {did_you_mean(gold, df.columns)}")
+    return values.column(df, gold)
+
+
+def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
+    """Return what gold is compared as; whatever is wrong with it is told before money is spent."""
+    right = comparable(truth, normalise)
+    if all(value is None for value in right):
+        raise ParameterError(f"gold is missing or blank in all {number(len(truth), 'row')}: there is nothing to judge by")
+    bad = [label for label, value in zip(truth.index, right, strict=True) if value is UNREADABLE]
+    if bad:
+        raise ParameterError(f"normalise= raised at the gold of {number(len(bad), 'row')}, the first is {bad[0]!r}: mend either")
+    return right
+
+
+def check_labels(rows: pd.DataFrame, varied: Mapping[str, Any], truth: pd.Series | None) -> None:
+    """Refuse labels that are columns already, before anything is sent."""
+    if truth is not None and truth.name in varied and truth.name not in rows.columns:
+        raise ColumnError("a model has the label 'gold', which is the column of the right answers: give it another one")
+    if len(twice := rows.columns[rows.columns.duplicated()]):
+        raise ColumnError(f"column {twice[0]!r} appears more than once in the frame; rename or drop the others")
+    if clash := [label for label in varied if label in rows.columns]:
+        raise ColumnError(f"the frame has columns {clash} already: give other labels, models={{'label': {clash[0]!r}, ...}}")
+
+
+def taken(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value: Any) -> Any:
+    """Return a parameter for the sampled rows: one that has a value a row is matched with the whole frame first."""
+    if name in ("prompt", "system", "client"):
+        return value
+    series = per_row.series_of(df, name, value)
+    return value if series is None else series.iloc[positions]
+
+
+def check_money(calls: Iterable[Asked]) -> None:
+    """Refuse a budget that can't be held for one of the models before the first one is paid.
+
+    Raises
+    ------
+    ConfigError
+        With what is missing: a price, or ``max_tokens``.
+    """
+    for call in calls:
+        if call.client.budget.with_run(call.work.max_cost) and call.work.mode != "only":
+            check_bounded(call.client.prices, (call.work.requests[at] for at in looked_up(call).open()))

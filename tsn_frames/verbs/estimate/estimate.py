@@ -1,0 +1,224 @@
+"""The verb that tells the price before it is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from ...engine.ledger import queries
+from ...engine.outcomes import Answers
+from ...engine.run.executor import CacheMode, Engine, Work
+from ...engine.runtime.client import Client, client_or_default
+from ...errors import ParameterError, quoted
+from ...frames import columns as frame_columns
+from ...frames.missing import Missing
+from ...frames.prompt import Prompt
+from ..run.plan import Plan
+from ..run.prepare import Asked, asked
+from ..run.run import Run
+from .cache_misses import explained
+from .calculation import Frame, frame_of, looked_up, reckoned
+from .result import Estimate
+from .survey_sampling import LEAST, Array, draw
+from .token_ratios import Tokenizer
+
+PILOT = 30  # what a pilot that is suggested tries
+
+
+def estimate(
+    df: pd.DataFrame,
+    prompt: Prompt | None = None,
+    *,
+    pilot: int | None = None,
+    random_state: int = 0,
+    tokenizer: Tokenizer | None = None,
+    system: str | None = None,
+    messages: Any = None,
+    model: Any = None,
+    temperature: Any = None,
+    top_p: Any = None,
+    max_tokens: Any = None,
+    stop: Any = None,
+    frequency_penalty: Any = None,
+    presence_penalty: Any = None,
+    extra_body: Any = None,
+    missing: Missing = "skip",
+    cache: CacheMode = "use",
+    refresh: Any = None,
+    repeat: Any = 0,
+    max_cost: Any = None,
+    tag: Any = None,
+    progress: bool | None = None,
+    client: Client | None = None,
+) -> Estimate:
+    """Tell what a call of :func:`complete` with the same words would send, use and cost. Nothing is sent without ``pilot``.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows. It is not changed.
+    prompt : str or callable
+        As for :func:`complete`, and so are all words that aren't named here.
+    pilot : int, optional
+        Send so many requests, drawn at random, long prompts more often, and judge by their answers. They are cached, so the
+        call itself does not pay for them again.
+    random_state : int, default 0
+        Another one draws another sample. The same one draws the same: running a cell again sends nothing.
+    tokenizer : callable, optional
+        From a text to its tokens, or their number. Default: the ratio of characters to tokens of earlier answers, by model
+        and kind of writing.
+    max_cost : number, optional
+        The most that the pilot may cost.
+    tag : str or Series, optional
+        What the ledger notes beside the pilot's spending.
+    progress : bool, optional
+        Whether to show a bar for the pilot; default: in a notebook and on a terminal.
+
+    Returns
+    -------
+    Estimate
+        Rows, distinct requests, those that are cached, tokens, money in the currency of the prices, minutes; ranges with what
+        they rest on. A pilot's ranges are 95 % intervals.
+
+    Raises
+    ------
+    PromptError, ParameterError, ConfigError
+        If the call itself would raise it before anything is sent, or ``pilot`` is too small.
+    RunError
+        If the pilot ended early.
+
+    Notes
+    -----
+    The pilot is a sample stratified by size and drawn with probability proportional to it (Cochran 1977), its estimator the
+    regression on the known lengths (Särndal, Swensson and Wretman 1992), its interval Hall's (1992), which allows for
+    skewness.
+
+    Examples
+    --------
+    >>> import tsn_frames as tsn
+    >>> sim, df = tsn.rehearse(latency=0.0), tsn.sample_messages().query("text.str.strip() != ''")
+    >>> found = estimate(df, "Summarise: {text}", max_tokens=100)
+    >>> found.rows, found.to_send, found.cost.high < found.at_most, sim.stats().requests
+    (154, 142, True, 0)
+    >>> estimate(df, "Summarise: {text}", max_tokens=100, pilot=30, progress=False).tried, sim.stats().requests
+    (30, 30)
+    >>> sim.close()
+    """
+    call = asked("estimate", df, client_or_default(client), {
+        "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
+        "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
+    }, {
+        "prompt": prompt, "system": system, "messages": messages, "missing": missing, "cache": cache, "refresh": refresh,
+        "tag": tag, "max_cost": max_cost,
+    })  # fmt: skip
+    if tokenizer is not None and not callable(tokenizer):
+        raise ParameterError(f"tokenizer must be a function from a text to its tokens or their number, got {quoted(tokenizer)}")
+    if pilot is None:
+        return reckon(call, tokenizer)
+    _check(pilot, random_state, cache, refresh)
+    return _with_pilot(df, call, frame_of(call, tokenizer), int(pilot), int(random_state), progress=progress)
+
+
+def reckon(call: Asked, tokenizer: Tokenizer | None = None) -> Estimate:
+    """Return the estimate of a call, sending nothing."""
+    found = reckoned(call, frame_of(call, tokenizer), looked_up(call))
+    notes = explained(call, found)
+    if call.work.mode == "only" and (open_ := found.requests - found.cached):
+        notes.append(f"cache='only' sends nothing: {open_:,} requests have no answer")
+    if found.to_send > PILOT and found.completion_tokens.expected is None:
+        notes.append(f"estimate(..., pilot={PILOT}) sends {PILOT} of them and tells more; their answers are kept")
+    if found.to_send and found.cost.low is None:
+        prices, models = call.client.prices, call.made.requests.models
+        why = "the client has no prices=" if prices is None else prices.hint(models)
+        notes.append(f"the cost is unknown: {why}")
+    most = call.client.budget.with_run(call.work.max_cost).run
+    if most is not None and found.cost.high is not None and found.cost.high > most:
+        notes.append(f"it may cost more than the budget of {most} for a run allows, and would end there")
+    return replace(found, notes=tuple(notes))
+
+
+def _with_pilot(df: pd.DataFrame, call: Asked, frame: Frame, number: int, seed: int, *, progress: bool | None) -> Estimate:
+    answers = looked_up(call)
+    before = reckoned(call, frame, answers)
+    if not before.to_send:
+        why = "every request is cached" if before.requests else "there is nothing to send"
+        return replace(before, notes=(f"{why}: no pilot was needed",))
+    notes = explained(call, before, " before the pilot")
+    among = _population(call, answers)
+    asked = map(call.work.requests.__getitem__, among.tolist())  # its words alone: another server draws the same
+    keys = np.fromiter((crc32(one.messages, crc32(one.head)) for one in asked), "u8", len(among))
+    sample = draw(frame.lengths[among, 1], keys, number, seed)
+    sample = replace(sample, positions=among[sample.positions])
+    todo = [at for at in sample.positions.tolist() if answers.completions[at] is None]
+    if todo:
+        _try(df, call, answers, todo, progress=progress)
+    found = reckoned(call, frame, answers, (sample, len(among)))
+    if found.to_send and not found.tried:
+        notes.append(f"fewer than {LEAST} requests of the pilot have an answer with its usage: they tell too little")
+    return replace(found, notes=tuple(notes), answers=_rows_of(df, call, answers, sample.positions))
+
+
+def _population(call: Asked, answers: Answers) -> Array:
+    """Return the requests that a pilot is drawn from: those without an answer, and those that a pilot of this frame has tried.
+
+    Answers that came in another way say nothing of the rest: they may be those of another department.
+    """
+    earlier = queries.tried(call.client.ledger, call.work.about.hashes.get("keys"))
+    return np.array(
+        [at for at, key in enumerate(call.work.requests.index) if answers.completions[at] is None or key in earlier],
+        dtype=np.int64,
+    )
+
+
+def _try(df: pd.DataFrame, call: Asked, answers: Answers, todo: list[int], *, progress: bool | None) -> None:
+    """Send some of a call's requests, through the ordinary run and into its cache, and take in what came of them."""
+    work, requests = call.work, call.work.requests.some(todo)
+    hashes = {name: value for name, value in work.about.hashes.items() if name not in ("rows", "keys")}
+    hashes["frame"] = work.about.hashes.get("keys", "")  # by which the same frame's next pilot knows this one
+    part = Work(requests, [1] * len(todo), tags=[work.tags[at] for at in todo] if work.tags else (),
+                about=work.about._replace(hashes=hashes), max_cost=work.max_cost)  # fmt: skip
+    engine = Engine(call.client, part)
+    made = Plan(requests, np.arange(len(todo)), {})
+    run = Run(engine, made, lambda now: _built(df, call, now.answers, np.array(todo)), "coerce", "error")
+    run.result(progress=progress)
+    _take(answers, todo, engine.answers, range(len(todo)))
+
+
+def _rows_of(df: pd.DataFrame, call: Asked, answers: Answers, positions: Array) -> pd.DataFrame:
+    some = Answers(len(positions))
+    _take(some, range(len(positions)), answers, positions.tolist())
+    return _built(df, call, some, positions)
+
+
+def _built(df: pd.DataFrame, call: Asked, answers: Answers, positions: Array) -> pd.DataFrame:
+    """Return the first row of each of some requests, with its answer's columns."""
+    firsts = frame_columns.first_rows(call.made.inverse, len(call.made.requests))
+    rows = positions if firsts is None else firsts[positions]
+    wanted, some = frame_columns.layout(None, usage=True, include=()), call.made.requests.some(positions.tolist())
+    built = frame_columns.build(answers, some, np.arange(len(positions)), {}, wanted)
+    return frame_columns.add(df.iloc[rows], wanted, built)
+
+
+def _take(into: Answers, at: Iterable[int], given: Answers, positions: Iterable[int]) -> None:
+    """Copy what came of some requests."""
+    for to, origin in zip(at, positions, strict=True):
+        into.completions[to], into.times[to] = given.completions[origin], given.times[origin]
+        into.cached[to] = given.cached[origin]
+        if origin in given.errors:
+            into.errors[to] = given.errors[origin]
+        if origin in given.costs:
+            into.costs[to] = given.costs[origin]
+
+
+def _check(pilot: object, random_state: object, cache: str, refresh: object) -> None:
+    if not pd.api.types.is_integer(pilot) or pilot < LEAST:
+        raise ParameterError(f"pilot must be a number of requests of at least {LEAST}, got {quoted(pilot)}")
+    if not pd.api.types.is_integer(random_state) or random_state < 0:
+        raise ParameterError(f"random_state must be a whole number of 0 or more, got {quoted(random_state)}")
+    if cache != "use" or refresh is not None:
+        raise ParameterError("pilot= goes with cache='use' and without refresh=: else its answers would be paid for again")

@@ -1,0 +1,275 @@
+"""A Parquet file in, a directory of Parquet parts out: each part is written beside its place and moved there when whole.
+
+So the directory can be read at every moment. What a part belongs to stands in its own schema; there is no other state.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...api import Requests
+from ...engine.outcomes import Answers
+from ...errors import ColumnError, ConfigError, ParameterError, number, quoted
+from ...frames.columns import Layout, build
+
+_PART = re.compile(r"part-\d{5,}\.parquet")
+_STAMP = b"tsn_frames"
+
+
+def _parquet() -> Any:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError("Parquet files need pyarrow: pip install 'tsn-frames[parquet]'") from None
+    return parquet
+
+
+class Source:
+    """A Parquet file, or a directory of them, read a piece at a time.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where it is.
+    chunksize : int
+        Most rows of a piece.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such file, or it is no Parquet, or files of a directory have different columns.
+    ColumnError
+        If a column's name appears more than once.
+    """
+
+    def __init__(self, path: str | Path, chunksize: int) -> None:
+        self.path, self.chunksize = _path("source", path), chunksize
+        self._files = _files(self.path)
+        found = [_metadata(file) for file in self._files]
+        self.schema, self.rows = found[0][0], sum(rows for _, rows in found)
+        if twice := [name for name, times in Counter(self.schema.names).items() if times > 1]:
+            raise ColumnError(f"column {twice[0]!r} appears more than once in {self.path}: rename or drop the others")
+        for file, (schema, _) in zip(self._files, found, strict=True):
+            if not schema.equals(self.schema):
+                raise ParameterError(f"{file} has other columns or types than {self._files[0].name}")
+
+    @property
+    def parts(self) -> int:
+        """How many pieces there are; an empty file has one, of no rows."""
+        return -(-self.rows // self.chunksize) or 1
+
+    def empty(self) -> pd.DataFrame:
+        """Return its columns without a row."""
+        frame: pd.DataFrame = self.schema.empty_table().to_pandas()
+        return frame
+
+    def pieces(self) -> Iterator[Any]:
+        """Yield tables of ``chunksize`` rows, the last one of the rest."""
+        import pyarrow as pa
+
+        waiting, held = [], 0
+        for batch in self._batches():
+            waiting.append(batch)
+            held += batch.num_rows
+            while held >= self.chunksize:
+                table = pa.Table.from_batches(waiting, self.schema)
+                yield table.slice(0, self.chunksize)
+                held -= self.chunksize
+                waiting = table.slice(self.chunksize).to_batches()
+        if held or not self.rows:
+            yield pa.Table.from_batches(waiting, self.schema)
+
+    def _batches(self) -> Iterator[Any]:
+        for path in self._files:
+            with _readable(path), _parquet().ParquetFile(path) as file:
+                yield from file.iter_batches(min(self.chunksize, 65_536))
+
+
+@dataclass(frozen=True)
+class Target:
+    """A directory of parts.
+
+    Attributes
+    ----------
+    path : Path
+        The directory.
+    schema : pyarrow.Schema
+        The one schema of every part, with the stamp.
+    labels : sequence of str
+        The columns that are added.
+    """
+
+    path: Path
+    schema: Any
+    labels: Sequence[str]
+
+    def open(self, parts: int, *, overwrite: bool) -> None:
+        """Make the directory, or take up that of the same call; a first part without rows is there from the start.
+
+        Raises
+        ------
+        ParameterError
+            If something else is there. Only parts of another call, and only with ``overwrite``, are deleted.
+        """
+        try:
+            if self.path.is_dir():
+                self._clear(parts, overwrite)
+            self.path.mkdir(exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise ParameterError(f"{self.path} is a file; the output is a directory of parts: give another name") from None
+        except FileNotFoundError:
+            raise ParameterError(f"there is no folder {self.path.parent} to write {self.path.name} into") from None
+        if not self._part(0).exists():
+            self._write(0, self.schema.empty_table())
+
+    def write(self, number: int, source: Any, answered: pd.DataFrame) -> None:
+        """Write one part: a piece of the source as it is, with the columns that were added to it."""
+        import pyarrow as pa
+
+        for label in self.labels:
+            field = self.schema.field(label)
+            values = answered[label]
+            if not pa.types.is_large_string(field.type) or values.dtype != object:
+                made = pa.array(values, type=field.type, from_pandas=True)
+            else:  # nested facts, whose types would differ from part to part
+                made = pa.array([None if value is None else json.dumps(value) for value in values], type=field.type)
+            made = made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
+            at = source.schema.get_field_index(label)
+            source = source.append_column(field, made) if at < 0 else source.set_column(at, field, made)
+        self._write(number, source.cast(self.schema).replace_schema_metadata(self.schema.metadata))
+
+    def whole(self, parts: int) -> int:
+        """Return how many of so many parts are there with their rows; the first one is there without from the start."""
+        return self._has_rows(0) + sum(self._part(number).exists() for number in range(1, parts))
+
+    def _has_rows(self, number: int) -> bool:
+        try:
+            return _metadata(self._part(number))[1] > 0
+        except ParameterError:
+            return False
+
+    def _write(self, number: int, table: Any) -> None:
+        unfinished = self.path / f".part-{number:05}-{uuid.uuid4().hex}.tmp"  # readers of a directory pass over hidden files
+        try:
+            _parquet().write_table(table, unfinished)
+            unfinished.replace(self._part(number))
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _part(self, number: int) -> Path:
+        return self.path / f"part-{number:05}.parquet"
+
+    def _clear(self, parts: int, overwrite: bool) -> None:
+        """Take away what a killed call left, and parts that are none of this call's."""
+        found = sorted(self.path.iterdir())
+        unfinished = [file for file in found if file.name.startswith(".part-") and file.name.endswith(".tmp")]
+        others = [file for file in found if not _PART.fullmatch(file.name) and file not in unfinished]
+        if others:
+            raise ParameterError(f"{self.path} holds {others[0].name!r}, which is no part of an output: give another folder")
+        made = [file for file in found if file not in unfinished]
+        foreign = [file for file in made if not self._is_ours(file)]
+        if foreign and not overwrite:
+            raise ParameterError(
+                f"{self.path} holds {number(len(foreign), 'part')} of another call (another prompt, parameter, chunksize or "
+                "column): give another folder, or overwrite=True to delete them"
+            )
+        late = {self._part(at) for at in range(parts)}
+        for file in [*unfinished, *(file for file in made if file in foreign or file not in late)]:
+            file.unlink(missing_ok=True)
+
+    def _is_ours(self, file: Path) -> bool:
+        try:
+            metadata = _metadata(file)[0].metadata or {}
+        except ParameterError:
+            return False
+        return bool(metadata.get(_STAMP) == self.schema.metadata[_STAMP])
+
+
+def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> Target:
+    """Return where the answers to a source go: its columns and those that are added, each with one type in every part.
+
+    Raises
+    ------
+    ParameterError
+        If it is the source itself, or lies in it.
+    """
+    where = _path("target", path)
+    if where.resolve() == source.path.resolve() or source.path.resolve() in where.resolve().parents:
+        raise ParameterError(f"target {where} is the source, or lies in it: give another name")
+    import pyarrow as pa
+
+    schema, described = source.schema, []
+    for name, values in build(Answers(0), Requests({}, (), ()), np.zeros(0, np.int64), {}, wanted).items():
+        label = wanted.label(name)
+        field = pa.field(label, _type(values))
+        at = schema.get_field_index(label)
+        schema = schema.append(field) if at < 0 else schema.set(at, field)
+        if name != "logprobs":
+            described += pa.Schema.from_pandas(pd.DataFrame({label: values}), preserve_index=False).pandas_metadata["columns"]
+    known = json.loads((source.schema.metadata or {}).get(b"pandas", b'{"index_columns": [], "column_indexes": []}'))
+    mine = {entry["name"] for entry in described}
+    known["columns"] = [*(entry for entry in known.get("columns", []) if entry["name"] not in mine), *described]
+    schema = schema.remove_metadata()
+    about = {"asked": stamp, "columns": schema.to_string(), "chunksize": source.chunksize}
+    metadata = {**(source.schema.metadata or {}), b"pandas": json.dumps(known).encode(), _STAMP: json.dumps(about).encode()}
+    return Target(where, schema.with_metadata(metadata), [wanted.label(column) for column in wanted.columns])
+
+
+def _type(values: Any) -> Any:
+    """Return the Arrow type of a column's values: the same in a part where all of them are missing."""
+    import pyarrow as pa
+
+    if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
+        return pa.large_string()
+    return pa.array(pd.Series(values), from_pandas=True).type
+
+
+def _path(name: str, given: object) -> Path:
+    if not isinstance(given, (str, Path)) or not str(given).strip():
+        raise ParameterError(f"{name} must be the path of a Parquet file, got {quoted(given)}")
+    return Path(given).expanduser()
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(file for file in path.glob("*.parquet") if not file.name.startswith((".", "_")))
+        if not files:
+            raise ParameterError(f"the folder {path} has no .parquet files in it")
+        return files
+    if not path.exists():
+        raise ParameterError(f"there is no file {path}")
+    if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".feather", ".xlsx"):
+        raise ParameterError(
+            f"{path.name} is no Parquet file: its types are not known before all of it is read. Make one first, "
+            f"for example with DuckDB: COPY '{path.name}' TO '{path.stem}.parquet'"
+        )
+    return [path]
+
+
+def _metadata(file: Path) -> tuple[Any, int]:
+    """Return a file's schema and its number of rows, which stand at its end."""
+    with _readable(file), _parquet().ParquetFile(file) as opened:
+        return opened.schema_arrow, opened.metadata.num_rows
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Say which file it is that can't be read."""
+    _parquet()
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ParameterError(f"{file} can't be read as Parquet: {error}") from None

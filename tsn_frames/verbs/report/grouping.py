@@ -1,0 +1,127 @@
+"""Rows to a table of groups, and the report that shows it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...errors import ParameterError
+
+
+class Report:
+    """What the answers of a frame used or cost: a few sentences, and a table with a row a group.
+
+    Attributes
+    ----------
+    total : float
+        The cost in all, of a cost report; the least that it can be where ``at_least`` is true.
+    at_least : bool
+        Whether some of it is unknown.
+    currency : str or None
+        Of the cost, where it is known.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.rehearse(latency=0.0)
+    >>> out = pd.DataFrame({"text": ["Hi", "Hello"]}).tsn.complete("Answer politely: {text}")
+    >>> report = out.tsn.cost(by="text")
+    >>> list(report.to_frame().index), len(report.top(1))
+    (['Hello', 'Hi'], 1)
+    >>> sim.close()
+    """
+
+    def __init__(self, title: str, lines: Sequence[str], table: pd.DataFrame, df: pd.DataFrame, rows: pd.DataFrame) -> None:
+        self.title, self.lines = title, list(lines)
+        self.total, self.at_least = float("nan"), bool(table["at_least"].any())
+        self.currency: str | None = None
+        self._table, self._df, self._rows = table, df, rows
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table: a row a group, one in all without ``by``."""
+        return self._table.copy()
+
+    def top(self, n: int = 10) -> pd.DataFrame:
+        """Return the ``n`` dearest rows of the frame, or those that used most, the dearest first, with all of their columns."""
+        if not pd.api.types.is_integer(n) or n < 1:
+            raise ParameterError(f"n must be a whole number of at least 1, got {n!r}")
+        order = self._rows["value"].reset_index(drop=True).sort_values(ascending=False, kind="stable").dropna()
+        return self._df.iloc[order.index[:n]]
+
+    def _said(self) -> list[str]:
+        return [line.replace("{currency}", f"{self.currency} " if self.currency else "") for line in self.lines]
+
+    def __repr__(self) -> str:
+        shown = f"\n{self._table.to_string(max_rows=20)}" if len(self._table) > 1 or self._table.index.name is not None else ""
+        return "\n  ".join([f"{self.title}: {self._said()[0]}", *self._said()[1:]]) + shown
+
+    def _repr_html_(self) -> str:
+        said = "<br>".join(html.escape(line) for line in self._said())
+        grouped = len(self._table) > 1 or self._table.index.name is not None
+        shown = self._table.to_html(max_rows=20, escape=True) if grouped else ""
+        return f"<div><b>{html.escape(self.title)}</b><br>{said}</div>{shown}"
+
+
+def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, pd.Series], *, sums: Sequence[str],
+            of: str = "total_tokens", saved: Mapping[str, pd.Series] | None = None) -> pd.DataFrame:  # fmt: skip
+    """Return a row a group: counts, sums, the spread of ``value``, and the parts of the sum that fall on some rows.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The frame, whose columns ``by`` may name.
+    by
+        What ``DataFrame.groupby`` takes; None for one row in all.
+    rows : DataFrame
+        What each row comes to, in the order of ``df``.
+    parts : mapping of str to boolean Series
+        Per column of the table the rows whose ``of`` it adds up, or their column of the same name where there is one.
+    sums : sequence of str
+        Columns that are added up.
+    of : str
+        The column that ``parts`` are parts of.
+    saved : mapping of str to boolean Series, optional
+        The same of the column ``answer``.
+    """
+    if by is None:
+        codes, index = np.zeros(len(rows), dtype=int), pd.Index(["all"])
+    else:
+        asked = df.groupby(by, dropna=False, observed=True)
+        codes, index = asked.ngroup().to_numpy(), asked.size().index
+    flat = rows.reset_index(drop=True)
+    groups, out = flat.groupby(codes), pd.DataFrame(index=range(len(index)))
+    counts = {"rows": groups.size(), **{name: groups[name].sum() for name in _COUNTS[1:]}}
+    out = out.assign(**{name: count.reindex(out.index, fill_value=0).astype("int64") for name, count in counts.items()})
+    out["at_least"] = groups["unknown"].any().reindex(out.index, fill_value=False).astype(bool)
+    for name in sums:
+        total = groups[name].sum(min_count=1).reindex(out.index)
+        out[name] = (
+            total.mask(total.isna() & ~out["at_least"], 0.0) if flat[name].notna().any() or name == of or flat.empty else total
+        )
+    values = groups["value"]
+    spreads = {"mean": values.mean(), "median": values.median(), "q90": values.quantile(0.9), "max": values.max()}
+    shares = {name: _part(flat[name if name in flat else of], where, codes, out.index) for name, where in parts.items()}
+    shares |= {name: _part(flat["answer"], where, codes, out.index) for name, where in (saved or {}).items()}
+    out = out.assign(**spreads, **shares)
+    return out[[column for column in out.columns if column != "at_least"] + ["at_least"]].set_index(index)
+
+
+_COUNTS = ("rows", "answered", "cached", "copied", "failed", "skipped", "not_sent")
+
+
+def _part(values: pd.Series, where: pd.Series, codes: np.ndarray[Any, Any], index: pd.Index) -> pd.Series:
+    """Return what falls on some rows of each group: NaN where there are such rows and nothing is known of them."""
+    chosen = pd.Series(where.to_numpy())
+    some, sums = chosen.groupby(codes).any(), values.where(chosen).groupby(codes).sum(min_count=1)
+    return sums.where(some, 0.0).reindex(index, fill_value=0.0)
+
+
+def spread(whole: pd.Series, shown: Callable[[float], str], of: str) -> str:
+    """Return mean, median, nine tenths and most of a table's row in words; nothing where there are none."""
+    if pd.isna(whole["mean"]):
+        return ""
+    return f"; mean {shown(whole['mean'])}, median {shown(whole['median'])}, 90 % up to {shown(whole['q90'])}, most {shown(whole['max'])} {of}"

@@ -1,0 +1,295 @@
+"""What the answers of a frame used and cost: totals, means, quantiles, by any column. No network, no hidden state.
+
+Everything is read off the columns that ``complete`` added. What they don't have, such as attempts whose answers were
+lost, is in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ...api import Usage
+from ...engine.run.progress import money
+from ...engine.runtime.client import client_or_default
+from ...errors import ColumnError, ConfigError, ParameterError, number, quoted, warn
+from ...pricing.prices import Prices, prices_of
+from ...pricing.table import Price
+from ..run.plan import check_choice
+from . import usage_columns
+from .grouping import Report, grouped, spread
+
+Basis = Literal["billed", "answers"]
+_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "billed_tokens", "saved_by_cache",
+           "saved_by_copies", "wasted")  # fmt: skip
+
+
+def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Report:
+    """Return what the answers of a frame used: totals, means, quantiles, and what was had for nothing.
+
+    Parameters
+    ----------
+    df : DataFrame
+        What ``complete`` returned, now or when it was saved: no network, no hidden state.
+    by : label, list of labels, Series or callable, optional
+        What ``DataFrame.groupby`` takes.
+    name : str, optional
+        The ``name=`` that ``complete`` was given, where a frame has several.
+
+    Returns
+    -------
+    Report
+        Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed, skipped, not_sent``; ``prompt_tokens,
+        completion_tokens, total_tokens`` and ``cached_tokens`` in all; ``mean, median, q90, max`` of an answer's
+        ``total_tokens``; ``billed_tokens``, ``saved_by_cache``, ``saved_by_copies`` and ``wasted`` of the total, in tokens;
+        ``at_least``, whether the usage of some answers is unknown, also of those that were lost.
+
+    Raises
+    ------
+    ColumnError
+        If the frame has no usage columns.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.rehearse(latency=0.0)
+    >>> out = pd.DataFrame({"text": ["Hi", "Hello", "Hi"]}).tsn.complete("Answer politely: {text}")
+    >>> out.tsn.usage().to_frame()[["rows", "answered", "copied", "prompt_tokens"]].iloc[0].to_dict()
+    {'rows': 3, 'answered': 3, 'copied': 1, 'prompt_tokens': 28}
+    >>> sim.close()
+    """
+    rows = usage_columns.read(df, usage_columns.prefix(df, name), costs=False)
+    rows["value"] = rows["total_tokens"].where(rows["answered"])
+    rows["unknown"] = (rows["answered"] & rows["total_tokens"].isna()) | rows["lost"]
+    rows["wasted"] = rows["total_tokens"].mask(rows["lost"])
+    parts = {
+        "billed_tokens": (rows["answered"] & ~rows["cached"] & ~rows["copied"]) | rows["lost"],
+        "saved_by_cache": rows["cached"],
+        "saved_by_copies": rows["copied"],
+        "wasted": (rows["reasoned"] & rows["answered"]) | rows["lost"],
+    }
+    table = grouped(df, by, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"))
+    whole = grouped(df, None, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens")).iloc[0]
+    said = "no usage is known"
+    if pd.notna(whole["total_tokens"]):
+        counts = [_some(whole[name]) for name in ("total_tokens", "prompt_tokens", "completion_tokens")]
+        said = "{}{} tokens: {} of prompts, {} of answers".format(_least(whole), *counts)
+        said += spread(whole, "{:,.0f}".format, "an answer")
+    free = [(whole["saved_by_cache"], "from the cache"), (whole["saved_by_copies"], "shared by equal rows")]
+    shares = [f"{tokens / whole['total_tokens']:.0%} {what}" for tokens, what in free if tokens > 0]
+    table = table.astype(dict.fromkeys(_TOKENS, "Int64"))
+    return Report("Usage", [_counted(whole), said, *([f"not billed: {', '.join(shares)}"] if shares else [])], table, df, rows)
+
+
+def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any] | None = None, basis: Basis = "billed",
+         model: Any = None, name: str | None = None) -> Report:  # fmt: skip
+    """Return what the answers of a frame cost: totals, means, quantiles, savings and waste.
+
+    Parameters
+    ----------
+    df : DataFrame
+        What ``complete`` returned, now or when it was saved: no network, no hidden state.
+    by : label, list of labels, Series or callable, optional
+        What ``DataFrame.groupby`` takes.
+    prices : Prices or mapping, optional
+        Price the same usage anew. Default: with ``basis="billed"`` the column ``cost`` as it is, with
+        ``basis="answers"`` the default client's prices.
+    basis : {"billed", "answers"}
+        ``"billed"``: what the run paid; hits and copies are 0. ``"answers"``: what the answers cost when they were bought,
+        whenever that was; equal rows share one price evenly. It needs the columns ``request_key`` and ``model``.
+    model : str or mapping, optional
+        Price all rows as this model: what would this have cost on X? A mapping does so for each model of the column
+        ``model``. Default: that column.
+    name : str, optional
+        The ``name=`` that ``complete`` was given, where a frame has several.
+
+    Returns
+    -------
+    Report
+        Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed, skipped, not_sent``; ``cost`` in all; ``mean, median,
+        q90, max`` of a row that was paid for; ``saved_by_cache`` and ``saved_by_copies`` (NaN without prices);
+        ``wasted``, the cost of rows without a usable answer, NaN where none of it is known; ``at_least``, whether some cost
+        is unknown, also of attempts whose answers were lost.
+
+    Raises
+    ------
+    ColumnError
+        If a column is missing; the message says how to get it, for free.
+    ConfigError, ParameterError
+        If no prices are known, or currencies are mixed.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.rehearse(latency=0.0)
+    >>> out = pd.DataFrame({"text": ["Hi", "Hello", "Hi"]}).tsn.complete("Answer politely: {text}")
+    >>> bool(out.tsn.cost().total == out["cost"].sum())
+    True
+    >>> large = out.tsn.cost(prices={"large": (2.5, 10)}, model="large")
+    >>> round(large.total / out.tsn.cost().total, 6)
+    10.0
+    >>> sim.close()
+    """
+    check_choice("basis", basis, Basis)
+    begins = usage_columns.prefix(df, name)
+    rows = usage_columns.read(df, begins, costs=basis == "billed" and prices is None and model is None)
+    table = _table(prices, needed=basis == "answers" or model is not None)
+    anew = prices is not None or basis == "answers" or model is not None
+    absent = [field for field in ("cached_tokens", "answered_at") if begins + field not in df.columns]
+    rows["answer"] = _priced(rows, table, model, strict=anew, absent=absent) if table is not None else np.nan
+    if not anew:
+        rows["value"] = rows["cost"]
+    elif basis == "billed":
+        rows["value"] = rows["answer"].where(rows["answered"] & ~rows["cached"] & ~rows["copied"], 0.0)
+        rows["value"] = rows["value"].mask(rows["lost"] & ~rows["answered"])
+    else:
+        rows["value"] = _shared(rows)
+    rows["unknown"] = rows["value"].isna() | (rows["lost"] & (basis == "billed"))
+    report = _cost_report(df, by, rows, basis, anew=anew)
+    report.currency = _currency(rows) if not anew else table.currency if table else None
+    return report
+
+
+def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *, anew: bool) -> Report:
+    rows = rows.rename(columns={"cost": "was", "value": "cost"})
+    rows["value"] = rows["cost"].where(rows["cost"] != 0)
+    lost = rows["lost"] & (basis == "billed")
+    rows["wasted"] = rows["cost"].mask(lost)  # whatever its last answer cost, a retried row wasted another
+    parts = {"wasted": rows["reasoned"] | lost}
+    saved = {"saved_by_cache": rows["cached"], "saved_by_copies": rows["copied"]} if basis == "billed" else {}
+    table = grouped(df, by, rows, parts, sums=("cost",), of="cost", saved=saved)
+    whole = grouped(df, None, rows, parts, sums=("cost",), of="cost", saved=saved).iloc[0]
+    report = Report("Cost", [_counted(whole)], table, df, rows)
+    report.total, report.at_least = float(whole["cost"]), bool(whole["at_least"])
+    report.lines += _cost_lines(whole, basis, anew=anew)
+    return report
+
+
+def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool) -> list[str]:
+    what = "when the answers were bought" if basis == "answers" else "billed by this run"
+    what = "would have been billed at these prices" if anew and basis == "billed" else what
+    paid, why = ("0", "; no row's cost is known") if pd.isna(whole["cost"]) else (money(whole["cost"]), "")
+    lines = [f"{_least(whole)}{paid} {{currency}}{what}{why}{spread(whole, money, 'a row that was paid for')}"]
+    if basis == "billed" and whole["cost"] == 0 and whole["cached"] and not whole["at_least"]:
+        hits = f"{number(int(whole['cached']), 'answer')} came from the cache"
+        lines = [f"nothing was billed: {hits}; basis='answers' says what they cost when they were bought"]
+    free = [(whole.get("saved_by_cache", 0), "the cache"), (whole.get("saved_by_copies", 0), "equal rows")]
+    saved = [f"{money(amount)} by {by}" for amount, by in free if amount > 0]
+    lines += [f"saved {' and '.join(saved)}, at these prices"] if saved else []
+    if pd.isna(whole["wasted"]):
+        return [*lines, "what was wasted on answers that were lost isn't known; the ledger has their attempts"]
+    return lines + (
+        [f"wasted {_least(whole)}{money(whole['wasted'])} on rows without a usable answer"] if whole["wasted"] > 0 else []
+    )
+
+
+def _table(prices: Any, *, needed: bool) -> Prices | None:
+    found = prices_of(prices)
+    if found is None:
+        found = client_or_default(None).prices
+    if found is None and needed:
+        raise ConfigError(
+            "no prices are known: give prices=tsn.Prices({model: (prompt, completion)}), or set_client one that has them"
+        )
+    return found
+
+
+def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool, absent: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Return what each answer costs at its day's price, or today's where it is priced as another model."""
+    models = _models(rows, model, strict=strict)
+    if models is None:
+        return np.full(len(rows), np.nan)
+    hint = prices.hint(one for one, there in zip(models, rows["answered"]) if there and one is not None) if strict else ""
+    if hint:
+        warn(f"{hint}: its rows have no cost, and totals are 'at least'")
+    times = rows["answered_at"].to_numpy() if model is None else np.full(len(rows), np.nan)
+    counts = rows[["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]].to_numpy()
+    out, used = np.full(len(rows), np.nan), dict[Any, Price]()
+    for at, (one, when, numbers) in enumerate(zip(models, times, counts)):
+        price = None if one is None else prices.price(one, None if np.isnan(when) else when)
+        if one is None or price is None:
+            continue
+        found = price.cost(Usage(*[None if np.isnan(n) else int(n) for n in numbers]))
+        if found is not None:
+            out[at], used[one, price.valid_from] = float(found), price
+    if strict:
+        matters = absent if model is None else [field for field in absent if field != "answered_at"]
+        _tell_absent(prices, [(one, price) for (one, _), price in used.items()], matters)
+    return out
+
+
+def _tell_absent(prices: Prices, used: Iterable[tuple[str, Price]], absent: Sequence[str]) -> None:
+    """Warn where a price depends on what the frame has no column for."""
+    found: dict[str, tuple[str, str]] = {}
+    for model, price in used:
+        if price.cached is not None:
+            found["cached_tokens"] = model, "is lower for cached prompt tokens, and all are taken for not cached"
+        if prices.dated(model):
+            found["answered_at"] = model, "depends on the day, and today's is taken"
+    for field in absent:
+        if field in found:
+            model, why = found[field]
+            warn(f"the frame has no column {field!r}: the price of {model!r} {why}. complete(..., include=({field!r},)) adds it. "
+                 "What is answered is cached, so running that again is free")  # fmt: skip
+
+
+def _models(rows: pd.DataFrame, model: Any, *, strict: bool) -> list[str | None] | None:
+    if isinstance(model, str):
+        return [model] * len(rows)
+    if model is not None and not isinstance(model, Mapping):
+        raise ParameterError(f"model must be a name, or a mapping of the column's names to others, got {quoted(model)}")
+    if rows["model"].isna().all() and rows["answered"].any():
+        if strict:
+            raise ColumnError(
+                "the frame has no column 'model', so no price can be found: complete(..., include=('model',)) adds it, or say "
+                "model='...'. What is answered is cached, so running that again is free"
+            )
+        return None
+    renamed = dict(model or {})
+    return [None if one is None else renamed.get(one, one) for one in rows["model"]]
+
+
+def _shared(rows: pd.DataFrame) -> pd.Series:
+    """Return what each row's answer cost when it was bought; equal rows share it evenly."""
+    if rows["request_key"].isna().all() and rows["answered"].any():
+        raise ColumnError(
+            "basis='answers' needs the column 'request_key', which says which rows share an answer: "
+            "complete(..., include=('request_key', 'model')) adds it. What is answered is cached, so running that again is free"
+        )
+    keys = rows["request_key"].where(rows["answered"])
+    number_of = keys.map(keys.value_counts()).astype(float).fillna(1.0)
+    return (rows["answer"] / number_of).where(rows["answered"], 0.0)
+
+
+def _currency(rows: pd.DataFrame) -> str | None:
+    """Return the currency of a cost column, where its source stands beside it.
+
+    Raises
+    ------
+    ParameterError
+        If costs in several currencies were put together.
+    """
+    sources = rows.loc[rows["cost"].gt(0), "cost_source"]
+    told = sources.dropna().astype(str).str.extract(r"(?:^|\s)([^\s\d]\S*) per million")[0]
+    found = [*sorted(set(told.dropna())), *(["a currency that isn't named"] if told.isna().any() else [])]
+    if len(found) > 1:
+        raise ParameterError(f"the costs are in {' and '.join(found)}, which can't be added: take the rows of one at a time")
+    return found[0] if found and told.notna().any() and sources.notna().all() else None
+
+
+def _some(tokens: float) -> str:
+    return "an unknown number" if pd.isna(tokens) else f"{tokens:,.0f}"
+
+
+def _least(whole: pd.Series) -> str:
+    return "at least " if whole["at_least"] else ""
+
+
+def _counted(whole: pd.Series) -> str:
+    words = {"cached": "cached", "copied": "shared", "failed": "failed", "skipped": "skipped", "not_sent": "not sent"}
+    some = [(whole[name], word) for name, word in words.items()]
+    detail = ", ".join(f"{int(n):,} {what}" for n, what in some if n)
+    return f"{int(whole['answered']):,} of {number(int(whole['rows']), 'row')} answered{f' ({detail})' if detail else ''}"

@@ -1,0 +1,174 @@
+"""The columns that ``complete`` adds, read back: also from a frame that was saved, loaded, filtered or put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...errors import ColumnError, ParameterError
+
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_GROUP = (*_COUNTS, "cached")  # what complete() always writes together: one alone may be the user's own
+_TRUE = {"true", "1", "1.0"}  # as files write it
+
+
+def prefix(df: pd.DataFrame, name: str | None) -> str:
+    """Return what the columns of one ``complete`` begin with.
+
+    Raises
+    ------
+    ColumnError
+        If the frame has no such columns, or several sets of them and ``name`` chooses none.
+    """
+    if name is not None:
+        if f"{name}_prompt_tokens" not in df.columns:
+            raise _missing(f"{name}_prompt_tokens")
+        return f"{name}_"
+    labels = {label for label in df.columns if isinstance(label, str)}
+    if labels.issuperset(_GROUP):
+        return ""
+    ends = [
+        label.removesuffix("prompt_tokens") for label in df.columns if isinstance(label, str) and label.endswith("_prompt_tokens")
+    ]
+    found = [begins for begins in ends if labels.issuperset(begins + field for field in _GROUP)]
+    if not found:
+        raise _missing("prompt_tokens")
+    if len(found) > 1:
+        names = [one.removesuffix("_") for one in found]
+        raise ColumnError(f"the frame has the answers {names}: say which one with name=, such as name={names[0]!r}")
+    return found[0]
+
+
+def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
+    """Return what each row's answer used and cost, in dtypes that a CSV file may have lost.
+
+    Parameters
+    ----------
+    df : DataFrame
+        What ``complete`` returned.
+    begins : str
+        What the columns begin with.
+    costs : bool
+        Whether ``cost`` is needed.
+
+    Returns
+    -------
+    DataFrame
+        The same index: ``prompt_tokens``, ``completion_tokens``, ``total_tokens``, ``cached_tokens``, ``cost`` (float64),
+        ``answered``, ``reasoned``, ``failed``, ``skipped``, ``not_sent``, ``cached``, ``copied``, ``lost`` (bool: an attempt
+        may be billed whose usage was not seen), ``request_key``, ``model``, ``cost_source`` (object),
+        ``answered_at`` (POSIX seconds). What the frame doesn't have is NaN or None.
+
+    Raises
+    ------
+    ColumnError
+        If a column that is needed is missing.
+    ParameterError
+        If a column that should hold numbers doesn't.
+    """
+    out = pd.DataFrame(index=df.index)
+    for field in (*_COUNTS, "cached_tokens", "cost"):
+        needed = field in _COUNTS or (field == "cost" and costs)
+        out[field] = _numbers(df, begins + field, needed=needed)
+    cached = _column(df, begins + "cached", needed=True)
+    assert cached is not None
+    out["cached"] = np.array([str(value).lower() in _TRUE for value in cached], dtype=bool)
+    out["answered"] = out[list(_COUNTS)].notna().any(axis=1).to_numpy() | _filled(df, begins.removesuffix("_") or "content")
+    codes = _codes(df, begins + "error")
+    out["reasoned"] = codes != ""  # there is a reason in `error`, whatever it is
+    out["skipped"], out["not_sent"] = codes == "missing", codes == "not_sent"
+    out["failed"] = out["reasoned"] & ~out["skipped"] & ~out["not_sent"]
+    for field in ("request_key", "model", "cost_source"):
+        column = _column(df, begins + field)
+        out[field] = None if column is None else np.array([v if _there(v) else None for v in column], dtype=object)
+    out["answered_at"] = _times(_column(df, begins + "answered_at"))
+    known = begins + "cost" in df.columns
+    out["copied"], out["lost"] = _copied(out, known=known), _lost(out, known=known)
+    return out
+
+
+def _copied(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
+    """Return which rows shared an equal row's request: those that were answered for nothing.
+
+    Who paid has a cost, or NA. Only where that tells nothing, since the model is free or there is no column ``cost``, the
+    first of rows with an equal key is taken for the one that was sent.
+    """
+    candidates = rows["answered"] & ~rows["cached"]
+    for_nothing = rows["cost"].eq(0) & candidates
+    keys = rows["request_key"].where(candidates)
+    by_order = keys.notna() & keys.duplicated()
+    if not known:
+        return by_order.to_numpy(dtype=bool)
+    free = (for_nothing | ~candidates).groupby(rows["model"].fillna("").to_numpy()).transform("all")
+    return for_nothing.where(~free, by_order).to_numpy(dtype=bool)
+
+
+def _lost(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
+    """Return for which rows an attempt may be billed whose usage was not seen: what they cost is NA, and no answer says why.
+
+    A row that was answered at last has its usage; its cost is NA too where other rows of that model have one.
+    """
+    unknown = rows["cost"].isna() & ~rows["skipped"]
+    priced = rows["cost"].gt(0).groupby(rows["model"].fillna("").to_numpy()).transform("any") | rows["cost_source"].notna()
+    retried = rows["answered"] & rows[list(_COUNTS)].notna().all(axis=1) & priced & known & ~rows["cached"]
+    found: np.ndarray[Any, Any] = (unknown & ((rows["reasoned"] & ~rows["answered"]) | retried)).to_numpy(dtype=bool)
+    return found
+
+
+def _column(df: pd.DataFrame, label: str, *, needed: bool = False) -> pd.Series | None:
+    if label in df.columns:
+        found = df[label]
+        if isinstance(found, pd.DataFrame):
+            raise ColumnError(f"column {label!r} appears {found.shape[1]} times in the frame; rename or drop the others")
+        return found
+    if needed:
+        raise _missing(label)
+    return None
+
+
+def _numbers(df: pd.DataFrame, label: str, *, needed: bool) -> Any:
+    found = _column(df, label, needed=needed)
+    if found is None:
+        return np.nan
+    try:
+        numbers = pd.to_numeric(found.astype(object).where(found.notna(), np.nan)).to_numpy(dtype=float)
+    except (TypeError, ValueError):
+        numbers = None
+    if numbers is None or (numbers < 0).any() or np.isinf(numbers).any():
+        raise ParameterError(f"column {label!r} should hold numbers of 0 or more, as complete() writes them")
+    return numbers
+
+
+def _filled(df: pd.DataFrame, label: str) -> Any:
+    found = _column(df, label)
+    return False if found is None else found.notna().to_numpy(dtype=bool)
+
+
+def _codes(df: pd.DataFrame, label: str) -> np.ndarray[Any, Any]:
+    """Return the code that each row's reason begins with; an empty text where there is none."""
+    found = _column(df, label)
+    return np.array(
+        ["" if found is None or not _there(v) else str(v).partition(":")[0] for v in (found if found is not None else df.index)]
+    )
+
+
+def _times(found: pd.Series | None) -> Any:
+    if found is None:
+        return np.nan
+    times = (
+        found if isinstance(found.dtype, pd.DatetimeTZDtype) else pd.to_datetime(found.astype(object), utc=True, format="ISO8601")
+    )
+    return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=float)
+
+
+def _there(value: Any) -> bool:
+    return value is not None and value is not pd.NA and value == value  # noqa: PLR0124 - NaN isn't itself
+
+
+def _missing(label: str) -> ColumnError:
+    return ColumnError(
+        f"the frame has no column {label!r}: complete(..., usage=True) adds it. "
+        "What is answered is cached, so running that again is free"
+    )

@@ -1,0 +1,94 @@
+"""What a run's card says of what was asked: hashes, so that a later run can tell what has changed; words only on request."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...engine.ledger.run_record import About, fingerprint
+from ...engine.runtime.client import Client
+from .plan import Plan
+
+WHOLE = 10_000  # rows up to which all are hashed; of more, as many that lie evenly
+
+
+def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: Any, messages: Any, system: str | None,
+          constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> About:  # fmt: skip
+    """Return what the card of a run says of what was asked.
+
+    Parameters
+    ----------
+    verb : str
+        The verb that the user called.
+    client : Client
+        Its base_url is hashed; its ``keep_prompts`` says whether the words are kept too.
+    df : DataFrame
+        The rows.
+    made : Plan
+        What they come to.
+    prompt, messages, system
+        As the verb was given them.
+    constant, varying : mapping
+        The parameters, checked.
+    """
+    parameters = {**constant, **varying}
+    model = parameters.pop("model", client.model)
+    hashes = {
+        "template": fingerprint(_words(prompt)),
+        "system": fingerprint(system),
+        "model": fingerprint(model),
+        "base_url": fingerprint(client.base_url),
+        **{name: fingerprint(value) for name, value in sorted(parameters.items())},
+        "rows": _rows(df, prompt, messages, system, made),
+        "keys": _sum(np.frombuffer(b"".join(made.requests.index), dtype="<u8")),
+    }
+    words = {"prompt": _words(prompt), "system": system, "model": _short(model)}
+    texts = {**words, **{name: _short(value) for name, value in parameters.items()}} if client.keep_prompts else None
+    return About(verb, hashes, texts)
+
+
+def _words(prompt: Any) -> str | None:
+    """Return what a prompt says: its text, or the source of a function."""
+    if not callable(prompt):
+        return None if prompt is None else str(prompt)
+    try:
+        return inspect.getsource(prompt)
+    except (OSError, TypeError):
+        return getattr(prompt, "__qualname__", type(prompt).__name__)
+
+
+def _short(value: Any) -> Any:
+    return f"{len(value):,} values" if isinstance(value, list) and len(value) > 20 else value
+
+
+def _rows(df: pd.DataFrame, prompt: Any, messages: Any, system: str | None, made: Plan) -> str:
+    """Return a hash of the values that go into the prompts, whatever the words around them; their order does not matter."""
+    every = slice(None, None, -(-len(df) // WHOLE) or 1)
+    if messages is None and isinstance(prompt, str):
+        said = prompt + (system or "")
+        used = [column for column in df.columns.unique() if f"{{{column}}}" in said]
+    else:
+        used = []
+    if not used:  # a function or message lists: what they made
+        some = made.inverse[every]
+        return fingerprint(sorted(made.requests[at].messages.hex() for at in some if at >= 0))
+    hashed = np.zeros(len(range(*every.indices(len(df)))), dtype="u8")
+    for column in used:
+        hashed = hashed * np.uint64(1_000_003) + _hashed(df[column].iloc[every].to_numpy(dtype=object))
+    return f"{len(df)}-{_sum(hashed)}"
+
+
+def _hashed(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    try:
+        return pd.util.hash_array(values, categorize=False)
+    except (TypeError, ValueError):  # half a surrogate pair, or values that pandas can't hash
+        return pd.util.hash_array(np.array([ascii(value) for value in values], dtype=object), categorize=False)
+
+
+def _sum(hashed: np.ndarray[Any, Any]) -> str:
+    """Return one number of many hashes, the same in every order."""
+    return f"{int(hashed.sum(dtype='u8')):016x}"

@@ -1,0 +1,180 @@
+"""A frame to requests: pure and free. Whatever is wrong with the input is found here, before money is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import pandas as pd
+
+from ...api import Requests, Shape, body_head, dumps
+from ...api.parameters import body
+from ...engine.cache.cache import base_hash
+from ...engine.runtime.client import Client
+from ...errors import ConfigError, ParameterError, RowError, quoted
+from ...frames import per_row
+from ...frames.columns import first_rows
+from ...frames.prompt import Rendered
+
+Errors = Literal["coerce", "raise"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a frame comes to: its distinct requests, which row has which, and which rows aren't sent.
+
+    Attributes
+    ----------
+    requests : Requests
+        The distinct requests, in the order of their first rows.
+    inverse : integer array, one a row
+        The position of a row's request in ``requests``; -1 where the row isn't sent.
+    problems : dict of int to RowError
+        Why rows aren't sent, by position.
+    """
+
+    requests: Requests
+    inverse: np.ndarray[Any, Any]
+    problems: dict[int, RowError]
+
+    @cached_property
+    def copies(self) -> list[int]:
+        """How many rows share each distinct request."""
+        sent = self.inverse[self.inverse >= 0]
+        found: list[int] = np.bincount(sent, minlength=len(self.requests)).tolist()
+        return found
+
+
+def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> Plan:
+    """Return the distinct requests of rendered prompts with their parameters.
+
+    Parameters
+    ----------
+    client : Client
+        Its base_url is part of every key, its model is used where none is given.
+    rendered : Rendered
+        The messages.
+    constant, varying : mapping
+        Checked parameters: one value, or one for each row.
+
+    Raises
+    ------
+    ConfigError
+        If no model is given anywhere.
+    """
+    shapes = _Shapes(client.base_url, _with_model(client, constant, varying, rendered.tails), varying, rendered.prefix)
+    index, inverse = _numbered(rendered.tails, shapes)
+    firsts = first_rows(inverse, len(index))
+    tails, numbers = rendered.tails, shapes.numbers
+    if firsts is not None:
+        tails, numbers = [tails[row] for row in firsts], [numbers[row] for row in firsts] if numbers else numbers
+    return Plan(Requests(index, cast("list[bytes]", tails), shapes.made, numbers), inverse, rendered.problems)
+
+
+def _numbered(tails: Sequence[bytes | None], shapes: _Shapes) -> tuple[dict[bytes, int], np.ndarray[Any, Any]]:
+    """Return the number of each distinct key, and the number of each row's."""
+    copies = [base.copy for base in shapes.bases]
+    index: dict[bytes, int] = {}
+    inverse: list[int] = []
+    for tail, shape in zip(tails, shapes.numbers or repeat(0), strict=False):
+        if tail is None:
+            inverse.append(-1)
+            continue
+        hashed = copies[shape]()
+        hashed.update(tail + b"}")
+        inverse.append(index.setdefault(hashed.digest(), len(index)))
+    return index, np.array(inverse, dtype=np.int64)
+
+
+class _Shapes:
+    """The part of a request that isn't its messages, made and hashed once for all rows that share it.
+
+    Attributes
+    ----------
+    made : list of Shape
+        The shapes.
+    bases : list of hash
+        The hash of each so far.
+    numbers : list of int
+        The shape of each row; empty where all rows have the only one.
+    """
+
+    def __init__(self, base_url: str, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]], prefix: bytes) -> None:
+        self.made, self.bases, self.numbers = list[Shape](), list[Any](), list[int]()
+        self._base_url, self._constant, self._prefix = base_url, constant, prefix
+        if not varying:
+            self._make({})
+            return
+        known: dict[bytes, int] = {}
+        for row in zip(*varying.values(), strict=True):
+            values = dict(zip(varying, row, strict=True))
+            name = dumps(values)
+            if name not in known:
+                known[name] = len(known)
+                self._make(values)
+            self.numbers.append(known[name])
+
+    def _make(self, own: Mapping[str, Any]) -> None:
+        values = {**self._constant, **own}
+        head = body_head(body(values)) + self._prefix
+        self.made.append(Shape(head, values["model"], values.get("max_tokens")))
+        self.bases.append(base_hash(self._base_url, values.get("repeat") or 0, head))
+
+
+def _with_model(
+    client: Client, constant: Mapping[str, Any], varying: Mapping[str, Any], tails: Sequence[Any]
+) -> Mapping[str, Any]:
+    if "model" in constant or "model" in varying:
+        return constant
+    if client.model is None and any(tail is not None for tail in tails):
+        raise ConfigError(
+            "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
+        )
+    return {**constant, "model": client.model or ""}
+
+
+def fresh_requests(df: pd.DataFrame, refresh: Any, made: Plan) -> frozenset[int]:
+    """Return the positions of the requests that ``refresh=`` asks for again."""
+    if refresh is None:
+        return frozenset()
+    rows = np.array(per_row.flags(df, "refresh", refresh), dtype=bool)
+    return frozenset(int(i) for i in np.unique(made.inverse[rows & (made.inverse >= 0)]))
+
+
+def tags(df: pd.DataFrame, tag: Any, made: Plan) -> tuple[list[str | None], dict[int, list[str | None]]]:
+    """Return the tag of each distinct request, and all tags of those whose rows differ in it.
+
+    The first of equal rows pays, under its own tag; what the others saved is on record under theirs.
+    """
+    if tag is None:
+        return [], {}
+    series = None if isinstance(tag, str) else per_row.series_of(df, "tag", tag)
+    if series is None and not isinstance(tag, str):
+        raise ParameterError(f"tag must be a text or a Series of texts, got {quoted(tag)}")
+    if series is None:
+        return [tag] * len(made.requests), {}
+    values = [None if pd.isna(value) else str(value) for value in series]
+    firsts = first_rows(made.inverse, len(made.requests))
+    if firsts is None:
+        return values, {}
+    every: dict[int, list[str | None]] = {}
+    for at, value in zip(made.inverse.tolist(), values, strict=True):
+        every.setdefault(at, []).append(value)
+    return [values[row] for row in firsts], {at: some for at, some in every.items() if at >= 0 and len(set(some)) > 1}
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """Raise where a word isn't one of a closed choice.
+
+    Raises
+    ------
+    ParameterError
+        With the words there are.
+    """
+    words = get_args(choices)
+    if value not in words:
+        raise ParameterError(f"{name} must be one of {', '.join(map(repr, words))}, got {quoted(value)}")

@@ -1,0 +1,286 @@
+"""A run as its user holds it: the frame so far, what happened, waiting for it, and stopping it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import NamedTuple, NoReturn
+
+import pandas as pd
+
+from ...api import Usage
+from ...engine.run.executor import Engine
+from ...engine.run.progress import Progress
+from ...engine.run.retry_queue import Counts
+from ...engine.runtime.client import Client
+from ...engine.runtime.process import here
+from ...errors import RunError, number, warn
+from .plan import Errors, Plan
+from .summary import Summary, first_error, mend, summarise, warnings_of
+
+POLL = 0.1
+LONG_MINUTES = 10
+
+
+class Bought(NamedTuple):
+    """An answer's request key, the model that was asked, its usage, and when it came, in POSIX seconds."""
+
+    key: bytes
+    model: str
+    usage: Usage
+    time: float
+
+
+class Run:
+    """One run over a frame, going on or over.
+
+    ``complete(..., background=True)`` returns one; :func:`last_run` returns the newest one of this process.
+    """
+
+    def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors, column: str,
+                 *, beyond: int = 0, tell: Callable[[str], object] = warn) -> None:  # fmt: skip
+        self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
+        self._beyond, self._tell, self._process = beyond, tell, os.getpid()
+        self._begun = time.monotonic()
+        self._handed_over = self._said_all = self._said_long = False
+        counts, skipped = engine.counts, sum(problem.code == "missing" for problem in made.problems.values())
+        counts.rows, counts.skipped, counts.failed = len(made.inverse), skipped, len(made.problems) - skipped
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The frame as it is now: rows without an answer yet are NA."""
+        return self._frame(self._engine)
+
+    @property
+    def client(self) -> Client:
+        """The client of the run: its cache, its ledger, its host."""
+        return self._engine.client
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is over."""
+        return bool(self._engine.over.rung)
+
+    @property
+    def progress(self) -> Counts:
+        """Counts of rows, requests and tokens as they are now."""
+        return self._engine.counts
+
+    @property
+    def summary(self) -> Summary:
+        """What the run has come to; its text is one line."""
+        return summarise(self._engine, (self._engine.over.rung or time.monotonic()) - self._begun)
+
+    @property
+    def at_most(self) -> Decimal:
+        """The most that the run has cost so far: what is known, and what was held for requests of unknown outcome."""
+        return self._engine.at_most
+
+    def answers(self) -> Iterator[Bought]:
+        """Yield each distinct answer that there is by now, whoever paid for it."""
+        found, requests = self._engine.answers, self._engine.work.requests
+        for at, answer in enumerate(found.completions):
+            if answer is not None:
+                yield Bought(requests.keys[at], requests.models[at], answer.usage, found.times[at])
+
+    def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> bool:
+        """Wait until the run is over.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; default: as long as it takes.
+        progress : bool, optional
+            Whether to show a bar; default: in a notebook and on a terminal.
+
+        Returns
+        -------
+        bool
+            Whether the run is over.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C: nothing more is sent, what is in flight has ten seconds to arrive, and everything is kept. A
+            second Ctrl-C ends at once.
+        RunError
+            In a forked child, where the run of its parent doesn't go on.
+        """
+        self._check_process()
+        bar: Progress | None = None
+        try:
+            self._begin()  # in here, so that Ctrl-C at any moment of it stops it
+            bar = Progress(progress, self.progress.rows)
+            self._watch(bar, timeout)
+        except KeyboardInterrupt:
+            try:
+                self._interrupted()
+            finally:  # not some day by the collector, which may be on the engine's thread: Ctrl-C may have left tqdm's lock locked
+                if bar:
+                    bar.close(self.progress, "")
+        except BaseException:  # an alarm, a warning made an error: nobody waits any more, so nothing more is spent
+            self.stop()
+            raise
+        self._show_end(bar)
+        return self.done
+
+    def stop(self) -> None:
+        """Send nothing more; what is in flight has ten seconds to arrive, and everything is kept."""
+        self._engine.stop()
+
+    def result(self, *, progress: bool | None = None) -> pd.DataFrame:
+        """Wait for the run and return its frame.
+
+        Raises
+        ------
+        RunError
+            If the run ended early, or rows failed and ``errors="raise"``; ``.partial`` is the frame so far.
+        """
+        self.wait(progress=progress)
+        return self._close()
+
+    async def aresult(self, *, progress: bool | None = None) -> pd.DataFrame:
+        """Like :meth:`result`, without blocking the caller's event loop."""
+        self._check_process()
+        bar = Progress(progress, self.progress.rows)
+        try:
+            self._begin()
+            while not await self._moment():
+                bar.update(self.progress)
+                self._say_if_long()
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, asyncio.CancelledError):  # what is in flight is waited for, and kept
+                while not await self._moment():
+                    pass
+            raise
+        self._show_end(bar)
+        return self._close()
+
+    def __repr__(self) -> str:
+        return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
+
+    def _begin(self) -> None:
+        if not self._handed_over:
+            self._handed_over, here.last_run = True, self  # first, so that an interrupt at any moment finds it
+            here.begin(self._engine)
+
+    async def _moment(self) -> bool:
+        """Wait a moment, a part of what the run has taken so far, and return whether it is over.
+
+        The caller's event loop goes on, and so do its threads: none of them waits here.
+        """
+        await asyncio.sleep(min(POLL, (time.monotonic() - self._begun) / 20))
+        return self.done
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process and not self.done:
+            raise RunError("this run goes on in the process that began it, not in this child: wait for it there, or make the same "
+                           "call here, which takes from the cache what is answered by then")  # fmt: skip
+
+    def _watch(self, bar: Progress | None, timeout: float | None) -> None:
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.done and (left := ends - time.monotonic()) > 0:
+            self._engine.over.wait(min(POLL, left))
+            if bar and not self.done:
+                bar.update(self.progress)
+                self._say_if_long()
+
+    def _show_end(self, bar: Progress) -> None:
+        if not self.done:
+            bar.close(self.progress, "")
+        elif self._engine.failure is None:  # else nothing was run, and there is nothing to show
+            bar.close(self.progress, str(self.summary))
+            if self._failure() is None:
+                self._say_all()
+
+    def _say_if_long(self) -> None:
+        left, rate = self._engine.forecast()
+        whole = left + self._beyond
+        if not self._said_long and left and whole > LONG_MINUTES * rate:
+            self._said_long = True
+            what, which = ("file", f"up to {whole:,}") if self._beyond else ("run", f"{whole:,}")
+            mend = "the same call goes on from there" if self._beyond else "complete(..., background=True) returns at once"
+            self._tell(
+                f"this {what} will take about {whole / rate:,.0f} minutes: {which} requests at {rate:,.0f} a minute, which is "
+                f"what the limits allow. Ctrl-C keeps every answer, and {mend}"
+            )
+
+    def _interrupted(self) -> NoReturn:
+        self.stop()
+        try:
+            self._watch(None, None)
+        except KeyboardInterrupt:
+            self._engine.stop(grace=0.0)
+            self._watch(None, 2.0)
+        raise KeyboardInterrupt(
+            f"stopped: {self.progress.answered:,} of {number(self.progress.rows, 'row')} are answered and kept "
+            "(tsn.last_run().frame has them); run the cell again to go on from there"
+        ) from None
+
+    def _close(self) -> pd.DataFrame:
+        """Return the frame of a finished run, after what the user should know of it."""
+        if self._engine.failure is not None:  # what is wrong with the key, the cache's folder or a proxy
+            raise self._engine.failure
+        frame, failure = self.frame, self._failure()
+        try:
+            self._say_all()
+        except Exception:  # a warning that a user has made an error doesn't take the place of the run's own end; Ctrl-C does
+            if failure is None:
+                raise
+        if failure is not None:
+            failure.partial = frame
+            raise failure
+        return frame
+
+    def _say_all(self) -> None:
+        if not self._said_all:
+            self._said_all = True
+            for text in warnings_of(self._engine, self._made, self._errors, self._column):
+                self._tell(text)
+
+    def _failure(self) -> RunError | None:
+        engine, counts = self._engine, self._engine.counts
+        answered = f"{counts.answered:,} of {number(counts.rows, 'row')} answered"
+        if engine.end is not None:
+            kind, cached = type(engine.end), "" if engine.work.mode == "off" or not counts.answered else " and cached"
+            return kind(f"{engine.end} — {answered}{cached}; {kind.mend}")
+        if self._errors == "raise" and counts.failed:
+            first = first_error(engine, self._made)
+            return RunError(f"{counts.failed:,} of {number(counts.rows, 'row')} failed, the first with {first!r}; the others are kept. "
+                            f"{mend(engine, self._made, self._column)}; errors='coerce' returns the frame all the same")  # fmt: skip
+        return stopped(self) if self._errors == "raise" else None
+
+
+def begun(run: Run) -> Run:
+    """Return a run that goes on although nobody waits for it; else who waits for it first begins it."""
+    try:
+        run._begin()
+    except BaseException:  # Ctrl-C, when it may be on its way already: nobody has it yet, so nothing more is spent
+        run.stop()
+        raise
+    return run
+
+
+def stopped(run: Run, *, more: bool = False) -> RunError | None:
+    """Return what to raise for a run that is over and was stopped before all rows were sent: its own, or those of ``more`` runs."""
+    counts = run.progress
+    if not counts.not_sent and not (more and run._engine.stopped):
+        return None
+    return RunError(f"the run was stopped: {counts.answered:,} of {number(counts.rows, 'row')} answered; {RunError.mend}")
+
+
+def last_run() -> Run | None:
+    """Return the newest run of this process, or None.
+
+    Examples
+    --------
+    >>> last_run() is None or last_run().summary.rows >= 0
+    True
+    """
+    found: Run | None = here.last_run
+    return found

@@ -1,0 +1,159 @@
+"""What a run came to, in numbers and in sentences."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ...engine.run.executor import Engine
+from ...engine.run.progress import money
+from ...engine.run.retry_queue import Counts
+from ...errors import number
+from .plan import Errors, Plan
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Rows: ``rows = answered + failed + skipped + not_sent``; of the answered, ``cached`` came from the cache and
+    ``copied`` shared an equal row's request. Requests: ``requests`` were sent, ``refused`` of them by the service's
+    limits, ``retried`` were failures tried again, ``unknown`` may have been billed without an answer that was seen.
+    ``waited`` is seconds by the limit that was waited for, ``cost`` the currency of the prices: the least that it can be
+    where ``cost_known`` is false, None without prices.
+    """
+
+    rows: int
+    answered: int
+    cached: int
+    copied: int
+    failed: int
+    skipped: int
+    not_sent: int
+    requests: int
+    refused: int
+    retried: int
+    pauses: int
+    unknown: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    cost_known: bool
+    seconds: float
+    host: str
+    waited: dict[str, float]
+
+    def __str__(self) -> str:
+        rows = [
+            (self.cached, "cached"),
+            (self.copied, "shared"),
+            (self.failed, "failed"),
+            (self.skipped, "skipped"),
+            (self.not_sent, "not sent"),
+        ]
+        detail = ", ".join(f"{n:,} {what}" for n, what in rows if n)
+        sent = [(self.refused, "refused"), (self.retried, "retried"), (self.unknown, "possibly billed without an answer")]
+        trouble = "".join(f", {n:,} {what}" for n, what in sent if n)
+        waits = {rule: s for rule, s in self.waited.items() if s >= 1 and rule != "concurrency"}
+        slow = f"; waited {', '.join(f'{s:,.0f} s for {rule}' for rule, s in waits.items())}" if waits else ""
+        cost = f", cost {'' if self.cost_known else 'at least '}{money(self.cost)}" if self.cost else ""
+        return (
+            f"{self.answered:,} of {number(self.rows, 'row')} answered{f' ({detail})' if detail else ''}; "
+            f"{number(self.requests, 'request')} to {self.host}{trouble}; "
+            f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens{cost}; {self.seconds:.1f} s{slow}"
+        )
+
+
+def summarise(engine: Engine, seconds: float) -> Summary:
+    """Return what a run has come to."""
+    counts, priced = engine.counts, engine.client.prices is not None
+    names = [field for field in Counts.__slots__ if field in Summary.__dataclass_fields__ and field not in ("cost", "cost_known")]
+    return Summary(
+        **{name: getattr(counts, name) for name in names},
+        pauses=engine.pauses,
+        cost=float(counts.cost) if priced else None,
+        cost_known=priced and counts.cost_known,
+        seconds=seconds,
+        host=engine.client.host,
+        waited=dict(engine.waited),
+    )
+
+
+def warnings_of(engine: Engine, made: Plan, errors: Errors, column: str) -> list[str]:
+    """Return what a user should know after a run, one sentence each; ``column`` is where the errors stand."""
+    counts, out = engine.counts, []
+    rows = number(counts.rows, "row")
+    if counts.failed and errors == "coerce" and engine.end is None:
+        why = f"the column {column!r} says why (first: {first_error(engine, made)})"
+        out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {mend(engine, made, column)}")
+    if counts.not_sent and engine.end is None:
+        out.append(f"{counts.not_sent:,} of {rows} were not sent, since the run was stopped; run again to go on")
+    pairs = zip(engine.answers.completions, engine.work.copies, strict=True)
+    if cut := sum(n for answer, n in pairs if answer and answer.finish_reason == "length"):
+        out.append(
+            f"{number(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again"
+        )
+    if engine.client.prices is not None and not counts.cost_known:
+        why = engine.client.prices.hint(engine.work.requests.models) or _lost(counts.unknown)
+        out.append(f"the cost of some answers is unknown ({why}): totals are 'at least'")
+    return out + _models(engine) + _problems(engine)
+
+
+def _lost(requests: int) -> str:
+    """Return why a cost is unknown although there is a price: of a row that was retried, too, for its first attempt may be billed."""
+    if not requests:
+        return "answers without usage"
+    return f"{number(requests, 'request')} may be billed, and what they used was never seen; the ledger lists them as unknown"
+
+
+def _problems(engine: Engine) -> list[str]:
+    lost = {
+        "cache": "used ({}): this run's answers are in its frame only",
+        "ledger": "written ({}): this run's spending is not on record",
+    }
+    return [f"the {what} can't be {lost[what].format(problem)}" for what, problem in engine.problems.items()]
+
+
+def first_error(engine: Engine, made: Plan) -> str:
+    """Return the first reason of a row that failed."""
+    before = (problem for problem in made.problems.values() if problem.code != "missing")
+    after = (error for _, error in sorted(engine.answers.errors.items()) if error.code != "not_sent")
+    return next((str(error) for error in (*before, *after)), "")
+
+
+def mend(engine: Engine, made: Plan, column: str) -> str:
+    """Return how to get answers for failed rows, by what failed."""
+    codes = {error.code for found in (engine.answers.errors, made.problems) for error in found.values()}
+    if codes & {"filtered", "empty"}:  # their answers are there, and cached: they are asked anew only on request
+        return f"refresh=tsn.last_run().frame[{column!r}].notna() asks those again"
+    if codes & {"server", "connection", "timeout", "unreadable"}:
+        return "Run again to pay only for those"
+    if "not_cached" in codes:
+        return "cache='use' sends those"
+    return "Mend what the column names and run again: only those are sent"
+
+
+def _models(engine: Engine) -> list[str]:
+    """Return a sentence where one model was asked for and several answered, with rows and dates."""
+    answers, copies, asked = engine.answers, engine.work.copies, engine.work.requests.models
+    if len({answer.model for answer in answers.completions if answer} - {None}) < 2:
+        return []
+    names = [answer.model if answer else None for answer in answers.completions]
+    found: dict[str, dict[str, tuple[int, float, float]]] = {}
+    for model, name, when, rows in zip(asked, names, answers.times, copies, strict=True):
+        if name:
+            by_name = found.setdefault(model, {})
+            count, first, last = by_name.get(name, (0, when, when))
+            by_name[name] = (count + rows, min(first, when), max(last, when))
+    lines = [
+        f"{name!r} x {count:,} ({_day(first)} to {_day(last)})"
+        for by_name in found.values()
+        for name, (count, first, last) in by_name.items()
+        if len(by_name) > 1
+    ]
+    said = f"the answers come from several models: {', '.join(lines)}; include=('model', 'answered_at') shows which"
+    return [said] if lines else []
+
+
+def _day(when: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(when))

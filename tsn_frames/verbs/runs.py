@@ -1,0 +1,44 @@
+"""What all kernels have done so far, from the ledger's cards."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..engine.ledger.frames import runs_frame
+from ..engine.runtime.client import Client, client_or_default
+
+
+def runs(client: Client | None = None) -> pd.DataFrame:
+    """Return the card of every run that the ledger knows, of all kernels: when, what, how many, how much.
+
+    Parameters
+    ----------
+    client : Client, optional
+        Whose ledger; default: the one of :func:`set_client`, else the environment's.
+
+    Returns
+    -------
+    DataFrame
+        A row a run, oldest first: ``run``, ``began``, ``ended`` (datetime64, UTC), ``seconds``, ``verb``, ``host``, ``models``,
+        ``tags`` (lists), ``end`` (``done``, ``stopped``, an error's name, or ``unfinished``: going on, or killed), the counts
+        of a :class:`Summary` and ``distinct_requests`` (Int64), ``cost``, ``saved`` (Float64), ``cost_known``, ``currency``;
+        ``template_hash, system_hash, model_hash, base_url_hash, parameters_hash, rows_hash, keys_hash``: what is equal in
+        two runs; ``texts``: the prompt's words with ``Client(keep_prompts=True)``, else None.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.rehearse(latency=0.0)
+    >>> df = pd.DataFrame({"text": ["Hi", "Hello", "Hi"]})
+    >>> for system in ("Be short.", "Be kind."):
+    ...     out = df.tsn.complete("Answer politely: {text}", system=system)
+    >>> tsn.runs()[["rows", "requests", "end"]].to_dict("list")
+    {'rows': [3, 3], 'requests': [2, 2], 'end': ['done', 'done']}
+    >>> tsn.runs()[["rows_hash", "system_hash"]].nunique().to_dict()
+    {'rows_hash': 1, 'system_hash': 2}
+    >>> sim.close()
+    """
+    ledger = client_or_default(client).ledger
+    cards = list(ledger.cards())
+    unfinished = any(card.ended is None for card in cards)
+    return runs_frame(cards, list(ledger.entries()) if unfinished else [])

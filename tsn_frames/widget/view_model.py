@@ -1,0 +1,125 @@
+"""What a chat shows, as plain values: a turn and the state for the page, a transcript for a notebook without a kernel. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+from typing import Any
+
+from ..engine.chat.conversation import Conversation
+from ..engine.chat.turn import Turn
+from ..errors import number
+from .markdown import closed
+
+STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
+WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "developer": "Developer", "tool": "Tool"}
+
+
+def money(cost: Decimal) -> str:
+    """Return a cost without needless digits.
+
+    Examples
+    --------
+    >>> money(Decimal("0.00004500")), money(Decimal(0)), money(Decimal("12.3456789")), money(Decimal("1E-9"))
+    ('0.000045', '0', '12.345679', '<0.000001')
+    """
+    if 0 < cost < Decimal("0.000001"):
+        return "<0.000001"
+    text = f"{cost:.6f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def facts(turn: Turn) -> str:
+    """Return what a message came to, in one line.
+
+    Examples
+    --------
+    >>> facts(Turn("assistant", "Hi", "sim-small", 12, 3, 15, Decimal("0.000006"), 1.24))
+    'sim-small · 12 + 3 tokens · cost 0.000006 · 1.2 s'
+    """
+    if turn.role != "assistant" or turn.seconds is None:
+        return ""
+    said = [turn.model or ""]
+    if turn.prompt_tokens is not None and turn.completion_tokens is not None:
+        said.append(f"{turn.prompt_tokens:,} + {turn.completion_tokens:,} tokens")
+    if turn.cost is not None:
+        said.append(f"cost {money(turn.cost)}")
+    said.append(f"{turn.seconds:,.1f} s")
+    said += ["cached"] if turn.cached else []
+    said += ["cut at max_tokens"] if turn.finish_reason == "length" else []
+    said += ["stopped"] if turn.state == "stopped" else []
+    return " · ".join(filter(None, said))
+
+
+def totals(turns: Sequence[Turn]) -> str:
+    """Return what all messages came to; "at least" where some answer did not say its cost.
+
+    Examples
+    --------
+    >>> totals([Turn("user", "Hi"), Turn("assistant", "Hi", "m", 12, 3, 15, Decimal("0.000006"), 1.24)])
+    '2 messages · 15 tokens · cost 0.000006 · 1.2 s'
+    """
+    asked = [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
+    said = [number(len(turns), "message")] if turns else []
+    tokens = [turn.total_tokens for turn in asked if turn.total_tokens is not None or turn.cost == 0]  # not billed: none
+    costs = [turn.cost for turn in asked if turn.cost is not None]
+    if any(tokens):
+        said.append(f"{'at least ' if len(tokens) < len(asked) else ''}{number(sum(filter(None, tokens)), 'token')}")
+    if costs:
+        said.append(f"cost {'at least ' if len(costs) < len(asked) else ''}{money(sum(costs, Decimal(0)))}")
+    if asked:
+        said.append(f"{sum(turn.seconds or 0.0 for turn in asked):,.1f} s")
+    return " · ".join(said)
+
+
+def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
+    """Return a turn as the page has it; ``blocks`` are its HTML, None for what is shown as plain text."""
+    return {
+        "index": i,
+        "role": turn.role,
+        "text": turn.text,
+        "blocks": blocks,
+        "status": STATUS[turn.state],
+        "error": turn.error or "",
+        "facts": facts(turn),
+    }
+
+
+def growing(i: int, blocks: list[str]) -> dict[str, Any]:
+    """Return an answer that is on its way as the page has it."""
+    return {"index": i, "role": "assistant", "text": "", "blocks": blocks, "status": "streaming", "error": "", "facts": ""}
+
+
+def settings(chat: Conversation) -> dict[str, Any]:
+    """Return what the panel shows: model, system prompt and the parameters that are set. A key is none of these."""
+    return {"model": chat.model, "system": chat.system, **{k: v for k, v in chat.parameters.items() if k != "extra_body"}}
+
+
+def plain(chat: Conversation) -> list[dict[str, str]]:
+    """Return the messages as plain texts, for the state that a notebook may save."""
+    system = [{"role": "system", "content": chat.system}] if chat.system else []
+    return [*system, *({"role": turn.role, "content": turn.text} for turn in chat.turns)]
+
+
+def transcript(chat: Conversation) -> str:
+    """Return the conversation as plain text."""
+    said = [f"{WHO.get(message['role'], message['role'])}:\n{message['content']}" for message in plain(chat)]
+    return "\n\n".join(said) or "No messages yet."
+
+
+def to_markdown(chat: Conversation) -> str:
+    """Return the conversation as markdown; each message is what was said, with the end of a code block that was cut off."""
+    parts = [f"**System**\n\n{closed(chat.system)}"] if chat.system is not None else []
+    for turn in chat.turns:
+        named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
+        note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
+        parts.append(f"{named}\n\n{closed(turn.text)}{note}")
+    return "\n\n---\n\n".join(parts) + "\n"
+
+
+def saved_html(chat: Conversation, name: str) -> str:
+    """Return the conversation as HTML in which every character of it is escaped; a live view hides it by its name."""
+    title = f"Chat, {number(len(chat.turns), 'message')}" + (f", {chat.model}" if chat.model else "")
+    text = f'<pre style="white-space: pre-wrap">{escape(transcript(chat))}</pre>'
+    return f'<details open class="tsn-saved {name}"><summary>{escape(title)}</summary>{text}</details>'
