@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tsn_frames as tsn
-from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Simulator, count_tokens
 from tsn_frames.simulator import chat_handler as simulated
 from tsn_frames.simulator.answers import Choice
@@ -46,7 +46,7 @@ def apart(monkeypatch, tmp_path):
     monkeypatch.setenv("TSN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("TSN_LEDGER", str(tmp_path / "ledger.db"))
     yield
-    here.client, here.key = None, tsn.secret.Secret(None)
+    process_state.client, process_state.key = None, tsn.secret.Secret(None)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.runtime.process import process_state
 
 SECONDS = 30.0
 
@@ -29,4 +29,4 @@ async def happened(true: Callable[[], object], seconds: float = SECONDS) -> None
 
 def let_the_loop_turn() -> None:
     """Wait until the engine's loop has done all that was handed to it so far."""
-    here.submit(asyncio.sleep(0)).result(SECONDS)
+    process_state.submit(asyncio.sleep(0)).result(SECONDS)

@@ -20,15 +20,15 @@ from moments import until
 
 import tsn_frames as tsn
 from tsn_frames.api import Request, dumps
-from tsn_frames.engine.budget.accounts import Cap, Pot, hold
-from tsn_frames.engine.budget.admission import Treasury
+from tsn_frames.engine.budget.accounts import Account, Cap, reserve
+from tsn_frames.engine.budget.admission import SharedBudgets
 from tsn_frames.engine.budget.budget import Budget, period
 from tsn_frames.engine.budget.worst_case import check_bounded, worst_case
 from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.ledger.ledger import Ledger
-from tsn_frames.engine.retry import judge
-from tsn_frames.engine.runtime.process import here
-from tsn_frames.engine.transport.select_backend import Answer
+from tsn_frames.engine.retry import classify
+from tsn_frames.engine.runtime.process import process_state
+from tsn_frames.engine.transport.http_types import HttpResponse
 from tsn_frames.pricing.prices import Prices
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator
@@ -52,11 +52,11 @@ def texts(number, seed=0, sigma=0.8):
 @pytest.fixture(autouse=True)
 def a_day_of_its_own():
     """Nothing is spent yet in this process, and no midnight comes, at which a day's budget begins anew."""
-    here.treasury = Treasury()
+    process_state.treasury = SharedBudgets()
     if (left := 86_400 - time.time() % 86_400) < 20:
         time.sleep(left)
     yield
-    here.treasury = Treasury()
+    process_state.treasury = SharedBudgets()
 
 
 @pytest.fixture
@@ -197,8 +197,8 @@ def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_none_held(sim, t
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run.result(progress=False)
-        (pot,) = here.treasury.pots.values()
-        assert pot.held == 0 and not [one for one in here.treasury.waiting if not one[0].done()]
+        (pot,) = process_state.treasury.pots.values()
+        assert pot.held == 0 and not [one for one in process_state.treasury.waiting if not one[0].done()]
         assert bill(slow) <= pot.spent <= Decimal("0.002")
 
 
@@ -311,7 +311,7 @@ def test_a_gateway_that_stopped_waiting_may_have_to_be_paid(status, tmp_path):
         assert len(answered) == sim.stats().answers and answered["held"].isna().all() and answered["cost"].gt(0).all()
         with pytest.raises(tsn.BudgetExceeded, match="of it held for requests that may be billed"):
             ask(texts(50, seed=1), client, max_cost=0.0005)
-    assert judge(Answer(status, {}, b"{}"), Secret("k")).billed == "unknown"
+    assert classify(HttpResponse(status, {}, b"{}"), Secret("k")).billed == "unknown"
 
 
 @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf"), True, "much", "1e400000000", [1]], ids=str)
@@ -392,7 +392,7 @@ def test_runs_that_begin_at_once_count_nothing_twice(tmp_path, monkeypatch):
             file.write([line])
 
     async def both():
-        treasury = Treasury()
+        treasury = SharedBudgets()
         purse, _ = await asyncio.gather(first(treasury), second(treasury))
         return purse.caps[0].pot.spent
 
@@ -412,7 +412,7 @@ def test_a_day_counts_what_other_processes_and_earlier_ones_have_spent(sim, tmp_
     with pytest.raises(tsn.BudgetExceeded):  # the same process again: nothing is counted twice, nothing is forgotten
         ask(texts(300, seed=2), client)
     assert bill(sim) <= before + Decimal("0.001") and bill(sim) >= spent
-    here.treasury = Treasury()  # as in another process
+    process_state.treasury = SharedBudgets()  # as in another process
     with pytest.raises(tsn.BudgetExceeded):
         ask(texts(300, seed=3), client)
     assert bill(sim) <= before + Decimal("0.001")
@@ -429,7 +429,7 @@ def test_what_may_be_billed_still_counts_after_a_restart(tmp_path, fault, first)
         with pytest.raises(tsn.BudgetExceeded):
             ask(texts(60), before, max_cost=0.002)
         for seed in range(1, 4):
-            here.treasury = Treasury()  # as in another process
+            process_state.treasury = SharedBudgets()  # as in another process
             with pytest.raises(tsn.BudgetExceeded, match=r"([\d.]+) spent \(\1 of it held for requests"):
                 ask(texts(60, seed), paying(sim, tmp_path, budget={"day": 0.002}, **words))
         assert bill(sim) <= Decimal("0.002")
@@ -474,7 +474,7 @@ def test_spending_in_another_currency_does_not_count(sim, tmp_path):
     ask(texts(40), paying(sim, tmp_path, prices=euros))
     dollars = paying(sim, tmp_path, prices=tsn.Prices({"sim-small": (0.25, 1)}, currency="USD"), budget={"day": bill(sim)})
     assert ask(texts(10, seed=4), dollars)["content"].notna().all()
-    here.treasury = Treasury()
+    process_state.treasury = SharedBudgets()
     with pytest.raises(tsn.BudgetExceeded):
         ask(texts(30, seed=5), paying(sim, tmp_path, prices=euros, budget={"day": bill(sim) * Decimal("0.8")}))
 
@@ -520,7 +520,7 @@ def test_every_moment_lies_in_its_period(now, zone):
 def test_a_new_day_begins_with_nothing_spent_and_keeps_what_is_held(tmp_path):
     async def day():
         now = datetime(2026, 5, 1, 23, 59, tzinfo=UTC).timestamp()
-        treasury = Treasury(clock=lambda: now)
+        treasury = SharedBudgets(clock=lambda: now)
         purse = await treasury.purse(Budget(day=Decimal("0.001")), Ledger(tmp_path / "l.db"), Prices({"m": (1, 1)}), "r")
         request = Request(b"k", b"", b"x" * 336, "m", 100)  # worst: (336 + 64 + 100) / a million
         first, second = await purse.hold(request), await purse.hold(request)
@@ -545,10 +545,10 @@ def test_a_new_day_begins_with_nothing_spent_and_keeps_what_is_held(tmp_path):
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 100), st.sampled_from(["settle", "release", "unknown"])), max_size=60),
        st.randoms(use_true_random=False))  # fmt: skip
 def test_whatever_is_held_settled_and_freed_in_any_order_stays_under_every_cap(requests, dice):
-    run, day = Cap(Pot("run"), Decimal(100), "run"), Cap(Pot("day"), Decimal(150), "day")
+    run, day = Cap(Account("run"), Decimal(100), "run"), Cap(Account("day"), Decimal(150), "day")
     out, true = [], Decimal(0)
     for worst, share, end in requests:
-        if (held := hold([run, day], Decimal(worst))) is not None:
+        if (held := reserve([run, day], Decimal(worst))) is not None:
             out.append((held, Decimal(worst) * share / 100, end))
         while out and dice.random() < 0.6:
             held, cost, end = out.pop(dice.randrange(len(out)))

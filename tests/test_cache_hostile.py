@@ -21,7 +21,7 @@ import pytest
 import tsn_frames as tsn
 from tsn_frames.engine.cache import store
 from tsn_frames.engine.cache.salvage import carve
-from tsn_frames.engine.cache.store import Refused, Store, lookup, scan
+from tsn_frames.engine.cache.store import ForeignRow, Store, lookup, scan
 from tsn_frames.simulator import Simulator
 
 PROMPT = "Say: {text}"
@@ -129,7 +129,7 @@ def test_a_planted_row_is_no_answer_on_any_path(server, filled, tmp_path, what):
     assert filled.cache.export(tmp_path / "out.jsonl") == len(filled.cache.to_frame()) == ROWS - 1
     assert filled.cache.stats().answers == ROWS - (what != "another checksum")
     if what != "another checksum":
-        with closing(filled.cache.open()) as store, pytest.raises((Refused, KeyError)):
+        with closing(filled.cache.open()) as store, pytest.raises((ForeignRow, KeyError)):
             store._cache[keys[0]]
     server.reset_stats()
     out = ask(frame(), filled)

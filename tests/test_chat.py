@@ -21,7 +21,7 @@ from moments import until
 
 import tsn_frames as tsn
 from tsn_frames.engine.chat.conversation import Conversation
-from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Faults, Quota, Simulator
 from tsn_frames.widget.view_model import to_markdown
 
@@ -616,13 +616,13 @@ def test_many_turns_leave_nothing_behind(turns):
         def left():
             gc.collect()
             threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]  # a pool of a few
-            return len(threads), process.num_fds(), len(here.going)
+            return len(threads), process.num_fds(), len(process_state.going)
 
         before = left()
         round_of_turns(turns)
         until(lambda: all(now <= then for now, then in zip(left(), before, strict=True)))
-        gate = here.account(sim.base_url, chat.client.key()).limiter.gate
-        assert (gate.in_flight, gate.tokens_in_flight, len(here.going)) == (0, 0, 0)
+        gate = process_state.account(sim.base_url, chat.client.key()).limiter.gate
+        assert (gate.in_flight, gate.tokens_in_flight, len(process_state.going)) == (0, 0, 0)
 
 
 EXIT = """

@@ -27,17 +27,17 @@ from hypothesis import strategies as st
 from moments import SECONDS, happened, until
 from raw_server import RawServer, http
 
-from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.engine.transport.connection import Connection
-from tsn_frames.engine.transport.httpx_backend import StockTransport
-from tsn_frames.engine.transport.pool import FastTransport
-from tsn_frames.engine.transport.select_backend import Answer, Failure
+from tsn_frames.engine.transport.http_types import HttpFailure, HttpResponse
+from tsn_frames.engine.transport.httpx_backend import HttpxTransport
+from tsn_frames.engine.transport.pool import ConnectionPool
 from tsn_frames.secret import Secret
 
 BODY = b'{"model":"m","messages":[]}'
 
 
-@pytest.fixture(params=[FastTransport, StockTransport], ids=["fast", "stock"])
+@pytest.fixture(params=[ConnectionPool, HttpxTransport], ids=["fast", "stock"])
 def engine(request):
     return request.param
 
@@ -57,7 +57,7 @@ def post(engine, url, times=1, *, timeout=20.0, pause=0.0, key="tsn_test_1", rea
             await transport.aclose()
         return found
 
-    found = here.submit(work()).result(SECONDS)
+    found = process_state.submit(work()).result(SECONDS)
     return found[0] if times == 1 else found
 
 
@@ -110,7 +110,7 @@ def test_an_answer_is_read_however_it_is_framed(engine, case):
     script, body = READ[case]
     with RawServer(script) as server:
         found = post(engine, server.url)
-    assert isinstance(found, Answer), found
+    assert isinstance(found, HttpResponse), found
     assert found.body == body
 
 
@@ -152,7 +152,7 @@ def test_what_is_no_whole_answer_may_be_billed(engine, case):
     script, code = FAILED[case]
     with RawServer(script) as server:
         found = post(engine, server.url, timeout=20.0 if code == "connection" else 0.5)
-    assert isinstance(found, Failure), found
+    assert isinstance(found, HttpFailure), found
     assert found.sent
     assert code is None or found.code == code, found
 
@@ -162,8 +162,8 @@ def test_what_is_no_whole_answer_may_be_billed(engine, case):
 )  # fmt: skip
 def test_what_is_no_body_is_held_small(bomb):
     with RawServer(FAILED[bomb][0]) as server:
-        found = post(FastTransport, server.url)
-    assert found == Failure("unreadable", "the answer's head is larger than 256 KiB", sent=True)
+        found = post(ConnectionPool, server.url)
+    assert found == HttpFailure("unreadable", "the answer's head is larger than 256 KiB", sent=True)
 
 
 def test_headers_come_with_names_in_lower_case(engine):
@@ -223,7 +223,7 @@ def test_an_answer_is_the_same_however_it_is_cut_into_packets(cuts, chunked):
 )
 def test_a_connection_is_used_again_only_where_nothing_of_it_is_left(answer, end, kept):
     with RawServer(says(answer, end=end)) as server:
-        found = post(FastTransport, server.url, 3)
+        found = post(ConnectionPool, server.url, 3)
     assert [one.body for one in found] == [b"{}"] * 3
     assert server.connections == (1 if kept else 3)
 
@@ -240,8 +240,8 @@ def test_what_comes_unasked_is_no_answer_to_the_next_request(engine):
 
     with RawServer(script) as server:
         found = post(engine, server.url, 3, ready=lambda number: len(evil) == number, pause=0.1)
-    assert isinstance(found[0], Answer)
-    assert {one.body for one in found if isinstance(one, Answer)} == {b"first"}
+    assert isinstance(found[0], HttpResponse)
+    assert {one.body for one in found if isinstance(one, HttpResponse)} == {b"first"}
 
 
 def test_what_came_unasked_is_seen_even_when_the_loop_had_no_time_to(engine):
@@ -263,14 +263,14 @@ def test_what_came_unasked_is_seen_even_when_the_loop_had_no_time_to(engine):
         return [first.body, second.body]
 
     with RawServer(script) as server:
-        assert here.submit(work()).result(SECONDS) == [b"first"] * 2
+        assert process_state.submit(work()).result(SECONDS) == [b"first"] * 2
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_connection_that_was_closed_while_idle_is_replaced(engine, end):
     with RawServer(says(http(), end=end)) as server:
         found = post(engine, server.url, 4, ready=lambda number: server.ended == number)
-    assert all(isinstance(one, Answer) for one in found), found
+    assert all(isinstance(one, HttpResponse) for one in found), found
     assert len(server.asked) == 4
 
 
@@ -293,8 +293,8 @@ def test_a_request_that_met_the_close_of_a_kept_connection_is_sent_again_under_i
         await peer.request()
 
     with RawServer(script) as server:
-        found = post(FastTransport, server.url, 2)
-    assert all(isinstance(one, Answer) for one in found), found
+        found = post(ConnectionPool, server.url, 2)
+    assert all(isinstance(one, HttpResponse) for one in found), found
     assert server.connections == 2
     assert b"Idempotency-Key: key-1\r\n" in server.asked[1]
 
@@ -307,9 +307,9 @@ def test_a_second_close_without_an_answer_is_a_failure(far):
             await peer.reader.read(1)
 
     with RawServer(script) as server:
-        found = post(FastTransport, server.url, 2)
-    assert isinstance(found[0], Answer)
-    assert isinstance(found[1], Failure) and found[1].sent
+        found = post(ConnectionPool, server.url, 2)
+    assert isinstance(found[0], HttpResponse)
+    assert isinstance(found[1], HttpFailure) and found[1].sent
     assert server.connections == 2
 
 
@@ -324,8 +324,8 @@ def test_a_kept_connection_that_breaks_during_the_work_may_be_billed(begun, monk
         await peer.send(begun, 0.0 if begun else 0.4)
 
     with RawServer(script) as server:
-        found = post(FastTransport, server.url, 2)
-    assert isinstance(found[1], Failure) and (found[1].code, found[1].sent) == ("connection", True)
+        found = post(ConnectionPool, server.url, 2)
+    assert isinstance(found[1], HttpFailure) and (found[1].code, found[1].sent) == ("connection", True)
     assert len(server.asked) == 2
 
 
@@ -334,7 +334,7 @@ def test_a_server_that_closes_what_it_accepts_is_a_failure():
         peer.reset()
 
     with RawServer(script) as server:
-        found = post(FastTransport, server.url, 30)
+        found = post(ConnectionPool, server.url, 30)
     assert {one.code for one in found} == {"connection"}
 
 
@@ -347,7 +347,7 @@ def test_an_idle_connection_is_closed_after_a_while(monkeypatch):
         await peer.gone()
 
     with RawServer(script) as server:
-        post(FastTransport, server.url, 3, pause=0.15)
+        post(ConnectionPool, server.url, 3, pause=0.15)
         assert server.connections == 3
 
 
@@ -360,15 +360,15 @@ def test_an_answer_before_the_request_is_read_is_taken():
         await happened(read.is_set)  # a close would reset the answer away
 
     async def work():
-        transport = FastTransport(f"{server.url}/chat/completions", Secret(None), 20.0)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 20.0)
         found = await transport.post(b"x" * 20_000_000, "key")
         read.set()
         await transport.aclose()
         return found
 
     with RawServer(script) as server:
-        found = here.submit(work()).result(SECONDS)
-    assert isinstance(found, Answer) and found.status == 413, found
+        found = process_state.submit(work()).result(SECONDS)
+    assert isinstance(found, HttpResponse) and found.status == 413, found
 
 
 # Time
@@ -383,7 +383,7 @@ def test_each_request_has_its_own_time():
         await peer.send(http())
 
     async def work():
-        transport = FastTransport(f"{server.url}/chat/completions", Secret(None), 2.0)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 2.0)
 
         async def one(number):
             await asyncio.sleep(number * 0.02)
@@ -395,9 +395,9 @@ def test_each_request_has_its_own_time():
         return found
 
     with RawServer(script) as server:
-        found = here.submit(work()).result(SECONDS)
+        found = process_state.submit(work()).result(SECONDS)
     for number, (result, seconds) in enumerate(found):
-        assert isinstance(result, Answer if number % 2 else Failure)
+        assert isinstance(result, HttpResponse if number % 2 else HttpFailure)
         assert seconds < 20  # the server would take 30
         assert number % 2 or seconds >= 2.0
 
@@ -449,7 +449,7 @@ def test_a_sleep_of_this_process_at_whose_end_a_requests_time_is_over_costs_no_a
         await peer.send(http())
 
     async def work():
-        transport = FastTransport(f"{server.url}/chat/completions", Secret(None), 1.0)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 1.0)
         posting = asyncio.create_task(transport.post(BODY, "key"))
         await happened(lambda: server.asked)
         time.sleep(1.2)  # a fifth of a second too late is no sign of a sleep by itself
@@ -459,7 +459,7 @@ def test_a_sleep_of_this_process_at_whose_end_a_requests_time_is_over_costs_no_a
         return found
 
     with RawServer(script) as server:
-        assert isinstance(here.submit(work()).result(SECONDS), Answer)
+        assert isinstance(process_state.submit(work()).result(SECONDS), HttpResponse)
 
 
 # Nothing is left behind
@@ -485,7 +485,7 @@ def test_cancelling_closes_the_connection(engine, begun):
         return left, {type(end) for end in ends}
 
     with RawServer(script) as server:
-        assert here.submit(work()).result(SECONDS) == (5, {asyncio.CancelledError})
+        assert process_state.submit(work()).result(SECONDS) == (5, {asyncio.CancelledError})
 
 
 def test_cancelling_while_connecting_leaves_nothing(engine, monkeypatch):
@@ -515,8 +515,8 @@ def test_cancelling_while_connecting_leaves_nothing(engine, monkeypatch):
                 filler.close()
             return late
 
-    late = here.submit(work()).result(SECONDS)
-    assert isinstance(late, Failure) and (late.code, late.sent) == ("connection", False)
+    late = process_state.submit(work()).result(SECONDS)
+    assert isinstance(late, HttpFailure) and (late.code, late.sent) == ("connection", False)
 
 
 def test_a_thousand_mixed_failures_leave_no_socket_and_no_task():
@@ -526,7 +526,7 @@ def test_a_thousand_mixed_failures_leave_no_socket_and_no_task():
         await faults[server.connections % len(faults)](peer)
 
     async def work():
-        transport = FastTransport(f"{server.url}/chat/completions", Secret(None), 0.2)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 0.2)
         before = len(asyncio.all_tasks())
 
         async def worker(number):
@@ -536,7 +536,7 @@ def test_a_thousand_mixed_failures_leave_no_socket_and_no_task():
                     await asyncio.sleep(0.005)
                     posting.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    assert isinstance(await posting, (Answer, Failure))
+                    assert isinstance(await posting, (HttpResponse, HttpFailure))
 
         await asyncio.gather(*(worker(number) for number in range(40)))
         due = len(transport._due)
@@ -545,11 +545,11 @@ def test_a_thousand_mixed_failures_leave_no_socket_and_no_task():
 
     process = psutil.Process()
     with RawServer(script) as server:
-        post(FastTransport, server.url, timeout=0.2)  # what the loop opens once
+        post(ConnectionPool, server.url, timeout=0.2)  # what the loop opens once
         until(lambda: server.ended == server.connections)
         gc.collect()
         before = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
-        assert here.submit(work()).result(60) == (0, 0, 0)
+        assert process_state.submit(work()).result(60) == (0, 0, 0)
         assert server.connections > 500
         until(lambda: server.ended == server.connections)
         gc.collect()  # a ResourceWarning would be an error
@@ -561,12 +561,12 @@ def test_a_thousand_mixed_failures_leave_no_socket_and_no_task():
 @pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
 def test_a_forked_child_leaves_the_connections_of_its_parent_alone():
     async def work():
-        transport = FastTransport(f"{server.url}/chat/completions", Secret(None), 3.0)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 3.0)
         first = await transport.post(BODY, "parent-1")
         child = os.fork()
         if not child:
-            own = post(FastTransport, server.url)
-            os._exit(0 if isinstance(own, Answer) else 1)
+            own = post(ConnectionPool, server.url)
+            os._exit(0 if isinstance(own, HttpResponse) else 1)
         ends = time.monotonic() + 10
         while (found := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < ends:
             await asyncio.sleep(0.02)
@@ -575,7 +575,7 @@ def test_a_forked_child_leaves_the_connections_of_its_parent_alone():
         return first.body, second.body, found[1]
 
     with RawServer(says(http())) as server:
-        assert here.submit(work()).result(SECONDS) == (b"{}", b"{}", 0)
+        assert process_state.submit(work()).result(SECONDS) == (b"{}", b"{}", 0)
         assert server.connections == 2
 
 
@@ -585,7 +585,7 @@ def test_a_forked_child_leaves_the_connections_of_its_parent_alone():
 @pytest.mark.parametrize("host", ["a" * 70 + ".example", "..", "127.0.0.1:1"])
 def test_an_address_that_leads_nowhere_costs_nothing(engine, host):
     found = post(engine, f"http://{host}/v1")
-    assert isinstance(found, Failure) and (found.code, found.sent) == ("connection", False), found
+    assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", False), found
 
 
 def authority(tmp_path, monkeypatch, *names):
@@ -606,14 +606,14 @@ def test_connections_are_kept_and_cut_under_tls(engine, tmp_path, monkeypatch):
         assert server.connections == 1
     with RawServer(says(http(big)[:-5], end="close"), tls=context) as server:
         found = post(engine, server.url)
-        assert isinstance(found, Failure) and (found.code, found.sent) == ("connection", True)
+        assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", True)
 
 
 def test_a_certificate_of_another_name_or_of_yesterday_is_refused(engine, tmp_path, monkeypatch):
     context = authority(tmp_path, monkeypatch, "other.example")
     with RawServer(says(http()), tls=context) as server:
         found = post(engine, server.url)
-        assert isinstance(found, Failure) and not found.sent and "certificate" in found.message.lower()
+        assert isinstance(found, HttpFailure) and not found.sent and "certificate" in found.message.lower()
         assert not server.asked
 
 
@@ -624,5 +624,5 @@ def test_a_server_without_tls_gets_no_byte_of_a_request(engine):
 
     with RawServer(script) as server:
         found = post(engine, server.url.replace("http://", "https://"), key="tsn_test_secretword")
-    assert isinstance(found, Failure) and (found.code, found.sent) == ("connection", False), found
+    assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", False), found
     assert b"secretword" not in server.asked[0]

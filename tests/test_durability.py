@@ -23,7 +23,7 @@ from tsn_frames.engine.cache.store import scan
 from tsn_frames.engine.ledger import file as ledger_file
 from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.runtime import process as registry
-from tsn_frames.engine.sync import Rest
+from tsn_frames.engine.sync import WriterPause
 from tsn_frames.simulator import Faults, Simulator
 
 ROWS, CONCURRENCY = 300, 8
@@ -347,7 +347,7 @@ def test_a_fork_in_the_middle_of_a_commit_locks_the_child_out_of_nothing(slow, t
 def test_an_interrupt_of_a_fork_leaves_no_writer_at_rest(slow, tmp_path, monkeypatch):
     """Python drops what is raised before a fork; the run in the parent has to go on all the same."""
 
-    class Interrupted(Rest):
+    class Interrupted(WriterPause):
         def __init__(self):
             super().__init__()
             self.begun.wait = interrupt

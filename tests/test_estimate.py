@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from independent_server import Threads
 
 import tsn_frames as tsn
-from tsn_frames.engine.ledger.queries import Past
+from tsn_frames.engine.ledger.queries import PastUsage
 from tsn_frames.simulator import Faults, Quota, Simulator
 from tsn_frames.verbs.estimate.token_ratios import DEFAULTS, Prompts, calibrated, tokens_of
 
@@ -157,7 +157,7 @@ def test_the_ratio_is_learned_from_the_ledger_by_model_and_kind_of_writing(sim, 
 
 
 def test_a_ratio_needs_ten_answers_and_is_that_of_the_sums():
-    past = [Past("m", "latin", 100 * n, 25 * n, 1, 0.1) for n in range(1, 11)]
+    past = [PastUsage("m", "latin", 100 * n, 25 * n, 1, 0.1) for n in range(1, 11)]
     assert calibrated(past[:9]) == {}
     assert calibrated(past) == {("m", "latin"): [(0.25, 0.25, 0.25, 10, 100, 1000)]}
     assert all(low < expected < high for low, expected, high, *_ in DEFAULTS.values())
@@ -186,7 +186,7 @@ def test_ranges_hold_for_lengths_that_were_never_seen(sim, client, seen, asked):
     st.lists(st.integers(31, 100_000), min_size=1, max_size=20),
 )
 def test_the_tokens_of_a_prompt_are_a_range_in_order_and_never_less_than_one(seen, asked):
-    past = [Past("m", "latin", chars, 1 + int(chars * ratio) + more, 1, 0.1) for chars, ratio, more in seen]
+    past = [PastUsage("m", "latin", chars, 1 + int(chars * ratio) + more, 1, 0.1) for chars, ratio, more in seen]
     prompts = Prompts(np.array(asked, dtype=float), np.zeros(len(asked), dtype=int), [("m", "latin")])
     for ratios in ({}, calibrated(past)):
         table, _ = tokens_of(prompts, ratios)

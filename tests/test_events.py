@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tsn_frames.api import decode
-from tsn_frames.engine.chat.stream_parser import CAP, LINE_CAP, MORE, NOTHING, TAIL, Lines, Reply
+from tsn_frames.engine.chat.stream_parser import CAP, LINE_CAP, MORE, NOTHING, TAIL, SseLines, StreamedReply
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
@@ -24,7 +24,7 @@ def line(payload, end=b"\n\n"):
 
 
 def read(*pieces):
-    reply = Reply()
+    reply = StreamedReply()
     for piece in pieces:
         reply.feed(piece)
     reply.close()
@@ -81,7 +81,7 @@ def test_a_stream_says_the_same_however_it_is_cut(stream, cuts):
     st.integers(1, 5),
 )
 def test_lines_end_as_the_standard_says(data, size):
-    lines = Lines()
+    lines = SseLines()
     found = [line for at in range(0, len(data), size) for line in lines.feed(data[at : at + size])]
     assert [*found, lines.rest] == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
 
@@ -102,7 +102,7 @@ def test_no_bytes_whatever_raise(pieces):
 
 
 def test_what_comes_is_known_at_once():
-    reply = Reply()
+    reply = StreamedReply()
     assert reply.feed(b": ping\n\n") == MORE and not reply.begun
     assert reply.feed(line(chunk({"role": "assistant", "content": ""}))) == MORE and not reply.begun
     assert reply.feed(line(chunk({"content": "Hi"}), b"\n")) == MORE  # without waiting for the blank line
@@ -188,7 +188,7 @@ ERROR = {"error": {"message": "too busy", "code": "overloaded"}}
     ],
 )
 def test_an_error_ends_the_answer_and_what_came_is_kept(event, told):
-    reply = Reply()
+    reply = StreamedReply()
     reply.feed(line(chunk({"content": "Hi"})))
     assert reply.feed(event + said("more")) == NOTHING
     reply.close()
@@ -202,7 +202,7 @@ def test_a_part_that_is_lost_is_told():
 
 @pytest.mark.parametrize("body", [b'{"choices":[{"message":{"content":"Hi"}}]}', b"<html>Sign in</html>", b"[1]"])
 def test_a_body_in_one_piece_is_kept_as_it_is(body):
-    reply = Reply()
+    reply = StreamedReply()
     for at in range(0, len(body), 3):
         assert reply.feed(b"\xef\xbb\xbf\r\n"[: 4 if not at else 0] + body[at : at + 3]) == MORE
     assert not reply.whole, "who knows whether that was all of it"
@@ -217,19 +217,19 @@ def test_odd_characters_and_numbers_cost_no_answer():
 
 
 def test_a_huge_line_and_a_huge_answer_are_refused():
-    reply = Reply()
+    reply = StreamedReply()
     piece = b"data: " + b"x" * (LINE_CAP // 2)
     assert [reply.feed(piece) for _ in range(4)][-1] == NOTHING and "larger than" in reply.problem
-    reply = Reply()
+    reply = StreamedReply()
     piece = line(chunk({"content": "x" * 2**20}))
     while reply.size <= CAP:
         patience = reply.feed(piece)
     assert patience == NOTHING and not reply.whole and "20 MiB" in reply.problem
-    body = Reply()
+    body = StreamedReply()
     for _ in range(21):
         patience = body.feed(b"{" + b" " * 2**20)
     assert patience == NOTHING and "20 MiB" in body.problem
-    many = Reply()
+    many = StreamedReply()
     many.feed(b"data: {\n")
     for _ in range(LINE_CAP // 1000 + 10):
         many.feed(b"data: " + b"y" * 1000 + b"\n")
@@ -238,7 +238,7 @@ def test_a_huge_line_and_a_huge_answer_are_refused():
 
 def test_an_answer_of_very_many_tokens_is_read_whatever_stands_around_each():
     """100,000 tokens come as 25 MB of events, and are 400 kB of text."""
-    reply = Reply()
+    reply = StreamedReply()
     piece = line(chunk({"content": "word " * 100}, id="x" * 2**17))
     while reply.size <= CAP + 2**20:
         assert reply.feed(piece) == MORE
@@ -247,7 +247,7 @@ def test_an_answer_of_very_many_tokens_is_read_whatever_stands_around_each():
 
 def test_the_cost_is_linear_in_what_comes():
     def seconds(size):
-        begun, reply = time.process_time(), Reply()
+        begun, reply = time.process_time(), StreamedReply()
         for _ in range(size):
             reply.feed(b"x")
         for _ in range(size // 50):

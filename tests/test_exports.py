@@ -63,7 +63,7 @@ def test_a_public_name_has_an_example_or_a_reason(name):
         assert any(f"{section}-" in text for section in NUMPY_SECTIONS), f"{name} has no numpy section"
 
 
-@pytest.mark.parametrize("name", ["complete", "compare", "Client", "Limits", "Retry", "Prices", "rehearse"])
+@pytest.mark.parametrize("name", ["complete", "compare", "Client", "Limits", "Retry", "Prices", "simulate"])
 def test_every_parameter_is_explained(name):
     told = inspect.getdoc(public()[name]) or ""
     for parameter in inspect.signature(public()[name]).parameters:

@@ -16,23 +16,23 @@ from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
 from tsn_frames import sandbox
-from tsn_frames._gc import no_collecting
+from tsn_frames._gc import gc_paused
 from tsn_frames.engine.cache import repair
 from tsn_frames.engine.cache import store as store_room
 from tsn_frames.engine.cache.salvage import carve as carved
 from tsn_frames.engine.cache.store import Store
 from tsn_frames.engine.chat.conversation import Conversation
-from tsn_frames.engine.chat.pending_answer import Going
+from tsn_frames.engine.chat.pending_answer import PendingAnswer
 from tsn_frames.engine.run import executor as engine
 from tsn_frames.engine.run.progress import Progress
-from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.engine.storage.sqlite import identity
 from tsn_frames.engine.transport.connection import Connection
-from tsn_frames.engine.transport.pool import FastTransport
+from tsn_frames.engine.transport.pool import ConnectionPool
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
 from tsn_frames.verbs.compare import metrics
-from tsn_frames.verbs.files.parts import Job
+from tsn_frames.verbs.files.parts import PartRunner
 from tsn_frames.verbs.run.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
@@ -145,7 +145,7 @@ def test_an_interrupt_while_a_run_is_handed_over_stops_it(tmp_path, monkeypatch)
     with Simulator(latency=0.1) as sim:
         client = client_of(sim, tmp_path, limits=tsn.Limits(1))
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(here, "begin", interrupted(here.begin))
+            patch.setattr(process_state, "begin", interrupted(process_state.begin))
             rows(30).tsn.complete("{t}", client=client, progress=False)
         run = tsn.last_run()
         until(lambda: run.progress.done == 30)
@@ -160,7 +160,7 @@ def test_an_interrupt_before_a_run_is_handed_over_leaves_nobody_waiting(tmp_path
     with Simulator(latency=0.0) as sim:
         client = client_of(sim, tmp_path)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="0 of 5 rows are answered"):
-            patch.setattr(here, "begin", begin)
+            patch.setattr(process_state, "begin", begin)
             rows(5).tsn.complete("{t}", client=client, progress=False)
         assert tsn.last_run().wait(30, progress=False) and tsn.last_run().summary.not_sent == 5
         assert sim.stats().requests == 0
@@ -178,7 +178,7 @@ def test_an_interrupt_between_two_steps_of_a_call_lets_nothing_be_sent(tmp_path,
             patch.setattr(Run, "wait", wait)
             rows(5).tsn.complete("{t}", client=client, progress=False)
         let_the_loop_turn()
-        assert (sim.stats().requests, here.going) == (0, {})
+        assert (sim.stats().requests, process_state.going) == (0, {})
 
 
 def test_who_waits_takes_no_lock_that_an_interrupt_would_leave_locked(tmp_path, monkeypatch):
@@ -195,9 +195,9 @@ def test_who_waits_takes_no_lock_that_an_interrupt_would_leave_locked(tmp_path, 
         begin(work)
 
     with Simulator(latency=0.05) as sim:
-        client, begin = client_of(sim, tmp_path), here.begin
+        client, begin = client_of(sim, tmp_path), process_state.begin
         let_the_loop_turn()  # it is there already
-        monkeypatch.setattr(here, "begin", begun)
+        monkeypatch.setattr(process_state, "begin", begun)
         rows(3).to_parquet(tmp_path / "in.parquet")
         tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, progress=False)
         monkeypatch.setattr(threading.Condition, "__enter__", enter)
@@ -235,7 +235,7 @@ def once_interrupted(monkeypatch, owner, name):
 def test_an_interrupt_when_all_is_answered_says_so(tmp_path, monkeypatch):
     """It came when only the sums were still to be made, and neither the parts nor the comparison were told of."""
     rows(4).to_parquet(tmp_path / "in.parquet")
-    once_interrupted(monkeypatch, Job, "_summary")
+    once_interrupted(monkeypatch, PartRunner, "_summary")
     once_interrupted(monkeypatch, metrics, "table")
     with Simulator(latency=0.0) as sim:
         client = client_of(sim, tmp_path)
@@ -261,12 +261,12 @@ def test_an_interrupt_just_when_an_export_is_begun_leaves_no_file(tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_of_a_rehearsal_that_begins_ends_its_simulator(monkeypatch):
+def test_an_interrupt_of_a_simulation_that_begins_ends_its_simulator(monkeypatch):
     servers = [thread for thread in threading.enumerate() if thread.name == "tsn-simulator"]
     once_interrupted(monkeypatch, sandbox, "Client")
     with pytest.raises(KeyboardInterrupt):
-        tsn.rehearse()
-    assert here.client is None
+        tsn.simulate()
+    assert process_state.client is None
     assert [thread for thread in threading.enumerate() if thread.name == "tsn-simulator"] == servers
 
 
@@ -291,7 +291,7 @@ def test_a_bar_that_an_interrupt_left_half_made_holds_nobody_up():
         return gc.collect()
 
     try:
-        assert here.submit(collect()).result(30)
+        assert process_state.submit(collect()).result(30)
     finally:
         lock.release()
 
@@ -304,7 +304,7 @@ def test_an_interrupt_just_when_the_collector_is_held_lets_it_go(monkeypatch):
     real = gc.disable
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(gc, "disable", disable)
-        with no_collecting():
+        with gc_paused():
             pass
     assert gc.isenabled()
 
@@ -335,7 +335,7 @@ def test_an_answer_that_comes_in_the_moment_of_the_cut_is_kept():
 
     async def ask():
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        transport = FastTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", Secret(None), 10)
+        transport = ConnectionPool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", Secret(None), 10)
         try:
             post = asyncio.create_task(transport.post(b"{}", "key"))
             end, Connection._end = Connection._end, lambda *given, **words: (end(*given, **words), post.cancel())
@@ -487,7 +487,7 @@ def test_a_question_that_could_not_be_begun_leaves_the_chat_as_it_was(tmp_path, 
             def full(_work):
                 raise RuntimeError("can't start new thread")
 
-            patch.setattr(here, "begin", full)
+            patch.setattr(process_state, "begin", full)
             chat.start("Is it cold? One of: yes, no.")
         assert (chat.turns, chat.streaming) == ((), False)
         assert chat.send("Is it cold? One of: yes, no.") in ("yes", "no")
@@ -497,7 +497,7 @@ def test_an_interrupt_while_a_question_is_handed_over_takes_it_back(tmp_path, mo
     with Simulator(latency=0.1) as sim:
         chat = Conversation(client_of(sim, tmp_path))
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(here, "begin", interrupted(here.begin))
+            patch.setattr(process_state, "begin", interrupted(process_state.begin))
             chat.send("Is it cold? One of: yes, no.")
         assert (chat.turns, chat.streaming) == ((), False)
         chat.send("Is it warm? One of: yes, no.")
@@ -513,7 +513,7 @@ def test_an_interrupt_just_after_a_question_was_asked_stops_its_answer(tmp_path,
     with Simulator(latency=0.2) as sim:
         chat = Conversation(client_of(sim, tmp_path))
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Going, "answer", answer)
+            patch.setattr(PendingAnswer, "answer", answer)
             chat.send("Is it cold? One of: yes, no.")
         assert (chat.streaming, chat.turns[1].state) == (False, "stopped")
 
@@ -524,7 +524,7 @@ def test_an_interrupt_while_a_chats_page_is_told_of_a_question_takes_it_back(tmp
         chat = Conversation(client_of(sim, tmp_path))
         chat.listen(SimpleNamespace(**dict.fromkeys(("began", "grew", "ended", "changed"), lambda *_: None)))
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(here, "call", interrupted(here.call))
+            patch.setattr(process_state, "call", interrupted(process_state.call))
             chat.send("Is it cold? One of: yes, no.")
         assert (chat.turns, chat.streaming) == ((), False)
         assert chat.send("Is it warm? One of: yes, no.") in ("yes", "no")

@@ -11,15 +11,15 @@ from fake_time import Service, now, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsn_frames.engine.limits.circuit_breaker import Flow
-from tsn_frames.engine.limits.concurrency import Ceiling
+from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker
+from tsn_frames.engine.limits.concurrency import AdaptiveConcurrency
 from tsn_frames.engine.limits.header_quota import Remaining
-from tsn_frames.engine.limits.limiter import CHAT, FRAME, Gate, Limiter
+from tsn_frames.engine.limits.limiter import CHAT, FRAME, RateLimiter, RateRules
 from tsn_frames.engine.limits.limits import Limits
-from tsn_frames.engine.limits.rate_headers import Allowance, Wait, asked
+from tsn_frames.engine.limits.rate_headers import RateLimitState, RetryAfter, retry_after
 from tsn_frames.engine.limits.sliding_window import MINUTE, Inferred, SlidingWindow
 from tsn_frames.engine.retry import lone_wait
-from tsn_frames.engine.run.retry_queue import Item, Queue
+from tsn_frames.engine.run.retry_queue import PendingRequest, RetryQueue
 from tsn_frames.errors import ConfigError
 
 pytestmark = pytest.mark.pace
@@ -32,7 +32,7 @@ class Told:
 
     service: Service
     seconds: float
-    limiter: Limiter
+    limiter: RateLimiter
 
     @property
     def refused(self) -> int:
@@ -53,9 +53,9 @@ def drive(service: Service, rows: int = 500, workers: int = 16, limits: Limits |
     """Send rows as a run does: workers take them, refused ones go back to the front."""
 
     async def main() -> Told:
-        limiter = Limiter(now, Gate(service.dice.random))
+        limiter = RateLimiter(now, RateRules(service.dice.random))
         pace = limiter.gate.pace(limits or Limits(workers))
-        queue = Queue((Item(i, None) for i in range(rows)), now)
+        queue = RetryQueue((PendingRequest(i, None) for i in range(rows)), now)
         await asyncio.gather(*(_worker(service, limiter, pace, queue) for _ in range(workers)))
         return Told(service, now(), limiter)
 
@@ -72,7 +72,7 @@ async def _worker(service, limiter, pace, queue):
             limiter.pump()
             queue.done()
             continue
-        wait = asked(reply.headers, reply.message)
+        wait = retry_after(reply.headers, reply.message)
         gate.refused(now(), grant, reply.headers, wait, quota=reply.status == 429)
         limiter.pump()
         item.refusals += 1
@@ -119,7 +119,7 @@ def test_requests_per_minute_are_kept_in_every_window_and_used_up(rpm, workers, 
 
 
 def test_tokens_are_charged_by_estimate_and_corrected_by_usage():
-    gate = Gate()
+    gate = RateRules()
     pace = gate.pace(Limits(tokens_per_minute=100))
     gate.ceiling.limit = 9
     first = gate.send(0.0, 80)
@@ -130,9 +130,9 @@ def test_tokens_are_charged_by_estimate_and_corrected_by_usage():
 
 
 def test_a_refused_request_gives_its_tokens_back():
-    gate = Gate()
+    gate = RateRules()
     pace = gate.pace(Limits(tokens_per_minute=100))
-    gate.refused(0.5, gate.send(0.0, 100), {}, Wait(0.0), quota=True)
+    gate.refused(0.5, gate.send(0.0, 100), {}, RetryAfter(0.0), quota=True)
     assert pace.delay(0.5, 100) == 0.0
 
 
@@ -183,8 +183,8 @@ def test_a_concurrency_limit_that_goes_away_is_noticed(seed):
 
     async def main():
         task = asyncio.create_task(lift())
-        limiter = Limiter(now, Gate(server.dice.random))
-        pace, queue = limiter.gate.pace(Limits()), Queue((Item(i, None) for i in range(3000)), now)
+        limiter = RateLimiter(now, RateRules(server.dice.random))
+        pace, queue = limiter.gate.pace(Limits()), RetryQueue((PendingRequest(i, None) for i in range(3000)), now)
         await asyncio.gather(task, *(_worker(server, limiter, pace, queue) for _ in range(16)))
         return Told(server, now(), limiter)
 
@@ -246,7 +246,7 @@ def test_answers_that_all_take_the_same_time_leave_a_cold_run_near_the_ideal_rat
 
 
 def test_the_first_request_goes_alone():
-    gate = Gate()
+    gate = RateRules()
     pace = gate.pace(Limits())
     gate.send(0.0, 1)
     assert gate.delay(0.0, pace, 1)[0] == float("inf")
@@ -256,7 +256,7 @@ def test_the_first_request_goes_alone():
 
 
 def test_the_ceiling_doubles_per_round_trip_only_while_it_is_in_use():
-    ceiling = Ceiling()
+    ceiling = AdaptiveConcurrency()
     for _ in range(3):
         for level in range(ceiling.limit, 0, -1):
             ceiling.accepted(level, ceiling.limit)
@@ -266,7 +266,7 @@ def test_the_ceiling_doubles_per_round_trip_only_while_it_is_in_use():
     assert ceiling.limit == before
 
 
-def waves(ceiling: Ceiling, number: int) -> list[int]:
+def waves(ceiling: AdaptiveConcurrency, number: int) -> list[int]:
     """The limit after each wave of which every request came back well."""
     found = []
     for _ in range(number):
@@ -279,8 +279,8 @@ def waves(ceiling: Ceiling, number: int) -> list[int]:
 
 
 def test_where_many_went_well_the_ceiling_grows_fourfold_until_the_first_refusal():
-    assert waves(Ceiling(), 6) == [4, 8, 16, 32, 128, 512]
-    ceiling = Ceiling()
+    assert waves(AdaptiveConcurrency(), 6) == [4, 8, 16, 32, 128, 512]
+    ceiling = AdaptiveConcurrency()
     assert waves(ceiling, 4) == [4, 8, 16, 32]
     ceiling.refused(3)  # one of many: no wall, and a reason for care
     assert waves(ceiling, 3) == [64, 128, 256]
@@ -288,7 +288,7 @@ def test_where_many_went_well_the_ceiling_grows_fourfold_until_the_first_refusal
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=200))
 def test_the_ceiling_never_falls_below_one(answers):
-    ceiling = Ceiling()
+    ceiling = AdaptiveConcurrency()
     for good, level in answers:
         ceiling.sent(level)
         ceiling.accepted(level, ceiling.limit) if good else ceiling.refused(level)
@@ -296,18 +296,18 @@ def test_the_ceiling_never_falls_below_one(answers):
 
 
 def test_one_request_that_is_refused_alone_is_never_blamed_on_concurrency():
-    assert Ceiling().refused(1) is False
+    assert AdaptiveConcurrency().refused(1) is False
 
 
 def test_remaining_requests_are_shared_by_those_in_flight():
     left = Remaining()
     first, second = left.sent(0.0, 1), left.sent(0.0, 1)
-    left.told(0.0, first, Allowance(60, 3, 2.0), 1)
+    left.told(0.0, first, RateLimitState(60, 3, 2.0), 1)
     assert left.delay(0.1, 1, 1) == 0.0
     left.sent(0.1, 1)
     left.sent(0.1, 1)
     assert left.delay(0.1, 1, 3) > 0.0  # until one of them says more
-    left.told(0.2, second, Allowance(60, 0, 1.8), 0)
+    left.told(0.2, second, RateLimitState(60, 0, 1.8), 0)
     assert 1.6 <= left.delay(0.2, 1, 0) <= 1.81
 
 
@@ -315,7 +315,7 @@ def test_after_a_used_up_window_one_request_asks_for_the_next():
     left = Remaining()
     mark = left.sent(0.0, 1)
     left.settle(mark, 1)
-    left.told(0.0, mark, Allowance(60, 0, 1.0), 0)
+    left.told(0.0, mark, RateLimitState(60, 0, 1.0), 0)
     assert left.delay(0.9, 1, 0) > 0.0
     assert left.delay(1.1, 1, 0) == 0.0
     left.sent(1.1, 1)
@@ -327,14 +327,14 @@ def test_the_clock_lets_through_what_was_sent_a_period_ago():
     marks = [left.sent(at / 10, 1) for at in range(4)]
     for mark in marks:
         left.settle(mark, 1)
-        left.told(0.5, mark, Allowance(4, 0, 1.55), 0)
+        left.told(0.5, mark, RateLimitState(4, 0, 1.55), 0)
     assert left.works
     assert left.delay(0.5, 1, 0) == pytest.approx(1.55, abs=0.05)
     assert left.delay(2.1, 1, 0) == 0.0
 
 
 def test_a_wait_from_a_header_beyond_max_wait_is_asked_for_and_not_slept_through():
-    gate = Gate()
+    gate = RateRules()
     patient, hasty = gate.pace(Limits()), gate.pace(Limits(max_wait=5))
     used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "60s"}
     gate.answered(0.0, gate.send(0.0, 1), used_up, 1)
@@ -343,7 +343,7 @@ def test_a_wait_from_a_header_beyond_max_wait_is_asked_for_and_not_slept_through
 
 
 def test_a_lone_refusal_stops_nobody_for_long_and_two_refused_probes_do():
-    flow, wait = Flow(lambda: 1.0), Wait(2.0, exact=True)
+    flow, wait = CircuitBreaker(lambda: 1.0), RetryAfter(2.0, exact=True)
     flow.refused(0.0, 1, wait, sure=False, innocent=False)
     assert flow.delay(0.0) == 0.0
     flow.sent(2)
@@ -356,30 +356,30 @@ def test_a_lone_refusal_stops_nobody_for_long_and_two_refused_probes_do():
 
 
 def test_a_refusal_that_a_cut_has_dealt_with_stops_nobody():
-    flow = Flow(lambda: 1.0)
-    flow.refused(0.0, 1, Wait(2.0), sure=False, innocent=True)
+    flow = CircuitBreaker(lambda: 1.0)
+    flow.refused(0.0, 1, RetryAfter(2.0), sure=False, innocent=True)
     assert flow.state == "open"
 
 
 def test_a_wait_to_the_millisecond_gets_no_jitter():
-    flow = Flow(lambda: 1.0)
-    flow.refused(10.0, 1, Wait(0.25, exact=True), sure=True, innocent=False)
+    flow = CircuitBreaker(lambda: 1.0)
+    flow.refused(10.0, 1, RetryAfter(0.25, exact=True), sure=True, innocent=False)
     assert flow.delay(10.0) == pytest.approx(0.25)
 
 
 def test_refused_probes_double_the_wait_up_to_what_the_message_says():
-    flow, waits = Flow(lambda: 1.0), []
+    flow, waits = CircuitBreaker(lambda: 1.0), []
     for seq in range(1, 6):
-        flow.refused(0.0, seq, Wait(None, 60.0), sure=True, innocent=False)
+        flow.refused(0.0, seq, RetryAfter(None, 60.0), sure=True, innocent=False)
         waits.append(flow.until)
         flow.sent(seq + 1)
     assert waits == [15.0, 30.0, 60.0, 60.0, 60.0]
 
 
 def test_a_server_that_says_zero_again_and_again_is_not_hammered():
-    flow, waits = Flow(lambda: 0.0), []
+    flow, waits = CircuitBreaker(lambda: 0.0), []
     for seq in range(1, 8):
-        flow.refused(0.0, seq, Wait(0.0), sure=True, innocent=False)
+        flow.refused(0.0, seq, RetryAfter(0.0), sure=True, innocent=False)
         waits.append(flow.until)
         flow.sent(seq + 1)
     assert waits[-1] > 1.0
@@ -405,7 +405,7 @@ def _take(limiter, pace, priority=FRAME):
 
 def test_chat_passes_frames():
     async def main():
-        limiter, order = Limiter(now), []
+        limiter, order = RateLimiter(now), []
         pace = limiter.gate.pace(Limits())
         first = await limiter.acquire(pace, 1)
 
@@ -429,7 +429,7 @@ def test_chat_passes_frames():
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
 def test_cancelling_a_waiter_never_leaks_a_slot(cancelled):
     async def main():
-        limiter = Limiter(now)
+        limiter = RateLimiter(now)
         pace = limiter.gate.pace(Limits())
         first = await limiter.acquire(pace, 1)
         tasks = [_take(limiter, pace) for _ in cancelled]
@@ -451,7 +451,7 @@ def test_cancelling_a_waiter_never_leaks_a_slot(cancelled):
 
 def test_runs_that_go_by_the_same_limits_share_their_concurrency():
     async def main():
-        limiter, most = Limiter(now), 0
+        limiter, most = RateLimiter(now), 0
         limiter.gate.ceiling.limit = 100
 
         async def work(pace):
@@ -475,11 +475,15 @@ def test_runs_that_go_by_the_same_limits_share_their_concurrency():
 
 def test_the_end_of_a_pause_lets_one_through_and_not_the_herd():
     async def main():
-        limiter = Limiter(now)
+        limiter = RateLimiter(now)
         gate, pace = limiter.gate, limiter.gate.pace(Limits())
         gate.ceiling.limit = 50
         gate.refused(
-            now(), await limiter.acquire(pace, 1), {"x-ratelimit-remaining-requests": "0"}, Wait(1.0, exact=True), quota=True
+            now(),
+            await limiter.acquire(pace, 1),
+            {"x-ratelimit-remaining-requests": "0"},
+            RetryAfter(1.0, exact=True),
+            quota=True,
         )
         tasks = [_take(limiter, pace) for _ in range(50)]
         await asyncio.sleep(0.9)
@@ -496,9 +500,9 @@ def test_the_end_of_a_pause_lets_one_through_and_not_the_herd():
 
 def test_a_probe_that_is_lost_makes_room_for_another():
     async def main():
-        limiter = Limiter(now)
+        limiter = RateLimiter(now)
         gate, pace = limiter.gate, limiter.gate.pace(Limits())
-        gate.refused(now(), await limiter.acquire(pace, 1), {}, Wait(1.0), quota=False)
+        gate.refused(now(), await limiter.acquire(pace, 1), {}, RetryAfter(1.0), quota=False)
         probe = await limiter.acquire(pace, 1)
         gate.failed(now(), probe, {})
         limiter.pump()

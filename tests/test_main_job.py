@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.runtime.process import process_state
 
 
 @pytest.fixture
@@ -48,5 +48,5 @@ def test_in_the_end_nothing_counts_as_in_flight(sim, client):
     """Estimates are added as requests go out and taken off as answers come, in another order: nothing is left of them."""
     df = pd.DataFrame({"text": [f"message {number}" + " and more" * (number % 7) for number in range(100)]})
     df.tsn.complete("Answer: {text}", client=client, progress=False)
-    gate = here.account(sim.base_url, client.key()).limiter.gate
+    gate = process_state.account(sim.base_url, client.key()).limiter.gate
     assert (gate.in_flight, gate.tokens_in_flight) == (0, 0)

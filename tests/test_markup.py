@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tsn_frames.widget import highlight, incremental_markdown, markdown
-from tsn_frames.widget.incremental_markdown import Rendering, render
+from tsn_frames.widget.incremental_markdown import IncrementalMarkdown, render
 
 PARTS = [
     "a", "b c", " ", "  ", "    ", "\n", "\n\n", "\r", "\r\n", "\t", "# h", "===", "---", "- ", "-", "* ", "+ ", "1", "1.", "1. ", "2) ", "> ", ">",
@@ -35,7 +35,7 @@ TAGS = nh3.ALLOWED_TAGS | {"s"}
 @example("[a]\n\n# b\n\n[a]: https://x.y\n\nc\n\nd\n", [1])
 @example("[a]\n\n[a]: https://x.y\n\nc\n", [1])
 def test_what_grows_is_what_is_rendered_at_once(text, steps):
-    page, shown, at = Rendering(), [], 0
+    page, shown, at = IncrementalMarkdown(), [], 0
     while at < len(text):
         at += steps[at % len(steps)]
         for i, html in page.grow(text[:at]):
@@ -183,7 +183,7 @@ def test_nothing_that_a_model_writes_runs_or_is_fetched(text):
         f"# {text}",
     ):
         check_safe(render(shape))
-        page = Rendering()
+        page = IncrementalMarkdown()
         for at in range(0, len(shape) + 7, 7):
             page.grow(shape[:at])
         check_safe(page.html)
@@ -343,7 +343,7 @@ def test_what_is_too_long_is_shown_as_it_is():
     html = render(text)
     assert html.endswith("</code></pre>\n")
     assert "a *b*" in html[-80:]
-    page = Rendering()
+    page = IncrementalMarkdown()
     page.grow(text)
     assert page.html == html
 
@@ -359,11 +359,11 @@ def test_a_growing_answer_costs_a_fraction_of_rendering_it_again_and_again():
             work(text[:at])
         return time.process_time() - begun
 
-    assert seconds(Rendering().grow) < 0.3 * seconds(render)
+    assert seconds(IncrementalMarkdown().grow) < 0.3 * seconds(render)
 
 
 def test_another_text_starts_anew():
-    page = Rendering()
+    page = IncrementalMarkdown()
     page.grow("one\n\ntwo\n\nthree\n")
     assert page.grow("one\n") == [(1, ""), (2, "")]
     assert page.html == render("one\n")

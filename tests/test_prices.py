@@ -213,10 +213,10 @@ def test_a_model_without_a_price_has_na_and_one_hint(sim):
     assert out["cost"].isna().all() and out["cost_source"].isna().all() and len(found) == 1
 
 
-def test_a_rehearsal_takes_prices_of_your_own():
+def test_simulate_takes_prices_of_your_own():
     with pytest.raises(tsn.ConfigError, match="prices must be"):
-        tsn.rehearse(prices=3)
-    with tsn.rehearse(latency=0.0, prices=tsn.Prices({"sim-small": (1000, 0)}, currency="EUR")):
+        tsn.simulate(prices=3)
+    with tsn.simulate(latency=0.0, prices=tsn.Prices({"sim-small": (1000, 0)}, currency="EUR")):
         out = pd.DataFrame({"text": ["Hi"]}).tsn.complete("{text}", progress=False)
         assert out["cost"].tolist() == [out["prompt_tokens"].item() / 1000]
         assert tsn.get_client().ledger.to_frame()["currency"].tolist() == ["EUR"]

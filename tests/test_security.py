@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.secret import Secret, redact
 from tsn_frames.simulator import Faults, Simulator
 
@@ -35,7 +35,7 @@ def secret_client(request, sim, tmp_path, monkeypatch):
     if request.param == "environment":
         monkeypatch.setenv("TSN_API_KEY", CANARY)
     if request.param == "process":
-        here.key = Secret(CANARY)
+        process_state.key = Secret(CANARY)
     given = {"api_key": CANARY} if request.param == "argument" else {}
     return tsn.Client(
         sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=RETRY, timeout=0.5, **given
@@ -131,7 +131,7 @@ def test_a_client_shows_no_key(secret_client):
         + repr(vars(secret_client))
         + repr(secret_client.key())
         + f"{secret_client.api_key}"
-        + repr(here)
+        + repr(process_state)
     )
     assert CANARY not in shown
     assert CANARY not in repr(vars(type(secret_client.api_key)))
@@ -147,7 +147,7 @@ def test_a_pickle_has_no_key(secret_client, protocol):
 
 def test_a_pickled_client_works_without_its_key_and_with_the_workers_own(secret_client, sim, monkeypatch):
     monkeypatch.delenv("TSN_API_KEY", raising=False)
-    here.key = Secret(None)
+    process_state.key = Secret(None)
     back = pickle.loads(pickle.dumps(secret_client))
     assert not back.key()
     ask(pd.DataFrame({"t": ["a"]}), back)
@@ -200,8 +200,8 @@ def test_a_key_that_is_asked_for_is_not_shown(monkeypatch):
     assert CANARY not in told(error.value)
     monkeypatch.setattr("getpass.getpass", lambda prompt: CANARY)
     tsn.set_key()
-    assert CANARY not in repr(here)
-    assert here.key
+    assert CANARY not in repr(process_state)
+    assert process_state.key
 
 
 def test_certificates_that_cannot_be_read_show_no_key(monkeypatch, tmp_path):

@@ -12,9 +12,10 @@ from moments import SECONDS, happened, until
 from raw_server import RawServer
 
 import tsn_frames as tsn
-from tsn_frames.engine.runtime.process import here
-from tsn_frames.engine.transport.httpx_backend import StockTransport
-from tsn_frames.engine.transport.select_backend import Answer, Failure, open_transport
+from tsn_frames.engine.runtime.process import process_state
+from tsn_frames.engine.transport.http_types import HttpFailure, HttpResponse
+from tsn_frames.engine.transport.httpx_backend import HttpxTransport
+from tsn_frames.engine.transport.select_backend import open_transport
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
 
@@ -41,7 +42,7 @@ def post(base_url, times=1, timeout=20.0, key="tsn_test_1"):
         finally:
             await transport.aclose()
 
-    found = here.submit(work()).result(SECONDS)
+    found = process_state.submit(work()).result(SECONDS)
     return found[0] if times == 1 else found
 
 
@@ -66,7 +67,7 @@ def test_the_fast_engine_is_used_where_it_can_be_imported(engine, sim):
         await transport.aclose()
         return type(transport).__name__
 
-    assert here.submit(name()).result(SECONDS) == {"fast": "FastTransport", "stock": "StockTransport"}[engine]
+    assert process_state.submit(name()).result(SECONDS) == {"fast": "FastTransport", "stock": "StockTransport"}[engine]
 
 
 def test_connections_are_kept_alive(engine, sim):
@@ -95,13 +96,13 @@ def test_the_key_and_the_idempotency_key_are_sent(engine, sim):
 def test_a_request_that_reached_the_service_may_be_billed(engine, fault, code):
     with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
         found = post(sim.base_url, timeout=0.5 if code == "timeout" else 20.0)
-    assert isinstance(found, Failure) and (found.code, found.sent) == (code, True), found
+    assert isinstance(found, HttpFailure) and (found.code, found.sent) == (code, True), found
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "does-not-exist.invalid"])
 def test_a_connection_that_was_never_made_costs_nothing(engine, host):
     found = post(f"http://{host}/v1")
-    assert isinstance(found, Failure) and (found.code, found.sent) == ("connection", False), found
+    assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", False), found
 
 
 def test_ipv6_works(engine):
@@ -127,13 +128,13 @@ def test_a_body_that_is_packed_all_the_same_is_unpacked(engine):
 def test_a_body_beyond_the_cap_is_not_taken_in(engine, fault):
     with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
         found = post(sim.base_url)
-    assert isinstance(found, Failure) and "larger than 20 MiB" in found.message
+    assert isinstance(found, HttpFailure) and "larger than 20 MiB" in found.message
 
 
 @pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", b""])
 def test_what_is_no_http_is_a_failure_and_no_exception(engine, answer):
     with raw(answer) as server:
-        assert isinstance(post(f"http://127.0.0.1:{server.port}/v1"), Failure)
+        assert isinstance(post(f"http://127.0.0.1:{server.port}/v1"), HttpFailure)
 
 
 def test_a_certificate_that_nobody_signed_is_refused_and_one_of_the_environment_is_trusted(engine, tmp_path, monkeypatch):
@@ -142,12 +143,12 @@ def test_a_certificate_that_nobody_signed_is_refused_and_one_of_the_environment_
     authority.issue_cert("localhost").configure_cert(context)
     with raw(http(b"{}"), tls=context) as server:
         refused = post(f"https://localhost:{server.port}/v1")
-        assert isinstance(refused, Failure) and not refused.sent and "certificate" in refused.message.lower()
+        assert isinstance(refused, HttpFailure) and not refused.sent and "certificate" in refused.message.lower()
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        assert isinstance(post(f"https://localhost:{server.port}/v1"), Answer)
+        assert isinstance(post(f"https://localhost:{server.port}/v1"), HttpResponse)
         wrong = post(f"https://127.0.0.1:{server.port}/v1")  # the certificate is for another name
-        assert isinstance(wrong, Failure) and not server.asked[1:]
+        assert isinstance(wrong, HttpFailure) and not server.asked[1:]
 
 
 def test_a_proxy_of_the_environment_is_used_and_loopback_passes_none(engine, sim, monkeypatch):
@@ -159,7 +160,7 @@ def test_a_proxy_of_the_environment_is_used_and_loopback_passes_none(engine, sim
         assert post(sim.base_url).status == 200 and len(proxy.asked) == 1
         monkeypatch.setenv("NO_PROXY", "example.invalid")
         monkeypatch.setenv("no_proxy", "example.invalid")
-        assert isinstance(post("http://example.invalid/v1"), Failure) and len(proxy.asked) == 1
+        assert isinstance(post("http://example.invalid/v1"), HttpFailure) and len(proxy.asked) == 1
 
 
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(engine, monkeypatch):
@@ -182,18 +183,18 @@ def test_a_cancelled_request_closes_its_connection(engine):
                 await task
             await transport.aclose()
 
-        here.submit(work()).result(SECONDS)
+        process_state.submit(work()).result(SECONDS)
         until(lambda: sim.stats().disconnects == 1)
 
 
 def test_many_at_once_share_a_few_small_clients(sim):
     async def work():
-        transport = StockTransport(f"{sim.base_url}/chat/completions", Secret(None), 10.0)
+        transport = HttpxTransport(f"{sim.base_url}/chat/completions", Secret(None), 10.0)
         answers = await asyncio.gather(*(transport.post(BODY, str(number)) for number in range(40)))
         await transport.aclose()
         return {answer.status for answer in answers}, len(transport._all)
 
-    assert here.submit(work()).result(SECONDS) == ({200}, 10)
+    assert process_state.submit(work()).result(SECONDS) == ({200}, 10)
 
 
 def test_a_whole_run_works_with_either_engine(engine, client):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_frames.engine.limits.rate_headers import Allowance, Wait, allowances, asked, duration
+from tsn_frames.engine.limits.rate_headers import RateLimitState, RetryAfter, allowances, duration, retry_after
 
 NOW = 1_700_000_000.0
 
@@ -74,7 +74,7 @@ def test_no_text_makes_a_duration_raise_or_turn_negative(text):
     ],
 )  # fmt: skip
 def test_the_first_header_that_can_be_read_sets_the_wait(headers, seconds, exact):
-    wait = asked(headers, "", wall=lambda: NOW)
+    wait = retry_after(headers, "", wall=lambda: NOW)
     assert wait.seconds == (seconds if seconds is None else pytest.approx(seconds))
     assert wait.exact is exact
 
@@ -91,7 +91,7 @@ def test_the_first_header_that_can_be_read_sets_the_wait(headers, seconds, exact
     ],
 )
 def test_a_message_is_kept_apart_from_the_headers(message, seconds):
-    assert asked({}, message) == Wait(None, seconds)
+    assert retry_after({}, message) == RetryAfter(None, seconds)
 
 
 def test_the_allowance_of_each_dimension_is_read_and_garbage_is_left_out():
@@ -99,5 +99,5 @@ def test_the_allowance_of_each_dimension_is_read_and_garbage_is_left_out():
         {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59", "x-ratelimit-reset-requests": "1m30s",
          "x-ratelimit-limit-tokens": "many", "x-ratelimit-remaining-tokens": "-1", "x-ratelimit-reset-tokens": "soon"}
     )  # fmt: skip
-    assert requests == Allowance(60, 59, 90)
-    assert tokens == Allowance(None, None, None)
+    assert requests == RateLimitState(60, 59, 90)
+    assert tokens == RateLimitState(None, None, None)

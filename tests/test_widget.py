@@ -20,9 +20,9 @@ from conftest import KEY
 from moments import let_the_loop_turn, until
 
 import tsn_frames as tsn
-from tsn_frames.engine.chat.chat_settings import Setup
+from tsn_frames.engine.chat.chat_settings import ChatSettings
 from tsn_frames.engine.chat.turn import Turn
-from tsn_frames.engine.runtime.process import here
+from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Simulator
 from tsn_frames.widget import page_sync as wire
 from tsn_frames.widget import view_model
@@ -47,7 +47,7 @@ class Page:
         """Wait until everything that is due was said: what the loop has to tell, then what is told of it."""
         done = threading.Event()
         let_the_loop_turn()
-        here.errand(done.set)
+        process_state.errand(done.set)
         assert done.wait(30)
         return self
 
@@ -138,7 +138,7 @@ def test_a_setting_that_comes_amid_an_answer_is_put_off_and_not_refused(endless,
 
 def test_settings_that_come_at_once_all_hold(chat, monkeypatch):
     """One from the page and one from code, each on a thread of its own: the second comes while the first is looked at."""
-    looked, go, look = threading.Event(), threading.Event(), Setup.with_parameters
+    looked, go, look = threading.Event(), threading.Event(), ChatSettings.with_parameters
 
     def slow(setup, values):
         if "top_p" in values and "temperature" not in values:
@@ -146,7 +146,7 @@ def test_settings_that_come_at_once_all_hold(chat, monkeypatch):
             assert go.wait(30)
         return look(setup, values)
 
-    monkeypatch.setattr(Setup, "with_parameters", slow)
+    monkeypatch.setattr(ChatSettings, "with_parameters", slow)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(chat._handle_custom_msg, {"type": "set", "name": "top_p", "value": 0.5}, [])
         assert looked.wait(30)
@@ -407,7 +407,7 @@ def test_an_answer_is_a_new_one_though_the_page_was_not_told_of_the_end_of_the_o
         held, go = threading.Event(), threading.Event()
         page.ask(type="send", text="Tell me something about apples")
         page.until(lambda told: any(m["type"] == "tail" for m in told))
-        here.errand(lambda: (held.set(), go.wait(30)))
+        process_state.errand(lambda: (held.set(), go.wait(30)))
         assert held.wait(30)
         until(lambda: len(chat.messages) == 2)
         chat._chat.start("And something about pears")

@@ -9,7 +9,7 @@ from fake_windows import Meter, Metered
 from test_limiter import SEEDS, drive
 
 from tsn_frames.engine.limits.concurrency import Rest
-from tsn_frames.engine.limits.limiter import Gate
+from tsn_frames.engine.limits.limiter import RateRules
 from tsn_frames.engine.limits.limits import Limits
 
 pytestmark = pytest.mark.pace
@@ -125,7 +125,7 @@ def test_a_rest_that_does_not_help_is_given_up():
 
 
 def test_a_token_quota_is_charged_as_headers_show_it():
-    gate = Gate()
+    gate = RateRules()
     pace = gate.pace(Limits())
     head = {"x-ratelimit-limit-tokens": "1000", "x-ratelimit-remaining-tokens": "900", "x-ratelimit-reset-tokens": "60s"}
     gate.answered(1.0, gate.send(0.0, 500), head, 100)

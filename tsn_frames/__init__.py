@@ -27,7 +27,7 @@ from .errors import (
     TSNWarning,
 )
 from .pricing.prices import Prices
-from .sandbox import rehearse, sample_messages
+from .sandbox import sample_messages, simulate
 from .settings import get_client, set_client, set_key
 from .verbs.compare.compare import compare
 from .verbs.compare.result import Comparison
@@ -81,11 +81,11 @@ __all__ = [
     "estimate",
     "get_client",
     "last_run",
-    "rehearse",
     "runs",
     "sample_messages",
     "set_client",
     "set_key",
+    "simulate",
 ]
 del _accessor
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_collecting() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Hold the garbage collector while many values are made that stay: it would look through all of them, again and again."""
     held = gc.isenabled()
     try:

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import pandas as pd
 
-from .errors import did_you_mean
+from .text import did_you_mean
 from .verbs import complete as verbs
 from .verbs.chat import chat as chatting
 from .verbs.compare import compare as comparing

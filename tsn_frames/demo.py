@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .engine.runtime.client import Client
-from .errors import ConfigError, TSNError, TSNWarning, did_you_mean
-from .sandbox import rehearse, sample_messages
+from .errors import ConfigError, TSNError, TSNWarning
+from .sandbox import sample_messages, simulate
+from .text import did_you_mean
 from .verbs.complete import complete
 from .verbs.run.run import last_run
 from .verbs.run.summary import Summary
@@ -34,7 +35,7 @@ def main() -> int:
     try:
         with ExitStack() as stack:
             df, column = _input()
-            server = None if _live() else stack.enter_context(rehearse())
+            server = None if _live() else stack.enter_context(simulate())
             return _show(df, column, server)
     except TSNError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

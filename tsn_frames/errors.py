@@ -23,14 +23,7 @@ for is in the cache and in ``.partial``.
 
 from __future__ import annotations
 
-import difflib
-import sys
-import warnings
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
-
-_HERE = str(Path(__file__).parent)
 
 
 class TSNError(Exception):
@@ -115,14 +108,6 @@ class TSNWarning(UserWarning):
     """What a user should know but need not act on at once."""
 
 
-def warn(text: str) -> None:
-    """Warn at the line of the user's own code, however deep in the package the reason was found."""
-    frame, level = sys._getframe(1), 2  # Python 3.12 has skip_file_prefixes for this; 3.11 hasn't
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, TSNWarning, stacklevel=level)
-
-
 RowCode = Literal[
     "missing", "prompt", "bad_text", "too_long", "bad_request", "model", "server", "connection",
     "timeout", "unreadable", "filtered", "empty", "not_cached", "not_sent",
@@ -141,35 +126,3 @@ class RowError(NamedTuple):
 
 
 NOT_SENT = RowError("not_sent", "the run ended before this row was sent; run again to go on")
-
-
-def did_you_mean(name: object, known: Iterable[object], *, most: int = 12) -> str:
-    """Return a hint that names the nearest of the known names and lists them.
-
-    Examples
-    --------
-    >>> did_you_mean("txt", ["text", "label"])
-    "did you mean 'text'? There are: 'text', 'label'"
-    """
-    names = list(known)
-    shown = {str(n).casefold(): str(n) for n in names}
-    close = [shown[match] for match in difflib.get_close_matches(str(name).casefold(), shown, n=1)]
-    listed = ", ".join(repr(n) for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-    return (f"did you mean {close[0]!r}? " if close else "") + (f"There are: {listed}" if names else "There are none")
-
-
-def number(count: int, noun: str) -> str:
-    """Return a number and its noun.
-
-    Examples
-    --------
-    >>> number(1, "row"), number(1200, "row")
-    ('1 row', '1,200 rows')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def quoted(value: object, *, most: int = 80) -> str:
-    """Return a short repr of a bad value for a message, never a long text."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[: most - 1]}…"

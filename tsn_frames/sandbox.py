@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .engine.runtime.client import Client
-from .engine.runtime.process import here
+from .engine.runtime.process import process_state
 from .pricing.prices import Prices, prices_of
 from .settings import set_client
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner": (0.60, 2.40)}
 
 
-def rehearse(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[str, Any] | None = None) -> Simulator:
+def simulate(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[str, Any] | None = None) -> Simulator:
     """Start the local simulator and make it the default client, so that every example runs without a key or a cost.
 
     Its answers are simulated and say so. Cache and ledger are temporary; closing it goes back.
@@ -42,7 +42,7 @@ def rehearse(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[s
     Examples
     --------
     >>> import pandas as pd, tsn_frames as tsn
-    >>> sim = tsn.rehearse(latency=0.0)
+    >>> sim = tsn.simulate(latency=0.0)
     >>> out = pd.DataFrame({"text": ["Hi"]}).tsn.complete("Answer politely: {text}")
     >>> sim.stats().requests
     1
@@ -56,13 +56,13 @@ def rehearse(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[s
         """A simulator that takes its client and its files along when it is closed."""
 
         def close(self) -> None:
-            if client is not None and here.client is client:
+            if client is not None and process_state.client is client:
                 set_client(None)  # first: Ctrl-C at a later moment leaves no client of a server that is gone
             super().close()
             folder.cleanup()
 
     client: Client | None = None
-    folder = tempfile.TemporaryDirectory(prefix="tsn_rehearsal_", ignore_cleanup_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix="tsn_sandbox_", ignore_cleanup_errors=True)
     simulator = Rehearsal(seed=seed, latency=latency).start()
     try:
         client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=table)

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .errors import ConfigError, warn
+from .errors import ConfigError
+from .text import warn
 
 # "sk-" begins a key of other services, and only with a longer text after it: "risk-free" is no key.
 _KEY_LIKE = re.compile(r"tsn_(?:live|test)_[A-Za-z0-9_\-]+|\bsk-[A-Za-z0-9_\-]{8,}|\b(?i:bearer)\s+[^\s\"',;]+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 
 from .engine.runtime.client import Client, client_or_default
-from .engine.runtime.process import here
+from .engine.runtime.process import process_state
 from .errors import ConfigError
 from .secret import Secret
 
@@ -30,7 +30,7 @@ def set_client(client: Client | None) -> None:
     """
     if client is not None and not isinstance(client, Client):
         raise ConfigError(f"a tsn.Client(...) is needed, got a {type(client).__name__}")
-    here.client = client
+    process_state.client = client
 
 
 def get_client() -> Client:
@@ -58,4 +58,4 @@ def set_key() -> None:
         raise ConfigError("nobody can be asked for a key here: set the environment variable TSN_API_KEY") from None
     if not key:
         raise ConfigError("no key was entered; the old one, if any, is kept")
-    here.key = key
+    process_state.key = key

@@ -16,20 +16,20 @@ from contenders import Bare, body, texts
 
 @contextlib.asynccontextmanager
 async def ours(url, workers):
-    from tsn_frames.engine.transport.pool import FastTransport
+    from tsn_frames.engine.transport.pool import ConnectionPool
     from tsn_frames.secret import Secret
 
-    transport = FastTransport(f"{url}/chat/completions", Secret(None), 300.0)
+    transport = ConnectionPool(f"{url}/chat/completions", Secret(None), 300.0)
     yield lambda payload: _body(transport.post(payload, "key"))
     await transport.aclose()
 
 
 @contextlib.asynccontextmanager
 async def stock(url, workers):
-    from tsn_frames.engine.transport.httpx_backend import StockTransport
+    from tsn_frames.engine.transport.httpx_backend import HttpxTransport
     from tsn_frames.secret import Secret
 
-    transport = StockTransport(f"{url}/chat/completions", Secret(None), 300.0)
+    transport = HttpxTransport(f"{url}/chat/completions", Secret(None), 300.0)
     yield lambda payload: _body(transport.post(payload, "key"))
     await transport.aclose()
 

@@ -6,7 +6,8 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from ..errors import ConfigError, quoted
+from ..errors import ConfigError
+from ..text import quoted
 
 DEFAULT = "https://api.tokensupernova.com/v1"
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from ..errors import RowError
 from .serialization import Unreadable, load
 
 ABSURD = 2**40
@@ -187,3 +188,12 @@ def _cached(usage: dict[str, Any], prompt: int | None) -> int | None:
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if type(details) is dict else usage.get("prompt_cache_hit_tokens")  # DeepSeek's name
     return cached if type(cached) is int and 0 <= cached <= (prompt or 0) else None
+
+
+def content_error(completion: Completion) -> RowError | None:
+    """Return why an answer that can be read has no content, or None where it has."""
+    if completion.content:
+        return None
+    if completion.finish_reason == "content_filter":
+        return RowError("filtered", "the service's content filter withheld the answer")
+    return RowError("empty", f"the answer has no text (finish_reason {completion.finish_reason or 'not given'})")

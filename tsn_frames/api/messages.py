@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ParameterError, PromptError, quoted
+from ..errors import ParameterError, PromptError
+from ..text import quoted
 from .parameters import plain
 
 IsGap = Callable[[Any], bool]

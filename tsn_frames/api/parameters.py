@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ..errors import ParameterError, quoted
+from ..errors import ParameterError
+from ..text import quoted
 
 RANGES = {
     "temperature": (0.0, 2.0),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..api import Completion, Unreadable, decode
+from ..api.completion import content_error
 from ..errors import RowError
-from .retry import content_error
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Outcome:
     shared: bool = False
 
 
-class Answers:
+class Outcomes:
     """What came of each distinct request. A million of them are a few lists, not a million objects of ours.
 
     A request is over when it has a completion, an error, or both: an answer without content has both.

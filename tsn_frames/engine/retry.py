@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ..api import Completion, Unreadable, decode, error_of
-from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError, quoted
+from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError
 from ..secret import Secret, redact
-from .limits.rate_headers import Wait, asked
-from .transport.select_backend import Answer, Failure
+from ..text import quoted
+from .limits.rate_headers import RetryAfter, retry_after
+from .transport.http_types import HttpFailure, HttpResponse
 
 Kind = Literal["answer", "refused", "again", "row", "end"]
 SINGLED_OUT = 12  # at random, one refusal in five, a row meets this once in 250 million
@@ -66,22 +67,22 @@ class Retry:
         return float(jitter() * min(self.backoff_max, self.backoff * 2 ** min(attempt, 32)))
 
 
-class Verdict(NamedTuple):
+class Classification(NamedTuple):
     """What one attempt's end means for its row and for the run."""
 
     kind: Kind
     error: RowError | None = None
     end: type[RunError] | None = None
-    wait: Wait = Wait()
+    wait: RetryAfter = RetryAfter()
     billed: Literal["no", "yes", "unknown"] = "no"
     completion: Completion | None = None
     quota: bool = False
 
 
-def judge(result: Answer | Failure, secret: Secret) -> Verdict:
+def classify(result: HttpResponse | HttpFailure, secret: Secret) -> Classification:
     """Return what an answer or a failure to get one means."""
-    if isinstance(result, Failure):
-        return Verdict("refused" if result.code == "connection" and not result.sent else "again",
+    if isinstance(result, HttpFailure):
+        return Classification("refused" if result.code == "connection" and not result.sent else "again",
                        RowError(result.code, redact(result.message, secret)), billed="unknown" if result.sent else "no")  # fmt: skip
     if 200 <= result.status < 300:
         return _success(result, secret)
@@ -89,54 +90,47 @@ def judge(result: Answer | Failure, secret: Secret) -> Verdict:
     shown = redact(message, secret) or "no message"
     if 300 <= result.status < 400:
         place = redact(result.headers.get("location", "nowhere"), secret)
-        return Verdict("end", RowError("server", f"the service redirects ({result.status}) to {place}"), RedirectError)
-    return _status(result.status, code, shown, asked(result.headers, message))
+        return Classification("end", RowError("server", f"the service redirects ({result.status}) to {place}"), RedirectError)
+    return _status(result.status, code, shown, retry_after(result.headers, message))
 
 
-def _success(answer: Answer, secret: Secret) -> Verdict:
+def _success(answer: HttpResponse, secret: Secret) -> Classification:
     try:
-        return Verdict("answer", billed="yes", completion=decode(answer.body))
+        return Classification("answer", billed="yes", completion=decode(answer.body))
     except Unreadable as problem:
         message, code = error_of(answer.body)
         if code in _SAID:  # an error under a 200, as some gateways send it
-            return _status(_SAID[code], code, redact(message, secret), asked(answer.headers, message))
+            return _status(_SAID[code], code, redact(message, secret), retry_after(answer.headers, message))
         start = redact(answer.body[:200].decode("utf-8", "replace"), secret, most=120)
         said = f"{redact(str(problem), secret)}; it begins: {start!r}" if start else "the answer is empty"
-        return Verdict("again", RowError("unreadable", said), billed="unknown")
+        return Classification("again", RowError("unreadable", said), billed="unknown")
 
 
-def _status(status: int, code: str, shown: str, wait: Wait) -> Verdict:
+def _status(status: int, code: str, shown: str, wait: RetryAfter) -> Classification:
     if status in (401, 402, 403) or (status == 429 and code == "insufficient_quota"):
         return _account(status, code, shown)
     if status == 404:
-        return Verdict("end", RowError("model", f"the service answered 404: {shown}"), ModelError)
+        return Classification("end", RowError("model", f"the service answered 404: {shown}"), ModelError)
     if status in (429, 503):
         quota = status == 429
-        return Verdict("refused", RowError("not_sent" if quota else "server", f"{status}: {shown}"), wait=wait, quota=quota)
+        return Classification(
+            "refused", RowError("not_sent" if quota else "server", f"{status}: {shown}"), wait=wait, quota=quota
+        )
     if status in AGAIN or status >= 500:
-        return Verdict("again", RowError("server", f"{status}: {shown}"), wait=wait, billed=_billed(status))
-    return Verdict("row", RowError("bad_request", f"{status}: {shown}"), billed=_billed(status))
+        return Classification("again", RowError("server", f"{status}: {shown}"), wait=wait, billed=_billed(status))
+    return Classification("row", RowError("bad_request", f"{status}: {shown}"), billed=_billed(status))
 
 
 def _billed(status: int) -> Literal["no", "unknown"]:
     return "unknown" if status in TIMED_OUT else "no"
 
 
-def _account(status: int, code: str, shown: str) -> Verdict:
+def _account(status: int, code: str, shown: str) -> Classification:
     balance = status == 402 or code in ("insufficient_balance", "insufficient_quota", "billing_error")
     if status == 403 and not balance and code not in ("auth_error", "invalid_api_key"):
-        return Verdict("row", RowError("bad_request", f"403: {shown}"))
+        return Classification("row", RowError("bad_request", f"403: {shown}"))
     kind = BalanceError if balance else AuthenticationError
-    return Verdict("end", RowError("not_sent", f"{status}: {shown}"), kind)
-
-
-def content_error(completion: Completion) -> RowError | None:
-    """Return why an answer that can be read has no content, or None where it has."""
-    if completion.content:
-        return None
-    if completion.finish_reason == "content_filter":
-        return RowError("filtered", "the service's content filter withheld the answer")
-    return RowError("empty", f"the answer has no text (finish_reason {completion.finish_reason or 'not given'})")
+    return Classification("end", RowError("not_sent", f"{status}: {shown}"), kind)
 
 
 def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:
@@ -144,13 +138,13 @@ def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:
     return attempts >= (policy.unreadable if error.code == "unreadable" else policy.attempts)
 
 
-def lone_wait(refusals: int, wait: Wait) -> float:
+def lone_wait(refusals: int, wait: RetryAfter) -> float:
     """Return the seconds that a refusal delays its own row, where it does not pause everybody."""
     if wait.seconds is not None:
         return max(wait.seconds, min(10.0, 0.01 * 2.0**refusals))
     return min(0.1 * 2.0**refusals, wait.message or 10.0, 10.0)
 
 
-def headers_of(result: Answer | Failure) -> Mapping[str, str]:
+def headers_of(result: HttpResponse | HttpFailure) -> Mapping[str, str]:
     """Return the headers of an answer, or none."""
-    return result.headers if isinstance(result, Answer) else {}
+    return result.headers if isinstance(result, HttpResponse) else {}

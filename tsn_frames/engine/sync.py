@@ -9,7 +9,7 @@ import time
 STEP = 0.1  # seconds
 
 
-class Bell:
+class OneShotEvent:
     """Rings once and says when.
 
     The locks of a ``Future``, an ``Event`` or a ``Condition`` are taken in Python: where Ctrl-C comes just then, they stay
@@ -40,8 +40,8 @@ class Bell:
                 self._lock.release()  # for the next who waits
 
 
-class Rest:
+class WriterPause:
     """A time in which a writer has no file open: from the moment that its files are closed until it may go on."""
 
     def __init__(self) -> None:
-        self.begun, self.over = Bell(), Bell()
+        self.begun, self.over = OneShotEvent(), OneShotEvent()

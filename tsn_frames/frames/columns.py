@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from ..api import Completion, Requests
-from ..engine.outcomes import Answers
-from ..errors import ColumnError, ParameterError, RowError, did_you_mean, quoted
+from ..engine.outcomes import Outcomes
+from ..errors import ColumnError, ParameterError, RowError
 from ..pricing.prices import Prices
+from ..text import did_you_mean, quoted
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
 WIDE = 90  # pandas warns of frames that were put together from more than 100 single columns
@@ -82,7 +83,7 @@ def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, 
     return found
 
 
-def build(answers: Answers, requests: Requests, inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
+def build(answers: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
           wanted: Layout, *, prices: Prices | None = None) -> dict[str, Any]:  # fmt: skip
     """Return the arrays of all wanted columns, one value a row.
 
@@ -159,7 +160,7 @@ def _field(completions: Sequence[Completion], at: int, dtype: str, spread: _Spre
     return spread.values([completion[at] for completion in completions], dtype)
 
 
-def _cost(answers: Answers, spread: _Spread) -> Any:
+def _cost(answers: Outcomes, spread: _Spread) -> Any:
     """Return what the run paid, on the first of equal rows; the others cost nothing."""
     paid = np.zeros(len(answers))
     for at, cost in answers.costs.copy().items():
@@ -170,7 +171,7 @@ def _cost(answers: Answers, spread: _Spread) -> Any:
     return pd.arrays.FloatingArray(paid, np.isnan(paid))
 
 
-def _sources(answers: Answers, requests: Requests, prices: Prices | None) -> list[str | None]:
+def _sources(answers: Outcomes, requests: Requests, prices: Prices | None) -> list[str | None]:
     """Return the price of each answer in words: the one that was valid when it came."""
     if prices is None:
         return [None] * len(requests)
@@ -178,14 +179,14 @@ def _sources(answers: Answers, requests: Requests, prices: Prices | None) -> lis
     return [price.note if price else None for price in found]
 
 
-def _cached(answers: Answers, spread: _Spread) -> Any:
+def _cached(answers: Outcomes, spread: _Spread) -> Any:
     """Return whether an answer came from the cache; NA where the run has not got to a row yet."""
     cached, waiting = np.frombuffer(bytes(answers.cached), dtype=bool), np.zeros(len(answers), dtype=bool)
     waiting[answers.open()] = True
     return pd.arrays.BooleanArray(spread.numbers(cached, False).copy(), spread.numbers(waiting, False).copy())
 
 
-def _errors(answers: Answers, spread: _Spread, problems: dict[int, RowError]) -> Any:
+def _errors(answers: Outcomes, spread: _Spread, problems: dict[int, RowError]) -> Any:
     if not answers.errors and not problems:
         return pd.array([None], dtype="string").repeat(spread.rows)
     texts = np.full(len(answers), None, dtype=object)
@@ -197,7 +198,7 @@ def _errors(answers: Answers, spread: _Spread, problems: dict[int, RowError]) ->
     return pd.array(column, dtype="string")
 
 
-def _times(answers: Answers, spread: _Spread) -> Any:
+def _times(answers: Outcomes, spread: _Spread) -> Any:
     seconds = np.frombuffer(answers.times, dtype=float)
     stamps = np.where(np.isnan(seconds), np.datetime64("NaT", "us"), (seconds * 1e6).astype("datetime64[us]"))
     return pd.array(spread.numbers(stamps, np.datetime64("NaT", "us")), dtype="datetime64[us, UTC]")

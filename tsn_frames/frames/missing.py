@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ..errors import PromptError, RowError, did_you_mean, quoted, warn
+from ..errors import PromptError, RowError
+from ..text import did_you_mean, quoted, warn
 from . import values
 
 Missing = Literal["skip", "empty", "raise"] | Mapping[Hashable, str]
@@ -26,7 +27,7 @@ def filled_texts(
     counted: dict[Hashable, Any] = {}
     for label in labels:
         filled[label] = values.texts(values.column(df, label))
-        empty = np.flatnonzero(values.blank(filled[label]))
+        empty = np.flatnonzero(values.is_blank(filled[label]))
         if isinstance(missing, Mapping) and label in missing:
             for position in empty:
                 filled[label][position] = missing[label]
@@ -35,7 +36,7 @@ def filled_texts(
             problems |= {int(p): RowError("missing", f"column {label!r} is missing or blank in this row") for p in empty}
     if counted:
         fills = f"missing='empty' sends them with an empty text, missing={{{next(iter(counted))!r}: '...'}} with that text"
-        tell_missing(df, counted, len(problems), missing, fills)
+        warn_missing(df, counted, len(problems), missing, fills)
     return filled, problems
 
 
@@ -47,7 +48,7 @@ def _check_fills(missing: Mapping[Hashable, str], df: pd.DataFrame) -> None:
             raise PromptError(f"missing= gives {quoted(text)} for column {label!r}: it must be a text")
 
 
-def tell_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, mend: str) -> None:
+def warn_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, mend: str) -> None:
     """Warn of rows that are not sent, by column, with the way to send them; refuse them where that was asked."""
     per_column = ", ".join(f"{label!r} in {len(where):,}" for label, where in counted.items())
     if missing == "raise":

@@ -10,10 +10,11 @@ import pandas as pd
 
 from ..api import dumps, messages_around
 from ..api.messages import characters, checked, has_late_system, has_system
-from ..errors import ParameterError, PromptError, RowError, did_you_mean, quoted, warn
+from ..errors import ParameterError, PromptError, RowError
 from ..secret import redact
+from ..text import did_you_mean, quoted, warn
 from . import values
-from .missing import MISSING, Missing, filled_texts, tell_missing
+from .missing import MISSING, Missing, filled_texts, warn_missing
 from .template import Part, check_is_no_name, columns_of, parse
 
 Prompt = str | Callable[[dict[Hashable, Any]], Any]
@@ -137,13 +138,13 @@ def _called(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, An
             problems: dict[int, RowError]) -> bytes | None:  # fmt: skip
     try:
         made = prompt(row)
-        if values.is_gap(made) or (isinstance(made, str) and not made.strip()):
+        if values.is_missing(made) or (isinstance(made, str) and not made.strip()):
             problems[position] = RowError("missing", "the prompt function returned nothing for this row")
             return None
         listed = checked(
             [{"role": "user", "content": made}] if isinstance(made, str) else made,
             "the prompt function's messages",
-            values.is_gap,
+            values.is_missing,
         )
     except ParameterError as error:
         problems[position] = RowError("bad_text", redact(str(error)))
@@ -182,16 +183,16 @@ def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, mis
 
 def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int, RowError]:
     """Return the rows without a message list: no ``missing=`` could fill them."""
-    gaps = [position for position, found in enumerate(lists) if values.is_gap(found)]
+    gaps = [position for position, found in enumerate(lists) if values.is_missing(found)]
     if gaps:
-        tell_missing(df, {"messages": gaps}, len(gaps), missing, "A message list can't be filled in: drop or mend those rows")
+        warn_missing(df, {"messages": gaps}, len(gaps), missing, "A message list can't be filled in: drop or mend those rows")
     return dict.fromkeys(gaps, RowError("missing", "the message list is missing in this row"))
 
 
 def _listed(df: pd.DataFrame, found: Any, position: int, problems: dict[int, RowError]) -> list[dict[str, Any]] | None:
     """Return a row's message list: what can't be sent stays the row's problem, what is no message list raises."""
     try:
-        return checked(found, f"messages in row {df.index[position]!r}", values.is_gap)
+        return checked(found, f"messages in row {df.index[position]!r}", values.is_missing)
     except ParameterError as error:
         problems[position] = RowError("bad_text", str(error))
         return None

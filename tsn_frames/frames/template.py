@@ -12,7 +12,8 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple
 
-from ..errors import PromptError, did_you_mean, quoted, warn
+from ..errors import PromptError
+from ..text import did_you_mean, quoted, warn
 
 _BRACE = re.compile(r"[{}]")
 _NAME = re.compile(r"\s*[^\W\d]\w*(?:[ .\-]\w+)*\s*|\s*|\d+")

@@ -47,7 +47,7 @@ def texts(column: pd.Series) -> list[str]:
     return out
 
 
-def blank(shown: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def is_blank(shown: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which texts are empty or white space only."""
     empty = np.fromiter(map(len, shown), np.int64, len(shown)) == 0
     spaces = np.fromiter(map(str.isspace, shown), bool, len(shown))
@@ -100,7 +100,7 @@ def aligned(df: pd.DataFrame, given: pd.Series, what: str) -> pd.Series:
     return given.reindex(df.index)
 
 
-def is_gap(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Return whether one value, of whatever type, is missing."""
     return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
 

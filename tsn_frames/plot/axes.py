@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..engine.run.progress import money
-from ..errors import ConfigError, ParameterError, quoted
+from ..errors import ConfigError, ParameterError
+from ..text import money, quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes  # noqa: PLC0414 - the pictures take it from here
@@ -46,7 +46,7 @@ def axes(ax: Axes | None) -> Axes:
     return ax
 
 
-def dress(ax: Axes, note: str = "", *, across: str, up: str, grid: str = "y") -> Axes:
+def style(ax: Axes, note: str = "", *, across: str, up: str, grid: str = "y") -> Axes:
     """Name the axes, take off the frame that says nothing, put faint lines behind the data, and a note above it."""
     ax.set_xlabel(across, parse_math=False)  # a currency may be called $, which is no formula
     ax.set_ylabel(up, parse_math=False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..errors import ParameterError, quoted
+from ..errors import ParameterError
+from ..text import quoted
 from ..verbs.compare.result import Comparison
 from . import axes
 
@@ -63,7 +64,7 @@ def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = Non
     lost = [axes.short(label) for label in points.index.difference(known.index, sort=False)]
     note = f"not drawn, cost or agreement unknown: {', '.join(lost)}" if lost else ""
     across = axes.in_money("cost of 1,000 answers", currency) + (", log scale" if ax.get_xscale() == "log" else "")
-    return axes.dress(ax, note, across=across, up="agreement with gold (95 % interval)", grid="both")
+    return axes.style(ax, note, across=across, up="agreement with gold (95 % interval)", grid="both")
 
 
 def _points(ax: Axes, known: pd.DataFrame) -> None:

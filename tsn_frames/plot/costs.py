@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..errors import ParameterError, did_you_mean, number, quoted
+from ..errors import ParameterError
+from ..text import did_you_mean, plural, quoted
 from ..verbs.report.grouping import Report
 from . import axes
 
@@ -67,7 +68,7 @@ def costs(
     axes.plain_axis(ax.yaxis, whole=True)
     what = "cost of a row" if many == 1 else f"cost of {many:,} such rows"
     across = axes.in_money(what, currency) + (", log scale" if log else "")
-    return axes.dress(ax, _spread(series, paid, currency), across=across, up="rows")
+    return axes.style(ax, _spread(series, paid, currency), across=across, up="rows")
 
 
 def _of_report(report: Report) -> pd.Series:
@@ -93,7 +94,7 @@ def _nothing(series: pd.Series) -> str:
     unknown = int(series.isna().sum())
     if unknown == len(series):
         return "The cost of no row is known.\nGive the client prices: Client(prices=...)"
-    return f"No row cost anything: {number(len(series) - unknown, 'row')} at 0" + (f", {unknown:,} unknown" if unknown else "")
+    return f"No row cost anything: {plural(len(series) - unknown, 'row')} at 0" + (f", {unknown:,} unknown" if unknown else "")
 
 
 def _many(paid: np.ndarray[Any, Any]) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..engine.run.progress import money
-from ..errors import ParameterError, number, quoted
+from ..errors import ParameterError
+from ..text import money, plural, quoted
 from ..verbs.estimate.result import Estimate
 from ..verbs.estimate.survey_sampling import Range
 from ..verbs.run.run import Run, last_run
@@ -76,7 +76,7 @@ def estimate(
     ax.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)
     ax.set_ylim(len(lines) - 0.5, -0.5)
     across = "estimate, in percent of what it came to" + (", log scale" if log else "")
-    return axes.dress(ax, _unlike(estimate, came), across=across, up="", grid="x")
+    return axes.style(ax, _unlike(estimate, came), across=across, up="", grid="x")
 
 
 def _summary(run: Any) -> Summary:
@@ -92,7 +92,7 @@ def _unlike(estimate: Estimate, came: Summary) -> str:
     sent = came.requests - came.refused - came.retried
     if sent == estimate.to_send:
         return ""
-    return f"the estimate is of {number(estimate.to_send, 'request')}, the run sent {sent:,}"
+    return f"the estimate is of {plural(estimate.to_send, 'request')}, the run sent {sent:,}"
 
 
 def _line(name: str, told: Range, came: float | None, currency: str | None) -> _Line | None:

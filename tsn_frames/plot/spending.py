@@ -10,8 +10,8 @@ import pandas as pd
 
 from ..engine.ledger.ledger import Ledger
 from ..engine.runtime.client import Client, client_or_default
-from ..errors import ParameterError, did_you_mean, number, quoted
-from ..verbs.run.plan import check_choice
+from ..errors import ParameterError
+from ..text import check_choice, did_you_mean, plural, quoted
 from . import axes
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def spending(
     _bars(ax, table, every)
     if by is not None:
         axes.legend(ax, table.columns, title=by, loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
-    return axes.dress(ax, _total(lines, currency), across=f"{every} ({timezone})", up=axes.in_money("spent", currency))
+    return axes.style(ax, _total(lines, currency), across=f"{every} ({timezone})", up=axes.in_money("spent", currency))
 
 
 def _lines(ledger: Any) -> pd.DataFrame:
@@ -130,4 +130,4 @@ def _bars(ax: Axes, table: pd.DataFrame, every: Every) -> None:
 def _total(lines: pd.DataFrame, currency: str | None) -> str:
     unknown = int(lines["cost"].isna().sum())
     total = axes.amount(float(lines["cost"].sum()), currency)
-    return f"total at least {total}; the cost of {number(unknown, 'request')} is unknown" if unknown else f"total {total}"
+    return f"total at least {total}; the cost of {plural(unknown, 'request')} is unknown" if unknown else f"total {total}"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import Usage
-from ..errors import ConfigError, did_you_mean, quoted
+from ..errors import ConfigError
+from ..text import did_you_mean, quoted
 from . import sources
 from .table import MILLION, WORDS, Price, checked
 

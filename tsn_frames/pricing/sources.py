@@ -10,7 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, did_you_mean, quoted
+from ..errors import ConfigError
+from ..text import did_you_mean, quoted
 from .table import WORDS
 
 

@@ -9,7 +9,8 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
 from ..api import Usage
-from ..errors import ConfigError, did_you_mean, quoted
+from ..errors import ConfigError
+from ..text import did_you_mean, quoted
 
 MILLION = Decimal(1_000_000)
 DEAREST = Decimal(10) ** 15  # no price; as a float its costs would be infinite

@@ -13,8 +13,7 @@ from .text_generator import MARK, choose, offered, other_words, pieces, sentence
 from .tokens import count_prompt, count_tokens, cut_to_tokens
 
 if TYPE_CHECKING:
-    from .type_guards import Json
-    from .validation import ChatRequest
+    from .validation import ChatRequest, Json
 
 ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

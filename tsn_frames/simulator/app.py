@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .answers import Answer
     from .faults import Faults
     from .http_parser import HttpRequest
-    from .options import Settings
+    from .options import Options
 
 PREFIX = "/v1"
 CHAT = f"{PREFIX}/chat/completions"
@@ -28,7 +28,7 @@ MODELS_PATH = f"{PREFIX}/models"
 class App:
     """What the simulator remembers between requests; only the server's thread changes it."""
 
-    def __init__(self, settings: Settings, faults: Faults) -> None:
+    def __init__(self, settings: Options, faults: Faults) -> None:
         self.settings = settings
         self.set_faults(faults)
         self.tally = Tally(settings.keep_log)
@@ -92,7 +92,7 @@ class App:
         return Step(0.0, data, "done", tokens)
 
 
-class SmallJob:
+class PlainHandler:
     """A request to anything but chat: answered at once, without state."""
 
     def __init__(self, app: App, request: HttpRequest) -> None:

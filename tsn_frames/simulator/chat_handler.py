@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from .http_parser import HttpRequest
     from .stats import BillLine
-    from .type_guards import Json
+    from .validation import Json
 
 _STREAM_ERROR = server_error(500).payload()
 
 
-class ChatJob:
+class ChatHandler:
     """A chat request; making one decides everything about it, later calls only keep the books."""
 
     def __init__(self, app: App, request: HttpRequest) -> None:

@@ -14,7 +14,7 @@ from .http_responses import JSON_TYPE, dump, head
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .response_plan import Job, Step
+    from .response_plan import RequestHandler, Step
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -28,7 +28,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        accept: Callable[[HttpRequest], Job],
+        accept: Callable[[HttpRequest], RequestHandler],
         gone: Callable[[Connection], None],
         max_body: int,
         loop: asyncio.AbstractEventLoop,
@@ -40,7 +40,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = bytearray(_BUFFER)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._job: Job | None = None
+        self._job: RequestHandler | None = None
         self._steps: Iterator[Step] = iter(())
         self._waiting = bytearray()
         self._closes = False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .answers import Answer
     from .faults import Faults
-    from .type_guards import Json
+    from .validation import Json
 
 HUGE_BYTES = 30 * 1024 * 1024
 BOMB_BYTES = 110 * 1024 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from .seeded_random import unit
+from .seeded_random import random_fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ def pick(
     if faults.first_attempt_only and attempt[1] > 1:
         return ""
     for name in active:
-        hit = unit("fault", seed, name, *attempt) < getattr(faults, name)
+        hit = random_fraction("fault", seed, name, *attempt) < getattr(faults, name)
         if hit and (streamed or name != "stream_error"):
             return name
     return ""

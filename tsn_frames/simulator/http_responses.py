@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .answers import ENCODE, Answer, Choice
 
 if TYPE_CHECKING:
-    from .type_guards import Json
+    from .validation import Json
 
 JSON_TYPE = "application/json"
 STREAM_TYPE = "text/event-stream; charset=utf-8"

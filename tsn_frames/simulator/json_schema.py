@@ -7,13 +7,14 @@ in `leaves.py`.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from .api_errors import bad_request
-from .schema_leaves import Context, boolean, integer, number, string
-from .seeded_random import roll
-from .text_generator import choose
-from .type_guards import Json, is_list, is_object
+from .seeded_random import random_fraction, random_integer
+from .text_generator import choose, topics
+from .validation import Json, is_list, is_object
 
 Schema = Json
 _DEEP = 8
@@ -97,14 +98,14 @@ def _outer(schema: Schema) -> Schema:
 def _from_enum(values: list[Any], context: Context, path: str) -> Any:
     if not values:
         raise _UnfitError(f"empty enum at {path}")
-    number = roll(context.seed.hex(), path)
+    number = random_integer(context.seed.hex(), path)
     if all(isinstance(value, str) for value in values):
         return choose(values, context.text, number)
     return values[number % len(values)]
 
 
 def _first_fit(branches: list[Any], context: Context, path: str, depth: int, outer: Schema) -> Any:
-    start = 0 if depth >= _DEEP else roll(context.seed.hex(), path, "branch") % len(branches)
+    start = 0 if depth >= _DEEP else random_integer(context.seed.hex(), path, "branch") % len(branches)
     order = branches[start:] + branches[:start]
     if depth >= _DEEP:
         order.sort(key=lambda branch: branch.get("type") != "null" if is_object(branch) else True)
@@ -124,7 +125,7 @@ def _type(schema: Schema, context: Context, path: str, depth: int) -> str:
             raise _UnfitError(f"empty type list at {path}")
         if depth >= _DEEP and "null" in kind:
             return "null"
-        return str(kind[roll(context.seed.hex(), path, "type") % len(kind)])
+        return str(kind[random_integer(context.seed.hex(), path, "type") % len(kind)])
     if kind is None:
         return "object" if "properties" in schema else "array" if "items" in schema else "string"
     return str(kind)
@@ -174,7 +175,7 @@ def _object(schema: Schema, context: Context, path: str, depth: int) -> Schema:
 def _array(schema: Schema, context: Context, path: str, depth: int) -> list[Any]:
     first: list[Any] = schema.get("prefixItems", [])
     least: int = schema.get("minItems", 0)
-    wanted = least if depth >= _DEEP else least + roll(context.seed.hex(), path, "length") % 3
+    wanted = least if depth >= _DEEP else least + random_integer(context.seed.hex(), path, "length") % 3
     wanted = min(max(wanted, len(first)), schema.get("maxItems", _LONGEST))
     if wanted > _LONGEST:
         raise _UnfitError(f"too many items at {path}")
@@ -189,3 +190,74 @@ def _array(schema: Schema, context: Context, path: str, depth: int) -> list[Any]
     if len(made) < least:
         raise _UnfitError(f"not enough different items at {path}")
     return made
+
+
+_FORMATS = {
+    "date": "2024-02-29",
+    "date-time": "2024-02-29T12:30:00Z",
+    "time": "12:30:00Z",
+    "duration": "P1D",
+    "email": "simulated@example.com",
+    "uri": "https://example.com/simulated",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a value depends on beside its schema and its place."""
+
+    root: dict[str, Any]
+    seed: bytes
+    text: str
+
+
+def boolean(context: Context, path: str) -> bool:
+    """Give true or false."""
+    return bool(random_integer(context.seed.hex(), path) & 1)
+
+
+def string(schema: dict[str, Any], context: Context, path: str) -> str:
+    """Give a string of an allowed length, with words of the prompt where it is free."""
+    known = _FORMATS.get(schema.get("format", ""))
+    if known is not None:
+        return known
+    words = topics(context.text) or ["text"]
+    value = f"simulated {words[random_integer(context.seed.hex(), path) % len(words)]}"
+    return value.ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
+
+
+def integer(schema: dict[str, Any], context: Context, path: str) -> int | None:
+    """Give an integer within the bounds, or None if there is none."""
+    low, high = _bounds(schema, 1)
+    step: float = schema.get("multipleOf", 1)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    if first > last:
+        return None
+    return int((first + random_integer(context.seed.hex(), path) % (last - first + 1)) * step)
+
+
+def number(schema: dict[str, Any], context: Context, path: str) -> float | None:
+    """Give a number within the bounds, or None if there is none."""
+    if "multipleOf" in schema:
+        low, high = _bounds(schema, schema["multipleOf"])
+        first, last = math.ceil(low / schema["multipleOf"]), math.floor(high / schema["multipleOf"])
+        count = last - first + 1
+        return None if count < 1 else (first + random_integer(context.seed.hex(), path) % count) * schema["multipleOf"]
+    low, high = _bounds(schema, 0)
+    if low > high:
+        return None
+    value = low + (high - low) * (0.05 + 0.9 * random_fraction(context.seed.hex(), path))
+    if not schema.get("exclusiveMinimum", -math.inf) < value < schema.get("exclusiveMaximum", math.inf):
+        return None
+    rounded = round(value, 2)
+    return rounded if low < rounded < high else value
+
+
+def _bounds(schema: dict[str, Any], step: float) -> tuple[float, float]:
+    """Give the least and greatest value; exclusive bounds are moved by one step."""
+    low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf) + step)
+    high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - step)
+    if low == -math.inf:
+        low = min(0, high - 100) if high < math.inf else 0
+    return low, high if high < math.inf else low + 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
-from .seeded_random import unit
+from .seeded_random import random_fraction
 
 if TYPE_CHECKING:
     from .quota import Quota
@@ -21,7 +21,7 @@ MODELS = ("sim-small", "sim-large", "sim-reasoner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Options:
     """The options of `Simulator`, checked; see there for what they mean."""
 
     seed: int
@@ -54,10 +54,10 @@ class Settings:
             raise TypeError("keys and models are tuples of strings, not one string")
 
 
-def wait_of(settings: Settings, prompt: str, attempt: int) -> float:
+def wait_of(settings: Options, prompt: str, attempt: int) -> float:
     """Give the seconds until the answer begins; lognormal around the median if there is a sigma."""
     if not isinstance(settings.latency, tuple):
         return settings.latency
     median, sigma = settings.latency
-    chance = max(unit("latency", settings.seed, prompt, attempt), 1e-12)
+    chance = max(random_fraction("latency", settings.seed, prompt, attempt), 1e-12)
     return median * math.exp(sigma * NormalDist().inv_cdf(chance))

@@ -81,7 +81,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Headroom:
     """What is left in the open window, and the seconds until it ends."""
 
     requests: int | None
@@ -121,11 +121,11 @@ class Meter:
         if charge.window == self._window and self._requests:
             self._tokens = max(0, self._tokens - charge.tokens + tokens)
 
-    def room(self, now: float) -> Room:
+    def room(self, now: float) -> Headroom:
         """Say what is left."""
         self._close_old_window(now)
         quota = self.quota
-        return Room(
+        return Headroom(
             None if quota.requests is None else quota.requests - self._requests,
             None if quota.tokens is None else max(0, quota.tokens - self._tokens),
             max(0.0, self._ends - now),

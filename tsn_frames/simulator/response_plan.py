@@ -37,7 +37,7 @@ NO_PLAN = Plan(0, lambda: iter(()))
 """Nothing more is sent."""
 
 
-class Job(Protocol):
+class RequestHandler(Protocol):
     """What a connection needs to know of a request in work."""
 
     @property

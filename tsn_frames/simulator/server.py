@@ -7,11 +7,11 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .app import PREFIX, App, SmallJob, is_chat
-from .chat_handler import ChatJob
+from .app import PREFIX, App, PlainHandler, is_chat
+from .chat_handler import ChatHandler
 from .connection import Connection
 from .faults import Faults
-from .options import MODELS, Latency, Settings, StreamUsage
+from .options import MODELS, Latency, Options, StreamUsage
 from .quota import TIERS, Quota, Tier
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .http_parser import HttpRequest
     from .rate_limit_headers import RetryHint
-    from .response_plan import Job
+    from .response_plan import RequestHandler
     from .stats import BillLine, Exchange, Stats
 
 _BACKLOG = 4096
@@ -122,7 +122,7 @@ class Simulator:
     ) -> None:
         if tier is not None and quota is not None:
             raise ValueError("give tier or quota, not both")
-        settings = Settings(
+        settings = Options(
             seed=seed,
             latency=latency,
             keys=None if keys is None else _names("keys", keys),
@@ -278,8 +278,8 @@ class Simulator:
         self._connections.add(connection)
         return connection
 
-    def _accept(self, request: HttpRequest) -> Job:
-        return ChatJob(self._app, request) if is_chat(request) else SmallJob(self._app, request)
+    def _accept(self, request: HttpRequest) -> RequestHandler:
+        return ChatHandler(self._app, request) if is_chat(request) else PlainHandler(self._app, request)
 
 
 def _names(title: str, values: Sequence[str]) -> tuple[str, ...]:

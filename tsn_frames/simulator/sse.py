@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .answers import Answer, Choice
-    from .type_guards import Json
+    from .validation import Json
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"

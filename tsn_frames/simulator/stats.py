@@ -8,7 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .type_guards import is_object
+from .validation import is_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeGuard
 
 from .api_errors import bad_request
-from .type_guards import Json, is_list, is_object
+
+Json = dict[str, Any]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,3 +217,13 @@ _RULES: dict[str, Callable[[str, object], None]] = {
     "stop": _stop,
     "response_format": _format,
 }
+
+
+def is_object(value: object) -> TypeGuard[Json]:
+    """Tell whether this is a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Tell whether this is a JSON array."""
+    return isinstance(value, list)

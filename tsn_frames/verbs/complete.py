@@ -8,19 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from .._gc import no_collecting
-from ..engine.run.executor import CacheMode, Engine
+from .._gc import gc_paused
+from ..engine.cache.mode import CacheMode
+from ..engine.run.executor import RunExecutor
 from ..engine.runtime.client import Client, client_or_default
-from ..errors import warn
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
-from .estimate.estimate import reckon
+from ..text import check_choice, warn
+from .estimate.estimate import estimate_call
 from .estimate.result import Estimate
-from .run.plan import Errors, check_choice
-from .run.prepare import Asked, asked
-from .run.run import Run, begun
+from .run.plan import Errors
+from .run.prepare import PreparedCall, prepare
+from .run.run import Run, start
 
 
 def complete(
@@ -140,7 +141,7 @@ def complete(
     check_choice("errors", errors, Errors)
     wanted = frame_columns.layout(name, usage, include)
     frame_columns.check_clash(df, wanted, overwrite)
-    call = asked("complete", df, client_or_default(client), {
+    call = prepare("complete", df, client_or_default(client), {
         "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
         "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
     }, {
@@ -148,25 +149,25 @@ def complete(
         "tag": tag, "max_cost": max_cost,
     })  # fmt: skip
     if dry_run:
-        return reckon(call)
+        return estimate_call(call)
     run = run_of(df, call, wanted, errors)
-    return begun(run) if background else run.result(progress=progress)
+    return start(run) if background else run.result(progress=progress)
 
 
-def run_of(df: pd.DataFrame, call: Asked, wanted: frame_columns.Layout, errors: Errors, *, beyond: int = 0,
+def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, errors: Errors, *, beyond: int = 0,
            tell: Callable[[str], object] = warn) -> Run:  # fmt: skip
     """Return the run of what a call asks for; who waits for it begins it. ``beyond`` rows of the same file follow in others."""
     client, made, work = call
 
-    def frame(engine: Engine) -> pd.DataFrame:
-        with no_collecting():
+    def frame(engine: RunExecutor) -> pd.DataFrame:
+        with gc_paused():
             return frame_columns.add(
                 df,
                 wanted,
                 frame_columns.build(engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices),
             )
 
-    return Run(Engine(client, work), made, frame, errors, wanted.label("error"), beyond=beyond, tell=tell)
+    return Run(RunExecutor(client, work), made, frame, errors, wanted.label("error"), beyond=beyond, tell=tell)
 
 
 def content_of(

@@ -28,7 +28,7 @@ def runs(client: Client | None = None) -> pd.DataFrame:
     Examples
     --------
     >>> import pandas as pd, tsn_frames as tsn
-    >>> sim = tsn.rehearse(latency=0.0)
+    >>> sim = tsn.simulate(latency=0.0)
     >>> df = pd.DataFrame({"text": ["Hi", "Hello", "Hi"]})
     >>> for system in ("Be short.", "Be kind."):
     ...     out = df.tsn.complete("Answer politely: {text}", system=system)

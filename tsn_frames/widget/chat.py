@@ -12,16 +12,16 @@ import anywidget
 import pandas as pd
 import traitlets
 
+from ..engine.cache.mode import CacheMode
 from ..engine.chat.conversation import Conversation
-from ..engine.run.executor import CacheMode
 from ..engine.runtime.client import Client
-from ..errors import number
 from ..settings import get_client
+from ..text import plural
 from ..verbs.chat import chat as verbs
 from . import view_model
-from .page_requests import Door
-from .page_sync import Page
-from .static_transcript import Saved
+from .page_requests import PageRequests
+from .page_sync import PageSync
+from .static_transcript import StaticTranscript
 
 _HERE = Path(__file__).parent
 
@@ -56,7 +56,7 @@ class Chat(anywidget.AnyWidget):
     Examples
     --------
     >>> import tsn_frames as tsn
-    >>> sim = tsn.rehearse(latency=0.0)
+    >>> sim = tsn.simulate(latency=0.0)
     >>> chat = tsn.Chat(system="Answer with one of: yes, no.")
     >>> answer = chat.send("Is the sky blue? One of: yes, no.")
     >>> [message["role"] for message in chat.messages]
@@ -92,12 +92,12 @@ class Chat(anywidget.AnyWidget):
         return made
 
     def _show(self, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> None:
-        self._chat, self._saved, self._keeping = chat, Saved(chat), threading.RLock()
+        self._chat, self._saved, self._keeping = chat, StaticTranscript(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
         _hear_where_the_page_says(self.comm)
-        self._page = Page(chat, super().send, self._keep, about)
+        self._page = PageSync(chat, super().send, self._keep, about)
         self._unlisten = chat.listen(self._page)
-        self.on_msg(Door(chat, self._page, code))
+        self.on_msg(PageRequests(chat, self._page, code))
 
     # For code
 
@@ -212,7 +212,7 @@ class Chat(anywidget.AnyWidget):
         self.__copy__()
 
     def __repr__(self) -> str:
-        return f"Chat(model={self.model!r}, {number(len(self._chat.turns), 'message')})"
+        return f"Chat(model={self.model!r}, {plural(len(self._chat.turns), 'message')})"
 
     # For a notebook
 

@@ -7,7 +7,7 @@ belongs to another block; the definition of a link may come later, and renders t
 from __future__ import annotations
 
 from .highlight import code_html
-from .markdown import Block, Links, Memo, lines_of, read
+from .markdown import Block, BlockCache, Links, lines_of, render_blocks
 
 MOST = 200_000  # characters of a text that is read as markdown; what comes after them is shown as it is
 
@@ -23,10 +23,10 @@ def render(text: str) -> str:
     '<p>[a](javascript:alert)</p>\n'
     """
     begin, rest = _parts(text)
-    return "".join([*(block.html for block in read(begin, {}, Memo())[0]), rest])
+    return "".join([*(block.html for block in render_blocks(begin, {}, BlockCache())[0]), rest])
 
 
-class Rendering:
+class IncrementalMarkdown:
     r"""The HTML of a text that grows, block by block.
 
     Examples
@@ -46,7 +46,7 @@ class Rendering:
         self._final, self._tail = list[Block](), list[Block]()
         self._links: Links = {}  # those that final text defines
         self._linked: Links = {}  # those with which the final blocks were rendered
-        self._memo = Memo()
+        self._memo = BlockCache()
 
     @property
     def html(self) -> str:
@@ -66,7 +66,7 @@ class Rendering:
             self._text = begin
             settled = len(self._final)
             self._settle()
-            self._tail, links = read(begin[self._at :], self._links, self._memo)
+            self._tail, links = render_blocks(begin[self._at :], self._links, self._memo)
             self._memo.turn()
             self._relink(links, settled)
         htmls = [block.html for block in (*self._final, *self._tail)] + ([rest] if rest else [])
@@ -90,21 +90,21 @@ class Rendering:
         if complete == self._seen:
             return
         self._seen, source = complete, self._text[self._at : complete]
-        blocks, _ = read(source, self._links, self._memo)
+        blocks, _ = render_blocks(source, self._links, self._memo)
         if len(blocks) < 2:
             return
         source = "".join(lines_of(source)[: blocks[-2].end])
-        final, self._links = read(source, self._links, self._memo)
+        final, self._links = render_blocks(source, self._links, self._memo)
         self._final += final
         self._at += len(source)
 
     def _relink(self, links: Links, settled: int) -> None:
         """Render those final blocks again that a definition which came after them may change."""
         first = 0 if links != self._linked else settled if links != self._links else len(self._final)
-        self._linked, memo = links, Memo()
+        self._linked, memo = links, BlockCache()
         for i in range(first, len(self._final)):
             if "[" in self._final[i].source:
-                self._final[i] = read(self._final[i].source, links, memo)[0][0]
+                self._final[i] = render_blocks(self._final[i].source, links, memo)[0][0]
 
 
 def _parts(text: str) -> tuple[str, str]:

@@ -38,7 +38,7 @@ class Block(NamedTuple):
     source: str
 
 
-class Memo:
+class BlockCache:
     """What was worked out for the last text and need not be for the next one."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ def _cleaner() -> nh3.Cleaner:
     )  # fmt: skip
 
 
-def read(text: str, links: Links, memo: Memo) -> tuple[list[Block], Links]:
+def render_blocks(text: str, links: Links, memo: BlockCache) -> tuple[list[Block], Links]:
     """Return the blocks of a text, and the links that are defined after it."""
     env: dict[str, Any] = {"references": dict(links)}
     tokens = _outlines().parse(text, env)
@@ -124,7 +124,7 @@ def _is_too_deep(tokens: Sequence[Token]) -> bool:
     return any(token.level >= NESTING - 1 and token.type in ("blockquote_open", "list_item_open") for token in tokens)
 
 
-def _html(tokens: Sequence[Token], env: dict[str, Any], memo: Memo) -> str:
+def _html(tokens: Sequence[Token], env: dict[str, Any], memo: BlockCache) -> str:
     out = []
     for i, token in enumerate(tokens):
         if token.type == "inline":
@@ -175,7 +175,7 @@ def _is_open(token: Token) -> bool:
     return end - begin - 1 <= inside
 
 
-def closed(text: str) -> str:
+def close_code_fence(text: str) -> str:
     r"""Return a text with the end of its last code block, where that is missing, as after a stop: more can follow then.
 
     Examples

@@ -9,12 +9,12 @@ from typing import Any
 from ..engine.chat.conversation import Busy, Conversation
 from ..errors import TSNError
 from .incremental_markdown import render
-from .page_sync import Page
+from .page_sync import PageSync
 
 log = logging.getLogger("tsn_frames")
 
 
-class Door:
+class PageRequests:
     """Does what a page asks, or tells it why not.
 
     Parameters
@@ -27,7 +27,7 @@ class Door:
         Writes what "apply to all rows" shows; None where there are no rows.
     """
 
-    def __init__(self, chat: Conversation, page: Page, code: Callable[[], str] | None) -> None:
+    def __init__(self, chat: Conversation, page: PageSync, code: Callable[[], str] | None) -> None:
         self._chat, self._page, self._code = chat, page, code
 
     def __call__(self, _widget: Any, said: Any, _buffers: Any) -> None:

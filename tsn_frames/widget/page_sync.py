@@ -16,9 +16,9 @@ from typing import Any
 
 from ..engine.chat.conversation import Conversation
 from ..engine.chat.turn import Turn
-from ..engine.runtime.process import here
+from ..engine.runtime.process import process_state
 from . import view_model
-from .incremental_markdown import Rendering
+from .incremental_markdown import IncrementalMarkdown
 
 log = logging.getLogger("tsn_frames")
 # After a tail nobody makes another for a few times as long as it took, and as its size asks: a huge table is one block, and
@@ -27,7 +27,7 @@ REST, MOST_A_SECOND = 3.0, 2_000_000  # times; characters of HTML
 WINDOW = 50  # turns that a new page gets at once; those before come when they are asked for
 
 
-class Page:
+class PageSync:
     """What the pages know of a conversation, and how they hear the rest.
 
     Parameters
@@ -50,7 +50,7 @@ class Page:
         self._seq = 0
         self._attached = False
         self._told: list[Turn] = []
-        self._growing: Rendering | None = None
+        self._growing: IncrementalMarkdown | None = None
         self._question = 0  # whose answer is growing
         self._text, self._due, self._rested = "", False, 0.0
         self._rendered: dict[int, tuple[Turn, list[str]]] = {}
@@ -86,7 +86,7 @@ class Page:
 
     def later(self, work: Callable[..., None], *args: Any) -> None:
         """Do it in turn, off this thread, in the name of the newest request: a program that runs notebooks drops older ones'."""
-        here.errand(lambda: Context().run(work, *args))
+        process_state.errand(lambda: Context().run(work, *args))
 
     def attach(self, view: str) -> None:
         """Tell a page that is new, or that missed something, everything it needs."""
@@ -140,7 +140,7 @@ class Page:
         if partial is None:
             self._growing = None
         elif self._growing is None or question != self._question:  # the end of another one was not shown yet
-            self._growing, self._question = Rendering(), question
+            self._growing, self._question = IncrementalMarkdown(), question
             self._growing.grow(partial)
 
     def _snapshot(self, view: str | None) -> None:
@@ -185,10 +185,10 @@ class Page:
                 self._grow(self._growing, partial)
         finally:
             self._due = False
-        if self._text is not text and here.loop:  # it grew meanwhile
-            here.loop.call_soon_threadsafe(self._pend)
+        if self._text is not text and process_state.loop:  # it grew meanwhile
+            process_state.loop.call_soon_threadsafe(self._pend)
 
-    def _grow(self, growing: Rendering, text: str) -> None:
+    def _grow(self, growing: IncrementalMarkdown, text: str) -> None:
         begun = time.monotonic()
         changed = growing.grow(text)
         if changed:
@@ -205,7 +205,7 @@ class Page:
             return None
         known = self._rendered.get(i)
         if known is None or known[0] is not turn:
-            fresh = Rendering()
+            fresh = IncrementalMarkdown()
             fresh.grow(turn.text)
             known = self._rendered[i] = (turn, fresh.blocks)
         return known[1]

@@ -12,7 +12,7 @@ from ..engine.chat.conversation import Conversation
 from . import view_model
 
 
-class Saved:
+class StaticTranscript:
     """The transcript of one conversation where it is displayed."""
 
     def __init__(self, chat: Conversation) -> None:

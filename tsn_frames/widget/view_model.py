@@ -9,8 +9,8 @@ from typing import Any
 
 from ..engine.chat.conversation import Conversation
 from ..engine.chat.turn import Turn
-from ..errors import number
-from .markdown import closed
+from ..text import plural
+from .markdown import close_code_fence
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
 WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "developer": "Developer", "tool": "Tool"}
@@ -61,11 +61,11 @@ def totals(turns: Sequence[Turn]) -> str:
     '2 messages · 15 tokens · cost 0.000006 · 1.2 s'
     """
     asked = [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
-    said = [number(len(turns), "message")] if turns else []
+    said = [plural(len(turns), "message")] if turns else []
     tokens = [turn.total_tokens for turn in asked if turn.total_tokens is not None or turn.cost == 0]  # not billed: none
     costs = [turn.cost for turn in asked if turn.cost is not None]
     if any(tokens):
-        said.append(f"{'at least ' if len(tokens) < len(asked) else ''}{number(sum(filter(None, tokens)), 'token')}")
+        said.append(f"{'at least ' if len(tokens) < len(asked) else ''}{plural(sum(filter(None, tokens)), 'token')}")
     if costs:
         said.append(f"cost {'at least ' if len(costs) < len(asked) else ''}{money(sum(costs, Decimal(0)))}")
     if asked:
@@ -110,16 +110,16 @@ def transcript(chat: Conversation) -> str:
 
 def to_markdown(chat: Conversation) -> str:
     """Return the conversation as markdown; each message is what was said, with the end of a code block that was cut off."""
-    parts = [f"**System**\n\n{closed(chat.system)}"] if chat.system is not None else []
+    parts = [f"**System**\n\n{close_code_fence(chat.system)}"] if chat.system is not None else []
     for turn in chat.turns:
         named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
         note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
-        parts.append(f"{named}\n\n{closed(turn.text)}{note}")
+        parts.append(f"{named}\n\n{close_code_fence(turn.text)}{note}")
     return "\n\n---\n\n".join(parts) + "\n"
 
 
 def saved_html(chat: Conversation, name: str) -> str:
     """Return the conversation as HTML in which every character of it is escaped; a live view hides it by its name."""
-    title = f"Chat, {number(len(chat.turns), 'message')}" + (f", {chat.model}" if chat.model else "")
+    title = f"Chat, {plural(len(chat.turns), 'message')}" + (f", {chat.model}" if chat.model else "")
     text = f'<pre style="white-space: pre-wrap">{escape(transcript(chat))}</pre>'
     return f'<details open class="tsn-saved {name}"><summary>{escape(title)}</summary>{text}</details>'

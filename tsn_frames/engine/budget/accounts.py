@@ -16,22 +16,22 @@ from ...errors import BudgetExceeded
 from .budget import plain
 
 
-class Before(NamedTuple):
+class SpentBefore(NamedTuple):
     """What a ledger says was spent before: what is known, and the most that lines of unknown cost can come to."""
 
     known: Decimal = Decimal(0)
     unsure: Decimal = Decimal(0)
 
 
-class Pot:
+class Account:
     """Money of a run, or of all runs of a ledger in a day or month: spent before, spent by this process, and held."""
 
     def __init__(self, name: str, *, begins: float = float("-inf"), ends: float = float("inf")) -> None:
         self.name, self.begins, self.ends = name, begins, ends
         self.own = self.held = self.unseen = Decimal(0)
-        self.before = Before()
+        self.before = SpentBefore()
         self.runs: set[str] = set()
-        self.heirs: list[Pot] = []
+        self.heirs: list[Account] = []
 
     @property
     def spent(self) -> Decimal:
@@ -43,14 +43,14 @@ class Pot:
         """What requests of unknown outcome may have cost."""
         return self.before.unsure + self.unseen
 
-    def bequeath(self, heir: Pot) -> None:
+    def bequeath(self, heir: Account) -> None:
         """Hand over to the pot of the next day or month: what is held may still be spent in it."""
         if heir not in self.heirs:
             self.heirs.append(heir)
             heir.held += self.held
             heir.runs |= self.runs
 
-    def line(self) -> Iterator[Pot]:
+    def line(self) -> Iterator[Account]:
         """Yield it and its heirs."""
         yield self
         for heir in self.heirs:
@@ -60,7 +60,7 @@ class Pot:
 class Cap(NamedTuple):
     """The most that a pot may come to."""
 
-    pot: Pot
+    pot: Account
     most: Decimal
     words: str
 
@@ -75,11 +75,11 @@ class Cap(NamedTuple):
 
 
 @dataclass(slots=True)
-class Hold:
+class Reservation:
     """Money that is held for one request until its outcome is known."""
 
     worst: Decimal
-    pots: Sequence[Pot]
+    pots: Sequence[Account]
     over: bool = False
 
     def settle(self, cost: Decimal | None) -> None:
@@ -97,18 +97,18 @@ class Hold:
             for pot in self._pots():
                 pot.held -= self.worst
 
-    def _pots(self) -> Iterator[Pot]:
+    def _pots(self) -> Iterator[Account]:
         return chain.from_iterable(pot.line() for pot in self.pots)
 
 
-def hold(caps: Sequence[Cap], worst: Decimal) -> Hold | None:
+def reserve(caps: Sequence[Cap], worst: Decimal) -> Reservation | None:
     """Hold the most that a request can cost; None where it doesn't fit under every cap."""
     if any(worst > cap.left for cap in caps):
         return None
     pots = [cap.pot for cap in caps]
     for pot in pots:
         pot.held += worst
-    return Hold(worst, pots)
+    return Reservation(worst, pots)
 
 
 def exceeded(cap: Cap, worst: Decimal) -> BudgetExceeded:

@@ -18,12 +18,12 @@ from ...pricing.prices import Prices
 from ..ledger.file import schema
 from ..ledger.ledger import Ledger
 from ..storage.sqlite import read_only
-from .accounts import Before, Cap, Hold, Pot, exceeded, hold
+from .accounts import Account, Cap, Reservation, SpentBefore, exceeded, reserve
 from .budget import PERIODS, Budget, period, plain
 from .worst_case import check_bounded, worst_case
 
 
-class Place(NamedTuple):
+class LedgerScope(NamedTuple):
     """Where spending is on record: a ledger, and the currency that a budget is in."""
 
     ledger: Ledger
@@ -31,15 +31,15 @@ class Place(NamedTuple):
 
 
 @dataclass
-class Treasury:
+class SharedBudgets:
     """What all runs of this process share: the pots of days and months, by ledger, and who waits for money."""
 
     clock: Callable[[], float] = time.time
-    pots: dict[tuple[Place, float, float], Pot] = field(default_factory=dict)
-    waiting: deque[tuple[asyncio.Future[Hold], Purse, Decimal]] = field(default_factory=deque)
+    pots: dict[tuple[LedgerScope, float, float], Account] = field(default_factory=dict)
+    waiting: deque[tuple[asyncio.Future[Reservation], BudgetAdmission, Decimal]] = field(default_factory=deque)
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def purse(self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str) -> Purse | None:
+    async def purse(self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str) -> BudgetAdmission | None:
         """Return the purse of a run, with what the ledger says was spent in this day and month; None without a budget.
 
         Raises
@@ -49,18 +49,18 @@ class Treasury:
         """
         if not budget:
             return None
-        caps = [] if budget.run is None else [Cap(Pot("run"), budget.run, f"the budget of {plain(budget.run)} for this run")]
-        place = Place(Ledger(ledger.path.resolve()), prices.currency if prices else None)  # by whatever path it is opened
+        caps = [] if budget.run is None else [Cap(Account("run"), budget.run, f"the budget of {plain(budget.run)} for this run")]
+        place = LedgerScope(Ledger(ledger.path.resolve()), prices.currency if prices else None)  # by whatever path it is opened
         for name in PERIODS:
             if (most := getattr(budget, name)) is not None:
                 pot = await self._read(name, budget.timezone, place, prices, run)
                 caps.append(Cap(pot, most, f"the budget of {plain(most)} a {name} ({budget.timezone})"))
-        return Purse(caps, prices, self, place, budget.timezone)
+        return BudgetAdmission(caps, prices, self, place, budget.timezone)
 
-    def pot(self, name: str, timezone: str, place: Place) -> Pot:
+    def pot(self, name: str, timezone: str, place: LedgerScope) -> Account:
         """Return the pot of this day or month: time zones with the same day share it."""
         begins, ends = period(name, self.clock(), timezone)
-        return self.pots.setdefault((place, begins, ends), Pot(name, begins=begins, ends=ends))
+        return self.pots.setdefault((place, begins, ends), Account(name, begins=begins, ends=ends))
 
     def pump(self) -> None:
         """Let through whoever fits now, first come first, and tell those for whom there is no hope."""
@@ -69,7 +69,7 @@ class Treasury:
             if not future.done() and not purse.answer(future, worst):
                 self.waiting.append((future, purse, worst))
 
-    async def _read(self, name: str, timezone: str, place: Place, prices: Prices | None, run: str) -> Pot:
+    async def _read(self, name: str, timezone: str, place: LedgerScope, prices: Prices | None, run: str) -> Account:
         """Return a pot with what the ledger says; one reads after the other, and a run spends only when it has read.
 
         Else a slow reader would see what another run of this process has spent meanwhile, and count it twice.
@@ -82,7 +82,7 @@ class Treasury:
         return pot
 
 
-class Purse:
+class BudgetAdmission:
     """The money of one run or conversation, under all of its caps.
 
     Parameters
@@ -99,7 +99,9 @@ class Purse:
         Where a day begins.
     """
 
-    def __init__(self, caps: list[Cap], prices: Prices | None, treasury: Treasury, place: Place, timezone: str = "UTC") -> None:
+    def __init__(
+        self, caps: list[Cap], prices: Prices | None, treasury: SharedBudgets, place: LedgerScope, timezone: str = "UTC"
+    ) -> None:
         self.caps, self._place, self._timezone, self._prices, self._treasury = caps, place, timezone, prices, treasury
         self._refused: tuple[Cap, Decimal] | None = None
 
@@ -125,7 +127,7 @@ class Purse:
         """Return why there was no room for a request, with what is spent by now; None if there was room for all."""
         return exceeded(*self._refused) if self._refused else None
 
-    async def hold(self, request: Request) -> Hold:
+    async def hold(self, request: Request) -> Reservation:
         """Hold the most that a request can cost, as soon as that fits; end it with :meth:`settle` or :meth:`release`.
 
         Raises
@@ -135,7 +137,7 @@ class Purse:
         ConfigError
             If nothing bounds what it can cost.
         """
-        future: asyncio.Future[Hold] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
         worst = self.worst(request)
         if not self.answer(future, worst):
             self._treasury.waiting.append((future, self, worst))
@@ -146,10 +148,10 @@ class Purse:
                 self.release(future.result())
             raise
 
-    def answer(self, future: asyncio.Future[Hold], worst: Decimal) -> bool:
+    def answer(self, future: asyncio.Future[Reservation], worst: Decimal) -> bool:
         """Give a request its money, or tell it that there will be none; False: it has to wait."""
         self._turn_the_page()
-        held = hold(self.caps, worst)
+        held = reserve(self.caps, worst)
         hopeless = next((cap for cap in self.caps if cap.hopeless(worst)), None) if held is None else None
         if held is not None:
             future.set_result(held)
@@ -158,14 +160,14 @@ class Purse:
             future.set_exception(exceeded(hopeless, worst))
         return future.done()
 
-    def settle(self, held: Hold, cost: Decimal | None) -> None:
+    def settle(self, held: Reservation, cost: Decimal | None) -> None:
         """Spend what a request did cost; None: nobody knows, and what was held counts as spent."""
         if not held.over:
             self._turn_the_page()
             held.settle(cost)
             self._treasury.pump()
 
-    def release(self, held: Hold) -> None:
+    def release(self, held: Reservation) -> None:
         """Free what is held, if it is still held: the request was not billed."""
         if not held.over:
             held.release()
@@ -180,7 +182,7 @@ class Purse:
                 self.caps[at] = cap._replace(pot=pot)
 
 
-def spent(place: Place, prices: Prices | None, since: float, without: Collection[str]) -> Before:
+def spent(place: LedgerScope, prices: Prices | None, since: float, without: Collection[str]) -> SpentBefore:
     """Return what a ledger's lines since a time come to, without those of some runs.
 
     Lines in another currency don't count, those that name none do. A line of unknown cost counts as the most that it can
@@ -195,7 +197,7 @@ def spent(place: Place, prices: Prices | None, since: float, without: Collection
     values = {"since": since, "unit": currency}
     try:
         if not (number := schema(ledger.path)):
-            return Before()
+            return SpentBefore()
         held = "held" if number > 2 else "NULL"  # older files have no such column
         unit = "coalesce(currency, :unit)" if currency is not None and number > 1 else ":unit"
         with closing(read_only(ledger.path)) as connection:
@@ -204,7 +206,7 @@ def spent(place: Place, prices: Prices | None, since: float, without: Collection
                 for query in (_KNOWN, _UNSURE, _TOKENS)
             )
         priced = [prices.cost(model, Usage(*usage), when) if prices else None for _, model, when, *usage in tokens]
-        return Before(_sum(known) + sum((cost for cost in priced if cost is not None), Decimal(0)), _sum(unsure))
+        return SpentBefore(_sum(known) + sum((cost for cost in priced if cost is not None), Decimal(0)), _sum(unsure))
     except (sqlite3.Error, InvalidOperation) as error:
         raise ConfigError(f"{ledger.path} can't be read ({error}), so nobody knows what the budget has left") from None
 

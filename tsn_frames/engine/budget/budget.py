@@ -9,7 +9,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ...errors import ConfigError, did_you_mean, quoted
+from ...errors import ConfigError
+from ...text import did_you_mean, quoted
 
 PERIODS = ("day", "month")
 

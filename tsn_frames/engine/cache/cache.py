@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...api import Completion, Unreadable, decode
-from ...errors import CacheError, ConfigError, quoted
+from ...errors import CacheError, ConfigError
+from ...text import quoted
 from ..storage.sqlite import PATIENCE
 from . import export
 from .reader import FILE
@@ -19,8 +19,6 @@ from .store import Store, age, open_store, scan, totals
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCHEME = b"tsn-frames:1"
 
 
 class CacheStats(NamedTuple):
@@ -31,28 +29,6 @@ class CacheStats(NamedTuple):
     bytes: int
     oldest: float | None
     newest: float | None
-
-
-def base_hash(base_url: str, repeat: int, head: bytes) -> hashlib._Hash:
-    """Return the hash of what many requests have in common; each copies it and adds its messages.
-
-    The key is a contract: sha256 over the scheme's tag, the normalised base_url, ``repeat``, and the body. Neither the
-    API key nor time-outs nor headers are in it.
-    """
-    return hashlib.sha256(b"\n".join((SCHEME, base_url.encode(), str(repeat).encode(), head)))
-
-
-def key(base_url: str, repeat: int, head: bytes, messages: bytes) -> bytes:
-    """Return the key of one request, 32 bytes.
-
-    Examples
-    --------
-    >>> key("https://api.example.com/v1", 0, b'{"model":"m","messages":', b"[]").hex()[:16]
-    '12ee224406cffb58'
-    """
-    made = base_hash(base_url, repeat, head)
-    made.update(messages + b"}")
-    return made.digest()
 
 
 class Cache:
@@ -94,7 +70,7 @@ class Cache:
             ``request_key`` (hex), ``answered_at`` (datetime64, UTC), ``model``, ``content``, ``finish_reason``,
             ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``bytes`` (int64).
         """
-        from ..ledger.records import cache_frame
+        from .frames import cache_frame
 
         return cache_frame([(key, when, len(body), answer) for key, body, when, answer in self._answers()])
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ...errors import TSNWarning, warn
+from ...errors import TSNWarning
+from ...text import warn
 from ..storage.sqlite import identity
 from .reader import FILE
 

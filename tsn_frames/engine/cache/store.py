@@ -32,7 +32,7 @@ _INSERT = (
 _WHERE_NONE = f" WHERE NOT ({OURS.replace('typeof(', 'typeof(Cache.').replace('length(', 'length(Cache.')})"
 
 
-class Refused(ValueError):
+class ForeignRow(ValueError):
     """A row that we did not write."""
 
 
@@ -48,7 +48,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
     def get(self, key: Any, raw: Any) -> bytes:
         """Return a stored key, if it is bytes."""
         if raw != 1 or type(key) is not bytes:
-            raise Refused("a key that tsn_frames did not write")
+            raise ForeignRow("a key that tsn_frames did not write")
         return key
 
     def store(self, value: Any, read: bool, key: Any = None) -> Any:  # noqa: ARG002 - diskcache's signature
@@ -60,7 +60,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
     def fetch(self, mode: Any, filename: Any, value: Any, read: bool) -> bytes:
         """Return a stored value, if it is inline bytes."""
         if mode != diskcache.core.MODE_RAW or filename is not None or type(value) is not bytes or read:
-            raise Refused("a value that tsn_frames did not write")
+            raise ForeignRow("a value that tsn_frames did not write")
         return value
 
     def remove(self, file_path: Any) -> None:

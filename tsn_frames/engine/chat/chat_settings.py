@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...api import Request, body_head, dumps
+from ...api.key import request_key as key_of
 from ...api.parameters import ORDER, body, check, plain
-from ...errors import ConfigError, ParameterError, PromptError, did_you_mean, quoted
+from ...errors import ConfigError, ParameterError, PromptError
+from ...text import did_you_mean, quoted
 from ..budget.worst_case import check_bounded
-from ..cache.cache import key as key_of
 from ..runtime.client import Client
 
 _PARAMETERS = (*ORDER[1:], "extra_body")
 
 
-class Setup(NamedTuple):
+class ChatSettings(NamedTuple):
     """The settings of a chat; what isn't given isn't sent.
 
     Examples
@@ -28,17 +29,17 @@ class Setup(NamedTuple):
     system: str | None = None
     parameters: Mapping[str, Any] = {}
 
-    def with_model(self, name: str | None) -> Setup:
+    def with_model(self, name: str | None) -> ChatSettings:
         """Return it with another model; None for the client's."""
         return self._replace(model=None if name is None else check("model", name))
 
-    def with_system(self, text: str | None) -> Setup:
+    def with_system(self, text: str | None) -> ChatSettings:
         """Return it with another system prompt; None for none."""
         if text is not None and not isinstance(text, str):
             raise PromptError(f"system must be a text, got {quoted(text)}")
         return self._replace(system=None if text is None else plain("system", text))
 
-    def with_parameters(self, values: Mapping[str, Any]) -> Setup:
+    def with_parameters(self, values: Mapping[str, Any]) -> ChatSettings:
         """Return it with these parameters in the place of those it has; None is what isn't sent."""
         if not isinstance(values, Mapping):
             raise ParameterError(f"parameters must be a dict such as {{'temperature': 0.2}}, got {quoted(values)}")

@@ -16,17 +16,18 @@ from functools import partial
 from typing import Any
 
 from ...api.parameters import plain
-from ...errors import ConfigError, ParameterError, PromptError, TSNError, number, quoted
+from ...errors import ConfigError, ParameterError, PromptError, TSNError
 from ...secret import Secret
-from ..budget.admission import Purse
-from ..run.executor import CacheMode
+from ...text import plural, quoted
+from ..budget.admission import BudgetAdmission
+from ..cache.mode import CacheMode
 from ..runtime.client import Client
-from ..runtime.process import here
-from .chat_settings import Setup
+from ..runtime.process import process_state
+from .chat_settings import ChatSettings
 from .listeners import Listener, Listeners
 from .models import listed
-from .pending_answer import Going
-from .stream_request import Asking
+from .pending_answer import PendingAnswer
+from .stream_request import StreamedRequest
 from .turn import Turn, turns_of
 
 
@@ -88,13 +89,13 @@ class Conversation:
         self.client, self.cache, self.tag = client, _mode(cache), tag
         self.id = uuid.uuid4().hex[:12]
         self._lock, self._listeners = threading.RLock(), Listeners()
-        self._asking: Going | None = None
+        self._asking: PendingAnswer | None = None
         self._usage, self._asked = True, 0
-        self._purse: Purse | None = None  # one for all turns: the budget of a run is that of a chat
+        self._purse: BudgetAdmission | None = None  # one for all turns: the budget of a run is that of a chat
         self._turns, first = turns_of(() if messages is None else messages)
         if first is not None and system is not None:
             raise PromptError("messages begin with a system message: leave system= out, or take it off")
-        self._setup = Setup().with_model(model).with_system(system if first is None else first).with_parameters({
+        self._setup = ChatSettings().with_model(model).with_system(system if first is None else first).with_parameters({
             "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
             "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body,
         })  # fmt: skip
@@ -221,7 +222,7 @@ class Conversation:
             have = len(self._turns)
             if isinstance(i, bool) or not hasattr(i, "__index__") or not -have <= operator.index(i) <= have:
                 raise ParameterError(
-                    f"truncate takes a position from {-have} to {have}, for there are {number(have, 'message')}; got {quoted(i)}"
+                    f"truncate takes a position from {-have} to {have}, for there are {plural(have, 'message')}; got {quoted(i)}"
                 )
             self._turns = self._turns[: operator.index(i)]
         self._listeners.tell_later("changed")
@@ -270,9 +271,9 @@ class Conversation:
 
     def models(self) -> Future[list[str]]:
         """Return the models that the service lists; none where it has no list."""
-        return here.submit(listed(self.client, self.client.key()))
+        return process_state.submit(listed(self.client, self.client.key()))
 
-    def _answer(self, ask: Callable[[], Going]) -> str:
+    def _answer(self, ask: Callable[[], PendingAnswer]) -> str:
         _may_wait()
         try:
             return ask().answer()
@@ -283,18 +284,18 @@ class Conversation:
                 going.wait()
             raise
 
-    def _again(self) -> Going:
+    def _again(self) -> PendingAnswer:
         at = self.last_question
         if at is None:
             raise TSNError("nothing was asked yet, so there is nothing to ask again")
         return self._ask(self._turns[at], at, fresh=True)
 
-    def _question(self, text: str, at: int | None = None) -> Going:
+    def _question(self, text: str, at: int | None = None) -> PendingAnswer:
         if not isinstance(text, str) or not text.strip():
             raise PromptError(f"a question must be a text that isn't blank, got {quoted(text)}")
         return self._ask(Turn("user", plain("the question", text), time=time.time()), at)
 
-    def _ask(self, question: Turn, at: int | None, *, fresh: bool = False) -> Going:
+    def _ask(self, question: Turn, at: int | None, *, fresh: bool = False) -> PendingAnswer:
         """Ask in place of what was said from turn ``at`` on; None: after all that is said when no answer can come any more."""
         key = self.client.key()
         with self._lock:
@@ -303,7 +304,7 @@ class Conversation:
             try:
                 going = self._begun(key, question, at, fresh=fresh)
                 self._listeners.tell_later("changed")
-                here.begin(going)
+                process_state.begin(going)
             except BaseException:  # else the chat would wait for an answer that nobody brings, or that nobody wants after Ctrl-C
                 asked, self._turns, self._asking = self._asking, before, None
                 if asked:
@@ -311,28 +312,28 @@ class Conversation:
                 raise
         return going
 
-    def _begun(self, key: Secret, question: Turn, at: int | None, *, fresh: bool) -> Going:
+    def _begun(self, key: Secret, question: Turn, at: int | None, *, fresh: bool) -> PendingAnswer:
         """Take a question into what was said, and return its answer's way, which is still to be gone."""
         self._turns = turns = (*self._turns[:at], question)
         request = self._setup.request(self.client, self.messages)
         self._asked += 1
         mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
         asking = partial(
-            Asking, self.client, key, request, mode=mode, name=f"{self.id}-{self._asked}", run=self.id, tag=self.tag or "chat",
+            StreamedRequest, self.client, key, request, mode=mode, name=f"{self.id}-{self._asked}", run=self.id, tag=self.tag or "chat",
             usage=self._usage, purse=self._purse,
         )  # fmt: skip
-        self._asking = Going(
+        self._asking = PendingAnswer(
             lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, len(turns), *about), self._ended
         )
         return self._asking
 
-    def _ended(self, going: Going, turn: Turn) -> None:
+    def _ended(self, going: PendingAnswer, turn: Turn) -> None:
         with self._lock:
             if self._asking is going:
                 self._turns, self._asking = (*self._turns, turn), None
                 self._usage, self._purse = going.asking.usage, going.asking.purse
 
-    def _change(self, change: Callable[[Setup], Setup]) -> None:
+    def _change(self, change: Callable[[ChatSettings], ChatSettings]) -> None:
         """Change a setting, and tell the listeners."""
         with self._lock:
             self._check_free()
@@ -349,7 +350,7 @@ class Conversation:
 
 
 def _may_wait() -> None:
-    if here.loop is not None and asyncio._get_running_loop() is here.loop:
+    if process_state.loop is not None and asyncio._get_running_loop() is process_state.loop:
         raise TSNError("this waits for the answer, and the engine's thread can't: use start()")
 
 

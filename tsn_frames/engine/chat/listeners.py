@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..runtime.process import here
+from ..runtime.process import process_state
 from .turn import Turn
 
 log = logging.getLogger("tsn_frames")
@@ -50,4 +50,4 @@ class Listeners:
     def tell_later(self, name: str) -> None:
         """Tell all of them, from any thread."""
         if self._all:
-            here.call(self.tell, name)
+            process_state.call(self.tell, name)

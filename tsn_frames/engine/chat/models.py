@@ -5,7 +5,8 @@ from __future__ import annotations
 from ...api import Unreadable, load
 from ...secret import Secret
 from ..runtime.client import Client
-from ..transport.select_backend import Answer, open_stream
+from ..transport.http_types import HttpResponse
+from ..transport.select_backend import open_stream
 
 
 async def listed(client: Client, key: Secret) -> list[str]:
@@ -16,7 +17,7 @@ async def listed(client: Client, key: Secret) -> list[str]:
     finally:
         await transport.aclose()
     try:
-        listed = load(answer.body).get("data") if isinstance(answer, Answer) and answer.status == 200 else []
+        listed = load(answer.body).get("data") if isinstance(answer, HttpResponse) and answer.status == 200 else []
         return [model["id"] for model in listed if isinstance(model["id"], str)]
     except (Unreadable, AttributeError, TypeError, KeyError):
         return []

@@ -11,16 +11,16 @@ from concurrent.futures import Future
 from ...api import Completion
 from ...errors import RunError, TSNError
 from ...secret import redact
-from ..runtime.process import here
-from ..sync import Bell
-from .stream_request import Asking, Ending
+from ..runtime.process import process_state
+from ..sync import OneShotEvent
+from .stream_request import StreamedRequest, StreamResult
 from .turn import Turn
 
 log = logging.getLogger("tsn_frames")
 BEAT = 0.04  # seconds between two news of a growing answer: more of them slow a page down and nobody sees them
 
 
-class Going:
+class PendingAnswer:
     """One question from its asking to its turn.
 
     Parameters
@@ -34,10 +34,13 @@ class Going:
     """
 
     def __init__(
-        self, asking: Callable[[Callable[[], None]], Asking], tell: Callable[..., None], end: Callable[[Going, Turn], None]
+        self,
+        asking: Callable[[Callable[[], None]], StreamedRequest],
+        tell: Callable[..., None],
+        end: Callable[[PendingAnswer, Turn], None],
     ) -> None:
         self.future: Future[Turn] = Future()
-        self.over = Bell()
+        self.over = OneShotEvent()
         self.future.set_running_or_notify_cancel()  # stop() ends it, so that what came is kept
         self.asking = asking(self._grew)
         self.told = ""
@@ -49,7 +52,7 @@ class Going:
 
     def stop(self, grace: float = 0.0) -> None:  # noqa: ARG002 - as a run is stopped, at the interpreter's end
         """End it, from any thread."""
-        here.call(self.asking.stop)
+        process_state.call(self.asking.stop)
 
     def answer(self) -> str:
         """Wait for the answer and return it.
@@ -88,10 +91,10 @@ class Going:
         self._tell("ended", turn)
         self.future.set_result(turn)
 
-    def _failed(self, told: str, kind: type[TSNError]) -> Ending:
-        return Ending("failed", Completion(self.asking.reply.text or None), told, kind, None)
+    def _failed(self, told: str, kind: type[TSNError]) -> StreamResult:
+        return StreamResult("failed", Completion(self.asking.reply.text or None), told, kind, None)
 
-    def _turn(self, ending: Ending) -> Turn:
+    def _turn(self, ending: StreamResult) -> Turn:
         answer = ending.completion
         return Turn(
             "assistant", answer.content or "", answer.model or self.asking.model, answer.prompt_tokens, answer.completion_tokens,

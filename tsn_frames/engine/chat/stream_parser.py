@@ -23,7 +23,7 @@ _KNOWN = ("role", "content", "reasoning_content")
 _NOT_KEPT = ("choices", "usage", "object", "error")
 
 
-class Lines:
+class SseLines:
     """Bytes to lines, wherever they are cut; CR LF, LF and CR end one."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Lines:
         return len(self._rest)
 
 
-class Reply:
+class StreamedReply:
     r"""One answer while it comes in.
 
     Attributes
@@ -85,7 +85,7 @@ class Reply:
         self.error: bytes | None = None
         self.finish_reason: str | None = None
         self.size = self._said = 0
-        self._lines, self._data, self._event = Lines(), list[bytes](), b""
+        self._lines, self._data, self._event = SseLines(), list[bytes](), b""
         self._data_size = 0
         self._start: bytes | None = b""  # until it is known whether this is a stream at all
         self._body: bytearray | None = None

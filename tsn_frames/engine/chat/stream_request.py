@@ -15,24 +15,28 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...api import Completion, Request, error_of
+from ...api.completion import content_error
 from ...errors import BudgetExceeded, RateLimitError, RowError, RunError, ServerError, TSNError
 from ...secret import Secret, redact
 from .. import retry as policy
-from ..budget.admission import Purse
+from ..budget.admission import BudgetAdmission
+from ..cache.mode import CacheMode
 from ..cache.store import lookup
-from ..limits.limiter import CHAT, Grant
-from ..outcomes import Answers
-from ..retry import Verdict, judge
-from ..run.attempt import Sender
-from ..run.executor import CacheMode
-from ..run.retry_queue import Counts, Item
-from ..runtime.client import Client, Session
-from ..transport.select_backend import Answer, Failure, open_stream
-from .stream_parser import Reply
+from ..limits.limiter import CHAT, Permit
+from ..outcomes import Outcomes
+from ..retry import Classification, classify
+from ..run.attempt import AttemptSender
+from ..run.counts import Counts
+from ..run.retry_queue import PendingRequest
+from ..runtime.client import Client
+from ..runtime.session import Session, open_session
+from ..transport.http_types import HttpFailure, HttpResponse
+from ..transport.select_backend import open_stream
+from .stream_parser import StreamedReply
 from .turn import State
 
 if TYPE_CHECKING:
-    from ..transport.httpx_backend import StockTransport
+    from ..transport.httpx_backend import HttpxTransport
 
 T = TypeVar("T")
 log = logging.getLogger("tsn_frames")
@@ -40,7 +44,7 @@ _NOT_CACHED = "not_cached: no answer is cached for this request, and cache='only
 _BROKEN = "the stream ended before the answer did"
 
 
-class Ending(NamedTuple):
+class StreamResult(NamedTuple):
     """What came of one question.
 
     ``kind`` is the exception for those who wait for an answer and get none; ``cost`` is what was visibly paid, wasted
@@ -55,7 +59,7 @@ class Ending(NamedTuple):
     cached: bool = False
 
 
-class Asking:
+class StreamedRequest:
     """One question on its way to its answer; all of it happens on the engine's loop.
 
     Parameters
@@ -82,12 +86,12 @@ class Asking:
 
     def __init__(
         self, client: Client, key: Secret, request: Request, *, mode: CacheMode, name: str, run: str, tag: str | None,
-        usage: bool, purse: Purse | None, grew: Callable[[], None],
+        usage: bool, purse: BudgetAdmission | None, grew: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.reply, self.usage, self.model = Reply(), usage, request.model
+        self.reply, self.usage, self.model = StreamedReply(), usage, request.model
         self._client, self._key, self._request, self._mode = client, key, request, mode
         self._name, self._run, self._tag, self._grew = name, run, tag, grew
-        self.purse, self._item = purse, Item(0, request, fresh=True)
+        self.purse, self._item = purse, PendingRequest(0, request, fresh=True)
         self._unreachable, self._since = 0, time.monotonic()
         self._waiting: asyncio.Task[object] | None = None
         self._stopped = False
@@ -99,18 +103,18 @@ class Asking:
             self._waiting.cancel()
             self._waiting = None
 
-    async def ask(self) -> Ending:
+    async def ask(self) -> StreamResult:
         """Return what came of it."""
         hit = await self._cached()
         if hit is not None:
-            return Ending("whole", hit, _about(hit), cached=True)
+            return StreamResult("whole", hit, _about(hit), cached=True)
         if self._mode == "only":
-            return Ending("failed", Completion(None), _NOT_CACHED, RunError)
+            return StreamResult("failed", Completion(None), _NOT_CACHED, RunError)
         streams = open_stream(self._client.base_url, self._key, self._client.timeout)
-        async with self._client.session(self._key, store=self._mode != "off", transport=streams, run=self._run) as opened:
+        async with open_session(self._client, self._key, store=self._mode != "off", transport=streams, run=self._run) as opened:
             self.purse = self.purse or opened.purse
             session = replace(opened, purse=self.purse)
-            sender, limiter = Sender(session, self._run, Counts(), lambda _: self._tag), session.account.limiter
+            sender, limiter = AttemptSender(session, self._run, Counts(), lambda _: self._tag), session.account.limiter
             limiter.gate.begin(limiter.clock(), session.pace)
             try:
                 ending = await self._try_on(sender, streams)
@@ -119,7 +123,7 @@ class Asking:
             except asyncio.CancelledError:
                 if not self._stopped:
                     raise
-                ending = Ending("stopped", self._partial(), cost=self._item.cost)
+                ending = StreamResult("stopped", self._partial(), cost=self._item.cost)
         for name, problem in session.writer.problems.items():
             log.warning("the %s can't be written: %s", name, problem)
         return ending
@@ -127,28 +131,28 @@ class Asking:
     async def _cached(self) -> Completion | None:
         if self._mode not in ("use", "only"):
             return None
-        one = Answers(1)
+        one = Outcomes(1)
         await asyncio.to_thread(lookup, self._client.cache.file, {self._request.key: 0}, one.fill)
         return one.completions[0]
 
-    async def _try_on(self, sender: Sender, streams: StockTransport) -> Ending:
+    async def _try_on(self, sender: AttemptSender, streams: HttpxTransport) -> StreamResult:
         """Ask until there is an answer, a part of one, or no use in asking again."""
         while True:
             verdict, result = await self._paid(sender, streams)
             if verdict.completion is not None:
-                return Ending("whole", verdict.completion, _about(verdict.completion), cost=self._item.cost)
+                return StreamResult("whole", verdict.completion, _about(verdict.completion), cost=self._item.cost)
             assert verdict.error is not None
-            if self.usage and isinstance(result, Answer) and verdict.kind == "row" and _names_usage(result.body):
+            if self.usage and isinstance(result, HttpResponse) and verdict.kind == "row" and _names_usage(result.body):
                 self.usage = False
                 continue
             if self.reply.begun or verdict.kind in ("row", "end"):
                 return self._failed(verdict.error, verdict.end)
             delay = self._refused(sender, verdict, result) if verdict.kind == "refused" else self._again(verdict)
-            if isinstance(delay, Ending):
+            if isinstance(delay, StreamResult):
                 return delay
             await self._stoppable(asyncio.sleep(delay))
 
-    async def _paid(self, sender: Sender, streams: StockTransport) -> tuple[Verdict, Answer | Failure]:
+    async def _paid(self, sender: AttemptSender, streams: HttpxTransport) -> tuple[Classification, HttpResponse | HttpFailure]:
         """Hold the most that it can cost while it is asked."""
         if self.purse is None:
             return await self._attempt(sender, streams)
@@ -158,15 +162,15 @@ class Asking:
         finally:
             self.purse.release(self._item.hold)  # if it is still held, it was not billed
 
-    async def _attempt(self, sender: Sender, streams: StockTransport) -> tuple[Verdict, Answer | Failure]:
+    async def _attempt(self, sender: AttemptSender, streams: HttpxTransport) -> tuple[Classification, HttpResponse | HttpFailure]:
         session = sender.session
         grant = await self._stoppable(session.account.limiter.acquire(session.pace, sender.tokens(self._request), CHAT))
-        self.reply, begun = Reply(), time.monotonic()
-        sink = _Sink(session, grant, self.reply, self._grew)
+        self.reply, begun = StreamedReply(), time.monotonic()
+        sink = _ResponseConsumer(session, grant, self.reply, self._grew)
         try:
             result = await self._stoppable(streams.stream(self._body(), self._idempotency_key(), sink))
         except BaseException:
-            self._settle(sender, grant, Verdict("again", billed="unknown"), sink.headers, time.monotonic() - begun)
+            self._settle(sender, grant, Classification("again", billed="unknown"), sink.headers, time.monotonic() - begun)
             raise
         verdict = self._judge(result, sink.headers)
         headers = policy.headers_of(result) or sink.headers
@@ -187,33 +191,33 @@ class Asking:
         finally:
             self._waiting = None
 
-    def _judge(self, result: Answer | Failure, headers: Mapping[str, str]) -> Verdict:
+    def _judge(self, result: HttpResponse | HttpFailure, headers: Mapping[str, str]) -> Classification:
         """Return what the end of a stream means: the answer is whole, or why it isn't."""
         reply = self.reply
-        if isinstance(result, Answer) and not 200 <= result.status < 300:
-            return judge(result, self._key)
-        if isinstance(result, Answer):
+        if isinstance(result, HttpResponse) and not 200 <= result.status < 300:
+            return classify(result, self._key)
+        if isinstance(result, HttpResponse):
             reply.close()
         if reply.whole:
-            return judge(Answer(200, headers, reply.body), self._key)
+            return classify(HttpResponse(200, headers, reply.body), self._key)
         if reply.error is not None:
             return self._broken_off(reply.error, headers)
         if reply.problem:
-            return Verdict("again", RowError("unreadable", reply.problem), billed="unknown")
-        if isinstance(result, Failure):
-            return judge(result, self._key)
-        return Verdict("again", RowError("connection", _BROKEN), billed="unknown")
+            return Classification("again", RowError("unreadable", reply.problem), billed="unknown")
+        if isinstance(result, HttpFailure):
+            return classify(result, self._key)
+        return Classification("again", RowError("connection", _BROKEN), billed="unknown")
 
-    def _broken_off(self, error: bytes, headers: Mapping[str, str]) -> Verdict:
+    def _broken_off(self, error: bytes, headers: Mapping[str, str]) -> Classification:
         """Return what an error in the stream means: in place of an answer it is one with a status, else the answer's end."""
-        verdict = judge(Answer(200, headers, error), self._key)
+        verdict = classify(HttpResponse(200, headers, error), self._key)
         if verdict.kind != "again" and not self.reply.begun:
             return verdict
         said = redact(error_of(error)[0], self._key) or "no reason given"
-        return Verdict("again", RowError("server", f"the service broke the answer off: {said}"), billed="unknown")
+        return Classification("again", RowError("server", f"the service broke the answer off: {said}"), billed="unknown")
 
     def _settle(
-        self, sender: Sender, grant: Grant, verdict: Verdict, headers: Mapping[str, str], seconds: float
+        self, sender: AttemptSender, grant: Permit, verdict: Classification, headers: Mapping[str, str], seconds: float
     ) -> asyncio.Future[None] | None:
         """Tell the limiter and the ledger, and the cache where the answer is whole."""
         sender.tell(grant, headers, verdict)
@@ -222,12 +226,14 @@ class Asking:
         keep = verdict.kind == "answer" and self.reply.storable
         return sender.record(self._item, verdict, seconds, (self._request.key, self.reply.body) if keep else None)
 
-    def _refused(self, sender: Sender, verdict: Verdict, result: Answer | Failure) -> float | Ending:
+    def _refused(
+        self, sender: AttemptSender, verdict: Classification, result: HttpResponse | HttpFailure
+    ) -> float | StreamResult:
         """Return the seconds to wait where the service asks for that, or the end where it asks for too many."""
         assert verdict.error is not None
         item, limits, gate = self._item, self._client.limits, sender.session.account.limiter.gate
         item.refusals += 1
-        self._unreachable = self._unreachable + 1 if isinstance(result, Failure) else 0
+        self._unreachable = self._unreachable + 1 if isinstance(result, HttpFailure) else 0
         kind = RateLimitError if verdict.quota else ServerError
         asked, waited = verdict.wait.seconds or verdict.wait.message or 0.0, time.monotonic() - self._since
         if self._unreachable >= self._client.retry.attempts:
@@ -237,7 +243,7 @@ class Asking:
             return self._failed(RowError("not_sent", f"{many}: {verdict.error}"), kind)
         return 0.0 if gate.flow.state != "open" else policy.lone_wait(item.refusals, verdict.wait)
 
-    def _again(self, verdict: Verdict) -> float | Ending:
+    def _again(self, verdict: Classification) -> float | StreamResult:
         """Return the seconds before the next attempt, or the end where there have been enough."""
         assert verdict.error is not None
         self._item.attempts += 1
@@ -246,8 +252,8 @@ class Asking:
         asked = min(verdict.wait.seconds or 0.0, self._client.limits.max_wait)
         return max(self._client.retry.delay(self._item.attempts), asked)
 
-    def _failed(self, error: RowError, kind: type[RunError] | None) -> Ending:
-        return Ending("failed", self._partial(), str(error), kind or RunError, self._item.cost)
+    def _failed(self, error: RowError, kind: type[RunError] | None) -> StreamResult:
+        return StreamResult("failed", self._partial(), str(error), kind or RunError, self._item.cost)
 
     def _partial(self) -> Completion:
         return Completion(self.reply.text or None, None, self.reply.model, reasoning=self.reply.reasoning)
@@ -262,10 +268,10 @@ class Asking:
         return f"{self._request.key.hex()}-{self._name}{'' if self.usage else '-plain'}"
 
 
-class _Sink:
+class _ResponseConsumer:
     """Takes in a stream: the limiter hears that it has begun, the reader that it has grown."""
 
-    def __init__(self, session: Session, grant: Grant, reply: Reply, grew: Callable[[], None]) -> None:
+    def __init__(self, session: Session, grant: Permit, reply: StreamedReply, grew: Callable[[], None]) -> None:
         self.headers: Mapping[str, str] = {}
         self._session, self._grant, self._reply, self._grew = session, grant, reply, grew
 
@@ -285,7 +291,7 @@ class _Sink:
 
 def _about(completion: Completion) -> str | None:
     """Return why an answer has no text, where it has none."""
-    error = policy.content_error(completion)
+    error = content_error(completion)
     return str(error) if error else None
 
 

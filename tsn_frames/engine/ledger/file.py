@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from ...errors import ConfigError
 from ..storage.sqlite import PATIENCE, connect, identity, make_private, read_only, transaction, wait_at_most
-from .run_record import TABLES, Card, Saving
+from .run_record import TABLES, RunRecord, Saving
 
-Line = TypeVar("Line", "Entry", Card, Saving)
+Line = TypeVar("Line", "Entry", RunRecord, Saving)
 
 # One step for each schema number, each some statements; a step that was released never changes.
 MIGRATIONS: list[tuple[str, ...]] = [
@@ -72,10 +72,10 @@ def _into(table: str, fields: tuple[str, ...]) -> str:
 
 _INTO: dict[type, str] = {
     Entry: "INSERT " + _into("attempts", Entry._fields),
-    Card: "INSERT OR REPLACE " + _into("runs", Card._fields),
+    RunRecord: "INSERT OR REPLACE " + _into("runs", RunRecord._fields),
     Saving: "INSERT " + _into("savings", Saving._fields),
 }
-_FROM = {Entry: ("attempts", "id"), Card: ("runs", "began, run"), Saving: ("savings", "id")}
+_FROM = {Entry: ("attempts", "id"), RunRecord: ("runs", "began, run"), Saving: ("savings", "id")}
 
 
 class LedgerFile:
@@ -107,7 +107,7 @@ class LedgerFile:
         """Say how long a commit waits for another process's lock."""
         wait_at_most(self._connection, seconds)
 
-    def write(self, lines: Iterable[Entry | Card | Saving]) -> None:
+    def write(self, lines: Iterable[Entry | RunRecord | Saving]) -> None:
         """Add lines in one commit; a run's card takes the place of the one that it began with."""
         with transaction(self._connection):
             for kind, some in groupby(lines, type):
@@ -177,8 +177,8 @@ def schema(path: Path) -> int:
     return number
 
 
-def _storable(line: Entry | Card | Saving) -> tuple[Any, ...]:
+def _storable(line: Entry | RunRecord | Saving) -> tuple[Any, ...]:
     """Return a line whose tag is valid text: one odd character must not keep spending off the record."""
-    if isinstance(line, Card) or line.tag is None:
+    if isinstance(line, RunRecord) or line.tag is None:
         return line
     return line._replace(tag=line.tag.encode("utf-8", "replace").decode())

@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ...errors import ParameterError, did_you_mean, quoted
+from ...errors import ParameterError
+from ...text import did_you_mean, quoted
+from ..storage.frames import TOKEN_COLUMNS, utc_times
 from .file import Entry
-from .run_record import Card, Saving, fingerprint
+from .run_record import RunRecord, Saving, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +129,7 @@ def _sum(amounts: pd.Series) -> float | None:
     return float(sum(known, Decimal(0))) if len(known) else None
 
 
-def runs_frame(cards: Sequence[Card], entries: Sequence[Entry]) -> pd.DataFrame:
+def runs_frame(cards: Sequence[RunRecord], entries: Sequence[Entry]) -> pd.DataFrame:
     """Return the cards as a frame; see :func:`tsn_frames.runs`."""
     import pandas as pd
 
@@ -140,7 +142,7 @@ def runs_frame(cards: Sequence[Card], entries: Sequence[Entry]) -> pd.DataFrame:
     return frame.astype({name: kind for name, kind in _COLUMNS.items() if name not in ("began", "ended")})
 
 
-def _row(card: Card, lines: Sequence[Entry]) -> dict[str, Any]:
+def _row(card: RunRecord, lines: Sequence[Entry]) -> dict[str, Any]:
     """Return a card as a row; of a run that never ended the ledger's own lines say what it came to."""
     row = {name: value for name, value in card._asdict().items() if name in _COLUMNS}
     row |= {name: json.loads(getattr(card, name)) for name in ("models", "tags")}
@@ -178,3 +180,17 @@ _COLUMNS = (
     | dict.fromkeys((f"{name}_hash" for name in _HASHES), "string")
     | {"texts": "object"}
 )  # fmt: skip
+
+
+def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return the ledger as a frame; see :meth:`Ledger.to_frame`."""
+    import pandas as pd
+
+    frame = pd.DataFrame(entries, columns=list(Entry._fields))
+    frame["time"] = utc_times(frame["time"])
+    frame["cost"] = pd.array([None if cost is None else float(cost) for cost in frame["cost"]], dtype="Float64")
+    frame["held"] = pd.array([None if held is None else float(held) for held in frame["held"]], dtype="Float64")
+    frame["request_key"] = pd.array([key.hex() for key in frame["request_key"]], dtype="string")
+    texts = dict.fromkeys(("run", "host", "model", "outcome", "tag", "currency", "price_source", "language"), "string")
+    counts = dict.fromkeys((*TOKEN_COLUMNS, "cached_tokens", "prompt_chars", "completion_chars"), "Int64")
+    return frame.astype(counts | texts | {"seconds": "float64"})

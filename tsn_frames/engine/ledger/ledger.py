@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._gc import no_collecting
-from ...errors import ConfigError, quoted
+from ..._gc import gc_paused
+from ...errors import ConfigError
+from ...text import quoted
 from ..storage.sqlite import PATIENCE
 from .file import Entry, LedgerFile, read
-from .run_record import Card, Saving
+from .run_record import RunRecord, Saving
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,9 +54,9 @@ class Ledger:
             ``completion_chars`` (Int64), ``language`` (``latin``, ``cjk`` or ``other``: of the prompt), ``held`` (Float64:
             the most that it can have cost, where the cost is unknown).
         """
-        from .records import ledger_frame
+        from .frames import ledger_frame
 
-        with no_collecting():
+        with gc_paused():
             return ledger_frame(list(self.entries()))
 
     def summary(self, by: str | Sequence[str] = "month", *, timezone: str = "UTC") -> pd.DataFrame:
@@ -90,7 +91,7 @@ class Ledger:
         """
         from .frames import summary_frame
 
-        with no_collecting():
+        with gc_paused():
             return summary_frame(list(self.entries()), list(self.savings()), by, timezone)
 
     def entries(self) -> Iterator[Entry]:
@@ -103,7 +104,7 @@ class Ledger:
         """
         return read(self.path, Entry)
 
-    def cards(self) -> Iterator[Card]:
+    def cards(self) -> Iterator[RunRecord]:
         """Yield every run's card, oldest first.
 
         Raises
@@ -111,7 +112,7 @@ class Ledger:
         ConfigError
             If the file is no ledger, a newer version's, or can't be read.
         """
-        return read(self.path, Card)
+        return read(self.path, RunRecord)
 
     def savings(self) -> Iterator[Saving]:
         """Yield what each run's cached and equal rows did not cost, oldest first."""

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from .file import opened
 from .ledger import Ledger
-from .run_record import Card
+from .run_record import RunRecord
 
 MOST = 20_000  # lines that are looked at, the newest ones
 MOST_RUNS = 500
 MEASURED = 2  # from this schema number on, lines say how long a prompt was
 
 
-class Past(NamedTuple):
+class PastUsage(NamedTuple):
     """One answer of the past."""
 
     model: str
@@ -26,7 +26,7 @@ class Past(NamedTuple):
     seconds: float
 
 
-def answers(ledger: Ledger, models: Collection[str], runs: Collection[str] = ()) -> list[Past]:
+def recent_usage(ledger: Ledger, models: Collection[str], runs: Collection[str] = ()) -> list[PastUsage]:
     """Return the newest answers of some models whose prompts were measured; only those of some runs, if any are named.
 
     Raises
@@ -37,14 +37,14 @@ def answers(ledger: Ledger, models: Collection[str], runs: Collection[str] = ())
     marks = ", ".join("?" * len(models))
     among = f" AND run IN ({', '.join('?' * len(runs))})" if runs else ""
     query = (
-        f"SELECT {', '.join(Past._fields)} FROM attempts WHERE outcome = 'answered' AND model IN ({marks}){among} AND "
+        f"SELECT {', '.join(PastUsage._fields)} FROM attempts WHERE outcome = 'answered' AND model IN ({marks}){among} AND "
         "prompt_chars > 0 AND prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL ORDER BY id DESC LIMIT ?"
     )
     with opened(ledger.path, MEASURED) as connection:
-        return [Past._make(row) for row in connection.execute(query, (*models, *runs, MOST))] if connection else []
+        return [PastUsage._make(row) for row in connection.execute(query, (*models, *runs, MOST))] if connection else []
 
 
-def tried(ledger: Ledger, frame: str | None) -> set[bytes]:
+def piloted_keys(ledger: Ledger, frame: str | None) -> set[bytes]:
     """Return the keys of those requests of a frame, known by its keys' hash, that pilots of it had an answer to."""
     if frame is None:
         return set()
@@ -57,7 +57,7 @@ def tried(ledger: Ledger, frame: str | None) -> set[bytes]:
         return {bytes(key) for (key,) in connection.execute(query, runs)} if connection else set()
 
 
-def cards(ledger: Ledger) -> Iterator[tuple[Card, Mapping[str, Any]]]:
+def cards(ledger: Ledger) -> Iterator[tuple[RunRecord, Mapping[str, Any]]]:
     """Yield the cards of runs, newest first, each with its hashes."""
     for card in reversed(list(ledger.cards())):
         yield card, json.loads(card.hashes)

@@ -27,7 +27,7 @@ TABLES = (
 )
 
 
-class Card(NamedTuple):
+class RunRecord(NamedTuple):
     """One run. What it came to is None until it has ended; ``end`` says how: ``done``, ``stopped``, or the error's name.
 
     ``models`` and ``tags`` are JSON lists, ``hashes`` and ``texts`` JSON objects; see :func:`fingerprint`.
@@ -92,7 +92,7 @@ class Saving(NamedTuple):
     price_source: str | None
 
 
-class About(NamedTuple):
+class RunDescription(NamedTuple):
     """What a verb knows of a run before it begins: its name, and what it asks for, in hashes and, if wanted, in words."""
 
     verb: str = "complete"
@@ -111,6 +111,6 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def listed(values: Iterable[str | None], most: int = 20) -> str:
+def distinct_json(values: Iterable[str | None], most: int = 20) -> str:
     """Return a JSON list of distinct texts, in their order; of very many only the first."""
     return json.dumps([value for value in dict.fromkeys(values) if value is not None][:most])

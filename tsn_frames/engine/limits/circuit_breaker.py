@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from .rate_headers import Wait
+from .rate_headers import RetryAfter
 
 
-class Flow:
+class CircuitBreaker:
     """When everybody waits: a lone refusal delays its own row; a burst pauses all, then one probe, then a slow start.
 
     ``open`` -> a refusal that may be the first of a burst -> ``suspect``: one request goes out to see. Accepted: it was
@@ -62,14 +62,14 @@ class Flow:
         self._troubles.append(seq)
         probing = self.state != "open" and seq == self._probe
         if probing or (self.state == "open" and self._troubles[-1] - self._troubles[0] <= self.BURST):
-            self._pause(now, Wait())
+            self._pause(now, RetryAfter())
 
     def gone(self, seq: int) -> None:
         """Forget a request that ended without telling anything, so that another can be the probe."""
         if seq == self._probe:
             self._probe = None
 
-    def refused(self, now: float, seq: int, wait: Wait, *, sure: bool, innocent: bool) -> None:
+    def refused(self, now: float, seq: int, wait: RetryAfter, *, sure: bool, innocent: bool) -> None:
         """Take in a refusal.
 
         Parameters
@@ -103,12 +103,12 @@ class Flow:
         """Return whether of those sent lately nearly all were refused, in the order of sending: answers take longer."""
         return self._recent[-1] - self._recent[0] <= self.BURST
 
-    def _pause(self, now: float, wait: Wait) -> None:
+    def _pause(self, now: float, wait: RetryAfter) -> None:
         seconds = self._length(wait)
         self.state, self._probe, self._lone, self._stated = "paused", None, False, wait.seconds is not None
         self.until, self.pauses, self.total_pauses = now + seconds, self.pauses + 1, self.total_pauses + 1
 
-    def _length(self, wait: Wait) -> float:
+    def _length(self, wait: RetryAfter) -> float:
         if wait.seconds is not None:
             least = 0.05 * 2.0**self.pauses if self.pauses else 0.0  # a server that says 0 again and again
             return max(least, wait.seconds * (1.0 if wait.exact else 1 + 0.1 * self._jitter()))

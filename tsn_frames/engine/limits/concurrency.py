@@ -6,7 +6,7 @@ import math
 from collections import deque
 
 
-class Ceiling:
+class AdaptiveConcurrency:
     """How many requests may be in flight: doubled per round trip while in use, cut below a level that is refused.
 
     A level is the number in flight when a request was sent, itself included. A refused level is a wall: it is tried

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from .header_learning import Order, Others, Trust
-from .rate_headers import Allowance
+from .rate_headers import RateLimitState
 from .sliding_window import SlidingWindow
 
 
@@ -108,7 +108,7 @@ class Remaining:
         """Return whether a refusal is a small error of a clock that has been right so far."""
         return mark.clocked and self._trust.well_founded
 
-    def told(self, now: float, mark: Mark, told: Allowance, in_flight: float, *, refused: bool = False) -> None:
+    def told(self, now: float, mark: Mark, told: RateLimitState, in_flight: float, *, refused: bool = False) -> None:
         """Take in what the answer to a request says."""
         self._trip = self._trip if refused else min(self._trip, now - mark.at)
         if mark.clocked:

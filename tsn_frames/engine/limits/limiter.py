@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from .circuit_breaker import Flow
-from .concurrency import Ceiling, Rest
+from .circuit_breaker import CircuitBreaker
+from .concurrency import AdaptiveConcurrency, Rest
 from .header_quota import Mark, Remaining
 from .limits import Limits
-from .rate_headers import Wait, allowances
+from .rate_headers import RetryAfter, allowances
 from .sliding_window import Inferred, SlidingWindow
 
 CHAT, FRAME = 0, 1
@@ -25,7 +25,7 @@ BELIEVED = 10  # times the estimate: a usage beyond that is a server's mistake, 
 
 
 @dataclass(slots=True)
-class Grant:
+class Permit:
     """Leave to send one request, until :meth:`Gate.settle` takes it back."""
 
     seq: int
@@ -33,11 +33,11 @@ class Grant:
     level: int
     tokens: float
     marks: tuple[Mark, Mark]  # among requests, and among tokens
-    pace: Pace | None = None  # of the run that sent it
+    pace: UserQuota | None = None  # of the run that sent it
     booked: list[tuple[SlidingWindow, list[float]]] = field(default_factory=list)
 
 
-class Pace:
+class UserQuota:
     """What one user's ``Limits`` set, for all runs and chats that go by them.
 
     All of the account's requests count in the windows, the latest ones too. ``most`` of those that go by the same limits
@@ -69,22 +69,22 @@ class Pace:
         return [(self.tokens, self.tokens.sent(now, tokens))] if self.tokens else []
 
 
-class Gate:
+class RateRules:
     """All rules of one account without any waiting: time goes in, delays come out."""
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
-        self.ceiling, self.rest, self.flow, self.inferred = Ceiling(), Rest(), Flow(jitter), Inferred()
+        self.ceiling, self.rest, self.flow, self.inferred = AdaptiveConcurrency(), Rest(), CircuitBreaker(jitter), Inferred()
         self.requests, self.tokens, self.history = Remaining(), Remaining(), SlidingWindow(math.inf)
-        self.paces: dict[tuple[float | None, ...], Pace] = {}
+        self.paces: dict[tuple[float | None, ...], UserQuota] = {}
         self.in_flight, self.tokens_in_flight, self.seq = 0, 0.0, 0
         self.last_success, self._freed, self._explained = -math.inf, -math.inf, True
 
-    def pace(self, limits: Limits) -> Pace:
+    def pace(self, limits: Limits) -> UserQuota:
         """Return the windows for a user's limits; the same limits share them."""
         key = (limits.most, limits.requests_per_minute, limits.tokens_per_minute, limits.max_wait)
-        return self.paces.setdefault(key, Pace(limits, self.history))
+        return self.paces.setdefault(key, UserQuota(limits, self.history))
 
-    def begin(self, now: float, pace: Pace) -> None:
+    def begin(self, now: float, pace: UserQuota) -> None:
         """Let a new run's first request go alone where the last success is no news: key, server or limits may be others.
 
         One goes, too, where a pause is longer than the run may wait: its refusal says so, and ends the run.
@@ -94,7 +94,7 @@ class Gate:
         if not self.in_flight and self.flow.until - now > pace.max_wait:
             self.flow.look(now, stated=True)
 
-    def delay(self, now: float, pace: Pace, tokens: float) -> tuple[float, str]:
+    def delay(self, now: float, pace: UserQuota, tokens: float) -> tuple[float, str]:
         """Return the seconds until the next request may go and the rule that says so; inf: until an answer comes."""
         if self.in_flight >= self.ceiling.limit or pace.in_flight >= pace.most:
             return math.inf, "concurrency"
@@ -111,11 +111,11 @@ class Gate:
             rules.append((self.inferred.window.delay(now, 1), "inferred"))
         return max(rules)
 
-    def send(self, now: float, tokens: float, by: Pace | None = None) -> Grant:
+    def send(self, now: float, tokens: float, by: UserQuota | None = None) -> Permit:
         """Book a request that goes out now, by whose limits."""
         self.seq, self.in_flight, self.tokens_in_flight = self.seq + 1, self.in_flight + 1, self.tokens_in_flight + tokens
         marks = self.requests.sent(now, 1), self.tokens.sent(now, tokens)
-        grant = Grant(self.seq, now, self.in_flight, tokens, marks, by)
+        grant = Permit(self.seq, now, self.in_flight, tokens, marks, by)
         if by is not None:
             by.in_flight += 1
         self.flow.sent(grant.seq)
@@ -128,7 +128,7 @@ class Gate:
             self.inferred.window.sent(now, 1)
         return grant
 
-    def answered(self, now: float, grant: Grant, headers: Mapping[str, str], used: float | None) -> None:
+    def answered(self, now: float, grant: Permit, headers: Mapping[str, str], used: float | None) -> None:
         """Take in an answer that is no refusal, with the tokens that it used where known."""
         self.ceiling.accepted(grant.level, self.in_flight)
         self.rest.freed(now, now - grant.sent_at)
@@ -136,7 +136,7 @@ class Gate:
         self.begun(now, grant)
         self.inferred.accepted(now, grant.sent_at)
 
-    def begun(self, now: float, grant: Grant) -> None:
+    def begun(self, now: float, grant: Permit) -> None:
         """Take in that an answer has begun to stream: nobody waits for its end to learn that requests are let in."""
         self.last_success = now
         if self.flow.accepted(grant.seq):
@@ -144,7 +144,7 @@ class Gate:
             explained = self._explained or self.ceiling.at_random or self.requests.works or self.tokens.works
             self.inferred.resumed(grant.sent_at, explained=explained)
 
-    def refused(self, now: float, grant: Grant, headers: Mapping[str, str], wait: Wait, *, quota: bool) -> None:
+    def refused(self, now: float, grant: Permit, headers: Mapping[str, str], wait: RetryAfter, *, quota: bool) -> None:
         """Take in a 429 (``quota``), a 503 or a connection that could not be made."""
         foreseen = quota and any(part.foresaw(mark) for part, mark in self._parts(grant))
         innocent = foreseen or (self.flow.state == "open" and self._innocent(now, grant))
@@ -157,12 +157,12 @@ class Gate:
         self._explained = not quota or crowded
         self.inferred.closed(now + (0.0 if stated is None else max(0.0, stated - 1.0)))
 
-    def _innocent(self, now: float, grant: Grant) -> bool:
+    def _innocent(self, now: float, grant: Permit) -> bool:
         """Return whether something deals with a refusal that asks nobody else to wait."""
         late = self.ceiling.held(grant.level) and self.rest.refused(now, grant.sent_at)
         return late or self.inferred.refused() or self.ceiling.refused(grant.level)
 
-    def failed(self, now: float, grant: Grant, headers: Mapping[str, str], *, trouble: bool = False) -> None:
+    def failed(self, now: float, grant: Permit, headers: Mapping[str, str], *, trouble: bool = False) -> None:
         """Take back a request whose end says nothing of limits: a server's ``trouble``, or a cancel."""
         self._done(now, grant, headers, grant.tokens)
         if trouble:
@@ -171,7 +171,7 @@ class Gate:
         else:
             self.flow.gone(grant.seq)
 
-    def _done(self, now: float, grant: Grant, headers: Mapping[str, str], used: float, *, refused: bool = False) -> None:
+    def _done(self, now: float, grant: Permit, headers: Mapping[str, str], used: float, *, refused: bool = False) -> None:
         self._freed = now
         self.in_flight, self.tokens_in_flight = self.in_flight - 1, self.tokens_in_flight - grant.tokens
         if grant.pace is not None:
@@ -185,27 +185,27 @@ class Gate:
             for (part, mark), told, in_flight in zip(self._parts(grant), allowances(headers), counts, strict=True):
                 part.told(now, mark, told, in_flight, refused=refused)
 
-    def _parts(self, grant: Grant) -> tuple[tuple[Remaining, Mark], tuple[Remaining, Mark]]:
+    def _parts(self, grant: Permit) -> tuple[tuple[Remaining, Mark], tuple[Remaining, Mark]]:
         return (self.requests, grant.marks[0]), (self.tokens, grant.marks[1])
 
 
-class Limiter:
+class RateLimiter:
     """The gate of one account on the engine's loop: whoever wants to send waits here, chat before frames."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, gate: Gate | None = None) -> None:
-        self.gate, self.clock = gate or Gate(), clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, gate: RateRules | None = None) -> None:
+        self.gate, self.clock = gate or RateRules(), clock
         self.waited: dict[str, float] = {}
-        self._queues: dict[tuple[int, Pace], deque[tuple[asyncio.Future[Grant], float, int]]] = {}
+        self._queues: dict[tuple[int, UserQuota], deque[tuple[asyncio.Future[Permit], float, int]]] = {}
         self._arrivals = count()
         self._timer: asyncio.TimerHandle | None = None
         self._blocked: tuple[str, float] | None = None
 
-    async def acquire(self, pace: Pace, tokens: float, priority: int = FRAME) -> Grant:
+    async def acquire(self, pace: UserQuota, tokens: float, priority: int = FRAME) -> Permit:
         """Wait for leave to send a request of about ``tokens`` tokens."""
         now = self.clock()
         if not self._queues and self.gate.delay(now, pace, tokens)[0] <= 0:
             return self.gate.send(now, tokens, pace)
-        future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._queues.setdefault((priority, pace), deque()).append((future, tokens, next(self._arrivals)))
         self.pump()
         try:
@@ -249,7 +249,7 @@ class Limiter:
             blocked.append((max(delay, 0.001), why))
         return blocked or [(math.inf, "")]
 
-    def _turn(self, key: tuple[int, Pace]) -> tuple[int, int]:
+    def _turn(self, key: tuple[int, UserQuota]) -> tuple[int, int]:
         queue = self._queues[key]
         return key[0], queue[0][2] if queue else 0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...errors import ConfigError, quoted
+from ...errors import ConfigError
+from ...text import quoted
 
 DEFAULT_CONCURRENCY = 32
 

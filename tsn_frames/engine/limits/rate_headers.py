@@ -15,7 +15,7 @@ _IN_MESSAGE = re.compile(
 )
 
 
-class Wait(NamedTuple):
+class RetryAfter(NamedTuple):
     """A wait that an answer asks for.
 
     ``seconds`` is what a header states, ``message`` what only the text says: a text often names a round number whatever
@@ -27,7 +27,7 @@ class Wait(NamedTuple):
     exact: bool = False
 
 
-class Allowance(NamedTuple):
+class RateLimitState(NamedTuple):
     """One dimension of ``x-ratelimit-*`` as an answer stated it; ``reset`` in seconds."""
 
     limit: float | None
@@ -35,7 +35,7 @@ class Allowance(NamedTuple):
     reset: float | None
 
 
-_UNTOLD = Allowance(None, None, None)
+_UNTOLD = RateLimitState(None, None, None)
 _REQUESTS = ("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests")
 _TOKENS = ("x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens")
 
@@ -57,33 +57,33 @@ def duration(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def allowances(headers: Mapping[str, str]) -> tuple[Allowance, Allowance]:
+def allowances(headers: Mapping[str, str]) -> tuple[RateLimitState, RateLimitState]:
     """Return what the headers say of requests and of tokens."""
     return _allowance(headers, _REQUESTS), _allowance(headers, _TOKENS)
 
 
-def asked(headers: Mapping[str, str], message: str, *, wall: Callable[[], float] = time.time) -> Wait:
+def retry_after(headers: Mapping[str, str], message: str, *, wall: Callable[[], float] = time.time) -> RetryAfter:
     """Return the wait that a refusal asks for: the first header that can be read, and what the message says."""
     said = _IN_MESSAGE.search(message)
     spoken = float(said[1]) * _UNITS[_unit(said[2])] if said else None
     if (text := headers.get("retry-after-ms")) and (ms := duration(text)) is not None:
-        return Wait(ms / 1000, spoken, exact=True)
+        return RetryAfter(ms / 1000, spoken, exact=True)
     resets = [a.reset for a in allowances(headers) if a.remaining is not None and a.remaining <= 0 and a.reset is not None]
     if (text := headers.get("retry-after")) and (seconds := _retry_after(text, wall)) is not None:
         if resets and max(resets) % 1 and max(1, math.ceil(max(resets))) == seconds:
-            return Wait(max(resets), spoken, exact=True)  # both say the same, and the reset says it without rounding
-        return Wait(seconds, spoken)
-    return Wait(max(resets), spoken, exact=True) if resets else Wait(None, spoken)
+            return RetryAfter(max(resets), spoken, exact=True)  # both say the same, and the reset says it without rounding
+        return RetryAfter(seconds, spoken)
+    return RetryAfter(max(resets), spoken, exact=True) if resets else RetryAfter(None, spoken)
 
 
-def _allowance(headers: Mapping[str, str], names: tuple[str, str, str]) -> Allowance:
+def _allowance(headers: Mapping[str, str], names: tuple[str, str, str]) -> RateLimitState:
     remaining = headers.get(names[0])
     if remaining is None:  # without it the others say nothing
         return _UNTOLD
     limit, reset = headers.get(names[1]), headers.get(names[2])
     if _number(limit) == 0:  # how some gateways write "no limit"
         return _UNTOLD
-    return Allowance(_number(limit), _number(remaining), duration(reset) if reset else None)
+    return RateLimitState(_number(limit), _number(remaining), duration(reset) if reset else None)
 
 
 def _number(text: str | None) -> float | None:

@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 from ...api import Completion, Requests, Usage
 from ..ledger.ledger import Ledger
-from ..ledger.run_record import About, Card, Saving, listed
-from ..outcomes import Answers
+from ..ledger.run_record import RunDescription, RunRecord, Saving, distinct_json
+from ..outcomes import Outcomes
 from ..runtime.client import Client
-from .retry_queue import Counts
+from .counts import Counts
 
-_COUNTED = [field for field in Counts.__slots__ if field in Card._fields and field not in ("rows", "cost", "cost_known")]
+_COUNTED = [field for field in Counts.__slots__ if field in RunRecord._fields and field not in ("rows", "cost", "cost_known")]
 
 
-class Asked(NamedTuple):
+class RunRequests(NamedTuple):
     """What a run asks for: its distinct requests, how many rows share each, and under which tags.
 
     ``tags`` has the tag of each request's first row, which pays for it; ``others`` the tags of all rows of those requests
@@ -34,20 +34,20 @@ class Asked(NamedTuple):
     others: Mapping[int, Sequence[str | None]]
 
 
-class Record:
+class RunAccounting:
     """The lines of one run that aren't attempts."""
 
-    def __init__(self, run: str, client: Client, asked: Asked, counts: Counts, about: About) -> None:
+    def __init__(self, run: str, client: Client, asked: RunRequests, counts: Counts, about: RunDescription) -> None:
         self._client, self._asked, self._counts = client, asked, counts
-        models = listed(asked.requests.models)
-        tags = listed([*asked.tags, *(tag for tags in asked.others.values() for tag in tags)])
+        models = distinct_json(asked.requests.models)
+        tags = distinct_json([*asked.tags, *(tag for tags in asked.others.values() for tag in tags)])
         texts = None if about.texts is None else json.dumps(about.texts, default=str)
-        self.card = Card(
+        self.card = RunRecord(
             run, time.time(), None, about.verb, client.host, models, tags, json.dumps(about.hashes), texts,
             counts.rows, len(asked.requests),
         )  # fmt: skip
 
-    def ended(self, answers: Answers, end: str) -> list[Card | Saving]:
+    def ended(self, answers: Outcomes, end: str) -> list[RunRecord | Saving]:
         """Return the finished card and what the run's rows did not cost."""
         now, counts, prices = time.time(), self._counts, self._client.prices
         savings = list(self._savings(answers, now))
@@ -58,7 +58,7 @@ class Record:
         )  # fmt: skip
         return [card, *savings]
 
-    def _savings(self, answers: Answers, now: float) -> Iterator[Saving]:
+    def _savings(self, answers: Outcomes, now: float) -> Iterator[Saving]:
         prices = self._client.prices
         for kind, model, tag, sums in self._unpaid(answers):
             usage = Usage(sums.prompt, sums.completion, sums.total, sums.cached)
@@ -69,7 +69,7 @@ class Record:
                 None if cost is None else str(cost), price.currency if price else None, price.note if price else None,
             )  # fmt: skip
 
-    def _unpaid(self, answers: Answers) -> Iterator[tuple[str, str, str | None, _Sums]]:
+    def _unpaid(self, answers: Outcomes) -> Iterator[tuple[str, str, str | None, _Sums]]:
         """Yield what came from the cache or from an equal row: kind, model, tag, and rows and tokens."""
         models = self._asked.requests.models
         one = not self._asked.tags and len(set(models)) == 1  # nearly every run: a million rows are one group
@@ -80,7 +80,7 @@ class Record:
                     if sums.rows:
                         yield kind, model, tag, sums
 
-    def _free(self, answers: Answers) -> Iterator[tuple[str, _Free]]:
+    def _free(self, answers: Outcomes) -> Iterator[tuple[str, _Free]]:
         """Yield for each kind the answers that some rows had for nothing."""
         copies, cached, shared = self._asked.copies, answers.cached, answers.shared
         yield "cached", _Free(list(compress(range(len(copies)), cached)), list(compress(copies, cached)))
@@ -146,7 +146,7 @@ def _summed(completions: Sequence[Completion | None], free: _Free) -> tuple[_Sum
 _NOTHING = _Sums(0, 0, 0, 0, known=False, total=0)
 
 
-def write(ledger: Ledger, lines: Sequence[Card | Saving]) -> None:
+def write(ledger: Ledger, lines: Sequence[RunRecord | Saving]) -> None:
     """Write lines of a run that opened nothing, since all of it was cached."""
     with closing(ledger.open()) as file:
         file.write(lines)

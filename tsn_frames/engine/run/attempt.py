@@ -15,13 +15,14 @@ from ...errors import ConfigError
 from .. import retry as policy
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
-from ..limits.limiter import Grant
+from ..limits.limiter import Permit
 from ..limits.limits import Limits
-from ..retry import Verdict, judge
-from ..runtime.client import Session
-from ..runtime.writer import Written
-from ..transport.select_backend import Answer, Failure
-from .retry_queue import Counts, Item
+from ..retry import Classification, classify
+from ..runtime.session import Session
+from ..runtime.writer import CommitFuture
+from ..transport.http_types import HttpFailure, HttpResponse
+from .counts import Counts
+from .retry_queue import PendingRequest
 
 GUESS_TOKENS = 256
 
@@ -31,7 +32,7 @@ def least_tokens(request: Request) -> float:
     return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or 0)
 
 
-def check_fits(limits: Limits, requests: Iterable[Request]) -> None:
+def check_within_limits(limits: Limits, requests: Iterable[Request]) -> None:
     """Refuse a run that the user's own limit can't let through, before anything is sent.
 
     Raises
@@ -47,7 +48,7 @@ def check_fits(limits: Limits, requests: Iterable[Request]) -> None:
         )
 
 
-class Sender:
+class AttemptSender:
     """Sends the rows of one run over one session.
 
     Parameters
@@ -67,7 +68,7 @@ class Sender:
         self._run, self._counts, self._tag, self._host = run, counts, tag, session.client.host
         self._answers = 0
 
-    async def send(self, item: Item) -> tuple[Verdict, Answer | Failure]:
+    async def send(self, item: PendingRequest) -> tuple[Classification, HttpResponse | HttpFailure]:
         """Send one request when budget and limiter let it, and return what came of it once that is on disk.
 
         Raises
@@ -85,7 +86,7 @@ class Sender:
         finally:
             self.session.purse.release(item.hold)  # if it is still held, it was not billed
 
-    async def _sent(self, item: Item) -> tuple[Verdict, Answer | Failure]:
+    async def _sent(self, item: PendingRequest) -> tuple[Classification, HttpResponse | HttpFailure]:
         grant = await self.session.account.limiter.acquire(self.session.pace, self.tokens(item.request))
         task = asyncio.current_task()
         assert task is not None
@@ -96,27 +97,27 @@ class Sender:
         finally:
             self.sending.discard(task)
 
-    async def _exchange(self, item: Item, grant: Grant) -> tuple[Verdict, Answer | Failure]:
+    async def _exchange(self, item: PendingRequest, grant: Permit) -> tuple[Classification, HttpResponse | HttpFailure]:
         begun, item.in_flight = time.monotonic(), True
         try:
             result = await self.session.transport.post(item.request.body, self._idempotency_key(item))
         except BaseException:
-            verdict = Verdict("again", billed="unknown")
+            verdict = Classification("again", billed="unknown")
             self.tell(grant, {}, verdict)
             self._counts.unknown += 1
             self.record(item, verdict, time.monotonic() - begun, None)
             raise
-        verdict = judge(result, self.session.secret)
+        verdict = classify(result, self.session.secret)
         self.tell(grant, policy.headers_of(result), verdict)
         self._counts.unknown += verdict.billed == "unknown"
         if verdict.billed != "no":
-            answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, Answer) else None
+            answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, HttpResponse) else None
             with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
                 await self.record(item, verdict, time.monotonic() - begun, answer)
         item.in_flight = False  # until its commit is done an answer isn't there
         return verdict, result
 
-    def tell(self, grant: Grant, headers: Mapping[str, str], verdict: Verdict) -> None:
+    def tell(self, grant: Permit, headers: Mapping[str, str], verdict: Classification) -> None:
         """Let the limiter know how a request ended."""
         limiter = self.session.account.limiter
         gate, now = limiter.gate, limiter.clock()
@@ -129,7 +130,9 @@ class Sender:
             gate.failed(now, grant, headers, trouble=trouble)
         limiter.pump()
 
-    def record(self, item: Item, verdict: Verdict, seconds: float, answer: tuple[bytes, bytes] | None) -> Written:
+    def record(
+        self, item: PendingRequest, verdict: Classification, seconds: float, answer: tuple[bytes, bytes] | None
+    ) -> CommitFuture:
         """Write one attempt that was or may have been billed down, with its answer, and add up what it cost."""
         usage = verdict.completion.usage if verdict.completion else Usage()
         client, model = self.session.client, item.request.model
@@ -150,7 +153,7 @@ class Sender:
         )  # fmt: skip
         return self.session.writer.put(entry, answer)
 
-    def _held(self, item: Item) -> str | None:
+    def _held(self, item: PendingRequest) -> str | None:
         """Return the most that a request of unknown cost can have cost, for the budgets of later processes."""
         worst = item.hold.worst if item.hold is not None else worst_case(self.session.client.prices, item.request)
         return None if worst is None else str(worst)
@@ -177,7 +180,7 @@ class Sender:
         usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
         return math.ceil(least_tokens(request) + (0.0 if request.max_tokens else usual))
 
-    def _idempotency_key(self, item: Item) -> str:
+    def _idempotency_key(self, item: PendingRequest) -> str:
         """Return the request's own key; one of this run where a replay of the old answer isn't wanted."""
         return item.request.key.hex() + (f"-{self._run}" if item.fresh else "")
 

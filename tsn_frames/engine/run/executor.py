@@ -11,81 +11,47 @@ import json
 import logging
 import math
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
 
-from ..._gc import no_collecting
-from ...api import Completion, Requests
+from ..._gc import gc_paused
+from ...api import Completion
+from ...api.completion import content_error
 from ...errors import NOT_SENT, BudgetExceeded, CacheError, ConfigError, RowError, RunError
 from ...secret import Secret, redact
-from .. import retry as policy
 from ..budget.worst_case import check_bounded
 from ..cache.reader import check
 from ..cache.store import lookup
-from ..ledger.run_record import About, Card, Saving
-from ..outcomes import Answers, Outcome
-from ..runtime.client import Client, Session
-from ..runtime.process import here
-from ..sync import Bell
-from .accounting import Asked, Record, write
-from .attempt import Sender, check_fits
-from .result_handler import Course
-from .retry_queue import Counts, Item, Queue
-from .single_flight import Sharing
+from ..ledger.run_record import RunDescription, RunRecord, Saving
+from ..outcomes import Outcome, Outcomes
+from ..runtime.client import Client
+from ..runtime.process import process_state
+from ..runtime.session import Session, open_session
+from ..sync import OneShotEvent
+from .accounting import RunAccounting, RunRequests, write
+from .attempt import AttemptSender, check_within_limits
+from .counts import Counts
+from .result_handler import ResultHandler
+from .retry_queue import PendingRequest, RetryQueue
+from .single_flight import SingleFlight
+from .spec import RunSpec
 
 log = logging.getLogger("tsn_frames")
-CacheMode = Literal["use", "refresh", "off", "only"]
 GRACE = 10.0
 _IN_FLIGHT = RowError("not_sent", "stopped while in flight; it may have been billed")
 _NOT_AGAIN = RowError("not_sent", "the run ended before this row's next attempt; run again to go on")
 _NOT_CACHED = RowError("not_cached", "no answer is cached for this request, and cache='only' sends none")
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a run is to do.
-
-    Parameters
-    ----------
-    requests : Requests
-        The distinct requests.
-    copies : sequence of int
-        How many rows share each of them.
-    fresh : frozenset of int
-        Positions that are asked again though they are cached.
-    tags : sequence of str or None
-        The ledger's tag of each; empty for none.
-    mode : {"use", "refresh", "off", "only"}
-        What the cache is for.
-    other_tags : mapping of int to sequence of str or None
-        The tags of all rows of those requests whose rows differ in it.
-    about : About
-        What the run's card says of what was asked.
-    max_cost : Decimal or None
-        The most that the run may cost.
-    """
-
-    requests: Requests
-    copies: Sequence[int]
-    fresh: frozenset[int] = frozenset()
-    tags: Sequence[str | None] = ()
-    mode: CacheMode = "use"
-    other_tags: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
-    about: About = field(default_factory=About)
-    max_cost: Decimal | None = None
-
-
-class Engine:
+class RunExecutor:
     """One run. Made in any thread; all of its work is done on the engine's loop."""
 
-    def __init__(self, client: Client, work: Work) -> None:
+    def __init__(self, client: Client, work: RunSpec) -> None:
         self.client, self.work = client, work
         self.id = uuid.uuid4().hex[:12]
         self.counts = Counts(rows=sum(work.copies))
-        self.answers = Answers(len(work.requests))
-        self.over = Bell()
+        self.answers = Outcomes(len(work.requests))
+        self.over = OneShotEvent()
         self.failure: Exception | None = None  # what is wrong with the key, the cache's folder or a proxy
         self.end: RunError | None = None
         self.problems: dict[str, str] = {}
@@ -93,8 +59,8 @@ class Engine:
         self.pauses = 0
         self._pending = 0
         self._workers: list[asyncio.Task[None]] = []
-        self._sender: Sender | None = None
-        self._queue = Queue(())
+        self._sender: AttemptSender | None = None
+        self._queue = RetryQueue(())
         self._stopped = False
         self._key = _key_or_reason(client)  # in the caller's thread, where its warnings belong
         self._least = Decimal(0)
@@ -121,11 +87,11 @@ class Engine:
 
     def stop(self, grace: float = GRACE) -> None:
         """Send nothing more, and cancel what is in flight after ``grace`` seconds; from any thread."""
-        here.call(self._stop, grace)
+        process_state.call(self._stop, grace)
 
     async def run(self) -> None:
         """Do it, on the engine's loop."""
-        account = None if isinstance(self._key, ConfigError) else here.account(self.client.base_url, self._key)
+        account = None if isinstance(self._key, ConfigError) else process_state.account(self.client.base_url, self._key)
         if account:
             account.live += 1
         try:
@@ -140,18 +106,20 @@ class Engine:
 
     async def _do(self) -> None:
         work = self.work
-        asked = Asked(work.requests, work.copies, work.tags, work.other_tags)
-        record = Record(self.id, self.client, asked, self.counts, _without_key(work.about, self._key))
+        asked = RunRequests(work.requests, work.copies, work.tags, work.other_tags)
+        record = RunAccounting(self.id, self.client, asked, self.counts, _without_key(work.about, self._key))
         pending = await self._look_up()
         if work.mode == "only":
             self._close(_NOT_CACHED)
         elif pending and not self._stopped:
             if isinstance(self._key, ConfigError):
                 raise self._key
-            await asyncio.to_thread(check_fits, self.client.limits, (work.requests[i] for i in pending))
+            await asyncio.to_thread(check_within_limits, self.client.limits, (work.requests[i] for i in pending))
             if self.client.budget.with_run(work.max_cost):
                 await asyncio.to_thread(check_bounded, self.client.prices, (work.requests[i] for i in pending))
-            async with self.client.session(self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost) as session:
+            async with open_session(
+                self.client, self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost
+            ) as session:
                 session.writer.note([record.card])
                 try:
                     await self._send(session, pending)
@@ -161,14 +129,14 @@ class Engine:
             return
         await self._note(record)
 
-    async def _note(self, record: Record) -> None:
+    async def _note(self, record: RunAccounting) -> None:
         """Write down a run that sent nothing; it spent nothing, so a ledger that can't be written is no loss."""
         try:
             await asyncio.to_thread(write, self.client.ledger, self._closing(record))
         except Exception as error:  # noqa: BLE001 - see above
             log.info("the ledger can't be written: %s", type(error).__name__)
 
-    def _closing(self, record: Record) -> list[Card | Saving]:
+    def _closing(self, record: RunAccounting) -> list[RunRecord | Saving]:
         self._close(NOT_SENT)
         return record.ended(self.answers, type(self.end).__name__ if self.end else "stopped" if self._stopped else "done")
 
@@ -179,12 +147,12 @@ class Engine:
             await asyncio.to_thread(check, self.client.cache.file)
         if work.mode in ("use", "only"):
             index = work.requests.index
-            with no_collecting():
+            with gc_paused():
                 await self._fill(answers, {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index)
                 self.counts.found(answers, work.copies)
         return answers.open()
 
-    async def _fill(self, answers: Answers, index: Mapping[bytes, int]) -> None:
+    async def _fill(self, answers: Outcomes, index: Mapping[bytes, int]) -> None:
         """Fill in those answers of an index of keys that are cached."""
         try:
             await asyncio.to_thread(lookup, self.client.cache.file, index, answers.fill)
@@ -200,17 +168,17 @@ class Engine:
         if self._stopped:  # while the parts were opened, when there was no queue yet to be closed
             return
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
-        self._queue = Queue(Item(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
-        self._sender = Sender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
+        self._queue = RetryQueue(PendingRequest(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
+        self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
         limiter = session.account.limiter
-        course = Course(
+        course = ResultHandler(
             self.client, self.work.requests, self._queue, limiter.gate.flow,
             counts=self.counts, done=self._done, end=self._failed,
         )  # fmt: skip
         limiter.gate.begin(limiter.clock(), session.pace)
         waited, pauses = dict(limiter.waited), limiter.gate.flow.total_pauses
         number = min(self.client.concurrency, len(pending))
-        sharing = Sharing(session, self._fill)
+        sharing = SingleFlight(session, self._fill)
         self._workers = [asyncio.create_task(self._worker(self._sender, course, sharing)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
         self.end = self.end or (session.purse.end() if session.purse else None)
@@ -222,7 +190,7 @@ class Engine:
             if isinstance(end, Exception):  # a bug of ours, told when what is in flight has been kept
                 raise end
 
-    async def _worker(self, sender: Sender, course: Course, sharing: Sharing) -> None:
+    async def _worker(self, sender: AttemptSender, course: ResultHandler, sharing: SingleFlight) -> None:
         try:
             while (item := await self._queue.next()) is not None:
                 await self._one(sender, course, sharing, item)
@@ -230,7 +198,7 @@ class Engine:
             self._stop(GRACE)
             raise
 
-    async def _one(self, sender: Sender, course: Course, sharing: Sharing, item: Item) -> None:
+    async def _one(self, sender: AttemptSender, course: ResultHandler, sharing: SingleFlight, item: PendingRequest) -> None:
         if course.refuses(item):
             return
         answer = None
@@ -249,7 +217,7 @@ class Engine:
         finally:
             sharing.leave(item, answer)
 
-    def _unpaid(self, session: Session, item: Item, end: BudgetExceeded) -> None:
+    def _unpaid(self, session: Session, item: PendingRequest, end: BudgetExceeded) -> None:
         """Give up a row that the budget has no room for; the run goes on while a smaller one may fit."""
         self._give_up(item, RowError("not_sent", str(end)))
         if session.purse is None or session.purse.is_empty(self._least):
@@ -262,7 +230,7 @@ class Engine:
 
     def _stop(self, grace: float | None) -> None:
         self._stopped = True
-        if self not in here.going:  # over, or never handed over, since Ctrl-C came first: nobody waits for that for ever
+        if self not in process_state.going:  # over, or never handed over, since Ctrl-C came first: nobody waits for that for ever
             self._close(NOT_SENT)
             self.over.ring()
             return
@@ -274,14 +242,14 @@ class Engine:
         if grace is not None:
             asyncio.get_running_loop().call_later(grace, lambda: [worker.cancel() for worker in self._workers])
 
-    def _give(self, item: Item, completion: Completion, when: float) -> None:
+    def _give(self, item: PendingRequest, completion: Completion, when: float) -> None:
         """Finish a row with the answer that another run paid for."""
-        self._done(item, Outcome(completion, policy.content_error(completion), answered_at=when, cost=item.cost, shared=True))
+        self._done(item, Outcome(completion, content_error(completion), answered_at=when, cost=item.cost, shared=True))
 
-    def _give_up(self, item: Item, error: RowError) -> None:
+    def _give_up(self, item: PendingRequest, error: RowError) -> None:
         self._done(item, Outcome(error=error, cost=item.cost))
 
-    def _done(self, item: Item, outcome: Outcome) -> None:
+    def _done(self, item: PendingRequest, outcome: Outcome) -> None:
         self._finish(item.index, outcome)
         self._queue.done()
 
@@ -295,7 +263,7 @@ class Engine:
             self._finish(index, Outcome(error=error))
 
 
-def _without_key(about: About, key: Secret | ConfigError) -> About:
+def _without_key(about: RunDescription, key: Secret | ConfigError) -> RunDescription:
     """Return what is said of a run without the API key, should a user have written it into the prompt."""
     words = json.dumps(about.texts, default=str)
     shown = redact(words, None if isinstance(key, ConfigError) else key, most=len(words))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +9,8 @@ from functools import cache
 from threading import RLock
 from typing import Any
 
-from .retry_queue import Counts
+from ...text import money
+from .counts import Counts
 
 PACE_SECONDS = 1.0  # before that a pace says nothing
 
@@ -112,18 +112,6 @@ def status(counts: Counts, seconds: float = 0.0) -> str:
         f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n
     ]
     return ", ".join(parts)
-
-
-def money(amount: float) -> str:
-    """Return an amount with two digits that say something.
-
-    Examples
-    --------
-    >>> money(12.345), money(0.00321), money(0.0000456)
-    ('12.35', '0.0032', '0.000046')
-    """
-    digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
-    return f"{amount:,.{digits}f}"
 
 
 def _in_notebook() -> bool:

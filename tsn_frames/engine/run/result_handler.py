@@ -7,20 +7,22 @@ import time
 from collections.abc import Callable
 
 from ...api import Requests
+from ...api.completion import content_error
 from ...errors import ModelError, RateLimitError, RowError, RunError, ServerError
 from .. import retry as policy
-from ..limits.circuit_breaker import Flow
+from ..limits.circuit_breaker import CircuitBreaker
 from ..outcomes import Outcome
-from ..retry import Verdict
+from ..retry import Classification
 from ..runtime.client import Client
-from ..transport.select_backend import Answer, Failure
-from .retry_queue import Counts, Item, Queue
+from ..transport.http_types import HttpFailure, HttpResponse
+from .counts import Counts
+from .retry_queue import PendingRequest, RetryQueue
 
 log = logging.getLogger("tsn_frames")
 LEAST_PAUSES = 4  # one after another: with few attempts a row is given up sooner than the run
 
 
-class Course:
+class ResultHandler:
     """What a run has come to as a whole, which decides what a verdict means for it.
 
     Parameters
@@ -41,8 +43,8 @@ class Course:
         Takes the reason for which the run ends.
     """
 
-    def __init__(self, client: Client, requests: Requests, queue: Queue, flow: Flow, *, counts: Counts,
-                 done: Callable[[Item, Outcome], None], end: Callable[[RunError], None]) -> None:  # fmt: skip
+    def __init__(self, client: Client, requests: Requests, queue: RetryQueue, flow: CircuitBreaker, *, counts: Counts,
+                 done: Callable[[PendingRequest, Outcome], None], end: Callable[[RunError], None]) -> None:  # fmt: skip
         self.client, self._requests, self._queue, self._flow, self._counts = client, requests, queue, flow, counts
         self._done, self._end_run = done, end
         self._most_retries = self._budget = client.retry.budget + len(requests) / 10
@@ -50,20 +52,22 @@ class Course:
         self._last_success = time.monotonic()
         self._dead: set[str] = set()
 
-    def refuses(self, item: Item) -> bool:
+    def refuses(self, item: PendingRequest) -> bool:
         """Finish a row whose model the service doesn't know, and return whether it was one."""
         if item.request.model not in self._dead:
             return False
         self._give_up(item, _model_error(item.request.model))
         return True
 
-    def act(self, item: Item, verdict: Verdict, result: Answer | Failure) -> tuple[bytes, float] | None:
+    def act(
+        self, item: PendingRequest, verdict: Classification, result: HttpResponse | HttpFailure
+    ) -> tuple[bytes, float] | None:
         """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
-        self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, Failure) else 0
+        self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, HttpFailure) else 0
         if verdict.kind in ("answer", "row"):
             self._last_success, self._successes = time.monotonic(), self._successes + 1
-        if verdict.completion is not None and isinstance(result, Answer):
-            now, error = item.answered_at, policy.content_error(verdict.completion)
+        if verdict.completion is not None and isinstance(result, HttpResponse):
+            now, error = item.answered_at, content_error(verdict.completion)
             self._budget = min(self._budget + 0.1, self._most_retries)
             self._done(item, Outcome(verdict.completion, error, answered_at=now, cost=item.cost))
             return result.body, now
@@ -78,7 +82,7 @@ class Course:
             self._again(item, verdict, verdict.error)
         return None
 
-    def _refused(self, item: Item, verdict: Verdict, error: RowError) -> None:
+    def _refused(self, item: PendingRequest, verdict: Classification, error: RowError) -> None:
         """Flow control, not an attempt: the row goes back to the front, unless the wait is too long."""
         item.refusals += 1
         self._counts.refused += 1
@@ -98,13 +102,13 @@ class Course:
             delay = 0.0 if paused else policy.lone_wait(item.refusals, verdict.wait)
             self._queue.back(item, delay, last=item.alone > 0)
 
-    def _singled_out(self, item: Item) -> bool:
+    def _singled_out(self, item: PendingRequest) -> bool:
         """Return whether a row was refused again and again though others were answered in between: it is at fault itself."""
         item.alone += self._successes > item.seen > 0
         item.seen = self._successes
         return item.alone > 0 and item.refusals >= policy.SINGLED_OUT
 
-    def _again(self, item: Item, verdict: Verdict, error: RowError) -> None:
+    def _again(self, item: PendingRequest, verdict: Classification, error: RowError) -> None:
         """Try a row again later, while its attempts and the run's budget last."""
         item.attempts += 1
         retry = self.client.retry
@@ -120,7 +124,7 @@ class Course:
             self._counts.retried += 1
             self._queue.back(item, max(retry.delay(item.attempts), min(verdict.wait.seconds or 0.0, self.client.limits.max_wait)))
 
-    def _end(self, item: Item, verdict: Verdict, error: RowError) -> None:
+    def _end(self, item: PendingRequest, verdict: Classification, error: RowError) -> None:
         """End the run, or only a model's rows where other models are left."""
         assert verdict.end is not None
         if verdict.end is ModelError:
@@ -130,12 +134,12 @@ class Course:
                 return
         self._fail(verdict.end, error.message, item)
 
-    def _fail(self, kind: type[RunError], message: str, item: Item) -> None:
+    def _fail(self, kind: type[RunError], message: str, item: PendingRequest) -> None:
         model = _model_error(item.request.model)
         self._give_up(item, model if kind is ModelError else RowError("not_sent", f"the run ended: {message}"))
         self._end_run(kind(message))
 
-    def _give_up(self, item: Item, error: RowError) -> None:
+    def _give_up(self, item: PendingRequest, error: RowError) -> None:
         self._done(item, Outcome(error=error, cost=item.cost))
 
 

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from ...api import Completion, decode
-from ..outcomes import Answers
-from ..runtime.client import Session
-from .retry_queue import Item
+from ..outcomes import Outcomes
+from ..runtime.session import Session
+from .retry_queue import PendingRequest
 
-Look = Callable[[Answers, Mapping[bytes, int]], Awaitable[None]]
+Look = Callable[[Outcomes, Mapping[bytes, int]], Awaitable[None]]
 
 
-class Sharing:
+class SingleFlight:
     """What one run shares with the others of its account in this process. On the loop's thread.
 
     Parameters
@@ -28,7 +28,7 @@ class Sharing:
         self._account, self._look = session.account, look
         self._folder = str(session.client.cache.folder)  # a request is the same where its answer would be stored in one place
 
-    async def join(self, item: Item) -> tuple[Completion, float] | None:
+    async def join(self, item: PendingRequest) -> tuple[Completion, float] | None:
         """Return another run's answer to the same request and its time; None where this run is to ask. Then :meth:`leave`."""
         name = (self._folder, item.request.key)
         while (waiting := self._account.coming.get(name)) is not None:
@@ -39,12 +39,12 @@ class Sharing:
         item.leads = True
         if name not in self._account.answered:
             return None
-        one = Answers(1)  # another run has stored it since this one looked
+        one = Outcomes(1)  # another run has stored it since this one looked
         await self._look(one, {item.request.key: 0})
         stored = one.completions[0]
         return None if stored is None else (stored, one.times[0])
 
-    def leave(self, item: Item, answer: tuple[bytes, float] | None) -> None:
+    def leave(self, item: PendingRequest, answer: tuple[bytes, float] | None) -> None:
         """Let the runs that wait for this request know what came of it; None has the next of them ask."""
         if item.leads:
             item.leads = False

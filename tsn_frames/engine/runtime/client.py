@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -14,19 +12,16 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from ...api import base_url as address
-from ...errors import ConfigError, quoted
+from ...errors import ConfigError
 from ...pricing.prices import Prices, prices_of
 from ...secret import Secret
-from ..budget.admission import Purse
+from ...text import quoted
 from ..budget.budget import Budget
 from ..cache.cache import Cache
 from ..ledger.ledger import Ledger
-from ..limits.limiter import Pace
 from ..limits.limits import Limits
 from ..retry import Retry
-from ..transport.select_backend import Transport, open_transport
-from .process import Account, here
-from .writer import Writer
+from .process import process_state
 
 DEFAULT_TIMEOUT = 300.0
 T = TypeVar("T")
@@ -145,7 +140,7 @@ class Client:
         ConfigError
             If there is none and the server is not on this machine.
         """
-        found = self.api_key or here.key or Secret(os.environ.get("TSN_API_KEY"))
+        found = self.api_key or process_state.key or Secret(os.environ.get("TSN_API_KEY"))
         if not found and not address.is_loopback(urlsplit(self.base_url).hostname or ""):
             raise ConfigError(
                 f"there is no API key for {self.host}. Give one as Client(api_key=...) from a secret store, "
@@ -154,44 +149,12 @@ class Client:
             )
         return found
 
-    @asynccontextmanager
-    async def session(
-        self, key: Secret, *, store: bool, transport: Transport | None = None, run: str = "", max_cost: Decimal | None = None
-    ) -> AsyncIterator[Session]:
-        """Open the live parts.
-
-        ``store`` says whether answers are to be cached; a transport that is given is closed, too; ``run`` is whose spending
-        the ledger notes, and ``max_cost`` the most that it may come to.
-        """
-        purse = await here.treasury.purse(self.budget.with_run(max_cost), self.ledger, self.prices, run)
-        transport = transport or open_transport(self.base_url, key, self.timeout)
-        writer = Writer(self.ledger, self.cache if store else None)
-        account = here.account(self.base_url, key)
-        try:
-            yield Session(self, key, transport, writer, account, account.limiter.gate.pace(self.limits), purse)
-        finally:
-            await writer.aclose()
-            await transport.aclose()
-
-
-@dataclass(frozen=True)
-class Session:
-    """The live parts of one run."""
-
-    client: Client
-    secret: Secret
-    transport: Transport
-    writer: Writer
-    account: Account
-    pace: Pace
-    purse: Purse | None = None
-
 
 def client_or_default(client: Client | None) -> Client:
     """Return the client of a call: the one given, else the one that was set, else one made of the environment."""
     if client is not None and not isinstance(client, Client):
         raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
-    found: Client | None = client or here.client
+    found: Client | None = client or process_state.client
     return found or Client()
 
 

@@ -18,27 +18,27 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from ...secret import Secret
-from ..budget.admission import Treasury
-from ..limits.limiter import Limiter
-from ..sync import Bell, Rest
+from ..budget.admission import SharedBudgets
+from ..limits.limiter import RateLimiter
+from ..sync import OneShotEvent, WriterPause
 
 T = TypeVar("T")
 
 
 @dataclass
-class Account:
+class ServiceAccount:
     """What all runs of one (base_url, key) share: the gate, the answers on their way, and those that came while one lives."""
 
-    limiter: Limiter = field(default_factory=Limiter)
+    limiter: RateLimiter = field(default_factory=RateLimiter)
     live: int = 0
     answered: set[tuple[str, bytes]] = field(default_factory=set)
     coming: dict[tuple[str, bytes], list[asyncio.Future[tuple[bytes, float] | None]]] = field(default_factory=dict)
 
 
-class Work(Protocol):
+class LoopTask(Protocol):
     """What goes on on the engine's loop until it is over: a run, or a chat's answer."""
 
-    over: Bell
+    over: OneShotEvent
 
     async def run(self) -> None:
         """Do it."""
@@ -47,45 +47,38 @@ class Work(Protocol):
         """End it after some seconds, from any thread."""
 
 
-class Writing(Protocol):
+class PausableWriter(Protocol):
     """A thread that has files open."""
 
-    def rest(self, rest: Rest) -> None:
+    def rest(self, rest: WriterPause) -> None:
         """Close them, and open none before the rest is over."""
 
 
 @dataclass
-class Registry:
+class ProcessState:
     """The state of one process."""
 
     key: Secret = field(default_factory=lambda: Secret(None))
     client: Any = None
     last_run: Any = None
-    accounts: dict[tuple[str, Secret], Account] = field(default_factory=dict)
-    treasury: Treasury = field(default_factory=Treasury)
+    accounts: dict[tuple[str, Secret], ServiceAccount] = field(default_factory=dict)
+    treasury: SharedBudgets = field(default_factory=SharedBudgets)
     loop: asyncio.AbstractEventLoop | None = None
     hand: ThreadPoolExecutor | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    going: dict[Work, asyncio.Task[None]] = field(default_factory=dict)
-    said: set[str] = field(default_factory=set)
-    writers: set[Writing] = field(default_factory=set)
-    resting: list[Rest] = field(default_factory=list)
+    going: dict[LoopTask, asyncio.Task[None]] = field(default_factory=dict)
+    writers: set[PausableWriter] = field(default_factory=set)
+    resting: list[WriterPause] = field(default_factory=list)
 
-    def say_once(self, log: logging.Logger, text: str) -> None:
-        """Log a sentence the first time that it is said."""
-        if text not in self.said:
-            self.said.add(text)
-            log.info(text)
-
-    def account(self, base_url: str, secret: Secret) -> Account:
+    def account(self, base_url: str, secret: Secret) -> ServiceAccount:
         """Return the account of a base_url and a key; only the loop's thread asks."""
-        return self.accounts.setdefault((base_url, secret), Account())
+        return self.accounts.setdefault((base_url, secret), ServiceAccount())
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start what is soon done on the engine's own event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._running())
 
-    def begin(self, work: Work) -> None:
+    def begin(self, work: LoopTask) -> None:
         """Begin a run or an answer on the engine's own event loop; its bell rings when it is over."""
         self.call(self._begin, work)
 
@@ -101,15 +94,15 @@ class Registry:
                 self.loop = loop
         return self.loop
 
-    def _begin(self, work: Work) -> None:
+    def _begin(self, work: LoopTask) -> None:
         self.going[work] = task = asyncio.ensure_future(work.run())
         task.add_done_callback(lambda _: self._end(work))
 
-    def _end(self, work: Work) -> None:
+    def _end(self, work: LoopTask) -> None:
         del self.going[work]
         work.over.ring()
 
-    def _stop_all(self, told: Bell) -> None:
+    def _stop_all(self, told: OneShotEvent) -> None:
         for work in self.going:
             work.stop(grace=0.0)
         told.ring()
@@ -130,17 +123,19 @@ def _carefully(work: Callable[[], object]) -> None:
         logging.getLogger("tsn_frames").exception("an errand failed")
 
 
-here = Registry()
+process_state = ProcessState()
 LAST_SECONDS = 5.0
 
 
 def _at_exit() -> None:
     """Stop what is still going on, so that what was in flight is on record as possibly billed."""
-    if here.loop is None:
+    if process_state.loop is None:
         return
-    told, ends = Bell(), time.monotonic() + LAST_SECONDS
-    here.call(here._stop_all, told)  # on the loop's thread: also what was handed over just now is going on there
-    while (here.going or not told.rung) and time.monotonic() < ends:
+    told, ends = OneShotEvent(), time.monotonic() + LAST_SECONDS
+    process_state.call(
+        process_state._stop_all, told
+    )  # on the loop's thread: also what was handed over just now is going on there
+    while (process_state.going or not told.rung) and time.monotonic() < ends:
         time.sleep(0.01)
 
 
@@ -149,19 +144,19 @@ atexit.register(_at_exit)
 
 def _before_fork() -> None:
     """Have no file open: SQLite in the child would take the parent's locks for its own, and lose what is written there."""
-    for writer in list(here.writers):
-        here.resting.append(rest := Rest())  # first: whatever comes while it is waited for, it is ended
+    for writer in list(process_state.writers):
+        process_state.resting.append(rest := WriterPause())  # first: whatever comes while it is waited for, it is ended
         writer.rest(rest)
 
 
 def _after_in_parent() -> None:
-    while here.resting:
-        here.resting.pop().over.ring()
+    while process_state.resting:
+        process_state.resting.pop().over.ring()
 
 
 def _after_in_child() -> None:
-    key, client = here.key, here.client
-    here.__init__(key=key, client=client)  # type: ignore[misc]
+    key, client = process_state.key, process_state.client
+    process_state.__init__(key=key, client=client)  # type: ignore[misc]
 
 
 if hasattr(os, "register_at_fork"):

@@ -19,10 +19,10 @@ from ..cache.cache import Cache
 from ..cache.store import Store, replace
 from ..ledger.file import Entry, LedgerFile
 from ..ledger.ledger import Ledger
-from ..ledger.run_record import Card, Saving
+from ..ledger.run_record import RunRecord, Saving
 from ..storage.sqlite import PATIENCE, is_corrupt
-from ..sync import Rest
-from .process import here
+from ..sync import WriterPause
+from .process import process_state
 
 GROUP = 512
 # A commit costs many times what a row in it does: it waits until so many rows have come, or so many seconds are over.
@@ -32,15 +32,15 @@ SHORT_PATIENCE = 0.2
 POLL = 0.1
 
 
-class Job(NamedTuple):
+class PendingWrite(NamedTuple):
     """One attempt to record, with its answer where it is to be cached; or a line that is about the run."""
 
-    entry: Entry | Card | Saving
+    entry: Entry | RunRecord | Saving
     answer: tuple[bytes, bytes] | None
     done: asyncio.Future[None]
 
 
-class Written(asyncio.Future[None]):
+class CommitFuture(asyncio.Future[None]):
     """Done when an attempt is on disk. Who waits for it and is cancelled hears of that afterwards: it comes in any case."""
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
@@ -60,16 +60,16 @@ class Writer:
     """
 
     def __init__(self, ledger: Ledger, cache: Cache | None) -> None:
-        self._entries = _Waiting(ledger.path, ledger.open)
-        self._answers = _Waiting(cache.file, cache.open) if cache else None
+        self._entries = _PendingRows(ledger.path, ledger.open)
+        self._answers = _PendingRows(cache.file, cache.open) if cache else None
         self._begun = 0.0
-        self._jobs: SimpleQueue[Job | Rest | None] = SimpleQueue()
+        self._jobs: SimpleQueue[PendingWrite | WriterPause | None] = SimpleQueue()
         self._due = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="tsn_frames-writer", daemon=True)
         self._thread.start()
-        here.writers.add(self)
+        process_state.writers.add(self)
 
     @property
     def problems(self) -> dict[str, str]:
@@ -77,16 +77,16 @@ class Writer:
         named = {"ledger": self._entries, "cache": self._answers}
         return {name: part.problem for name, part in named.items() if part and part.problem}
 
-    def put(self, entry: Entry, answer: tuple[bytes, bytes] | None = None) -> Written:
+    def put(self, entry: Entry, answer: tuple[bytes, bytes] | None = None) -> CommitFuture:
         """Record an attempt and its answer; the future is done when both are committed, or told as a problem."""
-        done = Written(loop=self._loop)
-        self._add(Job(entry, answer, done))
+        done = CommitFuture(loop=self._loop)
+        self._add(PendingWrite(entry, answer, done))
         return done
 
-    def note(self, lines: Iterable[Card | Saving]) -> None:
+    def note(self, lines: Iterable[RunRecord | Saving]) -> None:
         """Record what is about the run as a whole; nobody waits for it but the end of the run."""
         for line in lines:
-            self._add(Job(line, None, self._loop.create_future()))
+            self._add(PendingWrite(line, None, self._loop.create_future()))
 
     async def aclose(self) -> None:
         """Write what is left and end the thread."""
@@ -94,7 +94,7 @@ class Writer:
         await self._ended  # not a join in another thread: at the interpreter's end none can be started
         self._thread.join()
 
-    def rest(self, rest: Rest) -> None:
+    def rest(self, rest: WriterPause) -> None:
         """Close the files when what is being written is on disk; the next commit after the rest opens them again."""
         self._jobs.put(rest)  # no lock of Python's is taken here: Ctrl-C may come
         while not rest.begun.rung and self._thread.is_alive():
@@ -104,19 +104,19 @@ class Writer:
         last = False
         while not last:
             group = self._next_group()
-            jobs, last = [job for job in group if isinstance(job, Job)], None in group
+            jobs, last = [job for job in group if isinstance(job, PendingWrite)], None in group
             self._entries.save([job.entry for job in jobs], last=last)
             if self._answers:
                 self._answers.save(
                     [(*job.answer, job.entry.time) for job in jobs if job.answer and type(job.entry) is Entry], last=last
                 )
             self._loop.call_soon_threadsafe(_release, [job.done for job in jobs])
-            for rest in [job for job in group if isinstance(job, Rest)]:
+            for rest in [job for job in group if isinstance(job, WriterPause)]:
                 self._close()
                 rest.begun.ring()
                 rest.over.wait()
         self._close()
-        here.writers.discard(self)
+        process_state.writers.discard(self)
         self._loop.call_soon_threadsafe(_release, [self._ended])
 
     def _close(self) -> None:
@@ -124,12 +124,12 @@ class Writer:
             if part:
                 part.close()
 
-    def _add(self, job: Job | None) -> None:
+    def _add(self, job: PendingWrite | None) -> None:
         self._jobs.put(job)
         if job is None or self._jobs.qsize() == DUE:
             self._due.set()
 
-    def _next_group(self) -> list[Job | Rest | None]:
+    def _next_group(self) -> list[PendingWrite | WriterPause | None]:
         self._due.wait(max(0.0, self._begun + APART - time.monotonic()))  # first: then what has come meanwhile wakes nobody
         self._due.clear()
         group = [self._jobs.get()]
@@ -139,7 +139,7 @@ class Writer:
         return group
 
 
-class _Waiting:
+class _PendingRows:
     """What waits to be written to one file, and what stands in its way."""
 
     def __init__(self, path: Path, opening: Callable[[float], LedgerFile | Store]) -> None:

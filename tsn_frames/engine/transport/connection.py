@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import httptools
 
-from .select_backend import BODY_CAP, Answer, Failure, too_large, unpacked
+from .http_types import BODY_CAP, HttpFailure, HttpResponse, decompress, too_large
 
 BUFFER = 2**14
 HEAD_CAP = 2**18  # bytes between two pieces of a body: a head, a chunk's line, trailers, early hints
@@ -32,7 +32,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: Any = None  # None once it is closing
-        self._waiting: asyncio.Future[Answer | Failure | None] | None = None
+        self._waiting: asyncio.Future[HttpResponse | HttpFailure | None] | None = None
         self._sent_at = 0.0
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
@@ -40,7 +40,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parts: list[bytes] = []
         self._headers: dict[str, str] = {}
         self._status = self._between = self._seen = self._size = 0
-        self._result: Answer | Failure | None = None
+        self._result: HttpResponse | HttpFailure | None = None
         self._begun = self._keeps = False
         # httptools looks these up once; two are C functions, called for every header and piece of a body.
         self.on_header, self.on_body = self._found.__setitem__, self._parts.append
@@ -51,12 +51,12 @@ class Connection(asyncio.BufferedProtocol):
 
     # What its owner does
 
-    def send(self, request: bytes) -> asyncio.Future[Answer | Failure | None]:
+    def send(self, request: bytes) -> asyncio.Future[HttpResponse | HttpFailure | None]:
         """Send a request; the future is its answer or failure, or None where it can't have arrived."""
         waiting = self._waiting = self._loop.create_future()
         self._sent_at = time.monotonic()
         if self._transport is None:  # the other side closed it at once
-            self._end(None if self.used else Failure("connection", "closed before the request was sent", sent=False))
+            self._end(None if self.used else HttpFailure("connection", "closed before the request was sent", sent=False))
         else:
             self._transport.write(request)
         return waiting
@@ -70,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         """Return whether nothing has come since the last answer: an end, or what would be taken for the next answer."""
         return self._transport is not None and not self._pending()
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: HttpFailure) -> None:
         """Give the request up, and the connection with it."""
         self._end(failure)
 
@@ -112,7 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._result is not None:  # what may follow is no part of it; then this connection sends no more
             self._end(self._result, keep=self._keeps and not problem)
         elif problem:
-            self._end(Failure("unreadable", f"the answer is no HTTP: {problem}", sent=True))
+            self._end(HttpFailure("unreadable", f"the answer is no HTTP: {problem}", sent=True))
         else:
             self._count(nbytes)
 
@@ -127,7 +127,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         if self._waiting is not None:
             why = f"{type(exc).__name__}: {exc}" if exc else "closed before the answer was whole"
-            self._end(None if self._never_arrived() else Failure("connection", f"the connection broke ({why})", sent=True))
+            self._end(None if self._never_arrived() else HttpFailure("connection", f"the connection broke ({why})", sent=True))
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -153,16 +153,16 @@ class Connection(asyncio.BufferedProtocol):
         elif self._result is None:
             self._result = self._answer()
 
-    def _answer(self) -> Answer | Failure:
+    def _answer(self) -> HttpResponse | HttpFailure:
         parts, headers = self._parts, self._headers
-        body: bytes | Failure = parts[0] if len(parts) == 1 else b"".join(parts)
+        body: bytes | HttpFailure = parts[0] if len(parts) == 1 else b"".join(parts)
         if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
-            return Failure("unreadable", "the answer's transfer-encoding was not asked for", sent=True)
+            return HttpFailure("unreadable", "the answer's transfer-encoding was not asked for", sent=True)
         if "content-encoding" in headers:
-            body = unpacked(cast("bytes", body), headers["content-encoding"])
+            body = decompress(cast("bytes", body), headers["content-encoding"])
         elif len(body) > BODY_CAP:
             body = too_large()
-        return body if isinstance(body, Failure) else Answer(self._status, headers, body)
+        return body if isinstance(body, HttpFailure) else HttpResponse(self._status, headers, body)
 
     def _count(self, nbytes: int) -> None:
         """Hold the size of an answer that isn't whole yet: of its body, and of what isn't body."""
@@ -170,7 +170,7 @@ class Connection(asyncio.BufferedProtocol):
         self._between = 0 if new else self._between + nbytes
         self._seen, self._size = self._seen + len(new), self._size + sum(map(len, new))
         if self._between > HEAD_CAP:
-            self._end(Failure("unreadable", f"the answer's head is larger than {HEAD_CAP // 2**10} KiB", sent=True))
+            self._end(HttpFailure("unreadable", f"the answer's head is larger than {HEAD_CAP // 2**10} KiB", sent=True))
         elif self._size > BODY_CAP:
             self._end(too_large())
 
@@ -183,7 +183,7 @@ class Connection(asyncio.BufferedProtocol):
         trip = min(self.connect_seconds, MOST_TRIP_SECONDS) + RACE_SECONDS
         return self.used and not self._begun and time.monotonic() - self._sent_at <= trip
 
-    def _end(self, result: Answer | Failure | None, *, keep: bool = False) -> None:
+    def _end(self, result: HttpResponse | HttpFailure | None, *, keep: bool = False) -> None:
         waiting, self._waiting = self._waiting, None
         self.used = True
         if keep and self._transport is not None and not self._transport.get_write_buffer_size():

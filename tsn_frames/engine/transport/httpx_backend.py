@@ -19,7 +19,18 @@ import httpx
 from ...api.base_url import is_loopback
 from ...errors import ConfigError
 from ...secret import Secret
-from .select_backend import BODY_CAP, CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, Sink, timed_out, too_large, unpacked
+from .http_types import (
+    BODY_CAP,
+    CONNECT_SECONDS,
+    KEEP_SECONDS,
+    HttpFailure,
+    HttpResponse,
+    StreamConsumer,
+    decompress,
+    timed_out,
+    too_large,
+)
+from .tls import tls_context
 
 SHARD = 4
 _ENCODING = {"Accept-Encoding": "identity"}
@@ -37,7 +48,7 @@ class _Bearer(httpx.Auth):
         yield request
 
 
-class StockTransport:
+class HttpxTransport:
     """Sends bodies with httpx; see :class:`.transport.Transport`."""
 
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
@@ -48,14 +59,18 @@ class StockTransport:
         self._all: list[httpx.AsyncClient] = []
         self._free.append(self._grow())
 
-    async def post(self, body: bytes, idempotency_key: str) -> Answer | Failure:
+    async def post(self, body: bytes, idempotency_key: str) -> HttpResponse | HttpFailure:
         """Send one request and return what came of it; only cancelling raises."""
         client = self._free.pop() if self._free else self._grow()
         try:
             async with asyncio.timeout(self._timeout):
                 async with client.stream("POST", self._url, content=body, headers=_headers(idempotency_key)) as response:
                     read = await _whole(response)
-                    return read if isinstance(read, Failure) else Answer(response.status_code, dict(response.headers), read)
+                    return (
+                        read
+                        if isinstance(read, HttpFailure)
+                        else HttpResponse(response.status_code, dict(response.headers), read)
+                    )
         except TimeoutError:
             return timed_out(self._timeout)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
@@ -63,7 +78,7 @@ class StockTransport:
         finally:
             self._free.append(client)
 
-    async def stream(self, body: bytes, idempotency_key: str, sink: Sink) -> Answer | Failure:
+    async def stream(self, body: bytes, idempotency_key: str, sink: StreamConsumer) -> HttpResponse | HttpFailure:
         """Send one request and hand the bytes of a good answer on as they come; only cancelling raises.
 
         An answer with another status than 2xx comes back whole, a good one with an empty body.
@@ -77,23 +92,23 @@ class StockTransport:
                 found, encoding = dict(response.headers), response.headers.get("content-encoding", "").strip().lower()
                 if not response.is_success:
                     read = await _whole(response)
-                    return read if isinstance(read, Failure) else Answer(response.status_code, found, read)
+                    return read if isinstance(read, HttpFailure) else HttpResponse(response.status_code, found, read)
                 if encoding not in ("", "identity"):
-                    return Failure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)
+                    return HttpFailure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)
                 sink.begin(found)
                 await _hand_on(response, sink, time)
-                return Answer(response.status_code, found, b"")
+                return HttpResponse(response.status_code, found, b"")
         except TimeoutError:
-            return Failure("timeout", "the answer did not go on, or took too long", sent=True)
+            return HttpFailure("timeout", "the answer did not go on, or took too long", sent=True)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             return _failure(error)
 
-    async def get(self, url: str) -> Answer | Failure:
+    async def get(self, url: str) -> HttpResponse | HttpFailure:
         """Ask for a page and return what came of it; only cancelling raises."""
         try:
             async with asyncio.timeout(self._timeout), self._all[0].stream("GET", url, headers=_ENCODING) as response:
                 read = await _whole(response)
-                return read if isinstance(read, Failure) else Answer(response.status_code, dict(response.headers), read)
+                return read if isinstance(read, HttpFailure) else HttpResponse(response.status_code, dict(response.headers), read)
         except TimeoutError:
             return timed_out(self._timeout)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
@@ -121,15 +136,7 @@ class StockTransport:
         )
 
 
-def tls_context() -> ssl.SSLContext:
-    """Return TLS settings that verify, by the certificates of the environment or certifi; one serves all connections."""
-    try:
-        return httpx.create_ssl_context()
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the certificates of SSL_CERT_FILE or SSL_CERT_DIR can't be read: {error}") from None
-
-
-async def _whole(response: httpx.Response) -> bytes | Failure:
+async def _whole(response: httpx.Response) -> bytes | HttpFailure:
     """Return a body that arrives in chunks, unpacked, and no more of it than ``BODY_CAP``."""
     parts, left = [], BODY_CAP
     async for part in response.aiter_raw():
@@ -137,14 +144,14 @@ async def _whole(response: httpx.Response) -> bytes | Failure:
         if left < 0:
             return too_large()
         parts.append(part)
-    return unpacked(b"".join(parts), response.headers.get("content-encoding", ""))
+    return decompress(b"".join(parts), response.headers.get("content-encoding", ""))
 
 
 def _headers(idempotency_key: str) -> dict[str, str]:
     return {"Content-Type": "application/json", "Idempotency-Key": idempotency_key, **_ENCODING}
 
 
-async def _hand_on(response: httpx.Response, sink: Sink, time: asyncio.Timeout) -> None:
+async def _hand_on(response: httpx.Response, sink: StreamConsumer, time: asyncio.Timeout) -> None:
     """Hand bytes on until the answer ends, or no more are wanted; a silence may last only so long."""
     end, clock = time.when() or math.inf, asyncio.get_running_loop().time
     async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
@@ -155,11 +162,11 @@ async def _hand_on(response: httpx.Response, sink: Sink, time: asyncio.Timeout) 
             time.reschedule(min(end, clock() + patience))
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: Exception) -> HttpFailure:
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-        return Failure("connection", f"can't connect: {error or 'no answer'}", sent=False)
+        return HttpFailure("connection", f"can't connect: {error or 'no answer'}", sent=False)
     if isinstance(error, httpx.ProxyError):
-        return Failure("connection", "the proxy of the environment refused the connection", sent=False)
+        return HttpFailure("connection", "the proxy of the environment refused the connection", sent=False)
     if isinstance(error, httpx.TimeoutException):
-        return Failure("timeout", f"no answer in time ({type(error).__name__})", sent=True)
-    return Failure("connection", f"the connection broke ({type(error).__name__}: {error})", sent=True)
+        return HttpFailure("timeout", f"no answer in time ({type(error).__name__})", sent=True)
+    return HttpFailure("connection", f"the connection broke ({type(error).__name__}: {error})", sent=True)

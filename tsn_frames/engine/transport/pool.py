@@ -10,13 +10,13 @@ from urllib.parse import quote, urlsplit
 
 from ...secret import Secret
 from .connection import Connection
-from .select_backend import CONNECT_SECONDS, KEEP_SECONDS, Answer, Failure, timed_out
+from .http_types import CONNECT_SECONDS, KEEP_SECONDS, HttpFailure, HttpResponse, timed_out
 
 HAPPY_EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first
 TICK, LATE, LAST_CHANCE = 0.25, 0.5, 1.0  # a look that comes so late says that this process slept
 
 
-class FastTransport:
+class ConnectionPool:
     """Sends bodies over connections that are kept and used again; see :class:`.transport.Transport`."""
 
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
@@ -27,18 +27,18 @@ class FastTransport:
         self._request = _requests(url, secret)
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
-        self._making: set[asyncio.Task[Connection | Failure]] = set()
+        self._making: set[asyncio.Task[Connection | HttpFailure]] = set()
         self._due: dict[Connection, float] = {}  # when each has to have its answer, the soonest first
         self._timer: asyncio.TimerHandle | None = None
 
-    async def post(self, body: bytes, idempotency_key: str) -> Answer | Failure:
+    async def post(self, body: bytes, idempotency_key: str) -> HttpResponse | HttpFailure:
         """Send one request and return what came of it; only cancelling raises."""
         kept = self._kept()
         result = await self._exchange(kept, body, idempotency_key) if kept else None
         if result is not None:
             return result
         made = await self._connect()  # also where a kept one was closed before the request arrived there
-        if isinstance(made, Failure):
+        if isinstance(made, HttpFailure):
             return made
         result = await self._exchange(made, body, idempotency_key)
         assert result is not None, "a new connection says what became of its request"
@@ -55,7 +55,7 @@ class FastTransport:
             connection.abort()
         await asyncio.gather(*(connection.closed for connection in self._open))
 
-    async def _exchange(self, connection: Connection, body: bytes, idempotency_key: str) -> Answer | Failure | None:
+    async def _exchange(self, connection: Connection, body: bytes, idempotency_key: str) -> HttpResponse | HttpFailure | None:
         self._due[connection] = time.monotonic() + self._timeout
         if self._timer is None:
             self._watch()
@@ -83,7 +83,7 @@ class FastTransport:
             connection.abort()
         return None
 
-    async def _connect(self) -> Connection | Failure:
+    async def _connect(self) -> Connection | HttpFailure:
         """Make a connection; one that nobody waits for any more, since its request was cancelled, is kept for the next."""
         making = asyncio.create_task(self._make())  # cancelled inside, asyncio could lose an open socket
         self._making.add(making)
@@ -94,7 +94,7 @@ class FastTransport:
             making.add_done_callback(self._keep)
             raise
 
-    async def _make(self) -> Connection | Failure:
+    async def _make(self) -> Connection | HttpFailure:
         begun, seconds = time.monotonic(), min(CONNECT_SECONDS, self._timeout)
         loop, name = asyncio.get_running_loop(), self._host if self._tls else None
         try:
@@ -104,15 +104,15 @@ class FastTransport:
                     ssl=self._tls, server_hostname=name, happy_eyeballs_delay=self._next_address,
                 )  # fmt: skip
         except TimeoutError:
-            return Failure("connection", f"can't connect: no answer within {seconds:g} s", sent=False)
+            return HttpFailure("connection", f"can't connect: no answer within {seconds:g} s", sent=False)
         except (OSError, UnicodeError) as error:
-            return Failure("connection", f"can't connect: {error}", sent=False)
+            return HttpFailure("connection", f"can't connect: {error}", sent=False)
         connection.connect_seconds = time.monotonic() - begun
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         return connection
 
-    def _keep(self, making: asyncio.Task[Connection | Failure]) -> None:
+    def _keep(self, making: asyncio.Task[Connection | HttpFailure]) -> None:
         made = None if making.cancelled() else making.result()
         if isinstance(made, Connection):
             made.free_since = time.monotonic()
@@ -165,7 +165,7 @@ def _is_literal(host: str) -> bool:
 
 
 def _tls() -> ssl.SSLContext:
-    from .httpx_backend import tls_context  # httpx is only imported where it is needed
+    from .tls import tls_context  # httpx is only imported where it is needed
 
     context = tls_context()
     context.set_alpn_protocols(["http/1.1"])

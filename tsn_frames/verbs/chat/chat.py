@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ...engine.cache.mode import CacheMode
 from ...engine.chat.conversation import Conversation
 from ...engine.chat.turn import Turn, text_of
-from ...engine.run.executor import CacheMode
 from ...engine.runtime.client import Client, client_or_default
-from ...errors import ParameterError, PromptError, did_you_mean, number, quoted
+from ...errors import ParameterError, PromptError
 from ...frames import columns as frame_columns
 from ...frames.prompt import check_frame, render
 from ...frames.template import columns_of, parse
-from ...frames.values import exact, is_gap
+from ...frames.values import exact, is_missing
+from ...text import did_you_mean, plural, quoted
 from .generate_code import Rows, Template, joined
 
 _INTRODUCTION = "The questions are about this row of a table:"
@@ -160,7 +161,7 @@ def _one(df: pd.DataFrame, row: Hashable) -> pd.DataFrame:
     if len(found) != 1:
         whole = f"name one of them whole, such as {_shown(found.index[0])}, or " if found.index.nunique() == len(found) else ""
         raise ParameterError(
-            f"{number(len(found), 'row')} have the label {quoted(row)}: {whole}give each a label of its own with "
+            f"{plural(len(found), 'row')} have the label {quoted(row)}: {whole}give each a label of its own with "
             "df.reset_index(drop=True)"
         )
     return found
@@ -220,7 +221,7 @@ def _answer(one: pd.DataFrame, name: str | None, template: Template) -> Turn | N
     if label in columns_of(parse(template.prompt, one.columns)):  # a column of that name which was there before
         return None
     found = {field: exact(one[wanted.label(field)])[0] for field in wanted.columns if wanted.label(field) in one.columns}
-    known = {field: value for field, value in found.items() if not is_gap(value)}
+    known = {field: value for field, value in found.items() if not is_missing(value)}
     if not isinstance(known.get("content"), str):
         return Turn("assistant", "", error=str(known["error"]), state="failed") if "error" in known else None
     return Turn(

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ...errors import ParameterError, quoted
+from ...errors import ParameterError
 from ...frames import values
+from ...text import quoted
 
 Normalise = Literal["casefold"] | Callable[[str], Any] | None
 UNREADABLE = object()
@@ -38,7 +39,7 @@ def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
     ['1', None]
     """
     shown, made = values.texts(_whole(column)), normaliser(normalise)  # what is missing is shown as ''
-    return [None if gap else made(text) for gap, text in zip(values.blank(shown), shown, strict=True)]
+    return [None if gap else made(text) for gap, text in zip(values.is_blank(shown), shown, strict=True)]
 
 
 def normaliser(normalise: Normalise) -> Callable[[str], Any]:

@@ -12,20 +12,21 @@ from typing import Any, cast
 import pandas as pd
 
 from ...engine.budget.budget import plain
-from ...engine.run.executor import CacheMode
+from ...engine.cache.mode import CacheMode
 from ...engine.runtime.client import Client, client_or_default
-from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError, TSNWarning, number
+from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError, TSNWarning
 from ...frames.columns import layout
 from ...frames.missing import Missing
 from ...frames.prompt import Prompt, check_frame
+from ...text import plural
 from ..complete import run_of
-from ..estimate.estimate import reckon
-from ..run.prepare import Asked, asked
-from ..run.run import stopped
+from ..estimate.estimate import estimate_call
+from ..run.prepare import PreparedCall, prepare
+from ..run.run import stopped_error
 from . import metrics
 from .agreement import Normalise, comparable, normaliser
 from .inputs import PARAMETERS, check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken
-from .metrics import Part
+from .metrics import ModelRun
 from .result import Comparison
 
 FACTS = ("model", "answered_at", "request_key")
@@ -111,7 +112,7 @@ def compare(
     Examples
     --------
     >>> import pandas as pd, tsn_frames as tsn
-    >>> sim = tsn.rehearse(latency=0.0)
+    >>> sim = tsn.simulate(latency=0.0)
     >>> df = pd.DataFrame({"text": ["Where is my parcel?", "Thanks!"], "topic": ["delivery", "praise"]})
     >>> found = compare(df, "One of: delivery, praise. {text}", models=["sim-small", "sim-large"], gold="topic")
     >>> found.table["judged"].tolist()
@@ -130,16 +131,16 @@ def compare(
         "extra_body": extra_body, "repeat": repeat, "tag": tag, "client": client,
     }  # fmt: skip
     fixed = {"missing": missing, "cache": cache, "refresh": None, "max_cost": max_cost}
-    race, told = _Race(df, rows, truth, right, normalise), set[str]()
+    race, told = _ComparisonRun(df, rows, truth, right, normalise), set[str]()
     calls = {}
     for label, own in varied.items():
         words = {name: taken(df, positions, name, value) for name, value in {**shared, **own}.items()}
         with _telling(label, told):  # all of them before the first one is sent: what is wrong with the last one costs nothing
-            calls[label] = asked("compare", rows, client_or_default(words["client"]), {n: words.get(n) for n in PARAMETERS},
+            calls[label] = prepare("compare", rows, client_or_default(words["client"]), {n: words.get(n) for n in PARAMETERS},
                                  {**words, **fixed})  # fmt: skip
     check_money(calls.values())
     if dry_run:
-        return pd.concat({label: reckon(call).to_frame() for label, call in calls.items()}, names=["model", "quantity"])
+        return pd.concat({label: estimate_call(call).to_frame() for label, call in calls.items()}, names=["model", "quantity"])
     try:
         for label, call in calls.items():
             with _telling(label, told):
@@ -154,7 +155,7 @@ def compare(
 
 
 @dataclass(frozen=True)
-class _Race:
+class _ComparisonRun:
     """A comparison on its way: the rows, what they are judged by, and what came of each model so far."""
 
     df: pd.DataFrame
@@ -162,9 +163,9 @@ class _Race:
     truth: pd.Series | None
     right: list[Any] | None
     normalise: Normalise
-    parts: dict[str, Part] = field(default_factory=dict)
+    parts: dict[str, ModelRun] = field(default_factory=dict)
 
-    def run(self, label: str, call: Asked, progress: bool | None) -> None:
+    def run(self, label: str, call: PreparedCall, progress: bool | None) -> None:
         """Ask one model with the money that those before it have left, and note what came of it."""
         work, over = call.work, None
         if work.max_cost is not None:
@@ -173,18 +174,18 @@ class _Race:
             work = replace(work, max_cost=None, mode="only") if over else replace(work, max_cost=left)
         end: RunError | str | None = "stopped"
         last = next(reversed(self.parts.values()), None)
-        stop = stopped(last.run, more=True) if last is not None and last.end is None else None
+        stop = stopped_error(last.run, more=True) if last is not None and last.end is None else None
         if stop is not None:
             raise stop  # it came between the two
         run = run_of(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
         try:
             run.result(progress=progress)
-            stop = stopped(run)
+            stop = stopped_error(run)
             end = over if stop is None else end
         except RunError as failure:
             end = failure
         finally:
-            self.parts[label] = Part(run, run.frame, end)
+            self.parts[label] = ModelRun(run, run.frame, end)
         if stop is not None:
             raise stop
 
@@ -211,9 +212,9 @@ class _Race:
         if table["answered"].any() and not table["billed"].fillna(1).any():
             out.append("billed 0: every answer came from the cache")
         if len(self.rows) < len(self.df):
-            out.append(f"a sample of {len(self.rows):,} of {number(len(self.df), 'row')}")
+            out.append(f"a sample of {len(self.rows):,} of {plural(len(self.df), 'row')}")
         if gaps := sum(value is None for value in self.right or ()):
-            out.append(f"gold is missing or blank in {number(gaps, 'row')}: they were asked, and are not judged")
+            out.append(f"gold is missing or blank in {plural(gaps, 'row')}: they were asked, and are not judged")
         if len(set(table["answered"])) > 1:
             out.append("the models have not answered the same rows: .agreement compares them on rows that both answered")
         if not table["cost_known"].all():

@@ -11,10 +11,11 @@ import pandas as pd
 
 from ...api.parameters import check
 from ...engine.budget.worst_case import check_bounded
-from ...errors import ColumnError, ParameterError, did_you_mean, number, quoted
+from ...errors import ColumnError, ParameterError
 from ...frames import per_row, values
-from ..estimate.calculation import looked_up
-from ..run.prepare import Asked
+from ...text import did_you_mean, plural, quoted
+from ..estimate.calculation import cached_answers
+from ..run.prepare import PreparedCall
 from .agreement import UNREADABLE, Normalise, comparable, equal
 
 PARAMETERS = (
@@ -71,7 +72,7 @@ def positions_of(df: pd.DataFrame, sample: Any, random_state: Any) -> np.ndarray
         raise ParameterError(f"sample must be a number of rows, or a share above 0 and up to 1.0, got {quoted(sample)}")
     rows = int(sample) if whole else round(len(df) * sample)
     if not 1 <= rows <= len(df):
-        raise ParameterError(f"sample={sample} is {number(rows, 'row')} of {len(df):,}: take at least 1 and at most {len(df):,}")
+        raise ParameterError(f"sample={sample} is {plural(rows, 'row')} of {len(df):,}: take at least 1 and at most {len(df):,}")
     drawn: np.ndarray[Any, Any] = pd.Series(range(len(df))).sample(rows, random_state=random_state).to_numpy()
     return np.sort(drawn)
 
@@ -92,10 +93,10 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
     """Return what gold is compared as; whatever is wrong with it is told before money is spent."""
     right = comparable(truth, normalise)
     if all(value is None for value in right):
-        raise ParameterError(f"gold is missing or blank in all {number(len(truth), 'row')}: there is nothing to judge by")
+        raise ParameterError(f"gold is missing or blank in all {plural(len(truth), 'row')}: there is nothing to judge by")
     bad = [label for label, value in zip(truth.index, right, strict=True) if value is UNREADABLE]
     if bad:
-        raise ParameterError(f"normalise= raised at the gold of {number(len(bad), 'row')}, the first is {bad[0]!r}: mend either")
+        raise ParameterError(f"normalise= raised at the gold of {plural(len(bad), 'row')}, the first is {bad[0]!r}: mend either")
     return right
 
 
@@ -117,7 +118,7 @@ def taken(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value: A
     return value if series is None else series.iloc[positions]
 
 
-def check_money(calls: Iterable[Asked]) -> None:
+def check_money(calls: Iterable[PreparedCall]) -> None:
     """Refuse a budget that can't be held for one of the models before the first one is paid.
 
     Raises
@@ -127,4 +128,4 @@ def check_money(calls: Iterable[Asked]) -> None:
     """
     for call in calls:
         if call.client.budget.with_run(call.work.max_cost) and call.work.mode != "only":
-            check_bounded(call.client.prices, (call.work.requests[at] for at in looked_up(call).open()))
+            check_bounded(call.client.prices, (call.work.requests[at] for at in cached_answers(call).open()))

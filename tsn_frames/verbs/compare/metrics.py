@@ -23,7 +23,7 @@ _TEXTS = ("currency", "error", "left", "right")
 
 
 @dataclass(frozen=True)
-class Part:
+class ModelRun:
     """One model's part of a comparison: its run, the run's frame, and why it ended early."""
 
     run: Run
@@ -31,7 +31,7 @@ class Part:
     end: Exception | str | None = None
 
 
-def table(parts: Mapping[str, Part], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
+def table(parts: Mapping[str, ModelRun], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
     """Return a row a model; ``answers`` and ``gold`` are what is compared, None where there is nothing."""
     seconds = _seconds(parts.values())
     rows = []
@@ -55,7 +55,7 @@ def _counts(summary: Summary) -> dict[str, Any]:
     return {name: getattr(summary, name) for name in _COUNTS}
 
 
-def _spent(part: Part, seconds: Mapping[bytes, float]) -> dict[str, Any]:
+def _spent(part: ModelRun, seconds: Mapping[bytes, float]) -> dict[str, Any]:
     """Return tokens, money and seconds of the distinct answers, and what this run was billed."""
     prices, summary, there = part.run.client.prices, part.run.summary, list(part.run.answers())
     costs = [prices.cost(one.model, one.usage, one.time) if prices else None for one in there]
@@ -74,7 +74,7 @@ def _spent(part: Part, seconds: Mapping[bytes, float]) -> dict[str, Any]:
     }
 
 
-def _seconds(parts: Iterable[Part]) -> dict[Ledger, dict[bytes, float]]:
+def _seconds(parts: Iterable[ModelRun]) -> dict[Ledger, dict[bytes, float]]:
     """Return how long each answer took, by the newest line of it; each ledger is read once.
 
     One that can't be read tells nothing: the answers are paid for, and must not be lost for want of their seconds.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...engine.run.progress import money
+from ...text import money
 
 UNKNOWN = "unknown"
 

@@ -6,15 +6,15 @@ import time
 from collections.abc import Mapping
 
 from ...engine.ledger import queries
-from ...engine.ledger.run_record import Card
-from ..run.prepare import Asked
+from ...engine.ledger.run_record import RunRecord
+from ..run.prepare import PreparedCall
 from .result import Estimate
 
 _NAMES = {"template": "prompt"}  # as the user calls them
 _SAME = "its answers are in another cache, or were deleted"
 
 
-def explained(asked: Asked, estimate: Estimate, when: str = "") -> list[str]:
+def explained(asked: PreparedCall, estimate: Estimate, when: str = "") -> list[str]:
     """Return a sentence where an earlier run had the same rows and little of it was found ``when`` it was looked up."""
     if not estimate.to_send or estimate.cached > estimate.requests / 2:
         return []
@@ -29,10 +29,10 @@ def explained(asked: Asked, estimate: Estimate, when: str = "") -> list[str]:
     return [f"{estimate.cached:,} of {estimate.requests:,} cached{when}; the run of {day} had the same rows; {said}"]
 
 
-def _nearest(asked: Asked) -> tuple[Card, list[str]] | None:
+def _nearest(asked: PreparedCall) -> tuple[RunRecord, list[str]] | None:
     """Return the run over the same rows that differs least, the newest of several, and in what it differs."""
     mine: Mapping[str, str] = asked.work.about.hashes
-    best: tuple[Card, list[str]] | None = None
+    best: tuple[RunRecord, list[str]] | None = None
     for card, hashes in queries.cards(asked.client.ledger):
         if hashes.get("rows") != mine.get("rows"):
             continue

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..._gc import no_collecting
+from ..._gc import gc_paused
 from ...api import Requests, Usage
 from ...engine.budget.worst_case import longest, worst_case
 from ...engine.cache.store import lookup
 from ...engine.ledger import queries
-from ...engine.ledger.queries import Past
-from ...engine.outcomes import Answers
+from ...engine.ledger.queries import PastUsage
+from ...engine.outcomes import Outcomes
 from ...pricing.prices import Prices
-from ..run.prepare import Asked
+from ..run.prepare import PreparedCall
 from .duration import minutes
 from .result import UNKNOWN, Estimate
 from .survey_sampling import LEAST, Array, Range, Sample, total
@@ -32,7 +32,7 @@ NOTHING = Range(0.0, 0.0, 0.0)
 Pilot = tuple[Sample, int]  # what was drawn, and from how many
 
 
-class Evidence(NamedTuple):
+class UsageSample(NamedTuple):
     """Requests whose usage is known, and how they stand for the others: arrays, a position each.
 
     ``known`` are the two lengths of :class:`Frame`, ``values`` are prompt tokens, completion tokens and cost; without a pilot that
@@ -48,7 +48,7 @@ class Evidence(NamedTuple):
     paid: float = 1.0  # of a prompt's full price, for services that give a discount on what they have cached
 
 
-class Frame(NamedTuple):
+class RequestTable(NamedTuple):
     """What is known of a call's requests before any is sent.
 
     ``tokens`` are those of the prompts (low, expected, high), ``lengths`` two columns, up to a factor: how long a prompt is
@@ -61,20 +61,22 @@ class Frame(NamedTuple):
     lengths: Array
     rates: Array
     basis: str
-    history: list[Past]
+    history: list[PastUsage]
 
 
-def frame_of(asked: Asked, tokenizer: Tokenizer | None) -> Frame:
+def request_table(asked: PreparedCall, tokenizer: Tokenizer | None) -> RequestTable:
     """Return what is known of a call's requests: their prompts' tokens and prices."""
     requests, prices = asked.made.requests, asked.client.prices
     prompts = measured(requests)
-    history = queries.answers(asked.client.ledger, {model for model, _ in prompts.names})
+    history = queries.recent_usage(asked.client.ledger, {model for model, _ in prompts.names})
     table, basis = counted(requests, tokenizer) if tokenizer else tokens_of(prompts, calibrated(history))
     stable = table if tokenizer else tokens_of(prompts, {})[0]  # what is learned meanwhile must not draw another sample
     rates = rates_of(prompts, prices)
     priced = rates[:, 0] if len(rates) and np.isfinite(rates[:, 0]).all() and rates[:, 0].any() else np.ones(len(rates))
     weight = priced / (priced.mean() if len(priced) else 1)
-    return Frame(requests, table, stable[:, [1, 1]] * np.column_stack([np.ones_like(weight), weight]), rates, basis, history)
+    return RequestTable(
+        requests, table, stable[:, [1, 1]] * np.column_stack([np.ones_like(weight), weight]), rates, basis, history
+    )
 
 
 def rates_of(prompts: Prompts, prices: Prices | None) -> Array:
@@ -86,21 +88,21 @@ def rates_of(prompts: Prompts, prices: Prices | None) -> Array:
     return np.array(known).reshape(-1, 2)[prompts.kinds]
 
 
-def looked_up(asked: Asked) -> Answers:
+def cached_answers(asked: PreparedCall) -> Outcomes:
     """Return what the cache has of a call's requests."""
-    work, answers = asked.work, Answers(len(asked.made.requests))
+    work, answers = asked.work, Outcomes(len(asked.made.requests))
     if work.mode in ("use", "only"):
         index = work.requests.index
         wanted = {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index
         try:
-            with no_collecting():
+            with gc_paused():
                 lookup(asked.client.cache.file, wanted, answers.fill)
         except (OSError, sqlite3.Error):  # an unreadable cache has no answers, as in a run; one that isn't ours is told
-            return Answers(len(work.requests))
+            return Outcomes(len(work.requests))
     return answers
 
 
-def usage_of(frame: Frame, answers: Answers, positions: Array, prices: Prices | None) -> tuple[Array, Array]:
+def usage_of(frame: RequestTable, answers: Outcomes, positions: Array, prices: Prices | None) -> tuple[Array, Array]:
     """Return which of some requests have a known usage, and that: prompt tokens, completion tokens, cost."""
     usable, values = [], []
     for at in positions.tolist():
@@ -117,7 +119,7 @@ def usage_of(frame: Frame, answers: Answers, positions: Array, prices: Prices | 
     return np.array(usable, dtype=bool), np.array(values, dtype=float).reshape(-1, 3)
 
 
-def tried(frame: Frame, answers: Answers, pilot: Pilot, rest: int, prices: Prices | None) -> Evidence:
+def from_pilot(frame: RequestTable, answers: Outcomes, pilot: Pilot, rest: int, prices: Prices | None) -> UsageSample:
     """Return what a pilot's answers tell of the ``rest``."""
     sample, among = pilot
     usable, values = usage_of(frame, answers, sample.positions, prices)
@@ -125,11 +127,11 @@ def tried(frame: Frame, answers: Answers, pilot: Pilot, rest: int, prices: Price
     share = rest / others if others else 0.0  # what another pilot has tried needs no one to stand for it
     share *= len(usable) / max(1, usable.sum())
     at = sample.positions[usable]
-    return Evidence(frame.lengths[at], values, sample.weights[usable] * share, sample.chances[usable],
+    return UsageSample(frame.lengths[at], values, sample.weights[usable] * share, sample.chances[usable],
                     f"a 95 % interval from the {len(at)} requests of the pilot", frame.rates[at, 1])  # fmt: skip
 
 
-def cached(frame: Frame, answers: Answers, rest: Array, prices: Prices | None) -> Evidence | None:
+def from_cache(frame: RequestTable, answers: Outcomes, rest: Array, prices: Prices | None) -> UsageSample | None:
     """Return what the cached answers of the same frame tell, if the others are like them; None if those ask other models."""
     models, completions = frame.requests.models, answers.completions
     wanted = {models[at] for at in rest.tolist()}
@@ -144,14 +146,14 @@ def cached(frame: Frame, answers: Answers, rest: Array, prices: Prices | None) -
     return _alike(known, values, len(rest), words)._replace(paid=float(paid))
 
 
-def earlier(asked: Asked, frame: Frame, rest: int) -> Evidence | None:
+def from_earlier_runs(asked: PreparedCall, frame: RequestTable, rest: int) -> UsageSample | None:
     """Return what the newest runs with the same prompt, system prompt and model tell; None where there was none."""
     mine, models = asked.work.about.hashes, set(frame.requests.models)
     alike = [card for card, hashes in queries.cards(asked.client.ledger)
              if all(hashes.get(name) == mine.get(name) for name in ("template", "system", "model"))][:20]  # fmt: skip
     if not alike or len(models) != 1 or not len(frame.rates):
         return None
-    lines = queries.answers(asked.client.ledger, models, [card.run for card in alike])
+    lines = queries.recent_usage(asked.client.ledger, models, [card.run for card in alike])
     known = [line.prompt_chars * DEFAULTS[line.language].expected for line in lines]
     values = np.array([(line.prompt_tokens, line.completion_tokens) for line in lines], dtype=float).reshape(-1, 2)
     costs = values[:, 1] * frame.rates[0, 1]
@@ -160,7 +162,7 @@ def earlier(asked: Asked, frame: Frame, rest: int) -> Evidence | None:
     return _alike(lengths, np.column_stack([values, costs]), rest, f"if these rows are like those of the run of {day}")
 
 
-def foretell(evidence: Evidence, rest: Array) -> tuple[Range, Range, Range]:
+def predict(evidence: UsageSample, rest: Array) -> tuple[Range, Range, Range]:
     """Return the prompt tokens, completion tokens and cost of those requests whose lengths are ``rest``."""
     found = []
     for column, by in zip(evidence.values.T, (0, 0, 1), strict=True):  # tokens go by length, money by price
@@ -171,7 +173,7 @@ def foretell(evidence: Evidence, rest: Array) -> tuple[Range, Range, Range]:
     return found[0], found[1], found[2]
 
 
-def least_of(evidence: Evidence, frame: Frame, rest: Array) -> float:
+def lower_bound(evidence: UsageSample, frame: RequestTable, rest: Array) -> float:
     """Return the least that some requests cost, as a pilot sees it: their prompts, and an answer of one token each."""
     completions = evidence.values[:, 1]
     prompts = evidence.values[:, 2] - np.where(completions > 0, completions * evidence.rates, 0.0)
@@ -181,7 +183,7 @@ def least_of(evidence: Evidence, frame: Frame, rest: Array) -> float:
     return (found.low or 0.0) + (float(frame.rates[rest, 1].sum()) if completions.all() else 0.0)
 
 
-def bounds(frame: Frame, rest: Array) -> tuple[Range, Range, Range]:
+def bounds(frame: RequestTable, rest: Array) -> tuple[Range, Range, Range]:
     """Return what is known of those requests without any answer: completions have from 1 token to ``max_tokens``."""
     if not len(rest):
         return NOTHING, NOTHING, NOTHING
@@ -197,7 +199,7 @@ def bounds(frame: Frame, rest: Array) -> tuple[Range, Range, Range]:
     return total_of(tokens), completion, Range(low, None, high)
 
 
-def at_most(frame: Frame, rest: Array, prices: Prices | None) -> float | None:
+def cost_upper_bound(frame: RequestTable, rest: Array, prices: Prices | None) -> float | None:
     """Return the sum of the worst cases; None where one of them has no bound."""
     whole = Decimal(0)
     for at in rest.tolist():
@@ -207,24 +209,24 @@ def at_most(frame: Frame, rest: Array, prices: Prices | None) -> float | None:
     return float(whole)
 
 
-def reckoned(asked: Asked, frame: Frame, answers: Answers, pilot: Pilot | None = None) -> Estimate:
+def calculate(asked: PreparedCall, frame: RequestTable, answers: Outcomes, pilot: Pilot | None = None) -> Estimate:
     """Return the estimate of a call; ``answers`` has what is cached, and what a pilot has brought."""
     client, made, work = asked
     prices, problems = client.prices, made.problems.values()
     missing = [at for at, answer in enumerate(answers.completions) if answer is None]  # one that failed is sent again
     rest = np.array([] if work.mode == "only" else missing, dtype=np.int64)
     evidence = _evidence(asked, frame, answers, pilot, rest)
-    most = at_most(frame, rest, prices)
+    most = cost_upper_bound(frame, rest, prices)
     prompt, completion, cost = bounds(frame, rest)
     basis = {"prompt_tokens": frame.basis, "completion_tokens": _bound_words(completion), "cost": _bound_words(completion)}
     if evidence is not None:
-        found = foretell(evidence, frame.lengths[rest])
+        found = predict(evidence, frame.lengths[rest])
         completion = _within(found[1], completion)
         if pilot is None:
             cost = _within(_with_prompts(found[2], frame, rest, evidence.paid), Range(None, None, most))
         else:
             prompt = _within(found[0], Range(float(len(rest)), None, None))
-            cost = _within(found[2], Range(least_of(evidence, frame, rest), None, most))
+            cost = _within(found[2], Range(lower_bound(evidence, frame, rest), None, most))
         basis |= {"completion_tokens": evidence.words, "cost": evidence.words}
         basis |= {"prompt_tokens": evidence.words} if pilot is not None else {}
     basis |= {"cost": "a price is missing"} if cost == UNKNOWN else {}
@@ -241,23 +243,25 @@ def reckoned(asked: Asked, frame: Frame, answers: Answers, pilot: Pilot | None =
     )  # fmt: skip
 
 
-def _evidence(asked: Asked, frame: Frame, answers: Answers, pilot: Pilot | None, rest: Array) -> Evidence | None:
+def _evidence(
+    asked: PreparedCall, frame: RequestTable, answers: Outcomes, pilot: Pilot | None, rest: Array
+) -> UsageSample | None:
     """Return the best of what is known of completions: the pilot, else this frame's answers, else those of earlier runs."""
     if not len(rest):
         return None
     prices = asked.client.prices
-    found = cached(frame, answers, rest, prices) if pilot is None else tried(frame, answers, pilot, len(rest), prices)
+    found = from_cache(frame, answers, rest, prices) if pilot is None else from_pilot(frame, answers, pilot, len(rest), prices)
     if pilot is None and (found is None or len(found.known) < LEAST):
-        found = earlier(asked, frame, len(rest))
+        found = from_earlier_runs(asked, frame, len(rest))
     return found if found is not None and len(found.known) >= LEAST else None
 
 
-def _alike(known: Array, values: Array, rest: int, words: str) -> Evidence:
+def _alike(known: Array, values: Array, rest: int, words: str) -> UsageSample:
     number = max(1, len(known))
-    return Evidence(known, values, np.full(len(known), rest / number), np.full(len(known), number / (number + rest)), words)
+    return UsageSample(known, values, np.full(len(known), rest / number), np.full(len(known), number / (number + rest)), words)
 
 
-def _with_prompts(completions: Range, frame: Frame, rest: Array, paid: float) -> Range:
+def _with_prompts(completions: Range, frame: RequestTable, rest: Array, paid: float) -> Range:
     """Return what completions cost, with their prompts, whose tokens are guessed by what the ledger has learned."""
     prompts = ((frame.tokens[rest] * frame.rates[rest, :1]).sum(axis=0) * [paid, paid, 1.0]).tolist()
     return Range(*(None if one is None else one + more for one, more in zip(completions, prompts, strict=True)))
@@ -269,7 +273,7 @@ def _within(found: Range, bound: Range) -> Range:
     return Range(*(None if one is None else min(max(one, low), high) for one in found))
 
 
-def _known_cost(frame: Frame, answers: Answers, prices: Prices | None) -> float | None:
+def _known_cost(frame: RequestTable, answers: Outcomes, prices: Prices | None) -> float | None:
     there = np.array([at for at, answer in enumerate(answers.completions) if answer is not None], dtype=np.int64)
     usable, values = usage_of(frame, answers, there, prices)
     return float(values[:, 2].sum()) if usable.all() and np.isfinite(values[:, 2]).all() else None

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from ...engine.ledger.queries import Past
+from ...engine.ledger.queries import PastUsage
 from ...engine.runtime.client import Client
-from ...engine.runtime.process import here
+from ...engine.runtime.process import process_state
 from ...errors import ConfigError
 
 
-def minutes(client: Client, requests: int, tokens: float, history: Sequence[Past]) -> tuple[float | None, str]:
+def minutes(client: Client, requests: int, tokens: float, history: Sequence[PastUsage]) -> tuple[float | None, str]:
     """Return the minutes that requests with so many tokens take, and what limits them; None where nothing is known.
 
     The limits are those that the user has set, and those that the service's headers have told this process.
@@ -37,7 +37,7 @@ def _limits(client: Client, requests: int, tokens: float) -> list[tuple[float, f
         (tokens, limits.tokens_per_minute or math.inf, f"{limits.tokens_per_minute} tokens a minute, as Limits says"),
     ]
     try:
-        account = here.accounts.get((client.base_url, client.key()))
+        account = process_state.accounts.get((client.base_url, client.key()))
     except ConfigError:  # no key yet: nothing is known of its account
         account = None
     if account is not None:

@@ -10,19 +10,22 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
+from ...engine.cache.mode import CacheMode
 from ...engine.ledger import queries
-from ...engine.outcomes import Answers
-from ...engine.run.executor import CacheMode, Engine, Work
+from ...engine.outcomes import Outcomes
+from ...engine.run.executor import RunExecutor
+from ...engine.run.spec import RunSpec
 from ...engine.runtime.client import Client, client_or_default
-from ...errors import ParameterError, quoted
+from ...errors import ParameterError
 from ...frames import columns as frame_columns
 from ...frames.missing import Missing
 from ...frames.prompt import Prompt
+from ...text import quoted
 from ..run.plan import Plan
-from ..run.prepare import Asked, asked
+from ..run.prepare import PreparedCall, prepare
 from ..run.run import Run
 from .cache_misses import explained
-from .calculation import Frame, frame_of, looked_up, reckoned
+from .calculation import RequestTable, cached_answers, calculate, request_table
 from .result import Estimate
 from .survey_sampling import LEAST, Array, draw
 from .token_ratios import Tokenizer
@@ -101,7 +104,7 @@ def estimate(
     Examples
     --------
     >>> import tsn_frames as tsn
-    >>> sim, df = tsn.rehearse(latency=0.0), tsn.sample_messages().query("text.str.strip() != ''")
+    >>> sim, df = tsn.simulate(latency=0.0), tsn.sample_messages().query("text.str.strip() != ''")
     >>> found = estimate(df, "Summarise: {text}", max_tokens=100)
     >>> found.rows, found.to_send, found.cost.high < found.at_most, sim.stats().requests
     (154, 142, True, 0)
@@ -109,7 +112,7 @@ def estimate(
     (30, 30)
     >>> sim.close()
     """
-    call = asked("estimate", df, client_or_default(client), {
+    call = prepare("estimate", df, client_or_default(client), {
         "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
         "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
     }, {
@@ -119,14 +122,14 @@ def estimate(
     if tokenizer is not None and not callable(tokenizer):
         raise ParameterError(f"tokenizer must be a function from a text to its tokens or their number, got {quoted(tokenizer)}")
     if pilot is None:
-        return reckon(call, tokenizer)
+        return estimate_call(call, tokenizer)
     _check(pilot, random_state, cache, refresh)
-    return _with_pilot(df, call, frame_of(call, tokenizer), int(pilot), int(random_state), progress=progress)
+    return _with_pilot(df, call, request_table(call, tokenizer), int(pilot), int(random_state), progress=progress)
 
 
-def reckon(call: Asked, tokenizer: Tokenizer | None = None) -> Estimate:
+def estimate_call(call: PreparedCall, tokenizer: Tokenizer | None = None) -> Estimate:
     """Return the estimate of a call, sending nothing."""
-    found = reckoned(call, frame_of(call, tokenizer), looked_up(call))
+    found = calculate(call, request_table(call, tokenizer), cached_answers(call))
     notes = explained(call, found)
     if call.work.mode == "only" and (open_ := found.requests - found.cached):
         notes.append(f"cache='only' sends nothing: {open_:,} requests have no answer")
@@ -142,9 +145,11 @@ def reckon(call: Asked, tokenizer: Tokenizer | None = None) -> Estimate:
     return replace(found, notes=tuple(notes))
 
 
-def _with_pilot(df: pd.DataFrame, call: Asked, frame: Frame, number: int, seed: int, *, progress: bool | None) -> Estimate:
-    answers = looked_up(call)
-    before = reckoned(call, frame, answers)
+def _with_pilot(
+    df: pd.DataFrame, call: PreparedCall, frame: RequestTable, number: int, seed: int, *, progress: bool | None
+) -> Estimate:
+    answers = cached_answers(call)
+    before = calculate(call, frame, answers)
     if not before.to_send:
         why = "every request is cached" if before.requests else "there is nothing to send"
         return replace(before, notes=(f"{why}: no pilot was needed",))
@@ -157,45 +162,45 @@ def _with_pilot(df: pd.DataFrame, call: Asked, frame: Frame, number: int, seed: 
     todo = [at for at in sample.positions.tolist() if answers.completions[at] is None]
     if todo:
         _try(df, call, answers, todo, progress=progress)
-    found = reckoned(call, frame, answers, (sample, len(among)))
+    found = calculate(call, frame, answers, (sample, len(among)))
     if found.to_send and not found.tried:
         notes.append(f"fewer than {LEAST} requests of the pilot have an answer with its usage: they tell too little")
     return replace(found, notes=tuple(notes), answers=_rows_of(df, call, answers, sample.positions))
 
 
-def _population(call: Asked, answers: Answers) -> Array:
+def _population(call: PreparedCall, answers: Outcomes) -> Array:
     """Return the requests that a pilot is drawn from: those without an answer, and those that a pilot of this frame has tried.
 
     Answers that came in another way say nothing of the rest: they may be those of another department.
     """
-    earlier = queries.tried(call.client.ledger, call.work.about.hashes.get("keys"))
+    earlier = queries.piloted_keys(call.client.ledger, call.work.about.hashes.get("keys"))
     return np.array(
         [at for at, key in enumerate(call.work.requests.index) if answers.completions[at] is None or key in earlier],
         dtype=np.int64,
     )
 
 
-def _try(df: pd.DataFrame, call: Asked, answers: Answers, todo: list[int], *, progress: bool | None) -> None:
+def _try(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, todo: list[int], *, progress: bool | None) -> None:
     """Send some of a call's requests, through the ordinary run and into its cache, and take in what came of them."""
     work, requests = call.work, call.work.requests.some(todo)
     hashes = {name: value for name, value in work.about.hashes.items() if name not in ("rows", "keys")}
     hashes["frame"] = work.about.hashes.get("keys", "")  # by which the same frame's next pilot knows this one
-    part = Work(requests, [1] * len(todo), tags=[work.tags[at] for at in todo] if work.tags else (),
+    part = RunSpec(requests, [1] * len(todo), tags=[work.tags[at] for at in todo] if work.tags else (),
                 about=work.about._replace(hashes=hashes), max_cost=work.max_cost)  # fmt: skip
-    engine = Engine(call.client, part)
+    engine = RunExecutor(call.client, part)
     made = Plan(requests, np.arange(len(todo)), {})
     run = Run(engine, made, lambda now: _built(df, call, now.answers, np.array(todo)), "coerce", "error")
     run.result(progress=progress)
     _take(answers, todo, engine.answers, range(len(todo)))
 
 
-def _rows_of(df: pd.DataFrame, call: Asked, answers: Answers, positions: Array) -> pd.DataFrame:
-    some = Answers(len(positions))
+def _rows_of(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, positions: Array) -> pd.DataFrame:
+    some = Outcomes(len(positions))
     _take(some, range(len(positions)), answers, positions.tolist())
     return _built(df, call, some, positions)
 
 
-def _built(df: pd.DataFrame, call: Asked, answers: Answers, positions: Array) -> pd.DataFrame:
+def _built(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, positions: Array) -> pd.DataFrame:
     """Return the first row of each of some requests, with its answer's columns."""
     firsts = frame_columns.first_rows(call.made.inverse, len(call.made.requests))
     rows = positions if firsts is None else firsts[positions]
@@ -204,7 +209,7 @@ def _built(df: pd.DataFrame, call: Asked, answers: Answers, positions: Array) ->
     return frame_columns.add(df.iloc[rows], wanted, built)
 
 
-def _take(into: Answers, at: Iterable[int], given: Answers, positions: Iterable[int]) -> None:
+def _take(into: Outcomes, at: Iterable[int], given: Outcomes, positions: Iterable[int]) -> None:
     """Copy what came of some requests."""
     for to, origin in zip(at, positions, strict=True):
         into.completions[to], into.times[to] = given.completions[origin], given.times[origin]

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from ...engine.run.progress import money
-from ...errors import number
+from ...text import money, plural
 from .survey_sampling import Range
 
 UNKNOWN = Range(None, None, None)
@@ -120,7 +119,7 @@ class Estimate:
         parts = [(n, what) for n, what in parts if n]
         distinct = "distinct requests" if self.requests != 1 else "distinct request"
         parts += [(self.requests, distinct), (self.cached, "cached"), (self.to_send, "to be sent")]
-        return f"{number(self.rows, 'row')}: {', '.join(f'{n:,} {what}' for n, what in parts)}"
+        return f"{plural(self.rows, 'row')}: {', '.join(f'{n:,} {what}' for n, what in parts)}"
 
     def _lines(self) -> list[tuple[str, str, str]]:
         """Return name, value and basis of what is shown."""

@@ -11,8 +11,9 @@ import pandas as pd
 
 from ...api import Request, Requests
 from ...api.prompt_size import prompt_size
-from ...engine.ledger.queries import Past
-from ...errors import ParameterError, quoted
+from ...engine.ledger.queries import PastUsage
+from ...errors import ParameterError
+from ...text import quoted
 from .survey_sampling import LEAST, Array, Range
 
 Tokenizer = Callable[[str], Any]
@@ -59,7 +60,7 @@ def measured(requests: Requests) -> Prompts:
     return Prompts(chars, kinds, list(names))
 
 
-def calibrated(past: Iterable[Past]) -> dict[tuple[str, str], list[Ratio]]:
+def calibrated(past: Iterable[PastUsage]) -> dict[tuple[str, str], list[Ratio]]:
     """Return the ratios of each model and language class that there are enough answers of, from short prompts to long ones.
 
     Lengths are cut into bands, for a template weighs more in a short prompt. In each, the ratio is that of the sums; the range

@@ -12,23 +12,24 @@ import numpy as np
 import pandas as pd
 
 from ...engine.budget.budget import amount
+from ...engine.cache.mode import CacheMode
 from ...engine.ledger.run_record import fingerprint
-from ...engine.run.executor import CacheMode
 from ...engine.runtime.client import Client, client_or_default
-from ...errors import ParameterError, RunError, TSNWarning, number, quoted
+from ...errors import ParameterError, RunError, TSNWarning
 from ...frames import columns as frame_columns
 from ...frames import per_row
 from ...frames.missing import Missing
 from ...frames.prompt import Prompt, check_frame, render
+from ...text import check_choice, plural, quoted
 from ..complete import run_of
-from ..estimate.estimate import reckon
+from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate
-from ..run.plan import Errors, check_choice
-from ..run.prepare import Asked, asked
+from ..run.plan import Errors
+from ..run.prepare import PreparedCall, prepare
 from ..run.run import Run
-from .estimate_total import together
+from .estimate_total import total_estimate
 from .parquet import Source, target_of
-from .parts import Job, telling
+from .parts import PartRunner, deduplicate_warnings
 
 CHUNK = 100_000
 
@@ -136,27 +137,27 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     most = client.budget.with_run(amount("max_cost", max_cost)).run
     others = {**what, "missing": missing, "cache": cache, "refresh": refresh, "tag": tag}
 
-    def call(df: pd.DataFrame, left: Decimal | None) -> Asked:
-        return asked("complete_file", df, client, words, {**others, "max_cost": left})
+    def call(df: pd.DataFrame, left: Decimal | None) -> PreparedCall:
+        return prepare("complete_file", df, client, words, {**others, "max_cost": left})
 
     if dry_run:
         told = set[str]()
-        return together([_foretold(at, df, call, told) for at, df in enumerate(file.pieces())], most)
+        return total_estimate([_foretold(at, df, call, told) for at, df in enumerate(file.pieces())], most)
     into.open(file.parts, overwrite=overwrite)
 
     def ask(df: pd.DataFrame, left: Decimal | None, beyond: int, tell: Callable[[str], None]) -> Run:
         return run_of(df, call(df, left), wanted, "coerce", beyond=beyond, tell=tell)
 
-    done = Job(file, into, most, cache != "off", ask).run(progress)
+    done = PartRunner(file, into, most, cache != "off", ask).run(progress)
     if errors == "raise" and done.failed:
-        raise RunError(f"{done.failed:,} of {number(done.rows, 'row')} failed; all parts are in {into.path}, and the column "
+        raise RunError(f"{done.failed:,} of {plural(done.rows, 'row')} failed; all parts are in {into.path}, and the column "
                        f"{wanted.label('error')!r} says why. Run again to ask again, or errors='coerce' to go without")  # fmt: skip
     return done
 
 
-def _foretold(at: int, piece: Any, call: Callable[[pd.DataFrame, Any], Asked], told: set[str]) -> Estimate:
-    with telling(f"part {at}", told):
-        return reckon(call(piece.to_pandas(), None))
+def _foretold(at: int, piece: Any, call: Callable[[pd.DataFrame, Any], PreparedCall], told: set[str]) -> Estimate:
+    with deduplicate_warnings(f"part {at}", told):
+        return estimate_call(call(piece.to_pandas(), None))
 
 
 def _chunk(size: object) -> int:

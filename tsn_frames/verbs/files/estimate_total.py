@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from ...errors import number
+from ...text import plural
 from ..estimate.result import Estimate
 from ..estimate.survey_sampling import Range
 
@@ -14,7 +14,7 @@ _COUNTS = ("rows", "blank", "unfit", "requests", "cached", "to_send")
 _RANGES = ("prompt_tokens", "completion_tokens", "cost")
 
 
-def together(parts: Sequence[Estimate], most: Decimal | None) -> Estimate:
+def total_estimate(parts: Sequence[Estimate], most: Decimal | None) -> Estimate:
     """Return the sum of the parts' estimates; what is unknown of one part is unknown of the whole.
 
     Parameters
@@ -28,7 +28,7 @@ def together(parts: Sequence[Estimate], most: Decimal | None) -> Estimate:
     notes = [note for note in first.notes if note.startswith("the cost is unknown")]
     if len(parts) > 1:
         notes.append(
-            f"a sum over {number(len(parts), 'part')}: a request that stands in several is counted in each, and is paid for once"
+            f"a sum over {plural(len(parts), 'part')}: a request that stands in several is counted in each, and is paid for once"
         )
     cost = _range([part.cost for part in parts])
     if most is not None and cost.high is not None and cost.high > most:

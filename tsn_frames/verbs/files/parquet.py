@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 
 from ...api import Requests
-from ...engine.outcomes import Answers
-from ...errors import ColumnError, ConfigError, ParameterError, number, quoted
+from ...engine.outcomes import Outcomes
+from ...errors import ColumnError, ConfigError, ParameterError
 from ...frames.columns import Layout, build
+from ...text import plural, quoted
 
 _PART = re.compile(r"part-\d{5,}\.parquet")
 _STAMP = b"tsn_frames"
@@ -181,7 +182,7 @@ class Target:
         foreign = [file for file in made if not self._is_ours(file)]
         if foreign and not overwrite:
             raise ParameterError(
-                f"{self.path} holds {number(len(foreign), 'part')} of another call (another prompt, parameter, chunksize or "
+                f"{self.path} holds {plural(len(foreign), 'part')} of another call (another prompt, parameter, chunksize or "
                 "column): give another folder, or overwrite=True to delete them"
             )
         late = {self._part(at) for at in range(parts)}
@@ -210,7 +211,7 @@ def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> T
     import pyarrow as pa
 
     schema, described = source.schema, []
-    for name, values in build(Answers(0), Requests({}, (), ()), np.zeros(0, np.int64), {}, wanted).items():
+    for name, values in build(Outcomes(0), Requests({}, (), ()), np.zeros(0, np.int64), {}, wanted).items():
         label = wanted.label(name)
         field = pa.field(label, _type(values))
         at = schema.get_field_index(label)

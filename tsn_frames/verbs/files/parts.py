@@ -17,11 +17,12 @@ from typing import Any
 
 import pandas as pd
 
+from ...engine.run.counts import Counts
 from ...engine.run.progress import Progress
-from ...engine.run.retry_queue import Counts
-from ...engine.sync import Bell
-from ...errors import RunError, TSNWarning, number, warn
-from ..run.run import POLL, Run, stopped
+from ...engine.sync import OneShotEvent
+from ...errors import RunError, TSNWarning
+from ...text import plural, warn
+from ..run.run import POLL, Run, stopped_error
 from ..run.summary import Summary
 from .parquet import Source, Target
 
@@ -34,10 +35,10 @@ class FileSummary(Summary):
     path: Path
 
     def __str__(self) -> str:
-        return f"{super().__str__()}; {number(self.parts, 'part')} in {self.path}"
+        return f"{super().__str__()}; {plural(self.parts, 'part')} in {self.path}"
 
 
-class Job:
+class PartRunner:
     """The parts, one after the other."""
 
     def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
@@ -69,9 +70,11 @@ class Job:
         left = None if self._most is None else max(self._most - self._at_most, Decimal("1e-12"))
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
         where = f"part {at}"
-        with telling(where, self._told):  # before anything is sent: a warning that a user has made an error ends it here
-            run = self._ask(piece.to_pandas(), left, beyond, once(where, self._told))
-        if self._before is not None and (end := stopped(self._before, more=True)) is not None:
+        with deduplicate_warnings(
+            where, self._told
+        ):  # before anything is sent: a warning that a user has made an error ends it here
+            run = self._ask(piece.to_pandas(), left, beyond, warn_once(where, self._told))
+        if self._before is not None and (end := stopped_error(self._before, more=True)) is not None:
             raise end  # it came while this part was made ready
         self._before = None
         try:
@@ -83,7 +86,7 @@ class Job:
             raise
         finally:
             self._counts, self._at_most = _sum(before, run.progress), self._at_most + run.at_most
-        if (end := stopped(run)) is not None:  # whoever stops a part doesn't want the next one
+        if (end := stopped_error(run)) is not None:  # whoever stops a part doesn't want the next one
             end.partial = answered
             raise end
         self._into.write(at, piece, answered)
@@ -98,7 +101,7 @@ class Job:
         return self._into.whole(self._source.parts)
 
     def _so_far(self) -> str:
-        written = f"{self._whole:,} of {number(self._source.parts, 'part')} are whole and in {self._into.path}"
+        written = f"{self._whole:,} of {plural(self._source.parts, 'part')} are whole and in {self._into.path}"
         return f"{written}; run the same call again to go on{': every answer so far is in the cache' if self._kept else ''}"
 
     def _summary(self, seconds: float) -> FileSummary:
@@ -118,7 +121,7 @@ def _collect() -> None:
     In a thread of its own: Ctrl-C in the middle of a collection would be lost. And in one that is begun and waited for without
     a lock of Python's, from which Ctrl-C would come as another error.
     """
-    over = Bell()
+    over = OneShotEvent()
     _thread.start_new_thread(lambda: (gc.collect(), over.ring()), ())  # type: ignore[func-returns-value]
     over.wait()
 
@@ -130,9 +133,9 @@ def _sum(one: Counts, other: Counts) -> Counts:
 
 
 @contextmanager
-def telling(where: str, told: set[str]) -> Iterator[None]:
+def deduplicate_warnings(where: str, told: set[str]) -> Iterator[None]:
     """Tell a warning the first time that a part has it."""
-    tell = once(where, told)
+    tell = warn_once(where, told)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         yield
@@ -143,7 +146,7 @@ def telling(where: str, told: set[str]) -> Iterator[None]:
             tell(str(warning.message))
 
 
-def once(where: str, told: set[str]) -> Callable[[str], None]:
+def warn_once(where: str, told: set[str]) -> Callable[[str], None]:
     """Return what tells a text the first time that a part has it: a hundred parts would say the same a hundred times."""
 
     def tell(text: str) -> None:

@@ -27,7 +27,7 @@ class Report:
     Examples
     --------
     >>> import pandas as pd, tsn_frames as tsn
-    >>> sim = tsn.rehearse(latency=0.0)
+    >>> sim = tsn.simulate(latency=0.0)
     >>> out = pd.DataFrame({"text": ["Hi", "Hello"]}).tsn.complete("Answer politely: {text}")
     >>> report = out.tsn.cost(by="text")
     >>> list(report.to_frame().index), len(report.top(1))

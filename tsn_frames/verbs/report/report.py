@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ...api import Usage
-from ...engine.run.progress import money
 from ...engine.runtime.client import client_or_default
-from ...errors import ColumnError, ConfigError, ParameterError, number, quoted, warn
+from ...errors import ColumnError, ConfigError, ParameterError
 from ...pricing.prices import Prices, prices_of
 from ...pricing.table import Price
-from ..run.plan import check_choice
+from ...text import check_choice, money, plural, quoted, warn
 from . import usage_columns
 from .grouping import Report, grouped, spread
 
@@ -55,7 +54,7 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
     Examples
     --------
     >>> import pandas as pd, tsn_frames as tsn
-    >>> sim = tsn.rehearse(latency=0.0)
+    >>> sim = tsn.simulate(latency=0.0)
     >>> out = pd.DataFrame({"text": ["Hi", "Hello", "Hi"]}).tsn.complete("Answer politely: {text}")
     >>> out.tsn.usage().to_frame()[["rows", "answered", "copied", "prompt_tokens"]].iloc[0].to_dict()
     {'rows': 3, 'answered': 3, 'copied': 1, 'prompt_tokens': 28}
@@ -124,7 +123,7 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     Examples
     --------
     >>> import pandas as pd, tsn_frames as tsn
-    >>> sim = tsn.rehearse(latency=0.0)
+    >>> sim = tsn.simulate(latency=0.0)
     >>> out = pd.DataFrame({"text": ["Hi", "Hello", "Hi"]}).tsn.complete("Answer politely: {text}")
     >>> bool(out.tsn.cost().total == out["cost"].sum())
     True
@@ -174,7 +173,7 @@ def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool) -> list[str]:
     paid, why = ("0", "; no row's cost is known") if pd.isna(whole["cost"]) else (money(whole["cost"]), "")
     lines = [f"{_least(whole)}{paid} {{currency}}{what}{why}{spread(whole, money, 'a row that was paid for')}"]
     if basis == "billed" and whole["cost"] == 0 and whole["cached"] and not whole["at_least"]:
-        hits = f"{number(int(whole['cached']), 'answer')} came from the cache"
+        hits = f"{plural(int(whole['cached']), 'answer')} came from the cache"
         lines = [f"nothing was billed: {hits}; basis='answers' says what they cost when they were bought"]
     free = [(whole.get("saved_by_cache", 0), "the cache"), (whole.get("saved_by_copies", 0), "equal rows")]
     saved = [f"{money(amount)} by {by}" for amount, by in free if amount > 0]
@@ -292,4 +291,4 @@ def _counted(whole: pd.Series) -> str:
     words = {"cached": "cached", "copied": "shared", "failed": "failed", "skipped": "skipped", "not_sent": "not sent"}
     some = [(whole[name], word) for name, word in words.items()]
     detail = ", ".join(f"{int(n):,} {what}" for n, what in some if n)
-    return f"{int(whole['answered']):,} of {number(int(whole['rows']), 'row')} answered{f' ({detail})' if detail else ''}"
+    return f"{int(whole['answered']):,} of {plural(int(whole['rows']), 'row')} answered{f' ({detail})' if detail else ''}"

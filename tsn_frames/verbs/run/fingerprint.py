@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...engine.ledger.run_record import About, fingerprint
+from ...engine.ledger.run_record import RunDescription, fingerprint
 from ...engine.runtime.client import Client
 from .plan import Plan
 
@@ -17,7 +17,7 @@ WHOLE = 10_000  # rows up to which all are hashed; of more, as many that lie eve
 
 
 def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: Any, messages: Any, system: str | None,
-          constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> About:  # fmt: skip
+          constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> RunDescription:  # fmt: skip
     """Return what the card of a run says of what was asked.
 
     Parameters
@@ -48,7 +48,7 @@ def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: An
     }
     words = {"prompt": _words(prompt), "system": system, "model": _short(model)}
     texts = {**words, **{name: _short(value) for name, value in parameters.items()}} if client.keep_prompts else None
-    return About(verb, hashes, texts)
+    return RunDescription(verb, hashes, texts)
 
 
 def _words(prompt: Any) -> str | None:

@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
 from ...api import Requests, Shape, body_head, dumps
+from ...api.key import base_hash
 from ...api.parameters import body
-from ...engine.cache.cache import base_hash
 from ...engine.runtime.client import Client
-from ...errors import ConfigError, ParameterError, RowError, quoted
+from ...errors import ConfigError, ParameterError, RowError
 from ...frames import per_row
 from ...frames.columns import first_rows
 from ...frames.prompt import Rendered
+from ...text import quoted
 
 Errors = Literal["coerce", "raise"]
 
@@ -165,16 +166,3 @@ def tags(df: pd.DataFrame, tag: Any, made: Plan) -> tuple[list[str | None], dict
     for at, value in zip(made.inverse.tolist(), values, strict=True):
         every.setdefault(at, []).append(value)
     return [values[row] for row in firsts], {at: some for at, some in every.items() if at >= 0 and len(set(some)) > 1}
-
-
-def check_choice(name: str, value: object, choices: Any) -> None:
-    """Raise where a word isn't one of a closed choice.
-
-    Raises
-    ------
-    ParameterError
-        With the words there are.
-    """
-    words = get_args(choices)
-    if value not in words:
-        raise ParameterError(f"{name} must be one of {', '.join(map(repr, words))}, got {quoted(value)}")

@@ -7,26 +7,28 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..._gc import no_collecting
+from ..._gc import gc_paused
 from ...engine.budget.budget import amount
-from ...engine.run.executor import CacheMode, Work
+from ...engine.cache.mode import CacheMode
+from ...engine.run.spec import RunSpec
 from ...engine.runtime.client import Client
 from ...errors import ParameterError
 from ...frames import per_row
 from ...frames import prompt as frame_prompt
+from ...text import check_choice
 from .fingerprint import about
-from .plan import Plan, check_choice, fresh_requests, plan, tags
+from .plan import Plan, fresh_requests, plan, tags
 
 
-class Asked(NamedTuple):
+class PreparedCall(NamedTuple):
     """A call's distinct requests, and what is to be done with them."""
 
     client: Client
     made: Plan
-    work: Work
+    work: RunSpec
 
 
-def asked(verb: str, df: pd.DataFrame, client: Client, parameters: Mapping[str, Any], words: Mapping[str, Any]) -> Asked:
+def prepare(verb: str, df: pd.DataFrame, client: Client, parameters: Mapping[str, Any], words: Mapping[str, Any]) -> PreparedCall:
     """Return what a call asks for: pure and free, and whatever is wrong with it is told here.
 
     Parameters
@@ -54,10 +56,10 @@ def asked(verb: str, df: pd.DataFrame, client: Client, parameters: Mapping[str, 
         raise ParameterError(f"refresh= names rows to ask again, which goes with cache='use' only, not with {mode!r}")
     prompt, messages, system = words["prompt"], words["messages"], words["system"]
     constant, varying = per_row.resolve(df, parameters)
-    with no_collecting():
+    with gc_paused():
         made = plan(client, frame_prompt.render(df, prompt, messages, system, words["missing"]), constant, varying)
         card = about(verb, client, df, made, prompt=prompt, messages=messages, system=system, constant=constant, varying=varying)
     first_tags, other_tags = tags(df, words["tag"], made)
-    work = Work(made.requests, made.copies, fresh_requests(df, words["refresh"], made), first_tags, words["cache"], other_tags,
+    work = RunSpec(made.requests, made.copies, fresh_requests(df, words["refresh"], made), first_tags, words["cache"], other_tags,
                 card, amount("max_cost", words["max_cost"]))  # fmt: skip
-    return Asked(client, made, work)
+    return PreparedCall(client, made, work)

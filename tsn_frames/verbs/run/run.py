@@ -13,12 +13,13 @@ from typing import NamedTuple, NoReturn
 import pandas as pd
 
 from ...api import Usage
-from ...engine.run.executor import Engine
+from ...engine.run.counts import Counts
+from ...engine.run.executor import RunExecutor
 from ...engine.run.progress import Progress
-from ...engine.run.retry_queue import Counts
 from ...engine.runtime.client import Client
-from ...engine.runtime.process import here
-from ...errors import RunError, number, warn
+from ...engine.runtime.process import process_state
+from ...errors import RunError
+from ...text import plural, warn
 from .plan import Errors, Plan
 from .summary import Summary, first_error, mend, summarise, warnings_of
 
@@ -26,7 +27,7 @@ POLL = 0.1
 LONG_MINUTES = 10
 
 
-class Bought(NamedTuple):
+class PaidAnswer(NamedTuple):
     """An answer's request key, the model that was asked, its usage, and when it came, in POSIX seconds."""
 
     key: bytes
@@ -41,7 +42,7 @@ class Run:
     ``complete(..., background=True)`` returns one; :func:`last_run` returns the newest one of this process.
     """
 
-    def __init__(self, engine: Engine, made: Plan, frame: Callable[[Engine], pd.DataFrame], errors: Errors, column: str,
+    def __init__(self, engine: RunExecutor, made: Plan, frame: Callable[[RunExecutor], pd.DataFrame], errors: Errors, column: str,
                  *, beyond: int = 0, tell: Callable[[str], object] = warn) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
         self._beyond, self._tell, self._process = beyond, tell, os.getpid()
@@ -80,12 +81,12 @@ class Run:
         """The most that the run has cost so far: what is known, and what was held for requests of unknown outcome."""
         return self._engine.at_most
 
-    def answers(self) -> Iterator[Bought]:
+    def answers(self) -> Iterator[PaidAnswer]:
         """Yield each distinct answer that there is by now, whoever paid for it."""
         found, requests = self._engine.answers, self._engine.work.requests
         for at, answer in enumerate(found.completions):
             if answer is not None:
-                yield Bought(requests.keys[at], requests.models[at], answer.usage, found.times[at])
+                yield PaidAnswer(requests.keys[at], requests.models[at], answer.usage, found.times[at])
 
     def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> bool:
         """Wait until the run is over.
@@ -166,8 +167,8 @@ class Run:
 
     def _begin(self) -> None:
         if not self._handed_over:
-            self._handed_over, here.last_run = True, self  # first, so that an interrupt at any moment finds it
-            here.begin(self._engine)
+            self._handed_over, process_state.last_run = True, self  # first, so that an interrupt at any moment finds it
+            process_state.begin(self._engine)
 
     async def _moment(self) -> bool:
         """Wait a moment, a part of what the run has taken so far, and return whether it is over.
@@ -218,7 +219,7 @@ class Run:
             self._engine.stop(grace=0.0)
             self._watch(None, 2.0)
         raise KeyboardInterrupt(
-            f"stopped: {self.progress.answered:,} of {number(self.progress.rows, 'row')} are answered and kept "
+            f"stopped: {self.progress.answered:,} of {plural(self.progress.rows, 'row')} are answered and kept "
             "(tsn.last_run().frame has them); run the cell again to go on from there"
         ) from None
 
@@ -245,18 +246,18 @@ class Run:
 
     def _failure(self) -> RunError | None:
         engine, counts = self._engine, self._engine.counts
-        answered = f"{counts.answered:,} of {number(counts.rows, 'row')} answered"
+        answered = f"{counts.answered:,} of {plural(counts.rows, 'row')} answered"
         if engine.end is not None:
             kind, cached = type(engine.end), "" if engine.work.mode == "off" or not counts.answered else " and cached"
             return kind(f"{engine.end} — {answered}{cached}; {kind.mend}")
         if self._errors == "raise" and counts.failed:
             first = first_error(engine, self._made)
-            return RunError(f"{counts.failed:,} of {number(counts.rows, 'row')} failed, the first with {first!r}; the others are kept. "
+            return RunError(f"{counts.failed:,} of {plural(counts.rows, 'row')} failed, the first with {first!r}; the others are kept. "
                             f"{mend(engine, self._made, self._column)}; errors='coerce' returns the frame all the same")  # fmt: skip
-        return stopped(self) if self._errors == "raise" else None
+        return stopped_error(self) if self._errors == "raise" else None
 
 
-def begun(run: Run) -> Run:
+def start(run: Run) -> Run:
     """Return a run that goes on although nobody waits for it; else who waits for it first begins it."""
     try:
         run._begin()
@@ -266,12 +267,12 @@ def begun(run: Run) -> Run:
     return run
 
 
-def stopped(run: Run, *, more: bool = False) -> RunError | None:
+def stopped_error(run: Run, *, more: bool = False) -> RunError | None:
     """Return what to raise for a run that is over and was stopped before all rows were sent: its own, or those of ``more`` runs."""
     counts = run.progress
     if not counts.not_sent and not (more and run._engine.stopped):
         return None
-    return RunError(f"the run was stopped: {counts.answered:,} of {number(counts.rows, 'row')} answered; {RunError.mend}")
+    return RunError(f"the run was stopped: {counts.answered:,} of {plural(counts.rows, 'row')} answered; {RunError.mend}")
 
 
 def last_run() -> Run | None:
@@ -282,5 +283,5 @@ def last_run() -> Run | None:
     >>> last_run() is None or last_run().summary.rows >= 0
     True
     """
-    found: Run | None = here.last_run
+    found: Run | None = process_state.last_run
     return found

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ...engine.run.executor import Engine
-from ...engine.run.progress import money
-from ...engine.run.retry_queue import Counts
-from ...errors import number
+from ...engine.run.counts import Counts
+from ...engine.run.executor import RunExecutor
+from ...text import money, plural
 from .plan import Errors, Plan
 
 
@@ -58,13 +57,13 @@ class Summary:
         slow = f"; waited {', '.join(f'{s:,.0f} s for {rule}' for rule, s in waits.items())}" if waits else ""
         cost = f", cost {'' if self.cost_known else 'at least '}{money(self.cost)}" if self.cost else ""
         return (
-            f"{self.answered:,} of {number(self.rows, 'row')} answered{f' ({detail})' if detail else ''}; "
-            f"{number(self.requests, 'request')} to {self.host}{trouble}; "
+            f"{self.answered:,} of {plural(self.rows, 'row')} answered{f' ({detail})' if detail else ''}; "
+            f"{plural(self.requests, 'request')} to {self.host}{trouble}; "
             f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens{cost}; {self.seconds:.1f} s{slow}"
         )
 
 
-def summarise(engine: Engine, seconds: float) -> Summary:
+def summarise(engine: RunExecutor, seconds: float) -> Summary:
     """Return what a run has come to."""
     counts, priced = engine.counts, engine.client.prices is not None
     names = [field for field in Counts.__slots__ if field in Summary.__dataclass_fields__ and field not in ("cost", "cost_known")]
@@ -79,10 +78,10 @@ def summarise(engine: Engine, seconds: float) -> Summary:
     )
 
 
-def warnings_of(engine: Engine, made: Plan, errors: Errors, column: str) -> list[str]:
+def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str) -> list[str]:
     """Return what a user should know after a run, one sentence each; ``column`` is where the errors stand."""
     counts, out = engine.counts, []
-    rows = number(counts.rows, "row")
+    rows = plural(counts.rows, "row")
     if counts.failed and errors == "coerce" and engine.end is None:
         why = f"the column {column!r} says why (first: {first_error(engine, made)})"
         out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {mend(engine, made, column)}")
@@ -91,7 +90,7 @@ def warnings_of(engine: Engine, made: Plan, errors: Errors, column: str) -> list
     pairs = zip(engine.answers.completions, engine.work.copies, strict=True)
     if cut := sum(n for answer, n in pairs if answer and answer.finish_reason == "length"):
         out.append(
-            f"{number(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again"
+            f"{plural(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again"
         )
     if engine.client.prices is not None and not counts.cost_known:
         why = engine.client.prices.hint(engine.work.requests.models) or _lost(counts.unknown)
@@ -103,10 +102,10 @@ def _lost(requests: int) -> str:
     """Return why a cost is unknown although there is a price: of a row that was retried, too, for its first attempt may be billed."""
     if not requests:
         return "answers without usage"
-    return f"{number(requests, 'request')} may be billed, and what they used was never seen; the ledger lists them as unknown"
+    return f"{plural(requests, 'request')} may be billed, and what they used was never seen; the ledger lists them as unknown"
 
 
-def _problems(engine: Engine) -> list[str]:
+def _problems(engine: RunExecutor) -> list[str]:
     lost = {
         "cache": "used ({}): this run's answers are in its frame only",
         "ledger": "written ({}): this run's spending is not on record",
@@ -114,14 +113,14 @@ def _problems(engine: Engine) -> list[str]:
     return [f"the {what} can't be {lost[what].format(problem)}" for what, problem in engine.problems.items()]
 
 
-def first_error(engine: Engine, made: Plan) -> str:
+def first_error(engine: RunExecutor, made: Plan) -> str:
     """Return the first reason of a row that failed."""
     before = (problem for problem in made.problems.values() if problem.code != "missing")
     after = (error for _, error in sorted(engine.answers.errors.items()) if error.code != "not_sent")
     return next((str(error) for error in (*before, *after)), "")
 
 
-def mend(engine: Engine, made: Plan, column: str) -> str:
+def mend(engine: RunExecutor, made: Plan, column: str) -> str:
     """Return how to get answers for failed rows, by what failed."""
     codes = {error.code for found in (engine.answers.errors, made.problems) for error in found.values()}
     if codes & {"filtered", "empty"}:  # their answers are there, and cached: they are asked anew only on request
@@ -133,7 +132,7 @@ def mend(engine: Engine, made: Plan, column: str) -> str:
     return "Mend what the column names and run again: only those are sent"
 
 
-def _models(engine: Engine) -> list[str]:
+def _models(engine: RunExecutor) -> list[str]:
     """Return a sentence where one model was asked for and several answered, with rows and dates."""
     answers, copies, asked = engine.answers, engine.work.copies, engine.work.requests.models
     if len({answer.model for answer in answers.completions if answer} - {None}) < 2:

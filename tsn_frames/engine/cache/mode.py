@@ -1,0 +1,7 @@
+"""How a run uses the cache."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+CacheMode = Literal["use", "refresh", "off", "only"]

@@ -1,0 +1,61 @@
+"""Counters of a run, by rows and by requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import compress
+
+from ..outcomes import Outcome, Outcomes
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run has come to so far, by rows and by requests; read from any thread."""
+
+    rows: int = 0
+    answered: int = 0
+    cached: int = 0
+    copied: int = 0
+    failed: int = 0
+    skipped: int = 0
+    not_sent: int = 0
+    requests: int = 0
+    refused: int = 0
+    retried: int = 0
+    unknown: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    cost_known: bool = True
+    to_send: int = 0
+    paid: int = 0
+
+    @property
+    def done(self) -> int:
+        """Rows that are finished, in whatever way."""
+        return self.answered + self.failed + self.skipped + self.not_sent
+
+    @property
+    def projected(self) -> Decimal | None:
+        """What the run comes to if the other requests cost what those that are paid for did; None before there are ten."""
+        return self.cost / self.paid * max(self.to_send, self.paid) if self.paid >= 10 else None
+
+    def finish(self, outcome: Outcome, rows: int) -> None:
+        """Count the rows of a finished request."""
+        if outcome.error is None:
+            self.answered += rows
+        elif outcome.error.code == "not_sent":
+            self.not_sent += rows
+        else:
+            self.failed += rows
+        if outcome.completion is not None:
+            self.copied += rows - 1
+
+    def found(self, answers: Outcomes, copies: Sequence[int]) -> None:
+        """Count the rows of all that came from the cache."""
+        rows, empty = sum(compress(copies, answers.cached)), sum(copies[at] for at in answers.errors)
+        self.answered += rows - empty
+        self.cached += rows - empty
+        self.failed += empty

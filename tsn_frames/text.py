@@ -1,0 +1,81 @@
+"""Words for messages: quoting, plurals, money, hints, and warnings at the line of the user's own code."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+from .errors import ParameterError, TSNWarning
+
+
+def money(amount: float) -> str:
+    """Return an amount with two digits that say something.
+
+    Examples
+    --------
+    >>> money(12.345), money(0.00321), money(0.0000456)
+    ('12.35', '0.0032', '0.000046')
+    """
+    digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
+    return f"{amount:,.{digits}f}"
+
+
+def quoted(value: object, *, most: int = 80) -> str:
+    """Return a short repr of a bad value for a message, never a long text."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def did_you_mean(name: object, known: Iterable[object], *, most: int = 12) -> str:
+    """Return a hint that names the nearest of the known names and lists them.
+
+    Examples
+    --------
+    >>> did_you_mean("txt", ["text", "label"])
+    "did you mean 'text'? There are: 'text', 'label'"
+    """
+    names = list(known)
+    shown = {str(n).casefold(): str(n) for n in names}
+    close = [shown[match] for match in difflib.get_close_matches(str(name).casefold(), shown, n=1)]
+    listed = ", ".join(repr(n) for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return (f"did you mean {close[0]!r}? " if close else "") + (f"There are: {listed}" if names else "There are none")
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number and its noun.
+
+    Examples
+    --------
+    >>> number(1, "row"), number(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def warn(text: str) -> None:
+    """Warn at the line of the user's own code, however deep in the package the reason was found."""
+    frame, level = sys._getframe(1), 2  # Python 3.12 has skip_file_prefixes for this; 3.11 hasn't
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, TSNWarning, stacklevel=level)
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """Raise where a word isn't one of a closed choice.
+
+    Raises
+    ------
+    ParameterError
+        With the words there are.
+    """
+    words = get_args(choices)
+    if value not in words:
+        raise ParameterError(f"{name} must be one of {', '.join(map(repr, words))}, got {quoted(value)}")
