@@ -51,7 +51,7 @@ def plural(count: int, noun: str) -> str:
 
     Examples
     --------
-    >>> number(1, "row"), number(1200, "row")
+    >>> plural(1, "row"), plural(1200, "row")
     ('1 row', '1,200 rows')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -21,7 +21,7 @@ def request_key(base_url: str, repeat: int, head: bytes, messages: bytes) -> byt
 
     Examples
     --------
-    >>> key("https://api.example.com/v1", 0, b'{"model":"m","messages":', b"[]").hex()[:16]
+    >>> request_key("https://api.example.com/v1", 0, b'{"model":"m","messages":', b"[]").hex()[:16]
     '12ee224406cffb58'
     """
     made = base_hash(base_url, repeat, head)

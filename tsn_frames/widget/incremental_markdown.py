@@ -31,7 +31,7 @@ class IncrementalMarkdown:
 
     Examples
     --------
-    >>> page = Rendering()
+    >>> page = IncrementalMarkdown()
     >>> page.grow("Hello *wor")
     [(0, '<p>Hello *wor</p>\n')]
     >>> page.grow("Hello *world*\n\n- a")

@@ -180,7 +180,7 @@ def close_code_fence(text: str) -> str:
 
     Examples
     --------
-    >>> closed("```py\nx = 1"), closed("```py\nx = 1\n```")
+    >>> close_code_fence("```py\nx = 1"), close_code_fence("```py\nx = 1\n```")
     ('```py\nx = 1\n```', '```py\nx = 1\n```')
     """
     last = next(reversed(_outlines().parse(text, {})), None)

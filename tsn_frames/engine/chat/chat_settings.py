@@ -21,8 +21,8 @@ class ChatSettings(NamedTuple):
 
     Examples
     --------
-    >>> Setup().with_model("m").with_parameters({"temperature": 1, "top_p": None})
-    Setup(model='m', system=None, parameters={'temperature': 1.0})
+    >>> ChatSettings().with_model("m").with_parameters({"temperature": 1, "top_p": None})
+    ChatSettings(model='m', system=None, parameters={'temperature': 1.0})
     """
 
     model: str | None = None

@@ -70,7 +70,7 @@ class StreamedReply:
 
     Examples
     --------
-    >>> reply = Reply()
+    >>> reply = StreamedReply()
     >>> reply.feed(b'data: {"choices":[{"delta":{"content":"Hel')
     90.0
     >>> reply.feed(b'lo"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')

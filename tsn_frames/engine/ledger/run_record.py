@@ -67,7 +67,7 @@ class RunRecord(NamedTuple):
 
         Examples
         --------
-        >>> card = Card("1", 0.0, None, "complete", "h", "[]", "[]", '{"rows": "a", "system": "b"}', None, 1, 1)
+        >>> card = RunRecord("1", 0.0, None, "complete", "h", "[]", "[]", '{"rows": "a", "system": "b"}', None, 1, 1)
         >>> card.changed({"rows": "a", "system": "c", "temperature": "d"})
         ['system', 'temperature']
         """

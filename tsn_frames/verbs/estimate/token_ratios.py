@@ -68,7 +68,7 @@ def calibrated(past: Iterable[PastUsage]) -> dict[tuple[str, str], list[Ratio]]:
 
     Examples
     --------
-    >>> calibrated([Past("m", "latin", 400, 100, 9, 0.1)] * 20)
+    >>> calibrated([PastUsage("m", "latin", 400, 100, 9, 0.1)] * 20)
     {('m', 'latin'): [Ratio(low=0.25, expected=0.25, high=0.25, answers=20, shortest=400.0, longest=400.0)]}
     """
     found: dict[tuple[str, str], list[tuple[int, int]]] = {}
