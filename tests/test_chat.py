@@ -627,7 +627,7 @@ def test_many_turns_leave_nothing_behind(turns):
 
 EXIT = """
 import sys, time, tsn_frames as tsn
-from tsn_frames.engine.chat import Conversation
+from tsn_frames.engine.chat.conversation import Conversation
 chat = Conversation(tsn.Client(sys.argv[1], model="sim-small", ledger=sys.argv[2]))
 chat.start("Is tea good?")
 while not chat.partial:

@@ -408,11 +408,11 @@ def test_answers_that_came_while_the_process_was_stopped_are_read(tmp_path):
     program.write_text(
         textwrap.dedent("""
         import asyncio, sys
-        from tsn_frames.engine.fast import FastTransport
+        from tsn_frames.engine.transport.pool import ConnectionPool
         from tsn_frames.secret import Secret
 
         async def main():
-            transport = FastTransport(sys.argv[1] + "/chat/completions", Secret(None), 2.0)
+            transport = ConnectionPool(sys.argv[1] + "/chat/completions", Secret(None), 2.0)
             found = await asyncio.gather(*(transport.post(b"{}", str(number)) for number in range(20)))
             print(sum(hasattr(one, "body") and len(one.body) == 100_000 for one in found))
             await transport.aclose()

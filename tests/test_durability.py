@@ -156,8 +156,8 @@ def test_an_interrupt_at_half_keeps_every_answer_and_the_next_run_works(slow, tm
 
 
 TWICE_INTERRUPTED = """
-from tsn_frames.engine.run import Engine
-Engine.stop.__defaults__ = (600.0,)  # in a slow moment no grace may pass by itself
+from tsn_frames.engine.run.executor import RunExecutor
+RunExecutor.stop.__defaults__ = (600.0,)  # in a slow moment no grace may pass by itself
 def tell():
     while not (tsn.last_run() and tsn.last_run()._engine._stopped): time.sleep(0.01)
     print("heard", flush=True)
@@ -357,7 +357,7 @@ def test_an_interrupt_of_a_fork_leaves_no_writer_at_rest(slow, tmp_path, monkeyp
 
     dropped = []
     monkeypatch.setattr(sys, "unraisablehook", dropped.append)
-    monkeypatch.setattr(registry, "Rest", Interrupted)
+    monkeypatch.setattr(registry, "WriterPause", Interrupted)
     run = ask(frame(), client_of(slow, tmp_path), background=True)
     until(lambda: run.progress.answered > 10)
     assert forked(lambda: None)() == 0

@@ -353,8 +353,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime
-from tsn_frames.engine.ledger import Ledger
-from tsn_frames.engine.ledger_file import Entry
+from tsn_frames.engine.ledger.ledger import Ledger
+from tsn_frames.engine.ledger.file import Entry
 sys.stdin.readline()
 with closing(Ledger(sys.argv[1]).open(30.0)) as file:  # a slow disk: the four hold it all the time
     for i in range(40):

@@ -12,7 +12,7 @@ import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
 
 PROMPT = "Say: {text}"
-OURS = ("Item", "Request", "Outcome", "Task", "Future", "Job", "Entry", "Verdict", "Grant", "Mark")
+OURS = ("PendingRequest", "Request", "Outcome", "Task", "Future", "PendingWrite", "Entry", "Classification", "Permit")
 
 
 def frame(rows):

@@ -77,7 +77,7 @@ def test_a_run_that_was_stopped_returns_what_it_has_and_the_next_one_goes_on(sim
     assert max(sim.stats().billed_by_prompt.values()) == 1
 
 
-@pytest.mark.parametrize("moment", ["check_fits", "check_bounded"])
+@pytest.mark.parametrize("moment", ["check_within_limits", "check_bounded"])
 def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, moment):
     """It was lost between the look into the cache and the first worker: the whole run was sent, and paid for."""
     from tsn_frames.engine.run import executor as engine

@@ -67,7 +67,7 @@ def test_the_fast_engine_is_used_where_it_can_be_imported(engine, sim):
         await transport.aclose()
         return type(transport).__name__
 
-    assert process_state.submit(name()).result(SECONDS) == {"fast": "FastTransport", "stock": "StockTransport"}[engine]
+    assert process_state.submit(name()).result(SECONDS) == {"fast": "ConnectionPool", "stock": "HttpxTransport"}[engine]
 
 
 def test_connections_are_kept_alive(engine, sim):

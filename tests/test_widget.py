@@ -332,7 +332,7 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(endless, tmp_path, mo
     with Simulator(latency=0.0, token_rate=40.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
-        monkeypatch.setattr(wire, "Rendering", Slow)
+        monkeypatch.setattr(wire, "IncrementalMarkdown", Slow)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
         page.until(lambda told: sum(m["type"] == "tail" for m in told) >= 3)
         chat.close()
@@ -354,7 +354,7 @@ def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplo
     with Simulator(latency=0.0, token_rate=20.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
-        monkeypatch.setattr(wire, "Rendering", Failing)
+        monkeypatch.setattr(wire, "IncrementalMarkdown", Failing)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
         page.until(lambda told: any(m["type"] == "tail" for m in told))
         chat.close()
@@ -462,8 +462,8 @@ a, b, c, d, e, f, g = chats = [tsn.Chat(messages=[{"role": "user", "content": "B
 for chat in chats:
     display(chat)"""
     busy = """
-from tsn_frames.engine.registry import here
-here.errand(lambda: threading.Event().wait(3))"""
+from tsn_frames.engine.runtime.process import process_state
+process_state.errand(lambda: threading.Event().wait(3))"""
     changed = """
 a.send("Afterwards")
 b.regenerate()

@@ -110,7 +110,7 @@ COUNT = """(lambda p: {
     'threads': len([t for t in threading.enumerate() if not t.name.startswith('asyncio_')]),  # a pool of a few
     'files': p.num_fds(), 'sockets': len(p.net_connections()),
     'comms': len(comm.get_comm_manager().comms),
-    'tasks': len(__import__('asyncio').all_tasks(tsn.engine.runtime.process.here.loop)),
+    'tasks': len(__import__('asyncio').all_tasks(tsn.engine.runtime.process.process_state.loop)),
 })(psutil.Process())"""
 
 
