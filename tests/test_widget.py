@@ -321,7 +321,7 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(endless, tmp_path, mo
     """A huge table is one block: to make all of it again 25 times a second would take a whole processor."""
     spent = []
 
-    class Slow(wire.Rendering):
+    class Slow(wire.IncrementalMarkdown):
         def grow(self, text):
             begun = time.monotonic()
             time.sleep(0.03)
@@ -342,7 +342,7 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(endless, tmp_path, mo
 
 
 def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplog):
-    class Failing(wire.Rendering):
+    class Failing(wire.IncrementalMarkdown):
         failed = 0
 
         def grow(self, text):
