@@ -55,7 +55,7 @@ $(NODE)/.made: Makefile $(BIN)/python
 	touch $@
 
 pilot: $(VENV)/.dev  ## the interval of a pilot on 1,000 frames of each kind, as a table
-	$(BIN)/python tests/test_pilot.py 1000
+	$(BIN)/python tests/unit/verbs/estimate/test_survey_sampling.py 1000
 
 bench: $(VENV)/.dev  ## measure the client against a bare socket loop and AsyncOpenAI (takes 20 minutes)
 	$(PIP) install 'openai[aiohttp]' httpx-aiohttp pyreqwest matplotlib
@@ -69,7 +69,7 @@ types: $(VENV)/.dev  ## mypy, strict
 	$(BIN)/mypy
 
 layers: $(VENV)/.dev ## imports go down the house only
-	$(BIN)/python -m pytest -q tests/test_layers.py
+	$(BIN)/python -m pytest -q tests/unit/test_layers.py
 
 build: $(VENV)/.dev  ## wheel and sdist, installed into an empty environment and imported there
 	rm -rf dist
@@ -82,7 +82,7 @@ build: $(VENV)/.dev  ## wheel and sdist, installed into an empty environment and
 
 lowest: $(BIN)/python ## the tests, but for those of the pace, with the lowest direct dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear .venv-lowest
-	$(BIN)/python tests/lowest.py > .venv-lowest/constraints.txt
+	$(BIN)/python tests/support/lowest.py > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test]' -c .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pytest -q -m 'not pace and not soak and not model and not browser' -p no:cacheprovider
 

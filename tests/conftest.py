@@ -9,14 +9,13 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.canary import KEY
 
 import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Simulator, count_tokens
 from tsn_frames.simulator import chat_handler as simulated
 from tsn_frames.simulator.answers import Choice
-
-KEY = "tsn_test_canary_4f1d"
 
 # The same examples in every run, so that a red one is about the change; `make hunt` draws new ones. No law is about time,
 # and a machine that stands still for a moment must not be taken for a slow test.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from browser import harness, scripted
+from support.canary import KEY
 
 from tsn_frames.simulator import Faults, Simulator
 from tsn_frames.simulator import chat_handler as simulated
 
-KEY = "tsn_test_canary_4f1d"
 MAKE = """
 import tsn_frames as tsn
 {before}

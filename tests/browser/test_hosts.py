@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from browser import harness
 from browser.scripted import SCRIPT
-from moments import until
+from support.canary import KEY
+from support.waiting import until
 
 from tsn_frames.simulator import Faults
 
@@ -34,7 +35,6 @@ def f(x):  # a comment
 1. one
 2. two
 """
-KEY = "tsn_test_canary_4f1d"
 
 
 def theme(notebook, name):

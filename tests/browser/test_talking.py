@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from browser.scripted import SCRIPT
-from moments import until
+from support.waiting import until
 
 from tsn_frames.simulator import Faults
 

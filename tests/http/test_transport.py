@@ -1,0 +1,202 @@
+"""Both engines that do the sending, against real sockets: TLS, proxies, IPv6, cancelling, and what each failure means."""
+
+import asyncio
+import gzip
+import ssl
+import sys
+
+import pandas as pd
+import pytest
+import trustme
+from support.raw_server import RawServer
+from support.waiting import SECONDS, happened, until
+
+import tsn_frames as tsn
+from tsn_frames.engine.runtime.process import process_state
+from tsn_frames.engine.transport.http_types import HttpFailure, HttpResponse
+from tsn_frames.engine.transport.httpx_backend import HttpxTransport
+from tsn_frames.engine.transport.select_backend import open_transport
+from tsn_frames.secret import Secret
+from tsn_frames.simulator import Faults, Simulator
+
+BODY = b'{"model":"sim-small","messages":[{"role":"user","content":"Hi"}]}'
+ENGINES = ["fast", "stock"]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, monkeypatch):
+    if request.param == "stock":
+        monkeypatch.setitem(sys.modules, "httptools", None)
+        for name in ("fast", "connection"):
+            monkeypatch.delitem(sys.modules, f"tsn_frames.engine.{name}", raising=False)
+    return request.param
+
+
+def post(base_url, times=1, timeout=20.0, key="tsn_test_1"):
+    """Post on the engine's loop and return what came."""
+
+    async def work():
+        transport = open_transport(base_url, Secret(key), timeout)
+        try:
+            return [await transport.post(BODY, "key") for _ in range(times)]
+        finally:
+            await transport.aclose()
+
+    found = process_state.submit(work()).result(SECONDS)
+    return found[0] if times == 1 else found
+
+
+def raw(answer, tls=None):
+    """A server that answers every connection with the same bytes."""
+
+    async def script(peer):
+        await peer.request()
+        await peer.send(answer)
+
+    return RawServer(script, tls=tls)
+
+
+def http(body, *headers):
+    lines = [b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), b"Connection: close", *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def test_the_fast_engine_is_used_where_it_can_be_imported(engine, sim):
+    async def name():
+        transport = open_transport(sim.base_url, Secret(None), 1.0)
+        await transport.aclose()
+        return type(transport).__name__
+
+    assert process_state.submit(name()).result(SECONDS) == {"fast": "ConnectionPool", "stock": "HttpxTransport"}[engine]
+
+
+def test_connections_are_kept_alive(engine, sim):
+    assert [answer.status for answer in post(sim.base_url, times=5)] == [200] * 5
+    assert sim.stats().connections == 1
+
+
+def test_the_key_and_the_idempotency_key_are_sent(engine, sim):
+    post(sim.base_url)
+    exchange = sim.log[0]
+    assert exchange.key_sent and exchange.headers["idempotency-key"] == "key"
+    assert exchange.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("hang", "timeout"),
+        ("drip", "timeout"),
+        ("half_open", "timeout"),
+        ("reset", "connection"),
+        ("reset_before", "connection"),
+        ("truncate", "connection"),
+    ],
+)
+def test_a_request_that_reached_the_service_may_be_billed(engine, fault, code):
+    with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
+        found = post(sim.base_url, timeout=0.5 if code == "timeout" else 20.0)
+    assert isinstance(found, HttpFailure) and (found.code, found.sent) == (code, True), found
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "does-not-exist.invalid"])
+def test_a_connection_that_was_never_made_costs_nothing(engine, host):
+    found = post(f"http://{host}/v1")
+    assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", False), found
+
+
+def test_ipv6_works(engine):
+    with Simulator(latency=0.0, host="::1") as sim:
+        assert post(sim.base_url).status == 200
+
+
+def test_a_redirect_is_an_answer_and_not_followed(engine):
+    with (
+        Simulator(latency=0.0) as other,
+        Simulator(latency=0.0, faults=Faults(redirect=1.0, redirect_to=f"{other.base_url}/chat/completions")) as sim,
+    ):
+        assert post(sim.base_url).status == 307
+        assert other.stats().requests == 0
+
+
+def test_a_body_that_is_packed_all_the_same_is_unpacked(engine):
+    with raw(http(gzip.compress(b'{"a": 1}'), b"Content-Encoding: gzip")) as server:
+        assert post(f"http://127.0.0.1:{server.port}/v1").body == b'{"a": 1}'
+
+
+@pytest.mark.parametrize("fault", ["gzip_bomb", "huge"])
+def test_a_body_beyond_the_cap_is_not_taken_in(engine, fault):
+    with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
+        found = post(sim.base_url)
+    assert isinstance(found, HttpFailure) and "larger than 20 MiB" in found.message
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", b""])
+def test_what_is_no_http_is_a_failure_and_no_exception(engine, answer):
+    with raw(answer) as server:
+        assert isinstance(post(f"http://127.0.0.1:{server.port}/v1"), HttpFailure)
+
+
+def test_a_certificate_that_nobody_signed_is_refused_and_one_of_the_environment_is_trusted(engine, tmp_path, monkeypatch):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with raw(http(b"{}"), tls=context) as server:
+        refused = post(f"https://localhost:{server.port}/v1")
+        assert isinstance(refused, HttpFailure) and not refused.sent and "certificate" in refused.message.lower()
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert isinstance(post(f"https://localhost:{server.port}/v1"), HttpResponse)
+        wrong = post(f"https://127.0.0.1:{server.port}/v1")  # the certificate is for another name
+        assert isinstance(wrong, HttpFailure) and not server.asked[1:]
+
+
+def test_a_proxy_of_the_environment_is_used_and_loopback_passes_none(engine, sim, monkeypatch):
+    with raw(http(b'{"proxied": true}')) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        assert post("http://example.invalid/v1").body == b'{"proxied": true}'
+        assert proxy.asked[0].startswith(b"POST http://example.invalid/v1/chat/completions")
+        assert post(sim.base_url).status == 200 and len(proxy.asked) == 1
+        monkeypatch.setenv("NO_PROXY", "example.invalid")
+        monkeypatch.setenv("no_proxy", "example.invalid")
+        assert isinstance(post("http://example.invalid/v1"), HttpFailure) and len(proxy.asked) == 1
+
+
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(engine, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:secretword@127.0.0.1:9")
+    monkeypatch.setenv("all_proxy", "socks5://user:secretword@127.0.0.1:9")
+    with pytest.raises(tsn.ConfigError, match="ALL_PROXY") as told:
+        post("http://example.invalid/v1")
+    assert "secretword" not in str(told.value)
+
+
+def test_a_cancelled_request_closes_its_connection(engine):
+    with Simulator(latency=60.0) as sim:
+
+        async def work():
+            transport = open_transport(sim.base_url, Secret(None), 30.0)
+            task = asyncio.create_task(transport.post(BODY, "key"))
+            await happened(lambda: sim.stats().requests)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await transport.aclose()
+
+        process_state.submit(work()).result(SECONDS)
+        until(lambda: sim.stats().disconnects == 1)
+
+
+def test_many_at_once_share_a_few_small_clients(sim):
+    async def work():
+        transport = HttpxTransport(f"{sim.base_url}/chat/completions", Secret(None), 10.0)
+        answers = await asyncio.gather(*(transport.post(BODY, str(number)) for number in range(40)))
+        await transport.aclose()
+        return {answer.status for answer in answers}, len(transport._all)
+
+    assert process_state.submit(work()).result(SECONDS) == ({200}, 10)
+
+
+def test_a_whole_run_works_with_either_engine(engine, client):
+    out = pd.DataFrame({"t": [f"x{number}" for number in range(50)]}).tsn.complete("{t}", client=client)
+    assert out["content"].notna().all()

@@ -1,0 +1,494 @@
+"""The widget's Python side, without a browser: what it tells a page, what it keeps, and what it never says."""
+
+from __future__ import annotations
+
+import copy
+import html
+import itertools
+import json
+import pickle
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.canary import KEY
+from support.waiting import let_the_loop_turn, until
+
+import tsn_frames as tsn
+from tsn_frames.engine.chat.chat_settings import ChatSettings
+from tsn_frames.engine.chat.turn import Turn
+from tsn_frames.engine.runtime.process import process_state
+from tsn_frames.simulator import Simulator
+from tsn_frames.widget import page_sync as wire
+from tsn_frames.widget import view_model
+
+QUESTION = "Is it warm? One of: yes, no."
+
+
+class Page:
+    """A page that keeps what it is told, and knows the order of it."""
+
+    def __init__(self, chat, view="v1"):
+        self.chat, self.view, self.told, self.before = chat, view, [], 0
+        chat._page._send = self.told.append
+        self.ask(type="hello")
+
+    def ask(self, **said):
+        self.before = len(self.told)
+        self.chat._handle_custom_msg({**said, "view": self.view}, [])
+        return self.settled()
+
+    def settled(self):
+        """Wait until everything that is due was said: what the loop has to tell, then what is told of it."""
+        done = threading.Event()
+        let_the_loop_turn()
+        process_state.errand(done.set)
+        assert done.wait(30)
+        return self
+
+    def until(self, true):
+        end = time.monotonic() + 30
+        while not true(self.settled().told):
+            assert time.monotonic() < end, self.told
+            time.sleep(0.01)
+
+    def last(self, kind):
+        return [message for message in self.told if message["type"] == kind][-1]
+
+    def idle(self, count):
+        def idle(told):
+            since = [message["state"] for message in told[self.before :] if "state" in message]  # the last ask was
+            return bool(since) and since[-1]["count"] == count and not since[-1]["busy"]
+
+        self.until(idle)
+
+
+@pytest.fixture
+def chat(client):
+    made = tsn.Chat(client)
+    yield made
+    made.close()
+
+
+def test_a_page_gets_everything_when_it_comes_and_the_changes_afterwards(chat):
+    page = Page(chat)
+    assert page.last("snapshot")["turns"] == []
+    answer = chat.send(QUESTION)
+    page.idle(2)
+    assert [m["seq"] for m in page.told] == list(range(1, len(page.told) + 1))
+    assert [m["type"] for m in page.told][:3] == ["snapshot", "turn", "turn"]
+    turn = page.last("turn")["turn"]
+    assert (turn["index"], turn["role"], turn["status"], turn["text"]) == (1, "assistant", "done", answer)
+    assert turn["facts"].startswith("sim-small · ")
+
+
+def test_before_a_page_comes_nothing_is_rendered_or_sent(chat):
+    told = []
+    chat._page._send = told.append
+    chat.send(QUESTION)
+    assert told == [] and chat._page._rendered == {}
+
+
+def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(endless, tmp_path):
+    with Simulator(latency=0.0, token_rate=30.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        page.ask(type="hello")
+        snapshot = page.last("snapshot")
+        assert snapshot["state"]["busy"] and snapshot["to"] == "v1"
+        assert snapshot["turns"][1]["status"] == "streaming" and "simulated" in snapshot["turns"][1]["blocks"][0]
+        page.ask(type="stop")
+        page.idle(2)
+        assert page.last("turn")["turn"]["status"] == "stopped"
+        until(lambda: sim.stats().disconnects == 1)
+        chat.close()
+
+
+def test_a_page_that_shows_an_answer_knows_at_once_whether_it_grows(chat):
+    """Between the turn and the state a reader could press a key, and the page took it for another moment's."""
+    page = Page(chat)
+    page.ask(type="send", text=QUESTION)
+    page.idle(2)
+    answers = [message for message in page.told if message["type"] == "turn" and message["turn"]["role"] == "assistant"]
+    assert [message["state"]["busy"] for message in answers] == [message["turn"]["status"] == "streaming" for message in answers]
+
+
+def test_a_setting_that_comes_amid_an_answer_is_put_off_and_not_refused(endless, tmp_path):
+    with Simulator(latency=0.0, token_rate=3.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        page.ask(type="set", name="max_tokens", value=900)
+        assert page.last("set")["state"]["settings"]["max_tokens"] == 900
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.ask(type="set", name="max_tokens", value=700)
+        assert (page.last("wait")["field"], page.last("wait")["to"]) == ("max_tokens", "v1")
+        assert [m["state"]["busy"] for m in page.told if "state" in m][-1], "the page waits for an end, so it must hear of it"
+        assert not [m for m in page.told if m["type"] == "refused"] and chat.parameters == {"max_tokens": 900}
+        page.ask(type="stop")
+        page.idle(2)
+        chat.close()
+
+
+def test_settings_that_come_at_once_all_hold(chat, monkeypatch):
+    """One from the page and one from code, each on a thread of its own: the second comes while the first is looked at."""
+    looked, go, look = threading.Event(), threading.Event(), ChatSettings.with_parameters
+
+    def slow(setup, values):
+        if "top_p" in values and "temperature" not in values:
+            looked.set()
+            assert go.wait(30)
+        return look(setup, values)
+
+    monkeypatch.setattr(ChatSettings, "with_parameters", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(chat._handle_custom_msg, {"type": "set", "name": "top_p", "value": 0.5}, [])
+        assert looked.wait(30)
+        second = pool.submit(chat._handle_custom_msg, {"type": "set", "name": "temperature", "value": 1.0}, [])
+        time.sleep(0.05)  # it waits for the first, or does not
+        go.set()
+        first.result(30), second.result(30)
+    assert chat.parameters == {"top_p": 0.5, "temperature": 1.0}
+
+
+def test_what_a_page_asks_is_done(chat, sim):
+    page = Page(chat)
+    page.ask(type="send", text="one")
+    page.idle(2)
+    page.ask(type="send", text="two")
+    page.idle(4)
+    page.ask(type="edit", index=0, text="three")
+    page.idle(2)
+    assert [m["content"] for m in chat.messages if m["role"] == "user"] == ["three"]
+    page.ask(type="regenerate")
+    page.until(lambda _: sim.stats().requests == 4)
+    page.idle(2)
+    page.ask(type="set", name="temperature", value=0)
+    page.ask(type="set", name="model", value="sim-large")
+    page.ask(type="set", name="system", value="Be brief.")
+    assert (chat.parameters, chat.model, chat.system) == ({"temperature": 0.0}, "sim-large", "Be brief.")
+    page.ask(type="undo")
+    assert chat.messages == [{"role": "system", "content": "Be brief."}]
+    page.ask(type="send", text="one")
+    page.idle(2)
+    page.ask(type="clear")
+    assert len(chat.to_frame()) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "word"),
+    [
+        ({"type": "set", "name": "temperature", "value": 9}, "temperature", "temperature"),
+        ({"type": "set", "name": "tempo", "value": 9}, "tempo", "tempo"),
+        ({"type": "send", "text": "  "}, "text", "blank"),
+        ({"type": "edit", "index": 7, "text": "x"}, "text", "7"),
+        ({"type": "regenerate"}, "text", "nothing was asked"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(chat, said, field, word):
+    page = Page(chat).ask(**said)
+    refused = page.last("refused")
+    assert word in refused["text"] and refused["field"] == field and refused["to"] == "v1"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [None, 1, [], {}, {"type": 1}, {"type": "send"}, {"type": "send", "text": 1}, {"type": "edit", "index": "0", "text": ""}],
+)
+def test_nonsense_from_a_page_does_nothing(chat, sim, said):
+    chat._handle_custom_msg(said, [])
+    Page(chat)
+    assert chat.messages == [] and sim.stats().requests == 0
+
+
+def test_a_long_chat_comes_in_parts(client):
+    messages = [{"role": ("user", "assistant")[i % 2], "content": f"message {i}"} for i in range(500)]
+    chat = tsn.Chat(client, messages=messages)
+    page = Page(chat)
+    assert [turn["index"] for turn in page.last("snapshot")["turns"]] == list(range(450, 500))
+    page.ask(type="earlier", before=450)
+    assert [turn["index"] for turn in page.last("earlier")["turns"]] == list(range(400, 450))
+    page.ask(type="earlier", before=10)
+    assert [turn["index"] for turn in page.last("earlier")["turns"]] == list(range(10))
+    chat.close()
+
+
+def test_the_models_are_listed_or_not(chat, client):
+    page = Page(chat).ask(type="models")
+    page.until(lambda told: any(m["type"] == "state" and m["state"]["models"] for m in told))
+    with Simulator(list_models=False) as other:
+        none = Page(tsn.Chat(tsn.Client(other.base_url, model="m")))
+        none.ask(type="models")
+        none.until(lambda told: any(m["type"] == "state" for m in told))
+        assert none.last("state")["state"]["models"] == []
+
+
+def test_a_chat_about_a_row_says_so_and_offers_the_code_for_all(client):
+    df = pd.DataFrame({"text": ["Hi", "Bye"]})
+    chat = df.tsn.chat(0, "Which tone? {text}", client=client)
+    page = Page(chat)
+    assert page.last("snapshot")["state"]["about"] == "row 0"
+    page.ask(type="code")
+    code = html.unescape(re.sub("<[^>]*>", "", page.last("code")["text"]))
+    assert "df.tsn.complete(" in code and "'Which tone? {text}'" in code
+    plain = Page(tsn.Chat(client))
+    plain.ask(type="code")
+    assert not [m for m in plain.told if m["type"] == "code"]
+
+
+def test_the_key_is_in_no_state_message_or_text(chat):
+    page = Page(chat)
+    chat.send(QUESTION)
+    page.idle(2)
+    everything = [chat.get_state(), chat._repr_mimebundle_()[0], repr(chat), chat.to_markdown(), page.told]
+    assert KEY not in json.dumps(everything, default=str)
+
+
+def test_the_synced_state_is_small_and_written_once_a_turn(chat):
+    changes = []
+    chat.observe(lambda change: changes.append(len(change["new"])), "_messages")
+    page = Page(chat)
+    for _ in range(3):
+        chat.send(QUESTION)
+    page.idle(6)
+    assert set(changes) <= {2, 4, 6} and changes[-1] == 6 and len(changes) <= 3
+    state = {name: value for name, value in chat.get_state().items() if name not in ("_esm", "_css")}
+    assert len(json.dumps(state, default=str)) < 2_000
+
+
+def test_a_saved_notebook_has_the_text_escaped_and_no_markdown(client):
+    chat = tsn.Chat(client, messages=[{"role": "user", "content": "<img src=x onerror=alert(1)> **x**"}])
+    data, _ = chat._repr_mimebundle_()
+    assert set(data) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
+    assert "&lt;img src=x onerror=alert(1)&gt; **x**" in data["text/html"] and "<img" not in data["text/html"]
+    assert "<img src=x onerror=alert(1)> **x**" in data["text/plain"]
+
+
+def test_the_page_and_its_look_are_whole_and_ask_nobody(chat):
+    assert chat._esm.rstrip().endswith("export default { render };")
+    for text in (chat._esm, chat._css):
+        assert (
+            "http:" not in text
+            and "https:" not in text
+            and "import(" not in text
+            and "@import" not in text
+            and "url(" not in text
+        )
+
+
+@pytest.mark.parametrize("work", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_chat_that_can_not_be_copied_says_what_to_do(chat, work):
+    with pytest.raises(TypeError, match=r"tsn.Chat\(messages=chat.messages\)"):
+        work(chat)
+
+
+def test_totals_say_at_least_only_where_something_is_unknown():
+    paid = Turn("assistant", "Hi", "m", 12, 3, 15, Decimal("0.5"), 1.0)
+    refused = Turn("assistant", "", "m", cost=Decimal(0), seconds=1.0, state="failed")
+    stopped = Turn("assistant", "H", "m", seconds=1.0, state="stopped")
+    assert view_model.totals([paid, refused]) == "2 messages · 15 tokens · cost 0.5 · 2.0 s"
+    assert view_model.totals([paid, stopped]) == "2 messages · at least 15 tokens · cost at least 0.5 · 2.0 s"
+
+
+def test_closing_ends_what_is_on_its_way(endless, tmp_path):
+    with Simulator(latency=0.0, token_rate=5.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat).ask(type="send", text="Hello there")
+        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        chat.close()
+        page.until(lambda _: sim.stats().disconnects == 1)
+
+
+def test_nothing_waits_for_the_page(chat):
+    """A page, or a front end, that takes for ever over a message holds up neither the answer nor the next question."""
+    Page(chat)
+    go = threading.Event()
+    chat._page._send = lambda _: go.wait(60)
+    try:
+        with ThreadPoolExecutor(1) as user:
+            assert all(user.submit(chat.send, QUESTION).result(20) for _ in range(5))
+    finally:
+        go.set()
+
+
+def test_a_tail_that_takes_long_to_make_is_made_less_often(endless, tmp_path, monkeypatch):
+    """A huge table is one block: to make all of it again 25 times a second would take a whole processor."""
+    spent = []
+
+    class Slow(wire.IncrementalMarkdown):
+        def grow(self, text):
+            begun = time.monotonic()
+            time.sleep(0.03)
+            changed = super().grow(text)
+            spent.append((begun, time.monotonic()))
+            return changed
+
+    with Simulator(latency=0.0, token_rate=40.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        monkeypatch.setattr(wire, "IncrementalMarkdown", Slow)
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.until(lambda told: sum(m["type"] == "tail" for m in told) >= 3)
+        chat.close()
+    tails = spent[1:4]  # the first is what a page that is there gets at once
+    for (begun, ended), (after, _) in itertools.pairwise(tails):
+        assert after - ended >= wire.REST * (ended - begun) * 0.98
+
+
+def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplog):
+    class Failing(wire.IncrementalMarkdown):
+        failed = 0
+
+        def grow(self, text):
+            if text and not Failing.failed:
+                Failing.failed += 1
+                raise ValueError("a mistake of ours")
+            return super().grow(text)
+
+    with Simulator(latency=0.0, token_rate=20.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        monkeypatch.setattr(wire, "IncrementalMarkdown", Failing)
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        chat.close()
+    assert Failing.failed == 1 and "an errand failed" in caplog.text
+
+
+class Screen:
+    """What a page shows after each message: the blocks of every turn, by its position."""
+
+    def __init__(self, told):
+        self.moments = []
+        view_model = {}
+        for message in told:
+            if message["type"] == "snapshot":
+                view_model = {}
+            if message["type"] == "cut":
+                view_model = {i: blocks for i, blocks in view_model.items() if i < message["keep"]}
+            for turn in [*message.get("turns", []), *filter(None, [message.get("turn")])]:
+                view_model[turn["index"]] = dict(enumerate(turn["blocks"] or []))
+            if message["type"] == "tail":
+                assert message["index"] in view_model, "a page has no such turn"
+                view_model[message["index"]] |= dict(message["changed"])
+            self.moments.append({i: re.sub("<.*?>", "", "".join(blocks.values())).strip() for i, blocks in view_model.items()})
+
+    def check(self, i, answer):
+        """Check that turn ``i`` never showed anything but the beginning of its answer."""
+        for moment in self.moments:
+            assert answer.startswith(moment.get(i, "")), moment[i]
+
+
+def test_an_answer_that_is_asked_for_at_once_does_not_begin_with_the_one_before(tmp_path, monkeypatch):
+    """The last news of an answer waited for its time; the next answer's place was there by then, and showed it."""
+    with Simulator(latency=0.2, token_rate=100.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        monkeypatch.setattr(wire, "MOST_A_SECOND", 500)  # a pause of some tenths of a second after each tail
+        answers = [chat.send("Tell me something about apples"), chat.send("And something about pears")]
+        page.idle(4)
+        screen = Screen(page.told)
+        for i, answer in zip((1, 3), answers, strict=True):
+            screen.check(i, answer)
+        chat.close()
+
+
+def test_an_answer_is_a_new_one_though_the_page_was_not_told_of_the_end_of_the_one_before(tmp_path):
+    """What takes long to render holds the rest up: then two answers were taken for one, and the second grew nowhere."""
+    with Simulator(latency=0.0, token_rate=60.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        held, go = threading.Event(), threading.Event()
+        page.ask(type="send", text="Tell me something about apples")
+        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        process_state.errand(lambda: (held.set(), go.wait(30)))
+        assert held.wait(30)
+        until(lambda: len(chat.messages) == 2)
+        chat._chat.start("And something about pears")
+        until(lambda: chat._chat.partial)
+        go.set()
+        page.idle(4)
+        screen = Screen(page.told)
+        first, second = (message["content"] for message in chat.messages if message["role"] == "assistant")
+        screen.check(1, first)
+        screen.check(3, second)
+        chat.close()
+
+
+def test_a_chat_needs_what_it_is_told(client):
+    with pytest.raises(tsn.ConfigError, match="client"):
+        tsn.Chat("not a client")
+    with pytest.raises(tsn.ParameterError, match="temperature"):
+        tsn.Chat(client, temperature=5)
+    with pytest.raises(tsn.PromptError):
+        tsn.Chat(client, messages="Hi")
+
+
+def run_cells(folder, monkeypatch, sim, *sources):
+    """Run cells in a kernel, as programs that run notebooks do, and return the notebook."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    values = {"TSN_API_KEY": KEY, "TSN_BASE_URL": sim.base_url, "TSN_MODEL": "sim-small", "IPYTHONDIR": str(folder)}
+    for name, value in {**values, "PYTHONPATH": str(Path(tsn.__file__).parents[1])}.items():
+        monkeypatch.setenv(name, value)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    nbclient.NotebookClient(book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    return book
+
+
+def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path, sim, monkeypatch):
+    source = "import tsn_frames as tsn\nchat = tsn.Chat()\nanswer = chat.send('Hi there')\nchat"
+    text = json.dumps(run_cells(tmp_path, monkeypatch, sim, source))
+    saved = json.loads(text)
+    assert KEY not in text and sim.log[-1].key_sent
+    state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    [chat] = [one["state"] for one in state.values() if "_messages" in one["state"]]
+    assert [m["content"] for m in chat["_messages"]][0] == "Hi there"
+    view_model = [output["data"] for output in saved["cells"][0]["outputs"]]
+    assert all("text/markdown" not in data for data in view_model)
+    assert any("Hi there" in "".join(data.get("text/html", "")) for data in view_model)
+
+
+def test_what_the_code_says_is_in_the_saved_notebook_when_its_cell_ends(tmp_path, sim, monkeypatch):
+    """A program that runs notebooks hears what comes while a cell runs, and drops what is told of it later."""
+    made = """
+import threading, tsn_frames as tsn
+a, b, c, d, e, f, g = chats = [tsn.Chat(messages=[{"role": "user", "content": "Before"}]) for _ in range(7)]
+for chat in chats:
+    display(chat)"""
+    busy = """
+from tsn_frames.engine.runtime.process import process_state
+process_state.errand(lambda: threading.Event().wait(3))"""
+    changed = """
+a.send("Afterwards")
+b.regenerate()
+c.clear()
+d.truncate(-1)
+e.messages = [{"role": "user", "content": "Instead"}]
+f.system = 'First'
+g.model = 'sim-large'"""
+    book = run_cells(tmp_path, monkeypatch, sim, made, busy, changed)
+    saved = [output["data"] for output in book.cells[0].outputs if "text/html" in output["data"]]
+    view_model = [data["text/plain"] for data in saved]
+    assert "Afterwards" in view_model[0] and "Answer:" in view_model[1] and view_model[2] == view_model[3] == "No messages yet."
+    assert view_model[4] == "You:\nInstead" and view_model[5] == "System prompt:\nFirst\n\nYou:\nBefore"
+    assert "1 message, sim-large" in saved[6]["text/html"] and "1 message, sim-small" in saved[5]["text/html"]
+
+
+def test_a_chat_that_was_interrupted_while_it_was_made_can_be_closed(sim, monkeypatch):
+    """Python closes it when it is forgotten, and wrote an AttributeError into the notebook, long after the Ctrl-C."""
+
+    def pressed(self, *_):
+        made.append(self)
+        raise KeyboardInterrupt
+
+    made = []
+    monkeypatch.setattr(tsn.Chat, "open", pressed)  # where the page is told of the widget
+    with pytest.raises(KeyboardInterrupt):
+        tsn.Chat(tsn.Client(sim.base_url, model="sim-small"))
+    made[0].close()
