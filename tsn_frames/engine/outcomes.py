@@ -60,7 +60,7 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.completions)
 
-    def fill(self, rows: Iterable[tuple[int, bytes, float]]) -> None:
+    def add_cached(self, rows: Iterable[tuple[int, bytes, float]]) -> None:
         """Take in what the cache has: position, body and time of each, one after the other, so that no body is held.
 
         A body that can't be read is no answer, and is asked for again.
@@ -76,7 +76,7 @@ class Outcomes:
             if not completion.content and (error := content_error(completion)):
                 self.errors[at] = error
 
-    def put(self, at: int, outcome: Outcome) -> None:
+    def set(self, at: int, outcome: Outcome) -> None:
         """Take in what came of one request."""
         if outcome.error is not None:
             self.errors[at] = outcome.error
@@ -87,7 +87,7 @@ class Outcomes:
         self.times[at] = outcome.answered_at
         self.completions[at] = outcome.completion
 
-    def open(self) -> list[int]:
+    def unfinished(self) -> list[int]:
         """Return the positions that aren't over."""
         if 0 not in self.cached:  # as often, and asked several times
             return []

@@ -182,7 +182,7 @@ def _sources(answers: Outcomes, requests: Requests, prices: Prices | None) -> li
 def _cached(answers: Outcomes, spread: _Spread) -> Any:
     """Return whether an answer came from the cache; NA where the run has not got to a row yet."""
     cached, waiting = np.frombuffer(bytes(answers.cached), dtype=bool), np.zeros(len(answers), dtype=bool)
-    waiting[answers.open()] = True
+    waiting[answers.unfinished()] = True
     return pd.arrays.BooleanArray(spread.numbers(cached, False).copy(), spread.numbers(waiting, False).copy())
 
 

@@ -112,8 +112,8 @@ class StreamedRequest:
             return StreamResult("failed", Completion(None), _NOT_CACHED, RunError)
         streams = open_stream(self._client.base_url, self._key, self._client.timeout)
         async with open_session(self._client, self._key, store=self._mode != "off", transport=streams, run=self._run) as opened:
-            self.purse = self.purse or opened.purse
-            session = replace(opened, purse=self.purse)
+            self.purse = self.purse or opened.budget
+            session = replace(opened, budget=self.purse)
             sender, limiter = AttemptSender(session, self._run, Counts(), lambda _: self._tag), session.account.limiter
             limiter.gate.begin(limiter.clock(), session.pace)
             try:
@@ -132,7 +132,7 @@ class StreamedRequest:
         if self._mode not in ("use", "only"):
             return None
         one = Outcomes(1)
-        await asyncio.to_thread(lookup, self._client.cache.file, {self._request.key: 0}, one.fill)
+        await asyncio.to_thread(lookup, self._client.cache.file, {self._request.key: 0}, one.add_cached)
         return one.completions[0]
 
     async def _try_on(self, sender: AttemptSender, streams: HttpxTransport) -> StreamResult:
@@ -220,7 +220,7 @@ class StreamedRequest:
         self, sender: AttemptSender, grant: Permit, verdict: Classification, headers: Mapping[str, str], seconds: float
     ) -> asyncio.Future[None] | None:
         """Tell the limiter and the ledger, and the cache where the answer is whole."""
-        sender.tell(grant, headers, verdict)
+        sender.report_to_limiter(grant, headers, verdict)
         if verdict.billed == "no":
             return None
         keep = verdict.kind == "answer" and self.reply.storable

@@ -78,13 +78,13 @@ class AttemptSender:
         asyncio.CancelledError
             If the run was stopped. A request that was in flight then is in the ledger as one that may be billed.
         """
-        if self.session.purse is None:
+        if self.session.budget is None:
             return await self._sent(item)
-        item.hold = await self.session.purse.hold(item.request)
+        item.hold = await self.session.budget.hold(item.request)
         try:
             return await self._sent(item)
         finally:
-            self.session.purse.release(item.hold)  # if it is still held, it was not billed
+            self.session.budget.release(item.hold)  # if it is still held, it was not billed
 
     async def _sent(self, item: PendingRequest) -> tuple[Classification, HttpResponse | HttpFailure]:
         grant = await self.session.account.limiter.acquire(self.session.pace, self.tokens(item.request))
@@ -103,12 +103,12 @@ class AttemptSender:
             result = await self.session.transport.post(item.request.body, self._idempotency_key(item))
         except BaseException:
             verdict = Classification("again", billed="unknown")
-            self.tell(grant, {}, verdict)
+            self.report_to_limiter(grant, {}, verdict)
             self._counts.unknown += 1
             self.record(item, verdict, time.monotonic() - begun, None)
             raise
         verdict = classify(result, self.session.secret)
-        self.tell(grant, policy.headers_of(result), verdict)
+        self.report_to_limiter(grant, policy.headers_of(result), verdict)
         self._counts.unknown += verdict.billed == "unknown"
         if verdict.billed != "no":
             answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, HttpResponse) else None
@@ -117,7 +117,7 @@ class AttemptSender:
         item.in_flight = False  # until its commit is done an answer isn't there
         return verdict, result
 
-    def tell(self, grant: Permit, headers: Mapping[str, str], verdict: Classification) -> None:
+    def report_to_limiter(self, grant: Permit, headers: Mapping[str, str], verdict: Classification) -> None:
         """Let the limiter know how a request ended."""
         limiter = self.session.account.limiter
         gate, now = limiter.gate, limiter.clock()
@@ -141,8 +141,8 @@ class AttemptSender:
         cost = price.cost(usage) if price else None
         item.cost = None if item.cost is None or cost is None else item.cost + cost
         self._add_up(usage, cost)
-        if item.hold is not None and self.session.purse is not None:
-            self.session.purse.settle(item.hold, cost)
+        if item.hold is not None and self.session.budget is not None:
+            self.session.budget.settle(item.hold, cost)
         size = prompt_size(item.request)
         entry = Entry(
             now, self._run, self._host, model, "answered" if verdict.kind == "answer" else "unknown",

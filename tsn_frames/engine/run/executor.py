@@ -68,7 +68,7 @@ class RunExecutor:
     @property
     def at_most(self) -> Decimal:
         """The most that this run may have cost: what it visibly did, and what is held for requests of unknown outcome."""
-        purse = self._sender.session.purse if self._sender else None
+        purse = self._sender.session.budget if self._sender else None
         return max([self.counts.cost, *(cap.pot.spent for cap in (purse.caps if purse else ()) if cap.pot.name == "run")])
 
     @property
@@ -150,12 +150,12 @@ class RunExecutor:
             with gc_paused():
                 await self._fill(answers, {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index)
                 self.counts.found(answers, work.copies)
-        return answers.open()
+        return answers.unfinished()
 
     async def _fill(self, answers: Outcomes, index: Mapping[bytes, int]) -> None:
         """Fill in those answers of an index of keys that are cached."""
         try:
-            await asyncio.to_thread(lookup, self.client.cache.file, index, answers.fill)
+            await asyncio.to_thread(lookup, self.client.cache.file, index, answers.add_cached)
         except CacheError:
             raise  # not ours, or too new: told before money is spent
         except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer mends it
@@ -163,8 +163,8 @@ class RunExecutor:
 
     async def _send(self, session: Session, pending: list[int]) -> None:
         self._pending = self.counts.to_send = len(pending)
-        if session.purse:
-            self._least = await asyncio.to_thread(min, (session.purse.worst(self.work.requests[i]) for i in pending))
+        if session.budget:
+            self._least = await asyncio.to_thread(min, (session.budget.worst(self.work.requests[i]) for i in pending))
         if self._stopped:  # while the parts were opened, when there was no queue yet to be closed
             return
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
@@ -181,8 +181,8 @@ class RunExecutor:
         sharing = SingleFlight(session, self._fill)
         self._workers = [asyncio.create_task(self._worker(self._sender, course, sharing)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
-        self.end = self.end or (session.purse.end() if session.purse else None)
-        for item in self._queue.left():
+        self.end = self.end or (session.budget.end() if session.budget else None)
+        for item in self._queue.drain():
             self._give_up(item, _NOT_AGAIN)
         self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
         self.pauses = limiter.gate.flow.total_pauses - pauses
@@ -199,7 +199,7 @@ class RunExecutor:
             raise
 
     async def _one(self, sender: AttemptSender, course: ResultHandler, sharing: SingleFlight, item: PendingRequest) -> None:
-        if course.refuses(item):
+        if course.finish_if_model_unknown(item):
             return
         answer = None
         try:
@@ -207,7 +207,7 @@ class RunExecutor:
                 self._give(item, *bought)
                 return
             verdict, result = await sender.send(item)
-            answer = course.act(item, verdict, result)
+            answer = course.handle(item, verdict, result)
         except BudgetExceeded as end:
             self._unpaid(sender.session, item, end)
             await asyncio.sleep(0)  # of many rows that don't fit none waits for anything, and others have their turn
@@ -215,12 +215,12 @@ class RunExecutor:
             self._give_up(item, _IN_FLIGHT if item.in_flight else _NOT_AGAIN if item.attempts or item.refusals else NOT_SENT)
             raise
         finally:
-            sharing.leave(item, answer)
+            sharing.publish(item, answer)
 
     def _unpaid(self, session: Session, item: PendingRequest, end: BudgetExceeded) -> None:
         """Give up a row that the budget has no room for; the run goes on while a smaller one may fit."""
         self._give_up(item, RowError("not_sent", str(end)))
-        if session.purse is None or session.purse.is_empty(self._least):
+        if session.budget is None or session.budget.is_empty(self._least):
             self._failed(end)
 
     def _failed(self, error: RunError) -> None:
@@ -254,12 +254,12 @@ class RunExecutor:
         self._queue.done()
 
     def _finish(self, index: int, outcome: Outcome) -> None:
-        self.answers.put(index, outcome)
+        self.answers.set(index, outcome)
         self.counts.finish(outcome, self.work.copies[index])
 
     def _close(self, error: RowError) -> None:
         """Finish all that aren't over."""
-        for index in self.answers.open():
+        for index in self.answers.unfinished():
             self._finish(index, Outcome(error=error))
 
 

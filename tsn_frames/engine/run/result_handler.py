@@ -52,14 +52,14 @@ class ResultHandler:
         self._last_success = time.monotonic()
         self._dead: set[str] = set()
 
-    def refuses(self, item: PendingRequest) -> bool:
+    def finish_if_model_unknown(self, item: PendingRequest) -> bool:
         """Finish a row whose model the service doesn't know, and return whether it was one."""
         if item.request.model not in self._dead:
             return False
         self._give_up(item, _model_error(item.request.model))
         return True
 
-    def act(
+    def handle(
         self, item: PendingRequest, verdict: Classification, result: HttpResponse | HttpFailure
     ) -> tuple[bytes, float] | None:
         """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
@@ -100,7 +100,7 @@ class ResultHandler:
         else:
             paused = self._flow.state != "open" and not item.alone
             delay = 0.0 if paused else policy.lone_wait(item.refusals, verdict.wait)
-            self._queue.back(item, delay, last=item.alone > 0)
+            self._queue.requeue(item, delay, last=item.alone > 0)
 
     def _singled_out(self, item: PendingRequest) -> bool:
         """Return whether a row was refused again and again though others were answered in between: it is at fault itself."""
@@ -122,7 +122,9 @@ class ResultHandler:
         else:
             self._budget -= 1
             self._counts.retried += 1
-            self._queue.back(item, max(retry.delay(item.attempts), min(verdict.wait.seconds or 0.0, self.client.limits.max_wait)))
+            self._queue.requeue(
+                item, max(retry.delay(item.attempts), min(verdict.wait.seconds or 0.0, self.client.limits.max_wait))
+            )
 
     def _end(self, item: PendingRequest, verdict: Classification, error: RowError) -> None:
         """End the run, or only a model's rows where other models are left."""

@@ -67,7 +67,7 @@ class RetryQueue:
             await self._sleep(min(waiting) - now if waiting else None)
         return None
 
-    def back(self, item: PendingRequest, delay: float, *, last: bool = False) -> None:
+    def requeue(self, item: PendingRequest, delay: float, *, last: bool = False) -> None:
         """Put an item back, to be tried again after ``delay`` seconds: before any that was never sent, or after all."""
         self._out -= 1
         heapq.heappush(self._last if last else self._delayed, (self._clock() + delay, next(self._order), item))
@@ -84,7 +84,7 @@ class RetryQueue:
         self._open = False
         self._wake(len(self._sleepers))
 
-    def left(self) -> list[PendingRequest]:
+    def drain(self) -> list[PendingRequest]:
         """Take out the items that still wait for another attempt."""
         items = [item for _, _, item in (*self._delayed, *self._last)]
         self._delayed, self._last, self._out = [], [], self._out + len(items)

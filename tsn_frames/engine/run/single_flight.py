@@ -29,7 +29,7 @@ class SingleFlight:
         self._folder = str(session.client.cache.folder)  # a request is the same where its answer would be stored in one place
 
     async def join(self, item: PendingRequest) -> tuple[Completion, float] | None:
-        """Return another run's answer to the same request and its time; None where this run is to ask. Then :meth:`leave`."""
+        """Return another run's answer to the same request and its time; None where this run is to ask. Then :meth:`publish`."""
         name = (self._folder, item.request.key)
         while (waiting := self._account.coming.get(name)) is not None:
             waiting.append(told := asyncio.get_running_loop().create_future())
@@ -44,7 +44,7 @@ class SingleFlight:
         stored = one.completions[0]
         return None if stored is None else (stored, one.times[0])
 
-    def leave(self, item: PendingRequest, answer: tuple[bytes, float] | None) -> None:
+    def publish(self, item: PendingRequest, answer: tuple[bytes, float] | None) -> None:
         """Let the runs that wait for this request know what came of it; None has the next of them ask."""
         if item.leads:
             item.leads = False

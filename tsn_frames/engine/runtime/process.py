@@ -62,7 +62,7 @@ class ProcessState:
     client: Any = None
     last_run: Any = None
     accounts: dict[tuple[str, Secret], ServiceAccount] = field(default_factory=dict)
-    treasury: SharedBudgets = field(default_factory=SharedBudgets)
+    budgets: SharedBudgets = field(default_factory=SharedBudgets)
     loop: asyncio.AbstractEventLoop | None = None
     hand: ThreadPoolExecutor | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)

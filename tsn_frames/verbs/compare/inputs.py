@@ -128,4 +128,4 @@ def check_money(calls: Iterable[PreparedCall]) -> None:
     """
     for call in calls:
         if call.client.budget.with_run(call.work.max_cost) and call.work.mode != "only":
-            check_bounded(call.client.prices, (call.work.requests[at] for at in cached_answers(call).open()))
+            check_bounded(call.client.prices, (call.work.requests[at] for at in cached_answers(call).unfinished()))

@@ -96,7 +96,7 @@ def cached_answers(asked: PreparedCall) -> Outcomes:
         wanted = {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index
         try:
             with gc_paused():
-                lookup(asked.client.cache.file, wanted, answers.fill)
+                lookup(asked.client.cache.file, wanted, answers.add_cached)
         except (OSError, sqlite3.Error):  # an unreadable cache has no answers, as in a run; one that isn't ours is told
             return Outcomes(len(work.requests))
     return answers

@@ -52,11 +52,11 @@ def texts(number, seed=0, sigma=0.8):
 @pytest.fixture(autouse=True)
 def a_day_of_its_own():
     """Nothing is spent yet in this process, and no midnight comes, at which a day's budget begins anew."""
-    process_state.treasury = SharedBudgets()
+    process_state.budgets = SharedBudgets()
     if (left := 86_400 - time.time() % 86_400) < 20:
         time.sleep(left)
     yield
-    process_state.treasury = SharedBudgets()
+    process_state.budgets = SharedBudgets()
 
 
 @pytest.fixture
@@ -197,8 +197,8 @@ def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_none_held(sim, t
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run.result(progress=False)
-        (pot,) = process_state.treasury.pots.values()
-        assert pot.held == 0 and not [one for one in process_state.treasury.waiting if not one[0].done()]
+        (pot,) = process_state.budgets.pots.values()
+        assert pot.held == 0 and not [one for one in process_state.budgets.waiting if not one[0].done()]
         assert bill(slow) <= pot.spent <= Decimal("0.002")
 
 
@@ -412,7 +412,7 @@ def test_a_day_counts_what_other_processes_and_earlier_ones_have_spent(sim, tmp_
     with pytest.raises(tsn.BudgetExceeded):  # the same process again: nothing is counted twice, nothing is forgotten
         ask(texts(300, seed=2), client)
     assert bill(sim) <= before + Decimal("0.001") and bill(sim) >= spent
-    process_state.treasury = SharedBudgets()  # as in another process
+    process_state.budgets = SharedBudgets()  # as in another process
     with pytest.raises(tsn.BudgetExceeded):
         ask(texts(300, seed=3), client)
     assert bill(sim) <= before + Decimal("0.001")
@@ -429,7 +429,7 @@ def test_what_may_be_billed_still_counts_after_a_restart(tmp_path, fault, first)
         with pytest.raises(tsn.BudgetExceeded):
             ask(texts(60), before, max_cost=0.002)
         for seed in range(1, 4):
-            process_state.treasury = SharedBudgets()  # as in another process
+            process_state.budgets = SharedBudgets()  # as in another process
             with pytest.raises(tsn.BudgetExceeded, match=r"([\d.]+) spent \(\1 of it held for requests"):
                 ask(texts(60, seed), paying(sim, tmp_path, budget={"day": 0.002}, **words))
         assert bill(sim) <= Decimal("0.002")
@@ -474,7 +474,7 @@ def test_spending_in_another_currency_does_not_count(sim, tmp_path):
     ask(texts(40), paying(sim, tmp_path, prices=euros))
     dollars = paying(sim, tmp_path, prices=tsn.Prices({"sim-small": (0.25, 1)}, currency="USD"), budget={"day": bill(sim)})
     assert ask(texts(10, seed=4), dollars)["content"].notna().all()
-    process_state.treasury = SharedBudgets()
+    process_state.budgets = SharedBudgets()
     with pytest.raises(tsn.BudgetExceeded):
         ask(texts(30, seed=5), paying(sim, tmp_path, prices=euros, budget={"day": bill(sim) * Decimal("0.8")}))
 

@@ -76,7 +76,7 @@ async def _worker(service, limiter, pace, queue):
         gate.refused(now(), grant, reply.headers, wait, quota=reply.status == 429)
         limiter.pump()
         item.refusals += 1
-        queue.back(item, 0.0 if gate.flow.state != "open" else lone_wait(item.refusals, wait))
+        queue.requeue(item, 0.0 if gate.flow.state != "open" else lone_wait(item.refusals, wait))
 
 
 def service(seed: int, **options) -> Service:
