@@ -294,7 +294,7 @@ def test_16_a_function_gets_plain_scalars():
 def test_17_half_a_surrogate_pair_fails_its_row_with_the_position(client, sim):
     df = pd.DataFrame({"t": pd.Series(["fine", "ab\ud800c", "too"], dtype=object)})
     out = ask_quietly(df, client, "{t}")
-    assert out["error"].iloc[1].startswith("bad_text: half a surrogate pair at position 2")
+    assert out["error"].iloc[1].startswith("bad_text: a lone surrogate at position 2")
     assert sorted(sent(sim)) == ["fine", "too"]
 
 

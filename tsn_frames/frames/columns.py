@@ -1,4 +1,4 @@
-"""Answers to columns: their names, dtypes and the check that none of them replaces one that is there."""
+"""Turn answers into columns: names, dtypes, and the check that none replaces an existing column."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..pricing.prices import Prices
 from ..text import did_you_mean, quoted
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
-WIDE = 90  # pandas warns of frames that were put together from more than 100 single columns
+WIDE = 90  # pandas warns of frames fragmented into more than 100 blocks
 FACTS = ("model", "answered_at", "request_key", "reasoning", "logprobs", "cached_tokens", "cost_source")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns are added, and what they are called."""
+    """The columns to add, and their labels."""
 
     name: str | None
     columns: tuple[str, ...]
@@ -37,7 +37,7 @@ class Layout:
 
 
 def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
-    """Return the columns that are asked for.
+    """Return the requested columns.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
 
 
 def check_clash(df: pd.DataFrame, wanted: Layout, overwrite: bool) -> None:
-    """Refuse to replace columns, before anything is sent.
+    """Raise if output columns would replace existing ones, before anything is sent.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def check_clash(df: pd.DataFrame, wanted: Layout, overwrite: bool) -> None:
 def add(df: pd.DataFrame, wanted: Layout, columns: dict[str, Any]) -> pd.DataFrame:
     """Return a new frame with the columns added; rows, order, index and other dtypes are kept."""
     if df.shape[1] > WIDE:
-        df = df.copy()  # which puts its blocks together, so that pandas doesn't warn of ours
+        df = df.copy()  # consolidates its blocks; else pandas warns of fragmentation
     return df.assign(**{wanted.label(column): columns[column] for column in wanted.columns})
 
 
@@ -83,14 +83,14 @@ def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, 
     return found
 
 
-def build(answers: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
+def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
           wanted: Layout, *, prices: Prices | None = None) -> dict[str, Any]:  # fmt: skip
     """Return the arrays of all wanted columns, one value a row.
 
     Parameters
     ----------
-    answers : Answers
-        What came of each distinct request, so far.
+    outcomes : Outcomes
+        The result of each distinct request so far.
     requests : Requests
         The distinct requests.
     inverse : integer array
@@ -103,14 +103,14 @@ def build(answers: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any], 
         For ``cost_source``.
     """
     spread = _Spread(inverse, len(requests))
-    completions = [completion or _NO_ANSWER for completion in answers.completions]
+    completions = [completion or _NO_ANSWER for completion in outcomes.completions]
     makers: dict[str, Callable[[], Any]] = {
-        "cost": lambda: _cost(answers, spread),
-        "cached": lambda: _cached(answers, spread),
-        "error": lambda: _errors(answers, spread, problems),
+        "cost": lambda: _cost(outcomes, spread),
+        "cached": lambda: _cached(outcomes, spread),
+        "error": lambda: _errors(outcomes, spread, problems),
         "request_key": lambda: spread.values([key.hex() for key in requests.keys], "string"),
-        "answered_at": lambda: _times(answers, spread),
-        "cost_source": lambda: spread.values(_sources(answers, requests, prices), "string"),
+        "answered_at": lambda: _times(outcomes, spread),
+        "cost_source": lambda: spread.values(_sources(outcomes, requests, prices), "string"),
         "logprobs": lambda: spread.objects([completion.logprobs for completion in completions]),
     }
     for field, dtype in _DTYPES.items():
@@ -125,7 +125,7 @@ _DTYPES |= dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", 
 
 
 class _Spread:
-    """The values of distinct requests as values of rows; a row that wasn't sent has none.
+    """Spreads values of distinct requests over rows; a row without a request gets NA.
 
     Parameters
     ----------
@@ -137,21 +137,21 @@ class _Spread:
 
     def __init__(self, inverse: np.ndarray[Any, Any], distinct: int) -> None:
         self.rows, self.firsts = len(inverse), first_rows(inverse, distinct)
-        self._inverse = None if self.firsts is None else inverse  # as they are, where each row has its own
+        self._inverse = None if self.firsts is None else inverse  # None where each row has a request of its own
 
     def values(self, values: Sequence[Any], dtype: str) -> Any:
-        """Return an array of a dtype that knows NA."""
+        """Return an array of a nullable dtype."""
         made = pd.array(values, dtype=dtype)  # type: ignore[call-overload]
         return made if self._inverse is None else made.take(self._inverse, allow_fill=True)
 
     def objects(self, values: Sequence[Any] | np.ndarray[Any, Any]) -> Any:
-        """Return an array of objects, None where there is none."""
+        """Return an array of objects, None where there is no value."""
         found = np.empty(len(values) + 1, dtype=object)
         found[:-1] = np.fromiter(values, dtype=object, count=len(values))  # not an assignment: values may be lists
         return found[:-1] if self._inverse is None else found[self._inverse]
 
     def numbers(self, values: np.ndarray[Any, Any], unsent: Any) -> np.ndarray[Any, Any]:
-        """Return an array of plain numbers."""
+        """Return a numpy array of numbers."""
         found: np.ndarray[Any, Any] = values if self._inverse is None else np.append(values, unsent)[self._inverse]
         return found
 
@@ -160,10 +160,10 @@ def _field(completions: Sequence[Completion], at: int, dtype: str, spread: _Spre
     return spread.values([completion[at] for completion in completions], dtype)
 
 
-def _cost(answers: Outcomes, spread: _Spread) -> Any:
-    """Return what the run paid, on the first of equal rows; the others cost nothing."""
-    paid = np.zeros(len(answers))
-    for at, cost in answers.costs.copy().items():
+def _cost(outcomes: Outcomes, spread: _Spread) -> Any:
+    """Return what the run paid: on the first of equal rows, 0 on the others."""
+    paid = np.zeros(len(outcomes))
+    for at, cost in outcomes.costs.copy().items():
         paid[at] = np.nan if cost is None else float(cost)
     if spread.firsts is not None:
         first, paid = paid, np.zeros(spread.rows)
@@ -171,26 +171,26 @@ def _cost(answers: Outcomes, spread: _Spread) -> Any:
     return pd.arrays.FloatingArray(paid, np.isnan(paid))
 
 
-def _sources(answers: Outcomes, requests: Requests, prices: Prices | None) -> list[str | None]:
-    """Return the price of each answer in words: the one that was valid when it came."""
+def _sources(outcomes: Outcomes, requests: Requests, prices: Prices | None) -> list[str | None]:
+    """Return a note on the price of each answer: the one valid when it arrived."""
     if prices is None:
         return [None] * len(requests)
-    found = (prices.price(model, when) if not math.isnan(when) else None for model, when in zip(requests.models, answers.times))
+    found = (prices.price(model, when) if not math.isnan(when) else None for model, when in zip(requests.models, outcomes.times))
     return [price.note if price else None for price in found]
 
 
-def _cached(answers: Outcomes, spread: _Spread) -> Any:
-    """Return whether an answer came from the cache; NA where the run has not got to a row yet."""
-    cached, waiting = np.frombuffer(bytes(answers.cached), dtype=bool), np.zeros(len(answers), dtype=bool)
-    waiting[answers.unfinished()] = True
+def _cached(outcomes: Outcomes, spread: _Spread) -> Any:
+    """Return whether an answer came from the cache; NA while a row is unfinished."""
+    cached, waiting = np.frombuffer(bytes(outcomes.cached), dtype=bool), np.zeros(len(outcomes), dtype=bool)
+    waiting[outcomes.unfinished()] = True
     return pd.arrays.BooleanArray(spread.numbers(cached, False).copy(), spread.numbers(waiting, False).copy())
 
 
-def _errors(answers: Outcomes, spread: _Spread, problems: dict[int, RowError]) -> Any:
-    if not answers.errors and not problems:
+def _errors(outcomes: Outcomes, spread: _Spread, problems: dict[int, RowError]) -> Any:
+    if not outcomes.errors and not problems:
         return pd.array([None], dtype="string").repeat(spread.rows)
-    texts = np.full(len(answers), None, dtype=object)
-    for at, error in answers.errors.copy().items():
+    texts = np.full(len(outcomes), None, dtype=object)
+    for at, error in outcomes.errors.copy().items():
         texts[at] = str(error)
     column = spread.objects(texts)
     for position, problem in problems.items():
@@ -198,7 +198,7 @@ def _errors(answers: Outcomes, spread: _Spread, problems: dict[int, RowError]) -
     return pd.array(column, dtype="string")
 
 
-def _times(answers: Outcomes, spread: _Spread) -> Any:
-    seconds = np.frombuffer(answers.times, dtype=float)
+def _times(outcomes: Outcomes, spread: _Spread) -> Any:
+    seconds = np.frombuffer(outcomes.times, dtype=float)
     stamps = np.where(np.isnan(seconds), np.datetime64("NaT", "us"), (seconds * 1e6).astype("datetime64[us]"))
     return pd.array(spread.numbers(stamps, np.datetime64("NaT", "us")), dtype="datetime64[us, UTC]")

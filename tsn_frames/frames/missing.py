@@ -1,4 +1,4 @@
-"""Rows that lack a value: skipped, sent all the same, filled, or refused, and told in one sentence."""
+"""Rows with missing values: skip, send, fill or refuse them, with one warning that counts them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MISSING = ("skip", "empty", "raise")
 def filled_texts(
     df: pd.DataFrame, labels: Sequence[Hashable], missing: Missing
 ) -> tuple[dict[Hashable, list[str]], dict[int, RowError]]:
-    """Return the texts of the columns, with gaps filled where asked, and the rows that aren't sent."""
+    """Return the texts of the columns, gaps filled as asked, and the rows that are not sent."""
     if isinstance(missing, Mapping):
         _check_fills(missing, df)
     filled: dict[Hashable, list[str]] = {}
@@ -48,10 +48,10 @@ def _check_fills(missing: Mapping[Hashable, str], df: pd.DataFrame) -> None:
             raise PromptError(f"missing= gives {quoted(text)} for column {label!r}: it must be a text")
 
 
-def warn_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, mend: str) -> None:
-    """Warn of rows that are not sent, by column, with the way to send them; refuse them where that was asked."""
+def warn_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, remedy: str) -> None:
+    """Warn about rows that are not sent, by column, and say how to send them; raise with ``missing="raise"``."""
     per_column = ", ".join(f"{label!r} in {len(where):,}" for label, where in counted.items())
     if missing == "raise":
         first = [df.index[p] for p in next(iter(counted.values()))[:5]]
         raise PromptError(f"values are missing or blank: {per_column} rows; the first have the labels {first}")
-    warn(f"{rows:,} of {len(df):,} rows are not sent, since a column of the prompt is missing or blank: {per_column}. {mend}")
+    warn(f"{rows:,} of {len(df):,} rows are not sent, since a column of the prompt is missing or blank: {per_column}. {remedy}")

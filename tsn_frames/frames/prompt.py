@@ -1,4 +1,4 @@
-"""A frame and a prompt to serialised messages, a row at a time at most in the callables: all of it pure and free."""
+"""Render a frame and a prompt to serialised messages. Pure: nothing is sent."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LONGEST = 1_000_000  # characters of one row's prompt
 
 @dataclass
 class Rendered:
-    """Serialised messages: what all rows begin with, what each row adds (None: not sent), and why not."""
+    """Serialised messages: the shared prefix, each row's rest (None: not sent), and the reasons of rows that are not sent."""
 
     prefix: bytes
     tails: list[bytes | None]
     problems: dict[int, RowError] = field(default_factory=dict)
 
     def messages(self) -> list[list[dict[str, Any]] | None]:
-        """Return the messages as the API has them."""
+        """Return the messages in the API's form."""
         import json
 
         return [None if tail is None else json.loads(self.prefix + tail) for tail in self.tails]
@@ -46,18 +46,18 @@ def render(df: pd.DataFrame, prompt: Prompt | None, messages: Any, system: str |
     prompt : str or callable, optional
         A template, or a function of one row (a dict of exact scalars) that returns a text, a message list or None.
     messages : column label or Series, optional
-        Message lists as the API has them; exactly one of ``prompt`` and ``messages`` is given.
+        Message lists in the API's form; exactly one of ``prompt`` and ``messages`` is given.
     system : str, optional
         A template for the system message.
     missing : {"skip", "empty", "raise"} or mapping of column to text
-        What is done with rows that lack a value that the templates use.
+        How to treat rows in which a column of the templates is missing.
 
     Raises
     ------
     PromptError
-        If the words don't fit together or a template names a column that isn't there.
+        If the arguments contradict each other or a template names an unknown column.
     """
-    _check_words(prompt, messages, system, missing)
+    _check_arguments(prompt, messages, system, missing)
     systems = _parsed(system, df, "system prompt") if system is not None else None
     if messages is not None:
         return _from_messages(df, messages, systems, missing)
@@ -77,7 +77,7 @@ def _parsed(template: str, df: pd.DataFrame, what: str) -> list[Part]:
     return parts
 
 
-def _check_words(prompt: object, messages: object, system: object, missing: object) -> None:
+def _check_arguments(prompt: object, messages: object, system: object, missing: object) -> None:
     if (prompt is None) == (messages is None):
         raise PromptError("give exactly one of prompt= (a template such as 'Summarise: {text}') and messages= (a column)")
     if prompt is not None and not isinstance(prompt, str) and not callable(prompt):
@@ -106,10 +106,10 @@ def _with_system(system: str, user: str) -> bytes:
 
 
 def _fill(parts: Sequence[Part], filled: Mapping[Hashable, list[str]], rows: int) -> list[str]:
-    """Return a template's text for every row; data is put in once and never read as a template."""
+    """Fill a template for every row. Data is inserted once and never parsed as a template."""
     columns = [part if isinstance(part, str) else filled[part.label] for part in parts]
     if len(columns) == 2 and isinstance(columns[0], str) and isinstance(columns[1], list):
-        first = columns[0]  # the most usual form, and four times as fast as a join
+        first = columns[0]  # the most common form: four times as fast as a join
         return [first + text for text in columns[1]]
     lists = [[column] * rows if isinstance(column, str) else column for column in columns]
     return list(map("".join, zip(*lists, strict=True))) if lists else [""] * rows
@@ -124,7 +124,7 @@ def _from_callable(
     for position, row in enumerate(values.rows(df)):
         tail = None
         if position not in problems:
-            tail = _called(prompt, row, prefixes[position] if prefixes else None, position, problems)
+            tail = _call_prompt(prompt, row, prefixes[position] if prefixes else None, position, problems)
         tails.append(tail)
     nothing = [position for position, problem in problems.items() if problem.code == "missing"]
     if missing == "raise" and nothing:
@@ -134,7 +134,7 @@ def _from_callable(
     return Rendered(b"", tails, problems)
 
 
-def _called(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, Any], system: str | None, position: int,
+def _call_prompt(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, Any], system: str | None, position: int,
             problems: dict[int, RowError]) -> bytes | None:  # fmt: skip
     try:
         made = prompt(row)
@@ -153,9 +153,13 @@ def _called(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, An
         problems[position] = RowError("prompt", redact(f"the prompt function failed: {type(error).__name__}: {error}"))
         return None
     if system is not None and has_system(listed):
-        problems[position] = RowError("prompt", "the messages begin with a system message: leave system= out, or take it off")
+        problems[position] = RowError(
+            "prompt", "the messages begin with a system message: leave system= out, or remove that message"
+        )
         return None
-    return _dumped([{"role": "system", "content": system}, *listed] if system is not None else listed, position, problems)
+    return _serialised_list(
+        [{"role": "system", "content": system}, *listed] if system is not None else listed, position, problems
+    )
 
 
 def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, missing: Missing) -> Rendered:
@@ -166,14 +170,14 @@ def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, mis
     late = 0
     tails: list[bytes | None] = []
     for position, found in enumerate(lists):
-        listed = None if position in problems else _listed(df, found, position, problems)
+        listed = None if position in problems else _checked_list(df, found, position, problems)
         if listed and prefixes and has_system(listed):
             raise PromptError(
-                f"messages in row {df.index[position]!r} begin with a system message: leave system= out, or take it off"
+                f"messages in row {df.index[position]!r} begin with a system message: leave system= out, or remove that message"
             )
         late += listed is not None and has_late_system(listed)
         head = [{"role": "system", "content": prefixes[position]}] if prefixes else []
-        tails.append(None if listed is None else _dumped([*head, *listed], position, problems))
+        tails.append(None if listed is None else _serialised_list([*head, *listed], position, problems))
     if late:
         warn(
             f"{late:,} of {len(df):,} message lists have a system message that isn't their first one: the service may refuse them"
@@ -182,15 +186,15 @@ def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, mis
 
 
 def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int, RowError]:
-    """Return the rows without a message list: no ``missing=`` could fill them."""
+    """Return the rows without a message list; ``missing=`` can't fill them."""
     gaps = [position for position, found in enumerate(lists) if values.is_missing(found)]
     if gaps:
-        warn_missing(df, {"messages": gaps}, len(gaps), missing, "A message list can't be filled in: drop or mend those rows")
+        warn_missing(df, {"messages": gaps}, len(gaps), missing, "A message list can't be filled in: drop or repair those rows")
     return dict.fromkeys(gaps, RowError("missing", "the message list is missing in this row"))
 
 
-def _listed(df: pd.DataFrame, found: Any, position: int, problems: dict[int, RowError]) -> list[dict[str, Any]] | None:
-    """Return a row's message list: what can't be sent stays the row's problem, what is no message list raises."""
+def _checked_list(df: pd.DataFrame, found: Any, position: int, problems: dict[int, RowError]) -> list[dict[str, Any]] | None:
+    """Return a row's message list. Content that can't be sent is a row error; anything but a list of messages raises."""
     try:
         return checked(found, f"messages in row {df.index[position]!r}", values.is_missing)
     except ParameterError as error:
@@ -210,7 +214,7 @@ def _message_lists(df: pd.DataFrame, given: Any) -> list[Any]:
     return list(values.column(df, given).array)
 
 
-def _dumped(listed: list[dict[str, Any]], position: int, problems: dict[int, RowError]) -> bytes | None:
+def _serialised_list(listed: list[dict[str, Any]], position: int, problems: dict[int, RowError]) -> bytes | None:
     try:
         data = dumps(listed)
     except TypeError as error:
@@ -228,8 +232,8 @@ def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[
     problems = dict(gaps)
     try:
         tails += [dump(text) + suffix for text in texts]
-    except TypeError:  # half a surrogate pair somewhere: find the rows
-        tails = [_one(text, dump, suffix, position, problems) for position, text in enumerate(texts)]
+    except TypeError:  # a lone surrogate somewhere: find the rows
+        tails = [_serialised_text(text, dump, suffix, position, problems) for position, text in enumerate(texts)]
     for position, tail in enumerate(tails):
         if tail is not None and len(tail) > LONGEST:
             _check_length(texts[position], position, problems)
@@ -238,14 +242,16 @@ def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[
     return Rendered(prefix, tails, problems)
 
 
-def _one(text: Any, dump: Callable[[Any], bytes], suffix: bytes, position: int, problems: dict[int, RowError]) -> bytes | None:
+def _serialised_text(
+    text: Any, dump: Callable[[Any], bytes], suffix: bytes, position: int, problems: dict[int, RowError]
+) -> bytes | None:
     try:
         return dump(text) + suffix
     except TypeError:
         joined = text if isinstance(text, str) else "".join(text)
         at = next((i for i, c in enumerate(joined) if "\ud800" <= c <= "\udfff"), 0)
         problems[position] = RowError(
-            "bad_text", f"half a surrogate pair at position {at}; mend it with .encode('utf-8', 'replace').decode()"
+            "bad_text", f"a lone surrogate at position {at}; repair it with .encode('utf-8', 'replace').decode()"
         )
         return None
 
@@ -263,7 +269,7 @@ def _too_long(length: int) -> RowError:
 
 
 def check_frame(df: object) -> pd.DataFrame:
-    """Return the frame, if it is one whose columns can be named.
+    """Return the frame if it is a DataFrame with flat columns.
 
     Raises
     ------

@@ -1,8 +1,7 @@
-"""Templates: text with ``{column}`` in it, read once into parts and never evaluated.
+"""Templates: text with ``{column}`` placeholders, parsed once and never evaluated.
 
 A pair of braces is a placeholder when its text is exactly a column's name. ``{{`` and ``}}`` are braces. Anything else
-in braces, such as JSON, is left as it is, unless it looks like a name, or nearly is one: then it is a column that isn't
-there.
+in braces, such as JSON, stays as it is, unless it looks like a name or resembles a column: then it is an unknown column.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ _BRACE = re.compile(r"[{}]")
 _NAME = re.compile(r"\s*[^\W\d]\w*(?:[ .\-]\w+)*\s*|\s*|\d+")
 _ACCESS = re.compile(r"\s*[!:.\[]")
 _JINJA = re.compile(r"\{\{-?\s+(.+?)\s*(?:\|[^{}]*)?\s-?\}\}")
-_NEAR = 0.85  # how like a column's name a text in braces must be to be taken for a slip of it
+_NEAR = 0.85  # similarity from which a text in braces counts as a typo of a column
 
 
 class Column(NamedTuple):
-    """A placeholder: the label of the column that stands there."""
+    """A placeholder: the label of its column."""
 
     label: Hashable
 
@@ -75,7 +74,7 @@ def columns_of(parts: Iterable[Part]) -> list[Hashable]:
 
 
 def check_is_no_name(template: str, columns: Iterable[Hashable], *, what: str = "prompt") -> None:
-    """Refuse a column's bare name.
+    """Raise if a template is the bare name of a column.
 
     Raises
     ------
@@ -90,7 +89,7 @@ def _check_text(template: str, what: str) -> None:
     try:
         template.encode()
     except UnicodeEncodeError as error:
-        raise PromptError(f"the {what} has half a surrogate pair at position {error.start}, which no JSON can carry") from None
+        raise PromptError(f"the {what} has a lone surrogate at position {error.start}, which JSON can't hold") from None
 
 
 def _names(columns: Iterable[Hashable]) -> dict[str, list[Hashable]]:
@@ -119,7 +118,7 @@ def _opening(template: str, at: int, names: Mapping[str, list[Hashable]], opened
 
 
 def _closing(template: str, at: int, opened: list[str]) -> tuple[str, int]:
-    """Read a closing brace: two are one, except where a lone opening brace waits for its partner."""
+    """Parse a closing brace: ``}}`` is one brace, unless a single opening brace is still open."""
     doubled = template.startswith("}}", at)
     if opened and (opened[-1] == "}" or doubled):
         return "}", at + len(opened.pop())
@@ -147,7 +146,7 @@ def _refuse(inner: str, names: Mapping[str, list[Hashable]], what: str) -> None:
 
 
 def _refuse_access(inner: str, names: Mapping[str, list[Hashable]], what: str) -> None:
-    """Refuse a column's name with a format, an attribute or an item after it."""
+    """Raise for a column's name followed by a format, an attribute or an item."""
     begin = inner.lstrip()
     if any(begin.startswith(name) and _ACCESS.match(begin, len(name)) for name in names):
         raise PromptError(
@@ -157,7 +156,7 @@ def _refuse_access(inner: str, names: Mapping[str, list[Hashable]], what: str) -
 
 
 def _refuse_braced(template: str, at: int, names: Mapping[str, list[Hashable]]) -> None:
-    """Refuse a column whose name has braces: where such a placeholder ends could be read in two ways."""
+    """Raise for a column whose name contains braces: such a placeholder is ambiguous."""
     for name in names:
         if _BRACE.search(name) and template.startswith(f"{{{name}}}", at):
             raise PromptError(

@@ -1,4 +1,4 @@
-"""Columns as exact Python values and as text: read a column at a time, so that no value changes its type on the way."""
+"""Read columns as exact Python values and as text, a column at a time so that no value changes its type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def exact(column: pd.Series) -> list[Any]:
     """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        known = [*exact(pd.Series(column.cat.categories)), np.nan]  # code -1 is a gap, and the last one
+        known = [*exact(pd.Series(column.cat.categories)), np.nan]  # code -1 (missing) is the last item
         return [known[code] for code in column.cat.codes.tolist()]
     if isinstance(dtype, pd.SparseDtype):
         return exact(pd.Series(column.array.to_dense()))
@@ -33,7 +33,7 @@ def exact(column: pd.Series) -> list[Any]:
 
 
 def texts(column: pd.Series) -> list[str]:
-    """Return a column's values as the texts that a prompt shows; what is missing is ''.
+    """Return a column's values as texts for a prompt; missing values are ''.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def rows(df: pd.DataFrame) -> Sequence[dict[Hashable, Any]]:
 
 
 def aligned(df: pd.DataFrame, given: pd.Series, what: str) -> pd.Series:
-    """Return a Series brought to the frame's rows: an equal index by position, else by a unique index.
+    """Align a Series with the frame's rows: by position if the indexes are equal, else by a unique index.
 
     Raises
     ------
@@ -101,18 +101,18 @@ def aligned(df: pd.DataFrame, given: pd.Series, what: str) -> pd.Series:
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether one value, of whatever type, is missing."""
+    """Return whether a single value of any type is missing."""
     return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
 
 
 def _short_float(dtype: Any) -> Any:
-    """Return the numpy type of floats that aren't 64 bits wide: their own digits are shown, so that 0.1 stays 0.1."""
+    """Return the numpy type of floats other than 64 bits: they are shown with their own digits, so 0.1 stays 0.1."""
     inner = dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", None)
     return inner.type if isinstance(inner, np.dtype) and inner.kind == "f" and inner.itemsize != 8 else None
 
 
 def _holds_any(column: pd.Series) -> bool:
-    """Return whether a column can hold texts or nested values; numbers and times are simply what ``str`` says."""
+    """Return whether a column may hold texts or nested values; for numbers and times ``str`` is enough."""
     numpys = isinstance(column.dtype, np.dtype) and not pd.api.types.is_object_dtype(column.dtype)
     return not numpys and not pd.api.types.is_numeric_dtype(column.dtype)
 
@@ -128,7 +128,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _bare(value: Any) -> Any:
-    """Return a nested value without numpy's wrappers, which show as ``np.float64(1.5)`` and cut long arrays short."""
+    """Convert a nested value from numpy types, whose repr is ``np.float64(1.5)`` and shortens long arrays."""
     if isinstance(value, np.ndarray):
         return _bare(value.tolist())
     if type(value) in (list, tuple):

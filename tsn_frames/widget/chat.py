@@ -1,4 +1,4 @@
-"""``tsn.Chat``: a conversation in a notebook. Thin: the conversation is the engine's, the page is ``chat.js``."""
+"""``tsn.Chat``: a conversation as a widget. The conversation belongs to the engine, the page is ``chat.js``."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ _HERE = Path(__file__).parent
 
 
 class Chat(anywidget.AnyWidget):
-    """A chat with a model, shown where it is the last line of a cell, and usable from code.
+    """A chat with a model: displayed as the last line of a cell, and usable from code.
 
-    Nothing that is secret and nothing large is in the widget's state: the key stays with the client.
+    The widget's state holds nothing secret and nothing large: the key stays in the client.
 
     Parameters
     ----------
     client : Client, optional
-        Where it is asked; default: what :func:`set_client` was given, else one made of the environment.
+        Default: the client of :func:`set_client`, else one made from the environment.
     model : str, optional
-        Who is asked; default: the client's. The page can change it.
+        Default: the client's model. The page can change it.
     system : str, optional
         The system prompt.
     messages : list of dict, optional
-        What was said before, as the API has it: ``[{"role": "user", "content": "..."}, ...]``.
+        Earlier messages in the API's form: ``[{"role": "user", "content": "..."}, ...]``.
     temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
-        The API's parameters; what isn't given isn't sent.
+        The API's parameters; only those that are set are sent.
     cache : {"off", "use", "refresh", "only"}, default "off"
-        Off: a chat's question is asked again. Only whole answers with their usage are stored.
+        With "off" a repeated question is sent again. Only whole answers with usage are stored.
     tag : str, optional
-        What the ledger notes beside the spending; default ``"chat"``.
+        Label of the spending in the ledger; default ``"chat"``.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class Chat(anywidget.AnyWidget):
 
     @classmethod
     def _over(cls, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> Chat:
-        """Return a chat over a conversation that is there already; ``code`` writes what "apply to all rows" shows."""
+        """Return a chat over an existing conversation; ``code`` generates the code of "apply to all rows"."""
         made = cls.__new__(cls)
         made._show(chat, about, code)
         return made
@@ -94,7 +94,7 @@ class Chat(anywidget.AnyWidget):
     def _show(self, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> None:
         self._chat, self._saved, self._keeping = chat, StaticTranscript(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
-        _hear_where_the_page_says(self.comm)
+        _use_subshell_of_page(self.comm)
         self._page = PageSync(chat, super().send, self._keep, about)
         self._unlisten = chat.listen(self._page)
         self.on_msg(PageRequests(chat, self._page, code))
@@ -103,7 +103,7 @@ class Chat(anywidget.AnyWidget):
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The messages as the API has them and as they are sent; a list of such messages replaces them."""
+        """The messages in the API's form, as they are sent; assign a list to replace them."""
         return self._chat.messages
 
     @messages.setter
@@ -113,7 +113,7 @@ class Chat(anywidget.AnyWidget):
 
     @property
     def model(self) -> str | None:
-        """Who is asked."""
+        """The model."""
         return self._chat.model
 
     @model.setter
@@ -133,7 +133,7 @@ class Chat(anywidget.AnyWidget):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The API's parameters that are set; another dict replaces them."""
+        """The API's parameters that are set; assign a dict to replace them."""
         return self._chat.parameters
 
     @parameters.setter
@@ -141,47 +141,47 @@ class Chat(anywidget.AnyWidget):
         self._chat.parameters = values
 
     def send(self, text: str) -> str:
-        """Ask, wait, and return the answer, which grows on the page meanwhile; an interrupt stops it and keeps what came.
+        """Send a message, wait and return the answer, which streams to the page; an interrupt stops it and keeps the partial text.
 
         Raises
         ------
         RunError
             If there is no answer, or only a part of one; ``messages`` has the part.
         TSNError
-            If an answer is on its way.
+            If an answer is streaming.
         """
         with self._kept():
             return self._chat.send(text)
 
     def regenerate(self) -> str:
-        """Ask the last question again, or for the first time where it has no answer; wait, and return the answer.
+        """Send the last question again, wait and return the answer.
 
         Raises
         ------
         RunError
             If there is no answer, or only a part of one; ``messages`` has the part.
         TSNError
-            If nothing was asked yet, or an answer is on its way.
+            If there is no question yet, or an answer is streaming.
         """
         with self._kept():
             return self._chat.send_again()
 
     def stop(self) -> None:
-        """Stop the answer that is on its way: its connection is closed, what came stays."""
+        """Stop the streaming answer: its connection is closed, the partial text stays."""
         self._chat.stop()
 
     def clear(self) -> None:
-        """Forget all messages; the system prompt and the settings stay."""
+        """Remove all messages; the system prompt and the settings stay."""
         with self._kept():
             self._chat.clear()
 
     def truncate(self, i: int) -> None:
-        """Forget message ``i`` and all after it, the system prompt not counted: ``truncate(-2)`` takes the last exchange back."""
+        """Remove message ``i`` and all after it, not counting the system prompt: ``truncate(-2)`` removes the last exchange."""
         with self._kept():
             self._chat.truncate(i)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return what was said as a frame, the system prompt not counted.
+        """Return the messages as a frame, without the system prompt.
 
         Returns
         -------
@@ -192,11 +192,11 @@ class Chat(anywidget.AnyWidget):
         return verbs.to_frame(self._chat)
 
     def to_markdown(self) -> str:
-        """Return what was said as a text to read or to keep."""
+        """Return the conversation as markdown."""
         return view_model.to_markdown(self._chat)
 
     def close(self) -> None:
-        """Stop what is on its way and take the widget off the page."""
+        """Stop a streaming answer and remove the widget from the page."""
         if hasattr(self, "_unlisten"):  # else Ctrl-C came while it was made
             self._unlisten()
             self._chat.stop()
@@ -217,7 +217,7 @@ class Chat(anywidget.AnyWidget):
     # For a notebook
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """Return the widget, and beside it what can be read without one: text, every character escaped, never markdown."""
+        """Return the widget and a fallback without one: escaped text, never markdown."""
         data, metadata = self._view(**kwargs)
         return {**data, **self._saved.bundle()}, metadata
 
@@ -230,31 +230,31 @@ class Chat(anywidget.AnyWidget):
 
         data, metadata = self._view()
         display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-        with self._keeping:  # else an answer that ends just now would not be in it
+        with self._keeping:  # an answer may end just now
             self._saved.display()
 
     def _keep(self) -> None:
-        """Keep what was said where a saved notebook finds it; once for each turn."""
+        """Store the transcript in the widget's state and output, once per turn."""
         if self._chat.streaming:
-            return  # its end comes here again
-        with self._keeping:  # the code's thread comes here, and the one for errands
+            return  # called again at its end
+        with self._keeping:  # called on the caller's and on the background thread
             self._messages = view_model.plain(self._chat)
             self._saved.refresh()
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Keep it before the cell ends: a program that runs notebooks drops what is told of a cell after its end."""
+        """Store the transcript before the cell ends: nbclient drops output that arrives later."""
         try:
             yield
         finally:
             self._keep()
 
 
-def _hear_where_the_page_says(comm: Any) -> None:
-    """Let the kernel take what the page says to the thread that the page names, if it names one.
+def _use_subshell_of_page(comm: Any) -> None:
+    """Handle a page's messages on the subshell thread that the page names.
 
-    JupyterLab names a thread of the kernel that no cell runs on, so that Stop is heard while one does. From 7.4 on ipykernel
-    takes a message to the thread of what was sent last instead, which is the one of the cells, or one that is gone.
+    JupyterLab names a kernel subshell on which no cell runs, so Stop works while a cell runs. ipykernel 7.4 and later use the
+    subshell of the last reply instead: that of the running cell, or one that is gone.
     """
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = lambda _data, named: named

@@ -1,4 +1,4 @@
-"""Code blocks, coloured by Pygments with classes, as far as that costs little. Pure."""
+"""Syntax highlighting of code blocks by Pygments, within a time limit. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ LANGUAGES = {
     "shell": "bash", "sql": "sql", "swift": "swift", "toml": "toml", "ts": "typescript", "tsx": "typescript",
     "typescript": "typescript", "xml": "xml", "yaml": "yaml", "yml": "yaml", "zsh": "bash",
 }  # fmt: skip
-"""The word after a code block's fence -> the lexer that colours it."""
-LIVE = 4_000  # characters of code that is coloured while its fence is open
-MOST_CODE, MOST_LINE = 50_000, 2_000  # characters of code, and of one line of it, that is coloured at all
-LEXING = 0.2  # seconds of a processor that colouring a block may take: some lexers are slow on purposely odd code
-_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")  # code that isn't what it looks like
+"""Info word of a fenced code block -> Pygments lexer."""
+LIVE = 4_000  # characters: longer code is not highlighted while it streams
+MOST_CODE, MOST_LINE = 50_000, 2_000  # characters: longer code, or code with a longer line, is not highlighted
+LEXING = 0.2  # CPU seconds per block: hostile code makes some lexers very slow
+_BIDI_CONTROLS = dict.fromkeys(
+    [*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd"
+)  # bidi controls can make code look like other code
 CLASSES = {name for name in STANDARD_TYPES.values() if name}
 
 
@@ -36,34 +38,34 @@ def code_html(code: str, info: str = "", *, growing: bool = False) -> str:
     code : str
         The code.
     info : str
-        What stands after its fence: the language is the first word.
+        The info string of its fence; the first word is the language.
     growing : bool
-        Whether more may come: long code has no colours then, for each part that comes would cost as much as the whole.
+        Whether the fence is still open. Long code is not highlighted then: each update would cost as much as the whole.
 
     Examples
     --------
     >>> code_html("x = 1", "py")
     '<pre><code class="language-python"><span class="n">x</span> <span class="o">=</span> <span class="mi">1</span></code></pre>\n'
     """
-    code, words = code.translate(_TURNING), info.split(maxsplit=1)
+    code, words = code.translate(_BIDI_CONTROLS), info.split(maxsplit=1)
     language = LANGUAGES.get(words[0].lower(), "") if words else ""
     short = len(code) <= (LIVE if growing else MOST_CODE) and max(map(len, code.split("\n"))) <= MOST_LINE
-    coloured = _coloured(code, language) if language and short else None
+    highlighted = _highlight(code, language) if language and short else None
     named = f' class="language-{language}"' if language else ""
-    return f"<pre><code{named}>{escape(code) if coloured is None else coloured}</code></pre>\n"
+    return f"<pre><code{named}>{escape(code) if highlighted is None else highlighted}</code></pre>\n"
 
 
-@lru_cache(64)  # so that what took too long once takes no time again, and looks the same
-def _coloured(code: str, language: str) -> str | None:
-    """Return code as HTML; None where that takes too long."""
-    lexer, formatter = _lexer(language), _formatter()  # to load them takes a while, once: not a part of what the code takes
+@lru_cache(64)  # code that took too long once is not tried again
+def _highlight(code: str, language: str) -> str | None:
+    """Return highlighted code as HTML; None if that takes too long."""
+    lexer, formatter = _lexer(language), _formatter()  # loaded before the clock starts: that takes a while once
     end, tokens = thread_time() + LEXING, []
     for token in lexer.get_tokens(code):
         tokens.append(token)
         if thread_time() > end:
             return None
     formatted: str = format_tokens(tokens, formatter)
-    return formatted if code.endswith("\n") else formatted.removesuffix("\n")  # which the formatter adds to any last line
+    return formatted if code.endswith("\n") else formatted.removesuffix("\n")  # the formatter adds it
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Model text to HTML that is safe to show: markdown by markdown-it-py, code by Pygments, an allow-list by nh3. Pure.
+"""Safe HTML of model text that streams: markdown-it-py parses, Pygments highlights, nh3 sanitises. Pure.
 
-While an answer grows, only the blocks that may still change are rendered again. A block is final when a whole line after it
-belongs to another block; the definition of a link may come later, and renders the blocks again that have a ``[``.
+Only blocks that can still change are rendered again. A block is final once a complete line after it belongs to another block.
+A link definition may follow later; then the final blocks that contain ``[`` are rendered again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from .highlight import code_html
 from .markdown import Block, BlockCache, Links, lines_of, render_blocks
 
-MOST = 200_000  # characters of a text that is read as markdown; what comes after them is shown as it is
+MOST = 200_000  # characters parsed as markdown; the rest is shown as plain text
 
 
 def render(text: str) -> str:
@@ -27,7 +27,7 @@ def render(text: str) -> str:
 
 
 class IncrementalMarkdown:
-    r"""The HTML of a text that grows, block by block.
+    r"""The HTML of a growing text, block by block.
 
     Examples
     --------
@@ -44,8 +44,8 @@ class IncrementalMarkdown:
         self.blocks: list[str] = []
         self._text, self._at, self._seen = "", 0, 0
         self._final, self._tail = list[Block](), list[Block]()
-        self._links: Links = {}  # those that final text defines
-        self._linked: Links = {}  # those with which the final blocks were rendered
+        self._links: Links = {}  # defined by final text
+        self._linked: Links = {}  # used when the final blocks were rendered
         self._memo = BlockCache()
 
     @property
@@ -54,10 +54,9 @@ class IncrementalMarkdown:
         return "".join(self.blocks)
 
     def grow(self, text: str) -> list[tuple[int, str]]:
-        """Take in the text so far, and return the blocks that are new or have changed, with their positions.
+        """Update to the text so far and return the new and changed blocks with their positions.
 
-        A block that is no more, since its text became a part of another one, is returned empty. A text that doesn't begin
-        with the one before is taken for a new one.
+        A block that was merged into another one is returned empty. A text that doesn't start with the previous one restarts.
         """
         begin, rest = _parts(text)
         if not begin.startswith(self._text):
@@ -81,10 +80,10 @@ class IncrementalMarkdown:
         self.blocks = shown
 
     def _settle(self) -> None:
-        """Make the blocks final that no further text can change.
+        """Mark the blocks as final that further text can't change.
 
-        A line that isn't complete says nothing: ``1`` is a paragraph, and ``1. x`` one more item of the list before it.
-        Lines after the last final block stay open, too: the title of a link's definition may go on for several of them.
+        An incomplete line decides nothing: ``1`` is a paragraph, ``1. x`` one more item of the list before it. Lines after the
+        last final block stay open too: the title of a link definition may span several of them.
         """
         complete = self._text.rfind("\n") + 1
         if complete == self._seen:
@@ -99,7 +98,7 @@ class IncrementalMarkdown:
         self._at += len(source)
 
     def _relink(self, links: Links, settled: int) -> None:
-        """Render those final blocks again that a definition which came after them may change."""
+        """Render the final blocks again that a later link definition may change."""
         first = 0 if links != self._linked else settled if links != self._links else len(self._final)
         self._linked, memo = links, BlockCache()
         for i in range(first, len(self._final)):
@@ -108,7 +107,7 @@ class IncrementalMarkdown:
 
 
 def _parts(text: str) -> tuple[str, str]:
-    """Return what is read as markdown, and the HTML of what comes after that."""
+    """Return the text to parse as markdown, and the HTML of the rest."""
     try:
         text.encode()
     except UnicodeEncodeError:  # half a surrogate pair

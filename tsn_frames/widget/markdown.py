@@ -1,4 +1,4 @@
-"""Markdown to blocks of HTML that passed an allow-list, each with what was worked out for it before. Pure."""
+"""Render markdown to sanitised HTML blocks, with a cache of the parts that did not change. Pure."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _CLASSES = {
     "td": {"left", "right", "center"},
     "th": {"left", "right", "center"},
 }
-NESTING = 20  # quotes and lists in one another: what lies deeper isn't read, for reading it may cost a minute
+NESTING = 20  # levels of nested quotes and lists: deeper text is not parsed, since that may take a minute
 Links = dict[str, Any]
 
 
 class Block(NamedTuple):
-    """One block at the top level: its HTML, the line where it ends, and its text with what stood before it."""
+    """A top-level block: its HTML, the line where it ends, and its source with blank lines before it."""
 
     html: str
     end: int
@@ -39,7 +39,7 @@ class Block(NamedTuple):
 
 
 class BlockCache:
-    """What was worked out for the last text and need not be for the next one."""
+    """Rendered parts of the previous text, reused for the next one."""
 
     def __init__(self) -> None:
         self._old: dict[Any, str] = {}
@@ -47,25 +47,25 @@ class BlockCache:
         self._links: Links = {}
 
     def get(self, key: Any, make: Callable[[], str]) -> str:
-        """Return what was made for a key, making it where it wasn't."""
+        """Return the cached value of a key, making it on a miss."""
         if key not in self._new:
             self._new[key] = self._old[key] if key in self._old else make()
         return self._new[key]
 
     def relink(self, links: Links) -> None:
-        """Forget everything where links have other targets."""
+        """Clear the cache if link definitions have changed."""
         if links != self._links:
             self._links, self._old, self._new = links, {}, {}
 
     def turn(self) -> None:
-        """Forget what the last text had no use for."""
+        """Drop the entries that the last text didn't use."""
         self._old, self._new = self._new, {}
 
 
 class _Markdown(MarkdownIt):
-    """Markdown without HTML, whose links lead to the web only: neither into the notebook's own server nor into scripts.
+    """Markdown without HTML and with absolute http(s) links only: none to the notebook's own server, none to scripts.
 
-    A line that a model ends is ended, as in letters and addresses.
+    A single line break is kept, as in letters and addresses.
     """
 
     def __init__(self) -> None:
@@ -77,18 +77,18 @@ class _Markdown(MarkdownIt):
 
 
 @cache
-def _inlines() -> MarkdownIt:
+def _inline_parser() -> MarkdownIt:
     return _Markdown()
 
 
 @cache
-def _outlines() -> MarkdownIt:
-    """Return what finds the blocks and leaves their texts alone, for those are remembered."""
+def _block_parser() -> MarkdownIt:
+    """Return a parser of block structure only; inline text is rendered separately and cached."""
     return _Markdown().disable(["inline", "text_join"])
 
 
 @cache
-def _writer() -> RendererHTML:
+def _renderer() -> RendererHTML:
     return RendererHTML()
 
 
@@ -101,9 +101,9 @@ def _cleaner() -> nh3.Cleaner:
 
 
 def render_blocks(text: str, links: Links, memo: BlockCache) -> tuple[list[Block], Links]:
-    """Return the blocks of a text, and the links that are defined after it."""
+    """Return the blocks of a text and the link definitions known after it."""
     env: dict[str, Any] = {"references": dict(links)}
-    tokens = _outlines().parse(text, env)
+    tokens = _block_parser().parse(text, env)
     after = {label: {"title": link["title"], "href": link["href"]} for label, link in env["references"].items()}
     memo.relink(after)
     blocks, lines, begin, depth, line = [], lines_of(text), 0, 0, 0
@@ -120,7 +120,7 @@ def render_blocks(text: str, links: Links, memo: BlockCache) -> tuple[list[Block
 
 
 def _is_too_deep(tokens: Sequence[Token]) -> bool:
-    """Return whether the reader has left out what is in a quote or in a list."""
+    """Return whether the parser has dropped content because of its nesting limit."""
     return any(token.level >= NESTING - 1 and token.type in ("blockquote_open", "list_item_open") for token in tokens)
 
 
@@ -139,24 +139,24 @@ def _html(tokens: Sequence[Token], env: dict[str, Any], memo: BlockCache) -> str
         else:
             if token.type in ("th_open", "td_open"):
                 _align(token)
-            out.append(_writer().renderToken(tokens, i, _outlines().options, env))
+            out.append(_renderer().renderToken(tokens, i, _block_parser().options, env))
     return "".join(out)
 
 
 def _inline(text: str, env: dict[str, Any]) -> str:
-    children = _inlines().parseInline(text, env)[0].children or []
-    return _writer().renderInline(_without_images(children, env), _inlines().options, env)
+    children = _inline_parser().parseInline(text, env)[0].children or []
+    return _renderer().renderInline(_without_images(children, env), _inline_parser().options, env)
 
 
 def _without_images(tokens: Sequence[Token], env: dict[str, Any]) -> list[Token]:
-    """Return links in place of images, for showing one tells its server; within a link only the text."""
+    """Replace images by links: loading an image would notify its server. Inside a link keep only the text."""
     out, depth = [], 0
     for token in tokens:
         depth += {"link_open": 1, "link_close": -1}.get(token.type, 0)
         if token.type != "image":
             out.append(token)
             continue
-        alt = _writer().renderInlineAsText(token.children, _inlines().options, env) or "image"
+        alt = _renderer().renderInlineAsText(token.children, _inline_parser().options, env) or "image"
         text = Token("text", "", 0, content=alt)
         link = Token("link_open", "a", 1, attrs={"href": token.attrs["src"]})
         out += [text] if depth else [link, text, Token("link_close", "a", -1)]
@@ -169,26 +169,26 @@ def _align(token: Token) -> None:
 
 
 def _is_open(token: Token) -> bool:
-    """Return whether a fence isn't closed yet."""
+    """Return whether a code fence is still open."""
     begin, end = token.map or [0, 0]
     inside = token.content.count("\n") + (token.content != "" and not token.content.endswith("\n"))
     return end - begin - 1 <= inside
 
 
 def close_code_fence(text: str) -> str:
-    r"""Return a text with the end of its last code block, where that is missing, as after a stop: more can follow then.
+    r"""Close the last code fence of a text if it is open, as after a stop.
 
     Examples
     --------
     >>> close_code_fence("```py\nx = 1"), close_code_fence("```py\nx = 1\n```")
     ('```py\nx = 1\n```', '```py\nx = 1\n```')
     """
-    last = next(reversed(_outlines().parse(text, {})), None)
+    last = next(reversed(_block_parser().parse(text, {})), None)
     if last is None or last.type != "fence" or not _is_open(last):
         return text
     return text + ("" if text.endswith("\n") else "\n") + last.markup
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines as markdown has them, each with its end."""
+    """Return the lines of a markdown text with their line ends."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)

@@ -1,4 +1,4 @@
-"""What a page asks of a conversation, on whatever thread the kernel hears it."""
+"""Handle messages from the browser: send, stop, edit, settings. They arrive on any thread of the kernel."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ log = logging.getLogger("tsn_frames")
 
 
 class PageRequests:
-    """Does what a page asks, or tells it why not.
+    """Dispatches a page's message to the conversation; an error goes back to that page.
 
     Parameters
     ----------
     chat : Conversation
-        What is talked about.
-    page : Page
-        The way back.
+        The conversation.
+    page : PageSync
+        Sends replies to the page.
     code : callable or None
-        Writes what "apply to all rows" shows; None where there are no rows.
+        Generates the code of "apply to all rows"; None for a chat without rows.
     """
 
     def __init__(self, chat: Conversation, page: PageSync, code: Callable[[], str] | None) -> None:
         self._chat, self._page, self._code = chat, page, code
 
-    def __call__(self, _widget: Any, said: Any, _buffers: Any) -> None:
-        """Take a message as ipywidgets hands it over."""
-        view = said.get("view") if isinstance(said, dict) else None
+    def __call__(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        """Handle one message from ipywidgets."""
+        view = message.get("view") if isinstance(message, dict) else None
         try:
-            self._act(said, str(view))
+            self._act(message, str(view))
         except TSNError as error:
-            self._page.say("refused", str(view), text=str(error), field=said.get("name", "text"), n=said.get("n"))
+            self._page.send("refused", str(view), text=str(error), field=message.get("name", "text"), n=message.get("n"))
 
-    def _act(self, said: Any, view: str) -> None:
-        match said:
+    def _act(self, message: Any, view: str) -> None:
+        match message:
             case {"type": "send", "text": str(text)}:
                 self._chat.start(text)
             case {"type": "stop"}:
@@ -53,12 +53,12 @@ class PageRequests:
             case {"type": "clear"}:
                 self._chat.clear()
             case {"type": "set", "name": str(name), "value": value}:
-                self._take(name, value, view, said.get("n"))
+                self._change_setting(name, value, view, message.get("n"))
             case _:
-                self._tell(said, view)
+                self._answer(message, view)
 
-    def _tell(self, said: Any, view: str) -> None:
-        match said:
+    def _answer(self, message: Any, view: str) -> None:
+        match message:
             case {"type": "hello"}:
                 self._page.attach(view)
             case {"type": "earlier", "before": int(before)}:
@@ -66,20 +66,20 @@ class PageRequests:
             case {"type": "models"}:
                 self._chat.models().add_done_callback(self._page.list_models)
             case {"type": "code"} if self._code is not None:
-                self._page.say("code", view, text=render(f"~~~~~~~~~~python\n{self._code()}\n~~~~~~~~~~"))
+                self._page.send("code", view, text=render(f"~~~~~~~~~~python\n{self._code()}\n~~~~~~~~~~"))
             case _:
-                log.debug("the page asked what nobody knows: %.80r", said)
+                log.debug("unknown message from the page: %.80r", message)
 
     def _undo(self) -> None:
         self._chat.truncate(self._chat.last_question or 0)
 
-    def _take(self, name: str, value: Any, view: str, n: Any) -> None:
+    def _change_setting(self, name: str, value: Any, view: str, n: Any) -> None:
         try:
             self._set(name, value)
-        except Busy:  # the page couldn't know: it keeps the setting and says it again
-            self._page.put_off(view, name)
+        except Busy:  # an answer is streaming: the page keeps the setting and sends it again later
+            self._page.defer_setting(view, name)
         else:
-            self._page.took(view, name, n)
+            self._page.confirm_setting(view, name, n)
 
     def _set(self, name: str, value: Any) -> None:
         if name == "model":

@@ -1,7 +1,7 @@
-"""The wire to the pages of one conversation: numbered messages, the changed tail of an answer, everything for a page that is new.
+"""State sync with the browser: numbered messages, the changed tail of a streaming answer, a snapshot for a new page.
 
-It listens on the engine's thread and returns at once; rendering and sending happen in turn on the thread for errands, so that
-neither the loop nor the kernel waits for them, and so that the numbers need no lock.
+The listener methods run on the event-loop thread and return at once. Rendering and sending run one after the other on the
+background thread, so they block neither the loop nor the kernel, and the sequence numbers need no lock.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from . import view_model
 from .incremental_markdown import IncrementalMarkdown
 
 log = logging.getLogger("tsn_frames")
-# After a tail nobody makes another for a few times as long as it took, and as its size asks: a huge table is one block, and
-# to make and to show all of it 25 times a second would take a whole processor.
-REST, MOST_A_SECOND = 3.0, 2_000_000  # times; characters of HTML
-WINDOW = 50  # turns that a new page gets at once; those before come when they are asked for
+# Throttling of tail updates: pause for 3 times the render time plus the time that the page needs for its HTML. A huge table is
+# one block; rendering all of it 25 times a second would use a whole core.
+PAUSE_FACTOR, HTML_CHARS_PER_SECOND = 3.0, 2_000_000
+WINDOW = 50  # turns in a snapshot; earlier ones are sent when the page asks for them
 
 
 class PageSync:
-    """What the pages know of a conversation, and how they hear the rest.
+    """Keeps the pages of one conversation up to date.
 
     Parameters
     ----------
     chat : Conversation
-        What is shown.
+        The conversation.
     send : callable
-        Takes a message to all pages.
+        Sends a message to all pages.
     settled : callable
         Called after each turn and each change.
     about : str
-        What the chat is about, such as a row; empty for nothing.
+        The subject of the chat, such as a row; may be empty.
     """
 
     def __init__(
@@ -49,158 +49,158 @@ class PageSync:
         self._chat, self._send, self._settled, self._about = chat, send, settled, about
         self._seq = 0
         self._attached = False
-        self._told: list[Turn] = []
-        self._growing: IncrementalMarkdown | None = None
-        self._question = 0  # whose answer is growing
-        self._text, self._due, self._rested = "", False, 0.0
+        self._shown: list[Turn] = []
+        self._streaming: IncrementalMarkdown | None = None
+        self._question = 0  # number of the question whose answer is streaming
+        self._text, self._due, self._next_tail_at = "", False, 0.0
         self._rendered: dict[int, tuple[Turn, list[str]]] = {}
 
-    # What the conversation says, on the engine's thread
+    # Listener methods, on the event-loop thread
 
-    def began(self, i: int) -> None:  # noqa: ARG002 - what is now is read in turn
-        """Show that an answer is awaited."""
+    def began(self, i: int) -> None:  # noqa: ARG002 - _sync reads the current state
+        """Show that an answer is pending."""
         self.later(self._sync)
 
     def grew(self, i: int, text: str) -> None:  # noqa: ARG002
-        """Show the changed tail; where the last one is not shown yet, both go as one."""
+        """Schedule an update of the tail; updates that are not sent yet are merged."""
         self._text = text
         self._pend()
 
     def _pend(self) -> None:
         if not self._due:
             self._due = True
-            pause = max(0.0, self._rested - time.monotonic())
+            pause = max(0.0, self._next_tail_at - time.monotonic())
             asyncio.get_running_loop().call_later(pause, self.later, self._tail)
 
     def ended(self, i: int, turn: Turn) -> None:  # noqa: ARG002
-        """Show what came of it."""
+        """Show the finished turn."""
         self.later(self._sync)
         self.later(self._settled)
 
     def changed(self) -> None:
-        """Show that turns went or settings changed."""
+        """Show removed turns or changed settings."""
         self.later(self._sync)
         self.later(self._settled)
 
-    # What a page asks, on any thread
+    # Requests of a page, on any thread
 
     def later(self, work: Callable[..., None], *args: Any) -> None:
-        """Do it in turn, off this thread, in the name of the newest request: a program that runs notebooks drops older ones'."""
+        """Queue work for the background thread, in an empty context: nbclient drops messages whose parent request is older."""
         process_state.errand(lambda: Context().run(work, *args))
 
     def attach(self, view: str) -> None:
-        """Tell a page that is new, or that missed something, everything it needs."""
+        """Send a snapshot to a page that is new or has missed a message."""
         self.later(self._snapshot, view)
 
     def show_earlier(self, view: str, before: int) -> None:
-        """Tell a page the turns before turn ``before``."""
+        """Send a page the turns before turn ``before``."""
         self.later(self._earlier, view, before)
 
     def list_models(self, listed: Future[list[str]]) -> None:
-        """Offer the models that the service lists; none where it can't be asked."""
+        """Offer the models that the service lists; none if the request fails."""
         self.models = listed.result() if listed.exception() is None else []
         self.later(self._sync)
 
-    def took(self, view: str, name: str, n: Any) -> None:
-        """Tell a page that its setting holds now; ``n`` is the page's number of the change."""
-        self.later(lambda: self._say("set", view, {"field": name, "n": n, "state": self._state()}))
+    def confirm_setting(self, view: str, name: str, n: Any) -> None:
+        """Confirm a setting to its page; ``n`` is the page's number of the change."""
+        self.later(lambda: self._send_numbered("set", view, {"field": name, "n": n, "state": self._state()}))
 
-    def put_off(self, view: str, name: str) -> None:
-        """Tell a page that its setting has to wait for the end of an answer, of which it may not have heard yet."""
+    def defer_setting(self, view: str, name: str) -> None:
+        """Ask a page to send its setting again after the answer that is streaming."""
         self.later(self._sync)
-        self.say("wait", view, field=name)
+        self.send("wait", view, field=name)
 
-    def say(self, kind: str, view: str | None = None, **content: Any) -> None:
-        """Tell something to one page, or to all."""
-        self.later(self._say, kind, view, content)
+    def send(self, kind: str, view: str | None = None, **content: Any) -> None:
+        """Queue a message to one page, or to all."""
+        self.later(self._send_numbered, kind, view, content)
 
-    # On the thread for errands, one after the other
+    # On the background thread, one after the other
 
-    def _say(self, kind: str, view: str | None, content: dict[str, Any]) -> None:
-        if self._attached:  # without a page nobody counts
+    def _send_numbered(self, kind: str, view: str | None, content: dict[str, Any]) -> None:
+        if self._attached:
             self._seq += 1
             self._send({"type": kind, "seq": self._seq, **({"to": view} if view else {}), **content})
 
     def _state(self) -> dict[str, Any]:
         chat = self._chat
-        busy = self._growing is not None
+        busy = self._streaming is not None
         return {
             "busy": busy,
             "settings": view_model.settings(chat),
             "models": self.models,
-            "totals": view_model.totals(self._told),
+            "totals": view_model.totals(self._shown),
             "about": self._about,
-            "count": len(self._told) + busy,
+            "count": len(self._shown) + busy,
         }
 
-    def _now(self) -> None:
-        """Take in what the conversation is now."""
+    def _read_state(self) -> None:
+        """Read the current state of the conversation."""
         turns, partial, question = self._chat.now
-        self._told = list(turns)
+        self._shown = list(turns)
         if partial is None:
-            self._growing = None
-        elif self._growing is None or question != self._question:  # the end of another one was not shown yet
-            self._growing, self._question = IncrementalMarkdown(), question
-            self._growing.grow(partial)
+            self._streaming = None
+        elif self._streaming is None or question != self._question:  # the end of another one was not shown yet
+            self._streaming, self._question = IncrementalMarkdown(), question
+            self._streaming.grow(partial)
 
     def _snapshot(self, view: str | None) -> None:
         self._attached = True
-        self._now()
-        end = len(self._told)
+        self._read_state()
+        end = len(self._shown)
         turns = self._turns(max(0, end - WINDOW), end)
-        if self._growing is not None:
-            turns.append(view_model.growing(end, self._growing.blocks))
-        self._say("snapshot", view, {"turns": turns, "state": self._state()})
+        if self._streaming is not None:
+            turns.append(view_model.streaming_turn(end, self._streaming.blocks))
+        self._send_numbered("snapshot", view, {"turns": turns, "state": self._state()})
 
     def _earlier(self, view: str, before: int) -> None:
-        before = min(before, len(self._told))
-        self._say("earlier", view, {"turns": self._turns(max(0, before - WINDOW), before)})
+        before = min(before, len(self._shown))
+        self._send_numbered("earlier", view, {"turns": self._turns(max(0, before - WINDOW), before)})
 
     def _sync(self) -> None:
-        """Send the difference between what the pages were told and what is."""
+        """Send the difference between the state of the pages and the conversation."""
         if not self._attached:
             return
-        old, was_growing = self._told, self._growing
-        self._now()
-        keep = next((i for i, (a, b) in enumerate(zip(old, self._told)) if a is not b), min(len(old), len(self._told)))
-        if len(self._told) - keep > WINDOW:
+        old, was_streaming = self._shown, self._streaming
+        self._read_state()
+        keep = next((i for i, (a, b) in enumerate(zip(old, self._shown)) if a is not b), min(len(old), len(self._shown)))
+        if len(self._shown) - keep > WINDOW:
             self._snapshot(None)
             return
-        said: list[tuple[str, dict[str, Any]]] = []
-        if keep < len(old) or (was_growing is not None and self._growing is None and keep == len(self._told)):
-            said.append(("cut", {"keep": keep}))
-        said += [("turn", {"turn": turn}) for turn in self._turns(keep, len(self._told))]
-        if self._growing is not None and was_growing is not self._growing:
-            said.append(("turn", {"turn": view_model.growing(len(self._told), self._growing.blocks)}))
-        said = said or [("state", {})]
-        said[-1][1]["state"] = self._state()  # as one message: a page that shows an answer knows whether it grows
-        for kind, content in said:
-            self._say(kind, None, content)
+        messages: list[tuple[str, dict[str, Any]]] = []
+        if keep < len(old) or (was_streaming is not None and self._streaming is None and keep == len(self._shown)):
+            messages.append(("cut", {"keep": keep}))
+        messages += [("turn", {"turn": turn}) for turn in self._turns(keep, len(self._shown))]
+        if self._streaming is not None and was_streaming is not self._streaming:
+            messages.append(("turn", {"turn": view_model.streaming_turn(len(self._shown), self._streaming.blocks)}))
+        messages = messages or [("state", {})]
+        messages[-1][1]["state"] = self._state()  # in the same message: the page knows at once whether the answer is streaming
+        for kind, content in messages:
+            self._send_numbered(kind, None, content)
 
     def _tail(self) -> None:
         text = self._text
         _, partial, question = self._chat.now
         try:
-            if self._growing is not None and self._attached and partial is not None and question == self._question:
-                self._grow(self._growing, partial)
+            if self._streaming is not None and self._attached and partial is not None and question == self._question:
+                self._grow(self._streaming, partial)
         finally:
             self._due = False
-        if self._text is not text and process_state.loop:  # it grew meanwhile
+        if self._text is not text and process_state.loop:  # more text has arrived
             process_state.loop.call_soon_threadsafe(self._pend)
 
     def _grow(self, growing: IncrementalMarkdown, text: str) -> None:
         begun = time.monotonic()
         changed = growing.grow(text)
         if changed:
-            self._say("tail", None, {"index": len(self._told), "changed": changed})
+            self._send_numbered("tail", None, {"index": len(self._shown), "changed": changed})
         now, size = time.monotonic(), sum(len(html) for _, html in changed)
-        self._rested = now + REST * (now - begun) + size / MOST_A_SECOND
+        self._next_tail_at = now + PAUSE_FACTOR * (now - begun) + size / HTML_CHARS_PER_SECOND
 
     def _turns(self, start: int, end: int) -> list[dict[str, Any]]:
-        return [view_model.turn_of(i, self._told[i], self._html(i, self._told[i])) for i in range(start, end)]
+        return [view_model.turn_of(i, self._shown[i], self._html(i, self._shown[i])) for i in range(start, end)]
 
     def _html(self, i: int, turn: Turn) -> list[str] | None:
-        """Return an answer as HTML, made once; what a person or a setting says stays plain text."""
+        """Return an answer as HTML, rendered once; None for messages that stay plain text (user, system)."""
         if turn.role != "assistant":
             return None
         known = self._rendered.get(i)

@@ -1,7 +1,7 @@
-"""What stays readable when there is no kernel: a transcript beside the widget, every character of it escaped.
+"""A transcript beside the widget that stays readable without a kernel; every character is escaped.
 
-JupyterLab saves a notebook without the state of its widgets. So a second, hidden output has the conversation as plain text,
-brought up to date after each turn; a live view hides it.
+JupyterLab saves a notebook without widget state. So a second output, hidden by the live view, holds the conversation as plain
+text and is updated after each turn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from . import view_model
 
 
 class StaticTranscript:
-    """The transcript of one conversation where it is displayed."""
+    """The displayed transcript of one conversation."""
 
     def __init__(self, chat: Conversation) -> None:
         self._chat = chat
@@ -25,12 +25,12 @@ class StaticTranscript:
         self._publish(self.bundle(), update=False)
 
     def refresh(self) -> None:
-        """Bring every displayed one up to date."""
+        """Update every displayed transcript."""
         if self._displayed and (now := self.bundle()) != self._displayed:
             self._publish(now, update=True)
 
     def bundle(self) -> dict[str, Any]:
-        """Return the transcript in the formats that every notebook can show."""
+        """Return the transcript as a MIME bundle that every notebook can show."""
         return {"text/plain": view_model.transcript(self._chat), "text/html": view_model.saved_html(self._chat, self.name)}
 
     def _publish(self, bundle: dict[str, Any], *, update: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a chat shows, as plain values: a turn and the state for the page, a transcript for a notebook without a kernel. Pure."""
+"""View model of a chat: turns and state for the page, a transcript for a notebook without a kernel. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def money(cost: Decimal) -> str:
 
 
 def facts(turn: Turn) -> str:
-    """Return what a message came to, in one line.
+    """Return model, tokens, cost and seconds of a message in one line.
 
     Examples
     --------
@@ -40,20 +40,20 @@ def facts(turn: Turn) -> str:
     """
     if turn.role != "assistant" or turn.seconds is None:
         return ""
-    said = [turn.model or ""]
+    parts = [turn.model or ""]
     if turn.prompt_tokens is not None and turn.completion_tokens is not None:
-        said.append(f"{turn.prompt_tokens:,} + {turn.completion_tokens:,} tokens")
+        parts.append(f"{turn.prompt_tokens:,} + {turn.completion_tokens:,} tokens")
     if turn.cost is not None:
-        said.append(f"cost {money(turn.cost)}")
-    said.append(f"{turn.seconds:,.1f} s")
-    said += ["cached"] if turn.cached else []
-    said += ["cut at max_tokens"] if turn.finish_reason == "length" else []
-    said += ["stopped"] if turn.state == "stopped" else []
-    return " · ".join(filter(None, said))
+        parts.append(f"cost {money(turn.cost)}")
+    parts.append(f"{turn.seconds:,.1f} s")
+    parts += ["cached"] if turn.cached else []
+    parts += ["cut at max_tokens"] if turn.finish_reason == "length" else []
+    parts += ["stopped"] if turn.state == "stopped" else []
+    return " · ".join(filter(None, parts))
 
 
 def totals(turns: Sequence[Turn]) -> str:
-    """Return what all messages came to; "at least" where some answer did not say its cost.
+    """Return count, tokens, cost and seconds of all messages; "at least" where an answer's cost is unknown.
 
     Examples
     --------
@@ -61,20 +61,20 @@ def totals(turns: Sequence[Turn]) -> str:
     '2 messages · 15 tokens · cost 0.000006 · 1.2 s'
     """
     asked = [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
-    said = [plural(len(turns), "message")] if turns else []
+    parts = [plural(len(turns), "message")] if turns else []
     tokens = [turn.total_tokens for turn in asked if turn.total_tokens is not None or turn.cost == 0]  # not billed: none
     costs = [turn.cost for turn in asked if turn.cost is not None]
     if any(tokens):
-        said.append(f"{'at least ' if len(tokens) < len(asked) else ''}{plural(sum(filter(None, tokens)), 'token')}")
+        parts.append(f"{'at least ' if len(tokens) < len(asked) else ''}{plural(sum(filter(None, tokens)), 'token')}")
     if costs:
-        said.append(f"cost {'at least ' if len(costs) < len(asked) else ''}{money(sum(costs, Decimal(0)))}")
+        parts.append(f"cost {'at least ' if len(costs) < len(asked) else ''}{money(sum(costs, Decimal(0)))}")
     if asked:
-        said.append(f"{sum(turn.seconds or 0.0 for turn in asked):,.1f} s")
-    return " · ".join(said)
+        parts.append(f"{sum(turn.seconds or 0.0 for turn in asked):,.1f} s")
+    return " · ".join(parts)
 
 
 def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
-    """Return a turn as the page has it; ``blocks`` are its HTML, None for what is shown as plain text."""
+    """Return a turn as the page expects it; ``blocks`` are its HTML, None for plain text."""
     return {
         "index": i,
         "role": turn.role,
@@ -86,30 +86,30 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
     }
 
 
-def growing(i: int, blocks: list[str]) -> dict[str, Any]:
-    """Return an answer that is on its way as the page has it."""
+def streaming_turn(i: int, blocks: list[str]) -> dict[str, Any]:
+    """Return a streaming answer as the page expects it."""
     return {"index": i, "role": "assistant", "text": "", "blocks": blocks, "status": "streaming", "error": "", "facts": ""}
 
 
 def settings(chat: Conversation) -> dict[str, Any]:
-    """Return what the panel shows: model, system prompt and the parameters that are set. A key is none of these."""
+    """Return the settings panel's values: model, system prompt and the parameters that are set. Never a key."""
     return {"model": chat.model, "system": chat.system, **{k: v for k, v in chat.parameters.items() if k != "extra_body"}}
 
 
 def plain(chat: Conversation) -> list[dict[str, str]]:
-    """Return the messages as plain texts, for the state that a notebook may save."""
+    """Return the messages as plain texts, for widget state that a notebook may save."""
     system = [{"role": "system", "content": chat.system}] if chat.system else []
     return [*system, *({"role": turn.role, "content": turn.text} for turn in chat.turns)]
 
 
 def transcript(chat: Conversation) -> str:
     """Return the conversation as plain text."""
-    said = [f"{WHO.get(message['role'], message['role'])}:\n{message['content']}" for message in plain(chat)]
-    return "\n\n".join(said) or "No messages yet."
+    parts = [f"{WHO.get(message['role'], message['role'])}:\n{message['content']}" for message in plain(chat)]
+    return "\n\n".join(parts) or "No messages yet."
 
 
 def to_markdown(chat: Conversation) -> str:
-    """Return the conversation as markdown; each message is what was said, with the end of a code block that was cut off."""
+    """Return the conversation as markdown; code fences that were cut off are closed."""
     parts = [f"**System**\n\n{close_code_fence(chat.system)}"] if chat.system is not None else []
     for turn in chat.turns:
         named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
@@ -119,7 +119,7 @@ def to_markdown(chat: Conversation) -> str:
 
 
 def saved_html(chat: Conversation, name: str) -> str:
-    """Return the conversation as HTML in which every character of it is escaped; a live view hides it by its name."""
+    """Return the conversation as escaped HTML; a live view hides it by its class name."""
     title = f"Chat, {plural(len(chat.turns), 'message')}" + (f", {chat.model}" if chat.model else "")
     text = f'<pre style="white-space: pre-wrap">{escape(transcript(chat))}</pre>'
     return f'<details open class="tsn-saved {name}"><summary>{escape(title)}</summary>{text}</details>'
