@@ -291,7 +291,7 @@ def test_16_a_function_gets_plain_scalars():
     assert seen[0]["f32"] == 0.1
 
 
-def test_17_half_a_surrogate_pair_fails_its_row_with_the_position(client, sim):
+def test_17_lone_surrogate_fails_its_row_with_the_position(client, sim):
     df = pd.DataFrame({"t": pd.Series(["fine", "ab\ud800c", "too"], dtype=object)})
     out = ask_quietly(df, client, "{t}")
     assert out["error"].iloc[1].startswith("bad_text: a lone surrogate at position 2")
@@ -299,13 +299,13 @@ def test_17_half_a_surrogate_pair_fails_its_row_with_the_position(client, sim):
 
 
 @pytest.mark.parametrize("prompt", [lambda row: row["t"], lambda row: [{"role": "user", "content": row["t"]}]])
-def test_17_half_a_surrogate_pair_of_a_function_fails_its_row(client, prompt):
+def test_17_lone_surrogate_of_a_function_fails_its_row(client, prompt):
     df = pd.DataFrame({"t": pd.Series(["fine", "ab\ud800c"], dtype=object)})
     out = ask_quietly(df, client, prompt)
     assert out["error"].str.split(":").str[0].tolist() == [pd.NA, "bad_text"]
 
 
-def test_17_half_a_surrogate_pair_in_a_message_list_fails_its_row(client):
+def test_17_lone_surrogate_in_a_message_list_fails_its_row(client):
     df = pd.DataFrame({"m": [[{"role": "user", "content": "fine"}], [{"role": "user", "content": "\udfff"}]]})
     out = ask_quietly(df, client, messages="m")
     assert out["error"].str.split(":").str[0].tolist() == [pd.NA, "bad_text"]

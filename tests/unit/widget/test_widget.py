@@ -338,7 +338,7 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(endless, tmp_path, mo
         chat.close()
     tails = spent[1:4]  # the first is what a page that is there gets at once
     for (begun, ended), (after, _) in itertools.pairwise(tails):
-        assert after - ended >= wire.REST * (ended - begun) * 0.98
+        assert after - ended >= wire.PAUSE_FACTOR * (ended - begun) * 0.98
 
 
 def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplog):
@@ -366,18 +366,18 @@ class Screen:
 
     def __init__(self, told):
         self.moments = []
-        view_model = {}
+        shown = {}
         for message in told:
             if message["type"] == "snapshot":
-                view_model = {}
+                shown = {}
             if message["type"] == "cut":
-                view_model = {i: blocks for i, blocks in view_model.items() if i < message["keep"]}
+                shown = {i: blocks for i, blocks in shown.items() if i < message["keep"]}
             for turn in [*message.get("turns", []), *filter(None, [message.get("turn")])]:
-                view_model[turn["index"]] = dict(enumerate(turn["blocks"] or []))
+                shown[turn["index"]] = dict(enumerate(turn["blocks"] or []))
             if message["type"] == "tail":
-                assert message["index"] in view_model, "a page has no such turn"
-                view_model[message["index"]] |= dict(message["changed"])
-            self.moments.append({i: re.sub("<.*?>", "", "".join(blocks.values())).strip() for i, blocks in view_model.items()})
+                assert message["index"] in shown, "a page has no such turn"
+                shown[message["index"]] |= dict(message["changed"])
+            self.moments.append({i: re.sub("<.*?>", "", "".join(blocks.values())).strip() for i, blocks in shown.items()})
 
     def check(self, i, answer):
         """Check that turn ``i`` never showed anything but the beginning of its answer."""
@@ -390,7 +390,7 @@ def test_an_answer_that_is_asked_for_at_once_does_not_begin_with_the_one_before(
     with Simulator(latency=0.2, token_rate=100.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
-        monkeypatch.setattr(wire, "MOST_A_SECOND", 500)  # a pause of some tenths of a second after each tail
+        monkeypatch.setattr(wire, "HTML_CHARS_PER_SECOND", 500)  # a pause of some tenths of a second after each tail
         answers = [chat.send("Tell me something about apples"), chat.send("And something about pears")]
         page.idle(4)
         screen = Screen(page.told)
@@ -449,9 +449,9 @@ def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path,
     state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     [chat] = [one["state"] for one in state.values() if "_messages" in one["state"]]
     assert [m["content"] for m in chat["_messages"]][0] == "Hi there"
-    view_model = [output["data"] for output in saved["cells"][0]["outputs"]]
-    assert all("text/markdown" not in data for data in view_model)
-    assert any("Hi there" in "".join(data.get("text/html", "")) for data in view_model)
+    shown = [output["data"] for output in saved["cells"][0]["outputs"]]
+    assert all("text/markdown" not in data for data in shown)
+    assert any("Hi there" in "".join(data.get("text/html", "")) for data in shown)
 
 
 def test_what_the_code_says_is_in_the_saved_notebook_when_its_cell_ends(tmp_path, sim, monkeypatch):
@@ -474,9 +474,9 @@ f.system = 'First'
 g.model = 'sim-large'"""
     book = run_cells(tmp_path, monkeypatch, sim, made, busy, changed)
     saved = [output["data"] for output in book.cells[0].outputs if "text/html" in output["data"]]
-    view_model = [data["text/plain"] for data in saved]
-    assert "Afterwards" in view_model[0] and "Answer:" in view_model[1] and view_model[2] == view_model[3] == "No messages yet."
-    assert view_model[4] == "You:\nInstead" and view_model[5] == "System prompt:\nFirst\n\nYou:\nBefore"
+    shown = [data["text/plain"] for data in saved]
+    assert "Afterwards" in shown[0] and "Answer:" in shown[1] and shown[2] == shown[3] == "No messages yet."
+    assert shown[4] == "You:\nInstead" and shown[5] == "System prompt:\nFirst\n\nYou:\nBefore"
     assert "1 message, sim-large" in saved[6]["text/html"] and "1 message, sim-small" in saved[5]["text/html"]
 
 
