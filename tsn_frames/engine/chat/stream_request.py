@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...api import Completion, Request, error_of
 from ...api.completion import content_error
+from ...api.stream_parser import StreamedReply
 from ...errors import BudgetExceeded, RateLimitError, RowError, RunError, ServerError, TSNError
 from ...secret import Secret, redact
 from .. import retry as policy
@@ -32,7 +33,6 @@ from ..runtime.client import Client
 from ..runtime.session import Session, open_session
 from ..transport.http_types import HttpFailure, HttpResponse
 from ..transport.select_backend import open_stream
-from .stream_parser import StreamedReply
 from .turn import State
 
 if TYPE_CHECKING:

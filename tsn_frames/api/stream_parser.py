@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from ...api import Unreadable, dumps, load
+from .serialization import Unreadable, dumps, load
 
 LINE_CAP = 4 * 2**20
 CAP = 20 * 2**20  # of what an answer says, and of a body in one piece

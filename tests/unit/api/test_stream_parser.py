@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tsn_frames.api import decode
-from tsn_frames.engine.chat.stream_parser import CAP, LINE_CAP, MORE, NOTHING, TAIL, SseLines, StreamedReply
+from tsn_frames.api.stream_parser import CAP, LINE_CAP, MORE, NOTHING, TAIL, SseLines, StreamedReply
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
