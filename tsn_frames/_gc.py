@@ -1,4 +1,4 @@
-"""What makes a million small values at once quicker."""
+"""Pause the garbage collector while very many objects are created."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Hold the garbage collector while many values are made that stay: it would look through all of them, again and again."""
-    held = gc.isenabled()
+    """Pause the garbage collector: it would scan a growing heap of live objects again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        gc.disable()  # in here: Ctrl-C may come just after it
         yield
     finally:
-        if held:
+        if was_enabled:
             gc.enable()

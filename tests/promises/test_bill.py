@@ -147,5 +147,5 @@ def test_kill_9_and_two_processes_leave_only_what_was_in_flight(seed, tmp_path):
         whole, accounted, missing, lost = balance(sim, ledger_of(tmp_path))
     print(f"{kills} kills: {missing} attempts and {whole - accounted} of {whole:,} tokens are missing")
     assert whole == accounted + lost and missing <= kills * WORKERS
-    cards = list(ledger_of(tmp_path).cards())
+    cards = list(ledger_of(tmp_path).run_records())
     assert sum(card.ended is None for card in cards) <= kills and [card.end for card in cards if card.ended] == ["done"] * 2

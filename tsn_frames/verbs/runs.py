@@ -39,6 +39,6 @@ def runs(client: Client | None = None) -> pd.DataFrame:
     >>> sim.close()
     """
     ledger = client_or_default(client).ledger
-    cards = list(ledger.cards())
+    cards = list(ledger.run_records())
     unfinished = any(card.ended is None for card in cards)
     return runs_frame(cards, list(ledger.entries()) if unfinished else [])

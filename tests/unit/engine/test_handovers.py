@@ -429,7 +429,7 @@ def test_what_is_written_while_a_cache_is_mended_is_in_the_new_file_too(tmp_path
     store, _, go_on = mending
     store.write([(b"x" * 32, b"a new answer", 2e9)])
     go_on()
-    assert store.moved and len(list(store_room.scan(store.file))) == 10
+    assert store.was_replaced and len(list(store_room.scan(store.file))) == 10
 
 
 def test_two_processes_that_mend_one_cache_at_once_lose_nothing_that_the_first_of_them_wrote(tmp_path, mending, monkeypatch):

@@ -1,7 +1,7 @@
-"""What is spent and held of a budget. Pure: money goes in, decisions come out.
+"""Money accounts with reservations. Pure.
 
-Before a request goes out the most that it can cost is held. When its answer comes, what it did cost is spent and the
-rest is free again. What is spent and held together never passes a cap, so the bill doesn't either.
+Before a request is sent, the most it can cost is reserved. When its response arrives, its cost is spent and the rest of
+the reservation is free again. Spent and reserved money together never pass a cap, so the bill doesn't either.
 """
 
 from __future__ import annotations
@@ -17,105 +17,108 @@ from .budget import plain
 
 
 class SpentBefore(NamedTuple):
-    """What a ledger says was spent before: what is known, and the most that lines of unknown cost can come to."""
+    """Spending that the ledger has on record: known costs, and the upper bound of unknown ones."""
 
     known: Decimal = Decimal(0)
-    unsure: Decimal = Decimal(0)
+    unknown: Decimal = Decimal(0)
 
 
 class Account:
-    """Money of a run, or of all runs of a ledger in a day or month: spent before, spent by this process, and held."""
+    """Money of one run, or of all runs of a ledger in a day or month.
+
+    ``settled`` and ``unsettled`` are spent by this process (at known and at unknown cost), ``before`` by others.
+    """
 
     def __init__(self, name: str, *, begins: float = float("-inf"), ends: float = float("inf")) -> None:
         self.name, self.begins, self.ends = name, begins, ends
-        self.own = self.held = self.unseen = Decimal(0)
+        self.settled = self.unsettled = self.reserved = Decimal(0)
         self.before = SpentBefore()
         self.runs: set[str] = set()
-        self.heirs: list[Account] = []
+        self.successors: list[Account] = []
 
     @property
     def spent(self) -> Decimal:
-        """What is spent, together with what requests of unknown outcome may have cost."""
-        return self.before.known + self.own + self.unsure
+        """Money spent, requests of unknown cost at their upper bound included."""
+        return self.before.known + self.settled + self.unknown
 
     @property
-    def unsure(self) -> Decimal:
-        """What requests of unknown outcome may have cost."""
-        return self.before.unsure + self.unseen
+    def unknown(self) -> Decimal:
+        """Upper bound of what requests of unknown cost have cost."""
+        return self.before.unknown + self.unsettled
 
-    def bequeath(self, heir: Account) -> None:
-        """Hand over to the pot of the next day or month: what is held may still be spent in it."""
-        if heir not in self.heirs:
-            self.heirs.append(heir)
-            heir.held += self.held
-            heir.runs |= self.runs
+    def carry_over(self, successor: Account) -> None:
+        """Carry reservations over to the next day or month, in which they may still be spent."""
+        if successor not in self.successors:
+            self.successors.append(successor)
+            successor.reserved += self.reserved
+            successor.runs |= self.runs
 
-    def line(self) -> Iterator[Account]:
-        """Yield it and its heirs."""
+    def with_successors(self) -> Iterator[Account]:
+        """Yield the account and all of its successors."""
         yield self
-        for heir in self.heirs:
-            yield from heir.line()
+        for successor in self.successors:
+            yield from successor.with_successors()
 
 
 class Cap(NamedTuple):
-    """The most that a pot may come to."""
+    """Upper limit of an account; ``label`` names it in messages."""
 
-    pot: Account
-    most: Decimal
-    words: str
+    account: Account
+    limit: Decimal
+    label: str
 
     @property
-    def left(self) -> Decimal:
-        """What is neither spent nor held."""
-        return self.most - self.pot.spent - self.pot.held
+    def remaining(self) -> Decimal:
+        """Money neither spent nor reserved."""
+        return self.limit - self.account.spent - self.account.reserved
 
-    def hopeless(self, worst: Decimal) -> bool:
-        """Return whether a request doesn't fit, and nothing that is under way can make room for it."""
-        return worst > self.left and not self.pot.held
+    def can_never_fit(self, amount: Decimal) -> bool:
+        """Return whether an amount doesn't fit and no reservation is left that could make room for it."""
+        return amount > self.remaining and not self.account.reserved
 
 
 @dataclass(slots=True)
 class Reservation:
-    """Money that is held for one request until its outcome is known."""
+    """Money reserved for one request until its cost is known."""
 
-    worst: Decimal
-    pots: Sequence[Account]
-    over: bool = False
+    amount: Decimal
+    accounts: Sequence[Account]
+    closed: bool = False
 
     def settle(self, cost: Decimal | None) -> None:
-        """Spend what a request did cost; None where nobody knows, and what was held counts as spent."""
-        if not self.over:
+        """Replace the reservation by the cost; if that is unknown (None), the reserved amount counts as spent."""
+        if not self.closed:
             self.release()
-            for pot in self._pots():
-                pot.own += cost or 0
-                pot.unseen += self.worst if cost is None else 0
+            for account in self._all_accounts():
+                account.settled += cost or 0
+                account.unsettled += self.amount if cost is None else 0
 
     def release(self) -> None:
-        """Free what is held: the request was not billed, or never went out."""
-        if not self.over:
-            self.over = True
-            for pot in self._pots():
-                pot.held -= self.worst
+        """Free the reservation: the request was not sent, or not billed."""
+        if not self.closed:
+            self.closed = True
+            for account in self._all_accounts():
+                account.reserved -= self.amount
 
-    def _pots(self) -> Iterator[Account]:
-        return chain.from_iterable(pot.line() for pot in self.pots)
+    def _all_accounts(self) -> Iterator[Account]:
+        return chain.from_iterable(account.with_successors() for account in self.accounts)
 
 
-def reserve(caps: Sequence[Cap], worst: Decimal) -> Reservation | None:
-    """Hold the most that a request can cost; None where it doesn't fit under every cap."""
-    if any(worst > cap.left for cap in caps):
+def reserve(caps: Sequence[Cap], amount: Decimal) -> Reservation | None:
+    """Reserve an amount under every cap; return None if it doesn't fit under one of them."""
+    if any(amount > cap.remaining for cap in caps):
         return None
-    pots = [cap.pot for cap in caps]
-    for pot in pots:
-        pot.held += worst
-    return Reservation(worst, pots)
+    accounts = [cap.account for cap in caps]
+    for account in accounts:
+        account.reserved += amount
+    return Reservation(amount, accounts)
 
 
-def exceeded(cap: Cap, worst: Decimal) -> BudgetExceeded:
-    """Return the end of a run whose next request doesn't fit."""
-    pot, unseen = cap.pot, ""
-    if pot.unsure:
-        unseen = f" ({plain(pot.unsure)} of it held for requests that may be billed)"
+def budget_exceeded(cap: Cap, amount: Decimal) -> BudgetExceeded:
+    """Return the error for a request that doesn't fit under a cap."""
+    account, unknown = cap.account, ""
+    if account.unknown:
+        unknown = f" ({plain(account.unknown)} of it held for requests that may be billed)"
     return BudgetExceeded(
-        f"{cap.words} is used up: {plain(pot.spent)} spent{unseen}, and the next request may cost {plain(worst)}"
+        f"{cap.label} is used up: {plain(account.spent)} spent{unknown}, and the next request may cost {plain(amount)}"
     )

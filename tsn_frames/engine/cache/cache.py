@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...api import Completion, Unreadable, decode
 from ...errors import CacheError, ConfigError
 from ...text import quoted
-from ..storage.sqlite import PATIENCE
+from ..storage.sqlite import BUSY_TIMEOUT
 from . import export
 from .reader import FILE
 from .store import Store, age, open_store, scan, totals
@@ -112,9 +112,9 @@ class Cache:
         with closing(self.open()) as store:
             return store.add(rows)
 
-    def open(self, patience: float = PATIENCE) -> Store:
+    def open(self, busy_timeout: float = BUSY_TIMEOUT) -> Store:
         """Open the cache for writing."""
-        return open_store(self.folder, patience)
+        return open_store(self.folder, busy_timeout)
 
     def _answers(self) -> Iterator[tuple[bytes, bytes, float, Completion]]:
         for key_, body, when in scan(self.file):

@@ -14,7 +14,16 @@ from typing import Any, TypeVar
 
 import diskcache
 
-from ..storage.sqlite import PATIENCE, connect, identity, is_corrupt, make_private, make_private_folder, transaction, wait_at_most
+from ..storage.sqlite import (
+    BUSY_TIMEOUT,
+    connect,
+    identity,
+    is_corrupt,
+    make_private,
+    make_private_folder,
+    set_busy_timeout,
+    transaction,
+)
 from . import reader
 from .reader import FILE, OURS, SCHEMA, Row, checksum
 from .repair import mend
@@ -74,7 +83,7 @@ class Store:
     ----------
     folder : Path
         Made with mode 0700 where it is missing.
-    patience : float
+    busy_timeout : float
         Seconds to wait for another process that holds the file.
 
     Raises
@@ -85,26 +94,26 @@ class Store:
         If it can't be opened or is corrupt; :func:`open_store` deals with that.
     """
 
-    def __init__(self, folder: Path, patience: float = PATIENCE) -> None:
+    def __init__(self, folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
         self.folder, self.file = folder, folder / FILE
         make_private_folder(folder, FILE)
         reader.check(self.file)
         make_private(self.file)
-        _claim(self.file, patience)  # so that diskcache, which waits a minute at each of its many steps, finds no lock
-        self._cache = diskcache.Cache(str(folder), timeout=patience, disk=BytesDisk, **_SETTINGS)
+        _claim(self.file, busy_timeout)  # so that diskcache, which waits a minute at each of its many steps, finds no lock
+        self._cache = diskcache.Cache(str(folder), timeout=busy_timeout, disk=BytesDisk, **_SETTINGS)
         self._connection: sqlite3.Connection = self._cache._con  # one statement for a group is 3 times as fast as .set()
         self.identity = identity(self.file)
         if not self._connection.execute("SELECT 1 FROM Settings WHERE key = 'tsn_schema'").fetchone():
-            _claim(self.file, patience)  # somebody has deleted it in between, and diskcache has made another
+            _claim(self.file, busy_timeout)  # somebody has deleted it in between, and diskcache has made another
 
     @property
-    def moved(self) -> bool:
+    def was_replaced(self) -> bool:
         """Whether another file, or none, lies in the place of the one that is open: what is written would be lost."""
         return identity(self.file) != self.identity
 
-    def wait_at_most(self, seconds: float) -> None:
+    def set_busy_timeout(self, seconds: float) -> None:
         """Say how long a commit waits for another process's lock."""
-        wait_at_most(self._connection, seconds)
+        set_busy_timeout(self._connection, seconds)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Store answers in one commit, replacing what is there under the same keys."""
@@ -129,9 +138,9 @@ class Store:
             return self._connection.executemany(_INSERT + where, values).rowcount
 
 
-def open_store(folder: Path, patience: float = PATIENCE) -> Store:
+def open_store(folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> Store:
     """Open a cache folder, after mending a damaged file where there is one."""
-    return mended(folder, lambda: Store(folder, patience))
+    return mended(folder, lambda: Store(folder, busy_timeout))
 
 
 def lookup(file: Path, index: Mapping[bytes, int], take: Callable[[Iterator[tuple[int, bytes, float]]], T]) -> T:
@@ -172,9 +181,9 @@ def _fill(new: Path, damaged: Path) -> int:
         return store.add(carve(damaged), newest=True)
 
 
-def _claim(file: Path, patience: float) -> None:
+def _claim(file: Path, busy_timeout: float) -> None:
     """Write down that a new file is ours, before anything else is in it; fail where another process holds it."""
-    with closing(connect(file, patience)) as connection, transaction(connection):
+    with closing(connect(file, busy_timeout)) as connection, transaction(connection):
         connection.execute("CREATE TABLE IF NOT EXISTS Settings ( key TEXT NOT NULL UNIQUE, value)")
         connection.execute("INSERT OR IGNORE INTO Settings VALUES ('tsn_schema', ?)", (SCHEMA,))
 

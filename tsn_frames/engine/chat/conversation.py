@@ -91,7 +91,7 @@ class Conversation:
         self._lock, self._listeners = threading.RLock(), Listeners()
         self._asking: PendingAnswer | None = None
         self._usage, self._asked = True, 0
-        self._purse: BudgetAdmission | None = None  # one for all turns: the budget of a run is that of a chat
+        self._budget: BudgetAdmission | None = None  # one for all turns: the budget of a run is that of a chat
         self._turns, first = turns_of(() if messages is None else messages)
         if first is not None and system is not None:
             raise PromptError("messages begin with a system message: leave system= out, or take it off")
@@ -320,7 +320,7 @@ class Conversation:
         mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
         asking = partial(
             StreamedRequest, self.client, key, request, mode=mode, name=f"{self.id}-{self._asked}", run=self.id, tag=self.tag or "chat",
-            usage=self._usage, purse=self._purse,
+            usage=self._usage, budget=self._budget,
         )  # fmt: skip
         self._asking = PendingAnswer(
             lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, len(turns), *about), self._ended
@@ -331,7 +331,7 @@ class Conversation:
         with self._lock:
             if self._asking is going:
                 self._turns, self._asking = (*self._turns, turn), None
-                self._usage, self._purse = going.asking.usage, going.asking.purse
+                self._usage, self._budget = going.asking.usage, going.asking.budget
 
     def _change(self, change: Callable[[ChatSettings], ChatSettings]) -> None:
         """Change a setting, and tell the listeners."""

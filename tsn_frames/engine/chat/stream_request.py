@@ -78,7 +78,7 @@ class StreamedRequest:
         What the ledger notes.
     usage : bool
         Whether to ask for the usage; False once the server has refused that.
-    purse : Purse or None
+    budget : BudgetAdmission or None
         The money of the conversation, where it has asked before.
     grew : callable
         Called when a part of the answer has come.
@@ -86,12 +86,12 @@ class StreamedRequest:
 
     def __init__(
         self, client: Client, key: Secret, request: Request, *, mode: CacheMode, name: str, run: str, tag: str | None,
-        usage: bool, purse: BudgetAdmission | None, grew: Callable[[], None],
+        usage: bool, budget: BudgetAdmission | None, grew: Callable[[], None],
     ) -> None:  # fmt: skip
         self.reply, self.usage, self.model = StreamedReply(), usage, request.model
         self._client, self._key, self._request, self._mode = client, key, request, mode
         self._name, self._run, self._tag, self._grew = name, run, tag, grew
-        self.purse, self._item = purse, PendingRequest(0, request, fresh=True)
+        self.budget, self._item = budget, PendingRequest(0, request, fresh=True)
         self._unreachable, self._since = 0, time.monotonic()
         self._waiting: asyncio.Task[object] | None = None
         self._stopped = False
@@ -112,8 +112,8 @@ class StreamedRequest:
             return StreamResult("failed", Completion(None), _NOT_CACHED, RunError)
         streams = open_stream(self._client.base_url, self._key, self._client.timeout)
         async with open_session(self._client, self._key, store=self._mode != "off", transport=streams, run=self._run) as opened:
-            self.purse = self.purse or opened.budget
-            session = replace(opened, budget=self.purse)
+            self.budget = self.budget or opened.budget
+            session = replace(opened, budget=self.budget)
             sender, limiter = AttemptSender(session, self._run, Counts(), lambda _: self._tag), session.account.limiter
             limiter.gate.begin(limiter.clock(), session.pace)
             try:
@@ -154,13 +154,13 @@ class StreamedRequest:
 
     async def _paid(self, sender: AttemptSender, streams: HttpxTransport) -> tuple[Classification, HttpResponse | HttpFailure]:
         """Hold the most that it can cost while it is asked."""
-        if self.purse is None:
+        if self.budget is None:
             return await self._attempt(sender, streams)
-        self._item.hold = await self._stoppable(self.purse.hold(self._request))
+        self._item.reservation = await self._stoppable(self.budget.reserve(self._request))
         try:
             return await self._attempt(sender, streams)
         finally:
-            self.purse.release(self._item.hold)  # if it is still held, it was not billed
+            self.budget.release(self._item.reservation)  # if it is still held, it was not billed
 
     async def _attempt(self, sender: AttemptSender, streams: HttpxTransport) -> tuple[Classification, HttpResponse | HttpFailure]:
         session = sender.session

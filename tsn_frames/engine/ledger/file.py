@@ -1,21 +1,21 @@
-"""The ledger's file: its tables, step by step, how lines get into it and out of it. Lines are only added."""
+"""The ledger's SQLite file: schema migrations, appending and reading. Rows of attempts are only ever added."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ...errors import ConfigError
-from ..storage.sqlite import PATIENCE, connect, identity, make_private, read_only, transaction, wait_at_most
+from ..storage.sqlite import BUSY_TIMEOUT, connect, identity, make_private, read_only, set_busy_timeout, transaction
 from .run_record import TABLES, RunRecord, Saving
 
-Line = TypeVar("Line", "Entry", RunRecord, Saving)
+Row = TypeVar("Row", "Entry", RunRecord, Saving)
 
-# One step for each schema number, each some statements; a step that was released never changes.
+# The statements of each schema version. A released version never changes.
 MIGRATIONS: list[tuple[str, ...]] = [
     (
         """CREATE TABLE attempts (
@@ -38,11 +38,10 @@ MIGRATIONS: list[tuple[str, ...]] = [
 
 
 class Entry(NamedTuple):
-    """One attempt. ``outcome`` is ``answered``, or ``unknown`` where it may be billed and its usage was not seen.
+    """One attempt. ``outcome`` is ``answered``, or ``unknown`` if it may be billed but its usage is not known.
 
-    ``prompt_chars`` and ``language`` are :func:`~tsn_frames.api.prompt_size.prompt_size`; ``price_source`` says at which price
-    ``cost`` was worked out, and whose price that is. ``held`` is the most that an attempt of unknown cost can have cost: a
-    later process counts it against its budget.
+    ``prompt_chars`` and ``language`` are :func:`~tsn_frames.api.prompt_size.prompt_size`; ``price_source`` is the price behind
+    ``cost`` and its origin. ``held`` is the upper bound of an unknown cost, which later processes count against a budget.
     """
 
     time: float
@@ -66,31 +65,31 @@ class Entry(NamedTuple):
     held: str | None = None
 
 
-def _into(table: str, fields: tuple[str, ...]) -> str:
+def _values_into(table: str, fields: tuple[str, ...]) -> str:
     return f"INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
 
 
-_INTO: dict[type, str] = {
-    Entry: "INSERT " + _into("attempts", Entry._fields),
-    RunRecord: "INSERT OR REPLACE " + _into("runs", RunRecord._fields),
-    Saving: "INSERT " + _into("savings", Saving._fields),
+_INSERTS: dict[type, str] = {
+    Entry: "INSERT " + _values_into("attempts", Entry._fields),
+    RunRecord: "INSERT OR REPLACE " + _values_into("runs", RunRecord._fields),
+    Saving: "INSERT " + _values_into("savings", Saving._fields),
 }
-_FROM = {Entry: ("attempts", "id"), RunRecord: ("runs", "began, run"), Saving: ("savings", "id")}
+_TABLE_AND_ORDER = {Entry: ("attempts", "id"), RunRecord: ("runs", "began, run"), Saving: ("savings", "id")}
 
 
 class LedgerFile:
-    """An open ledger, for one thread.
+    """A ledger that is open for appending, for one thread.
 
     Raises
     ------
     ConfigError
-        If the file is no ledger, or a newer version's; nothing is changed then.
+        If the file is no ledger, or a newer version's. The file is left unchanged.
     """
 
-    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
-        schema(path)
+    def __init__(self, path: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        schema_version(path)
         make_private(path)
-        self._path, self._connection = path, connect(path, patience)
+        self._path, self._connection = path, connect(path, busy_timeout)
         self._identity = identity(path)
         try:
             self._migrate()
@@ -99,48 +98,47 @@ class LedgerFile:
             raise
 
     @property
-    def moved(self) -> bool:
-        """Whether another file, or none, lies in the place of the one that is open: what is written would be lost."""
+    def was_replaced(self) -> bool:
+        """Whether the path now holds another file or none, so that rows written to the open one would be lost."""
         return identity(self._path) != self._identity
 
-    def wait_at_most(self, seconds: float) -> None:
-        """Say how long a commit waits for another process's lock."""
-        wait_at_most(self._connection, seconds)
+    def set_busy_timeout(self, seconds: float) -> None:
+        """Set how long a commit waits for another process's lock."""
+        set_busy_timeout(self._connection, seconds)
 
-    def write(self, lines: Iterable[Entry | RunRecord | Saving]) -> None:
-        """Add lines in one commit; a run's card takes the place of the one that it began with."""
+    def write(self, rows: Iterable[Entry | RunRecord | Saving]) -> None:
+        """Append rows in one commit; a run's final record replaces the one written at its start."""
         with transaction(self._connection):
-            for kind, some in groupby(lines, type):
-                self._connection.executemany(_INTO[kind], map(_storable, some))
+            for kind, group in groupby(rows, type):
+                self._connection.executemany(_INSERTS[kind], map(_with_valid_tag, group))
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
     def _migrate(self) -> None:
-        with transaction(self._connection):  # two kernels may open a new ledger at once
-            number = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            for step in MIGRATIONS[number:]:
-                for statement in step:
-                    self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version = {max(number, len(MIGRATIONS))}")
+        with transaction(self._connection):  # two processes may open a new ledger at once
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            for statement in chain.from_iterable(MIGRATIONS[version:]):
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {max(version, len(MIGRATIONS))}")
 
 
-def read(path: Path, kind: type[Line]) -> Iterator[Line]:
-    """Yield the lines of one kind in their order; what an older file doesn't have yet is None, or no line."""
-    with opened(path) as connection:
+def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """Yield the rows of one table in order; columns that an older file lacks are None."""
+    with open_for_reading(path) as connection:
         if connection is None:
             return
-        table, order = _FROM[kind]
-        there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if there:
-            fields = ", ".join(name if name in there else f"NULL AS {name}" for name in kind._fields)
+        table, order = _TABLE_AND_ORDER[kind]
+        columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if columns:
+            fields = ", ".join(name if name in columns else f"NULL AS {name}" for name in kind._fields)
             yield from map(kind._make, connection.execute(f"SELECT {fields} FROM {table} ORDER BY {order}"))
 
 
 @contextmanager
-def opened(path: Path, least: int = 1) -> Iterator[sqlite3.Connection | None]:
-    """Open a ledger for reading; None where there is none, or its schema number is less.
+def open_for_reading(path: Path, min_version: int = 1) -> Iterator[sqlite3.Connection | None]:
+    """Open a ledger for reading; yield None if there is none, or its schema is older than ``min_version``.
 
     Raises
     ------
@@ -148,7 +146,7 @@ def opened(path: Path, least: int = 1) -> Iterator[sqlite3.Connection | None]:
         If the file is no ledger, a newer version's, or can't be read.
     """
     try:
-        if schema(path) < least:
+        if schema_version(path) < min_version:
             yield None
             return
         with closing(read_only(path)) as connection:
@@ -157,28 +155,34 @@ def opened(path: Path, least: int = 1) -> Iterator[sqlite3.Connection | None]:
         raise ConfigError(f"{path} can't be read ({error}): see what holds or has damaged it, or give another ledger=") from None
 
 
-def schema(path: Path) -> int:
-    """Return the schema number of a ledger, 0 for none yet; refuse what we can't append to."""
+def schema_version(path: Path) -> int:
+    """Return the schema version of a ledger, 0 for none yet.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no ledger, or a newer version's.
+    """
     if not path.exists():
         return 0
     try:
         with closing(read_only(path)) as connection:
-            connection.execute("BEGIN")  # one view of the file: another process may be making its tables just now
-            number = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            connection.execute("BEGIN")  # one snapshot: another process may be creating the tables right now
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
         raise ConfigError(f"{path} is no ledger ({error}): move it away, or give another ledger=") from None
-    if number > len(MIGRATIONS):
-        raise ConfigError(f"{path} was written by a newer tsn_frames (schema {number}): upgrade, or give another ledger=")
-    if ("attempts" in names) != (number > 0) or (names and not number):
+    if version > len(MIGRATIONS):
+        raise ConfigError(f"{path} was written by a newer tsn_frames (schema {version}): upgrade, or give another ledger=")
+    if ("attempts" in names) != (version > 0) or (names and not version):
         raise ConfigError(f"{path} is no ledger but another program's file: give another ledger=")
-    return number
+    return version
 
 
-def _storable(line: Entry | RunRecord | Saving) -> tuple[Any, ...]:
-    """Return a line whose tag is valid text: one odd character must not keep spending off the record."""
-    if isinstance(line, RunRecord) or line.tag is None:
-        return line
-    return line._replace(tag=line.tag.encode("utf-8", "replace").decode())
+def _with_valid_tag(row: Entry | RunRecord | Saving) -> tuple[Any, ...]:
+    """Return a row whose tag SQLite can store: a lone surrogate in a tag must not keep spending off the record."""
+    if isinstance(row, RunRecord) or row.tag is None:
+        return row
+    return row._replace(tag=row.tag.encode("utf-8", "replace").decode())

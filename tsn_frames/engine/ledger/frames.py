@@ -1,4 +1,4 @@
-"""What was spent and saved, by day, month, model, tag or run: tables of the ledger. pandas is imported when one is asked for."""
+"""The ledger as pandas frames: attempts, runs, and a summary by day, month, model, tag or run. pandas is imported on demand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_UNIT = ""
 
 
 def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str | Sequence[str], timezone: str) -> pd.DataFrame:
-    """Return what was spent and saved in groups; see :meth:`Ledger.summary`."""
+    """Return spending and savings by group; see :meth:`Ledger.summary`."""
     import pandas as pd
 
     names = checked_by(by)
@@ -57,12 +57,12 @@ def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str |
 
 
 def checked_by(by: object) -> list[str]:
-    """Return the names of groups, if they are known ones.
+    """Return the grouping names as a list without duplicates.
 
     Raises
     ------
     ParameterError
-        With the words there are.
+        If one is unknown; the message lists the known ones.
     """
     names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) and by else [quoted(by)]
     for name in names:
@@ -79,7 +79,7 @@ def _zone(timezone: object) -> ZoneInfo:
 
 
 def _calendar(seconds: pd.Series, name: str, zone: ZoneInfo) -> pd.Series:
-    """Return the day, or the first day of the week, month or year, by the clock of a zone."""
+    """Return the start of the day, week, month or year in a time zone."""
     import pandas as pd
 
     local = pd.to_datetime(seconds.astype("float64"), unit="s", utc=True).dt.tz_convert(zone).dt.tz_localize(None)
@@ -87,7 +87,7 @@ def _calendar(seconds: pd.Series, name: str, zone: ZoneInfo) -> pd.Series:
 
 
 def _units(spent: pd.DataFrame, spared: pd.DataFrame, names: list[str]) -> tuple[pd.Series, pd.Series]:
-    """Return the currency that each line counts under: never two in one sum, and one without money beside the others' one."""
+    """Return the currency each row is summed under; rows without money join their group's currency if there is just one."""
     import pandas as pd
 
     parts = [
@@ -129,28 +129,30 @@ def _sum(amounts: pd.Series) -> float | None:
     return float(sum(known, Decimal(0))) if len(known) else None
 
 
-def runs_frame(cards: Sequence[RunRecord], entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return the cards as a frame; see :func:`tsn_frames.runs`."""
+def runs_frame(records: Sequence[RunRecord], entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return the run records as a frame; see :func:`tsn_frames.runs`."""
     import pandas as pd
 
-    unfinished = {card.run for card in cards if card.ended is None}
+    unfinished = {record.run for record in records if record.ended is None}
     lines = [entry for entry in entries if entry.run in unfinished]
-    rows = [_row(card, [line for line in lines if line.run == card.run] if card.ended is None else ()) for card in cards]
+    rows = [
+        _row(record, [line for line in lines if line.run == record.run] if record.ended is None else ()) for record in records
+    ]
     frame = pd.DataFrame(rows, columns=list(_COLUMNS))
     for name in ("began", "ended"):
         frame[name] = pd.to_datetime(frame[name].astype("float64"), unit="s", utc=True).astype("datetime64[us, UTC]")
     return frame.astype({name: kind for name, kind in _COLUMNS.items() if name not in ("began", "ended")})
 
 
-def _row(card: RunRecord, lines: Sequence[Entry]) -> dict[str, Any]:
-    """Return a card as a row; of a run that never ended the ledger's own lines say what it came to."""
-    row = {name: value for name, value in card._asdict().items() if name in _COLUMNS}
-    row |= {name: json.loads(getattr(card, name)) for name in ("models", "tags")}
-    row["texts"] = json.loads(card.texts) if card.texts else None
-    row["seconds"] = None if card.ended is None else card.ended - card.began
-    row["end"] = card.end or "unfinished"
-    row |= {name: None if getattr(card, name) is None else float(getattr(card, name)) for name in ("cost", "saved")}
-    if card.ended is None:
+def _row(record: RunRecord, lines: Sequence[Entry]) -> dict[str, Any]:
+    """Return a run record as a row; the totals of an unfinished run are summed from its attempts."""
+    row = {name: value for name, value in record._asdict().items() if name in _COLUMNS}
+    row |= {name: json.loads(getattr(record, name)) for name in ("models", "tags")}
+    row["texts"] = json.loads(record.texts) if record.texts else None
+    row["seconds"] = None if record.ended is None else record.ended - record.began
+    row["end"] = record.end or "unfinished"
+    row |= {name: None if getattr(record, name) is None else float(getattr(record, name)) for name in ("cost", "saved")}
+    if record.ended is None:
         known = [Decimal(line.cost) for line in lines if line.cost is not None]
         row |= {
             "unknown": sum(line.outcome == "unknown" for line in lines),
@@ -162,7 +164,7 @@ def _row(card: RunRecord, lines: Sequence[Entry]) -> dict[str, Any]:
         }
     elif row["cost_known"] is not None:
         row["cost_known"] = bool(row["cost_known"])
-    return row | _hashes(json.loads(card.hashes))
+    return row | _hashes(json.loads(record.hashes))
 
 
 def _hashes(found: dict[str, str]) -> dict[str, str | None]:
@@ -183,7 +185,7 @@ _COLUMNS = (
 
 
 def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return the ledger as a frame; see :meth:`Ledger.to_frame`."""
+    """Return the attempts as a frame; see :meth:`Ledger.to_frame`."""
     import pandas as pd
 
     frame = pd.DataFrame(entries, columns=list(Entry._fields))

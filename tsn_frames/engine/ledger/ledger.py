@@ -1,7 +1,7 @@
-"""The ledger: one line for every attempt that was or may have been billed, in one SQLite file per user.
+"""The ledger: one row for every attempt that was or may have been billed, in one SQLite file per user.
 
-It holds no prompt, no answer and no key, and no cache takes it along when it is deleted. A line is committed before the
-answer that it bills: what is in the cache is in the ledger.
+It holds no prompt, no answer and no key, and stays when a cache is deleted. An attempt is committed before its answer is
+cached, so every cached answer is in the ledger.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ..._gc import gc_paused
 from ...errors import ConfigError
 from ...text import quoted
-from ..storage.sqlite import PATIENCE
-from .file import Entry, LedgerFile, read
+from ..storage.sqlite import BUSY_TIMEOUT
+from .file import Entry, LedgerFile, read_rows
 from .run_record import RunRecord, Saving
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Ledger:
     Parameters
     ----------
     path : str or Path
-        The SQLite file; made with mode 0600 when the first line is written.
+        The SQLite file; created with mode 0600 when the first row is written.
 
     Examples
     --------
@@ -43,16 +43,16 @@ class Ledger:
         self.path = Path(path).expanduser().absolute()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the whole record.
+        """Return all attempts.
 
         Returns
         -------
         pandas.DataFrame
-            A row an attempt, oldest first: ``time`` (datetime64, UTC), ``run``, ``host``, ``model``, ``outcome``,
+            One row per attempt, oldest first: ``time`` (datetime64, UTC), ``run``, ``host``, ``model``, ``outcome``,
             ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``cost`` (Float64), ``request_key`` (hex),
             ``tag``, ``seconds``, ``cached_tokens`` (Int64), ``currency``, ``price_source``, ``prompt_chars``,
             ``completion_chars`` (Int64), ``language`` (``latin``, ``cjk`` or ``other``: of the prompt), ``held`` (Float64:
-            the most that it can have cost, where the cost is unknown).
+            the upper bound of an unknown cost).
         """
         from .frames import ledger_frame
 
@@ -60,23 +60,23 @@ class Ledger:
             return ledger_frame(list(self.entries()))
 
     def summary(self, by: str | Sequence[str] = "month", *, timezone: str = "UTC") -> pd.DataFrame:
-        """Return what was spent, and what was not spent, in groups.
+        """Return spending and savings, grouped.
 
         Parameters
         ----------
         by : str or list of str
             ``day``, ``week``, ``month``, ``year``, ``model``, ``tag``, ``run``, ``host``, or several of them.
         timezone : str
-            Whose calendar: where a day begins. Weeks begin on Monday.
+            Time zone of the calendar. Weeks begin on Monday.
 
         Returns
         -------
         pandas.DataFrame
-            A row a group and currency: ``attempts``, ``answers``, ``unknown`` (may be billed, usage not seen),
+            One row per group and currency: ``attempts``, ``answers``, ``unknown`` (may be billed, usage not known),
             ``prompt_tokens``, ``cached_tokens``, ``completion_tokens`` (int64), ``cost`` (Float64, NA where none is known),
             ``at_least`` (bool: some cost is unknown), ``currency`` (string), ``saved_rows``, ``saved_tokens`` (int64) and
-            ``saved`` (Float64, NA where none is known): what hits and equal rows would have cost, with ``saved_at_least``
-            (bool: some of that is unknown). Days and months are their first moment (datetime64, without a zone).
+            ``saved`` (Float64, NA where none is known): the cost that cached and equal rows avoided, with ``saved_at_least``
+            (bool: some of it is unknown). Periods are given by their start (datetime64, without a time zone).
 
         Raises
         ------
@@ -95,32 +95,32 @@ class Ledger:
             return summary_frame(list(self.entries()), list(self.savings()), by, timezone)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every entry, oldest first.
+        """Yield every attempt, oldest first.
 
         Raises
         ------
         ConfigError
             If the file is no ledger, a newer version's, or can't be read.
         """
-        return read(self.path, Entry)
+        return read_rows(self.path, Entry)
 
-    def cards(self) -> Iterator[RunRecord]:
-        """Yield every run's card, oldest first.
+    def run_records(self) -> Iterator[RunRecord]:
+        """Yield every run's record, oldest first.
 
         Raises
         ------
         ConfigError
             If the file is no ledger, a newer version's, or can't be read.
         """
-        return read(self.path, RunRecord)
+        return read_rows(self.path, RunRecord)
 
     def savings(self) -> Iterator[Saving]:
-        """Yield what each run's cached and equal rows did not cost, oldest first."""
-        return read(self.path, Saving)
+        """Yield the cost that cached and equal rows of each run avoided, oldest first."""
+        return read_rows(self.path, Saving)
 
-    def open(self, patience: float = PATIENCE) -> LedgerFile:
+    def open(self, busy_timeout: float = BUSY_TIMEOUT) -> LedgerFile:
         """Open the file for appending."""
-        return LedgerFile(self.path, patience)
+        return LedgerFile(self.path, busy_timeout)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ledger) and self.path == other.path

@@ -1,7 +1,7 @@
-"""A run's card: when it was, what it was about, in hashes, and what it came to. And what a run did not have to pay.
+"""Records of runs (time, hashes of the input, counts, cost) and of the savings by cached and equal rows.
 
-A card is written when a run begins to send and again when it ends, so one that was killed shows that it never ended. It
-holds no prompt and no answer; ``texts`` has the prompt's words only where the user asked for that.
+A record is written when a run starts to send and replaced when it ends; a killed run has no end. It holds no prompt and no
+answer; ``texts`` has the prompt only with ``Client(keep_prompts=True)``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ TABLES = (
 
 
 class RunRecord(NamedTuple):
-    """One run. What it came to is None until it has ended; ``end`` says how: ``done``, ``stopped``, or the error's name.
+    """One run. ``end`` is ``done``, ``stopped`` or the error's name; it and all fields after it are None until the run ends.
 
-    ``models`` and ``tags`` are JSON lists, ``hashes`` and ``texts`` JSON objects; see :func:`fingerprint`.
+    ``models`` and ``tags`` are JSON lists, ``hashes`` (see :func:`fingerprint`) and ``texts`` JSON objects.
     """
 
     run: str
@@ -63,12 +63,12 @@ class RunRecord(NamedTuple):
     saved: str | None = None
 
     def changed(self, hashes: Mapping[str, str]) -> list[str]:
-        """Return in what a run with other hashes differs: ``template``, ``system``, ``model``, ``rows``, a parameter's name.
+        """Return the names whose hashes differ: ``template``, ``system``, ``model``, ``rows``, parameters.
 
         Examples
         --------
-        >>> card = RunRecord("1", 0.0, None, "complete", "h", "[]", "[]", '{"rows": "a", "system": "b"}', None, 1, 1)
-        >>> card.changed({"rows": "a", "system": "c", "temperature": "d"})
+        >>> record = RunRecord("1", 0.0, None, "complete", "h", "[]", "[]", '{"rows": "a", "system": "b"}', None, 1, 1)
+        >>> record.changed({"rows": "a", "system": "c", "temperature": "d"})
         ['system', 'temperature']
         """
         mine = json.loads(self.hashes)
@@ -76,7 +76,7 @@ class RunRecord(NamedTuple):
 
 
 class Saving(NamedTuple):
-    """What rows of one model and tag did not cost in one run: ``kind`` is ``cached`` or ``copied`` (an equal row's answer)."""
+    """Cost avoided in one run, for one model and tag; ``kind`` is ``cached`` or ``copied`` (an equal row's answer)."""
 
     time: float
     run: str
@@ -93,7 +93,7 @@ class Saving(NamedTuple):
 
 
 class RunDescription(NamedTuple):
-    """What a verb knows of a run before it begins: its name, and what it asks for, in hashes and, if wanted, in words."""
+    """A verb's description of its run: its name, hashes of its input and, with ``keep_prompts``, the texts."""
 
     verb: str = "complete"
     hashes: Mapping[str, str] = {}
@@ -101,7 +101,7 @@ class RunDescription(NamedTuple):
 
 
 def fingerprint(value: Any) -> str:
-    """Return a short hash of a plain value: equal values have equal ones, in every process and for ever.
+    """Return a short hash of a JSON-like value, the same in every process and version.
 
     Examples
     --------
@@ -112,5 +112,5 @@ def fingerprint(value: Any) -> str:
 
 
 def distinct_json(values: Iterable[str | None], most: int = 20) -> str:
-    """Return a JSON list of distinct texts, in their order; of very many only the first."""
+    """Return a JSON list of the distinct texts in order, at most ``most`` of them."""
     return json.dumps([value for value in dict.fromkeys(values) if value is not None][:most])

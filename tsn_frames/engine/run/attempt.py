@@ -80,11 +80,11 @@ class AttemptSender:
         """
         if self.session.budget is None:
             return await self._sent(item)
-        item.hold = await self.session.budget.hold(item.request)
+        item.reservation = await self.session.budget.reserve(item.request)
         try:
             return await self._sent(item)
         finally:
-            self.session.budget.release(item.hold)  # if it is still held, it was not billed
+            self.session.budget.release(item.reservation)  # if it is still held, it was not billed
 
     async def _sent(self, item: PendingRequest) -> tuple[Classification, HttpResponse | HttpFailure]:
         grant = await self.session.account.limiter.acquire(self.session.pace, self.tokens(item.request))
@@ -141,8 +141,8 @@ class AttemptSender:
         cost = price.cost(usage) if price else None
         item.cost = None if item.cost is None or cost is None else item.cost + cost
         self._add_up(usage, cost)
-        if item.hold is not None and self.session.budget is not None:
-            self.session.budget.settle(item.hold, cost)
+        if item.reservation is not None and self.session.budget is not None:
+            self.session.budget.settle(item.reservation, cost)
         size = prompt_size(item.request)
         entry = Entry(
             now, self._run, self._host, model, "answered" if verdict.kind == "answer" else "unknown",
@@ -155,7 +155,7 @@ class AttemptSender:
 
     def _held(self, item: PendingRequest) -> str | None:
         """Return the most that a request of unknown cost can have cost, for the budgets of later processes."""
-        worst = item.hold.worst if item.hold is not None else worst_case(self.session.client.prices, item.request)
+        worst = item.reservation.amount if item.reservation is not None else worst_case(self.session.client.prices, item.request)
         return None if worst is None else str(worst)
 
     def _add_up(self, usage: Usage, cost: Decimal | None) -> None:

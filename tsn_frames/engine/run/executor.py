@@ -68,8 +68,8 @@ class RunExecutor:
     @property
     def at_most(self) -> Decimal:
         """The most that this run may have cost: what it visibly did, and what is held for requests of unknown outcome."""
-        purse = self._sender.session.budget if self._sender else None
-        return max([self.counts.cost, *(cap.pot.spent for cap in (purse.caps if purse else ()) if cap.pot.name == "run")])
+        budget = self._sender.session.budget if self._sender else None
+        return max(self.counts.cost, budget.run_spent if budget else Decimal(0))
 
     @property
     def stopped(self) -> bool:
@@ -164,7 +164,7 @@ class RunExecutor:
     async def _send(self, session: Session, pending: list[int]) -> None:
         self._pending = self.counts.to_send = len(pending)
         if session.budget:
-            self._least = await asyncio.to_thread(min, (session.budget.worst(self.work.requests[i]) for i in pending))
+            self._least = await asyncio.to_thread(min, (session.budget.worst_case(self.work.requests[i]) for i in pending))
         if self._stopped:  # while the parts were opened, when there was no queue yet to be closed
             return
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
@@ -181,7 +181,7 @@ class RunExecutor:
         sharing = SingleFlight(session, self._fill)
         self._workers = [asyncio.create_task(self._worker(self._sender, course, sharing)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
-        self.end = self.end or (session.budget.end() if session.budget else None)
+        self.end = self.end or (session.budget.rejection() if session.budget else None)
         for item in self._queue.drain():
             self._give_up(item, _NOT_AGAIN)
         self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
@@ -220,7 +220,7 @@ class RunExecutor:
     def _unpaid(self, session: Session, item: PendingRequest, end: BudgetExceeded) -> None:
         """Give up a row that the budget has no room for; the run goes on while a smaller one may fit."""
         self._give_up(item, RowError("not_sent", str(end)))
-        if session.budget is None or session.budget.is_empty(self._least):
+        if session.budget is None or session.budget.is_exhausted(self._least):
             self._failed(end)
 
     def _failed(self, error: RunError) -> None:

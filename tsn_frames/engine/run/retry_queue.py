@@ -31,7 +31,7 @@ class PendingRequest:
     seen: int = 0
     answered_at: float = 0.0
     cost: Decimal | None = Decimal(0)
-    hold: Reservation | None = None
+    reservation: Reservation | None = None
 
 
 class RetryQueue:

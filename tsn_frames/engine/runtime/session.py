@@ -45,7 +45,7 @@ async def open_session(
     ``store`` says whether answers are to be cached; a transport that is given is closed, too; ``run`` is whose spending
     the ledger notes, and ``max_cost`` the most that it may come to.
     """
-    budget = await process_state.budgets.purse(client.budget.with_run(max_cost), client.ledger, client.prices, run)
+    budget = await process_state.budgets.admission(client.budget.with_run(max_cost), client.ledger, client.prices, run)
     transport = transport or open_transport(client.base_url, key, client.timeout)
     writer = Writer(client.ledger, client.cache if store else None)
     account = process_state.account(client.base_url, key)

@@ -20,7 +20,7 @@ from ..cache.store import Store, replace
 from ..ledger.file import Entry, LedgerFile
 from ..ledger.ledger import Ledger
 from ..ledger.run_record import RunRecord, Saving
-from ..storage.sqlite import PATIENCE, is_corrupt
+from ..storage.sqlite import BUSY_TIMEOUT, is_corrupt
 from ..sync import WriterPause
 from .process import process_state
 
@@ -28,7 +28,7 @@ GROUP = 512
 # A commit costs many times what a row in it does: it waits until so many rows have come, or so many seconds are over.
 DUE, APART = 16, 0.01
 PAUSE = 2.0  # seconds between two tries to save what could not be saved
-SHORT_PATIENCE = 0.2
+SHORT_BUSY_TIMEOUT = 0.2
 POLL = 0.1
 
 
@@ -146,7 +146,7 @@ class _PendingRows:
         self.problem: str | None = None
         self._path, self._opening = path, opening
         self._file: Any = None
-        self._patience = PATIENCE
+        self._busy_timeout = BUSY_TIMEOUT
         self._rows: list[Any] = []
         self._not_before = 0.0
 
@@ -156,7 +156,7 @@ class _PendingRows:
         if not self._rows or (self.problem and not last and time.monotonic() < self._not_before):
             return
         try:
-            self._write(SHORT_PATIENCE if self.problem and not last else PATIENCE)
+            self._write(SHORT_BUSY_TIMEOUT if self.problem and not last else BUSY_TIMEOUT)
         except Exception as error:  # noqa: BLE001 - a thread that dies here would hold every answer of the run back for ever
             text = str(error) or type(error).__name__
             self.problem = text if str(self._path) in text else f"{self._path}: {text}"
@@ -170,10 +170,10 @@ class _PendingRows:
             self._file.close()
             self._file = None
 
-    def _write(self, patience: float) -> None:
-        if self._file and self._file.moved:
+    def _write(self, busy_timeout: float) -> None:
+        if self._file and self._file.was_replaced:
             self.close()
-        self._open(patience)
+        self._open(busy_timeout)
         try:
             self._file.write(self._rows)
         except sqlite3.DatabaseError as error:
@@ -182,15 +182,15 @@ class _PendingRows:
             damaged = self._file
             self.close()
             replace(damaged)
-            self._open(patience)
+            self._open(busy_timeout)
             self._file.write(self._rows)
 
-    def _open(self, patience: float) -> None:
+    def _open(self, busy_timeout: float) -> None:
         if self._file is None:
-            self._file = self._opening(patience)
-        elif patience != self._patience:
-            self._file.wait_at_most(patience)
-        self._patience = patience
+            self._file = self._opening(busy_timeout)
+        elif busy_timeout != self._busy_timeout:
+            self._file.set_busy_timeout(busy_timeout)
+        self._busy_timeout = busy_timeout
 
 
 def _release(futures: list[asyncio.Future[None]]) -> None:

@@ -1,4 +1,4 @@
-"""Columns that the frames of cache and ledger share. The engine knows no pandas: it is imported when a frame is asked for."""
+"""Columns shared by the frames of cache and ledger. pandas is imported only when a frame is made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOKEN_COLUMNS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def utc_times(seconds: Iterable[float]) -> pd.Series:
-    """Return POSIX seconds as times; the unit is the one of the column ``answered_at``, also where there are none."""
+    """Return POSIX seconds as UTC times in microseconds, as in the column ``answered_at``."""
     import pandas as pd
 
     return pd.to_datetime(pd.Series(seconds, dtype="float64"), unit="s", utc=True).astype("datetime64[us, UTC]")

@@ -1,4 +1,4 @@
-"""What the cache's file and the ledger's have in common: only their owner reads them, and a group is one commit."""
+"""SQLite helpers of the cache and the ledger: private files, a write-ahead log, one commit for each group of rows."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE = 3.0  # seconds to wait for another process's lock; what could not be saved then is kept and tried again
+BUSY_TIMEOUT = 3.0  # seconds to wait for another process's lock; rows that can't be written by then are kept and retried
 
 
 def make_private(path: Path) -> None:
-    """Make a missing file, for its owner only; SQLite gives its helper files the same mode.
+    """Create a missing file with mode 0600, which SQLite copies to its helper files.
 
-    An existing file is never opened here: closing it would drop the locks that SQLite holds on it in this process. Nor
-    is the umask changed, which belongs to the whole process.
+    An existing file is never opened here: closing it would drop the locks that SQLite holds on it in this process. The
+    umask stays as it is, since it belongs to the whole process.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         if path.is_file():
-            _close_to_others(path, 0o600)
+            _restrict_mode(path, 0o600)
 
 
-def make_private_folder(folder: Path, ours: str) -> None:
-    """Make a missing folder, for its owner only; one that holds more than files of ours is not ours to close."""
+def make_private_folder(folder: Path, prefix: str) -> None:
+    """Create a missing folder with mode 0700; restrict an existing one only if all of its files have our prefix."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if all(path.name.startswith(ours) for path in folder.iterdir()):
-        _close_to_others(folder, 0o700)
+    if all(path.name.startswith(prefix) for path in folder.iterdir()):
+        _restrict_mode(folder, 0o700)
 
 
-def _close_to_others(path: Path, mode: int) -> None:
+def _restrict_mode(path: Path, mode: int) -> None:
     try:
         if path.stat().st_mode & 0o077:
             path.chmod(mode)
@@ -42,7 +42,7 @@ def _close_to_others(path: Path, mode: int) -> None:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return which file lies at a path now, so that one that was deleted or put aside is noticed; None for none."""
+    """Return device and inode of a path, which change when its file is deleted or replaced; None if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -50,12 +50,12 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def connect(path: Path, patience: float) -> sqlite3.Connection:
-    """Open a file for writing, with a write-ahead log and commits that outlive the process."""
-    connection = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    """Open a file for writing, with a write-ahead log; commits survive the end of the process."""
+    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA auto_vacuum = 1")
-        _write_ahead(connection, time.monotonic() + patience)
+        _enable_write_ahead_log(connection, time.monotonic() + busy_timeout)
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         connection.close()
@@ -63,8 +63,8 @@ def connect(path: Path, patience: float) -> sqlite3.Connection:
     return connection
 
 
-def _write_ahead(connection: sqlite3.Connection, until: float) -> None:
-    """Turn the log on; SQLite doesn't wait by itself where two processes do so at once."""
+def _enable_write_ahead_log(connection: sqlite3.Connection, until: float) -> None:
+    """Switch the log on, with retries: here SQLite ignores its busy timeout when two processes do so at once."""
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -76,18 +76,18 @@ def _write_ahead(connection: sqlite3.Connection, until: float) -> None:
 
 
 def read_only(path: Path) -> sqlite3.Connection:
-    """Open a file for reading only, also where SQLite can't make its helper files: a read-only folder, a full disk."""
-    address = path.absolute().as_uri()
+    """Open a file for reading, also where SQLite can't create its helper files (read-only folder, full disk)."""
+    uri = path.absolute().as_uri()
     try:
-        return _opened(f"{address}?mode=ro")
+        return _open_uri(f"{uri}?mode=ro")
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or not os.access(path, os.R_OK):
             raise
-    return _opened(f"{address}?immutable=1")
+    return _open_uri(f"{uri}?immutable=1")
 
 
-def _opened(address: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
+def _open_uri(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         connection.execute("PRAGMA mmap_size = 268435456")
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -97,14 +97,14 @@ def _opened(address: str) -> sqlite3.Connection:
     return connection
 
 
-def wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
-    """Say how long a commit waits for another process's lock."""
+def set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+    """Set how long a commit waits for another process's lock."""
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Make one commit of what is done inside, or nothing."""
+    """Run the block in one transaction: commit it, or roll it back on an error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -116,6 +116,6 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def is_corrupt(error: Exception) -> bool:
-    """Return whether an error of SQLite says that the file is damaged, as opposed to busy, full or out of reach."""
+    """Return whether an SQLite error means a damaged file, as opposed to a busy, full or unreachable one."""
     code = getattr(error, "sqlite_errorcode", None) or 0
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "unsupported file format" in str(error)

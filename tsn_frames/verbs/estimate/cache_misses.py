@@ -33,7 +33,7 @@ def _nearest(asked: PreparedCall) -> tuple[RunRecord, list[str]] | None:
     """Return the run over the same rows that differs least, the newest of several, and in what it differs."""
     mine: Mapping[str, str] = asked.work.about.hashes
     best: tuple[RunRecord, list[str]] | None = None
-    for card, hashes in queries.cards(asked.client.ledger):
+    for card, hashes in queries.run_records(asked.client.ledger):
         if hashes.get("rows") != mine.get("rows"):
             continue
         changed = card.changed(mine)

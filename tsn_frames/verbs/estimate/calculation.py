@@ -149,7 +149,7 @@ def from_cache(frame: RequestTable, answers: Outcomes, rest: Array, prices: Pric
 def from_earlier_runs(asked: PreparedCall, frame: RequestTable, rest: int) -> UsageSample | None:
     """Return what the newest runs with the same prompt, system prompt and model tell; None where there was none."""
     mine, models = asked.work.about.hashes, set(frame.requests.models)
-    alike = [card for card, hashes in queries.cards(asked.client.ledger)
+    alike = [card for card, hashes in queries.run_records(asked.client.ledger)
              if all(hashes.get(name) == mine.get(name) for name in ("template", "system", "model"))][:20]  # fmt: skip
     if not alike or len(models) != 1 or not len(frame.rates):
         return None

@@ -197,9 +197,9 @@ def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_none_held(sim, t
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run.result(progress=False)
-        (pot,) = process_state.budgets.pots.values()
-        assert pot.held == 0 and not [one for one in process_state.budgets.waiting if not one[0].done()]
-        assert bill(slow) <= pot.spent <= Decimal("0.002")
+        (account,) = process_state.budgets.accounts.values()
+        assert account.reserved == 0 and not [one for one in process_state.budgets.waiting if not one[0].done()]
+        assert bill(slow) <= account.spent <= Decimal("0.002")
 
 
 # What it needs
@@ -380,21 +380,21 @@ def test_runs_that_begin_at_once_count_nothing_twice(tmp_path, monkeypatch):
             time.sleep(0.3)
         return rooms_spent(*words)
 
-    async def first(treasury):
-        return await treasury.purse(Budget(day=Decimal(1)), ledger, Prices({"m": (1, 1)}), "first")
+    async def first(budgets):
+        return await budgets.admission(Budget(day=Decimal(1)), ledger, Prices({"m": (1, 1)}), "first")
 
-    async def second(treasury):
+    async def second(budgets):
         await asyncio.to_thread(slow.wait)
-        purse = await treasury.purse(Budget(day=Decimal(1)), ledger, Prices({"m": (1, 1)}), "second")
-        purse.settle(await purse.hold(request), Decimal("0.0004"))
+        admission = await budgets.admission(Budget(day=Decimal(1)), ledger, Prices({"m": (1, 1)}), "second")
+        admission.settle(await admission.reserve(request), Decimal("0.0004"))
         with closing(ledger.open()) as file:
             line = Entry(time.time(), "second", "h", "m", "answered", 1, 1, 2, "0.0004", b"k" * 32, None, 0.1)
             file.write([line])
 
     async def both():
-        treasury = SharedBudgets()
-        purse, _ = await asyncio.gather(first(treasury), second(treasury))
-        return purse.caps[0].pot.spent
+        budgets = SharedBudgets()
+        admission, _ = await asyncio.gather(first(budgets), second(budgets))
+        return admission.caps[0].account.spent
 
     rooms_spent = rooms.spent
     monkeypatch.setattr(rooms, "spent", read)
@@ -520,21 +520,21 @@ def test_every_moment_lies_in_its_period(now, zone):
 def test_a_new_day_begins_with_nothing_spent_and_keeps_what_is_held(tmp_path):
     async def day():
         now = datetime(2026, 5, 1, 23, 59, tzinfo=UTC).timestamp()
-        treasury = SharedBudgets(clock=lambda: now)
-        purse = await treasury.purse(Budget(day=Decimal("0.001")), Ledger(tmp_path / "l.db"), Prices({"m": (1, 1)}), "r")
+        budgets = SharedBudgets(clock=lambda: now)
+        admission = await budgets.admission(Budget(day=Decimal("0.001")), Ledger(tmp_path / "l.db"), Prices({"m": (1, 1)}), "r")
         request = Request(b"k", b"", b"x" * 336, "m", 100)  # worst: (336 + 64 + 100) / a million
-        first, second = await purse.hold(request), await purse.hold(request)
-        purse.settle(first, Decimal("0.0004"))
+        first, second = await admission.reserve(request), await admission.reserve(request)
+        admission.settle(first, Decimal("0.0004"))
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(purse.hold(request), 0.01)
+            await asyncio.wait_for(admission.reserve(request), 0.01)
         now += 120
-        third = await purse.hold(request)  # a new day; the second is held still
+        third = await admission.reserve(request)  # a new day; the second is held still
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(purse.hold(request), 0.01)
-        purse.settle(second, Decimal("0.0001"))
-        purse.settle(third, None)
-        (cap,) = purse.caps
-        return cap.pot.own, cap.pot.unseen, cap.pot.held
+            await asyncio.wait_for(admission.reserve(request), 0.01)
+        admission.settle(second, Decimal("0.0001"))
+        admission.settle(third, None)
+        (cap,) = admission.caps
+        return cap.account.settled, cap.account.unsettled, cap.account.reserved
 
     assert asyncio.run(day()) == (Decimal("0.0001"), Decimal("0.0005"), 0)
 
@@ -556,8 +556,8 @@ def test_whatever_is_held_settled_and_freed_in_any_order_stays_under_every_cap(r
             held.release() if end == "release" else held.settle(cost if end == "settle" else None)
             held.release()  # a second end changes nothing
         for cap in (run, day):
-            assert true <= cap.pot.spent and cap.pot.spent + cap.pot.held <= cap.most
-            assert cap.pot.held == sum(held.worst for held, _, _ in out)
+            assert true <= cap.account.spent and cap.account.spent + cap.account.reserved <= cap.limit
+            assert cap.account.reserved == sum(held.amount for held, _, _ in out)
 
 
 @given(st.text(), st.integers(1, 10_000))

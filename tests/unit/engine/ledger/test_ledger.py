@@ -22,7 +22,7 @@ import tsn_frames as tsn
 from tsn_frames.api import Completion, Request, body_head, dumps, messages_around
 from tsn_frames.api.prompt_size import prompt_size
 from tsn_frames.engine.cache.store import scan
-from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema
+from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema_version
 from tsn_frames.engine.ledger.ledger import Ledger
 from tsn_frames.engine.run.accounting import _Free, _summed
 from tsn_frames.engine.storage import sqlite
@@ -212,7 +212,7 @@ def test_a_ledger_that_another_kernel_is_making_just_now_is_no_other_programs_fi
 
     def look(path, done, seen):
         while not done.is_set():
-            seen.append(schema(path))
+            seen.append(schema_version(path))
 
     for number in range(20):
         ledger, done, seen = Ledger(tmp_path / f"{number}.db"), threading.Event(), []
@@ -285,7 +285,7 @@ def test_a_ledger_that_cannot_be_written_is_one_warning(client, tmp_path):
 @pytest.mark.parametrize("what", ["a folder", "locked", "damaged"])
 def test_a_ledger_that_cannot_be_read_says_so_and_why(client, what, monkeypatch):
     """Whoever reads it gets one kind of error; what was paid for is not lost for want of its seconds."""
-    monkeypatch.setattr(sqlite, "PATIENCE", 0.1)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.1)
     if what != "a folder":
         ask(frame(40), client)
     path, held = client.ledger.path, ExitStack()
@@ -415,7 +415,7 @@ def test_every_run_leaves_a_card_and_what_it_saved(sim, client):
         warnings.simplefilter("ignore", tsn.TSNWarning)
         ask(df, client, tag="again", system="Be short.", cache="only")
         ask(df, client, tag="again")
-    first, changed, second = client.ledger.cards()
+    first, changed, second = client.ledger.run_records()
     assert (first.rows, first.distinct_requests, first.answered, first.copied, first.skipped, first.requests) == (
         4,
         2,
@@ -440,7 +440,7 @@ def test_the_words_of_a_prompt_are_kept_only_on_request(sim, client):
     )
     out = frame(2).tsn.complete(PROMPT, system="Be short.", temperature=0, client=client, progress=False)
     frame(2).tsn.complete(PROMPT + "\n", system=f"The key is {KEY}.", client=client, progress=False)
-    card, odd = client.ledger.cards()
+    card, odd = client.ledger.run_records()
     assert json.loads(odd.texts)["system"] == "The key is ***." and json.loads(odd.texts)["prompt"] == PROMPT + "\n"
     assert '"Say: {text}"' in card.texts and '"Be short."' in card.texts and '"temperature": 0.0' in card.texts
     data = b"".join(path.read_bytes() for path in client.ledger.path.parent.glob("ledger.db*"))
@@ -501,7 +501,7 @@ def test_odd_values_keep_no_card_from_being_written(sim, client):
     with pytest.warns(tsn.TSNWarning):
         df.tsn.complete("{text} {n} {when}", client=client, progress=False)
         df.tsn.complete(lambda row: row["text"], client=client, progress=False)
-    assert len(list(client.ledger.cards())) == 2
+    assert len(list(client.ledger.run_records())) == 2
 
 
 def test_an_old_ledger_can_be_read_before_anything_is_written_to_it(tmp_path):
@@ -513,7 +513,7 @@ def test_an_old_ledger_can_be_read_before_anything_is_written_to_it(tmp_path):
         connection.execute(f"INSERT INTO attempts ({', '.join(old)}) VALUES ({', '.join('?' * 12)})", entry(7)[:12])
         connection.execute("PRAGMA user_version = 1")
         connection.commit()
-    assert list(ledger.entries()) == [entry(7)] and list(ledger.cards()) == list(ledger.savings()) == []
+    assert list(ledger.entries()) == [entry(7)] and list(ledger.run_records()) == list(ledger.savings()) == []
     assert len(ledger.to_frame()) == 1
     with closing(ledger.open()) as file:
         file.write([entry(8, cached_tokens=3)])
@@ -608,7 +608,7 @@ def test_runs_are_listed_over_kernels(sim, client):
         sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
     )
     out = ask(frame(3), client, tag="t")
-    card = next(client.ledger.cards())
+    card = next(client.ledger.run_records())
     written(client, card._replace(run="killed", ended=None, end=None, answered=None, cost=None, began=card.began + 1),
             entry(run="killed", cost="0.5"), entry(run="killed", outcome="unknown", cost=None))  # fmt: skip
     tsn.set_client(client)

@@ -436,7 +436,7 @@ def test_a_dry_run_sends_nothing_and_tells_what_each_model_would_cost(df, client
 
 def test_the_ledger_knows_a_comparisons_runs_as_such(df, client):
     compare(df, client)
-    assert [card.verb for card in client.ledger.cards() if card.end == "done"] == ["compare", "compare"]
+    assert [card.verb for card in client.ledger.run_records() if card.end == "done"] == ["compare", "compare"]
 
 
 def test_a_warning_names_its_model_and_is_not_said_twice(df, client):
