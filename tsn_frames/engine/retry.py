@@ -14,7 +14,7 @@ from ..text import quoted
 from .limits.rate_headers import RetryAfter, retry_after
 from .transport.http_types import HttpFailure, HttpResponse
 
-Kind = Literal["answer", "refused", "again", "row", "end"]
+Kind = Literal["answer", "refused", "retry", "row_error", "end_run"]
 SINGLED_OUT = 12  # at random, one refusal in five, a row meets this once in 250 million
 _SAID = {"invalid_api_key": 401, "insufficient_balance": 402, "model_not_found": 404, "rate_limit_exceeded": 429}
 TIMED_OUT = frozenset({408, 499, 504, 524})  # a gateway stopped waiting; the model may have worked on it, and be paid
@@ -82,7 +82,7 @@ class Classification(NamedTuple):
 def classify(result: HttpResponse | HttpFailure, secret: Secret) -> Classification:
     """Return what an answer or a failure to get one means."""
     if isinstance(result, HttpFailure):
-        return Classification("refused" if result.code == "connection" and not result.sent else "again",
+        return Classification("refused" if result.code == "connection" and not result.sent else "retry",
                        RowError(result.code, redact(result.message, secret)), billed="unknown" if result.sent else "no")  # fmt: skip
     if 200 <= result.status < 300:
         return _success(result, secret)
@@ -90,7 +90,7 @@ def classify(result: HttpResponse | HttpFailure, secret: Secret) -> Classificati
     shown = redact(message, secret) or "no message"
     if 300 <= result.status < 400:
         place = redact(result.headers.get("location", "nowhere"), secret)
-        return Classification("end", RowError("server", f"the service redirects ({result.status}) to {place}"), RedirectError)
+        return Classification("end_run", RowError("server", f"the service redirects ({result.status}) to {place}"), RedirectError)
     return _status(result.status, code, shown, retry_after(result.headers, message))
 
 
@@ -103,22 +103,22 @@ def _success(answer: HttpResponse, secret: Secret) -> Classification:
             return _status(_SAID[code], code, redact(message, secret), retry_after(answer.headers, message))
         start = redact(answer.body[:200].decode("utf-8", "replace"), secret, most=120)
         said = f"{redact(str(problem), secret)}; it begins: {start!r}" if start else "the answer is empty"
-        return Classification("again", RowError("unreadable", said), billed="unknown")
+        return Classification("retry", RowError("unreadable", said), billed="unknown")
 
 
 def _status(status: int, code: str, shown: str, wait: RetryAfter) -> Classification:
     if status in (401, 402, 403) or (status == 429 and code == "insufficient_quota"):
         return _account(status, code, shown)
     if status == 404:
-        return Classification("end", RowError("model", f"the service answered 404: {shown}"), ModelError)
+        return Classification("end_run", RowError("model", f"the service answered 404: {shown}"), ModelError)
     if status in (429, 503):
         quota = status == 429
         return Classification(
             "refused", RowError("not_sent" if quota else "server", f"{status}: {shown}"), wait=wait, quota=quota
         )
     if status in AGAIN or status >= 500:
-        return Classification("again", RowError("server", f"{status}: {shown}"), wait=wait, billed=_billed(status))
-    return Classification("row", RowError("bad_request", f"{status}: {shown}"), billed=_billed(status))
+        return Classification("retry", RowError("server", f"{status}: {shown}"), wait=wait, billed=_billed(status))
+    return Classification("row_error", RowError("bad_request", f"{status}: {shown}"), billed=_billed(status))
 
 
 def _billed(status: int) -> Literal["no", "unknown"]:
@@ -128,9 +128,9 @@ def _billed(status: int) -> Literal["no", "unknown"]:
 def _account(status: int, code: str, shown: str) -> Classification:
     balance = status == 402 or code in ("insufficient_balance", "insufficient_quota", "billing_error")
     if status == 403 and not balance and code not in ("auth_error", "invalid_api_key"):
-        return Classification("row", RowError("bad_request", f"403: {shown}"))
+        return Classification("row_error", RowError("bad_request", f"403: {shown}"))
     kind = BalanceError if balance else AuthenticationError
-    return Classification("end", RowError("not_sent", f"{status}: {shown}"), kind)
+    return Classification("end_run", RowError("not_sent", f"{status}: {shown}"), kind)
 
 
 def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:

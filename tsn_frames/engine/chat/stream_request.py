@@ -142,10 +142,10 @@ class StreamedRequest:
             if verdict.completion is not None:
                 return StreamResult("whole", verdict.completion, _about(verdict.completion), cost=self._item.cost)
             assert verdict.error is not None
-            if self.usage and isinstance(result, HttpResponse) and verdict.kind == "row" and _names_usage(result.body):
+            if self.usage and isinstance(result, HttpResponse) and verdict.kind == "row_error" and _names_usage(result.body):
                 self.usage = False
                 continue
-            if self.reply.begun or verdict.kind in ("row", "end"):
+            if self.reply.begun or verdict.kind in ("row_error", "end_run"):
                 return self._failed(verdict.error, verdict.end)
             delay = self._refused(sender, verdict, result) if verdict.kind == "refused" else self._again(verdict)
             if isinstance(delay, StreamResult):
@@ -170,7 +170,7 @@ class StreamedRequest:
         try:
             result = await self._stoppable(streams.stream(self._body(), self._idempotency_key(), sink))
         except BaseException:
-            self._settle(sender, grant, Classification("again", billed="unknown"), sink.headers, time.monotonic() - begun)
+            self._settle(sender, grant, Classification("retry", billed="unknown"), sink.headers, time.monotonic() - begun)
             raise
         verdict = self._judge(result, sink.headers)
         headers = policy.headers_of(result) or sink.headers
@@ -203,18 +203,18 @@ class StreamedRequest:
         if reply.error is not None:
             return self._broken_off(reply.error, headers)
         if reply.problem:
-            return Classification("again", RowError("unreadable", reply.problem), billed="unknown")
+            return Classification("retry", RowError("unreadable", reply.problem), billed="unknown")
         if isinstance(result, HttpFailure):
             return classify(result, self._key)
-        return Classification("again", RowError("connection", _BROKEN), billed="unknown")
+        return Classification("retry", RowError("connection", _BROKEN), billed="unknown")
 
     def _broken_off(self, error: bytes, headers: Mapping[str, str]) -> Classification:
         """Return what an error in the stream means: in place of an answer it is one with a status, else the answer's end."""
         verdict = classify(HttpResponse(200, headers, error), self._key)
-        if verdict.kind != "again" and not self.reply.begun:
+        if verdict.kind != "retry" and not self.reply.begun:
             return verdict
         said = redact(error_of(error)[0], self._key) or "no reason given"
-        return Classification("again", RowError("server", f"the service broke the answer off: {said}"), billed="unknown")
+        return Classification("retry", RowError("server", f"the service broke the answer off: {said}"), billed="unknown")
 
     def _settle(
         self, sender: AttemptSender, grant: Permit, verdict: Classification, headers: Mapping[str, str], seconds: float

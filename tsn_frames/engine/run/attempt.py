@@ -102,7 +102,7 @@ class AttemptSender:
         try:
             result = await self.session.transport.post(item.request.body, self._idempotency_key(item))
         except BaseException:
-            verdict = Classification("again", billed="unknown")
+            verdict = Classification("retry", billed="unknown")
             self.report_to_limiter(grant, {}, verdict)
             self._counts.unknown += 1
             self.record(item, verdict, time.monotonic() - begun, None)
@@ -123,7 +123,7 @@ class AttemptSender:
         gate, now = limiter.gate, limiter.clock()
         if verdict.kind == "refused":
             gate.refused(now, grant, headers, verdict.wait, quota=verdict.quota)
-        elif verdict.kind in ("answer", "row"):
+        elif verdict.kind in ("answer", "row_error"):
             gate.answered(now, grant, headers, verdict.completion.total_tokens if verdict.completion else None)
         else:
             trouble = verdict.error is not None and verdict.error.code in ("server", "connection")

@@ -64,7 +64,7 @@ class ResultHandler:
     ) -> tuple[bytes, float] | None:
         """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
         self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, HttpFailure) else 0
-        if verdict.kind in ("answer", "row"):
+        if verdict.kind in ("answer", "row_error"):
             self._last_success, self._successes = time.monotonic(), self._successes + 1
         if verdict.completion is not None and isinstance(result, HttpResponse):
             now, error = item.answered_at, content_error(verdict.completion)
@@ -72,9 +72,9 @@ class ResultHandler:
             self._done(item, Outcome(verdict.completion, error, answered_at=now, cost=item.cost))
             return result.body, now
         assert verdict.error is not None
-        if verdict.kind == "row":
+        if verdict.kind == "row_error":
             self._give_up(item, verdict.error)
-        elif verdict.kind == "end":
+        elif verdict.kind == "end_run":
             self._end(item, verdict, verdict.error)
         elif verdict.kind == "refused":
             self._refused(item, verdict, verdict.error)
