@@ -12,6 +12,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+from support.ids import stable_repr
 
 import tsn_frames as tsn
 from tsn_frames.api.base_url import is_loopback, normalise
@@ -578,7 +579,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), BAD, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(("name", "value"), BAD, ids=lambda value: stable_repr(value)[:30])
 def test_30_to_32_a_parameter_out_of_its_range_is_refused_before_sending(client, sim, name, value):
     with pytest.raises(tsn.ParameterError, match=name):
         ask(pd.DataFrame({"t": ["x"]}), client, "{t}", **{name: value})

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.ids import stable_repr
 
 import tsn_frames as tsn
 from tsn_frames.frames import per_row, prompt
@@ -86,7 +87,7 @@ def test_the_key_is_what_the_documents_say():
         ({"prompt_": "{t}"}, {"prompt_": lambda row: row["t"]}), ({"prompt_": "{t}", "system": "S"}, {"prompt_": lambda row: row["t"], "system": "S"}),
         ({"prompt_": "{t}", "system": "Hello"}, {"prompt_": "{t}", "system": "{t}"}),
     ],
-    ids=repr,
+    ids=stable_repr,
 )  # fmt: skip
 def test_what_means_the_same_request_has_the_same_key(one, other):
     assert key(**one) == key(**other)
