@@ -134,12 +134,6 @@ def test_a_page_holds_no_machine_path_and_no_key(page):
     assert not re.search(r"/(home|root|Users|tmp|work)/\w|tsn_(live|test)_[0-9a-zA-Z]{6,}|\bpypi\.org|\bgithub\.com", text)
 
 
-def test_the_plan_of_the_house_names_rooms_that_are_there():
-    text = (DOCS / "explanation" / "how-it-works.md").read_text(encoding="utf-8")
-    for name in re.findall(r"`((?:\w+/)*\w+\.py)`", text):
-        assert (ROOT / "tsn_frames" / name).exists(), name
-
-
 def reference() -> str:
     return "\n".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.md")))
 

@@ -489,8 +489,8 @@ def test_cancelling_closes_the_connection(engine, begun):
 
 
 def test_cancelling_while_connecting_leaves_nothing(engine, monkeypatch):
-    for module in ("fast", "stock"):
-        monkeypatch.setattr(f"tsn_frames.engine.{module}.CONNECT_SECONDS", 1.0)
+    for module in ("pool", "httpx_backend"):
+        monkeypatch.setattr(f"tsn_frames.engine.transport.{module}.CONNECT_SECONDS", 1.0)
 
     async def work():
         with socket.socket() as deaf:  # a full backlog: nobody answers

@@ -13,6 +13,7 @@ from support.waiting import SECONDS, happened, until
 
 import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
+from tsn_frames.engine.transport import connection, pool
 from tsn_frames.engine.transport.http_types import HttpFailure, HttpResponse
 from tsn_frames.engine.transport.httpx_backend import HttpxTransport
 from tsn_frames.engine.transport.select_backend import open_transport
@@ -27,8 +28,8 @@ ENGINES = ["fast", "stock"]
 def engine(request, monkeypatch):
     if request.param == "stock":
         monkeypatch.setitem(sys.modules, "httptools", None)
-        for name in ("fast", "connection"):
-            monkeypatch.delitem(sys.modules, f"tsn_frames.engine.{name}", raising=False)
+        for module in (pool, connection):
+            monkeypatch.delitem(sys.modules, module.__name__)
     return request.param
 
 
