@@ -197,7 +197,7 @@ class Chat(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop a streaming answer and remove the widget from the page."""
-        if hasattr(self, "_unlisten"):  # else Ctrl-C came while it was made
+        if hasattr(self, "_unlisten"):  # not after an error in the constructor: ipywidgets closes that widget, too
             self._unlisten()
             self._chat.stop()
         super().close()

@@ -86,7 +86,7 @@ class PageSync:
 
     def later(self, work: Callable[..., None], *args: Any) -> None:
         """Queue work for the background thread, in an empty context: nbclient drops messages whose parent request is older."""
-        process_state.errand(lambda: Context().run(work, *args))
+        process_state.run_in_background(lambda: Context().run(work, *args))
 
     def attach(self, view: str) -> None:
         """Send a snapshot to a page that is new or has missed a message."""

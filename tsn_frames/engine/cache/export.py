@@ -23,7 +23,7 @@ def export(rows: Iterable[Row], path: Path) -> int:
     """Write rows to a ``.jsonl`` or ``.parquet`` file, in place of the old one only when whole."""
     write = _write_parquet if _ending(path) == ".parquet" else _write_lines
     try:
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # named before it is there: Ctrl-C leaves none behind
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         try:
             part.touch(0o600, exist_ok=False)  # its owner's only
             count = write(rows, part)

@@ -45,11 +45,7 @@ def mend(folder: Path, damaged: tuple[int, int] | None, fill: Callable[[Path, Pa
             if identity(folder / FILE) != damaged:  # it took a while, and another process was first
                 return
             aside = folder / f"{FILE}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06}"
-            try:
-                _swap(folder, new, aside)
-            except BaseException:  # Ctrl-C: one file is away and the other not there yet, and all answers would be paid again
-                _swap(folder, new, aside)
-                raise
+            _swap(folder, new, aside)
         finally:
             shutil.rmtree(new, ignore_errors=True)
         if _state(aside) != before:  # other runs wrote into it meanwhile; from now on they write into the new one
@@ -68,13 +64,10 @@ def _state(file: Path) -> list[tuple[int, int]]:
 
 
 def _swap(folder: Path, new: Path, aside: Path) -> None:
-    """Put the damaged file aside and the new one in its place; what is done already isn't done again."""
-    if not (new / FILE).exists():
-        return
+    """Put the damaged file aside and the new one in its place."""
     for ending in ("-wal", "-shm", ""):
-        part, away = folder / f"{FILE}{ending}", Path(f"{aside}{ending}")
-        if part.exists() and not away.exists():
-            part.rename(away)
+        with suppress(FileNotFoundError):
+            (folder / f"{FILE}{ending}").rename(f"{aside}{ending}")
     (new / FILE).replace(folder / FILE)
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from ...api import Request
 from ...api.parameters import plain
 from ...errors import ConfigError, ParameterError, PromptError, TSNError
 from ...secret import Secret
@@ -22,6 +23,7 @@ from ...text import plural, quoted
 from ..budget.admission import BudgetAdmission
 from ..cache.mode import CacheMode
 from ..runtime.client import Client
+from ..runtime.interrupts import wait_for
 from ..runtime.process import process_state
 from .chat_settings import ChatSettings
 from .listeners import Listener, Listeners
@@ -108,8 +110,7 @@ class Conversation:
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The messages as the API has them and as they are sent: the system prompt, then the turns that have a content."""
-        first = [{"role": "system", "content": self.system}] if self.system is not None else []
-        return [*first, *(turn.message for turn in self._turns if turn.sendable)]
+        return self._messages(self._turns)
 
     @messages.setter
     def messages(self, given: Sequence[Mapping[str, Any]]) -> None:
@@ -275,14 +276,11 @@ class Conversation:
 
     def _answer(self, ask: Callable[[], PendingAnswer]) -> str:
         _may_wait()
-        try:
-            return ask().answer()
-        except KeyboardInterrupt:  # at any moment, also just after it was asked
-            going = self._asking
-            if going:
-                going.stop()
-                going.wait()
-            raise
+        return wait_for(ask).answer()
+
+    def _messages(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
+        first = [{"role": "system", "content": self.system}] if self.system is not None else []
+        return [*first, *(turn.message for turn in turns if turn.sendable)]
 
     def _again(self) -> PendingAnswer:
         at = self.last_question
@@ -298,34 +296,26 @@ class Conversation:
     def _ask(self, question: Turn, at: int | None, *, fresh: bool = False) -> PendingAnswer:
         """Ask in place of what was said from turn ``at`` on; None: after all that is said when no answer can come any more."""
         key = self.client.key()
+        process_state.start_loop()  # where that fails, the chat stays as it was
         with self._lock:
             self._check_free()
-            before = self._turns
-            try:
-                going = self._begun(key, question, at, fresh=fresh)
-                self._listeners.tell_later("changed")
-                process_state.begin(going)
-            except BaseException:  # else the chat would wait for an answer that nobody brings, or that nobody wants after Ctrl-C
-                asked, self._turns, self._asking = self._asking, before, None
-                if asked:
-                    asked.stop()
-                raise
-        return going
+            turns = (*self._turns[:at], question)
+            request = self._setup.request(self.client, self._messages(turns))
+            self._asked += 1
+            self._turns, self._asking = turns, self._pending(key, request, len(turns), fresh=fresh)
+            self._listeners.tell_later("changed")
+            process_state.start_task(self._asking)
+        return self._asking
 
-    def _begun(self, key: Secret, question: Turn, at: int | None, *, fresh: bool) -> PendingAnswer:
-        """Take a question into what was said, and return its answer's way, which is still to be gone."""
-        self._turns = turns = (*self._turns[:at], question)
-        request = self._setup.request(self.client, self.messages)
-        self._asked += 1
+    def _pending(self, key: Secret, request: Request, position: int, *, fresh: bool) -> PendingAnswer:
         mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
         asking = partial(
             StreamedRequest, self.client, key, request, mode=mode, name=f"{self.id}-{self._asked}", run=self.id, tag=self.tag or "chat",
             usage=self._usage, budget=self._budget,
         )  # fmt: skip
-        self._asking = PendingAnswer(
-            lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, len(turns), *about), self._ended
+        return PendingAnswer(
+            lambda grew: asking(grew=grew), lambda name, *about: self._listeners.tell(name, position, *about), self._ended
         )
-        return self._asking
 
     def _ended(self, going: PendingAnswer, turn: Turn) -> None:
         with self._lock:
@@ -341,10 +331,7 @@ class Conversation:
         self._listeners.tell_later("changed")
 
     def _check_free(self) -> None:
-        """Refuse a change while an answer is on its way.
-
-        Under the lock, which the engine's thread takes, too: no context manager of ours, whose end Ctrl-C may leave out.
-        """
+        """Refuse a change while an answer is on its way; call it with the lock held."""
         if self._asking is not None:
             raise Busy("an answer is on its way: wait for it, or stop() it first")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,7 +13,6 @@ from ...api import Completion
 from ...errors import RunError, TSNError
 from ...secret import redact
 from ..runtime.process import process_state
-from ..sync import OneShotEvent
 from .stream_request import StreamedRequest, StreamResult
 from .turn import Turn
 
@@ -40,7 +40,7 @@ class PendingAnswer:
         end: Callable[[PendingAnswer, Turn], None],
     ) -> None:
         self.future: Future[Turn] = Future()
-        self.over = OneShotEvent()
+        self.finished = threading.Event()
         self.future.set_running_or_notify_cancel()  # stop() ends it, so that what came is kept
         self.asking = asking(self._grew)
         self.told = ""
@@ -55,23 +55,18 @@ class PendingAnswer:
         process_state.call(self.asking.stop)
 
     def answer(self) -> str:
-        """Wait for the answer and return it.
+        """Return the answer, once it has finished.
 
         Raises
         ------
         RunError
             If there is none, or only a part of one that broke off.
         """
-        self.wait()
         turn = self.turn
         assert turn is not None
         if turn.state == "failed":
             raise (self.kind or RunError)(turn.error)
         return turn.content if isinstance(turn.content, str) else ""
-
-    def wait(self) -> None:
-        """Wait for its end."""
-        self.over.wait()
 
     async def run(self) -> None:
         """Bring the answer, whatever happens."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import gc
 import re
 import time
@@ -19,10 +18,10 @@ import pandas as pd
 
 from ...engine.run.counts import Counts
 from ...engine.run.progress import Progress
-from ...engine.sync import OneShotEvent
+from ...engine.runtime.interrupts import deferred_interrupts
 from ...errors import RunError, TSNWarning
 from ...text import plural, warn
-from ..run.run import POLL, Run, stopped_error
+from ..run.run import Run, stopped_error
 from ..run.summary import Summary
 from .parquet import Source, Target
 
@@ -78,22 +77,19 @@ class PartRunner:
             raise end  # it came while this part was made ready
         self._before = None
         try:
-            while not run.wait(POLL, progress=False):
-                bar.update(_sum(before, run.progress))
+            run.wait_while(None, lambda counts: bar.update(_sum(before, counts)))
             answered = run.result(progress=False)
-        except BaseException:  # whoever waited is gone: nothing more is spent
-            run.stop()
-            raise
         finally:
             self._counts, self._at_most = _sum(before, run.progress), self._at_most + run.at_most
         if (end := stopped_error(run)) is not None:  # whoever stops a part doesn't want the next one
             end.partial = answered
             raise end
-        self._into.write(at, piece, answered)
-        self._summaries.append(run.summary)
-        self._before = run
-        del run, answered
-        _collect()
+        with deferred_interrupts():
+            self._into.write(at, piece, answered)
+            self._summaries.append(run.summary)
+            self._before = run
+            del run, answered
+            gc.collect()  # the run is part of a reference cycle
 
     @property
     def _whole(self) -> int:
@@ -113,17 +109,6 @@ class PartRunner:
         cost = None if every[-1].cost is None else float(self._counts.cost)
         known = {"cost": cost, "cost_known": all(one.cost_known for one in every), "seconds": seconds, "waited": dict(waited)}
         return FileSummary(**{**whole, **sums, **known}, parts=self._source.parts, path=self._into.path)
-
-
-def _collect() -> None:
-    """Have a run go that is over, before the next one comes, not some day: it is a ring of objects.
-
-    In a thread of its own: Ctrl-C in the middle of a collection would be lost. And in one that is begun and waited for without
-    a lock of Python's, from which Ctrl-C would come as another error.
-    """
-    over = OneShotEvent()
-    _thread.start_new_thread(lambda: (gc.collect(), over.ring()), ())  # type: ignore[func-returns-value]
-    over.wait()
 
 
 def _sum(one: Counts, other: Counts) -> Counts:

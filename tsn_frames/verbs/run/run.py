@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -17,13 +16,13 @@ from ...engine.run.counts import Counts
 from ...engine.run.executor import RunExecutor
 from ...engine.run.progress import Progress
 from ...engine.runtime.client import Client
+from ...engine.runtime.interrupts import POLL, wait_for
 from ...engine.runtime.process import process_state
 from ...errors import RunError
 from ...text import plural, warn
 from .plan import Errors, Plan
 from .summary import Summary, first_error, mend, summarise, warnings_of
 
-POLL = 0.1
 LONG_MINUTES = 10
 
 
@@ -47,7 +46,7 @@ class Run:
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
         self._beyond, self._tell, self._process = beyond, tell, os.getpid()
         self._begun = time.monotonic()
-        self._handed_over = self._said_all = self._said_long = False
+        self._started = self._said_all = self._said_long = False
         counts, skipped = engine.counts, sum(problem.code == "missing" for problem in made.problems.values())
         counts.rows, counts.skipped, counts.failed = len(made.inverse), skipped, len(made.problems) - skipped
 
@@ -64,7 +63,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether the run is over."""
-        return bool(self._engine.over.rung)
+        return self._engine.finished.is_set()
 
     @property
     def progress(self) -> Counts:
@@ -74,7 +73,7 @@ class Run:
     @property
     def summary(self) -> Summary:
         """What the run has come to; its text is one line."""
-        return summarise(self._engine, (self._engine.over.rung or time.monotonic()) - self._begun)
+        return summarise(self._engine, (self._engine.finished_at or time.monotonic()) - self._begun)
 
     @property
     def at_most(self) -> Decimal:
@@ -111,23 +110,30 @@ class Run:
         RunError
             In a forked child, where the run of its parent doesn't go on.
         """
-        self._check_process()
-        bar: Progress | None = None
+        bar = Progress(progress, self.progress.rows)
         try:
-            self._begin()  # in here, so that Ctrl-C at any moment of it stops it
-            bar = Progress(progress, self.progress.rows)
-            self._watch(bar, timeout)
-        except KeyboardInterrupt:
-            try:
-                self._interrupted()
-            finally:  # not some day by the collector, which may be on the engine's thread: Ctrl-C may have left tqdm's lock locked
-                if bar:
-                    bar.close(self.progress, "")
-        except BaseException:  # an alarm, a warning made an error: nobody waits any more, so nothing more is spent
-            self.stop()
+            self.wait_while(timeout, bar.update)
+        except BaseException:
+            bar.close(self.progress, "")
             raise
         self._show_end(bar)
         return self.done
+
+    def wait_while(self, timeout: float | None, show: Callable[[Counts], object]) -> None:
+        """Wait as :meth:`wait` does, and call ``show`` with the counts about ten times a second."""
+
+        def on_poll() -> None:
+            show(self.progress)
+            self._say_if_long()
+
+        self._check_process()
+        try:
+            wait_for(self._start, timeout, on_poll)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped: {self.progress.answered:,} of {plural(self.progress.rows, 'row')} are answered and kept "
+                "(tsn.last_run().frame has them); run the cell again to go on from there"
+            ) from None
 
     def stop(self) -> None:
         """Send nothing more; what is in flight has ten seconds to arrive, and everything is kept."""
@@ -149,7 +155,7 @@ class Run:
         self._check_process()
         bar = Progress(progress, self.progress.rows)
         try:
-            self._begin()
+            self._start()
             while not await self._moment():
                 bar.update(self.progress)
                 self._say_if_long()
@@ -165,10 +171,11 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
 
-    def _begin(self) -> None:
-        if not self._handed_over:
-            self._handed_over, process_state.last_run = True, self  # first, so that an interrupt at any moment finds it
-            process_state.begin(self._engine)
+    def _start(self) -> RunExecutor:
+        if not self._started:
+            process_state.start_task(self._engine)
+            self._started, process_state.last_run = True, self
+        return self._engine
 
     async def _moment(self) -> bool:
         """Wait a moment, a part of what the run has taken so far, and return whether it is over.
@@ -182,14 +189,6 @@ class Run:
         if os.getpid() != self._process and not self.done:
             raise RunError("this run goes on in the process that began it, not in this child: wait for it there, or make the same "
                            "call here, which takes from the cache what is answered by then")  # fmt: skip
-
-    def _watch(self, bar: Progress | None, timeout: float | None) -> None:
-        ends = math.inf if timeout is None else time.monotonic() + timeout
-        while not self.done and (left := ends - time.monotonic()) > 0:
-            self._engine.over.wait(min(POLL, left))
-            if bar and not self.done:
-                bar.update(self.progress)
-                self._say_if_long()
 
     def _show_end(self, bar: Progress) -> None:
         if not self.done:
@@ -211,18 +210,6 @@ class Run:
                 f"what the limits allow. Ctrl-C keeps every answer, and {mend}"
             )
 
-    def _interrupted(self) -> NoReturn:
-        self.stop()
-        try:
-            self._watch(None, None)
-        except KeyboardInterrupt:
-            self._engine.stop(grace=0.0)
-            self._watch(None, 2.0)
-        raise KeyboardInterrupt(
-            f"stopped: {self.progress.answered:,} of {plural(self.progress.rows, 'row')} are answered and kept "
-            "(tsn.last_run().frame has them); run the cell again to go on from there"
-        ) from None
-
     def _close(self) -> pd.DataFrame:
         """Return the frame of a finished run, after what the user should know of it."""
         if self._engine.failure is not None:  # what is wrong with the key, the cache's folder or a proxy
@@ -230,7 +217,7 @@ class Run:
         frame, failure = self.frame, self._failure()
         try:
             self._say_all()
-        except Exception:  # a warning that a user has made an error doesn't take the place of the run's own end; Ctrl-C does
+        except Exception:  # a warning that a user has made an error doesn't replace the run's own end
             if failure is None:
                 raise
         if failure is not None:
@@ -259,11 +246,7 @@ class Run:
 
 def start(run: Run) -> Run:
     """Return a run that goes on although nobody waits for it; else who waits for it first begins it."""
-    try:
-        run._begin()
-    except BaseException:  # Ctrl-C, when it may be on its way already: nobody has it yet, so nothing more is spent
-        run.stop()
-        raise
+    run._start()
     return run
 
 

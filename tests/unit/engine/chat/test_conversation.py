@@ -616,13 +616,13 @@ def test_many_turns_leave_nothing_behind(turns):
         def left():
             gc.collect()
             threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]  # a pool of a few
-            return len(threads), process.num_fds(), len(process_state.going)
+            return len(threads), process.num_fds(), len(process_state.tasks)
 
         before = left()
         round_of_turns(turns)
         until(lambda: all(now <= then for now, then in zip(left(), before, strict=True)))
         gate = process_state.account(sim.base_url, chat.client.key()).limiter.gate
-        assert (gate.in_flight, gate.tokens_in_flight, len(process_state.going)) == (0, 0, 0)
+        assert (gate.in_flight, gate.tokens_in_flight, len(process_state.tasks)) == (0, 0, 0)
 
 
 EXIT = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import threading
 import time
 import warnings
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from support.waiting import until
 
 import tsn_frames as tsn
+from tsn_frames.simulator import Simulator
 from tsn_frames.verbs.files.parquet import Source
 
 PROMPT = "Which topic? {text}"
@@ -244,36 +246,16 @@ def test_an_interrupt_or_a_kill_keeps_the_parts(tmp_path, how):
     assert all(name.endswith(".parquet") for name in names(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("kept_before", [False, True])
-def test_an_interrupt_counts_the_parts_that_are_there(source, target, client, monkeypatch, kept_before):
-    """Ctrl-C in the very moment in which a part is moved to its place, in a first call and in one that goes on."""
-    if kept_before:
-        ask(source, target, client)
-    move = Path.replace
-
-    def move_then_interrupt(path, to):
-        move(path, to)
-        if Path(to).name == "part-00001.parquet":
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as told:
-        patch.setattr(Path, "replace", move_then_interrupt)
-        ask(source, target, client)
-    whole = 3 if kept_before else 2
-    assert len(names(target)) == whole
-    assert str(told.value).startswith(f"stopped: {whole} of 3 parts are whole and in {target}")
-
-
-def test_a_first_part_without_its_rows_is_not_counted(source, target, client, monkeypatch):
+def test_a_first_part_without_its_rows_is_not_counted(source, target, tmp_path):
     """It is there from the start, so that the output can be read; an interrupt in the first part's run says that none is whole."""
-    monkeypatch.setattr(tsn.Run, "wait", _interrupted)
-    with pytest.raises(KeyboardInterrupt, match=r"stopped: 0 of 3 parts are whole") as told:
-        ask(source, target, client)
-    assert names(target) == ["part-00000.parquet"] and "run the same call again" in str(told.value)
-
-
-def _interrupted(*_, **__):
-    raise KeyboardInterrupt
+    with Simulator(latency=0.5) as sim:
+        client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(1))
+        press = threading.Thread(target=lambda: (until(lambda: sim.stats().requests), os.kill(os.getpid(), signal.SIGINT)))
+        press.start()
+        with pytest.raises(KeyboardInterrupt, match=r"stopped: 0 of 3 parts are whole") as error:
+            ask(source, target, client)
+        press.join()
+    assert names(target) == ["part-00000.parquet"] and "run the same call again" in str(error.value)
 
 
 def test_the_output_can_be_read_at_every_moment(tmp_path, target):

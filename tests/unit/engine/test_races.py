@@ -1,38 +1,26 @@
-"""What comes at an unlucky moment: each test holds a hand-over open until the stop, the end or the second call has come."""
+"""Races that a user can meet: a stop, an end or a second call that comes while another step is under way."""
 
 import asyncio
-import gc
-import os
 import threading
 import warnings
 from contextlib import closing, nullcontext
-from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-import tqdm
 from support.waiting import let_the_loop_turn, until
 
 import tsn_frames as tsn
-from tsn_frames import sandbox
-from tsn_frames._gc import gc_paused
 from tsn_frames.engine.cache import repair
 from tsn_frames.engine.cache import store as store_room
 from tsn_frames.engine.cache.salvage import carve as carved
 from tsn_frames.engine.cache.store import Store
 from tsn_frames.engine.chat.conversation import Conversation
-from tsn_frames.engine.chat.pending_answer import PendingAnswer
 from tsn_frames.engine.run import executor as engine
-from tsn_frames.engine.run.progress import Progress
-from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.engine.storage.sqlite import identity
 from tsn_frames.engine.transport.connection import Connection
 from tsn_frames.engine.transport.pool import ConnectionPool
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
-from tsn_frames.verbs.compare import metrics
-from tsn_frames.verbs.files.parts import PartRunner
 from tsn_frames.verbs.run.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
@@ -128,185 +116,6 @@ def test_what_may_be_billed_in_one_part_of_a_file_is_not_spent_again_in_the_next
             tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, **words)
     bill = client.ledger.to_frame()
     assert 800 < bill["cost"].sum() + bill["held"].sum() <= 1500
-
-
-def interrupted(submit):
-    """Return what hands work over, and is interrupted then: the loop's thread has the processor, and Ctrl-C comes meanwhile."""
-
-    def hand_over(work):
-        submit(work)
-        raise KeyboardInterrupt
-
-    return hand_over
-
-
-def test_an_interrupt_while_a_run_is_handed_over_stops_it(tmp_path, monkeypatch):
-    """Nobody waited yet, so nobody stopped it: the whole run was sent after Ctrl-C, and paid for."""
-    with Simulator(latency=0.1) as sim:
-        client = client_of(sim, tmp_path, limits=tsn.Limits(1))
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(process_state, "begin", interrupted(process_state.begin))
-            rows(30).tsn.complete("{t}", client=client, progress=False)
-        run = tsn.last_run()
-        until(lambda: run.progress.done == 30)
-        assert sim.stats().requests <= 1
-        assert run.wait(30, progress=False) and run.frame["error"].notna().sum() >= 29
-
-
-def test_an_interrupt_before_a_run_is_handed_over_leaves_nobody_waiting(tmp_path, monkeypatch):
-    def begin(_work):
-        raise KeyboardInterrupt
-
-    with Simulator(latency=0.0) as sim:
-        client = client_of(sim, tmp_path)
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="0 of 5 rows are answered"):
-            patch.setattr(process_state, "begin", begin)
-            rows(5).tsn.complete("{t}", client=client, progress=False)
-        assert tsn.last_run().wait(30, progress=False) and tsn.last_run().summary.not_sent == 5
-        assert sim.stats().requests == 0
-
-
-def test_an_interrupt_between_two_steps_of_a_call_lets_nothing_be_sent(tmp_path, monkeypatch):
-    """The run was handed over in the first step and waited for in the second: it went on, and was paid for to its end."""
-
-    def wait(*_, **__):
-        raise KeyboardInterrupt
-
-    with Simulator(latency=0.0) as sim:
-        client = client_of(sim, tmp_path)
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Run, "wait", wait)
-            rows(5).tsn.complete("{t}", client=client, progress=False)
-        let_the_loop_turn()
-        assert (sim.stats().requests, process_state.going) == (0, {})
-
-
-def test_who_waits_takes_no_lock_that_an_interrupt_would_leave_locked(tmp_path, monkeypatch):
-    """A Future's lock is taken in Python: Ctrl-C just then, and the engine's thread waited for it to the end of the kernel."""
-    entered, enter, main = [], threading.Condition.__enter__, threading.get_ident()
-
-    def noted(self):
-        if threading.get_ident() == main:
-            entered.append(self)
-        return enter(self)
-
-    def begun(work):
-        monkeypatch.setattr(threading.Condition, "__enter__", noted)
-        begin(work)
-
-    with Simulator(latency=0.05) as sim:
-        client, begin = client_of(sim, tmp_path), process_state.begin
-        let_the_loop_turn()  # it is there already
-        monkeypatch.setattr(process_state, "begin", begun)
-        rows(3).to_parquet(tmp_path / "in.parquet")
-        tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, progress=False)
-        monkeypatch.setattr(threading.Condition, "__enter__", enter)
-        Conversation(client).send("Is it cold? One of: yes, no.")
-        monkeypatch.undo()
-        assert entered == []
-
-
-def test_a_file_changes_no_filter_of_warnings_while_a_part_is_waited_for(tmp_path, monkeypatch):
-    """Ctrl-C, when they were just being put back, and the kernel told no warning any more."""
-    wait, seen = Run.wait, []
-    monkeypatch.setattr(
-        Run, "wait", lambda self, *given, **words: (seen.append(warnings.filters), wait(self, *given, **words))[1]
-    )
-    rows(3).to_parquet(tmp_path / "in.parquet")
-    with Simulator(latency=0.0) as sim:
-        tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client_of(sim, tmp_path), progress=False)
-    assert seen and all(filters is warnings.filters for filters in seen)
-
-
-def once_interrupted(monkeypatch, owner, name):
-    """Have a function be interrupted as it returns from its first call."""
-    real, called = getattr(owner, name), []
-
-    def interrupted_once(*given, **words):
-        found = real(*given, **words)
-        called.append(given)
-        if len(called) == 1:
-            raise KeyboardInterrupt
-        return found
-
-    monkeypatch.setattr(owner, name, interrupted_once)
-
-
-def test_an_interrupt_when_all_is_answered_says_so(tmp_path, monkeypatch):
-    """It came when only the sums were still to be made, and neither the parts nor the comparison were told of."""
-    rows(4).to_parquet(tmp_path / "in.parquet")
-    once_interrupted(monkeypatch, PartRunner, "_summary")
-    once_interrupted(monkeypatch, metrics, "table")
-    with Simulator(latency=0.0) as sim:
-        client = client_of(sim, tmp_path)
-        with pytest.raises(KeyboardInterrupt, match="2 of 2 parts are whole"):
-            tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, chunksize=2, progress=False)
-        with pytest.raises(KeyboardInterrupt) as told:
-            rows(4).tsn.compare("{t}", models=["sim-small", "sim-large"], client=client, progress=False)
-    assert told.value.partial.table["answered"].tolist() == [4, 4]
-
-
-def test_an_interrupt_at_the_end_of_a_run_that_failed_is_one(tmp_path, monkeypatch):
-    """It came out as the run's own error, and a loop over many calls that expects those went on and spent."""
-    once_interrupted(monkeypatch, Run, "_say_all")
-    with Simulator(latency=0.0, keys=["another"]) as sim, pytest.raises(KeyboardInterrupt):
-        rows(2).tsn.complete("{t}", client=client_of(sim, tmp_path), progress=False)
-
-
-def test_an_interrupt_just_when_an_export_is_begun_leaves_no_file(tmp_path, monkeypatch):
-    cache = tsn.Cache(tmp_path / "c")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        once_interrupted(patch, os, "close")
-        cache.export(tmp_path / "answers.jsonl")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupt_of_a_simulation_that_begins_ends_its_simulator(monkeypatch):
-    servers = [thread for thread in threading.enumerate() if thread.name == "tsn-simulator"]
-    once_interrupted(monkeypatch, sandbox, "Client")
-    with pytest.raises(KeyboardInterrupt):
-        tsn.simulate()
-    assert process_state.client is None
-    assert [thread for thread in threading.enumerate() if thread.name == "tsn-simulator"] == servers
-
-
-def test_an_interrupt_leaves_no_bar_open(tmp_path, monkeypatch):
-    """The collector closed it, on the engine's thread: where Ctrl-C had left tqdm's lock locked, that waited for it for ever."""
-    once_interrupted(monkeypatch, Progress, "update")
-    before = set(tqdm.tqdm._instances)
-    with Simulator(latency=0.5) as sim, pytest.raises(KeyboardInterrupt):
-        rows(2).tsn.complete("{t}", client=client_of(sim, tmp_path), progress=True)
-    assert set(tqdm.tqdm._instances) == before
-
-
-def test_a_bar_that_an_interrupt_left_half_made_holds_nobody_up():
-    """Ctrl-C inside tqdm leaves its lock locked; then the collector takes the bar away, on the engine's thread."""
-    bar = Progress(True, 2)._made()
-    lock = bar.get_lock()
-    lock.acquire()
-    bar.itself = bar
-    del bar
-
-    async def collect():
-        return gc.collect()
-
-    try:
-        assert process_state.submit(collect()).result(30)
-    finally:
-        lock.release()
-
-
-def test_an_interrupt_just_when_the_collector_is_held_lets_it_go(monkeypatch):
-    def disable():
-        real()
-        raise KeyboardInterrupt
-
-    real = gc.disable
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(gc, "disable", disable)
-        with gc_paused():
-            pass
-    assert gc.isenabled()
 
 
 def test_an_answer_that_is_being_written_when_a_run_is_cut_off_is_kept_and_shared(tmp_path, monkeypatch):
@@ -445,18 +254,6 @@ def test_two_processes_that_mend_one_cache_at_once_lose_nothing_that_the_first_o
     assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == 1
 
 
-@pytest.mark.parametrize(("owner", "name", "aside"), [(os, "mkdir", 0), (Path, "rename", 1)])
-def test_an_interrupt_while_a_damaged_cache_is_put_aside_leaves_one_in_its_place(tmp_path, monkeypatch, owner, name, aside):
-    """There was none, and all answers were paid for again."""
-    with closing(Store(tmp_path)) as store:
-        store.write([(bytes([i]) * 32, b"an answer", 1e9) for i in range(9)])
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        once_interrupted(patch, owner, name)
-        repair.mend(tmp_path, identity(store.file), store_room._fill)
-    assert len(list(store_room.scan(store.file))) == 9
-    assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == aside and not list(tmp_path.glob(".mending-*"))
-
-
 # A conversation
 
 
@@ -476,55 +273,3 @@ def test_a_question_asked_when_an_answer_just_ends_does_not_take_its_place(tmp_p
         asking.join(30)
         assert [turn.role for turn in chat.turns] == ["user", "assistant"] * 2
         assert sum(client.ledger.to_frame()["completion_tokens"]) == sum(turn.completion_tokens or 0 for turn in chat.turns)
-
-
-def test_a_question_that_could_not_be_begun_leaves_the_chat_as_it_was(tmp_path, monkeypatch):
-    """Nobody brought an answer, and until the end of the kernel every other question was told to wait for it."""
-    with Simulator(latency=0.0) as sim:
-        chat = Conversation(client_of(sim, tmp_path))
-        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="can't start"):
-
-            def full(_work):
-                raise RuntimeError("can't start new thread")
-
-            patch.setattr(process_state, "begin", full)
-            chat.start("Is it cold? One of: yes, no.")
-        assert (chat.turns, chat.streaming) == ((), False)
-        assert chat.send("Is it cold? One of: yes, no.") in ("yes", "no")
-
-
-def test_an_interrupt_while_a_question_is_handed_over_takes_it_back(tmp_path, monkeypatch):
-    with Simulator(latency=0.1) as sim:
-        chat = Conversation(client_of(sim, tmp_path))
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(process_state, "begin", interrupted(process_state.begin))
-            chat.send("Is it cold? One of: yes, no.")
-        assert (chat.turns, chat.streaming) == ((), False)
-        chat.send("Is it warm? One of: yes, no.")
-        assert [turn.role for turn in chat.turns] == ["user", "assistant"]
-
-
-def test_an_interrupt_just_after_a_question_was_asked_stops_its_answer(tmp_path, monkeypatch):
-    """Nobody waited for it yet, and it went on: the next cell was told to wait."""
-
-    def answer(_):
-        raise KeyboardInterrupt
-
-    with Simulator(latency=0.2) as sim:
-        chat = Conversation(client_of(sim, tmp_path))
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(PendingAnswer, "answer", answer)
-            chat.send("Is it cold? One of: yes, no.")
-        assert (chat.streaming, chat.turns[1].state) == (False, "stopped")
-
-
-def test_an_interrupt_while_a_chats_page_is_told_of_a_question_takes_it_back(tmp_path, monkeypatch):
-    """Nobody had begun to bring the answer, and every other question was told to wait for it."""
-    with Simulator(latency=0.0) as sim:
-        chat = Conversation(client_of(sim, tmp_path))
-        chat.listen(SimpleNamespace(**dict.fromkeys(("began", "grew", "ended", "changed"), lambda *_: None)))
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(process_state, "call", interrupted(process_state.call))
-            chat.send("Is it cold? One of: yes, no.")
-        assert (chat.turns, chat.streaming) == ((), False)
-        assert chat.send("Is it warm? One of: yes, no.") in ("yes", "no")
