@@ -766,6 +766,8 @@ def test_37_a_base_url_without_a_usable_scheme_is_refused(given):
     [
         *[(f"https://api.example.com{end}", "https://api.example.com/v1") for end in
           ("", "/", "/v1", "/v1/", "/v1//", "//v1", "/v1/chat/completions", "/v1/chat/completions/", "/v1//chat/completions")],
+        *[(f"https://api.example.com{end}", "https://api.example.com/chat/completions") for end in
+          ("/chat/completions", "//chat/completions/")],
         (" https://API.Example.com:443/v1\n", "https://api.example.com/v1"), ("https://x.io:8443/proxy/v1", "https://x.io:8443/proxy/v1"),
         ("https://x.io/Open/AI", "https://x.io/Open/AI"), ("http://localhost:8000", "http://localhost:8000/v1"), ("http://[::1]:80", "http://[::1]/v1"),
         ("HTTP://127.0.0.1/v1", "http://127.0.0.1/v1"),

@@ -63,7 +63,7 @@ class ChatSettings(NamedTuple):
                 "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
             )
         head, said = body_head(body({"model": model, **self.parameters})), dumps(messages)
-        request = Request(key_of(client.base_url, 0, head, said), head, said, model, self.parameters.get("max_tokens"))
+        request = Request(key_of(client.keyed_url, 0, head, said), head, said, model, self.parameters.get("max_tokens"))
         if client.budget:
             check_bounded(client.prices, [request])
         return request

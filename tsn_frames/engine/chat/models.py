@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...api import Unreadable, load
+from ...api.base_url import models_url
 from ...secret import Secret
 from ..runtime.client import Client
 from ..transport.http_types import HttpResponse
@@ -13,7 +14,7 @@ async def listed(client: Client, key: Secret) -> list[str]:
     """Return their names; none where the service has no list, which is no error."""
     transport = open_stream(client.base_url, key, client.timeout)
     try:
-        answer = await transport.get(f"{client.base_url}/models")
+        answer = await transport.get(models_url(client.base_url))
     finally:
         await transport.aclose()
     try:

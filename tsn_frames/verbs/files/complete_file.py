@@ -132,7 +132,7 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     wanted = frame_columns.layout(name, usage, include)
     _check_frame(file.empty(), wanted, overwrite, words, (prompt, messages, system, missing))
     what = {"prompt": prompt, "system": system, "messages": messages}
-    said = {**words, **what, "default": client.model, "at": client.base_url}
+    said = {**words, **what, "default": client.model, "at": client.keyed_url}
     into = target_of(target, file, wanted, fingerprint({word: _said(value) for word, value in said.items()}))
     most = client.budget.with_run(amount("max_cost", max_cost)).run
     others = {**what, "missing": missing, "cache": cache, "refresh": refresh, "tag": tag}
