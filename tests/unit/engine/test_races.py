@@ -11,8 +11,8 @@ from support.waiting import let_the_loop_turn, until
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache import repair
-from tsn_frames.engine.cache import store as store_room
-from tsn_frames.engine.cache.salvage import carve as carved
+from tsn_frames.engine.cache import store as store_module
+from tsn_frames.engine.cache.salvage import salvage
 from tsn_frames.engine.cache.store import Store
 from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.run import executor as engine
@@ -216,41 +216,43 @@ def test_a_stop_between_two_runs_of_one_call_is_heard(tmp_path, monkeypatch, ver
 
 
 @pytest.fixture
-def mending(tmp_path, monkeypatch):
-    """A cache that is just being mended, in a thread: all of it is read, and it is still in its place."""
-    carve = Gate(lambda *given: given)
-    monkeypatch.setattr(store_room, "carve", lambda file: (carve(found := list(carved(file))), found)[-1])
+def recovering(tmp_path, monkeypatch):
+    """A cache that is being recovered in a thread: its answers are read, and it is still in its place."""
+    copying = Gate(lambda *given: given)
+    monkeypatch.setattr(store_module, "salvage", lambda file: (copying(found := list(salvage(file))), found)[-1])
     store = Store(tmp_path)
     store.write([(bytes([i]) * 32, b"an answer", 1e9) for i in range(9)])
     damaged = identity(store.file)
-    thread = threading.Thread(target=repair.mend, args=(tmp_path, damaged, store_room._fill))
+    thread = threading.Thread(target=repair.recover, args=(tmp_path, damaged, store_module._copy_answers))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         thread.start()
-        carve.reached()
-        yield store, damaged, lambda: (carve.open(), thread.join(30))
+        copying.reached()
+        yield store, damaged, lambda: (copying.open(), thread.join(30))
         thread.join(30)
         store.close()
 
 
-def test_what_is_written_while_a_cache_is_mended_is_in_the_new_file_too(tmp_path, mending):
+def test_what_is_written_while_a_cache_is_recovered_is_in_the_new_file_too(tmp_path, recovering):
     """Another run wrote on into the damaged file, and what it had paid for was put aside with it."""
-    store, _, go_on = mending
+    store, _, go_on = recovering
     store.write([(b"x" * 32, b"a new answer", 2e9)])
     go_on()
-    assert store.was_replaced and len(list(store_room.scan(store.file))) == 10
+    assert store.was_replaced and len(list(store_module.scan(store.file))) == 10
 
 
-def test_two_processes_that_mend_one_cache_at_once_lose_nothing_that_the_first_of_them_wrote(tmp_path, mending, monkeypatch):
+def test_two_processes_that_recover_one_cache_at_once_lose_nothing_that_the_first_of_them_wrote(
+    tmp_path, recovering, monkeypatch
+):
     """The second one put the first one's new file aside, with the answers that had come since."""
-    store, damaged, go_on = mending
-    monkeypatch.setattr(repair, "_one_at_a_time", nullcontext())  # which holds in one process only
-    repair.mend(tmp_path, damaged, store_room._fill)
+    store, damaged, go_on = recovering
+    monkeypatch.setattr(repair, "_recovery_lock", nullcontext())  # the lock works within one process only
+    repair.recover(tmp_path, damaged, store_module._copy_answers)
     with closing(Store(tmp_path)) as first:
         first.write([(b"x" * 32, b"a new answer", 2e9)])
-        mended = first.identity
+        recovered = first.identity
     go_on()
-    assert identity(store.file) == mended and len(list(store_room.scan(store.file))) == 10
+    assert identity(store.file) == recovered and len(list(store_module.scan(store.file))) == 10
     assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == 1
 
 

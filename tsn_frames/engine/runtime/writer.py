@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from ..cache.cache import Cache
-from ..cache.store import Store, replace
+from ..cache.store import Store, recover_store
 from ..ledger.file import Entry, LedgerFile
 from ..ledger.ledger import Ledger
 from ..ledger.run_record import RunRecord, Saving
@@ -163,7 +163,7 @@ class _PendingRows:
                 raise
             damaged = self._file
             self.close()
-            replace(damaged)
+            recover_store(damaged)
             self._open(busy_timeout)
             self._file.write(self._rows)
 
