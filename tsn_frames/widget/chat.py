@@ -96,7 +96,7 @@ class Chat(anywidget.AnyWidget):
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
         _use_subshell_of_page(self.comm)
         self._page = PageSync(chat, super().send, self._keep, about)
-        self._unlisten = chat.listen(self._page)
+        self._unlisten = chat.add_listener(self._page)
         self.on_msg(PageRequests(chat, self._page, code))
 
     # For code
@@ -164,7 +164,7 @@ class Chat(anywidget.AnyWidget):
             If there is no question yet, or an answer is streaming.
         """
         with self._kept():
-            return self._chat.send_again()
+            return self._chat.resend()
 
     def stop(self) -> None:
         """Stop the streaming answer: its connection is closed, the partial text stays."""

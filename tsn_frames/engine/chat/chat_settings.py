@@ -1,4 +1,4 @@
-"""What a chat is asked with: the model, the system prompt, the parameters; checked, and made into a request. Pure."""
+"""The settings of a chat: model, system prompt, parameters; validated, and made into a request."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class ChatSettings(NamedTuple):
     parameters: Mapping[str, Any] = {}
 
     def with_model(self, name: str | None) -> ChatSettings:
-        """Return it with another model; None for the client's."""
+        """Return the settings with another model; None stands for the client's."""
         return self._replace(model=None if name is None else check("model", name))
 
     def with_system(self, text: str | None) -> ChatSettings:
-        """Return it with another system prompt; None for none."""
+        """Return the settings with another system prompt; None for none."""
         if text is not None and not isinstance(text, str):
             raise PromptError(f"system must be a text, got {quoted(text)}")
         return self._replace(system=None if text is None else plain("system", text))
 
     def with_parameters(self, values: Mapping[str, Any]) -> ChatSettings:
-        """Return it with these parameters in the place of those it has; None is what isn't sent."""
+        """Return the settings with these parameters only; a parameter that is None isn't sent."""
         if not isinstance(values, Mapping):
             raise ParameterError(f"parameters must be a dict such as {{'temperature': 0.2}}, got {quoted(values)}")
         for name in values:
@@ -50,12 +50,12 @@ class ChatSettings(NamedTuple):
         return self._replace(parameters={name: check(name, value) for name, value in values.items() if value is not None})
 
     def request(self, client: Client, messages: Sequence[Mapping[str, Any]]) -> Request:
-        """Return the very request that ``complete`` would make of these messages.
+        """Return the request for these messages, the same that ``complete`` would send.
 
         Raises
         ------
         ConfigError
-            If there is no model, or a budget holds and nothing bounds what it can cost.
+            If there is no model, or there is a budget and the request's cost has no upper bound.
         """
         model = self.model or client.model
         if model is None:

@@ -114,7 +114,7 @@ def chat(
     )  # fmt: skip
     answer = _answer(one, name, template)
     if answer:
-        conversation.replay([*conversation.turns, answer])
+        conversation.replace_turns([*conversation.turns, answer])
     rows = Rows(
         df, template, context, conversation.system, _first_question(conversation), _filled(one, context), client is not None
     )

@@ -32,16 +32,16 @@ class Heard:
     def __init__(self):
         self.events = []
 
-    def began(self, i):
+    def on_start(self, i):
         self.events.append(("began", i))
 
-    def grew(self, i, text):
+    def on_text(self, i, text):
         self.events.append(("grew", i, text))
 
-    def ended(self, i, turn):
+    def on_end(self, i, turn):
         self.events.append(("ended", i, turn))
 
-    def changed(self):
+    def on_change(self):
         self.events.append(("changed",))
 
     def of(self, name):
@@ -80,7 +80,7 @@ def test_the_same_chat_streams_what_a_row_would_get(sim, client):
 
 def test_a_listener_hears_of_it_in_order(slow):
     chat, heard = talk(slow), Heard()
-    chat.listen(heard)
+    chat.add_listener(heard)
     answer = chat.send("Is tea good?")
     names = [event[0] for event in heard.events]
     assert names[:2] == ["changed", "began"]
@@ -92,7 +92,7 @@ def test_a_listener_hears_of_it_in_order(slow):
 
 def test_a_stop_closes_the_stream_and_keeps_what_came(endless, slow):
     chat, heard = talk(slow), Heard()
-    chat.listen(heard)
+    chat.add_listener(heard)
     future = chat.start("Is tea good?")
     until(lambda: len(heard.of("grew")) > 3)
     chat.stop()
@@ -117,9 +117,9 @@ def test_one_question_at_a_time(endless, slow):
 
 
 def test_models_are_listed_where_the_server_has_a_list(chat):
-    assert "sim-large" in chat.models().result(30)
+    assert "sim-large" in chat.list_models().result(30)
     with Simulator(list_models=False) as sim:
-        assert talk(sim).models().result(30) == []
+        assert talk(sim).list_models().result(30) == []
 
 
 def ledger(chat):
@@ -376,7 +376,7 @@ def test_to_regenerate_asks_again_whatever_is_cached(sim, client):
 
 def test_a_question_without_an_answer_is_asked_from_code(sim, client):
     chat = Conversation(client, messages=[{"role": "user", "content": "Is tea good?"}])
-    assert chat.send_again() == chat.turns[1].content != ""
+    assert chat.resend() == chat.turns[1].content != ""
     assert sim.log[-1].body["messages"] == [{"role": "user", "content": "Is tea good?"}] and len(chat.turns) == 2
 
 
@@ -548,12 +548,12 @@ def test_a_stop_is_heard_however_often_and_whenever(endless, slow):
 
 def test_a_listener_that_fails_or_leaves_ends_nothing(sim, caplog):
     class Broken:
-        def began(self, i):
+        def on_start(self, i):
             raise ValueError("no")
 
     chat, heard = talk(sim), Heard()
-    chat.listen(Broken())
-    leave = chat.listen(heard)
+    chat.add_listener(Broken())
+    leave = chat.add_listener(heard)
     assert chat.send("Is tea good?")
     assert "a listener of the chat failed" in caplog.text
     count = len(heard.events)
@@ -567,13 +567,13 @@ def test_a_wait_in_the_engines_own_thread_is_refused(sim):
     chat, caught = talk(sim), []
 
     class Waiting(Heard):
-        def ended(self, i, turn):
+        def on_end(self, i, turn):
             try:
                 chat.send("More?")
             except tsn.TSNError as error:
                 caught.append(str(error))
 
-    chat.listen(Waiting())
+    chat.add_listener(Waiting())
     chat.send("Is tea good?")
     until(lambda: caught)
     assert "use start()" in caught[0]
