@@ -68,7 +68,7 @@ class RunExecutor:
         self._least = Decimal(0)
 
     @property
-    def at_most(self) -> Decimal:
+    def cost_upper_bound(self) -> Decimal:
         """The most that this run may have cost: what it visibly did, and what is held for requests of unknown outcome."""
         budget = self._sender.session.budget if self._sender else None
         return max(self.counts.cost, budget.run_spent if budget else Decimal(0))

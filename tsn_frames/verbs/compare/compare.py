@@ -169,7 +169,7 @@ class _ComparisonRun:
         """Ask one model with the money that those before it have left, and note what came of it."""
         work, over = call.work, None
         if work.max_cost is not None:
-            left = work.max_cost - sum(part.run.at_most for part in self.parts.values())
+            left = work.max_cost - sum(part.run.cost_upper_bound for part in self.parts.values())
             over = BudgetExceeded(f"max_cost={plain(work.max_cost)} is used up") if left <= 0 else None
             work = replace(work, max_cost=None, mode="only") if over else replace(work, max_cost=left)
         end: RunError | str | None = "stopped"

@@ -106,9 +106,9 @@ def estimate(
     >>> import tsn_frames as tsn
     >>> sim, df = tsn.simulate(latency=0.0), tsn.sample_messages().query("text.str.strip() != ''")
     >>> found = estimate(df, "Summarise: {text}", max_tokens=100)
-    >>> found.rows, found.to_send, found.cost.high < found.at_most, sim.stats().requests
+    >>> found.rows, found.to_send, found.cost.high < found.cost_upper_bound, sim.stats().requests
     (154, 142, True, 0)
-    >>> estimate(df, "Summarise: {text}", max_tokens=100, pilot=30, progress=False).tried, sim.stats().requests
+    >>> estimate(df, "Summarise: {text}", max_tokens=100, pilot=30, progress=False).sampled, sim.stats().requests
     (30, 30)
     >>> sim.close()
     """
@@ -163,7 +163,7 @@ def _with_pilot(
     if todo:
         _try(df, call, answers, todo, progress=progress)
     found = calculate(call, frame, answers, (sample, len(among)))
-    if found.to_send and not found.tried:
+    if found.to_send and not found.sampled:
         notes.append(f"fewer than {LEAST} requests of the pilot have an answer with its usage: they tell too little")
     return replace(found, notes=tuple(notes), answers=_rows_of(df, call, answers, sample.positions))
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from ...text import plural
-from ..estimate.result import Estimate
+from ..estimate.result import COUNTS, Estimate
 from ..estimate.survey_sampling import Range
 
-_COUNTS = ("rows", "blank", "unfit", "requests", "cached", "to_send")
 _RANGES = ("prompt_tokens", "completion_tokens", "cost")
 
 
@@ -33,9 +32,9 @@ def total_estimate(parts: Sequence[Estimate], most: Decimal | None) -> Estimate:
     cost = _range([part.cost for part in parts])
     if most is not None and cost.high is not None and cost.high > most:
         notes.append(f"it may cost more than the budget of {most} for a run allows, and would end there")
-    sums = {name: sum(getattr(part, name) for part in parts) for name in _COUNTS}
+    sums = {name: sum(getattr(part, name) for part in parts) for name in COUNTS}
     ranges = {name: _range([getattr(part, name) for part in parts]) for name in _RANGES}
-    whole = {"at_most": _sum(part.at_most for part in parts), "minutes": _sum(part.minutes for part in parts)}
+    whole = {"cost_upper_bound": _sum(part.cost_upper_bound for part in parts), "minutes": _sum(part.minutes for part in parts)}
     return replace(first, **sums, **ranges, **whole, notes=tuple(notes))  # type: ignore[arg-type]
 
 

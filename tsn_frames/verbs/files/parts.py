@@ -43,7 +43,7 @@ class PartRunner:
     def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
                  ask: Callable[[pd.DataFrame, Decimal | None, int, Callable[[str], None]], Run]) -> None:  # fmt: skip
         self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
-        self._counts, self._at_most, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
+        self._counts, self._cost_upper_bound, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
         self._told: set[str] = set()
         self._before: Run | None = None
 
@@ -66,7 +66,7 @@ class PartRunner:
         return done
 
     def _part(self, at: int, piece: Any, bar: Progress) -> None:
-        left = None if self._most is None else max(self._most - self._at_most, Decimal("1e-12"))
+        left = None if self._most is None else max(self._most - self._cost_upper_bound, Decimal("1e-12"))
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
         where = f"part {at}"
         with deduplicate_warnings(
@@ -80,7 +80,7 @@ class PartRunner:
             run.wait_while(None, lambda counts: bar.update(_sum(before, counts)))
             answered = run.result(progress=False)
         finally:
-            self._counts, self._at_most = _sum(before, run.progress), self._at_most + run.at_most
+            self._counts, self._cost_upper_bound = _sum(before, run.progress), self._cost_upper_bound + run.cost_upper_bound
         if (end := stopped_error(run)) is not None:  # whoever stops a part doesn't want the next one
             end.partial = answered
             raise end

@@ -76,9 +76,9 @@ class Run:
         return summarise(self._engine, (self._engine.finished_at or time.monotonic()) - self._begun)
 
     @property
-    def at_most(self) -> Decimal:
+    def cost_upper_bound(self) -> Decimal:
         """The most that the run has cost so far: what is known, and what was held for requests of unknown outcome."""
-        return self._engine.at_most
+        return self._engine.cost_upper_bound
 
     def answers(self) -> Iterator[PaidAnswer]:
         """Yield each distinct answer that there is by now, whoever paid for it."""

@@ -42,7 +42,8 @@ def compare(df, client, models=("sim-small", "sim-large"), **words):
 
 def test_the_numbers_are_those_of_the_answers_and_of_the_servers_bill(df, client, sim):
     found = compare(df, client, gold="topic")
-    assert list(found.table.index) == ["sim-small", "sim-large"]
+    assert list(found.table.index) == ["sim-small", "sim-large"] and len(found) == 2
+    assert found["cost"].equals(found.table["cost"]) and list(found) == list(found.table)
     for label, row in found.table.iterrows():
         frame, gold = found.frames[label], df["topic"].str.strip().str.casefold()
         hits = (frame["content"] == gold) & gold.notna()
@@ -419,7 +420,7 @@ def test_what_is_wrong_with_the_last_model_is_told_before_the_first_is_paid(df, 
 def test_a_dry_run_sends_nothing_and_tells_what_each_model_would_cost(df, client, sim):
     told = compare(df, client, max_tokens=5, dry_run=True)
     assert sim.stats().requests == 0
-    small, large = (told.loc[(label, "at_most"), "high"] for label in ("sim-small", "sim-large"))
+    small, large = (told.loc[(label, "cost_upper_bound"), "high"] for label in ("sim-small", "sim-large"))
     assert large == pytest.approx(10 * small)
     found = compare(df, client, max_tokens=5).table
     for label in found.index:

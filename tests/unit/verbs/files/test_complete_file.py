@@ -174,7 +174,7 @@ def test_a_dry_run_adds_up_the_parts_and_sends_and_writes_nothing(sim, source, t
     one = frame().tsn.estimate(PROMPT, client=client, max_tokens=200)
     assert sim.stats().requests == 0 and not target.exists()
     assert (found.rows, found.requests, found.to_send, found.currency) == (10, 10, 10, None)
-    assert found.at_most == pytest.approx(one.at_most) and found.cost == pytest.approx(one.cost, nan_ok=True)
+    assert found.cost_upper_bound == pytest.approx(one.cost_upper_bound) and found.cost == pytest.approx(one.cost, nan_ok=True)
     assert found.completion_tokens == one.completion_tokens and "3 parts" in found.notes[-1]
     tight = ask(source, target, client, dry_run=True, max_tokens=200, max_cost=one.cost.high * 0.9)
     assert "more than the budget" in tight.notes[-1]
