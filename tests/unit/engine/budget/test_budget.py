@@ -172,10 +172,9 @@ def test_a_small_row_goes_although_a_large_one_does_not_fit(sim, client):
 
 def test_a_run_ends_at_once_when_not_even_the_smallest_row_fits(sim, client):
     df = pd.DataFrame({"t": [f"row {i}" for i in range(20_000)]})
-    begun = time.perf_counter()
     with pytest.raises(tsn.BudgetExceeded):
         ask(df, client, max_cost=0.0005)
-    assert time.perf_counter() - begun < 10 and sim.stats().answers < 20
+    assert sim.stats().requests < 20
 
 
 def test_a_cap_that_is_smaller_than_any_row_sends_nothing(sim, client):

@@ -317,9 +317,9 @@ def test_an_end_without_an_end_mark_is_an_end(scripted):
 
 
 def test_a_connection_that_stays_open_after_the_end_holds_nobody_up(scripted):
-    begun = time.monotonic()
-    assert scripted_chat(scripted, event("Hi"), event(finish="stop"), b"data: [DONE]\n\n", 8.0).send("Is tea good?") == "Hi"
-    assert time.monotonic() - begun < 7
+    end = b"data: [DONE]\n\n"
+    for_an_hour = 3600.0
+    assert scripted_chat(scripted, event("Hi"), event(finish="stop"), end, for_an_hour).send("Is tea good?") == "Hi"
 
 
 def test_bytes_that_drip_make_the_same_answer(scripted):
