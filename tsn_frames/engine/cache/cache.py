@@ -1,9 +1,8 @@
-"""The public cache object: folder, statistics, export and import of answers."""
+"""The cache as the user holds it: where it lies, what is in it, and how a request's key is made."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -16,14 +15,14 @@ from ...text import quoted
 from ..storage.sqlite import BUSY_TIMEOUT
 from . import export
 from .reader import FILE
-from .store import Store, open_store, scan, totals
+from .store import Store, age, open_store, scan, totals
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class CacheStats(NamedTuple):
-    """Statistics of a cache: number of answers, bytes on disk, POSIX times of the oldest and newest answer."""
+    """What is in a cache: number of answers, bytes on disk, times (POSIX seconds) of the oldest and newest answer."""
 
     folder: str
     answers: int
@@ -33,12 +32,12 @@ class CacheStats(NamedTuple):
 
 
 class Cache:
-    """Answers on disk, keyed by their request. Nothing is evicted.
+    """The answers that were paid for, on disk, keyed by their request.
 
     Parameters
     ----------
     folder : str or Path
-        Folder of the SQLite file. Share answers with :meth:`export` and :meth:`load`, not over a network drive.
+        Where the file lies. Share answers with :meth:`export` and :meth:`load`, not over a network drive.
 
     Examples
     --------
@@ -50,7 +49,7 @@ class Cache:
     def __init__(self, folder: str | Path) -> None:
         if not isinstance(folder, (str, Path)) or not str(folder).strip():
             raise ConfigError(f"cache must be the path of a folder, got {quoted(folder)}")
-        self.folder = Path(os.path.expandvars(folder)).expanduser().absolute()  # variables as in diskcache
+        self.folder = Path(os.path.expandvars(folder)).expanduser().absolute()  # variables as diskcache takes them
 
     @property
     def file(self) -> Path:
@@ -58,12 +57,12 @@ class Cache:
         return self.folder / FILE
 
     def stats(self) -> CacheStats:
-        """Return number, size and age of the answers."""
+        """Return how many answers there are, their size and their age."""
         answers, oldest, newest = totals(self.file)
         return CacheStats(str(self.folder), answers, sum(map(_size, self.folder.glob(f"{FILE}*"))), oldest, newest)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return all answers, one per row.
+        """Return a row an answer.
 
         Returns
         -------
@@ -76,7 +75,7 @@ class Cache:
         return cache_frame([(key, when, len(body), answer) for key, body, when, answer in self._answers()])
 
     def prune(self, *, older_than: timedelta) -> int:
-        """Delete answers older than a time span; return how many. Nothing else deletes answers.
+        """Delete answers that are older than a time span and return how many; nothing else ever deletes one.
 
         Parameters
         ----------
@@ -88,26 +87,26 @@ class Cache:
         if not self.file.exists():
             return 0
         with closing(self.open()) as store:
-            return store.delete_before(time.time() - older_than.total_seconds())
+            return store.delete_before(age(older_than.total_seconds()))
 
     def export(self, path: str | Path) -> int:
-        """Export all answers to a file that another cache can load; return how many.
+        """Write every answer to a file that another cache can load; return how many.
 
         Parameters
         ----------
         path : str or Path
             ``.jsonl`` for JSON lines, ``.parquet`` for Parquet (needs ``pip install 'tsn-frames[parquet]'``). The file
-            holds answers, no prompts and no API key. An existing file is replaced when the new one is complete.
+            holds answers, no prompts and no API key; replaced only when it is whole.
         """
         return export.export(scan(self.file), Path(path))
 
     def load(self, path: str | Path) -> int:
-        """Import the answers of an exported file that are missing here; return how many.
+        """Add the answers of an exported file that aren't here yet; return how many were new.
 
         Raises
         ------
         CacheError
-            If a row is not an exported answer. Nothing is added then.
+            If a line is not an exported answer. Nothing is added then.
         """
         rows = export.read(Path(path))
         with closing(self.open()) as store:
@@ -118,9 +117,9 @@ class Cache:
         return open_store(self.folder, busy_timeout)
 
     def _answers(self) -> Iterator[tuple[bytes, bytes, float, Completion]]:
-        for key, body, when in scan(self.file):
+        for key_, body, when in scan(self.file):
             try:
-                yield key, body, when, decode(body)
+                yield key_, body, when, decode(body)
             except Unreadable:
                 continue
 
@@ -137,5 +136,5 @@ class Cache:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # deleted meanwhile, as SQLite's helper files are
+    except OSError:  # gone meanwhile, as SQLite's helper files do
         return 0

@@ -1,4 +1,4 @@
-"""Cache modes of a run."""
+"""How a run uses the cache."""
 
 from __future__ import annotations
 

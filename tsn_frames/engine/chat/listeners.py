@@ -1,4 +1,4 @@
-"""Listeners of a conversation: what they implement, and how they are notified."""
+"""Who is told what happens in a conversation, and how."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ log = logging.getLogger("tsn_frames")
 
 
 class Listener(Protocol):
-    """Callbacks of a conversation. They run on the engine's loop, so they return at once and do slow work elsewhere."""
+    """Who is told what happens; called on the engine's thread, so it returns at once and does the rest elsewhere."""
 
-    def on_start(self, i: int) -> None:
-        """Handle the sending of a question; the answer will be ``turns[i]``."""
+    def began(self, i: int) -> None:
+        """Hear that an answer is awaited: it will be ``turns[i]``."""
 
-    def on_text(self, i: int, text: str) -> None:
-        """Handle the answer's text so far; at most 25 times a second."""
+    def grew(self, i: int, text: str) -> None:
+        """Hear what the answer says so far; at most 25 times a second."""
 
-    def on_end(self, i: int, turn: Turn) -> None:
-        """Handle the final turn."""
+    def ended(self, i: int, turn: Turn) -> None:
+        """Hear what came of it."""
 
-    def on_change(self) -> None:
-        """Handle the removal or replacement of turns, or the change of a setting."""
+    def changed(self) -> None:
+        """Hear that turns were taken away or replaced, or that a setting is another."""
 
 
 class Listeners:
-    """The listeners of one conversation; an exception of one of them is logged."""
+    """Those who are told; a mistake of one of them ends no answer."""
 
     def __init__(self) -> None:
         self._all: list[Listener] = []
 
     def add(self, listener: Listener) -> Callable[[], None]:
-        """Add a listener and return the function that removes it."""
+        """Tell one more, and return the function that ends it."""
         self._all.append(listener)
         return lambda: self._all.remove(listener) if listener in self._all else None
 
-    def notify(self, name: str, *args: Any) -> None:
-        """Call a callback of all listeners; on the loop's thread."""
+    def tell(self, name: str, *args: Any) -> None:
+        """Tell all of them, on the engine's thread."""
         for listener in list(self._all):
             try:
                 getattr(listener, name)(*args)
             except Exception:
                 log.exception("a listener of the chat failed")
 
-    def notify_threadsafe(self, name: str, *args: Any) -> None:
-        """Call a callback of all listeners, from any thread."""
+    def tell_later(self, name: str) -> None:
+        """Tell all of them, from any thread."""
         if self._all:
-            process_state.call(self.notify, name, *args)
+            process_state.call(self.tell, name)

@@ -9,17 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from ...frames.frame_like import FrameLike
 from ...text import money
 
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(FrameLike):
+class Comparison:
     """Several models' answers to the same rows, side by side; :func:`compare` returns one.
-
-    ``len``, iteration and ``[...]`` are those of ``table``.
 
     Attributes
     ----------

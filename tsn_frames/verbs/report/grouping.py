@@ -10,13 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
-from ...frames.frame_like import FrameLike
 
 
-class Report(FrameLike):
+class Report:
     """What the answers of a frame used or cost: a few sentences, and a table with a row a group.
-
-    ``len``, iteration and ``[...]`` are those of the table.
 
     Attributes
     ----------
@@ -35,8 +32,6 @@ class Report(FrameLike):
     >>> report = out.tsn.cost(by="text")
     >>> list(report.to_frame().index), len(report.top(1))
     (['Hello', 'Hi'], 1)
-    >>> len(report), report["rows"].tolist()
-    (2, [1, 1])
     >>> sim.close()
     """
 

