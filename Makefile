@@ -1,17 +1,21 @@
-# Two commands for everybody: `make demo` and `make test`. Both set up all they need, in .venv.
+# `make demo` shows it; `make check` before each commit, `make test` before each push. Each sets up all it needs, in .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Many tests wait for a server, a lock or a process: so there are two workers for each processor.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)')
+PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+QUICK = not soak and not model and not browser and not benchmark
 COLUMN ?= text
 TIMES ?= 1
 NODE = $(VENV)/node
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak hunt pilot browser js bench lint types layers build lowest model clean
+.PHONY: help demo check unit test test-all soak hunt pilot browser js pace bench lint types layers build lowest model clean
 
 help:            ## show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tsn_frames needs Python 3.11 or newer, this is " + sys.version)'
@@ -28,14 +32,24 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo  ## answer a real CSV row by row, twice (CSV=path COLUMN=name for your own; LIVE=1 with TSN_API_KEY for the real service)
 	@CSV='$(CSV)' COLUMN='$(COLUMN)' LIVE='$(LIVE)' $(BIN)/python -m tsn_frames demo
 
-test: $(VENV)/.dev   ## run the tests
-	$(BIN)/python -m pytest -q --durations=15 -m 'not soak and not model and not browser'
+check: lint types layers unit ## what a change needs before its commit: a minute
 
-soak: $(VENV)/.dev   ## run the long ones
-	$(BIN)/python -m pytest -q -m soak
+unit: $(VENV)/.dev   ## the tests of single parts, and the examples in docstrings
+	$(PYTEST) -m '$(QUICK) and not slow' tests/unit tsn_frames
+
+test: $(VENV)/.dev   ## all tests but the long ones: three minutes
+	$(PYTEST) --durations=15 -m '$(QUICK)'
+
+test-all: test soak pace lowest model browser js ## all tests
+
+soak: $(VENV)/.dev   ## the long ones
+	$(PYTEST) -m soak --timeout 900
+
+pace: $(VENV)/.dev   ## what is measured in seconds; one at a time, on a machine that does nothing else
+	$(BIN)/python -m pytest -q -m benchmark tests/benchmarks
 
 hunt: $(VENV)/.dev   ## look for what breaks a law, with examples that no run has tried yet
-	$(BIN)/python -m pytest -q -m 'hypothesis and not soak' --hypothesis-profile=hunt --hypothesis-seed=$$(date +%s)
+	$(BIN)/python -m pytest -q --timeout 3600 -m 'hypothesis and not soak' --hypothesis-profile=hunt --hypothesis-seed=$$(date +%s)
 
 browser: $(VENV)/.dev $(NODE)/.made ## the chat in a real JupyterLab and Notebook 7, in Chromium (TIMES=10: ten times in a row)
 	$(PIP) install -e '.[browser]'
@@ -68,7 +82,7 @@ lint: $(VENV)/.dev   ## ruff
 types: $(VENV)/.dev  ## mypy, strict
 	$(BIN)/mypy
 
-layers: $(VENV)/.dev ## imports go down the house only
+layers: $(VENV)/.dev ## imports go one way only
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
 
 build: $(VENV)/.dev  ## wheel and sdist, installed into an empty environment and imported there
@@ -80,11 +94,11 @@ build: $(VENV)/.dev  ## wheel and sdist, installed into an empty environment and
 	  && (cd / && $(CURDIR)/.venv-wheel/bin/python -c 'import tsn_frames as t; print("installed", t.__version__, t.sample_messages().shape, t.Chat.__name__)') || exit 1; \
 	done
 
-lowest: $(BIN)/python ## the tests, but for those of the pace, with the lowest direct dependencies that pyproject.toml allows
+lowest: $(BIN)/python ## the unit tests and the promises with the lowest direct dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear .venv-lowest
 	$(BIN)/python tests/support/lowest.py > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test]' -c .venv-lowest/constraints.txt
-	.venv-lowest/bin/python -m pytest -q -m 'not pace and not soak and not model and not browser' -p no:cacheprovider
+	.venv-lowest/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider -m '$(QUICK) and not pace' tests/unit tests/promises
 
 model: $(VENV)/.dev  ## twenty rows through a real language model on this machine
 	$(PIP) install xllamacpp

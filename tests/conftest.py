@@ -24,8 +24,6 @@ settings.register_profile("same", derandomize=True, **patient)
 settings.register_profile("hunt", max_examples=2000, **patient)
 settings.load_profile("same")
 
-collect_ignore = ["benchmarks"]  # programs, which `make bench` runs
-
 
 def pytest_configure(config):
     """Keep the user's cache and ledger out of the doctests too, and let Ctrl-C be what it is in a notebook."""

@@ -44,7 +44,7 @@ def main() -> int:
 
 def _live() -> bool:
     """Return whether the real service is asked for, after a look at what it needs."""
-    if os.environ.get("LIVE", "").strip().lower() in ("", "0", "no", "false", "off"):
+    if os.getenv("LIVE", "").strip().lower() in ("", "0", "no", "false", "off"):
         return False
     client = Client()
     client.key()
@@ -54,7 +54,7 @@ def _live() -> bool:
 
 
 def _input() -> tuple[pd.DataFrame, str]:
-    path, column = os.environ.get("CSV"), os.environ.get("COLUMN") or "text"
+    path, column = os.getenv("CSV"), os.getenv("COLUMN") or "text"
     if not path:
         return sample_messages()[["message_id", "language", "text"]], "text"
     try:

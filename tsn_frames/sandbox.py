@@ -52,24 +52,19 @@ def simulate(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[s
 
     table = prices_of(PRICES if prices is None else prices)  # what is wrong with it is told before anything is started
 
-    class Rehearsal(Simulator):
-        """A simulator that takes its client and its files along when it is closed."""
+    class SandboxSimulator(Simulator):
+        """A simulator whose ``close`` also removes its client and its files."""
 
         def close(self) -> None:
-            if client is not None and process_state.client is client:
-                set_client(None)  # first: Ctrl-C at a later moment leaves no client of a server that is gone
             super().close()
+            if process_state.client is client:
+                set_client(None)
             folder.cleanup()
 
-    client: Client | None = None
     folder = tempfile.TemporaryDirectory(prefix="tsn_sandbox_", ignore_cleanup_errors=True)
-    simulator = Rehearsal(seed=seed, latency=latency).start()
-    try:
-        client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=table)
-        set_client(client)
-    except BaseException:
-        simulator.close()
-        raise
+    simulator = SandboxSimulator(seed=seed, latency=latency).start()
+    client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=table)
+    set_client(client)
     return simulator
 
 

@@ -1,4 +1,4 @@
-"""Keys that don't show: a value that hides itself, and texts with keys taken out."""
+"""Secrets that no repr shows, and texts with keys masked."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ from typing import Any
 from .errors import ConfigError
 from .text import warn
 
-# "sk-" begins a key of other services, and only with a longer text after it: "risk-free" is no key.
+# Keys of other services begin with "sk-"; "risk-free" doesn't look like one.
 _KEY_LIKE = re.compile(r"tsn_(?:live|test)_[A-Za-z0-9_\-]+|\bsk-[A-Za-z0-9_\-]{8,}|\b(?i:bearer)\s+[^\s\"',;]+")
-# Control characters could move a terminal's cursor or set its clipboard; bidi marks could reorder what is read; half a
-# surrogate pair could be written nowhere.
+# Control characters can move a terminal's cursor or set its clipboard, bidi marks reorder text, and a lone surrogate
+# can't be encoded.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 _AROUND = re.compile(r"^[\s\"']*(?:bearer\s+)?[\s\"']*|[\s\"']+$", re.IGNORECASE)
-_TRIMMED = "the API key had blanks, quotes or 'Bearer' around it, which were taken off: mend it where it is kept"
+_TRIMMED = "the API key had blanks, quotes or 'Bearer' around it, which were taken off: correct it where it is stored"
+
+
+class Hidden:
+    """A value that shows in no repr, so that a traceback with local variables can't show it either."""
+
+    __slots__ = ("reveal",)
+
+    def __init__(self, value: Any) -> None:
+        self.reveal: Callable[[], Any] = lambda: value
+
+    def __repr__(self) -> str:
+        return "'***'"
 
 
 class Secret:
-    """An API key that no repr, pickle, copy into text or ``vars()`` shows.
+    """An API key that shows in no repr, text, pickle or ``vars()``.
 
     Parameters
     ----------
@@ -30,7 +42,7 @@ class Secret:
     Raises
     ------
     ConfigError
-        If the key has a character that can't stand in a header. The message doesn't show the key.
+        If the key has a character that can't be in a header. The message doesn't show the key.
 
     Examples
     --------
@@ -54,8 +66,20 @@ class Secret:
             warn(_TRIMMED)
 
     def reveal(self) -> str:
-        """Return the key itself; only what writes the header asks for it."""
+        """Return the key itself, for the request's header."""
         return self._reveal()
+
+    def request_headers(self) -> dict[str, str]:
+        """Return the headers that authorise a request."""
+        return {"Authorization": f"Bearer {self._reveal()}"} if self else {}
+
+    def query_string(self) -> str:
+        """Return the query that goes with each request; an API key has none."""
+        return ""
+
+    def masked(self, text: str) -> str:
+        """Return a text with the key replaced by asterisks."""
+        return text.replace(self._reveal(), "***") if self else text
 
     def __bool__(self) -> bool:
         return bool(self._reveal())
@@ -76,7 +100,7 @@ class Secret:
         return self  # in this process a copy keeps the key
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Secret, (None,))  # a pickle never carries the key: a worker reads its own
+        return (Secret, (None,))  # a pickle never carries the key: a worker process reads its own
 
 
 def _closure(text: str) -> Callable[[], str]:
@@ -85,14 +109,13 @@ def _closure(text: str) -> Callable[[], str]:
 
 
 def redact(text: str, secret: Secret | None = None, *, most: int = 300) -> str:
-    """Return a foreign text made fit to show: without keys or control characters, and cut.
+    """Return a service's text fit to show: keys masked, control characters removed, shortened.
 
     Examples
     --------
     >>> redact("Incorrect API key provided: tsn_live_abc")
     'Incorrect API key provided: ***'
     """
-    if secret:
-        text = text.replace(secret.reveal(), "***")
+    text = secret.masked(text) if secret is not None else text
     text = _UNPRINTABLE.sub(" ", _KEY_LIKE.sub("***", text)).strip()
     return text if len(text) <= most else text[: most - 1] + "…"

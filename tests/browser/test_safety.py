@@ -117,7 +117,7 @@ def test_hostile_questions_prompts_and_models_stay_text(page, open_chat, quick):
     model.fill(HOSTILE[1])
     model.blur()
     page.until("chat.model.startswith('<img')")
-    page.python(f"chat._page.models = {HOSTILE!r}; chat._page.changed()")
+    page.python(f"chat._page.models = {HOSTILE!r}; chat._page.on_change()")
     chat.root.locator(f"datalist[data-count='{len(HOSTILE)}']").wait_for(state="attached")
     assert harmless(page, chat) == CLEAN
 

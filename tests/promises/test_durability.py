@@ -1,17 +1,15 @@
-"""Nothing paid for is lost and nothing is paid twice: kill -9, Ctrl-C, two processes, threads, fork, event loops."""
+"""Nothing paid for is lost and nothing is paid twice: kill -9, two processes, threads, fork, event loops."""
 
 import asyncio
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import pandas as pd
 import psutil
@@ -20,11 +18,7 @@ from support.waiting import happened, until
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.store import scan
-from tsn_frames.engine.ledger import file as ledger_file
-from tsn_frames.engine.ledger.file import Entry
-from tsn_frames.engine.runtime import process as registry
-from tsn_frames.engine.sync import WriterPause
-from tsn_frames.simulator import Faults, Simulator
+from tsn_frames.simulator import Simulator
 
 ROWS, CONCURRENCY = 300, 8
 PROMPT = "Say: {text}"
@@ -37,7 +31,6 @@ url, folder, rows = sys.argv[1], sys.argv[2], int(sys.argv[3])
 client = tsn.Client(url, model="sim-small", cache=folder + "/cache", ledger=folder + "/ledger.db", limits=tsn.Limits(8))
 df = pd.DataFrame({"text": [f"message {i}" for i in range(rows)]})
 def ask(**words): return df.tsn.complete("Say: {text}", client=client, progress=False, **words)
-def start(**words): return df.tsn.start("Say: {text}", client=client, progress=False, **words)
 """
 
 
@@ -64,10 +57,6 @@ def client_of(sim, folder, **words):
 
 def ask(df, client, **words):
     return df.tsn.complete(PROMPT, client=client, progress=False, **words)
-
-
-def start(df, client, **words):
-    return df.tsn.start(PROMPT, client=client, progress=False, **words)
 
 
 def child(code, sim, folder, rows=ROWS):
@@ -130,84 +119,6 @@ def test_kill_9_again_and_again_comes_to_an_end(slow, tmp_path):
     assert out["content"].notna().all() and twice(slow) <= deaths * CONCURRENCY
 
 
-# Ctrl-C
-
-INTERRUPTED = """
-try:
-    ask()
-except KeyboardInterrupt as error:
-    said, run = str(error), tsn.last_run()
-    kept = int(run.frame["content"].notna().sum())
-    again = ask()
-    print(json.dumps({"said": said, "kept": kept, "done": run.done, "again": int(again["content"].notna().sum()),
-                      "cached": int(again["cached"].sum()), "unknown": run.summary.unknown}))
-"""
-
-
-def test_an_interrupt_at_half_keeps_every_answer_and_the_next_run_works(slow, tmp_path):
-    """Ctrl-C: one line says how many rows are kept; what was in flight arrived; the same process goes on from there."""
-    process = child(INTERRUPTED, slow, tmp_path)
-    answers(slow, ROWS // 2, process)
-    process.send_signal(signal.SIGINT)
-    told = ended(process)
-    print(f"SIGINT: {told['kept']} kept, {twice(slow)} billed twice")
-    assert f"stopped: {told['kept']:,} of {ROWS:,} rows" in told["said"] and "\n" not in told["said"]
-    assert "tsn.last_run().frame" in told["said"] and "run the cell again" in told["said"]
-    assert ROWS // 2 - 1 <= told["kept"] < ROWS and told["done"] and told["unknown"] == 0
-    assert (told["again"], told["cached"]) == (ROWS, told["kept"])
-    assert twice(slow) == 0 and slow.stats().answers == ROWS
-    cached, ledgered = cached_and_ledgered(client_of(slow, tmp_path))
-    assert cached == ledgered and len(cached) == ROWS
-
-
-TWICE_INTERRUPTED = """
-from tsn_frames.engine.run.executor import RunExecutor
-RunExecutor.stop.__defaults__ = (600.0,)  # in a slow moment no grace may pass by itself
-def tell():
-    while not (tsn.last_run() and tsn.last_run()._engine._stopped): time.sleep(0.01)
-    print("heard", flush=True)
-threading.Thread(target=tell, daemon=True).start()
-try:
-    ask()
-except KeyboardInterrupt:
-    run = tsn.last_run()
-    kept = int(run.frame["content"].notna().sum())
-    print(json.dumps({"kept": kept, "unknown": run.summary.unknown, "done": run.done}))
-"""
-
-
-def test_a_second_interrupt_ends_at_once(slow, tmp_path):
-    """While the server hangs, the second Ctrl-C doesn't wait for the grace to pass; the abandoned are told and on record."""
-    process = child(TWICE_INTERRUPTED, slow, tmp_path)
-    answers(slow, 100, process)
-    slow.faults = Faults(hang=1.0)
-    until(lambda: slow.stats().faults.get("hang") == CONCURRENCY)
-    process.send_signal(signal.SIGINT)
-    assert process.stdout.readline() == "heard\n"  # two that come before the first is heard are one
-    time.sleep(0.5)
-    assert process.poll() is None  # it waits for what is in flight
-    process.send_signal(signal.SIGINT)
-    told = ended(process)
-    assert told["kept"] >= 99 and told["done"]
-    assert 1 <= told["unknown"] <= CONCURRENCY
-    outcomes = client_of(slow, tmp_path).ledger.to_frame()["outcome"].value_counts()
-    assert outcomes["unknown"] == told["unknown"] and outcomes["answered"] == told["kept"]
-
-
-def test_an_interrupt_of_wait_stops_a_background_run(slow, tmp_path):
-    """The same rules on Run.wait()."""
-    code = """
-    run = start()
-    try: run.wait()
-    except KeyboardInterrupt: print(json.dumps({"kept": int(run.frame["content"].notna().sum()), "done": run.done}))
-    """
-    process = child(code, slow, tmp_path)
-    answers(slow, 60, process)
-    process.send_signal(signal.SIGINT)
-    told = ended(process)
-    assert told["done"] and 59 <= told["kept"] < ROWS and slow.stats().answers == told["kept"]
-
-
 # More than one at a time
 
 
@@ -247,28 +158,6 @@ def test_threads_with_folders_of_their_own_leave_the_umask_alone(slow, tmp_path)
     assert os.umask(before) == 0o022
 
 
-def test_a_forked_child_can_complete(slow, tmp_path):
-    """os.fork in mid-life, while a run of the parent goes on: both end, and the parent's answers are the child's."""
-    client = client_of(slow, tmp_path)
-    ask(frame(20), client)
-    run = start(frame(200), client)
-    while run.progress.answered < 60:
-        run.wait(0.01)
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            out = ask(frame(40), client)
-            code = 0 if out["content"].notna().all() and out["cached"].all() and tsn.last_run() is not run else 2
-            code = code or (0 if ask(pd.DataFrame({"text": ["the child's own"]}), client)["content"].notna().all() else 3)
-        finally:
-            os._exit(code)
-    assert run.result(progress=False)["content"].notna().all()
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    cached, ledgered = cached_and_ledgered(client)
-    assert cached == ledgered and len(cached) == 201
-
-
 def forked(work):
     """Do something in a forked child, and return how it ended."""
     pid = os.fork()
@@ -285,7 +174,7 @@ def forked(work):
 def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
     """Nobody brings that run to its end there: it says so, and leaves the parent's alone."""
     with Simulator(latency=60.0) as sim:
-        run = start(frame(5), client_of(sim, tmp_path))
+        run = ask(frame(5), client_of(sim, tmp_path), background=True)
 
         def work():
             for wait in (lambda: run.wait(progress=False), run.result, lambda: asyncio.run(run.aresult())):
@@ -299,75 +188,40 @@ def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
             assert run.wait(30, progress=False)
 
 
-def entry(number):
-    return Entry(float(number), "run", "host", "model", "answered", 1, 2, 3, None, b"%032d" % number, None, 0.1)
-
-
-def test_what_a_forked_child_writes_outlives_the_end_of_its_parents_run(slow, tmp_path):
-    """SQLite in the child took the parent's locks for its own: the parent, when it closed, deleted the log that was written to."""
-    client, ready, go = client_of(slow, tmp_path), os.pipe(), os.pipe()
-    run = start(frame(60), client)
-    until(lambda: run.progress.answered > 10)
+def test_a_child_forked_during_a_run_is_refused_and_the_run_goes_on(slow, tmp_path):
+    """SQLite in the child would take the parent's locks for its own, and lose what is written there."""
+    client = client_of(slow, tmp_path)
+    run = ask(frame(200), client, background=True)
+    until(lambda: run.progress.answered >= 20)
+    chat = tsn.Chat(client)
 
     def work():
-        with closing(client.ledger.open()) as file:
-            file.write([entry(1)])
-            os.write(ready[1], b"1")
-            os.read(go[0], 1)
-            file.write([entry(2)])
-
-    ended = forked(work)
-    os.read(ready[0], 1)
-    assert run.result(progress=False)["content"].notna().all()
-    os.write(go[1], b"1")
-    assert ended() == 0
-    assert len([line for line in client.ledger.entries() if line.run == "run"]) == 2 and len(client.ledger.to_frame()) == 62
-    for end in (*ready, *go):
-        os.close(end)
-
-
-def test_a_fork_in_the_middle_of_a_commit_locks_the_child_out_of_nothing(slow, tmp_path, monkeypatch):
-    """The child had the parent's lock, which nobody there could ever give back."""
-    client, inside, go, real = client_of(slow, tmp_path), threading.Event(), threading.Event(), ledger_file._storable
-
-    def storable(line):  # in the middle of the transaction
-        inside.set()
-        assert go.wait(30)
-        return real(line)
-
-    monkeypatch.setattr(ledger_file, "_storable", storable)
-    run = start(frame(1), client)
-    assert inside.wait(30)
-    threading.Timer(0.2, go.set).start()  # a fork waits for the commit
-
-    def work():
-        monkeypatch.undo()
-        with closing(client.ledger.open(0.5)) as file:
-            file.write([entry(1)])
+        for send in (lambda: ask(frame(40), client), lambda: ask(frame(40), client, background=True), lambda: chat.send("Hi")):
+            with pytest.raises(tsn.RunError, match="forked while a run of its parent went on"):
+                send()
+        assert chat.messages == []
 
     assert forked(work)() == 0
     assert run.result(progress=False)["content"].notna().all()
+    cached, ledgered = cached_and_ledgered(client)
+    assert cached == ledgered and len(cached) == slow.stats().answers == 200
 
 
-def test_an_interrupt_of_a_fork_leaves_no_writer_at_rest(slow, tmp_path, monkeypatch):
-    """Python drops what is raised before a fork; the run in the parent has to go on all the same."""
+def test_a_child_forked_between_runs_can_complete(slow, tmp_path):
+    """No file is open then, so that neither process takes the other's locks for its own; both use the cache and the ledger."""
+    client = client_of(slow, tmp_path)
+    ask(frame(20), client)
+    assert not [file.path for file in psutil.Process().open_files() if file.path.startswith(str(tmp_path))]
 
-    class Interrupted(WriterPause):
-        def __init__(self):
-            super().__init__()
-            self.begun.wait = interrupt
+    def work():
+        out = ask(frame(40), client)
+        assert out["content"].notna().all() and out["cached"].sum() == 20
 
-    def interrupt(_seconds):
-        raise KeyboardInterrupt
-
-    dropped = []
-    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
-    monkeypatch.setattr(registry, "WriterPause", Interrupted)
-    run = start(frame(), client_of(slow, tmp_path))
-    until(lambda: run.progress.answered > 10)
-    assert forked(lambda: None)() == 0
-    assert [one.exc_type for one in dropped] == [KeyboardInterrupt]
-    assert run.wait(30, progress=False) and run.frame["content"].notna().all()
+    ended = forked(work)
+    assert ask(pd.DataFrame({"text": [f"the parent's {i}" for i in range(40)]}), client)["content"].notna().all()
+    assert ended() == 0
+    cached, ledgered = cached_and_ledgered(client)
+    assert cached == ledgered and len(cached) == slow.stats().answers == 80
 
 
 def _in_pool(client, text):
@@ -464,7 +318,7 @@ def test_acomplete_with_a_time_limit_keeps_its_answers(slow, tmp_path):
 def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     """.frame so far, .progress, .wait(timeout), .stop(), .result(); then another run pays only for the rest."""
     client = client_of(slow, tmp_path)
-    run = start(frame(), client)
+    run = ask(frame(), client, background=True)
     while run.progress.answered < 20:
         assert run.wait(0.05) is False and not run.done
     part = run.frame
@@ -476,7 +330,7 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     kept, out = run.progress.answered, run.result(progress=False)
     assert out["content"].notna().sum() == kept == slow.stats().answers == client.cache.stats().answers
     assert out["error"].dropna().str.startswith("not_sent").all() and (out["content"].isna() == out["error"].notna()).all()
-    rest = start(frame(), client).result(progress=False)
+    rest = ask(frame(), client, background=True).result(progress=False)
     assert rest["content"].notna().all() and slow.stats().requests == ROWS
 
 

@@ -1,27 +1,24 @@
 """Whole runs against a service that fails in every way it can: what is answered, what is paid twice, what is wasted.
 
-Counts are asserted, not seconds, except where a rate is the promise. The last part repeats the main ones against an
-independent server.
+The last part repeats the main ones against an independent server. How fast a run is right under a limit is measured by
+``tests/benchmarks/test_pace.py``, and on a fake clock by ``tests/unit/engine/limits``.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import socket
 import threading
-from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from support.canary import KEY
 from support.independent_server import Server
 
 import tsn_frames as tsn
 from tsn_frames.engine.retry import Retry
 from tsn_frames.simulator import Faults, Quota, Simulator
 
-pytestmark = pytest.mark.pace
-KEY = "tsn_test_canary_4f1d"
 LATENCY = (0.03, 0.4)
 QUICK = Retry(backoff=0.02, backoff_max=0.2)
 
@@ -46,23 +43,6 @@ def twice(sim: Simulator) -> int:
 
 def summary():
     return tsn.last_run().summary
-
-
-def one_of_three(most: int, server: Callable[[], Simulator | Server], client, rows: int, seconds: float = math.inf):
-    """Run against a fresh server until one run has so few refusals, three times at most: all of them answer every row.
-
-    Where a machine is loaded, all that may be in flight are sent before the first refusal comes back.
-    """
-    seen = []
-    while not seen or (len(seen) < 3 and (seen[-1][0] > most or seen[-1][1] > seconds)):
-        with server() as running:
-            url = running.base_url if isinstance(running, Simulator) else running.url
-            out = frame(rows).tsn.complete("{text}", client=client(url))
-            refused = running.stats().refused if isinstance(running, Simulator) else running.refused
-        assert out["error"].isna().all()
-        seen.append((refused, summary().seconds))
-    assert seen[-1][0] <= most and seen[-1][1] <= seconds, f"refused, seconds: {seen}; at most {most}, {seconds}"
-    return running
 
 
 # Nothing is lost
@@ -104,27 +84,6 @@ def test_a_run_again_pays_for_nothing(client):
     assert out["cached"].all()
 
 
-# Full speed right under the limit
-
-
-def test_a_window_of_requests_is_used_to_95_percent_with_at_most_5_refusals(client):
-    quota = Quota(requests=60, window=2.0)
-    # four whole windows, and the start of the fifth
-    one_of_three(5, lambda: Simulator(seed=7, latency=LATENCY, quota=quota), client, 260, seconds=8.0 / 0.95 + 0.5)
-
-
-@pytest.mark.parametrize("hint", ["both", "none"])
-def test_five_slots_are_found_with_at_most_25_refusals(client, hint):
-    quota = Quota(concurrency=5)
-    sim = one_of_three(25, lambda: Simulator(seed=7, latency=LATENCY, quota=quota, retry_hint=hint), client, 500)
-    assert sim.stats().peak_concurrency == 5
-
-
-def test_a_wait_that_stands_only_in_the_message_costs_at_most_10_refusals(client):
-    words = {"quota": Quota(requests=60, window=3.0), "retry_hint": "message", "lying_headers": True}
-    one_of_three(10, lambda: Simulator(seed=7, latency=LATENCY, **words), client, 130)
-
-
 @pytest.mark.parametrize("status", [503, *(pytest.param(status, marks=pytest.mark.soak) for status in (500, 502))])
 def test_an_outage_of_three_seconds_costs_at_most_40_requests(client, status):
     with Simulator(seed=7, latency=LATENCY) as sim:
@@ -135,6 +94,15 @@ def test_an_outage_of_three_seconds_costs_at_most_40_requests(client, status):
         stats = sim.stats()
     assert out["error"].isna().all()
     assert 0 < stats.requests - 500 <= 40
+
+
+def test_a_limited_service_answers_every_row_once(client):
+    with Simulator(seed=7, latency=0.01, quota=Quota(requests=40, window=1.0)) as sim:
+        out = frame(100).tsn.complete("{text}", client=client(sim.base_url))
+        stats = sim.stats()
+    assert out["error"].isna().all()
+    assert stats.requests == 100 + stats.refused
+    assert twice(sim) == 0
 
 
 # What ends a run
@@ -213,8 +181,8 @@ def test_a_request_beyond_the_tokens_of_a_minute_is_told_before_anything_is_sent
 def test_two_runs_at_once_keep_to_one_concurrency(client):
     with Simulator(latency=0.02) as sim:
         both = client(sim.base_url, concurrency=4)
-        first = frame(60).tsn.start("one {text}", client=both)
-        second = frame(60).tsn.start("two {text}", client=both)
+        first = frame(60).tsn.complete("one {text}", client=both, background=True)
+        second = frame(60).tsn.complete("two {text}", client=both, background=True)
         assert first.result(progress=False)["error"].isna().all()
         assert second.result(progress=False)["error"].isna().all()
         assert sim.stats().peak_concurrency <= 4
@@ -340,26 +308,12 @@ def test_an_empty_answer_of_an_independent_server_is_no_text(client):
     assert out["error"].notna().sum() == out["content"].isna().sum() > 5
 
 
-@pytest.mark.parametrize("hints", [{}, {"whole": True}, {"headers": False}], ids=["ms", "seconds", "retry-after"])
-@pytest.mark.parametrize("kind", ["fixed", "sliding"])
-def test_an_independent_window_is_used_up_with_few_refusals(client, kind, hints):
-    # Four seconds at best, and fewer refusals: test_window_kinds.py asserts both on a clock that no load disturbs. In a
-    # sliding window each request has a moment of its own to come back, and a loaded machine misses it.
-    most = 10 if "headers" in hints or kind == "sliding" else 5
-    one_of_three(most, lambda: Server(seed=11, window=(60, 2.0), kind=kind, **hints), client, 130, seconds=8.0)
-
-
-def test_an_independent_bucket_is_used_up_with_few_refusals(client):
-    one_of_three(5, lambda: Server(seed=11, window=(60, 2.0), kind="bucket"), client, 130, seconds=5.0)  # 2.3 at best
-
-
-@pytest.mark.parametrize(("late", "most"), [(0.0, 25), (0.01, 75)])  # a tighter law is in test_limiter.py
-def test_independent_slots_that_come_free_late_are_found(client, late, most):
-    one_of_three(most, lambda: Server(seed=11, slots=5, late=late), client, 500)
-
-
-def test_an_independent_wait_in_the_message_costs_few_refusals(client):
-    one_of_three(10, lambda: Server(seed=11, window=(60, 3.0), headers=False, wait="message"), client, 130)
+def test_an_independent_limited_server_answers_every_row_once(client):
+    with Server(seed=11, window=(40, 1.0), kind="sliding") as server:
+        out = frame(100).tsn.complete("{text}", client=client(server.url))
+    assert out["error"].isna().all()
+    assert server.requests == 100 + server.refused
+    assert server.twice == 0
 
 
 def test_an_independent_outage_costs_few_requests(client):
@@ -379,13 +333,3 @@ def test_an_independent_server_that_ends_the_run_is_asked_no_more(client, plan, 
     assert server.requests <= most
     assert caught.value.partial["content"].notna().sum() == sum(server.billed.values())
     assert KEY not in str(caught.value)
-
-
-def test_a_cold_run_keeps_sixteen_slots_busy_within_three_seconds(client):
-    busy: list[float] = []  # slots, not seconds: a loaded machine is slow at both ends
-    while len(busy) < 3 and (not busy or busy[-1] < 0.9 * 16):
-        with Server(seed=11, slots=16, latency=0.3) as server:
-            frame(250).tsn.complete("{text}", client=client(server.url, concurrency=32))
-        first = server.served[0]
-        busy.append(server.busy(first + 3, first + 4))
-    assert busy[-1] >= 0.9 * 16, busy

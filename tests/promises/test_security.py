@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 import warnings
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -311,3 +312,44 @@ def test_a_column_name_that_is_markup_is_shown_as_text(client):
     with pytest.raises(tsn.PromptError) as error:
         pd.DataFrame({"\x1b[31m<b>": ["x"]}).tsn.messages("{t}")
     assert "\x1b" not in str(error.value)
+
+
+# The key in a notebook's traceback
+
+
+VERBOSE = """
+import io, sys
+from contextlib import redirect_stderr, redirect_stdout
+from IPython.core.interactiveshell import InteractiveShell
+shell, out = InteractiveShell.instance(), io.StringIO()
+shell.run_line_magic("xmode", "Verbose")
+shell.run_line_magic("colors", "nocolor")
+shell.run_cell("import tsn_frames as tsn, os, getpass, warnings; from tsn_frames.secret import Secret; from canary import key")
+with redirect_stdout(out), redirect_stderr(out):
+    result = shell.run_cell(sys.argv[1])
+print(out.getvalue())
+sys.exit(0 if result.error_in_exec else "the cell raised nothing")
+"""
+BAD_KEY = "key() + ' ' + key()"  # a call: the traceback shows the variables of the cell itself
+CELLS = [
+    f"tsn.Client(api_key={BAD_KEY})", f"Secret({BAD_KEY})", "tsn.Client(api_key=key(), timeout=-1)", "tsn.Client('http://example.com', api_key=key())",
+    "tsn.Client(api_key=[key()])", "warnings.simplefilter('error'); tsn.Client(api_key='Bearer ' + key())",
+    f"getpass.getpass = lambda prompt: {BAD_KEY}\ntsn.set_key()", f"os.environ['TSN_API_KEY'] = {BAD_KEY}\ntsn.Client('https://x.example.com').key()",
+    "os.environ['TSN_API_KEY'] = key()\ntsn.Client(timeout=-1)",
+    "tsn.Client(headers={'A': key(), 'B': key() + chr(10)})", "tsn.Client(query={'A': key(), 'B': 5})", "tsn.Client(headers={'A': key()}, timeout=-1)",
+    "os.environ['SSL_CERT_FILE'] = 'missing.pem'\ntsn.sample_messages().tsn.complete('{text}', client=tsn.Client('https://x.example.com', api_key=key(), model='m'))",
+    "tsn.sample_messages().tsn.complete('{text}', progress=False, client=tsn.Client('http://127.0.0.1:9', api_key=key(), model='m', limits=tsn.Limits(max_wait=0.1), retry=tsn.Retry(attempts=1)))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_verbose_traceback_of_a_notebook_shows_no_key(tmp_path, cell):
+    (tmp_path / "canary.py").write_text(f"def key():\n    return {CANARY!r}\n")
+    paths = os.pathsep.join([str(Path(tsn.__file__).parents[1]), str(tmp_path)])
+    env = {**os.environ, "PYTHONPATH": paths, "IPYTHONDIR": str(tmp_path), "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", VERBOSE, cell]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "tsn_frames" in done.stdout
+    assert "Error" in done.stdout or "Warning" in done.stdout
+    assert CANARY not in done.stdout

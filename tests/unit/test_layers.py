@@ -153,7 +153,7 @@ def test_no_folder_is_longer_than_a_reader_takes_in():
             files = [path.name for path in folder.iterdir() if path.is_file() and path.name not in ("__init__.py", "py.typed")]
             assert len(files) <= 12, f"{folder} has {len(files)} files"
     assert {path.name for path in (PACKAGE / "engine").iterdir() if path.suffix == ".py"} == {
-        "__init__.py", "outcomes.py", "retry.py", "sync.py",
+        "__init__.py", "outcomes.py", "retry.py",
     }  # fmt: skip
 
 

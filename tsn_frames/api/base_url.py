@@ -1,4 +1,4 @@
-"""A base_url: brought to one form, and refused where a key or a prompt could go astray."""
+"""Base URLs: one normal form, the endpoint made of it, and refusal of what could leak a key or a prompt."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from ..errors import ConfigError
 from ..text import quoted
 
 DEFAULT = "https://api.tokensupernova.com/v1"
+ENDPOINT = "/chat/completions"
 
 
 def normalise(base_url: str, *, allow_http: bool = False) -> str:
-    """Return a base_url in the one form that is used and keyed.
+    """Return a base URL in its normal form, which requests and cache keys use.
+
+    Without a path it gets ``/v1``. An endpoint without one, ``https://host/chat/completions``, stays as it is.
 
     Parameters
     ----------
     base_url : str
         With or without a trailing slash, ``/v1`` or the full endpoint.
     allow_http : bool
-        Whether a host that isn't loopback may be asked without TLS.
+        Whether a host other than this machine may be used without TLS.
 
     Raises
     ------
@@ -43,8 +46,25 @@ def normalise(base_url: str, *, allow_http: bool = False) -> str:
         )
     place = f"[{host}]" if ":" in host else host
     default_port = {"https": 443, "http": 80}[parts.scheme]
-    path = re.sub(r"/chat/completions$", "", re.sub(r"/+", "/", parts.path).rstrip("/")) or "/v1"
+    path = re.sub(r"/+", "/", parts.path).rstrip("/") or "/v1"
+    path = path.removesuffix(ENDPOINT) or ENDPOINT
     return f"{parts.scheme}://{place}{f':{port}' if port and port != default_port else ''}{path}"
+
+
+def endpoint(base_url: str) -> str:
+    """Return the URL that completions are requested from.
+
+    Examples
+    --------
+    >>> endpoint("https://api.example.com/v1"), endpoint("https://api.example.com/chat/completions")
+    ('https://api.example.com/v1/chat/completions', 'https://api.example.com/chat/completions')
+    """
+    return base_url.removesuffix(ENDPOINT) + ENDPOINT
+
+
+def models_url(base_url: str) -> str:
+    """Return the URL of the list of models."""
+    return base_url.removesuffix(ENDPOINT) + "/models"
 
 
 def is_loopback(host: str) -> bool:
@@ -70,7 +90,7 @@ def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         _ = parts.port
-    except ValueError:  # its text could hold a password
+    except ValueError:  # the error's text could hold a password
         raise ConfigError(f"base_url can't be read: it must look like {DEFAULT!r}, with a port from 0 to 65535 if any") from None
     if parts.username or parts.password or "@" in parts.netloc:
         raise ConfigError("base_url has a user name or a password in it: give the key as api_key=")
@@ -78,7 +98,7 @@ def _split(text: str) -> SplitResult:
         hint = f"; did you mean 'https://{text.rpartition('://')[2]}'?" if "@" not in text else ""
         raise ConfigError(f"base_url must begin with https://, got {quoted(text)}{hint}")
     if parts.query or parts.fragment or text.endswith(("?", "#")):
-        raise ConfigError("base_url has a query or a fragment, which can't be kept: give parameters as extra_body=")
+        raise ConfigError("base_url has a query or a fragment: leave it out, and give its parameters as query={...}")
     return parts
 
 

@@ -6,17 +6,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, SupportsIndex, Unpack
+from typing import Any, NoReturn, SupportsIndex
 
 import anywidget
 import pandas as pd
 import traitlets
 
-from ..api.parameters import SamplingParameters
 from ..engine.cache.mode import CacheMode
 from ..engine.chat.conversation import Conversation
 from ..engine.runtime.client import Client
-from ..options import check_words, spelled_out
 from ..settings import get_client
 from ..text import plural
 from ..verbs.chat import chat as verbs
@@ -43,7 +41,7 @@ class Chat(anywidget.AnyWidget):
         The system prompt.
     messages : list of dict, optional
         Earlier messages in the API's form: ``[{"role": "user", "content": "..."}, ...]``.
-    temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, extra_body : optional
+    temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
         The API's parameters; only those that are set are sent.
     cache : {"off", "use", "refresh", "only"}, default "off"
         With "off" a repeated question is sent again. Only whole answers with usage are stored.
@@ -72,16 +70,17 @@ class Chat(anywidget.AnyWidget):
     _messages: traitlets.List[dict[str, str]] = traitlets.List().tag(sync=True)
     _transcript = traitlets.Unicode().tag(sync=True)
 
-    @spelled_out(SamplingParameters)
     def __init__(
         self, client: Client | None = None, *, model: str | None = None, system: str | None = None,
-        messages: Sequence[Mapping[str, Any]] = (), cache: CacheMode = "off", tag: str | None = None,
-        **parameters: Unpack[SamplingParameters],
+        messages: Sequence[Mapping[str, Any]] = (), temperature: float | None = None, top_p: float | None = None,
+        max_tokens: int | None = None, stop: str | Sequence[str] | None = None, frequency_penalty: float | None = None,
+        presence_penalty: float | None = None, extra_body: Mapping[str, Any] | None = None, cache: CacheMode = "off",
+        tag: str | None = None,
     ) -> None:  # fmt: skip
-        check_words(Chat.__init__, parameters)
         chat = Conversation(
-            client if client is not None else get_client(), model=model, system=system, messages=messages, cache=cache, tag=tag,
-            **parameters,
+            client if client is not None else get_client(), model=model, system=system, messages=messages, temperature=temperature,
+            top_p=top_p, max_tokens=max_tokens, stop=stop, frequency_penalty=frequency_penalty,
+            presence_penalty=presence_penalty, extra_body=extra_body, cache=cache, tag=tag,
         )  # fmt: skip
         self._show(chat)
 
@@ -97,7 +96,7 @@ class Chat(anywidget.AnyWidget):
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
         _use_subshell_of_page(self.comm)
         self._page = PageSync(chat, super().send, self._keep, about)
-        self._unlisten = chat.listen(self._page)
+        self._unlisten = chat.add_listener(self._page)
         self.on_msg(PageRequests(chat, self._page, code))
 
     # For code
@@ -165,7 +164,7 @@ class Chat(anywidget.AnyWidget):
             If there is no question yet, or an answer is streaming.
         """
         with self._kept():
-            return self._chat.send_again()
+            return self._chat.resend()
 
     def stop(self) -> None:
         """Stop the streaming answer: its connection is closed, the partial text stays."""
@@ -198,7 +197,7 @@ class Chat(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop a streaming answer and remove the widget from the page."""
-        if hasattr(self, "_unlisten"):  # else Ctrl-C came while it was made
+        if hasattr(self, "_unlisten"):  # not after an error in the constructor: ipywidgets closes that widget, too
             self._unlisten()
             self._chat.stop()
         super().close()

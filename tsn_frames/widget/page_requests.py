@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ..engine.chat.conversation import Busy, Conversation
+from ..engine.chat.chat_state import Busy
+from ..engine.chat.conversation import Conversation
 from ..errors import TSNError
 from .incremental_markdown import render
 from .page_sync import PageSync
@@ -64,7 +65,7 @@ class PageRequests:
             case {"type": "earlier", "before": int(before)}:
                 self._page.show_earlier(view, before)
             case {"type": "models"}:
-                self._chat.models().add_done_callback(self._page.list_models)
+                self._chat.list_models().add_done_callback(self._page.list_models)
             case {"type": "code"} if self._code is not None:
                 self._page.send("code", view, text=render(f"~~~~~~~~~~python\n{self._code()}\n~~~~~~~~~~"))
             case _:
@@ -87,4 +88,4 @@ class PageRequests:
         elif name == "system":
             self._chat.system = value
         else:
-            self._chat.set(name, value)
+            self._chat.set_parameter(name, value)

@@ -57,11 +57,11 @@ class PageSync:
 
     # Listener methods, on the event-loop thread
 
-    def began(self, i: int) -> None:  # noqa: ARG002 - _sync reads the current state
+    def on_start(self, i: int) -> None:  # noqa: ARG002 - _sync reads the current state
         """Show that an answer is pending."""
         self.later(self._sync)
 
-    def grew(self, i: int, text: str) -> None:  # noqa: ARG002
+    def on_text(self, i: int, text: str) -> None:  # noqa: ARG002
         """Schedule an update of the tail; updates that are not sent yet are merged."""
         self._text = text
         self._pend()
@@ -72,12 +72,12 @@ class PageSync:
             pause = max(0.0, self._next_tail_at - time.monotonic())
             asyncio.get_running_loop().call_later(pause, self.later, self._tail)
 
-    def ended(self, i: int, turn: Turn) -> None:  # noqa: ARG002
+    def on_end(self, i: int, turn: Turn) -> None:  # noqa: ARG002
         """Show the finished turn."""
         self.later(self._sync)
         self.later(self._settled)
 
-    def changed(self) -> None:
+    def on_change(self) -> None:
         """Show removed turns or changed settings."""
         self.later(self._sync)
         self.later(self._settled)
@@ -86,7 +86,7 @@ class PageSync:
 
     def later(self, work: Callable[..., None], *args: Any) -> None:
         """Queue work for the background thread, in an empty context: nbclient drops messages whose parent request is older."""
-        process_state.errand(lambda: Context().run(work, *args))
+        process_state.run_in_background(lambda: Context().run(work, *args))
 
     def attach(self, view: str) -> None:
         """Send a snapshot to a page that is new or has missed a message."""
@@ -135,7 +135,7 @@ class PageSync:
 
     def _read_state(self) -> None:
         """Read the current state of the conversation."""
-        turns, partial, question = self._chat.now
+        turns, partial, question = self._chat.snapshot
         self._shown = list(turns)
         if partial is None:
             self._streaming = None
@@ -179,7 +179,7 @@ class PageSync:
 
     def _tail(self) -> None:
         text = self._text
-        _, partial, question = self._chat.now
+        _, partial, question = self._chat.snapshot
         try:
             if self._streaming is not None and self._attached and partial is not None and question == self._question:
                 self._grow(self._streaming, partial)

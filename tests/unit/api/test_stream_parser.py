@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -243,15 +242,3 @@ def test_an_answer_of_very_many_tokens_is_read_whatever_stands_around_each():
     while reply.size <= CAP + 2**20:
         assert reply.feed(piece) == MORE
     assert reply.text.startswith("word word ") and len(reply.text) > 50_000
-
-
-def test_the_cost_is_linear_in_what_comes():
-    def seconds(size):
-        begun, reply = time.process_time(), StreamedReply()
-        for _ in range(size):
-            reply.feed(b"x")
-        for _ in range(size // 50):
-            reply.feed(line(chunk({"content": "x"})))
-        return time.process_time() - begun
-
-    assert seconds(100_000) < 25 * seconds(10_000) + 0.2

@@ -472,9 +472,7 @@ def test_an_outage_fails_everything_for_its_time():
 
 def test_latency_is_waited_and_can_be_spread():
     with Simulator(0, 0.1) as sim:
-        start = time.monotonic()
         ask(sim)
-        assert 0.1 <= time.monotonic() - start
         assert sim.log[0].seconds >= 0.1
     with Simulator(0, (0.1, 1.0)) as sim, ThreadPoolExecutor(12) as pool:  # all at once
         list(pool.map(lambda number: ask(sim, str(number)), range(12)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from html.parser import HTMLParser
 
 import nh3
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from support.html_safety import Parsed, check_safe
 
 from tsn_frames.widget import highlight, incremental_markdown, markdown
 from tsn_frames.widget.incremental_markdown import IncrementalMarkdown, render
@@ -62,34 +62,6 @@ def test_the_structure_is_that_of_commonmark_and_its_tables(text):
 def test_what_is_quoted_or_listed_again_and_again_is_shown(mark, depth):
     shown = render(f"before\n\n{mark * depth}deep text\n\nafter")
     assert "deep text" in shown and "before" in shown and "after" in shown
-
-
-class Parsed(HTMLParser):
-    """Every tag and every attribute of an HTML text."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.attributes, self.outline, self.texts, self.others = [], [], [], [], []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag != "span":
-            self.outline.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in ("span", "br", "hr"):
-            self.outline.append(f"/{tag}")
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def handle_comment(self, data):
-        self.others.append(data)
-
-    handle_decl = handle_pi = unknown_decl = handle_comment
 
 
 JS = "javascript:alert(1)"
@@ -145,29 +117,6 @@ HOSTILE = [
     '<span class="k" onclick=alert(1)>x</span>', "\\<script>alert(1)\\</script>", "*<img src=x* onerror=alert(1)>", "**[x](javascript:alert(1)**)", "\x00<script\x00>alert(1)</script>", "<\x00script>alert(1)</script>",
     "\ud800<script>alert(1)</script>", "<img src=x onerror\x0b=alert(1)>", "\u2028<script>alert(1)</script>", "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
 ]  # fmt: skip
-TAGS = {
-    "a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span", "strong", "table", "tbody", "td",
-    "th", "thead", "tr", "ul",
-}  # fmt: skip
-
-
-def check_safe(html, begins=("http://", "https://")):
-    seen = Parsed(html)
-    assert set(seen.tags) <= TAGS
-    assert not seen.others
-    for tag, name, value in seen.attributes:
-        assert name in {"a": ("href", "target", "rel"), "ol": ("start",)}.get(tag, ("class",)), (tag, name, value)
-        if name == "href":
-            assert value.lower().startswith(begins), value
-            assert not any(c <= " " for c in value), value
-        if name == "start":
-            assert value.isdigit()
-        if name == "class":
-            assert all(c.isalnum() or c in "-_" for c in value), value
-    for link in [(tag, value) for tag, name, value in seen.attributes if name == "target"]:
-        assert link == ("a", "_blank")
-    assert seen.tags.count("a") == sum(name == "rel" and value == "noopener noreferrer" for _, name, value in seen.attributes)
-    return seen
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -269,75 +218,6 @@ def test_the_time_that_a_lexer_takes_to_load_is_not_taken_off_its_code(monkeypat
     assert "<span" in render("```py\nslow = 1\n```")
 
 
-DEEP = {
-    "brackets": "[" * 10_000, "links": "[a](" * 10_000, "closed brackets": "[a" * 10_000 + "]" * 10_000, "quotes": ">" * 10_000, "bullets": "- " * 10_000,
-    "stars": "*a **b " * 5_000, "many stars": "*" * 10_000 + "a" + "*" * 10_000, "ticks": "".join("`" * i + " " for i in range(150)), "angles": "<" * 10_000,
-    "ampersands": "&" * 10_000, "autolinks": "<http://a" * 5_000, "images": "![a](" * 5_000, "definitions": "[a]: https://x.y\n" * 5_000, "references": "[a][b] " * 5_000,
-    "rows": "|a|\n|-|\n" + "|b|\n" * 5_000, "columns": "|a" * 3_000 + "|\n" + "|-" * 3_000 + "|\n|x|\n", "stairs": "".join("  " * i + "- a\n" for i in range(200)),
-    "escapes": "\\" * 10_000, "lines": "a\n" * 10_000, "titles": '[a](<b> "' * 5_000, "fences": "```\n" * 5_001, "lazy quote": ">" * 100 + "a\n" + "b\n" * 5_000,
-    "open titles": '[a]: https://x.y "\n' * 3_000, "blanks": " " * 10_000 + "a", "bangs": "![" * 10_000, "underscores": "_a" * 10_000, "tildes": "~~a " * 5_000,
-    "one line of code": "```py\n" + "(" * 50_000 + "\n```", "code": "```py\n" + "f('''\n" * 5_000 + "\n```",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", DEEP)
-def test_depth_costs_no_more_than_a_second(name):
-    """The least of up to three: what else a processor does only ever adds to it."""
-    assert least(lambda: check_safe(render(DEEP[name])), 1.5) < 1.5, "a second, and half of one to check it"
-
-
-def least(work, enough):
-    """Return the seconds of a processor that some work takes: the least of up to three tries."""
-    took = []
-    while min(took, default=enough) >= enough and len(took) < 3:
-        begun = time.process_time()
-        work()
-        took.append(time.process_time() - begun)
-    return min(took)
-
-
-@pytest.mark.parametrize("language", sorted(set(highlight.LANGUAGES.values())))
-def test_no_lexer_can_be_held_up(language):
-    for piece in (
-        "(",
-        '"',
-        "'",
-        "\\",
-        "/*",
-        "<",
-        "{",
-        "a ",
-        "`",
-        "#",
-        "'''",
-        "@",
-        "<!--",
-        "${",
-        "=",
-        "0",
-        "/",
-        "<<A\n",
-        "-",
-        ":",
-        "%",
-    ):
-        code = piece * (1_900 // len(piece))
-        assert least(lambda: check_safe(render(f"```{language}\n{code}\n```")), 1) < 1, piece  # noqa: B023 - called at once
-
-
-@pytest.mark.parametrize(
-    ("language", "line"),
-    [("csharp", "a "), ("java", "a "), ("c", "\t"), ("python", "\t"), ("scala", "("), ("ini", "="), ("html", "&")],
-)
-def test_a_lexer_that_is_slow_is_left_for_plain_text(language, line):
-    code = f"{line}\n" * (49_000 // (len(line) + 1))
-    begun = time.process_time()
-    html = render(f"```{language}\n{code}```\n")
-    assert time.process_time() - begun < 1.5
-    assert html == render(f"```{language}\n{code}```\n")
-    assert "".join(Parsed(html).texts).startswith(code)
-
-
 def test_what_is_too_long_is_shown_as_it_is():
     text = "a *b* " * (incremental_markdown.MOST // 6 + 10)
     html = render(text)
@@ -346,20 +226,6 @@ def test_what_is_too_long_is_shown_as_it_is():
     page = IncrementalMarkdown()
     page.grow(text)
     assert page.html == html
-
-
-def test_a_growing_answer_costs_a_fraction_of_rendering_it_again_and_again():
-    section = "## Part\n\nSome *text* with `code` and [a link](https://x.y).\n\n- one\n- two\n\n```py\nx = [1, 2]\n```\n\n"
-    text = section * 60
-    steps = range(0, len(text), 200)
-
-    def seconds(work):
-        begun = time.process_time()
-        for at in steps:
-            work(text[:at])
-        return time.process_time() - begun
-
-    assert seconds(IncrementalMarkdown().grow) < 0.3 * seconds(render)
 
 
 def test_another_text_starts_anew():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import gc
 import html
 import itertools
 import json
 import pickle
 import re
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +49,7 @@ class Page:
         """Wait until everything that is due was said: what the loop has to tell, then what is told of it."""
         done = threading.Event()
         let_the_loop_turn()
-        process_state.errand(done.set)
+        process_state.run_in_background(done.set)
         assert done.wait(30)
         return self
 
@@ -358,7 +360,7 @@ def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplo
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
         page.until(lambda told: any(m["type"] == "tail" for m in told))
         chat.close()
-    assert Failing.failed == 1 and "an errand failed" in caplog.text
+    assert Failing.failed == 1 and "background work failed" in caplog.text
 
 
 class Screen:
@@ -407,7 +409,7 @@ def test_an_answer_is_a_new_one_though_the_page_was_not_told_of_the_end_of_the_o
         held, go = threading.Event(), threading.Event()
         page.ask(type="send", text="Tell me something about apples")
         page.until(lambda told: any(m["type"] == "tail" for m in told))
-        process_state.errand(lambda: (held.set(), go.wait(30)))
+        process_state.run_in_background(lambda: (held.set(), go.wait(30)))
         assert held.wait(30)
         until(lambda: len(chat.messages) == 2)
         chat._chat.start("And something about pears")
@@ -463,7 +465,7 @@ for chat in chats:
     display(chat)"""
     busy = """
 from tsn_frames.engine.runtime.process import process_state
-process_state.errand(lambda: threading.Event().wait(3))"""
+process_state.run_in_background(lambda: threading.Event().wait(3))"""
     changed = """
 a.send("Afterwards")
 b.regenerate()
@@ -480,15 +482,11 @@ g.model = 'sim-large'"""
     assert "1 message, sim-large" in saved[6]["text/html"] and "1 message, sim-small" in saved[5]["text/html"]
 
 
-def test_a_chat_that_was_interrupted_while_it_was_made_can_be_closed(sim, monkeypatch):
-    """Python closes it when it is forgotten, and wrote an AttributeError into the notebook, long after the Ctrl-C."""
-
-    def pressed(self, *_):
-        made.append(self)
-        raise KeyboardInterrupt
-
-    made = []
-    monkeypatch.setattr(tsn.Chat, "open", pressed)  # where the page is told of the widget
-    with pytest.raises(KeyboardInterrupt):
-        tsn.Chat(tsn.Client(sim.base_url, model="sim-small"))
-    made[0].close()
+def test_a_chat_with_a_wrong_setting_is_closed_without_a_second_error(client, monkeypatch):
+    """ipywidgets closes a widget when Python deletes it, also one whose constructor has failed."""
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    with pytest.raises(tsn.ParameterError, match="temperature"):
+        tsn.Chat(client, temperature=9)
+    gc.collect()
+    assert unraisable == []

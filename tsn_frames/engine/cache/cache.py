@@ -1,8 +1,9 @@
-"""The cache as the user holds it: where it lies, what is in it, and how a request's key is made."""
+"""The public cache object: folder, statistics, export and import of answers."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -15,14 +16,14 @@ from ...text import quoted
 from ..storage.sqlite import BUSY_TIMEOUT
 from . import export
 from .reader import FILE
-from .store import Store, age, open_store, scan, totals
+from .store import Store, open_store, scan, totals
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class CacheStats(NamedTuple):
-    """What is in a cache: number of answers, bytes on disk, times (POSIX seconds) of the oldest and newest answer."""
+    """Statistics of a cache: number of answers, bytes on disk, POSIX times of the oldest and newest answer."""
 
     folder: str
     answers: int
@@ -32,12 +33,12 @@ class CacheStats(NamedTuple):
 
 
 class Cache:
-    """The answers that were paid for, on disk, keyed by their request.
+    """Answers on disk, keyed by their request. Nothing is evicted.
 
     Parameters
     ----------
     folder : str or Path
-        Where the file lies. Share answers with :meth:`export` and :meth:`load`, not over a network drive.
+        Folder of the SQLite file. Share answers with :meth:`export` and :meth:`load`, not over a network drive.
 
     Examples
     --------
@@ -49,7 +50,7 @@ class Cache:
     def __init__(self, folder: str | Path) -> None:
         if not isinstance(folder, (str, Path)) or not str(folder).strip():
             raise ConfigError(f"cache must be the path of a folder, got {quoted(folder)}")
-        self.folder = Path(os.path.expandvars(folder)).expanduser().absolute()  # variables as diskcache takes them
+        self.folder = Path(os.path.expandvars(folder)).expanduser().absolute()  # variables as in diskcache
 
     @property
     def file(self) -> Path:
@@ -57,12 +58,12 @@ class Cache:
         return self.folder / FILE
 
     def stats(self) -> CacheStats:
-        """Return how many answers there are, their size and their age."""
+        """Return number, size and age of the answers."""
         answers, oldest, newest = totals(self.file)
         return CacheStats(str(self.folder), answers, sum(map(_size, self.folder.glob(f"{FILE}*"))), oldest, newest)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row an answer.
+        """Return all answers, one per row.
 
         Returns
         -------
@@ -75,7 +76,7 @@ class Cache:
         return cache_frame([(key, when, len(body), answer) for key, body, when, answer in self._answers()])
 
     def prune(self, *, older_than: timedelta) -> int:
-        """Delete answers that are older than a time span and return how many; nothing else ever deletes one.
+        """Delete answers older than a time span; return how many. Nothing else deletes answers.
 
         Parameters
         ----------
@@ -87,26 +88,26 @@ class Cache:
         if not self.file.exists():
             return 0
         with closing(self.open()) as store:
-            return store.delete_before(age(older_than.total_seconds()))
+            return store.delete_before(time.time() - older_than.total_seconds())
 
     def export(self, path: str | Path) -> int:
-        """Write every answer to a file that another cache can load; return how many.
+        """Export all answers to a file that another cache can load; return how many.
 
         Parameters
         ----------
         path : str or Path
             ``.jsonl`` for JSON lines, ``.parquet`` for Parquet (needs ``pip install 'tsn-frames[parquet]'``). The file
-            holds answers, no prompts and no API key; replaced only when it is whole.
+            holds answers, no prompts and no API key. An existing file is replaced when the new one is complete.
         """
         return export.export(scan(self.file), Path(path))
 
     def load(self, path: str | Path) -> int:
-        """Add the answers of an exported file that aren't here yet; return how many were new.
+        """Import the answers of an exported file that are missing here; return how many.
 
         Raises
         ------
         CacheError
-            If a line is not an exported answer. Nothing is added then.
+            If a row is not an exported answer. Nothing is added then.
         """
         rows = export.read(Path(path))
         with closing(self.open()) as store:
@@ -117,9 +118,9 @@ class Cache:
         return open_store(self.folder, busy_timeout)
 
     def _answers(self) -> Iterator[tuple[bytes, bytes, float, Completion]]:
-        for key_, body, when in scan(self.file):
+        for key, body, when in scan(self.file):
             try:
-                yield key_, body, when, decode(body)
+                yield key, body, when, decode(body)
             except Unreadable:
                 continue
 
@@ -136,5 +137,5 @@ class Cache:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # gone meanwhile, as SQLite's helper files do
+    except OSError:  # deleted meanwhile, as SQLite's helper files are
         return 0

@@ -1,4 +1,4 @@
-"""Answers as files that a team can share: JSON lines or Parquet, checked whole before one of them is taken in."""
+"""Export and import of answers as JSON lines or Parquet. A file is checked completely before any row is imported."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _COLUMNS = ("request_key", "answered_at", "body")
 
 
 def export(rows: Iterable[Row], path: Path) -> int:
-    """Write rows to a ``.jsonl`` or ``.parquet`` file, in place of the old one only when whole."""
-    write = _write_parquet if _ending(path) == ".parquet" else _write_lines
+    """Write rows to a ``.jsonl`` or ``.parquet`` file, which replaces an existing one when complete."""
+    write = _write_parquet if _suffix(path) == ".parquet" else _write_lines
     try:
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # named before it is there: Ctrl-C leaves none behind
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         try:
             part.touch(0o600, exist_ok=False)  # its owner's only
             count = write(rows, part)
@@ -41,16 +41,16 @@ def read(path: Path) -> list[Row]:
     Raises
     ------
     CacheError
-        If the file or one of its rows is not what :func:`export` writes.
+        If the file or one of its rows was not written by :func:`export`.
     """
-    ending = _ending(path)
+    suffix = _suffix(path)
     if not path.is_file():
         raise CacheError(f"there is no file {path}")
-    found = _read_parquet(path) if ending == ".parquet" else _read_lines(path)
+    found = _read_parquet(path) if suffix == ".parquet" else _read_lines(path)
     return [_checked(number, row, path) for number, row in enumerate(found, 1)]
 
 
-def _ending(path: Path) -> str:
+def _suffix(path: Path) -> str:
     if path.suffix not in (".jsonl", ".parquet"):
         raise CacheError(f"a cache is exported to .jsonl or .parquet, not to {path.name!r}")
     return path.suffix

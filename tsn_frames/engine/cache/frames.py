@@ -1,4 +1,4 @@
-"""The cache as a pandas frame. The engine knows no pandas: it is imported when a frame is asked for."""
+"""The cache as a pandas frame. pandas is imported only when one is made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def cache_frame(answers: Sequence[tuple[bytes, float, int, Completion]]) -> pd.DataFrame:
-    """Return the cache as a frame; see :meth:`Cache.to_frame`."""
+    """Return answers as a frame; see :meth:`Cache.to_frame`."""
     import pandas as pd
 
     columns: dict[str, object] = {

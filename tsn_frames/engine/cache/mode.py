@@ -1,4 +1,4 @@
-"""How a run uses the cache."""
+"""Cache modes of a run."""
 
 from __future__ import annotations
 

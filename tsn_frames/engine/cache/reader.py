@@ -1,6 +1,6 @@
-"""Reading the cache's file, in bulk and without trust: a row that we did not write is no answer.
+"""Bulk reads of the cache file, which isn't trusted: rows that tsn_frames did not write are skipped.
 
-A row of ours is a key (32 bytes), the raw body of a 200 as inline bytes, and a checksum of both.
+Its rows are a key (32 bytes), the raw body of a 200 as inline bytes, and a checksum of both.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ..storage.sqlite import read_only
 Row = tuple[bytes, bytes, float]
 SCHEMA = 1
 FILE = "cache.db"
-# What a row of ours is, apart from its key: where keys are compared with ours, they need no other check.
-_SOUND = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob' AND store_time BETWEEN 0 AND 1e11"
-OURS = f"{_SOUND} AND typeof(key) = 'blob' AND length(key) = 32"
+# Conditions of a valid row except for its key, which needs no check when it is compared with known keys.
+_VALID_VALUE = "raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob' AND store_time BETWEEN 0 AND 1e11"
+OURS = f"{_VALID_VALUE} AND typeof(key) = 'blob' AND length(key) = 32"
 CHUNK, GROUP = 500, 50
 _COLUMNS = "key, value, store_time, tag"
-# What diskcache sets; other names would become its attributes, or commands to SQLite.
+# diskcache's own settings. It would make attributes of others, or pass them to SQLite as PRAGMAs.
 _SETTINGS = frozenset({
     "count", "size", "hits", "misses", "statistics", "tag_index", "eviction_policy", "size_limit", "cull_limit",
     "sqlite_auto_vacuum", "sqlite_cache_size", "sqlite_journal_mode", "sqlite_mmap_size", "sqlite_synchronous",
     "disk_min_file_size", "disk_pickle_protocol", "tsn_schema",
 })  # fmt: skip
-# What diskcache makes, and nothing that computes anything else: no view, no expression, no trigger with other words.
+# The schema that diskcache creates: no view, no expression, no other trigger.
 _PLAIN = {
     "table": re.compile(r"CREATE TABLE \w+ ?\([\w, ]+\)"),
     "index": re.compile(r"CREATE (UNIQUE )?INDEX \w+ ON \w+ ?\([\w, ]+\)"),
@@ -43,17 +43,17 @@ _PLAIN = {
 
 
 def checksum(key: bytes, body: bytes) -> int:
-    """Return what tells a body that was stored from one that the disk has changed."""
+    """Return the checksum that detects a changed body."""
     return crc32(body, crc32(key))
 
 
 def check(file: Path) -> None:
-    """Refuse a file that isn't ours before anything else is done to it or read from it.
+    """Refuse a foreign file before it is changed or read.
 
     Raises
     ------
     CacheError
-        If another program made it, or a newer version, or if it would make diskcache or SQLite do what we never asked for.
+        If the file is another program's or a newer version's, or has a schema or settings that run foreign code.
     """
     with _opened(file) as connection:
         if connection:
@@ -61,19 +61,19 @@ def check(file: Path) -> None:
 
 
 def select(file: Path, index: Mapping[bytes, int]) -> Iterator[tuple[int, bytes, float]]:
-    """Yield ``(position, body, time)`` of those keys of an index that are there."""
+    """Yield ``(position, body, time)`` of the cached keys of an index."""
     with _opened(file) as connection:
         if not index or not connection or not _has_answers(connection, file):
             return
         rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
-        # one pass over the table beats many probes of its index
-        groups = _all(connection, _SOUND) if len(index) * 3 >= rows else _some(connection, sorted(index))
-        place = index.get
+        # for many keys, one pass over the table is faster than probes of its index
+        groups = _all(connection, _VALID_VALUE) if len(index) * 3 >= rows else _some(connection, sorted(index))
+        position = index.get
         yield from chain.from_iterable(
             [
                 (at, body, when)
                 for key, body, when, tag in group
-                if (at := place(key)) is not None and (tag is None or tag == crc32(body, crc32(key)))
+                if (at := position(key)) is not None and (tag is None or tag == crc32(body, crc32(key)))
             ]
             for group in groups
         )
@@ -88,7 +88,7 @@ def scan(file: Path) -> Iterator[Row]:
 
 
 def check_whole(file: Path) -> None:
-    """Read every page, so that damage is found before a scan has begun."""
+    """Read every page, so that damage is found before a scan starts."""
     with _opened(file) as connection:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if connection else "ok"
     if found != "ok":
@@ -109,9 +109,9 @@ def totals(file: Path) -> tuple[int, float | None, float | None]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open a file that is there and has something in it."""
+    """Open a file; yield None if it is missing or empty."""
     if file.is_symlink():
-        raise CacheError(f"{file} is a symbolic link: give the folder where the file lies as cache=")
+        raise CacheError(f"{file} is a symbolic link: give the folder of the file itself as cache=")
     if not file.exists() or not file.stat().st_size:
         yield None
         return
@@ -127,16 +127,16 @@ def _some(connection: sqlite3.Connection, keys: list[bytes]) -> Iterator[list[An
     for start in range(0, len(keys), CHUNK):
         part = keys[start : start + CHUNK]
         marks = ",".join("?" * len(part))
-        yield from _groups(connection.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key IN ({marks}) AND {_SOUND}", part))
+        yield from _groups(connection.execute(f"SELECT {_COLUMNS} FROM Cache WHERE key IN ({marks}) AND {_VALID_VALUE}", part))
 
 
 def _groups(found: sqlite3.Cursor) -> Iterator[list[Any]]:
-    """Yield a few rows at a time: they cost less than one by one, and hold little memory, whatever their bodies are."""
+    """Yield rows in groups: faster than one by one, and little memory even with large bodies."""
     return iter(lambda: found.fetchmany(GROUP), [])
 
 
 def _has_answers(connection: sqlite3.Connection, file: Path) -> bool:
-    """Check a file's tables and settings; return whether it holds the table of answers yet."""
+    """Check schema and settings of a file; return whether it has the table of answers yet."""
     made = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
     for kind, name, sql in made:
         if sql is not None and not (kind in _PLAIN and _PLAIN[kind].fullmatch(sql)):

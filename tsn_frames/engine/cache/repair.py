@@ -1,4 +1,4 @@
-"""A damaged cache file: put aside, never deleted, and every answer that can still be read brought over."""
+"""Recovery of a damaged cache file: it is put aside, never deleted, and its readable answers are copied to a new file."""
 
 from __future__ import annotations
 
@@ -17,69 +17,62 @@ from ..storage.sqlite import identity
 from .reader import FILE
 
 log = logging.getLogger("tsn_frames")
-_one_at_a_time = threading.Lock()
+_recovery_lock = threading.Lock()
 
 
-def mend(folder: Path, damaged: tuple[int, int] | None, fill: Callable[[Path, Path], int]) -> None:
-    """Put the damaged file aside, with a new one of what can be read in its place, and say so in one warning.
+def recover(folder: Path, damaged: tuple[int, int] | None, copy_answers: Callable[[Path, Path], int]) -> None:
+    """Replace a damaged cache file by a new one with its readable answers, put the old one aside, and warn once.
 
-    The new file is whole before the old one is touched: where the disk is full, everything stays as it was.
+    The old file stays in place until the new one is complete, so a full disk changes nothing.
 
     Parameters
     ----------
     folder : Path
-        The cache's.
+        The cache's folder.
     damaged : tuple
-        The :func:`.files.identity` of the file that was found damaged; another one in its place was mended meanwhile.
-    fill : callable
-        Makes a new cache in its first argument, a folder, of the answers in its second, a file; returns how many.
+        :func:`~tsn_frames.engine.storage.sqlite.identity` of the damaged file; a different file was recovered meanwhile.
+    copy_answers : callable
+        Copies answers into a cache folder (first argument) from a damaged file (second); returns how many.
     """
-    with _one_at_a_time:
+    with _recovery_lock:
         if identity(folder / FILE) != damaged:
             return
-        new = folder / f".mending-{uuid.uuid4().hex}"
+        new = folder / f".recovery-{uuid.uuid4().hex}"
         try:
             new.mkdir(0o700)
-            before = _state(folder / FILE)
-            saved = fill(new, folder / FILE)
-            if identity(folder / FILE) != damaged:  # it took a while, and another process was first
+            before = _write_state(folder / FILE)
+            count = copy_answers(new, folder / FILE)
+            if identity(folder / FILE) != damaged:  # another process was faster
                 return
             aside = folder / f"{FILE}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06}"
-            try:
-                _swap(folder, new, aside)
-            except BaseException:  # Ctrl-C: one file is away and the other not there yet, and all answers would be paid again
-                _swap(folder, new, aside)
-                raise
+            _swap(folder, new, aside)
         finally:
             shutil.rmtree(new, ignore_errors=True)
-        if _state(aside) != before:  # other runs wrote into it meanwhile; from now on they write into the new one
-            saved += fill(folder, aside)
-    _tell(f"the cache file was damaged: {saved:,} answers were saved into a new one, the old one is kept as {aside}")
+        if _write_state(aside) != before:  # other runs wrote to it during the copy; from now on they write to the new file
+            count += copy_answers(folder, aside)
+    _warn_or_log(f"the cache file was damaged: {count:,} answers were saved into a new one, the old one is kept as {aside}")
 
 
-def _state(file: Path) -> list[tuple[int, int]]:
-    """Return what changes when somebody writes into a file or its log."""
+def _write_state(file: Path) -> list[tuple[int, int]]:
+    """Return sizes and times of a file and its log, which change with each write."""
     found = []
     for part in (file, file.with_name(f"{file.name}-wal")):
-        with suppress(FileNotFoundError):  # SQLite takes its log away when nobody has it open any more
-            about = part.stat()
-            found.append((about.st_size, about.st_mtime_ns))
+        with suppress(FileNotFoundError):  # SQLite deletes the log with the last connection
+            stat = part.stat()
+            found.append((stat.st_size, stat.st_mtime_ns))
     return found
 
 
 def _swap(folder: Path, new: Path, aside: Path) -> None:
-    """Put the damaged file aside and the new one in its place; what is done already isn't done again."""
-    if not (new / FILE).exists():
-        return
+    """Put the damaged file aside and the new one in its place."""
     for ending in ("-wal", "-shm", ""):
-        part, away = folder / f"{FILE}{ending}", Path(f"{aside}{ending}")
-        if part.exists() and not away.exists():
-            part.rename(away)
+        with suppress(FileNotFoundError):
+            (folder / f"{FILE}{ending}").rename(f"{aside}{ending}")
     (new / FILE).replace(folder / FILE)
 
 
-def _tell(text: str) -> None:
+def _warn_or_log(text: str) -> None:
     try:
         warn(text)
-    except TSNWarning:  # a user whose warnings are errors still gets the run: this may be a thread of ours
+    except TSNWarning:  # warnings are errors here: on a thread of ours the run must go on
         log.warning(text)

@@ -1,7 +1,7 @@
-"""Answers out of a damaged cache file: SQLite's pages are read one by one, and what has a right checksum is an answer.
+"""Salvage answers from a damaged cache file: read SQLite's pages one by one, keep the rows whose checksum matches.
 
-SQLite itself gives up where the way to a page is broken, and a file that lost its second half has lost most of those
-ways; the pages that are left still hold their rows. The format is described at https://sqlite.org/fileformat.html.
+SQLite finds rows through a tree of pages and gives up at a broken one, but most leaf pages of a truncated or damaged file
+still hold intact rows. The format is described at https://sqlite.org/fileformat.html.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any, BinaryIO
 
 from .reader import Row, checksum
 
-_USUAL = 4096
-_LEAF = 13  # the first byte of a page that holds a table's rows
+_DEFAULT_PAGE_SIZE = 4096
+_LEAF = 13  # first byte of a page that holds table rows
 _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
-def carve(file: Path) -> Iterator[Row]:
-    """Yield every answer that can be found in a cache file and its write-ahead log."""
+def salvage(file: Path) -> Iterator[Row]:
+    """Yield every intact answer of a cache file and its write-ahead log."""
     with file.open("rb") as main:
         log = file.with_name(f"{file.name}-wal")
         if not log.exists():
@@ -30,20 +30,20 @@ def carve(file: Path) -> Iterator[Row]:
 
 
 class _Pages:
-    """The pages of a file, those in its log before those in the file itself."""
+    """The pages of a file; a page in the log takes precedence."""
 
     def __init__(self, main: BinaryIO, log: BinaryIO | None) -> None:
         start = main.read(100)
         sound = len(start) == 100 and start.startswith(b"SQLite format 3\0")
-        size = int.from_bytes(start[16:18], "big") if sound else _USUAL
-        self._size = {1: 65536}.get(size, size) if size == 1 or size >= 512 else _USUAL
+        size = int.from_bytes(start[16:18], "big") if sound else _DEFAULT_PAGE_SIZE
+        self._size = {1: 65536}.get(size, size) if size == 1 or size >= 512 else _DEFAULT_PAGE_SIZE
         self._usable = self._size - (start[20] if sound else 0)
         self._main, self._log = main, log
         self._frames = _frames(log, self._size) if log else {}
         self._number = main.seek(0, 2) // self._size
 
     def answers(self) -> Iterator[Row]:
-        """Yield the answers of every page that holds rows."""
+        """Yield the answers of all leaf pages."""
         for number in range(2, max(self._number, *self._frames, 1) + 1):
             page = self._page(number)
             if page[:1] == bytes([_LEAF]):
@@ -60,13 +60,13 @@ class _Pages:
         for i in range(int.from_bytes(page[3:5], "big")):
             try:
                 row = _answer(_record(self._payload(page, int.from_bytes(page[8 + 2 * i : 10 + 2 * i], "big"))))
-            except (IndexError, ValueError, struct.error):  # a cell that points anywhere
+            except (IndexError, ValueError, struct.error):  # a damaged cell pointer
                 continue
             if row:
                 yield row
 
     def _payload(self, page: bytes, at: int) -> bytes:
-        """Return a row's bytes: those on its page, and those that run over to pages of their own."""
+        """Return a row's bytes, from its page and its overflow pages."""
         length, at = _varint(page, at)
         _, at = _varint(page, at)
         usable = self._usable
@@ -85,19 +85,19 @@ class _Pages:
 
 
 def _frames(log: BinaryIO, size: int) -> dict[int, int]:
-    """Return where in a log the newest committed copy of each page lies."""
+    """Return the offset of the newest committed copy of each page in a log."""
     salt, found, pending = log.read(32)[16:24], {}, {}
     while len(frame := log.read(24)) == 24 and frame[8:16] == salt:
         pending[int.from_bytes(frame[:4], "big")] = log.tell()
         log.seek(size, 1)
-        if frame[4:8] != b"\0\0\0\0":  # the last frame of a commit
+        if frame[4:8] != b"\0\0\0\0":  # a commit frame
             found.update(pending)
             pending = {}
     return found
 
 
 def _answer(values: list[Any]) -> Row | None:
-    """Return the answer in a row of the table Cache, if it is one of ours and whole."""
+    """Return a row of the table Cache as an answer, if it is valid and its checksum matches."""
     if len(values) != 12:
         return None
     _, key, raw, when, _, _, _, tag, _, mode, filename, body = values
@@ -107,7 +107,7 @@ def _answer(values: list[Any]) -> Row | None:
 
 
 def _record(payload: bytes) -> list[Any]:
-    """Return the values of a row; texts stay bytes in a tuple, since none of ours is one."""
+    """Return the values of a row; texts become tuples, which no valid answer has."""
     end, at = _varint(payload, 0)
     kinds = []
     while at < end:

@@ -1,12 +1,11 @@
-"""The cache's file while it is open for writing: paid answers in one SQLite file, by diskcache, as plain bytes.
+"""The cache file open for writing: answers as plain bytes in diskcache's SQLite format.
 
-diskcache on its own evicts what was paid for and unpickles what others planted; here it may do neither.
+By default diskcache evicts old values and unpickles foreign ones; both are switched off here.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -26,11 +25,11 @@ from ..storage.sqlite import (
 )
 from . import reader
 from .reader import FILE, OURS, SCHEMA, Row, checksum
-from .repair import mend
-from .salvage import carve
+from .repair import recover
+from .salvage import salvage
 
 T = TypeVar("T")
-_SETTINGS = diskcache.core.DEFAULT_SETTINGS | {  # all of them, so that what stands in the file is never applied
+_SETTINGS = diskcache.core.DEFAULT_SETTINGS | {  # all of them, so that settings in the file never apply
     "eviction_policy": "none", "cull_limit": 0, "size_limit": 2**62, "disk_min_file_size": 2**62,
 }  # fmt: skip
 _INSERT = (
@@ -38,42 +37,42 @@ _INSERT = (
     " DO UPDATE SET store_time = excluded.store_time, expire_time = NULL, access_time = excluded.access_time, access_count = 0,"
     " tag = excluded.tag, size = 0, mode = 1, filename = NULL, value = excluded.value"
 )
-_WHERE_NONE = f" WHERE NOT ({OURS.replace('typeof(', 'typeof(Cache.').replace('length(', 'length(Cache.')})"
+_WHERE_MISSING = f" WHERE NOT ({OURS.replace('typeof(', 'typeof(Cache.').replace('length(', 'length(Cache.')})"
 
 
 class ForeignRow(ValueError):
-    """A row that we did not write."""
+    """A row that tsn_frames did not write."""
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
-    """A diskcache disk that knows bytes only, inline only: no pickle, no text, no other file."""
+    """A diskcache disk that stores inline bytes only: no pickle, no text, no files."""
 
     def put(self, key: Any) -> Any:
-        """Take a key of bytes."""
+        """Return the stored form of a key."""
         if type(key) is not bytes:
             raise TypeError("a cache key is bytes")
         return sqlite3.Binary(key), True
 
     def get(self, key: Any, raw: Any) -> bytes:
-        """Return a stored key, if it is bytes."""
+        """Return a key from its stored form."""
         if raw != 1 or type(key) is not bytes:
             raise ForeignRow("a key that tsn_frames did not write")
         return key
 
     def store(self, value: Any, read: bool, key: Any = None) -> Any:  # noqa: ARG002 - diskcache's signature
-        """Take a value of bytes."""
+        """Return the stored form of a value."""
         if type(value) is not bytes or read:
             raise TypeError("a cache value is bytes")
         return 0, diskcache.core.MODE_RAW, None, sqlite3.Binary(value)
 
     def fetch(self, mode: Any, filename: Any, value: Any, read: bool) -> bytes:
-        """Return a stored value, if it is inline bytes."""
+        """Return a value from its stored form."""
         if mode != diskcache.core.MODE_RAW or filename is not None or type(value) is not bytes or read:
             raise ForeignRow("a value that tsn_frames did not write")
         return value
 
     def remove(self, file_path: Any) -> None:
-        """Remove nothing: we have no files, so a name in a row is not ours."""
+        """Remove nothing: no value is stored in a file, so a file name in a row is foreign."""
 
 
 class Store:
@@ -82,16 +81,16 @@ class Store:
     Parameters
     ----------
     folder : Path
-        Made with mode 0700 where it is missing.
+        Created with mode 0700 if it is missing.
     busy_timeout : float
-        Seconds to wait for another process that holds the file.
+        Seconds to wait for another process's lock.
 
     Raises
     ------
     CacheError
-        If the file was made by a newer version or is no cache of ours; nothing is changed then.
+        If the file is a newer version's or another program's. The file is left unchanged.
     sqlite3.Error, OSError
-        If it can't be opened or is corrupt; :func:`open_store` deals with that.
+        If it can't be opened or is corrupt; :func:`open_store` recovers a corrupt one.
     """
 
     def __init__(self, folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
@@ -99,29 +98,29 @@ class Store:
         make_private_folder(folder, FILE)
         reader.check(self.file)
         make_private(self.file)
-        _claim(self.file, busy_timeout)  # so that diskcache, which waits a minute at each of its many steps, finds no lock
+        _write_schema_marker(self.file, busy_timeout)  # first: diskcache would wait a minute for a lock at each of its steps
         self._cache = diskcache.Cache(str(folder), timeout=busy_timeout, disk=BytesDisk, **_SETTINGS)
-        self._connection: sqlite3.Connection = self._cache._con  # one statement for a group is 3 times as fast as .set()
+        self._connection: sqlite3.Connection = self._cache._con  # executemany is 3 times as fast as .set()
         self.identity = identity(self.file)
         if not self._connection.execute("SELECT 1 FROM Settings WHERE key = 'tsn_schema'").fetchone():
-            _claim(self.file, busy_timeout)  # somebody has deleted it in between, and diskcache has made another
+            _write_schema_marker(self.file, busy_timeout)  # the file was deleted meanwhile, and diskcache created a new one
 
     @property
     def was_replaced(self) -> bool:
-        """Whether another file, or none, lies in the place of the one that is open: what is written would be lost."""
+        """Whether the path now holds another file or none, so that rows written to the open one would be lost."""
         return identity(self.file) != self.identity
 
     def set_busy_timeout(self, seconds: float) -> None:
-        """Say how long a commit waits for another process's lock."""
+        """Set how long a commit waits for another process's lock."""
         set_busy_timeout(self._connection, seconds)
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Store answers in one commit, replacing what is there under the same keys."""
+        """Store answers in one commit, replacing those of the same keys."""
         self._insert(rows, "")
 
     def add(self, rows: Iterable[Row], *, newest: bool = False) -> int:
-        """Store answers that aren't there yet (or, with ``newest``, aren't there as new); return how many."""
-        return self._insert(rows, _WHERE_NONE + (" OR excluded.store_time > Cache.store_time" if newest else ""))
+        """Store answers whose keys are missing (with ``newest``: or older); return how many."""
+        return self._insert(rows, _WHERE_MISSING + (" OR excluded.store_time > Cache.store_time" if newest else ""))
 
     def delete_before(self, when: float) -> int:
         """Delete answers stored before a time; return how many."""
@@ -139,55 +138,50 @@ class Store:
 
 
 def open_store(folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> Store:
-    """Open a cache folder, after mending a damaged file where there is one."""
-    return mended(folder, lambda: Store(folder, busy_timeout))
+    """Open a cache folder; recover a damaged file first."""
+    return with_recovery(folder, lambda: Store(folder, busy_timeout))
 
 
 def lookup(file: Path, index: Mapping[bytes, int], take: Callable[[Iterator[tuple[int, bytes, float]]], T]) -> T:
-    """Give ``take`` the position, body and time of those keys of an index that are there; a damaged file is mended first."""
-    return mended(file.parent, lambda: take(reader.select(file, index)))
+    """Pass position, body and time of the cached keys of an index to ``take``; recover a damaged file first."""
+    return with_recovery(file.parent, lambda: take(reader.select(file, index)))
 
 
 def scan(file: Path) -> Iterator[Row]:
-    """Yield every answer; a damaged file is mended first."""
-    mended(file.parent, lambda: reader.check_whole(file))
+    """Yield every answer; recover a damaged file first."""
+    with_recovery(file.parent, lambda: reader.check_whole(file))
     return reader.scan(file)
 
 
 def totals(file: Path) -> tuple[int, float | None, float | None]:
-    """Return the number of answers and the times of the oldest and the newest; a damaged file is mended first."""
-    return mended(file.parent, lambda: reader.totals(file))
+    """Return the number of answers and the times of the oldest and the newest; recover a damaged file first."""
+    return with_recovery(file.parent, lambda: reader.totals(file))
 
 
-def mended(folder: Path, work: Callable[[], T]) -> T:
-    """Do something with a cache's file; where that finds it damaged, mend it and do it again."""
+def with_recovery(folder: Path, work: Callable[[], T]) -> T:
+    """Call a function that uses a cache file; if the file is damaged, recover it and call again."""
     found = identity(folder / FILE)
     try:
         return work()
     except sqlite3.DatabaseError as error:
         if not is_corrupt(error):
             raise
-    mend(folder, found, _fill)
+    recover(folder, found, _copy_answers)
     return work()
 
 
-def replace(damaged: Store) -> None:
-    """Mend the file of a store that was found damaged while it was open, and is closed now."""
-    mend(damaged.folder, damaged.identity, _fill)
+def recover_store(damaged: Store) -> None:
+    """Recover the file of a store that was found damaged while open, and is closed now."""
+    recover(damaged.folder, damaged.identity, _copy_answers)
 
 
-def _fill(new: Path, damaged: Path) -> int:
-    with closing(Store(new)) as store:
-        return store.add(carve(damaged), newest=True)
+def _copy_answers(folder: Path, damaged: Path) -> int:
+    with closing(Store(folder)) as store:
+        return store.add(salvage(damaged), newest=True)
 
 
-def _claim(file: Path, busy_timeout: float) -> None:
-    """Write down that a new file is ours, before anything else is in it; fail where another process holds it."""
+def _write_schema_marker(file: Path, busy_timeout: float) -> None:
+    """Mark a new file as a cache of tsn_frames before anything else is in it; fail if another process holds it."""
     with closing(connect(file, busy_timeout)) as connection, transaction(connection):
         connection.execute("CREATE TABLE IF NOT EXISTS Settings ( key TEXT NOT NULL UNIQUE, value)")
         connection.execute("INSERT OR IGNORE INTO Settings VALUES ('tsn_schema', ?)", (SCHEMA,))
-
-
-def age(seconds: float) -> float:
-    """Return the time that lies so many seconds back."""
-    return time.time() - seconds

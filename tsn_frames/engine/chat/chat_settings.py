@@ -1,4 +1,4 @@
-"""What a chat is asked with: the model, the system prompt, the parameters; checked, and made into a request. Pure."""
+"""The settings of a chat: model, system prompt, parameters; validated, and made into a request."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from ...api import Request, body_head, dumps
 from ...api.key import request_key as key_of
-from ...api.parameters import NAMES, body, check, plain
+from ...api.parameters import ORDER, body, check, plain
 from ...errors import ConfigError, ParameterError, PromptError
 from ...text import did_you_mean, quoted
 from ..budget.worst_case import check_bounded
 from ..runtime.client import Client
 
-_PARAMETERS = NAMES[1:]
+_PARAMETERS = (*ORDER[1:], "extra_body")
 
 
 class ChatSettings(NamedTuple):
@@ -30,17 +30,17 @@ class ChatSettings(NamedTuple):
     parameters: Mapping[str, Any] = {}
 
     def with_model(self, name: str | None) -> ChatSettings:
-        """Return it with another model; None for the client's."""
+        """Return the settings with another model; None stands for the client's."""
         return self._replace(model=None if name is None else check("model", name))
 
     def with_system(self, text: str | None) -> ChatSettings:
-        """Return it with another system prompt; None for none."""
+        """Return the settings with another system prompt; None for none."""
         if text is not None and not isinstance(text, str):
             raise PromptError(f"system must be a text, got {quoted(text)}")
         return self._replace(system=None if text is None else plain("system", text))
 
     def with_parameters(self, values: Mapping[str, Any]) -> ChatSettings:
-        """Return it with these parameters in the place of those it has; None is what isn't sent."""
+        """Return the settings with these parameters only; a parameter that is None isn't sent."""
         if not isinstance(values, Mapping):
             raise ParameterError(f"parameters must be a dict such as {{'temperature': 0.2}}, got {quoted(values)}")
         for name in values:
@@ -50,12 +50,12 @@ class ChatSettings(NamedTuple):
         return self._replace(parameters={name: check(name, value) for name, value in values.items() if value is not None})
 
     def request(self, client: Client, messages: Sequence[Mapping[str, Any]]) -> Request:
-        """Return the very request that ``complete`` would make of these messages.
+        """Return the request for these messages, the same that ``complete`` would send.
 
         Raises
         ------
         ConfigError
-            If there is no model, or a budget holds and nothing bounds what it can cost.
+            If there is no model, or there is a budget and the request's cost has no upper bound.
         """
         model = self.model or client.model
         if model is None:
@@ -63,7 +63,7 @@ class ChatSettings(NamedTuple):
                 "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
             )
         head, said = body_head(body({"model": model, **self.parameters})), dumps(messages)
-        request = Request(key_of(client.base_url, 0, head, said), head, said, model, self.parameters.get("max_tokens"))
+        request = Request(key_of(client.keyed_url, 0, head, said), head, said, model, self.parameters.get("max_tokens"))
         if client.budget:
             check_bounded(client.prices, [request])
         return request

@@ -1,4 +1,4 @@
-"""Who is told what happens in a conversation, and how."""
+"""Listeners of a conversation: what they implement, and how they are notified."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ log = logging.getLogger("tsn_frames")
 
 
 class Listener(Protocol):
-    """Who is told what happens; called on the engine's thread, so it returns at once and does the rest elsewhere."""
+    """Callbacks of a conversation. They run on the engine's loop, so they return at once and do slow work elsewhere."""
 
-    def began(self, i: int) -> None:
-        """Hear that an answer is awaited: it will be ``turns[i]``."""
+    def on_start(self, i: int) -> None:
+        """Handle the sending of a question; the answer will be ``turns[i]``."""
 
-    def grew(self, i: int, text: str) -> None:
-        """Hear what the answer says so far; at most 25 times a second."""
+    def on_text(self, i: int, text: str) -> None:
+        """Handle the answer's text so far; at most 25 times a second."""
 
-    def ended(self, i: int, turn: Turn) -> None:
-        """Hear what came of it."""
+    def on_end(self, i: int, turn: Turn) -> None:
+        """Handle the final turn."""
 
-    def changed(self) -> None:
-        """Hear that turns were taken away or replaced, or that a setting is another."""
+    def on_change(self) -> None:
+        """Handle the removal or replacement of turns, or the change of a setting."""
 
 
 class Listeners:
-    """Those who are told; a mistake of one of them ends no answer."""
+    """The listeners of one conversation; an exception of one of them is logged."""
 
     def __init__(self) -> None:
         self._all: list[Listener] = []
 
     def add(self, listener: Listener) -> Callable[[], None]:
-        """Tell one more, and return the function that ends it."""
+        """Add a listener and return the function that removes it."""
         self._all.append(listener)
         return lambda: self._all.remove(listener) if listener in self._all else None
 
-    def tell(self, name: str, *args: Any) -> None:
-        """Tell all of them, on the engine's thread."""
+    def notify(self, name: str, *args: Any) -> None:
+        """Call a callback of all listeners; on the loop's thread."""
         for listener in list(self._all):
             try:
                 getattr(listener, name)(*args)
             except Exception:
                 log.exception("a listener of the chat failed")
 
-    def tell_later(self, name: str) -> None:
-        """Tell all of them, from any thread."""
+    def notify_threadsafe(self, name: str, *args: Any) -> None:
+        """Call a callback of all listeners, from any thread."""
         if self._all:
-            process_state.call(self.tell, name)
+            process_state.call(self.notify, name, *args)

@@ -1,19 +1,20 @@
-"""Which models a service lists."""
+"""The models that a service lists: ``GET /models``."""
 
 from __future__ import annotations
 
 from ...api import Unreadable, load
+from ...api.base_url import models_url
 from ...secret import Secret
 from ..runtime.client import Client
 from ..transport.http_types import HttpResponse
 from ..transport.select_backend import open_stream
 
 
-async def listed(client: Client, key: Secret) -> list[str]:
-    """Return their names; none where the service has no list, which is no error."""
+async def list_models(client: Client, key: Secret) -> list[str]:
+    """Return the models' names; an empty list where the service has no such endpoint, which is no error."""
     transport = open_stream(client.base_url, key, client.timeout)
     try:
-        answer = await transport.get(f"{client.base_url}/models")
+        answer = await transport.get(models_url(client.base_url))
     finally:
         await transport.aclose()
     try:

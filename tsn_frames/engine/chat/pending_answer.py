@@ -1,9 +1,10 @@
-"""The answer that is on its way: what it says so far, who hears of it, and what came of it."""
+"""A streaming answer: its text so far, the notifications of the listeners, and the final turn."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,103 +13,105 @@ from ...api import Completion
 from ...errors import RunError, TSNError
 from ...secret import redact
 from ..runtime.process import process_state
-from ..sync import OneShotEvent
 from .stream_request import StreamedRequest, StreamResult
 from .turn import Turn
 
 log = logging.getLogger("tsn_frames")
-BEAT = 0.04  # seconds between two news of a growing answer: more of them slow a page down and nobody sees them
+NOTIFY_INTERVAL = 0.04  # seconds between two notifications of a growing answer, for a page that stays responsive
 
 
 class PendingAnswer:
-    """One question from its asking to its turn.
+    """One question from its sending to the turn of its answer; a task of the engine's loop.
 
     Parameters
     ----------
-    asking : callable
-        What makes the question, given who is to be called when a part of the answer has come.
-    tell : callable
-        Who is told of ``began``, ``grew`` and ``ended``.
-    end : callable
-        Who is given the turn, before anybody is told.
+    make_request : callable
+        Makes the request, given the callback for a part of the answer that has arrived.
+    notify : callable
+        Calls the listeners' ``on_start``, ``on_text`` and ``on_end``.
+    finish : callable
+        Takes this object and the final turn, before ``on_end``.
     """
 
     def __init__(
         self,
-        asking: Callable[[Callable[[], None]], StreamedRequest],
-        tell: Callable[..., None],
-        end: Callable[[PendingAnswer, Turn], None],
+        make_request: Callable[[Callable[[], None]], StreamedRequest],
+        notify: Callable[..., None],
+        finish: Callable[[PendingAnswer, Turn], None],
     ) -> None:
         self.future: Future[Turn] = Future()
-        self.over = OneShotEvent()
-        self.future.set_running_or_notify_cancel()  # stop() ends it, so that what came is kept
-        self.asking = asking(self._grew)
-        self.told = ""
-        self.kind: type[TSNError] | None = None
-        self.turn: Turn | None = None
-        self._tell, self._end, self._begun = tell, end, time.monotonic()
-        self._beat: asyncio.TimerHandle | None = None
-        self._shown = 0
+        self.future.set_running_or_notify_cancel()  # not cancellable: stop() ends it and keeps what has arrived
+        self.finished = threading.Event()
+        self.request = make_request(self._on_growth)
+        self.text = ""
+        self._result: StreamResult | None = None
+        self._notify, self._finish, self._started = notify, finish, time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self._notified_size = 0
 
-    def stop(self, grace: float = 0.0) -> None:  # noqa: ARG002 - as a run is stopped, at the interpreter's end
-        """End it, from any thread."""
-        process_state.call(self.asking.stop)
+    def stop(self, grace: float = 0.0) -> None:  # noqa: ARG002 - a task's signature; a stream is closed at once
+        """Stop the stream, from any thread."""
+        process_state.call(self.request.stop)
 
     def answer(self) -> str:
-        """Wait for the answer and return it.
+        """Return the text of the finished answer.
 
         Raises
         ------
         RunError
-            If there is none, or only a part of one that broke off.
+            If there is no answer, or only a part of one whose stream broke.
         """
-        self.wait()
-        turn = self.turn
-        assert turn is not None
-        if turn.state == "failed":
-            raise (self.kind or RunError)(turn.error)
+        turn, result = self.future.result(), self._result
+        if turn.state == "failed" and result is not None:
+            raise (result.kind or RunError)(turn.error)
         return turn.content if isinstance(turn.content, str) else ""
 
-    def wait(self) -> None:
-        """Wait for its end."""
-        self.over.wait()
-
     async def run(self) -> None:
-        """Bring the answer, whatever happens."""
-        self._tell("began")
+        """Send the request and make the turn of its result; every error becomes a failed turn."""
+        self._notify("on_start")
         try:
-            ending = await self.asking.ask()
+            result = await self.request.ask()
         except TSNError as error:  # a setting that can't work
-            ending = self._failed(redact(str(error)), type(error))
-        except Exception as error:  # a bug of ours: nobody waits for ever
+            result = self._failed(redact(str(error)), type(error))
+        except Exception as error:
             log.exception("a chat's question failed")
-            ending = self._failed(redact(f"{type(error).__name__}: {error}"), RunError)
-        if self._beat:
-            self._beat.cancel()
-        self.kind, turn = ending.kind, self._turn(ending)
-        self.turn = turn
-        self._end(self, turn)
-        self._tell("ended", turn)
+            result = self._failed(redact(f"{type(error).__name__}: {error}"), RunError)
+        if self._timer:
+            self._timer.cancel()
+        self._result, turn = result, self._turn(result)
+        self._finish(self, turn)
+        self._notify("on_end", turn)
         self.future.set_result(turn)
 
-    def _failed(self, told: str, kind: type[TSNError]) -> StreamResult:
-        return StreamResult("failed", Completion(self.asking.reply.text or None), told, kind, None)
+    def _failed(self, message: str, kind: type[TSNError]) -> StreamResult:
+        return StreamResult("failed", Completion(self.request.reply.text or None), message, kind, None)
 
-    def _turn(self, ending: StreamResult) -> Turn:
-        answer = ending.completion
+    def _turn(self, result: StreamResult) -> Turn:
+        answer = result.completion
         return Turn(
-            "assistant", answer.content or "", answer.model or self.asking.model, answer.prompt_tokens, answer.completion_tokens,
-            answer.total_tokens, ending.cost, time.monotonic() - self._begun, time.time(), answer.finish_reason, ending.error,
-            ending.state, answer.reasoning, ending.cached,
-        )  # fmt: skip
+            role="assistant",
+            content=answer.content or "",
+            model=answer.model or self.request.model,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            total_tokens=answer.total_tokens,
+            cost=result.cost,
+            seconds=time.monotonic() - self._started,
+            time=time.time(),
+            finish_reason=answer.finish_reason,
+            error=result.error,
+            state=result.state,
+            reasoning=answer.reasoning,
+            cached=result.cached,
+        )
 
-    def _grew(self) -> None:
-        if self._beat is None:
-            self.told, self._shown = self.asking.reply.text, self.asking.reply.size
-            self._tell("grew", self.told)
-            self._beat = asyncio.get_running_loop().call_later(BEAT, self._later)
+    def _on_growth(self) -> None:
+        if self._timer is None:
+            self.text, self._notified_size = self.request.reply.text, self.request.reply.size
+            self._notify("on_text", self.text)
+            self._timer = asyncio.get_running_loop().call_later(NOTIFY_INTERVAL, self._on_timer)
 
-    def _later(self) -> None:
-        self._beat = None
-        if self.asking.reply.size > self._shown:
-            self._grew()
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self.request.reply.size > self._notified_size:
+            self._on_growth()

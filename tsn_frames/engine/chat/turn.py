@@ -1,4 +1,4 @@
-"""What is said in a conversation, a turn at a time; and message lists as the API has them, read into turns and back."""
+"""A turn of a conversation, and the conversion between turns and the API's message lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ State = Literal["whole", "stopped", "failed"]
 
 
 class Turn(NamedTuple):
-    """One message of a conversation and what it came to.
+    """One message of a conversation, with its usage and its state.
 
     Attributes
     ----------
@@ -21,23 +21,23 @@ class Turn(NamedTuple):
     content : str or list
         The text; a list of parts where such a message was given.
     model : str or None
-        Who answered.
+        The model that answered.
     prompt_tokens, completion_tokens, total_tokens : int or None
-        What the service counted; None where it did not say.
+        The service's counts; None where it sent none.
     cost : Decimal or None
-        What this turn visibly paid, in the currency of the prices; None where that is unknown.
+        The known cost, in the currency of the prices; None where it is unknown.
     seconds : float or None
-        From the question to the end of the answer, waiting included.
+        From the question to the end of the answer, waits included; None for a message that was given.
     time : float or None
-        When it was asked, or the answer ended, in POSIX seconds; None for what was not said in this chat.
+        POSIX time of the question, or of the end of the answer; None for a message that was given.
     finish_reason : str or None
-        Why the answer ended, in the service's words.
+        The service's reason for the end of the answer.
     error : str or None
-        Why there is no answer, or not all of it.
+        Why there is no answer, or only a part of one.
     state : {"whole", "stopped", "failed"}
-        Whether it is all there.
+        Whether the content is complete.
     reasoning : str or None
-        What the model thought aloud before it answered.
+        The model's reasoning before the answer.
     cached : bool
         Whether the answer came from the cache.
     extra : dict
@@ -62,23 +62,23 @@ class Turn(NamedTuple):
 
     @property
     def message(self) -> dict[str, Any]:
-        """The message as the API has it."""
+        """The message in the API's format."""
         return {"role": self.role, "content": self.content, **self.extra}
 
     @property
     def text(self) -> str:
-        """The message as a text to read; what isn't text is named."""
+        """The content as plain text; other parts appear by name."""
         return text_of(self.content) or " ".join(f"[{name}]" for name in self.extra)
 
     @property
     def sendable(self) -> bool:
-        """Whether it is sent along: an answer that never came is shown only."""
-        came = self.seconds is None and self.state == "whole"  # it was given, not asked for here
-        return bool(self.content) or bool(self.extra) or came
+        """Whether later requests include it; an answer without content is only displayed."""
+        was_given = self.seconds is None and self.state == "whole"
+        return bool(self.content) or bool(self.extra) or was_given
 
 
 def turns_of(messages: Any) -> tuple[tuple[Turn, ...], str | None]:
-    """Return messages as turns, and the system prompt that they begin with; none are none.
+    """Return the turns of a message list, and its leading system prompt.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def turns_of(messages: Any) -> tuple[tuple[Turn, ...], str | None]:
 
 
 def text_of(content: Any) -> str:
-    r"""Return a content as a text; parts that aren't texts are named.
+    r"""Return a message's content as plain text; other parts appear by type.
 
     Examples
     --------

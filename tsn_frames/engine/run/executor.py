@@ -10,6 +10,8 @@ import asyncio
 import json
 import logging
 import math
+import threading
+import time
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
@@ -27,7 +29,6 @@ from ..outcomes import Outcome, Outcomes
 from ..runtime.client import Client
 from ..runtime.process import process_state
 from ..runtime.session import Session, open_session
-from ..sync import OneShotEvent
 from .accounting import RunAccounting, RunRequests, write
 from .attempt import AttemptSender, check_within_limits
 from .counts import Counts
@@ -51,7 +52,8 @@ class RunExecutor:
         self.id = uuid.uuid4().hex[:12]
         self.counts = Counts(rows=sum(work.copies))
         self.answers = Outcomes(len(work.requests))
-        self.over = OneShotEvent()
+        self.finished = threading.Event()
+        self.finished_at: float | None = None  # on the monotonic clock
         self.failure: Exception | None = None  # what is wrong with the key, the cache's folder or a proxy
         self.end: RunError | None = None
         self.problems: dict[str, str] = {}
@@ -66,7 +68,7 @@ class RunExecutor:
         self._least = Decimal(0)
 
     @property
-    def at_most(self) -> Decimal:
+    def cost_upper_bound(self) -> Decimal:
         """The most that this run may have cost: what it visibly did, and what is held for requests of unknown outcome."""
         budget = self._sender.session.budget if self._sender else None
         return max(self.counts.cost, budget.run_spent if budget else Decimal(0))
@@ -103,6 +105,7 @@ class RunExecutor:
                 account.live -= 1
                 account.answered.clear() if not account.live else None
             self._close(NOT_SENT)
+            self.finished_at = time.monotonic()
 
     async def _do(self) -> None:
         work = self.work
@@ -230,10 +233,6 @@ class RunExecutor:
 
     def _stop(self, grace: float | None) -> None:
         self._stopped = True
-        if self not in process_state.going:  # over, or never handed over, since Ctrl-C came first: nobody waits for that for ever
-            self._close(NOT_SENT)
-            self.over.ring()
-            return
         self._queue.close()
         sending = self._sender.sending if self._sender else set()
         for worker in self._workers:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
-from threading import RLock
 from typing import Any
 
 from ...text import money
@@ -60,24 +58,13 @@ class Progress:
     def _made(self) -> Any:
         words = {"total": self._rows, "unit": " rows"}
         if self._notebook:
-            return _bars(_notebook_tqdm())(**words)
+            return _notebook_tqdm()(**words)
         from tqdm import tqdm
 
-        return _bars(tqdm)(**words, dynamic_ncols=True, file=sys.stderr)
+        return tqdm(**words, dynamic_ncols=True, file=sys.stderr)
 
 
-@cache
-def _bars(kind: type) -> Any:
-    """Return tqdm's bars with a lock of their own, which only who waits for a run ever takes.
-
-    Where Ctrl-C comes inside tqdm, a lock stays locked. The collector may be on the engine's thread when it takes away a bar
-    that was left half made: if it closed it there, the engine would wait for ever. And tqdm's monitor would, at the end of
-    the interpreter; nobody needs it, since a run's bar is drawn ten times a second.
-    """
-    return type("Bar", (kind,), {"_lock": RLock(), "monitor_interval": 0, "__del__": lambda _bar: None})
-
-
-def _notebook_tqdm() -> type:
+def _notebook_tqdm() -> Any:
     import warnings
 
     from tqdm import TqdmWarning
@@ -85,7 +72,7 @@ def _notebook_tqdm() -> type:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TqdmWarning)
         from tqdm.auto import tqdm
-    return tqdm  # type: ignore[no-any-return]
+    return tqdm
 
 
 def _is_terminal() -> bool:

@@ -1,4 +1,4 @@
-"""The client: settings and nothing live. A session opens what is live, for one run."""
+"""The client: settings only. Sessions open connections and files, one for each run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -14,13 +14,14 @@ import platformdirs
 from ...api import base_url as address
 from ...errors import ConfigError
 from ...pricing.prices import Prices, prices_of
-from ...secret import Secret
+from ...secret import Hidden, Secret
 from ...text import quoted
 from ..budget.budget import Budget
 from ..cache.cache import Cache
 from ..ledger.ledger import Ledger
 from ..limits.limits import Limits
 from ..retry import Retry
+from ..transport.credentials import Credentials, HiddenMapping
 from .process import process_state
 
 DEFAULT_TIMEOUT = 300.0
@@ -29,36 +30,40 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, init=False, repr=False)
 class Client:
-    """Where requests go and what is remembered: settings only, so it can be shared, compared and pickled.
+    """Settings of a service and of local storage. It opens nothing, so it can be shared, compared and pickled.
 
     Parameters
     ----------
     base_url : str, optional
-        Default: ``TSN_BASE_URL``, else the TokenSuperNova API. A slash, ``/v1`` or the full endpoint at its end is fine.
+        Default: ``TSN_BASE_URL``, else the TokenSuperNova API. It may end with a slash, ``/v1`` or the full endpoint.
     api_key : str, optional
-        Default: the key given to :func:`set_key`, else ``TSN_API_KEY``. Never shown, pickled or stored. A server on
-        this machine needs none.
+        Default: the key given to :func:`set_key`, else ``TSN_API_KEY``. Never shown, pickled or stored. Not needed
+        for a server on this machine, or where ``headers`` or ``query`` has a key.
     model : str, optional
-        What is used when a call names no model. Default: ``TSN_MODEL``; there is no built-in default.
+        Model of calls that name none. Default: ``TSN_MODEL``; there is no built-in default.
     cache, ledger : str or Path, optional
-        Folder of the answers, and file of the record of spending. Default: ``TSN_CACHE_DIR`` and ``TSN_LEDGER``, else
-        the user's cache and data folders.
+        Folder of cached answers, and file of recorded spending. Default: ``TSN_CACHE_DIR`` and ``TSN_LEDGER``, else the
+        user's cache and data folders.
     limits : Limits, optional
-        Ceilings; what is not set is learned from the service's answers.
+        Rate limits; those not set are learned from the service's responses.
     retry : Retry, optional
-        How often failures are tried again.
+        Retry policy.
     timeout : float, default 300
-        Seconds for one whole answer.
+        Seconds for one whole response.
     prices : Prices, mapping, str or Path, optional
         ``{model: (prompt, completion)}`` in currency per million tokens, or the file of such a table. Default: the file
         that ``TSN_PRICES`` names; without prices ``cost`` is NA.
     budget : mapping, optional
         ``{"run": 25, "day": 20, "month": 200}``: the most that each run, and all runs of the ledger in a calendar day and
-        month, may cost, in the currency of the prices. ``"timezone"`` says where a day begins; default ``"UTC"``.
+        month, may cost, in the currency of the prices. ``"timezone"`` is that of days and months; default
+        ``"UTC"``.
+    headers, query : mapping of str to str, optional
+        Extra headers and query parameters of each request, for gateways and deployments. Values are secrets: never shown,
+        pickled or stored. Query parameters other than keys are part of cache keys, headers are not.
     allow_http : bool, default False
-        Whether a host other than this machine may be asked without TLS.
+        Whether a host other than this machine may be used without TLS.
     keep_prompts : bool, default False
-        Whether the ledger's card of a run has the words of its prompt; else it has their hashes only.
+        Whether run records in the ledger hold prompts; otherwise they hold only their hashes.
 
     Raises
     ------
@@ -81,6 +86,8 @@ class Client:
     timeout: float
     prices: Prices | None
     budget: Budget
+    headers: HiddenMapping
+    query: HiddenMapping
     allow_http: bool
     keep_prompts: bool
 
@@ -97,30 +104,37 @@ class Client:
         timeout: float | None = None,
         prices: Prices | Mapping[str, Any] | str | Path | None = None,
         budget: Mapping[str, Any] | Budget | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         allow_http: bool = False,
         keep_prompts: bool = False,
     ) -> None:
-        given, api_key = [api_key], None  # in no local of a frame that may raise, so that no traceback shows it
-        object.__setattr__(self, "api_key", _secret(given))
+        secrets = {"api_key": Hidden(api_key), "headers": Hidden(headers), "query": Hidden(query)}
+        api_key = headers = query = None  # tracebacks may show the locals of a frame that raises
         values = {
-            "base_url": address.normalise(base_url or os.environ.get("TSN_BASE_URL") or address.DEFAULT, allow_http=allow_http),
-            "model": _text("model", model) or os.environ.get("TSN_MODEL") or None,
-            "cache": Cache(cache or os.environ.get("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers"),
-            "ledger": Ledger(ledger or os.environ.get("TSN_LEDGER") or platformdirs.user_data_path("tsn_frames") / "ledger.db"),
+            "api_key": _secret(secrets["api_key"]),
+            "headers": HiddenMapping("headers", secrets["headers"]),
+            "query": HiddenMapping("query", secrets["query"]),
+            "base_url": address.normalise(base_url or os.getenv("TSN_BASE_URL") or address.DEFAULT, allow_http=allow_http),
+            "model": _text("model", model) or os.getenv("TSN_MODEL") or None,
+            "cache": Cache(cache or os.getenv("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers"),
+            "ledger": Ledger(ledger or os.getenv("TSN_LEDGER") or platformdirs.user_data_path("tsn_frames") / "ledger.db"),
             "limits": _of(Limits, "limits", limits),
             "retry": _of(Retry, "retry", retry),
             "timeout": _seconds(timeout),
             "budget": Budget.of(budget),
-            "prices": prices_of(prices if prices is not None else os.environ.get("TSN_PRICES") or None),
+            "prices": prices_of(prices if prices is not None else os.getenv("TSN_PRICES") or None),
             "allow_http": allow_http is True,
             "keep_prompts": keep_prompts is True,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        if self.api_key and "authorization" in map(str.lower, self.headers.names):
+            raise ConfigError("headers has Authorization, and api_key= is given too: give one of them")
 
     def __repr__(self) -> str:
         shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if hasattr(self, field.name))
-        return f"Client({', '.join(shown)})"  # a half-made one too: a traceback may show it
+        return f"Client({', '.join(shown)})"  # also before __init__ has ended, for tracebacks
 
     @property
     def concurrency(self) -> int:
@@ -129,42 +143,53 @@ class Client:
 
     @property
     def host(self) -> str:
-        """The host that requests go to."""
+        """The host of the base URL."""
         return address.host_of(self.base_url)
 
-    def key(self) -> Secret:
-        """Return the key to send: this client's, else the process's, else the environment's.
+    @property
+    def keyed_url(self) -> str:
+        """The base URL in cache keys: with the query parameters other than keys, which may change an answer."""
+        query = self.query.without_credentials() if self.query else ""
+        return f"{self.base_url}?{query}" if query else self.base_url
+
+    def key(self) -> Credentials:
+        """Return the credentials to send: API key, headers and query.
+
+        The API key is this client's, else the one given to :func:`set_key`, else that of ``TSN_API_KEY``. The latter two
+        are not used where a header such as ``api-key`` stands for the API key: they may belong to another service.
 
         Raises
         ------
         ConfigError
             If there is none and the server is not on this machine.
         """
-        found = self.api_key or process_state.key or Secret(os.environ.get("TSN_API_KEY"))
-        if not found and not address.is_loopback(urlsplit(self.base_url).hostname or ""):
+        found = self.api_key
+        if not (found or self.headers.replaces_api_key() or self.query.replaces_api_key()):
+            found = process_state.key or Secret(os.getenv("TSN_API_KEY"))
+        needed = not (self.headers.has_credential() or self.query.has_credential())
+        if not found and needed and not address.is_loopback(urlsplit(self.base_url).hostname or ""):
             raise ConfigError(
                 f"there is no API key for {self.host}. Give one as Client(api_key=...) from a secret store, "
                 "or run tsn.set_key(), which asks for it unseen and keeps it out of the notebook, "
                 "or set the environment variable TSN_API_KEY"
             )
-        return found
+        return Credentials(found, self.headers, self.query)
 
 
 def client_or_default(client: Client | None) -> Client:
-    """Return the client of a call: the one given, else the one that was set, else one made of the environment."""
+    """Return the client of a call: the given one, else the default one, else one from the environment."""
     if client is not None and not isinstance(client, Client):
         raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
     found: Client | None = client or process_state.client
     return found or Client()
 
 
-def _secret(given: list[Any]) -> Secret:
-    """Take a key out of the list that holds it, so that no frame of a traceback does."""
-    if isinstance(given[0], Secret):
-        return given.pop()  # type: ignore[no-any-return]
-    if given[0] is not None and not isinstance(given[0], str):
-        raise ConfigError(f"api_key must be a text, got a {type(given.pop()).__name__}")
-    return Secret(given.pop())
+def _secret(given: Hidden) -> Secret:
+    if isinstance(given.reveal(), Secret):
+        return cast("Secret", given.reveal())
+    if not isinstance(given.reveal(), str | None):
+        raise ConfigError(f"api_key must be a text, got a {type(given.reveal()).__name__}")
+    return Secret(given.reveal())
 
 
 def _text(name: str, value: object) -> str | None:

@@ -1,7 +1,4 @@
-"""The one place with state of its own: the loop thread, an account's gate, the key asked for, the default client.
-
-A forked child starts with a registry of its own: its parent's thread and sockets don't exist there.
-"""
+"""The state of this process: the event loop's thread, its tasks, the accounts, the API key and the default client."""
 
 from __future__ import annotations
 
@@ -10,24 +7,25 @@ import atexit
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from ...errors import RunError
 from ...secret import Secret
 from ..budget.admission import SharedBudgets
 from ..limits.limiter import RateLimiter
-from ..sync import OneShotEvent, WriterPause
 
 T = TypeVar("T")
+log = logging.getLogger("tsn_frames")
+EXIT_TIMEOUT = 5.0
 
 
 @dataclass
 class ServiceAccount:
-    """What all runs of one (base_url, key) share: the gate, the answers on their way, and those that came while one lives."""
+    """What all runs of one (base_url, key) share: the limiter, the requests in flight, and the keys answered meanwhile."""
 
     limiter: RateLimiter = field(default_factory=RateLimiter)
     live: int = 0
@@ -36,57 +34,70 @@ class ServiceAccount:
 
 
 class LoopTask(Protocol):
-    """What goes on on the engine's loop until it is over: a run, or a chat's answer."""
+    """A task of the engine's loop: a run, or a chat's answer."""
 
-    over: OneShotEvent
+    finished: threading.Event
 
     async def run(self) -> None:
-        """Do it."""
+        """Do the work."""
 
     def stop(self, grace: float = ...) -> None:
-        """End it after some seconds, from any thread."""
-
-
-class PausableWriter(Protocol):
-    """A thread that has files open."""
-
-    def rest(self, rest: WriterPause) -> None:
-        """Close them, and open none before the rest is over."""
+        """Stop, from any thread; what is in flight has ``grace`` seconds."""
 
 
 @dataclass
 class ProcessState:
-    """The state of one process."""
+    """The state of one process.
+
+    Only the loop's thread touches ``accounts``, ``treasury`` and ``tasks``.
+    """
 
     key: Secret = field(default_factory=lambda: Secret(None))
     client: Any = None
+    forked_during_run: bool = False
     last_run: Any = None
     accounts: dict[tuple[str, Secret], ServiceAccount] = field(default_factory=dict)
     budgets: SharedBudgets = field(default_factory=SharedBudgets)
     loop: asyncio.AbstractEventLoop | None = None
-    hand: ThreadPoolExecutor | None = None
+    executor: ThreadPoolExecutor | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    going: dict[LoopTask, asyncio.Task[None]] = field(default_factory=dict)
-    writers: set[PausableWriter] = field(default_factory=set)
-    resting: list[WriterPause] = field(default_factory=list)
+    tasks: dict[LoopTask, asyncio.Task[None]] = field(default_factory=dict)
 
     def account(self, base_url: str, secret: Secret) -> ServiceAccount:
-        """Return the account of a base_url and a key; only the loop's thread asks."""
+        """Return the account of a base_url and a key; on the loop's thread only."""
         return self.accounts.setdefault((base_url, secret), ServiceAccount())
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start what is soon done on the engine's own event loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._running())
+        """Run a coroutine on the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.start_loop())
 
-    def begin(self, work: LoopTask) -> None:
-        """Begin a run or an answer on the engine's own event loop; its bell rings when it is over."""
-        self.call(self._begin, work)
+    def start_task(self, task: LoopTask) -> None:
+        """Run a task on the loop and set its ``finished`` at the end."""
+        self.call(self._start_task, task)
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Call a function on the engine's thread; what was called before it comes before it."""
-        self._running().call_soon_threadsafe(function, *args)
+        """Call a function on the loop's thread; calls keep their order."""
+        self.start_loop().call_soon_threadsafe(function, *args)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def run_in_background(self, work: Callable[[], object]) -> None:
+        """Call a slow function on a thread of its own, one at a time, so that neither the loop nor the kernel waits for it."""
+        with self.lock:
+            if self.executor is None:
+                self.executor = ThreadPoolExecutor(1, "tsn_frames-background")
+        with suppress(RuntimeError):  # the interpreter is shutting down
+            self.executor.submit(_logged, work)
+
+    def start_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop, whose thread is started by the first call.
+
+        Raises
+        ------
+        RunError
+            In a child that was forked while a run of its parent went on: SQLite's locks do not survive that.
+        """
+        if self.forked_during_run:
+            raise RunError("this process was forked while a run of its parent went on, so it can't send anything: fork before "
+                           "the run starts or after it is over, or use multiprocessing's 'spawn' start method")  # fmt: skip
         with self.lock:
             if self.loop is None:
                 loop = asyncio.new_event_loop()
@@ -94,70 +105,44 @@ class ProcessState:
                 self.loop = loop
         return self.loop
 
-    def _begin(self, work: LoopTask) -> None:
-        self.going[work] = task = asyncio.ensure_future(work.run())
-        task.add_done_callback(lambda _: self._end(work))
+    def _start_task(self, task: LoopTask) -> None:
+        self.tasks[task] = running = asyncio.ensure_future(task.run())
+        running.add_done_callback(lambda _: self._finish_task(task))
 
-    def _end(self, work: LoopTask) -> None:
-        del self.going[work]
-        work.over.ring()
+    def _finish_task(self, task: LoopTask) -> None:
+        del self.tasks[task]
+        task.finished.set()
 
-    def _stop_all(self, told: OneShotEvent) -> None:
-        for work in self.going:
-            work.stop(grace=0.0)
-        told.ring()
-
-    def errand(self, work: Callable[[], object]) -> None:
-        """Do what takes a while, one after the other, on one more thread: the loop's and the kernel's never wait for it."""
-        with self.lock:
-            if self.hand is None:
-                self.hand = ThreadPoolExecutor(1, "tsn_frames_errands")
-        with suppress(RuntimeError):  # the interpreter ends: nobody looks any more
-            self.hand.submit(_carefully, work)
+    async def _stop_all(self) -> None:
+        for task in self.tasks:
+            task.stop(grace=0.0)
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
 
 
-def _carefully(work: Callable[[], object]) -> None:
+def _logged(work: Callable[[], object]) -> None:
     try:
         work()
-    except Exception:  # one mistake must not go unseen, nor end the others
-        logging.getLogger("tsn_frames").exception("an errand failed")
+    except Exception:
+        log.exception("background work failed")
 
 
 process_state = ProcessState()
-LAST_SECONDS = 5.0
 
 
-def _at_exit() -> None:
-    """Stop what is still going on, so that what was in flight is on record as possibly billed."""
-    if process_state.loop is None:
-        return
-    told, ends = OneShotEvent(), time.monotonic() + LAST_SECONDS
-    process_state.call(
-        process_state._stop_all, told
-    )  # on the loop's thread: also what was handed over just now is going on there
-    while (process_state.going or not told.rung) and time.monotonic() < ends:
-        time.sleep(0.01)
+def _stop_at_exit() -> None:
+    """Stop all tasks, so that requests in flight are recorded as possibly billed."""
+    if process_state.loop is not None:
+        with suppress(TimeoutError):
+            process_state.submit(process_state._stop_all()).result(EXIT_TIMEOUT)
 
 
-atexit.register(_at_exit)
+def _reset_in_child() -> None:
+    """Give a forked child a state of its own: its parent's threads, sockets and locks don't exist there."""
+    old = process_state
+    busy = old.forked_during_run or bool(old.tasks)
+    old.__init__(key=old.key, client=old.client, forked_during_run=busy)  # type: ignore[misc]
 
 
-def _before_fork() -> None:
-    """Have no file open: SQLite in the child would take the parent's locks for its own, and lose what is written there."""
-    for writer in list(process_state.writers):
-        process_state.resting.append(rest := WriterPause())  # first: whatever comes while it is waited for, it is ended
-        writer.rest(rest)
-
-
-def _after_in_parent() -> None:
-    while process_state.resting:
-        process_state.resting.pop().over.ring()
-
-
-def _after_in_child() -> None:
-    key, client = process_state.key, process_state.client
-    process_state.__init__(key=key, client=client)  # type: ignore[misc]
-
-
+atexit.register(_stop_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    os.register_at_fork(after_in_child=_reset_in_child)

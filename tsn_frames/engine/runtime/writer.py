@@ -16,20 +16,17 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from ..cache.cache import Cache
-from ..cache.store import Store, replace
+from ..cache.store import Store, recover_store
 from ..ledger.file import Entry, LedgerFile
 from ..ledger.ledger import Ledger
 from ..ledger.run_record import RunRecord, Saving
 from ..storage.sqlite import BUSY_TIMEOUT, is_corrupt
-from ..sync import WriterPause
-from .process import process_state
 
 GROUP = 512
 # A commit costs many times what a row in it does: it waits until so many rows have come, or so many seconds are over.
 DUE, APART = 16, 0.01
 PAUSE = 2.0  # seconds between two tries to save what could not be saved
 SHORT_BUSY_TIMEOUT = 0.2
-POLL = 0.1
 
 
 class PendingWrite(NamedTuple):
@@ -63,13 +60,12 @@ class Writer:
         self._entries = _PendingRows(ledger.path, ledger.open)
         self._answers = _PendingRows(cache.file, cache.open) if cache else None
         self._begun = 0.0
-        self._jobs: SimpleQueue[PendingWrite | WriterPause | None] = SimpleQueue()
+        self._jobs: SimpleQueue[PendingWrite | None] = SimpleQueue()
         self._due = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="tsn_frames-writer", daemon=True)
         self._thread.start()
-        process_state.writers.add(self)
 
     @property
     def problems(self) -> dict[str, str]:
@@ -94,42 +90,28 @@ class Writer:
         await self._ended  # not a join in another thread: at the interpreter's end none can be started
         self._thread.join()
 
-    def rest(self, rest: WriterPause) -> None:
-        """Close the files when what is being written is on disk; the next commit after the rest opens them again."""
-        self._jobs.put(rest)  # no lock of Python's is taken here: Ctrl-C may come
-        while not rest.begun.rung and self._thread.is_alive():
-            rest.begun.wait(POLL)
-
     def _work(self) -> None:
         last = False
         while not last:
             group = self._next_group()
-            jobs, last = [job for job in group if isinstance(job, PendingWrite)], None in group
+            jobs, last = [job for job in group if job is not None], None in group
             self._entries.save([job.entry for job in jobs], last=last)
             if self._answers:
                 self._answers.save(
                     [(*job.answer, job.entry.time) for job in jobs if job.answer and type(job.entry) is Entry], last=last
                 )
             self._loop.call_soon_threadsafe(_release, [job.done for job in jobs])
-            for rest in [job for job in group if isinstance(job, WriterPause)]:
-                self._close()
-                rest.begun.ring()
-                rest.over.wait()
-        self._close()
-        process_state.writers.discard(self)
-        self._loop.call_soon_threadsafe(_release, [self._ended])
-
-    def _close(self) -> None:
         for part in (self._entries, self._answers):
             if part:
                 part.close()
+        self._loop.call_soon_threadsafe(_release, [self._ended])
 
     def _add(self, job: PendingWrite | None) -> None:
         self._jobs.put(job)
         if job is None or self._jobs.qsize() == DUE:
             self._due.set()
 
-    def _next_group(self) -> list[PendingWrite | WriterPause | None]:
+    def _next_group(self) -> list[PendingWrite | None]:
         self._due.wait(max(0.0, self._begun + APART - time.monotonic()))  # first: then what has come meanwhile wakes nobody
         self._due.clear()
         group = [self._jobs.get()]
@@ -181,7 +163,7 @@ class _PendingRows:
                 raise
             damaged = self._file
             self.close()
-            replace(damaged)
+            recover_store(damaged)
             self._open(busy_timeout)
             self._file.write(self._rows)
 

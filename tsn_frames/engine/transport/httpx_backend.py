@@ -36,15 +36,26 @@ SHARD = 4
 _ENCODING = {"Accept-Encoding": "identity"}
 
 
-class _Bearer(httpx.Auth):
-    """Writes the key where httpx hides it; no frame of ours holds the header."""
+class _HiddenQuery(httpx.URL):
+    """A URL whose text, which httpx logs, has no query."""
+
+    def __str__(self) -> str:
+        return str(self.copy_with(query=None))
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+
+class _Auth(httpx.Auth):
+    """Adds credentials inside httpx, so that no frame of ours holds them."""
 
     def __init__(self, secret: Secret) -> None:
         self._secret = secret
 
     def auth_flow(self, request: httpx.Request) -> Any:
-        if self._secret:
-            request.headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        request.headers.update(self._secret.request_headers())
+        if self._secret.query_string():
+            request.url = _HiddenQuery(request.url, query=self._secret.query_string().encode())
         yield request
 
 
@@ -52,7 +63,7 @@ class HttpxTransport:
     """Sends bodies with httpx; see :class:`.transport.Transport`."""
 
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
-        self._url, self._auth, self._timeout = url, _Bearer(secret), timeout
+        self._url, self._auth, self._timeout = url, _Auth(secret), timeout
         self._proxies = not is_loopback(httpx.URL(url).host)  # what stays on this machine passes no proxy
         self._tls = tls_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._free: deque[httpx.AsyncClient] = deque()

@@ -137,18 +137,18 @@ class ConnectionPool:
 
 
 def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
-    """Return what writes a request, so that the key is in no attribute that could be shown."""
+    """Return a function that writes a request: a closure, so that no attribute holds the key."""
     parts = urlsplit(url)
-    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    path, query, headers = quote(parts.path, safe="/%:@!$&'()*+,;=~"), secret.query_string(), secret.request_headers()
     host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
     lines = [
-        f"POST {path} HTTP/1.1",
+        f"POST {path}{'?' if query else ''}{query} HTTP/1.1",
         f"Host: {host}",
-        "User-Agent: tsn_frames",
+        *(["User-Agent: tsn_frames"] if "user-agent" not in map(str.lower, headers) else []),
         "Accept: application/json",
         "Accept-Encoding: identity",
         "Content-Type: application/json",
-        *([f"Authorization: Bearer {secret.reveal()}"] if secret else []),
+        *(f"{name}: {value}" for name, value in headers.items()),
         "Idempotency-Key: ",
     ]
     head = "\r\n".join(lines).encode()

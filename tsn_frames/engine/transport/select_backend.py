@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ...api.base_url import is_loopback
+from ...api.base_url import endpoint, is_loopback
 from ...secret import Secret
 from .http_types import Transport
 
@@ -31,7 +31,7 @@ def open_stream(base_url: str, secret: Secret, timeout: float) -> HttpxTransport
     """
     from .httpx_backend import HttpxTransport
 
-    return HttpxTransport(f"{base_url}/chat/completions", secret, timeout)
+    return HttpxTransport(endpoint(base_url), secret, timeout)
 
 
 def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
@@ -51,7 +51,7 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
     ConfigError
         If a proxy of the environment can't be used.
     """
-    url = f"{base_url}/chat/completions"
+    url = endpoint(base_url)
     if not through_proxy(url):
         try:
             from .pool import ConnectionPool

@@ -9,14 +9,17 @@ from typing import Any
 
 import pandas as pd
 
+from ...frames.frame_like import FrameLike
 from ...text import money
 
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(FrameLike):
     """Several models' answers to the same rows, side by side; :func:`compare` returns one.
+
+    ``len``, iteration and ``[...]`` are those of ``table``.
 
     Attributes
     ----------

@@ -233,13 +233,13 @@ def calculate(asked: PreparedCall, frame: RequestTable, answers: Outcomes, pilot
     speed, why = minutes(client, len(rest), (prompt.expected or 0.0) + (completion.expected or 0.0), frame.history)
     paid = _known_cost(frame, answers, prices) if pilot is not None else None
     return Estimate(
-        rows=len(made.inverse), blank=sum(one.code == "missing" for one in problems),
-        unfit=sum(one.code != "missing" for one in problems), requests=len(made.requests),
+        rows=len(made.inverse), missing=sum(one.code == "missing" for one in problems),
+        invalid=sum(one.code != "missing" for one in problems), requests=len(made.requests),
         cached=len(made.requests) - len(missing), to_send=len(rest),
-        tried=len(evidence.known) if evidence is not None and pilot is not None else 0,
-        currency=prices.currency if prices else None, prompt_tokens=prompt, completion_tokens=completion, cost=cost, at_most=most,
-        whole_cost=UNKNOWN if paid is None else Range(*(None if one is None else one + paid for one in cost)), minutes=speed,
-        basis=basis | {"at_most": "every request at its worst", "minutes": why, "whole_cost": "with the answers that are there"},
+        sampled=len(evidence.known) if evidence is not None and pilot is not None else 0,
+        currency=prices.currency if prices else None, prompt_tokens=prompt, completion_tokens=completion, cost=cost, cost_upper_bound=most,
+        total_cost=UNKNOWN if paid is None else Range(*(None if one is None else one + paid for one in cost)), minutes=speed,
+        basis=basis | {"cost_upper_bound": "every request at its worst", "minutes": why, "total_cost": "with the answers that are there"},
     )  # fmt: skip
 
 

@@ -1,57 +1,55 @@
-"""An estimate as its user holds it: what a call would send, use and cost, each number with what it rests on."""
+"""Result of an estimate: what a call would send, use and cost, each number with its basis."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ...frames.frame_like import FrameLike
 from ...text import money, plural
 from .survey_sampling import Range
 
 UNKNOWN = Range(None, None, None)
+COUNTS = ("rows", "missing", "invalid", "requests", "cached", "to_send")
 _CELL = "text-align:left;white-space:nowrap"
-_COUNTS = ("rows", "blank", "unfit", "requests", "cached", "to_send")
 
 
 @dataclass(frozen=True, repr=False)
-class Estimate:
-    """What a call would send, use and cost; nothing of it is sent yet.
+class Estimate(FrameLike):
+    """What a call would send, use and cost.
 
-    A ``Range`` is ``(low, expected, high)``, None where there is no such bound. Tokens, money and minutes are of the requests
-    that are still to be sent.
+    A ``Range`` is ``(low, expected, high)``, None where there is no such bound. Tokens, money and minutes are those of the
+    requests that are still to be sent. ``len``, iteration and ``[...]`` are those of :meth:`to_frame`.
 
     Attributes
     ----------
     rows : int
-        Rows of the frame; ``blank`` of them lack a value and are skipped, ``unfit`` can't be sent for another reason.
+        Rows of the frame; ``missing`` of them lack a value and are skipped, ``invalid`` can't be sent for another reason.
     requests : int
         Distinct requests; ``cached`` of them are answered from the cache, ``to_send`` are not.
-    tried : int
-        Requests that the pilot rests on; 0 without one.
+    sampled : int
+        Requests of the pilot whose usage is known; 0 without a pilot.
     prompt_tokens, completion_tokens : Range
         Tokens.
     cost : Range
         In the currency of the prices; all None without them.
-    at_most : float or None
-        What all requests cost if each costs the most that it can, which a budget reckons with; None without a price or
-        ``max_tokens``.
-    whole_cost : Range
-        With a pilot: ``cost``, together with what the answers that are there cost, or did when they were bought.
+    cost_upper_bound : float or None
+        The sum of the requests' worst cases, which a budget reserves; None without a price or ``max_tokens``.
+    total_cost : Range
+        With a pilot: ``cost`` plus what the cached answers cost when they were bought.
     minutes : float or None
         At the limits that are known.
     currency : str or None
         The currency of the prices, where they name one.
     basis : mapping of str to str
-        What each number rests on.
+        What each number is based on.
     notes : tuple of str
-        What else should be known, such as why nothing was found in the cache.
+        Remarks, such as why nothing was found in the cache.
     answers : DataFrame or None
-        The rows that the pilot has tried, with their answers.
-    parts : mapping of str to Estimate
-        The estimate of each model, where the call is a comparison.
+        The rows that the pilot sampled, with their answers.
 
     Examples
     --------
@@ -60,26 +58,27 @@ class Estimate:
     >>> found = pd.DataFrame({"text": ["Hi", "Hi", "Ho"]}).tsn.estimate("{text}", max_tokens=10, client=client)
     >>> found.rows, found.to_send, found.completion_tokens
     (3, 2, Range(low=2.0, expected=None, high=20.0))
+    >>> float(found["high"]["completion_tokens"])
+    20.0
     """
 
     rows: int
-    blank: int
-    unfit: int
+    missing: int
+    invalid: int
     requests: int
     cached: int
     to_send: int
-    tried: int = 0
+    sampled: int = 0
     prompt_tokens: Range = UNKNOWN
     completion_tokens: Range = UNKNOWN
     cost: Range = UNKNOWN
-    at_most: float | None = None
-    whole_cost: Range = UNKNOWN
+    cost_upper_bound: float | None = None
+    total_cost: Range = UNKNOWN
     minutes: float | None = None
     currency: str | None = None
     basis: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     answers: pd.DataFrame | None = field(default=None, compare=False)
-    parts: Mapping[str, Estimate] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the estimate as a table.
@@ -89,20 +88,17 @@ class Estimate:
         DataFrame
             A row a quantity, by name: ``low``, ``expected``, ``high`` (Float64) and ``basis`` (string).
         """
-        ranges = {name: Range(*[float(getattr(self, name))] * 3) for name in _COUNTS}
+        ranges = {name: Range(*[float(getattr(self, name))] * 3) for name in COUNTS}
         ranges |= {name: getattr(self, name) for name in ("prompt_tokens", "completion_tokens", "cost")}
-        ranges["at_most"] = Range(None, None, self.at_most)
-        ranges |= {"whole_cost": self.whole_cost, "minutes": Range(None, self.minutes, None)}
-        columns: dict[str, object] = {
-            name: pd.array([getattr(found, name) for found in ranges.values()], dtype="Float64") for name in Range._fields
-        }
-        columns["basis"] = pd.array([self.basis.get(name) for name in ranges], dtype="string")
-        return pd.DataFrame(columns, index=list(ranges))
+        ranges["cost_upper_bound"] = Range(None, None, self.cost_upper_bound)
+        ranges |= {"total_cost": self.total_cost, "minutes": Range(None, self.minutes, None)}
+        frame = pd.DataFrame.from_dict(ranges, orient="index", columns=pd.Index(Range._fields), dtype="Float64")
+        return frame.assign(basis=pd.array([self.basis.get(name) for name in ranges], dtype="string"))
 
     def __str__(self) -> str:
         lines = self._lines()
-        wide, long = (max((len(line[at]) for line in lines), default=0) for at in (0, 1))
-        table = [f"{name:<{wide}}  {value:<{long}}  {basis}".rstrip() for name, value, basis in lines]
+        widths = [max((len(line[at]) for line in lines), default=0) for at in (0, 1)]
+        table = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {basis}".rstrip() for name, value, basis in lines]
         return "\n".join([self._counts(), *table, *self.notes])
 
     __repr__ = __str__
@@ -118,40 +114,32 @@ class Estimate:
         return f"<div><p>{html.escape(self._counts())}</p>{table}{notes}</div>"
 
     def _counts(self) -> str:
-        parts = [(self.blank, "blank"), (self.unfit, "not fit to send")]
-        parts = [(n, what) for n, what in parts if n]
-        distinct = "distinct requests" if self.requests != 1 else "distinct request"
-        parts += [(self.requests, distinct), (self.cached, "cached"), (self.to_send, "to be sent")]
-        return f"{plural(self.rows, 'row')}: {', '.join(f'{n:,} {what}' for n, what in parts)}"
+        skipped = [f"{n:,} {what}" for n, what in ((self.missing, "missing"), (self.invalid, "invalid")) if n]
+        sent = [plural(self.requests, "distinct request"), f"{self.cached:,} cached", f"{self.to_send:,} to be sent"]
+        return f"{plural(self.rows, 'row')}: {', '.join(skipped + sent)}"
 
     def _lines(self) -> list[tuple[str, str, str]]:
-        """Return name, value and basis of what is shown."""
-        shown = {
-            "whole cost": _shown(self.whole_cost, money) if self.whole_cost != UNKNOWN else "",
-        }
-        if not self.to_send:
-            return self._named(shown)
-        shown = {
-            "prompt tokens": _shown(self.prompt_tokens, "{:,.0f}".format),
-            "completion tokens": _shown(self.completion_tokens, "{:,.0f}".format),
-            "cost": _shown(self.cost, money),
-            **shown,
-            "at most": money(self.at_most) if self.at_most is not None else "",
-            "minutes": "unknown" if self.minutes is None else "under 0.1" if self.minutes < 0.1 else f"{self.minutes:,.1f}",
-        }
-        return self._named(shown)
-
-    def _named(self, shown: Mapping[str, str]) -> list[tuple[str, str, str]]:
-        in_money, unit = ("cost", "whole cost", "at most"), f" in {self.currency}" if self.currency else ""
+        """Return name, value and basis of each quantity that is shown."""
+        shown = {"total_cost": _format(self.total_cost, money) if self.total_cost != UNKNOWN else ""}
+        if self.to_send:
+            bound, minutes = self.cost_upper_bound, self.minutes
+            shown = {
+                "prompt_tokens": _format(self.prompt_tokens, "{:,.0f}".format),
+                "completion_tokens": _format(self.completion_tokens, "{:,.0f}".format),
+                "cost": _format(self.cost, money),
+                **shown,
+                "cost_upper_bound": "" if bound is None else money(bound),
+                "minutes": "unknown" if minutes is None else "under 0.1" if minutes < 0.1 else f"{minutes:,.1f}",
+            }
+        unit = f" in {self.currency}" if self.currency else ""
         return [
-            (name + unit * (name in in_money), value, self.basis.get(name.replace(" ", "_"), ""))
+            (name.replace("_", " ") + unit * ("cost" in name), value, self.basis.get(name, ""))
             for name, value in shown.items()
             if value
         ]
 
 
-def _shown(found: Range, form: object) -> str:
-    assert callable(form)
+def _format(found: Range, form: Callable[[float], str]) -> str:
     low, expected, high = (None if value is None else form(value) for value in found)
     if high is None:
         return "unknown" if low is None else f"{low} or more"

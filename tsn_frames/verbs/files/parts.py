@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import _thread
 import gc
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,11 @@ import pandas as pd
 
 from ...engine.run.counts import Counts
 from ...engine.run.progress import Progress
-from ...engine.sync import OneShotEvent
-from ...errors import RunError
-from ...text import plural, warning_receiver, warnings_to
-from ..run.run import POLL, Run, stopped_error
-from ..run.summary import Summary, added, total_summary
+from ...engine.runtime.interrupts import deferred_interrupts
+from ...errors import RunError, TSNWarning
+from ...text import plural, warn
+from ..run.run import Run, stopped_error
+from ..run.summary import Summary
 from .parquet import Source, Target
 
 
@@ -39,19 +41,18 @@ class PartRunner:
     """The parts, one after the other."""
 
     def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
-                 ask: Callable[[pd.DataFrame, Decimal | None, int], Run[pd.DataFrame]]) -> None:  # fmt: skip
+                 ask: Callable[[pd.DataFrame, Decimal | None, int, Callable[[str], None]], Run]) -> None:  # fmt: skip
         self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
-        self._counts, self._at_most, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
+        self._counts, self._cost_upper_bound, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
         self._told: set[str] = set()
-        self._before: Run[pd.DataFrame] | None = None
+        self._before: Run | None = None
 
     def run(self, progress: bool | None) -> FileSummary:
         """Make every part and return what all of them came to."""
         begun, bar = time.monotonic(), Progress(progress, self._source.rows)
         try:
             for at, piece in enumerate(self._source.pieces()):
-                with warnings_to(warn_once(f"part {at}", self._told)):
-                    self._part(at, piece, bar)
+                self._part(at, piece, bar)
             done = self._summary(time.monotonic() - begun)
         except KeyboardInterrupt:
             bar.close(self._counts, "")
@@ -65,29 +66,30 @@ class PartRunner:
         return done
 
     def _part(self, at: int, piece: Any, bar: Progress) -> None:
-        left = None if self._most is None else max(self._most - self._at_most, Decimal("1e-12"))
+        left = None if self._most is None else max(self._most - self._cost_upper_bound, Decimal("1e-12"))
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
-        run = self._ask(piece.to_pandas(), left, beyond)  # before anything is sent: a warning that is made an error ends it here
+        where = f"part {at}"
+        with deduplicate_warnings(
+            where, self._told
+        ):  # before anything is sent: a warning that a user has made an error ends it here
+            run = self._ask(piece.to_pandas(), left, beyond, warn_once(where, self._told))
         if self._before is not None and (end := stopped_error(self._before, more=True)) is not None:
             raise end  # it came while this part was made ready
         self._before = None
         try:
-            while not run.wait(POLL, progress=False):
-                bar.update(added(before, run.progress))
+            run.wait_while(None, lambda counts: bar.update(_sum(before, counts)))
             answered = run.result(progress=False)
-        except BaseException:  # whoever waited is gone: nothing more is spent
-            run.stop()
-            raise
         finally:
-            self._counts, self._at_most = added(before, run.progress), self._at_most + run.at_most
+            self._counts, self._cost_upper_bound = _sum(before, run.progress), self._cost_upper_bound + run.cost_upper_bound
         if (end := stopped_error(run)) is not None:  # whoever stops a part doesn't want the next one
             end.partial = answered
             raise end
-        self._into.write(at, piece, answered)
-        self._summaries.append(run.summary)
-        self._before = run
-        del run, answered
-        _collect()
+        with deferred_interrupts():
+            self._into.write(at, piece, answered)
+            self._summaries.append(run.summary)
+            self._before = run
+            del run, answered
+            gc.collect()  # the run is part of a reference cycle
 
     @property
     def _whole(self) -> int:
@@ -99,30 +101,43 @@ class PartRunner:
         return f"{written}; run the same call again to go on{': every answer so far is in the cache' if self._kept else ''}"
 
     def _summary(self, seconds: float) -> FileSummary:
-        total = total_summary(self._summaries, self._counts, seconds)
-        whole = {field.name: getattr(total, field.name) for field in fields(Summary)}
-        return FileSummary(**whole, parts=self._source.parts, path=self._into.path)
+        every, waited = self._summaries, Counter[str]()
+        for one in every:
+            waited.update(one.waited)
+        whole = {field.name: getattr(every[-1], field.name) for field in fields(Summary)}
+        sums = {name: sum(getattr(one, name) for one in every) for name, value in whole.items() if type(value) is int}
+        cost = None if every[-1].cost is None else float(self._counts.cost)
+        known = {"cost": cost, "cost_known": all(one.cost_known for one in every), "seconds": seconds, "waited": dict(waited)}
+        return FileSummary(**{**whole, **sums, **known}, parts=self._source.parts, path=self._into.path)
 
 
-def _collect() -> None:
-    """Have a run go that is over, before the next one comes, not some day: it is a ring of objects.
-
-    In a thread of its own: Ctrl-C in the middle of a collection would be lost. And in one that is begun and waited for without
-    a lock of Python's, from which Ctrl-C would come as another error.
-    """
-    over = OneShotEvent()
-    _thread.start_new_thread(lambda: (gc.collect(), over.ring()), ())  # type: ignore[func-returns-value]
-    over.wait()
+def _sum(one: Counts, other: Counts) -> Counts:
+    """Return the counts of both; the rows are those of the file from the start."""
+    sums = {field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Counts)}
+    return replace(one, **{**sums, "rows": one.rows, "cost_known": one.cost_known and other.cost_known})
 
 
-def warn_once(where: str, seen: set[str]) -> Callable[[str], None]:
-    """Return a function that warns of a text once, whatever its numbers: a hundred parts would repeat it a hundred times."""
-    receive = warning_receiver()
+@contextmanager
+def deduplicate_warnings(where: str, told: set[str]) -> Iterator[None]:
+    """Tell a warning the first time that a part has it."""
+    tell = warn_once(where, told)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    for warning in found:
+        if not issubclass(warning.category, TSNWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        else:
+            tell(str(warning.message))
 
-    def once(text: str) -> None:
+
+def warn_once(where: str, told: set[str]) -> Callable[[str], None]:
+    """Return what tells a text the first time that a part has it: a hundred parts would say the same a hundred times."""
+
+    def tell(text: str) -> None:
         kind = re.sub(r"\d[\d,.]*", "#", text)
-        if kind not in seen:
-            seen.add(kind)
-            receive(f"{where}: {text}")
+        if kind not in told:
+            told.add(kind)
+            warn(f"{where}: {text}")
 
-    return once
+    return tell

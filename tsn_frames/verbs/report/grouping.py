@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
+from ...frames.frame_like import FrameLike
 
 
-class Report:
+class Report(FrameLike):
     """What the answers of a frame used or cost: a few sentences, and a table with a row a group.
+
+    ``len``, iteration and ``[...]`` are those of the table.
 
     Attributes
     ----------
@@ -32,6 +35,8 @@ class Report:
     >>> report = out.tsn.cost(by="text")
     >>> list(report.to_frame().index), len(report.top(1))
     (['Hello', 'Hi'], 1)
+    >>> len(report), report["rows"].tolist()
+    (2, [1, 1])
     >>> sim.close()
     """
 

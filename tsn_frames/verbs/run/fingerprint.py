@@ -41,7 +41,7 @@ def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: An
         "template": fingerprint(_words(prompt)),
         "system": fingerprint(system),
         "model": fingerprint(model),
-        "base_url": fingerprint(client.base_url),
+        "base_url": fingerprint(client.keyed_url),
         **{name: fingerprint(value) for name, value in sorted(parameters.items())},
         "rows": _rows(df, prompt, messages, system, made),
         "keys": _sum(np.frombuffer(b"".join(made.requests.index), dtype="<u8")),

@@ -67,7 +67,7 @@ def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varyin
     ConfigError
         If no model is given anywhere.
     """
-    shapes = _Shapes(client.base_url, _with_model(client, constant, varying, rendered.tails), varying, rendered.prefix)
+    shapes = _Shapes(client.keyed_url, _with_model(client, constant, varying, rendered.tails), varying, rendered.prefix)
     index, inverse = _numbered(rendered.tails, shapes)
     firsts = first_rows(inverse, len(index))
     tails, numbers = rendered.tails, shapes.numbers

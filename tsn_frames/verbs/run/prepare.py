@@ -1,4 +1,4 @@
-"""Validate a call's arguments and build its requests; shared by all verbs that send or estimate."""
+"""What a call asks for, from the words that it was given: the same for those who send it and those who only reckon."""
 
 from __future__ import annotations
 
@@ -8,43 +8,41 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..._gc import gc_paused
-from ...api.parameters import NAMES
 from ...engine.budget.budget import amount
 from ...engine.cache.mode import CacheMode
 from ...engine.run.spec import RunSpec
-from ...engine.runtime.client import Client, client_or_default
+from ...engine.runtime.client import Client
 from ...errors import ParameterError
-from ...frames import columns as frame_columns
 from ...frames import per_row
 from ...frames import prompt as frame_prompt
 from ...text import check_choice
 from .fingerprint import about
-from .plan import Errors, Plan, fresh_requests, plan, tags
-
-PER_ROW = (*NAMES, "repeat")  # options that may have a value for each row
+from .plan import Plan, fresh_requests, plan, tags
 
 
 class PreparedCall(NamedTuple):
-    """A call's distinct requests, and the run that sends them."""
+    """A call's distinct requests, and what is to be done with them."""
 
     client: Client
     made: Plan
     work: RunSpec
 
 
-def prepare(verb: str, df: pd.DataFrame, prompt: Any, options: Mapping[str, Any]) -> PreparedCall:
-    """Return the requests of a call. Nothing is sent.
+def prepare(verb: str, df: pd.DataFrame, client: Client, parameters: Mapping[str, Any], words: Mapping[str, Any]) -> PreparedCall:
+    """Return what a call asks for: pure and free, and whatever is wrong with it is told here.
 
     Parameters
     ----------
     verb : str
-        The verb that the user called.
+        What the user called.
     df : DataFrame
         The rows.
-    prompt : str, callable or None
-        As it was given.
-    options : mapping
-        The options of the verb, with their defaults.
+    client : Client
+        Where it would be sent.
+    parameters : mapping
+        The API's parameters and ``repeat``, as they were given.
+    words : mapping
+        ``prompt, system, messages, missing, cache, refresh, tag, max_cost``, as they were given.
 
     Raises
     ------
@@ -52,31 +50,16 @@ def prepare(verb: str, df: pd.DataFrame, prompt: Any, options: Mapping[str, Any]
         If it can't be sent.
     """
     frame_prompt.check_frame(df)
-    client, mode, refresh = client_or_default(options.get("client")), options["cache"], options.get("refresh")
-    check_choice("cache", mode, CacheMode)
-    if refresh is not None and mode != "use":
+    check_choice("cache", words["cache"], CacheMode)
+    if words["refresh"] is not None and words["cache"] != "use":
+        mode = words["cache"]
         raise ParameterError(f"refresh= names rows to ask again, which goes with cache='use' only, not with {mode!r}")
-    messages, system = options.get("messages"), options.get("system")
-    constant, varying = per_row.resolve(df, {name: options.get(name) for name in PER_ROW})
+    prompt, messages, system = words["prompt"], words["messages"], words["system"]
+    constant, varying = per_row.resolve(df, parameters)
     with gc_paused():
-        made = plan(client, frame_prompt.render(df, prompt, messages, system, options["missing"]), constant, varying)
+        made = plan(client, frame_prompt.render(df, prompt, messages, system, words["missing"]), constant, varying)
         card = about(verb, client, df, made, prompt=prompt, messages=messages, system=system, constant=constant, varying=varying)
-    first_tags, other_tags = tags(df, options.get("tag"), made)
-    work = RunSpec(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, mode, other_tags, card,
-                   amount("max_cost", options.get("max_cost")))  # fmt: skip
+    first_tags, other_tags = tags(df, words["tag"], made)
+    work = RunSpec(made.requests, made.copies, fresh_requests(df, words["refresh"], made), first_tags, words["cache"], other_tags,
+                card, amount("max_cost", words["max_cost"]))  # fmt: skip
     return PreparedCall(client, made, work)
-
-
-def check_columns(df: pd.DataFrame, options: Mapping[str, Any]) -> frame_columns.Layout:
-    """Return the columns that a call adds to a frame.
-
-    Raises
-    ------
-    ParameterError, ColumnError
-        If an option is none, or the frame has such a column already.
-    """
-    frame_prompt.check_frame(df)
-    check_choice("errors", options["errors"], Errors)
-    wanted = frame_columns.layout(options.get("name"), options["usage"], options["include"])
-    frame_columns.check_clash(df, wanted, options["overwrite"])
-    return wanted

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar, cast
+from typing import NamedTuple
 
 import pandas as pd
 
 from ...api import Usage
 from ...engine.run.counts import Counts
-from ...engine.run.executor import GRACE, RunExecutor
+from ...engine.run.executor import RunExecutor
 from ...engine.run.progress import Progress
 from ...engine.runtime.client import Client
+from ...engine.runtime.interrupts import POLL, wait_for
 from ...engine.runtime.process import process_state
 from ...errors import RunError
 from ...text import plural, warn
 from .plan import Errors, Plan
 from .summary import Summary, first_error, mend, summarise, warnings_of
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar as DefaultTypeVar
-
-    R = DefaultTypeVar("R", default=pd.DataFrame)  # Python 3.13 has this in typing
-else:
-    R = TypeVar("R")
-POLL = 0.1
 LONG_MINUTES = 10
 
 
@@ -42,19 +35,18 @@ class PaidAnswer(NamedTuple):
     time: float
 
 
-class Run(Generic[R]):
-    """One run over a frame, running or finished.
+class Run:
+    """One run over a frame, going on or over.
 
-    :func:`start` returns one; :func:`last_run` returns the newest one of this process.
+    ``complete(..., background=True)`` returns one; :func:`last_run` returns the newest one of this process.
     """
 
     def __init__(self, engine: RunExecutor, made: Plan, frame: Callable[[RunExecutor], pd.DataFrame], errors: Errors, column: str,
-                 *, beyond: int = 0, tell: Callable[[str], object] = warn,
-                 result: Callable[[pd.DataFrame], R] = lambda frame: cast("R", frame)) -> None:  # fmt: skip
+                 *, beyond: int = 0, tell: Callable[[str], object] = warn) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
-        self._beyond, self._tell, self._result, self._process = beyond, tell, result, os.getpid()
-        self._begun, self._over = time.monotonic(), engine.over
-        self._handed_over = self._said_all = self._said_long = False
+        self._beyond, self._tell, self._process = beyond, tell, os.getpid()
+        self._begun = time.monotonic()
+        self._started = self._said_all = self._said_long = False
         counts, skipped = engine.counts, sum(problem.code == "missing" for problem in made.problems.values())
         counts.rows, counts.skipped, counts.failed = len(made.inverse), skipped, len(made.problems) - skipped
 
@@ -71,7 +63,7 @@ class Run(Generic[R]):
     @property
     def done(self) -> bool:
         """Whether the run is over."""
-        return bool(self._over.rung)
+        return self._engine.finished.is_set()
 
     @property
     def progress(self) -> Counts:
@@ -81,12 +73,12 @@ class Run(Generic[R]):
     @property
     def summary(self) -> Summary:
         """What the run has come to; its text is one line."""
-        return summarise(self._engine, (self._over.rung or time.monotonic()) - self._begun)
+        return summarise(self._engine, (self._engine.finished_at or time.monotonic()) - self._begun)
 
     @property
-    def at_most(self) -> Decimal:
+    def cost_upper_bound(self) -> Decimal:
         """The most that the run has cost so far: what is known, and what was held for requests of unknown outcome."""
-        return self._engine.at_most
+        return self._engine.cost_upper_bound
 
     def answers(self) -> Iterator[PaidAnswer]:
         """Yield each distinct answer that there is by now, whoever paid for it."""
@@ -118,30 +110,37 @@ class Run(Generic[R]):
         RunError
             In a forked child, where the run of its parent doesn't go on.
         """
-        self._check_process()
-        bar: Progress | None = None
+        bar = Progress(progress, self.progress.rows)
         try:
-            self._begin()  # in here, so that Ctrl-C at any moment of it stops it
-            bar = Progress(progress, self.progress.rows)
-            self._watch(bar, timeout)
-        except KeyboardInterrupt:
-            try:
-                self._interrupted()
-            finally:  # not some day by the collector, which may be on the engine's thread: Ctrl-C may have left tqdm's lock locked
-                if bar:
-                    bar.close(self.progress, "")
-        except BaseException:  # an alarm, a warning made an error: nobody waits any more, so nothing more is spent
-            self.stop()
+            self.wait_while(timeout, bar.update)
+        except BaseException:
+            bar.close(self.progress, "")
             raise
         self._show_end(bar)
         return self.done
 
-    def stop(self, grace: float = GRACE) -> None:
-        """Send nothing more; what is in flight has ``grace`` seconds to arrive, and everything is kept."""
-        self._engine.stop(grace)
+    def wait_while(self, timeout: float | None, show: Callable[[Counts], object]) -> None:
+        """Wait as :meth:`wait` does, and call ``show`` with the counts about ten times a second."""
 
-    def result(self, *, progress: bool | None = None) -> R:
-        """Wait for the run and return what its verb returns: of ``complete`` the frame.
+        def on_poll() -> None:
+            show(self.progress)
+            self._say_if_long()
+
+        self._check_process()
+        try:
+            wait_for(self._start, timeout, on_poll)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped: {self.progress.answered:,} of {plural(self.progress.rows, 'row')} are answered and kept "
+                "(tsn.last_run().frame has them); run the cell again to go on from there"
+            ) from None
+
+    def stop(self) -> None:
+        """Send nothing more; what is in flight has ten seconds to arrive, and everything is kept."""
+        self._engine.stop()
+
+    def result(self, *, progress: bool | None = None) -> pd.DataFrame:
+        """Wait for the run and return its frame.
 
         Raises
         ------
@@ -151,12 +150,12 @@ class Run(Generic[R]):
         self.wait(progress=progress)
         return self._close()
 
-    async def aresult(self, *, progress: bool | None = None) -> R:
+    async def aresult(self, *, progress: bool | None = None) -> pd.DataFrame:
         """Like :meth:`result`, without blocking the caller's event loop."""
         self._check_process()
         bar = Progress(progress, self.progress.rows)
         try:
-            self._begin()
+            self._start()
             while not await self._moment():
                 bar.update(self.progress)
                 self._say_if_long()
@@ -172,10 +171,11 @@ class Run(Generic[R]):
     def __repr__(self) -> str:
         return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
 
-    def _begin(self) -> None:
-        if not self._handed_over:
-            self._handed_over, process_state.last_run = True, self  # first, so that an interrupt at any moment finds it
-            process_state.begin(self._engine)
+    def _start(self) -> RunExecutor:
+        if not self._started:
+            process_state.start_task(self._engine)
+            self._started, process_state.last_run = True, self
+        return self._engine
 
     async def _moment(self) -> bool:
         """Wait a moment, a part of what the run has taken so far, and return whether it is over.
@@ -189,14 +189,6 @@ class Run(Generic[R]):
         if os.getpid() != self._process and not self.done:
             raise RunError("this run goes on in the process that began it, not in this child: wait for it there, or make the same "
                            "call here, which takes from the cache what is answered by then")  # fmt: skip
-
-    def _watch(self, bar: Progress | None, timeout: float | None) -> None:
-        ends = math.inf if timeout is None else time.monotonic() + timeout
-        while not self.done and (left := ends - time.monotonic()) > 0:
-            self._over.wait(min(POLL, left))
-            if bar and not self.done:
-                bar.update(self.progress)
-                self._say_if_long()
 
     def _show_end(self, bar: Progress) -> None:
         if not self.done:
@@ -212,38 +204,26 @@ class Run(Generic[R]):
         if not self._said_long and left and whole > LONG_MINUTES * rate:
             self._said_long = True
             what, which = ("file", f"up to {whole:,}") if self._beyond else ("run", f"{whole:,}")
-            mend = "the same call goes on from there" if self._beyond else "df.tsn.start(...) returns at once"
+            mend = "the same call goes on from there" if self._beyond else "complete(..., background=True) returns at once"
             self._tell(
                 f"this {what} will take about {whole / rate:,.0f} minutes: {which} requests at {rate:,.0f} a minute, which is "
                 f"what the limits allow. Ctrl-C keeps every answer, and {mend}"
             )
 
-    def _interrupted(self) -> NoReturn:
-        self.stop()
-        try:
-            self._watch(None, None)
-        except KeyboardInterrupt:
-            self.stop(grace=0.0)
-            self._watch(None, 2.0)
-        raise KeyboardInterrupt(
-            f"stopped: {self.progress.answered:,} of {plural(self.progress.rows, 'row')} are answered and kept "
-            "(tsn.last_run().frame has them); run the cell again to go on from there"
-        ) from None
-
-    def _close(self) -> R:
-        """Return the result of a finished run, after its warnings."""
+    def _close(self) -> pd.DataFrame:
+        """Return the frame of a finished run, after what the user should know of it."""
         if self._engine.failure is not None:  # what is wrong with the key, the cache's folder or a proxy
             raise self._engine.failure
         frame, failure = self.frame, self._failure()
         try:
             self._say_all()
-        except Exception:  # a warning that a user has made an error doesn't take the place of the run's own end; Ctrl-C does
+        except Exception:  # a warning that a user has made an error doesn't replace the run's own end
             if failure is None:
                 raise
         if failure is not None:
             failure.partial = frame
             raise failure
-        return self._result(frame)
+        return frame
 
     def _say_all(self) -> None:
         if not self._said_all:
@@ -264,17 +244,13 @@ class Run(Generic[R]):
         return stopped_error(self) if self._errors == "raise" else None
 
 
-def start(run: Run[R]) -> Run[R]:
-    """Start a run and return it; one that isn't started starts when it is waited for."""
-    try:
-        run._begin()
-    except BaseException:  # Ctrl-C, when it may be on its way already: nobody has it yet, so nothing more is spent
-        run.stop()
-        raise
+def start(run: Run) -> Run:
+    """Return a run that goes on although nobody waits for it; else who waits for it first begins it."""
+    run._start()
     return run
 
 
-def stopped_error(run: Run[Any], *, more: bool = False) -> RunError | None:
+def stopped_error(run: Run, *, more: bool = False) -> RunError | None:
     """Return what to raise for a run that is over and was stopped before all rows were sent: its own, or those of ``more`` runs."""
     counts = run.progress
     if not counts.not_sent and not (more and run._engine.stopped):
@@ -282,7 +258,7 @@ def stopped_error(run: Run[Any], *, more: bool = False) -> RunError | None:
     return RunError(f"the run was stopped: {counts.answered:,} of {plural(counts.rows, 'row')} answered; {RunError.mend}")
 
 
-def last_run() -> Run[Any] | None:
+def last_run() -> Run | None:
     """Return the newest run of this process, or None.
 
     Examples
@@ -290,5 +266,5 @@ def last_run() -> Run[Any] | None:
     >>> last_run() is None or last_run().summary.rows >= 0
     True
     """
-    found: Run[Any] | None = process_state.last_run
+    found: Run | None = process_state.last_run
     return found

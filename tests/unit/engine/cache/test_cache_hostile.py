@@ -20,7 +20,7 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache import store
-from tsn_frames.engine.cache.salvage import carve
+from tsn_frames.engine.cache.salvage import salvage
 from tsn_frames.engine.cache.store import ForeignRow, Store, lookup, scan
 from tsn_frames.simulator import Simulator
 
@@ -34,10 +34,6 @@ def frame(number=ROWS):
 
 def ask(df, client, **words):
     return df.tsn.complete(PROMPT, client=client, progress=False, **words)
-
-
-def start(df, client, **words):
-    return df.tsn.start(PROMPT, client=client, progress=False, **words)
 
 
 def at(sim, folder, **words):
@@ -316,7 +312,7 @@ def test_a_damaged_file_is_put_aside_and_what_can_be_read_is_kept(server, filled
 
 
 @pytest.mark.parametrize("work", ["stats", "to_frame", "export", "prune", "load"])
-def test_whatever_meets_the_damage_first_mends_it(filled, tmp_path, work):
+def test_whatever_meets_the_damage_first_recovers_the_file(filled, tmp_path, work):
     """Not only a run: the user's other words find a damaged file too."""
     filled.cache.export(tmp_path / "all.jsonl")
     filled.cache.file.write_bytes(overwrite(filled.cache.file.read_bytes(), 0, b"\0" * 100))
@@ -357,7 +353,7 @@ def test_damage_under_an_open_cache_costs_no_answer(tmp_path):
         other.stdout.read(1)  # it takes longer to start than the run takes to end
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            run = start(frame(150), client)
+            run = ask(frame(150), client, background=True)
             while sim.stats().requests < 100:
                 run.wait(0.02)
             other.communicate(timeout=60)
@@ -386,23 +382,23 @@ def test_carving_finds_the_very_rows_with_their_log(tmp_path):
     assert (tmp_path / "b" / "cache.db-wal").stat().st_size > 0
     for folder in ("a", "b"):
         found = {}
-        for key, body, when in sorted(carve(tmp_path / folder / "cache.db"), key=lambda row: row[2]):
+        for key, body, when in sorted(salvage(tmp_path / folder / "cache.db"), key=lambda row: row[2]):
             found[key] = (body, when)
         assert found == rows | replaced
 
 
-def test_carving_noise_ends_and_finds_nothing(healthy, tmp_path):
+def test_salvage_of_noise_ends_and_finds_nothing(healthy, tmp_path):
     """Random bytes on pages that still look like SQLite's: no exception, no endless loop, no wrong answer."""
     dice = random.Random(5)
     (tmp_path / "good.db").write_bytes(healthy)
-    good = {(key, body) for key, body, _ in carve(tmp_path / "good.db")}
+    good = {(key, body) for key, body, _ in salvage(tmp_path / "good.db")}
     assert len(good) == ROWS
     for _ in range(15):
         data = bytearray(healthy)
         for _ in range(300):
             data[dice.randrange(len(data))] = dice.randrange(256)
         (tmp_path / "bad.db").write_bytes(data)
-        assert {(key, body) for key, body, _ in carve(tmp_path / "bad.db")} <= good
+        assert {(key, body) for key, body, _ in salvage(tmp_path / "bad.db")} <= good
 
 
 # A disk that says no
@@ -518,7 +514,7 @@ def test_a_disk_that_is_full_for_a_while_gets_the_answers_later(small_disk, tmp_
         ballast = small_disk / "ballast"
         with pytest.raises(OSError):
             ballast.write_bytes(b"x" * 2**20)
-        run = start(frame(300), client)
+        run = ask(frame(300), client, background=True)
         while sim.stats().answers < 250:
             run.wait(0.02)
         assert client.cache.stats().answers < 150
@@ -555,12 +551,12 @@ def test_a_folder_deleted_while_it_is_opened_is_made_anew(tmp_path, monkeypatch)
     """What diskcache made in its place had no mark of ours, and was taken for another program's from then on."""
 
     def claim(*given):
-        monkeypatch.setattr(store, "_claim", real)
+        monkeypatch.setattr(store, "_write_schema_marker", real)
         real(*given)
         shutil.rmtree(tmp_path / "c")
 
-    real = store._claim
-    monkeypatch.setattr(store, "_claim", claim)
+    real = store._write_schema_marker
+    monkeypatch.setattr(store, "_write_schema_marker", claim)
     with closing(Store(tmp_path / "c")) as opened:
         opened.write([(bytes(32), b"{}", 1.0)])
     assert [key for key, *_ in scan(tmp_path / "c" / "cache.db")] == [bytes(32)]
@@ -586,7 +582,7 @@ def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path):
             ask(frame(1), client)
         two, five, ever = (locked(c.cache.file, s) for c, s in zip(clients, (2, 5, 60), strict=True))
         with two, five, ever:
-            runs = [start(frame(40), client) for client in clients]
+            runs = [ask(frame(40), client, background=True) for client in clients]
             with told():
                 outs = [run.result(progress=False) for run in runs[:2]]
             with told("the cache can't be"):

@@ -42,7 +42,8 @@ def compare(df, client, models=("sim-small", "sim-large"), **words):
 
 def test_the_numbers_are_those_of_the_answers_and_of_the_servers_bill(df, client, sim):
     found = compare(df, client, gold="topic")
-    assert list(found.table.index) == ["sim-small", "sim-large"]
+    assert list(found.table.index) == ["sim-small", "sim-large"] and len(found) == 2
+    assert found["cost"].equals(found.table["cost"]) and list(found) == list(found.table)
     for label, row in found.table.iterrows():
         frame, gold = found.frames[label], df["topic"].str.strip().str.casefold()
         hits = (frame["content"] == gold) & gold.notna()
@@ -363,27 +364,20 @@ def press_when(ready):
     ends = time.monotonic() + 30
     while not ready() and time.monotonic() < ends:
         time.sleep(0.005)
-    os.kill(os.getpid(), signal.SIGALRM)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
     df = pd.DataFrame({"text": [f"message {n}" for n in range(120)]})
 
-    def stop(*_):
-        raise KeyboardInterrupt
-
     with Simulator(latency=0.02) as sim:
         client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(4), prices=PRICES)
         compare(df.head(100), client, models=["sim-small"])
-        old = signal.signal(signal.SIGALRM, stop)
         press = threading.Thread(target=lambda: press_when(lambda: sim.stats().requests >= 130))  # in the second model
         press.start()
-        try:
-            with pytest.raises(KeyboardInterrupt) as told:
-                compare(df, client)
-        finally:
-            press.join()
-            signal.signal(signal.SIGALRM, old)
+        with pytest.raises(KeyboardInterrupt) as told:
+            compare(df, client)
+        press.join()
         assert "cache='only'" in told.value.__notes__[0]
         part = told.value.partial.table
         assert part["answered"].tolist()[0] == 120 and 0 < part["answered"].tolist()[1] < 120
@@ -423,15 +417,15 @@ def test_what_is_wrong_with_the_last_model_is_told_before_the_first_is_paid(df, 
     assert sim.stats().requests == 0
 
 
-def test_an_estimate_sends_nothing_and_has_the_cost_of_each_model_and_of_all(df, client, sim):
-    whole = tsn.estimate(df.tsn.compare, ASK, models=["sim-small", "sim-large"], client=client, max_tokens=5)
+def test_a_dry_run_sends_nothing_and_tells_what_each_model_would_cost(df, client, sim):
+    told = compare(df, client, max_tokens=5, dry_run=True)
     assert sim.stats().requests == 0
-    small, large = (whole.parts[label] for label in ("sim-small", "sim-large"))
-    assert large.at_most == pytest.approx(10 * small.at_most) and whole.at_most == pytest.approx(11 * small.at_most)
-    assert (whole.rows, whole.to_send) == (2 * small.rows, small.to_send + large.to_send)
+    small, large = (told.loc[(label, "cost_upper_bound"), "high"] for label in ("sim-small", "sim-large"))
+    assert large == pytest.approx(10 * small)
     found = compare(df, client, max_tokens=5).table
-    for label, part in whole.parts.items():
-        assert part.cost.low <= found.loc[label, "cost"] <= part.cost.high
+    for label in found.index:
+        low, high = told.loc[(label, "cost"), "low"], told.loc[(label, "cost"), "high"]
+        assert low <= found.loc[label, "cost"] <= high
 
 
 def test_the_ledger_knows_a_comparisons_runs_as_such(df, client):

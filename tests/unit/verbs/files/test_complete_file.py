@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import threading
 import time
 import warnings
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from support.waiting import until
 
 import tsn_frames as tsn
+from tsn_frames.simulator import Simulator
 from tsn_frames.verbs.files.parquet import Source
 
 PROMPT = "Which topic? {text}"
@@ -164,27 +166,23 @@ def test_pieces_are_the_file_in_order(tmp_path_factory, rows, groups, chunksize)
 # Going on
 
 
-def estimate(source, target, client, **words):
-    return tsn.estimate(tsn.complete_file, source, target, PROMPT, client=client, chunksize=4, **words)
-
-
-def test_an_estimate_adds_up_the_parts_and_sends_and_writes_nothing(sim, source, target, client):
+def test_a_dry_run_adds_up_the_parts_and_sends_and_writes_nothing(sim, source, target, client):
     """The whole file's rows, requests, tokens and money; the budget is held against the sum, and what is cached is seen."""
     client = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                         prices={"sim-small": (1, 2)})  # fmt: skip
-    found = estimate(source, target, client, max_tokens=200)
+    found = ask(source, target, client, dry_run=True, max_tokens=200)
     one = frame().tsn.estimate(PROMPT, client=client, max_tokens=200)
     assert sim.stats().requests == 0 and not target.exists()
     assert (found.rows, found.requests, found.to_send, found.currency) == (10, 10, 10, None)
-    assert found.at_most == pytest.approx(one.at_most) and found.cost == pytest.approx(one.cost, nan_ok=True)
+    assert found.cost_upper_bound == pytest.approx(one.cost_upper_bound) and found.cost == pytest.approx(one.cost, nan_ok=True)
     assert found.completion_tokens == one.completion_tokens and "3 parts" in found.notes[-1]
-    tight = estimate(source, target, client, max_tokens=200, max_cost=one.cost.high * 0.9)
+    tight = ask(source, target, client, dry_run=True, max_tokens=200, max_cost=one.cost.high * 0.9)
     assert "more than the budget" in tight.notes[-1]
     with pytest.raises(tsn.ParameterError, match="temperature"):
-        estimate(source, target, client, temperature=9)
+        ask(source, target, client, dry_run=True, temperature=9)
     done = ask(source, target, client, max_tokens=200)
     assert found.cost.low <= done.cost <= found.cost.high
-    again = estimate(source, target, client, max_tokens=200)
+    again = ask(source, target, client, dry_run=True, max_tokens=200)
     assert (again.cached, again.to_send, again.cost.high) == (10, 0, 0)
 
 
@@ -248,36 +246,16 @@ def test_an_interrupt_or_a_kill_keeps_the_parts(tmp_path, how):
     assert all(name.endswith(".parquet") for name in names(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("kept_before", [False, True])
-def test_an_interrupt_counts_the_parts_that_are_there(source, target, client, monkeypatch, kept_before):
-    """Ctrl-C in the very moment in which a part is moved to its place, in a first call and in one that goes on."""
-    if kept_before:
-        ask(source, target, client)
-    move = Path.replace
-
-    def move_then_interrupt(path, to):
-        move(path, to)
-        if Path(to).name == "part-00001.parquet":
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as told:
-        patch.setattr(Path, "replace", move_then_interrupt)
-        ask(source, target, client)
-    whole = 3 if kept_before else 2
-    assert len(names(target)) == whole
-    assert str(told.value).startswith(f"stopped: {whole} of 3 parts are whole and in {target}")
-
-
-def test_a_first_part_without_its_rows_is_not_counted(source, target, client, monkeypatch):
+def test_a_first_part_without_its_rows_is_not_counted(source, target, tmp_path):
     """It is there from the start, so that the output can be read; an interrupt in the first part's run says that none is whole."""
-    monkeypatch.setattr(tsn.Run, "wait", _interrupted)
-    with pytest.raises(KeyboardInterrupt, match=r"stopped: 0 of 3 parts are whole") as told:
-        ask(source, target, client)
-    assert names(target) == ["part-00000.parquet"] and "run the same call again" in str(told.value)
-
-
-def _interrupted(*_, **__):
-    raise KeyboardInterrupt
+    with Simulator(latency=0.5) as sim:
+        client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(1))
+        press = threading.Thread(target=lambda: (until(lambda: sim.stats().requests), os.kill(os.getpid(), signal.SIGINT)))
+        press.start()
+        with pytest.raises(KeyboardInterrupt, match=r"stopped: 0 of 3 parts are whole") as error:
+            ask(source, target, client)
+        press.join()
+    assert names(target) == ["part-00000.parquet"] and "run the same call again" in str(error.value)
 
 
 def test_the_output_can_be_read_at_every_moment(tmp_path, target):

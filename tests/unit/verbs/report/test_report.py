@@ -310,3 +310,13 @@ def test_an_empty_frame_costs_nothing(client):
     assert "isn't known" not in repr(empty.tsn.cost()) and "unknown" not in repr(empty.tsn.usage())
     assert empty.tsn.cost().total == 0 and empty.tsn.usage().to_frame()["rows"].tolist() == [0]
     assert "0 of 0 rows" in repr(empty.tsn.cost(basis="answers")) and len(empty.tsn.cost(by="team").to_frame()) == 0
+
+
+def test_a_report_answers_as_its_table(client):
+    report = ask(frame("a", "bb").assign(team=["x", "y"]), include=FACTS).tsn.cost(by="team")
+    table = report.to_frame()
+    assert len(report) == len(table) == 2 and list(report) == list(table)
+    pd.testing.assert_series_equal(report["cost"], table["cost"])
+    assert report[["rows", "cost"]].loc["y", "rows"] == 1
+    with pytest.raises(KeyError, match="nothing"):
+        report["nothing"]

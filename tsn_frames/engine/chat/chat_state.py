@@ -1,0 +1,153 @@
+"""The state of a chat: its turns and settings, which change only while no answer streams, and its listeners."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ...errors import ConfigError, ParameterError, PromptError, TSNError
+from ...text import plural, quoted
+from ..runtime.client import Client
+from .chat_settings import ChatSettings
+from .listeners import Listener, Listeners
+from .pending_answer import PendingAnswer
+from .turn import Turn, turns_of
+
+
+class Busy(TSNError):
+    """An answer streams, so that nothing can be changed."""
+
+
+class ChatState:
+    """Turns and settings of a chat, for use from any thread.
+
+    Parameters
+    ----------
+    client : Client
+        Whose model is the default.
+    messages : list of dict
+        Earlier messages in the API's format. A system message at the beginning becomes ``system``.
+    model, system : str or None
+    parameters : mapping
+        The API's parameters; None stands for a parameter that isn't sent.
+
+    Raises
+    ------
+    ParameterError, PromptError, ConfigError
+        If a setting or a message can't be sent.
+    """
+
+    def __init__(self, client: Client, messages: Sequence[Mapping[str, Any]], model: str | None, system: str | None,
+                 parameters: Mapping[str, Any]) -> None:  # fmt: skip
+        if not isinstance(client, Client):
+            hint = "; a model's name goes into model=" if isinstance(client, str) else ""
+            raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}{hint}")
+        self.client = client
+        self._lock, self._listeners = threading.RLock(), Listeners()
+        self._pending: PendingAnswer | None = None
+        self._turns, first = turns_of(() if messages is None else messages)
+        if first is not None and system is not None:
+            raise PromptError("messages begin with a system message: leave system= out, or take it off")
+        settings = ChatSettings().with_model(model).with_system(system if first is None else first)
+        self._settings = settings.with_parameters(parameters)
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """All turns but the one that streams; the system prompt is not among them."""
+        return self._turns
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages as they are sent: the system prompt, then the turns that have content."""
+        return self._messages_of(self._turns)
+
+    @messages.setter
+    def messages(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        turns, system = turns_of(messages)
+        with self._changing():
+            self._turns, self._settings = turns, self._settings.with_system(system)
+
+    @property
+    def model(self) -> str | None:
+        """The model's name."""
+        return self._settings.model or self.client.model
+
+    @model.setter
+    def model(self, name: str | None) -> None:
+        self._set(lambda settings: settings.with_model(name))
+
+    @property
+    def system(self) -> str | None:
+        """The system prompt; None for none."""
+        return self._settings.system
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        self._set(lambda settings: settings.with_system(text))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """A copy of the API's parameters that are set; assign another dict to change them."""
+        return dict(self._settings.parameters)
+
+    @parameters.setter
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        self._set(lambda settings: settings.with_parameters(values))
+
+    def set_parameter(self, name: str, value: Any) -> None:
+        """Set one of the API's parameters; None removes it."""
+        self._set(lambda settings: settings.with_parameters({**settings.parameters, name: value}))
+
+    @property
+    def last_question(self) -> int | None:
+        """The position of the last question; None before there is one."""
+        return max((i for i, turn in enumerate(self._turns) if turn.role == "user"), default=None)
+
+    def clear(self) -> None:
+        """Remove all turns; the system prompt and the settings stay."""
+        self.truncate(0)
+
+    def truncate(self, i: int) -> None:
+        """Remove turn ``i`` and all later ones: ``truncate(-2)`` removes the last question and its answer.
+
+        Raises
+        ------
+        ParameterError
+            If ``i`` is no position of a turn, counted from either end, nor their number.
+        """
+        with self._changing():
+            length = len(self._turns)
+            if isinstance(i, bool) or not hasattr(i, "__index__") or not -length <= operator.index(i) <= length:
+                raise ParameterError(
+                    f"truncate takes a position from {-length} to {length}, for there are {plural(length, 'message')}; got {quoted(i)}"
+                )
+            self._turns = self._turns[: operator.index(i)]
+
+    def replace_turns(self, turns: Iterable[Turn]) -> None:
+        """Replace all turns, with what they cost."""
+        with self._changing():
+            self._turns = tuple(turns)
+
+    def add_listener(self, listener: Listener) -> Callable[[], None]:
+        """Add a listener and return the function that removes it."""
+        return self._listeners.add(listener)
+
+    def _messages_of(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
+        system = [{"role": "system", "content": self.system}] if self.system is not None else []
+        return [*system, *(turn.message for turn in turns if turn.sendable)]
+
+    def _set(self, change: Callable[[ChatSettings], ChatSettings]) -> None:
+        with self._changing():
+            self._settings = change(self._settings)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock for a change, which is refused while an answer streams, and notify the listeners afterwards."""
+        with self._lock:
+            if self._pending is not None:
+                raise Busy("an answer is on its way: wait for it, or stop() it first")
+            yield
+            self._listeners.notify_threadsafe("on_change")
