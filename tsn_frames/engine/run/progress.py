@@ -1,4 +1,4 @@
-"""The progress bar and the one line at the end: rows, tokens and money, never a prompt."""
+"""The progress bar and the final line: rows, tokens and cost, never a prompt."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from ...text import money
 from .counts import Counts
 
-PACE_SECONDS = 1.0  # before that a pace says nothing
+MIN_SECONDS = 1.0  # a cost per minute is shown after this time
 
 
 class Progress:
-    """A tqdm bar over the rows of a run; updated by whoever waits for it, in that thread.
+    """A tqdm bar over the rows of a run, updated by the thread that waits for the run.
 
-    A terminal that can't be written to loses the bar, not the run.
+    Where the terminal can't be written to, the bar disappears and the run goes on.
 
     Parameters
     ----------
@@ -28,40 +28,40 @@ class Progress:
         self._notebook, self._rows = _in_notebook(), rows
         self._shown = (self._notebook or _is_terminal()) if shown is None else shown
         self._bar: Any = None
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
 
     def update(self, counts: Counts) -> None:
-        """Show how far a run has come."""
-        self._guarded(lambda: self._draw(counts))
+        """Draw the current counts."""
+        self._draw_safely(lambda: self._draw(counts))
 
     def close(self, counts: Counts, line: str) -> None:
-        """Show the end and the summary."""
-        self._guarded(lambda: self._finish(counts, line))
+        """Draw the last counts, close the bar and print the final line."""
+        self._draw_safely(lambda: self._finish(counts, line))
 
-    def _guarded(self, work: Callable[[], object]) -> None:
+    def _draw_safely(self, draw: Callable[[], object]) -> None:
         if self._shown:
             try:
-                work()
+                draw()
             except (OSError, ValueError, AttributeError):  # closed, broken, or None
                 self._shown = False
 
     def _draw(self, counts: Counts) -> None:
-        self._bar = self._bar or self._made()
+        self._bar = self._bar or self._new_bar()
         self._bar.n = counts.done - counts.not_sent
-        self._bar.set_postfix_str(status(counts, time.monotonic() - self._begun))
+        self._bar.set_postfix_str(status(counts, time.monotonic() - self._started))
 
     def _finish(self, counts: Counts, line: str) -> None:
         self._draw(counts)
         self._bar.close()
         sys.stderr.write(f"{line}\n" if line else "")
 
-    def _made(self) -> Any:
-        words = {"total": self._rows, "unit": " rows"}
+    def _new_bar(self) -> Any:
+        options = {"total": self._rows, "unit": " rows"}
         if self._notebook:
-            return _notebook_tqdm()(**words)
+            return _notebook_tqdm()(**options)
         from tqdm import tqdm
 
-        return tqdm(**words, dynamic_ncols=True, file=sys.stderr)
+        return tqdm(**options, dynamic_ncols=True, file=sys.stderr)
 
 
 def _notebook_tqdm() -> Any:
@@ -80,7 +80,7 @@ def _is_terminal() -> bool:
 
 
 def status(counts: Counts, seconds: float = 0.0) -> str:
-    """Return what stands beside the bar: tokens, what is spent, what that comes to in all, and how fast.
+    """Return the text beside the bar: tokens, cost so far, projected cost, cost per minute, and counts of rows.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def status(counts: Counts, seconds: float = 0.0) -> str:
     if counts.cost:
         whole = f" of about {money(float(counts.projected))}" if counts.projected is not None else ""
         parts.append(f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost))} spent{whole}")
-        parts += [f"{money(float(counts.cost) / seconds * 60)} a minute"] if seconds >= PACE_SECONDS else []
+        parts += [f"{money(float(counts.cost) / seconds * 60)} a minute"] if seconds >= MIN_SECONDS else []
     parts += [
         f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n
     ]

@@ -1,4 +1,4 @@
-"""Ctrl-C while a call waits for a task on the engine's loop, handled as ``asyncio.Runner`` handles it."""
+"""Ctrl-C while a call waits for a run or an answer, handled as ``asyncio.Runner`` handles it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from .process import LoopTask
 
-Task = TypeVar("Task", bound=LoopTask)
+class Stoppable(Protocol):
+    """Work in another thread that sets an event at its end: a run, a chat's answer."""
+
+    finished: threading.Event
+
+    def stop(self, grace: float = ...) -> None:
+        """Stop; what is in flight has ``grace`` seconds."""
+
+
+Task = TypeVar("Task", bound=Stoppable)
 
 POLL = 0.1
 LAST_WAIT = 2.0  # seconds for the bookkeeping of what a second Ctrl-C cancels
@@ -76,7 +84,7 @@ def wait_for(start: Callable[[], Task], timeout: float | None = None, on_poll: C
     return task
 
 
-def _stop(task: LoopTask, received: list[int]) -> None:
+def _stop(task: Stoppable, received: list[int]) -> None:
     task.stop()
     while len(received) < 2 and not task.finished.wait(POLL):
         pass
