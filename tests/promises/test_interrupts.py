@@ -221,6 +221,20 @@ def test_ctrl_c_stops_the_chats_answer_and_the_next_question_is_answered(endless
     assert on_disk(tmp_path)[2] == 1, "the part that came may be billed"
 
 
+@pytest.mark.parametrize("shared_python", [Kernel], ids=["kernel"], indirect=True)
+def test_the_kernels_interrupt_cancels_a_cell_that_awaits_a_run(python, slow, tmp_path):
+    """IPython turns it into a CancelledError: what is in flight arrives and is kept."""
+    python.start(f"await {CALLS['complete'].replace('complete', 'acomplete')}")
+    until(lambda: slow.stats().answers >= ROWS // 2)
+    python.interrupt()
+    end, _ = python.result()
+    assert end is not None and end[0] == "CancelledError", end
+    cached, answered, unknown = on_disk(tmp_path)
+    assert cached == answered and (len(cached), unknown) == (slow.stats().answers, 0) and len(cached) < ROWS
+    execute(python, CALLS["complete"])
+    assert slow.stats().requests == slow.stats().answers == ROWS
+
+
 def test_a_handler_of_the_users_own_stays_in_place(slow, tmp_path):
     """It is called at every signal, and the run goes on."""
     received, old = [], signal.getsignal(signal.SIGINT)

@@ -95,15 +95,15 @@ class RunExecutor:
         """Do it, on the engine's loop."""
         account = None if isinstance(self._key, ConfigError) else process_state.account(self.client.base_url, self._key)
         if account:
-            account.live += 1
+            account.active_runs += 1
         try:
             await self._do()
         except Exception as error:  # noqa: BLE001 - whoever waits is told
             self.failure = error
         finally:
             if account:
-                account.live -= 1
-                account.answered.clear() if not account.live else None
+                account.active_runs -= 1
+                account.answered_keys.clear() if not account.active_runs else None
             self._close(NOT_SENT)
             self.finished_at = time.monotonic()
 

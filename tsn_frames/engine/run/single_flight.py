@@ -31,13 +31,13 @@ class SingleFlight:
     async def join(self, item: PendingRequest) -> tuple[Completion, float] | None:
         """Return another run's answer to the same request and its time; None where this run is to ask. Then :meth:`publish`."""
         name = (self._folder, item.request.key)
-        while (waiting := self._account.coming.get(name)) is not None:
+        while (waiting := self._account.waiters.get(name)) is not None:
             waiting.append(told := asyncio.get_running_loop().create_future())
             if (hit := await told) is not None:
                 return decode(hit[0]), hit[1]
-        self._account.coming[name] = []
+        self._account.waiters[name] = []
         item.leads = True
-        if name not in self._account.answered:
+        if name not in self._account.answered_keys:
             return None
         one = Outcomes(1)  # another run has stored it since this one looked
         await self._look(one, {item.request.key: 0})
@@ -49,8 +49,8 @@ class SingleFlight:
         if item.leads:
             item.leads = False
             name = (self._folder, item.request.key)
-            if answer is not None and self._account.live > 1:
-                self._account.answered.add(name)
-            for told in self._account.coming.pop(name):
+            if answer is not None and self._account.active_runs > 1:
+                self._account.answered_keys.add(name)
+            for told in self._account.waiters.pop(name):
                 if not told.done():
                     told.set_result(answer)

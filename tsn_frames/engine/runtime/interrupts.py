@@ -18,7 +18,7 @@ class Stoppable(Protocol):
     finished: threading.Event
 
     def stop(self, grace: float = ...) -> None:
-        """Stop; what is in flight has ``grace`` seconds."""
+        """Stop, from any thread; what is in flight has ``grace`` seconds."""
 
 
 Task = TypeVar("Task", bound=Stoppable)

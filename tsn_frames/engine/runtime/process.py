@@ -17,6 +17,7 @@ from ...errors import RunError
 from ...secret import Secret
 from ..budget.admission import SharedBudgets
 from ..limits.limiter import RateLimiter
+from .interrupts import Stoppable
 
 T = TypeVar("T")
 log = logging.getLogger("tsn_frames")
@@ -25,31 +26,37 @@ EXIT_TIMEOUT = 5.0
 
 @dataclass
 class ServiceAccount:
-    """What all runs of one (base_url, key) share: the limiter, the requests in flight, and the keys answered meanwhile."""
+    """What all runs of one (base_url, key) share.
+
+    Attributes
+    ----------
+    limiter : RateLimiter
+    active_runs : int
+        How many runs go on.
+    answered_keys : set
+        Cache folder and request key of each answer that came while several runs went on.
+    waiters : dict
+        The same pair of each request that a run sends, to the futures of other runs that need its answer.
+    """
 
     limiter: RateLimiter = field(default_factory=RateLimiter)
-    live: int = 0
-    answered: set[tuple[str, bytes]] = field(default_factory=set)
-    coming: dict[tuple[str, bytes], list[asyncio.Future[tuple[bytes, float] | None]]] = field(default_factory=dict)
+    active_runs: int = 0
+    answered_keys: set[tuple[str, bytes]] = field(default_factory=set)
+    waiters: dict[tuple[str, bytes], list[asyncio.Future[tuple[bytes, float] | None]]] = field(default_factory=dict)
 
 
-class LoopTask(Protocol):
+class LoopTask(Stoppable, Protocol):
     """A task of the engine's loop: a run, or a chat's answer."""
-
-    finished: threading.Event
 
     async def run(self) -> None:
         """Do the work."""
-
-    def stop(self, grace: float = ...) -> None:
-        """Stop, from any thread; what is in flight has ``grace`` seconds."""
 
 
 @dataclass
 class ProcessState:
     """The state of one process.
 
-    Only the loop's thread touches ``accounts``, ``treasury`` and ``tasks``.
+    Only the loop's thread touches ``accounts``, ``budgets`` and ``tasks``.
     """
 
     key: Secret = field(default_factory=lambda: Secret(None))
