@@ -7,22 +7,23 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
 from .errors import ParameterError, TSNWarning
 
 
-def money(amount: float) -> str:
-    """Return an amount with two digits that say something.
+def money(amount: float | Decimal, digits: int = 2) -> str:
+    """Return an amount with two decimals; below 1, with ``digits`` significant digits.
 
     Examples
     --------
     >>> money(12.345), money(0.00321), money(0.0000456)
     ('12.35', '0.0032', '0.000046')
     """
-    digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
-    return f"{amount:,.{digits}f}"
+    decimals = 2 if amount >= 1 or amount <= 0 else digits - 1 - math.floor(math.log10(amount))
+    return f"{amount:,.{decimals}f}"
 
 
 def quoted(value: object, *, most: int = 80) -> str:

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from ...errors import BudgetExceeded
-from .budget import plain
+from ...text import money
 
 
 class SpentBefore(NamedTuple):
@@ -118,7 +118,7 @@ def budget_exceeded(cap: Cap, amount: Decimal) -> BudgetExceeded:
     """Return the error for a request that doesn't fit under a cap."""
     account, unknown = cap.account, ""
     if account.unknown:
-        unknown = f" ({plain(account.unknown)} of it held for requests that may be billed)"
+        unknown = f" ({money(account.unknown, 3)} of it held for requests that may be billed)"
     return BudgetExceeded(
-        f"{cap.label} is used up: {plain(account.spent)} spent{unknown}, and the next request may cost {plain(amount)}"
+        f"{cap.label} is used up: {money(account.spent, 3)} spent{unknown}, and the next request may cost {money(amount, 3)}"
     )

@@ -13,10 +13,11 @@ from decimal import Decimal
 from ...api import Request, Usage
 from ...errors import BudgetExceeded, ConfigError
 from ...pricing.prices import Prices
+from ...text import money
 from ..ledger.ledger import Ledger
 from ..ledger.queries import LedgerScope, spent
 from .accounts import Account, Cap, Reservation, SpentBefore, budget_exceeded, reserve
-from .budget import PERIODS, Budget, period, plain
+from .budget import PERIODS, Budget, period
 from .worst_case import check_bounded, worst_case
 
 
@@ -39,12 +40,14 @@ class SharedBudgets:
         """
         if not budget:
             return None
-        caps = [] if budget.run is None else [Cap(Account("run"), budget.run, f"the budget of {plain(budget.run)} for this run")]
+        caps = (
+            [] if budget.run is None else [Cap(Account("run"), budget.run, f"the budget of {money(budget.run, 3)} for this run")]
+        )
         scope = LedgerScope(ledger.path.resolve(), prices.currency if prices else None)  # links to one file share its accounts
         for name in PERIODS:
             if (limit := getattr(budget, name)) is not None:
                 account = await self._read_account(name, budget.timezone, scope, prices, run)
-                caps.append(Cap(account, limit, f"the budget of {plain(limit)} a {name} ({budget.timezone})"))
+                caps.append(Cap(account, limit, f"the budget of {money(limit, 3)} a {name} ({budget.timezone})"))
         return BudgetAdmission(caps, prices, self, scope, budget.timezone)
 
     def account(self, name: str, timezone: str, scope: LedgerScope) -> Account:

@@ -1,4 +1,4 @@
-"""How much a run, a day and a month may cost, as a user says it. Pure."""
+"""Spending limits of runs, days and months. Pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PERIODS = ("day", "month")
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that may be spent, in the currency of the prices.
+    """Limits of spending, in the currency of the prices.
 
     Parameters
     ----------
     run, day, month : Decimal, optional
-        For each run, and for all runs of a ledger in a calendar day or month.
+        Limit of each run, and of all runs of a ledger in a calendar day or month.
     timezone : str
-        Where a day begins.
+        Time zone of days and months.
     """
 
     run: Decimal | None = None
@@ -34,12 +34,12 @@ class Budget:
 
     @classmethod
     def of(cls, given: object) -> Budget:
-        """Return the budget that a mapping means.
+        """Return the budget given by a mapping.
 
         Raises
         ------
         ConfigError
-            If a word is unknown, an amount is no positive number, or the time zone is unknown.
+            If a name is unknown, an amount is not a positive number, or the time zone is unknown.
 
         Examples
         --------
@@ -57,7 +57,7 @@ class Budget:
         return cls(**amounts, timezone=_zone(given.get("timezone", "UTC")))
 
     def with_run(self, most: Decimal | None) -> Budget:
-        """Return the budget of one run that may cost no more than ``most``."""
+        """Return the budget with the limit of a run lowered to ``most``."""
         least = min((cap for cap in (self.run, most) if cap is not None), default=None)
         return Budget(least, self.day, self.month, self.timezone)
 
@@ -66,12 +66,12 @@ class Budget:
 
 
 def amount(name: str, value: object) -> Decimal | None:
-    """Return an amount of money; None for None.
+    """Return an amount of money as a Decimal; None for None.
 
     Raises
     ------
     ConfigError
-        If it is no number above 0.
+        If it is not a number above 0.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def amount(name: str, value: object) -> Decimal | None:
 
 
 def period(name: str, now: float, timezone: str) -> tuple[float, float]:
-    """Return when the calendar day or month of a time began and when it ends, in POSIX seconds.
+    """Return start and end of the calendar day or month that holds a time, in POSIX seconds.
 
     Examples
     --------
@@ -100,20 +100,9 @@ def period(name: str, now: float, timezone: str) -> tuple[float, float]:
     zone = ZoneInfo(timezone)
     today = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today.replace(day=1) if name == "month" else today
-    after = start + timedelta(days=32 if name == "month" else 1)  # by the clock on the wall: a day can have 23 hours
+    after = start + timedelta(days=32 if name == "month" else 1)  # wall-clock arithmetic: a day can have 23 hours
     end = after.replace(day=1) if name == "month" else after
     return start.timestamp(), end.timestamp()
-
-
-def plain(money: Decimal) -> str:
-    """Return an amount with at least three digits that say something.
-
-    Examples
-    --------
-    >>> plain(Decimal("12.3456")), plain(Decimal("0.000456789"))
-    ('12.35', '0.000457')
-    """
-    return f"{money.quantize(Decimal(1).scaleb(min(-2, money.adjusted() - 2))):,f}" if money else "0"
 
 
 def _zone(name: Any) -> str:

@@ -1,4 +1,4 @@
-"""The most that a request can cost, and the requests of which nothing bounds that. Pure."""
+"""Upper bound of a request's cost, and refusal of requests without one. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ...api import Request, load
 from ...errors import ConfigError
 from ...pricing.prices import Prices
 
-TEMPLATE_TOKENS = 64  # what a model's chat template may add to a request, beside the JSON that is counted with its texts
-_ODD = re.compile(rb'"content":\[|"(?!(?:role|content|name)":)[^"\\]*":')  # in a text the quotes are escaped
+TEMPLATE_TOKENS = 64  # upper bound of what a model's chat template adds beyond the request's JSON, which is counted too
+_ODD = re.compile(rb'"content":\[|"(?!(?:role|content|name)":)[^"\\]*":')  # inside a string the quotes are escaped
 _TEXTS = {
     "role", "content", "name", "prefix", "tool_calls", "tool_call_id", "function_call", "refusal", "reasoning", "reasoning_content"
 }  # fmt: skip
@@ -25,8 +25,8 @@ _NOTHING: tuple[Any, ...] = (None, 1, False, [], {})  # best_of=1 is one answer
 def worst_case(prices: Prices | None, request: Request) -> Decimal | None:
     """Return the most that a request can cost; None without a price or a bound of its answer.
 
-    A token of a byte-level tokenizer is at least one byte, so the bytes of the body bound the tokens of its texts; its
-    JSON and ``TEMPLATE_TOKENS`` stand for what the model's template adds. Every answer is taken to be ``max_tokens`` long.
+    A token of a byte-level tokenizer has at least one byte, so the body's bytes bound its prompt tokens, with
+    ``TEMPLATE_TOKENS`` for the model's template. The answer is taken to be ``max_tokens`` long.
     """
     most = None if prices is None else longest(request)
     if most is None or prices is None:
@@ -36,7 +36,7 @@ def worst_case(prices: Prices | None, request: Request) -> Decimal | None:
 
 
 def longest(request: Request) -> int | None:
-    """Return the most tokens that an answer can have; None where nothing bounds it.
+    """Return the upper bound of an answer's tokens; None if there is none.
 
     Examples
     --------
@@ -48,12 +48,12 @@ def longest(request: Request) -> int | None:
 
 
 def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
-    """Refuse a run whose cost has no bound, before anything is sent.
+    """Refuse requests whose cost has no upper bound, before anything is sent.
 
     Raises
     ------
     ConfigError
-        With what is missing: a price, ``max_tokens``, or a way to count an image's tokens; or with what multiplies the cost.
+        If a price or ``max_tokens`` is missing, a message has more than text, or a parameter multiplies the cost.
     """
     limitless, models = False, dict[str, None]()
     for request in requests:
@@ -76,7 +76,7 @@ def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
 
 
 def _only_text(messages: list[dict[str, Any]]) -> bool:
-    """Return whether the bytes of messages bound their tokens: whatever isn't known to be text may stand for more."""
+    """Return whether messages hold only text, so that their bytes bound their tokens."""
     return all(message.keys() <= _TEXTS and all(map(_is_text, _parts(message.get("content")))) for message in messages)
 
 
@@ -90,12 +90,12 @@ def _is_text(part: dict[str, Any]) -> bool:
 
 @lru_cache(maxsize=256)
 def _parameters(head: bytes) -> dict[str, Any]:
-    """Return the parameters that a request's first bytes hold; its messages come last."""
+    """Return the parameters in a request's head: all that comes before its messages."""
     found: dict[str, Any] = load(head[: head.rfind(b'"messages":')].rstrip(b",") + b"}") if head else {}
     return found
 
 
 def _named(head: bytes) -> int | None:
-    """Return the bound that ``extra_body`` may give in place of ``max_tokens``, as newer models want it."""
+    """Return ``max_completion_tokens``, which newer models take in place of ``max_tokens``."""
     found = _parameters(head).get("max_completion_tokens")
     return found if type(found) is int and found > 0 else None

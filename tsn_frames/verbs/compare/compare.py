@@ -11,14 +11,13 @@ from typing import Any, cast
 
 import pandas as pd
 
-from ...engine.budget.budget import plain
 from ...engine.cache.mode import CacheMode
 from ...engine.runtime.client import Client, client_or_default
 from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError, TSNWarning
 from ...frames.columns import layout
 from ...frames.missing import Missing
 from ...frames.prompt import Prompt, check_frame
-from ...text import plural
+from ...text import money, plural
 from ..complete import run_of
 from ..estimate.estimate import estimate_call
 from ..run.prepare import PreparedCall, prepare
@@ -170,7 +169,7 @@ class _ComparisonRun:
         work, over = call.work, None
         if work.max_cost is not None:
             left = work.max_cost - sum(part.run.cost_upper_bound for part in self.parts.values())
-            over = BudgetExceeded(f"max_cost={plain(work.max_cost)} is used up") if left <= 0 else None
+            over = BudgetExceeded(f"max_cost={money(work.max_cost, 3)} is used up") if left <= 0 else None
             work = replace(work, max_cost=None, mode="only") if over else replace(work, max_cost=left)
         end: RunError | str | None = "stopped"
         last = next(reversed(self.parts.values()), None)
