@@ -53,21 +53,18 @@ class Secret:
     __slots__ = ("_reveal",)
 
     def __init__(self, value: str | None) -> None:
-        self._reveal = _closure("")  # so that a traceback can show this object, too
-        cleaned = _AROUND.sub("", value or "")
-        trimmed = cleaned != (value or "")
-        del value  # a traceback that shows its frames' locals shows no key
-        if not re.fullmatch(r"[!-~]*", cleaned):
-            del cleaned
+        self._reveal, hidden = Hidden("").reveal, Hidden(_AROUND.sub("", value or ""))
+        trimmed = hidden.reveal() != (value or "")
+        value = None  # tracebacks may show the locals of a frame that raises
+        if not re.fullmatch(r"[!-~]*", hidden.reveal()):
             raise ConfigError("the API key has a blank or another character that can't stand in a header; copy it again")
-        self._reveal = _closure(cleaned)
-        if trimmed and cleaned:
-            del cleaned
+        self._reveal = hidden.reveal
+        if trimmed and self:
             warn(_TRIMMED)
 
     def reveal(self) -> str:
         """Return the key itself, for the request's header."""
-        return self._reveal()
+        return str(self._reveal())
 
     def request_headers(self) -> dict[str, str]:
         """Return the headers that authorise a request."""
@@ -101,11 +98,6 @@ class Secret:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Secret, (None,))  # a pickle never carries the key: a worker process reads its own
-
-
-def _closure(text: str) -> Callable[[], str]:
-    """Return a function that returns the text, so that no attribute holds it."""
-    return lambda: text
 
 
 def redact(text: str, secret: Secret | None = None, *, most: int = 300) -> str:

@@ -104,7 +104,7 @@ def test_they_go_with_a_stream_and_with_the_list_of_models(tmp_path):
     assert line == LINE
     assert headers["api-key"] == HEADERS["api-key"]
     with serving(json.dumps({"data": [{"id": "m"}]}).encode()) as server:
-        assert Conversation(made(server.url, tmp_path)).models().result(30) == ["m"]
+        assert Conversation(made(server.url, tmp_path)).list_models().result(30) == ["m"]
         line, headers = head_of(server)
     assert line.startswith("GET /v1/models?api-version=canary-version-9e&")
     assert headers["api-key"] == HEADERS["api-key"]
@@ -191,7 +191,14 @@ def test_a_copy_in_this_process_keeps_them(tmp_path):
         assert other == client
         assert other.key() == client.key()
         assert hash(other.key()) == hash(client.key())
-    assert made("https://x.example.com", tmp_path, query={"api-version": "2"}).key() != client.key()
+
+
+def test_credentials_tell_accounts_apart_and_other_values_do_not(tmp_path):
+    """Runs of one account share its limits, and a request of two runs at once is sent once."""
+    key = made("https://x.example.com", tmp_path).key()
+    assert key == made("https://x.example.com", tmp_path, headers=HEADERS | {"X-Title": "other"}).key()
+    assert key != made("https://x.example.com", tmp_path, headers=HEADERS | {"api-key": "other"}).key()
+    assert key != made("https://x.example.com", tmp_path, query={"api-version": "2"}).key()
 
 
 @pytest.mark.parametrize("status", [b"400 Bad Request", b"401 Unauthorized", b"500 Server Error"])

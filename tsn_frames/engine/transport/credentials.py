@@ -70,6 +70,10 @@ class HiddenMapping:
         """Return whether a name is one that services take in place of the API key."""
         return any(name.lower() in _INSTEAD_OF_API_KEY for name in self.names)
 
+    def credentials(self) -> frozenset[tuple[str, str]]:
+        """Return the names and values that are keys, tokens or passwords."""
+        return frozenset((name.lower(), value) for name, value in self.reveal().items() if _is_credential(name))
+
     def without_credentials(self) -> str:
         """Return a sorted query string without keys, tokens and passwords."""
         return urlencode(sorted((name, value) for name, value in self.reveal().items() if not _is_credential(name)))
@@ -106,6 +110,8 @@ def _without_values(setting: str, names: tuple[str, ...]) -> HiddenMapping:
 class Credentials(Secret):
     """The API key with the headers and query parameters that each request carries.
 
+    Two are equal if they stand for the same account: headers and parameters other than credentials don't matter.
+
     Examples
     --------
     >>> made = Credentials(Secret(None), HiddenMapping("headers", Hidden({})), HiddenMapping("query", Hidden({"v": "1"})))
@@ -138,11 +144,13 @@ class Credentials(Secret):
         return text
 
     def __eq__(self, other: object) -> bool:
-        mine = isinstance(other, Credentials) and (self._headers, self._query) == (other._headers, other._query)
-        return mine and super().__eq__(other)
+        return isinstance(other, Credentials) and self._account() == other._account()
 
     def __hash__(self) -> int:
-        return hash((self._reveal(), self._headers, self._query))
+        return hash(self._account())
+
+    def _account(self) -> tuple[object, ...]:
+        return self._reveal(), self._headers.credentials(), self._query.credentials()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Credentials, (Secret(None), self._headers, self._query))
