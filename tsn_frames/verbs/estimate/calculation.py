@@ -21,7 +21,7 @@ from ...pricing.prices import Prices
 from ..run.prepare import PreparedCall
 from .duration import minutes
 from .result import UNKNOWN, Estimate
-from .survey_sampling import LEAST, Array, Range, Sample, total
+from .survey_sampling import MIN_SAMPLE, Array, Range, Sample, total
 from .token_ratios import DEFAULTS, Prompts, Tokenizer, calibrated, counted, measured, tokens_of, total_of
 
 NEVER_BILLED = frozenset({"bad_request", "model"})
@@ -42,7 +42,6 @@ class UsageSample(NamedTuple):
     known: Array
     values: Array
     weights: Array
-    chances: Array
     words: str
     rates: Array | None = None  # the price of a completion's token
     paid: float = 1.0  # of a prompt's full price, for services that give a discount on what they have cached
@@ -127,7 +126,7 @@ def from_pilot(frame: RequestTable, answers: Outcomes, pilot: Pilot, rest: int, 
     share = rest / others if others else 0.0  # what another pilot has tried needs no one to stand for it
     share *= len(usable) / max(1, usable.sum())
     at = sample.positions[usable]
-    return UsageSample(frame.lengths[at], values, sample.weights[usable] * share, sample.chances[usable],
+    return UsageSample(frame.lengths[at], values, sample.weights[usable] * share,
                     f"a 95 % interval from the {len(at)} requests of the pilot", frame.rates[at, 1])  # fmt: skip
 
 
@@ -167,7 +166,7 @@ def predict(evidence: UsageSample, rest: Array) -> tuple[Range, Range, Range]:
     found = []
     for column, by in zip(evidence.values.T, (0, 0, 1), strict=True):  # tokens go by length, money by price
         if np.isfinite(column).all():
-            found.append(total(evidence.known[:, by], column, (evidence.weights, evidence.chances), rest[:, by]))
+            found.append(total(evidence.known[:, by], column, evidence.weights, rest[:, by]))
         else:
             found.append(UNKNOWN)
     return found[0], found[1], found[2]
@@ -179,7 +178,7 @@ def lower_bound(evidence: UsageSample, frame: RequestTable, rest: Array) -> floa
     prompts = evidence.values[:, 2] - np.where(completions > 0, completions * evidence.rates, 0.0)
     if not np.isfinite(prompts).all():
         return 0.0
-    found = total(evidence.known[:, 1], prompts, (evidence.weights, evidence.chances), frame.lengths[rest, 1])
+    found = total(evidence.known[:, 1], prompts, evidence.weights, frame.lengths[rest, 1])
     return (found.low or 0.0) + (float(frame.rates[rest, 1].sum()) if completions.all() else 0.0)
 
 
@@ -251,14 +250,14 @@ def _evidence(
         return None
     prices = asked.client.prices
     found = from_cache(frame, answers, rest, prices) if pilot is None else from_pilot(frame, answers, pilot, len(rest), prices)
-    if pilot is None and (found is None or len(found.known) < LEAST):
+    if pilot is None and (found is None or len(found.known) < MIN_SAMPLE):
         found = from_earlier_runs(asked, frame, len(rest))
-    return found if found is not None and len(found.known) >= LEAST else None
+    return found if found is not None and len(found.known) >= MIN_SAMPLE else None
 
 
 def _alike(known: Array, values: Array, rest: int, words: str) -> UsageSample:
     number = max(1, len(known))
-    return UsageSample(known, values, np.full(len(known), rest / number), np.full(len(known), number / (number + rest)), words)
+    return UsageSample(known, values, np.full(len(known), rest / number), words)
 
 
 def _with_prompts(completions: Range, frame: RequestTable, rest: Array, paid: float) -> Range:

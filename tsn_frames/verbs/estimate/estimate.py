@@ -27,7 +27,7 @@ from ..run.run import Run
 from .cache_misses import explained
 from .calculation import RequestTable, cached_answers, calculate, request_table
 from .result import Estimate
-from .survey_sampling import LEAST, Array, draw
+from .survey_sampling import MIN_SAMPLE, Array, draw
 from .token_ratios import Tokenizer
 
 PILOT = 30  # what a pilot that is suggested tries
@@ -97,9 +97,8 @@ def estimate(
 
     Notes
     -----
-    The pilot is a sample stratified by size and drawn with probability proportional to it (Cochran 1977), its estimator the
-    regression on the known lengths (Särndal, Swensson and Wretman 1992), its interval Hall's (1992), which allows for
-    skewness.
+    The pilot is a systematic sample with probability proportional to size (Madow 1949), its estimator the regression on the
+    known lengths (Särndal, Swensson and Wretman 1992), its interval Hall's (1992), which allows for skewness.
 
     Examples
     --------
@@ -164,7 +163,7 @@ def _with_pilot(
         _try(df, call, answers, todo, progress=progress)
     found = calculate(call, frame, answers, (sample, len(among)))
     if found.to_send and not found.sampled:
-        notes.append(f"fewer than {LEAST} requests of the pilot have an answer with its usage: they tell too little")
+        notes.append(f"fewer than {MIN_SAMPLE} requests of the pilot have an answer with its usage: they tell too little")
     return replace(found, notes=tuple(notes), answers=_rows_of(df, call, answers, sample.positions))
 
 
@@ -221,8 +220,8 @@ def _take(into: Outcomes, at: Iterable[int], given: Outcomes, positions: Iterabl
 
 
 def _check(pilot: object, random_state: object, cache: str, refresh: object) -> None:
-    if not pd.api.types.is_integer(pilot) or pilot < LEAST:
-        raise ParameterError(f"pilot must be a number of requests of at least {LEAST}, got {quoted(pilot)}")
+    if not pd.api.types.is_integer(pilot) or pilot < MIN_SAMPLE:
+        raise ParameterError(f"pilot must be a number of requests of at least {MIN_SAMPLE}, got {quoted(pilot)}")
     if not pd.api.types.is_integer(random_state) or random_state < 0:
         raise ParameterError(f"random_state must be a whole number of 0 or more, got {quoted(random_state)}")
     if cache != "use" or refresh is not None:

@@ -14,7 +14,7 @@ from ...api.prompt_size import prompt_size
 from ...engine.ledger.queries import PastUsage
 from ...errors import ParameterError
 from ...text import quoted
-from .survey_sampling import LEAST, Array, Range
+from .survey_sampling import MIN_SAMPLE, Array, Range
 
 Tokenizer = Callable[[str], Any]
 TEMPLATE = 4  # tokens that a chat template adds to a message, about
@@ -74,7 +74,7 @@ def calibrated(past: Iterable[PastUsage]) -> dict[tuple[str, str], list[Ratio]]:
     found: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for one in past:
         found.setdefault((one.model, one.language), []).append((one.prompt_chars, one.prompt_tokens))
-    return {name: _bands(np.array(pairs, dtype=float)) for name, pairs in found.items() if len(pairs) >= LEAST}
+    return {name: _bands(np.array(pairs, dtype=float)) for name, pairs in found.items() if len(pairs) >= MIN_SAMPLE}
 
 
 def tokens_of(prompts: Prompts, ratios: Mapping[tuple[str, str], list[Ratio]]) -> tuple[Array, str]:
