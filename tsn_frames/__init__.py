@@ -29,10 +29,10 @@ from .errors import (
 from .pricing.prices import Prices
 from .sandbox import sample_messages, simulate
 from .settings import get_client, set_client, set_key
+from .verbs.call import estimate, start
 from .verbs.compare.compare import compare
 from .verbs.compare.result import Comparison
 from .verbs.complete import complete
-from .verbs.estimate.estimate import estimate
 from .verbs.estimate.result import Estimate
 from .verbs.files.complete_file import complete_file
 from .verbs.files.parts import FileSummary
@@ -86,6 +86,7 @@ __all__ = [
     "set_client",
     "set_key",
     "simulate",
+    "start",
 ]
 del _accessor
 

@@ -4,55 +4,46 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 
 import pandas as pd
 
-from .text import did_you_mean
+from .frames.prompt import Prompt
+from .options import check_words
+from .verbs import call
 from .verbs import complete as verbs
 from .verbs.chat import chat as chatting
 from .verbs.compare import compare as comparing
 from .verbs.estimate import estimate as estimating
 from .verbs.report import report
+from .verbs.run.options import CompleteOptions
+from .verbs.run.run import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _method(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """Return a verb as a method, with its own signature and docstring."""
-    known = inspect.signature(verb).parameters
+    """Return a verb as a method, with its own signature and docstring; of a paying verb with its plan."""
 
     @functools.wraps(verb)
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
-        for word in kwargs:
-            if word not in known:
-                hint = f"{did_you_mean(word, list(known)[1:], most=40)}. Other fields of a request go into extra_body="
-                raise TypeError(f"{verb.__name__}() has no parameter {word!r}; {hint}")
+        check_words(method, kwargs)
         return verb(self._frame(), *args, **kwargs)
 
-    parameters = list(known.values())
-    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    method.__signature__ = inspect.Signature([self, *parameters[1:]])  # type: ignore[attr-defined]
+    signature = inspect.signature(verb)
+    method.__signature__ = _with_self(signature)  # type: ignore[attr-defined]
+    plan = getattr(verb, "plan", None)
+    if plan is not None:
+        method.plan = lambda self, *args, **kwargs: plan(self._frame(), *args, **kwargs)  # type: ignore[attr-defined]
     return cast("Callable[Concatenate[Any, P], R]", method)
 
 
-def _awaitable(
-    verb: Callable[Concatenate[pd.DataFrame, P], Any],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, pd.DataFrame]]:
-    """Return a verb as a coroutine method: the same words and the same run, without blocking the event loop."""
-    method = _method(verb)
-
-    @functools.wraps(method)
-    async def coroutine(self: Any, *args: P.args, **kwargs: P.kwargs) -> pd.DataFrame:
-        progress: Any = kwargs.get("progress")
-        kwargs["background"] = True
-        run: Any = method(self, *args, **kwargs)
-        frame: pd.DataFrame = run if kwargs.get("dry_run") else await run.aresult(progress=progress)
-        return frame
-
-    return cast("Callable[Concatenate[Any, P], Coroutine[Any, Any, pd.DataFrame]]", coroutine)
+def _with_self(signature: inspect.Signature) -> inspect.Signature:
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return signature.replace(parameters=[self, *list(signature.parameters.values())[1:]])
 
 
 def _shown(verb: Callable[Concatenate[pd.DataFrame, P], chatting.Opened]) -> Callable[Concatenate[Any, P], Any]:
@@ -69,6 +60,20 @@ def _shown(verb: Callable[Concatenate[pd.DataFrame, P], chatting.Opened]) -> Cal
     return cast("Callable[Concatenate[Any, P], Any]", show)
 
 
+def _like_complete(returns: str) -> Callable[[F], F]:
+    """Return a decorator for a method with the signature and the parameters of ``complete``, and a result of its own."""
+    signature, text = inspect.signature(verbs.complete), inspect.getdoc(verbs.complete) or ""
+    parameters = text.partition("\nprompt : ")[2].partition("Returns\n")[0]
+
+    def decorate(method: F) -> F:
+        method.__signature__ = _with_self(signature).replace(return_annotation=returns)  # type: ignore[attr-defined]
+        first, _, rest = (inspect.getdoc(method) or "").partition("\n\n")
+        method.__doc__ = f"{first}\n\nParameters\n----------\nprompt : {parameters}{rest}"
+        return method
+
+    return decorate
+
+
 @pd.api.extensions.register_dataframe_accessor("tsn")
 class FrameAccessor:
     """Language models over the rows of a frame; see :func:`tsn_frames.complete`."""
@@ -80,13 +85,34 @@ class FrameAccessor:
         return self._df
 
     complete = _method(verbs.complete)
-    acomplete = _awaitable(verbs.complete)
     messages = _method(verbs.messages_of)
     chat = _shown(chatting.chat)
     estimate = _method(estimating.estimate)
     compare = _method(comparing.compare)
     usage = _method(report.usage)
     cost = _method(report.cost)
+
+    @_like_complete("Run")
+    def start(self, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> Run[pd.DataFrame]:
+        """Start ``complete`` in the background: short for ``tsn.start(df.tsn.complete, ...)``.
+
+        Returns
+        -------
+        Run
+            ``.frame`` is the frame so far, ``.progress`` the counts, ``.result()`` waits for the finished frame.
+        """
+        return call.start(self.complete, prompt, **options)
+
+    @_like_complete("DataFrame")
+    async def acomplete(self, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> pd.DataFrame:
+        """Await ``complete``: the same run, without blocking the caller's event loop.
+
+        Returns
+        -------
+        DataFrame
+            What ``complete`` returns.
+        """
+        return await self.start(prompt, **options).aresult(progress=options.get("progress"))
 
 
 @pd.api.extensions.register_series_accessor("tsn")
@@ -102,4 +128,4 @@ class SeriesAccessor:
 
     complete = _method(verbs.content_of)
     messages = _method(verbs.messages_of)
-    estimate = _method(estimating.estimate)
+    estimate = _method(estimating.estimate_values)

@@ -6,7 +6,9 @@ import difflib
 import math
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
@@ -59,10 +61,30 @@ def plural(count: int, noun: str) -> str:
 
 
 _PACKAGE = str(Path(__file__).parent)
+_receiver: ContextVar[Callable[[str], object] | None] = ContextVar("tsn_frames_warnings", default=None)
 
 
 def warn(text: str) -> None:
-    """Warn at the line of the user's own code, however deep in the package the reason was found."""
+    """Warn at the line of the user's own code, or hand the text to the receiver of :func:`warnings_to`."""
+    warning_receiver()(text)
+
+
+def warning_receiver() -> Callable[[str], object]:
+    """Return the function that :func:`warn` calls now."""
+    return _receiver.get() or _warn_user
+
+
+@contextmanager
+def warnings_to(receive: Callable[[str], object]) -> Iterator[None]:
+    """Hand the package's warnings of this thread and task to a function."""
+    token = _receiver.set(receive)
+    try:
+        yield
+    finally:
+        _receiver.reset(token)
+
+
+def _warn_user(text: str) -> None:
     frame, level = sys._getframe(1), 2  # Python 3.12 has skip_file_prefixes for this; 3.11 hasn't
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1

@@ -59,6 +59,10 @@ def ask(df, client, **words):
     return df.tsn.complete(PROMPT, client=client, progress=False, **words)
 
 
+def start(df, client, **words):
+    return df.tsn.start(PROMPT, client=client, progress=False, **words)
+
+
 def child(code, sim, folder, rows=ROWS):
     """Start a process of its own that runs code over the same server, cache and ledger."""
     command = [sys.executable, "-W", "error", "-c", HEAD + textwrap.dedent(code), sim.base_url, str(folder), str(rows)]
@@ -174,7 +178,7 @@ def forked(work):
 def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
     """Nobody brings that run to its end there: it says so, and leaves the parent's alone."""
     with Simulator(latency=60.0) as sim:
-        run = ask(frame(5), client_of(sim, tmp_path), background=True)
+        run = start(frame(5), client_of(sim, tmp_path))
 
         def work():
             for wait in (lambda: run.wait(progress=False), run.result, lambda: asyncio.run(run.aresult())):
@@ -191,12 +195,12 @@ def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
 def test_a_child_forked_during_a_run_is_refused_and_the_run_goes_on(slow, tmp_path):
     """SQLite in the child would take the parent's locks for its own, and lose what is written there."""
     client = client_of(slow, tmp_path)
-    run = ask(frame(200), client, background=True)
+    run = start(frame(200), client)
     until(lambda: run.progress.answered >= 20)
     chat = tsn.Chat(client)
 
     def work():
-        for send in (lambda: ask(frame(40), client), lambda: ask(frame(40), client, background=True), lambda: chat.send("Hi")):
+        for send in (lambda: start(frame(40), client), lambda: ask(frame(40), client), lambda: chat.send("Hi")):
             with pytest.raises(tsn.RunError, match="forked while a run of its parent went on"):
                 send()
         assert chat.messages == []
@@ -318,7 +322,7 @@ def test_acomplete_with_a_time_limit_keeps_its_answers(slow, tmp_path):
 def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     """.frame so far, .progress, .wait(timeout), .stop(), .result(); then another run pays only for the rest."""
     client = client_of(slow, tmp_path)
-    run = ask(frame(), client, background=True)
+    run = start(frame(), client)
     while run.progress.answered < 20:
         assert run.wait(0.05) is False and not run.done
     part = run.frame
@@ -330,7 +334,7 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     kept, out = run.progress.answered, run.result(progress=False)
     assert out["content"].notna().sum() == kept == slow.stats().answers == client.cache.stats().answers
     assert out["error"].dropna().str.startswith("not_sent").all() and (out["content"].isna() == out["error"].notna()).all()
-    rest = ask(frame(), client, background=True).result(progress=False)
+    rest = start(frame(), client).result(progress=False)
     assert rest["content"].notna().all() and slow.stats().requests == ROWS
 
 

@@ -181,8 +181,8 @@ def test_a_request_beyond_the_tokens_of_a_minute_is_told_before_anything_is_sent
 def test_two_runs_at_once_keep_to_one_concurrency(client):
     with Simulator(latency=0.02) as sim:
         both = client(sim.base_url, concurrency=4)
-        first = frame(60).tsn.complete("one {text}", client=both, background=True)
-        second = frame(60).tsn.complete("two {text}", client=both, background=True)
+        first = frame(60).tsn.start("one {text}", client=both)
+        second = frame(60).tsn.start("two {text}", client=both)
         assert first.result(progress=False)["error"].isna().all()
         assert second.result(progress=False)["error"].isna().all()
         assert sim.stats().peak_concurrency <= 4

@@ -575,6 +575,18 @@ BAD = [
     *[("stop", value) for value in (list("abcde"), "", ["a", ""], 5, [], [1], ["\ud800"])],
     *[("model", value) for value in ("", " ", 5, "\ud800")],
     *[("repeat", value) for value in (-1, 1.0, "1", True)],
+    *[("seed", value) for value in (1.0, "7", True, 2**63, -(2**63) - 1, [1])],
+    *[
+        ("response_format", value)
+        for value in (
+            "json_object",
+            {},
+            {"type": 1},
+            {"type": "json_schema"},
+            {"type": "json_schema", "json_schema": {"schema": {}}},
+            {"type": "text", "a": np.nan},
+        )
+    ],
     *[("extra_body", value) for value in ("x", {"a": np.nan}, {"a": {1}}, {1: 2}, {"a": 2**70}, {"a": object()}, {"a\ud800": 1})],
 ]
 
@@ -666,6 +678,19 @@ def test_30_extra_body_may_differ_by_row(client, sim):
     df = pd.DataFrame({"t": ["a", "a"]})
     ask(df, client, "{t}", extra_body=pd.Series([{"seed": 1}, {"seed": 2}]))
     assert sorted(e.body["seed"] for e in sim.log) == [1, 2]
+
+
+def test_30_seed_and_response_format_may_differ_by_row(client, sim):
+    df = pd.DataFrame({"t": ["a", "a"], "n": [1, -2]})
+    ask(df, client, "{t}", seed=df["n"], response_format={"type": "json_object"})
+    assert sorted(e.body["seed"] for e in sim.log) == [-2, 1]
+    assert [e.body["response_format"] for e in sim.log] == [{"type": "json_object"}] * 2
+
+
+def test_34_a_field_that_is_given_by_name_and_in_extra_body_is_refused(client, sim):
+    with pytest.raises(tsn.ParameterError, match="extra_body has 'seed', which is given as seed= too"):
+        ask(pd.DataFrame({"t": ["x"]}), client, "{t}", seed=1, extra_body={"seed": 2})
+    assert sim.stats().requests == 0
 
 
 def test_33_an_unknown_parameter_is_refused_before_sending(client, sim):

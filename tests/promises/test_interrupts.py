@@ -28,7 +28,7 @@ tsn.set_client(tsn.Client(url, model="sim-small", cache=folder + "/cache", ledge
 df = pd.DataFrame({{"text": [f"message {{i}}" for i in range({ROWS})]}})
 df.to_parquet(folder + "/in.parquet")
 chat = tsn.Chat()
-def start(): return df.tsn.complete("Say: {{text}}", background=True)
+def start(): return df.tsn.start("Say: {{text}}")
 """
 CALLS = {
     "complete": 'df.tsn.complete("Say: {text}", progress=False)',

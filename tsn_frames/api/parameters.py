@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
 import numpy as np
 import orjson
@@ -12,14 +12,58 @@ import orjson
 from ..errors import ParameterError
 from ..text import quoted
 
+if TYPE_CHECKING:
+    from pandas.api.typing import Expression
+
 RANGES = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
     "frequency_penalty": (-2.0, 2.0),
     "presence_penalty": (-2.0, 2.0),
 }
-# The order is part of the cache key: it never changes, and new names join at the end.
+
+
+class Column(Protocol):
+    """A Series or an array: a value for each row."""
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the values."""
+
+    def __len__(self) -> int: ...
+
+
+# What DataFrame.assign takes for a value in each row.
+PerRow: TypeAlias = "Column | Callable[[Any], Any] | Expression"
+
+
+class SamplingParameters(TypedDict, total=False):
+    """How the model answers; what isn't given isn't sent."""
+
+    temperature: float | PerRow | None
+    top_p: float | PerRow | None
+    max_tokens: int | PerRow | None
+    stop: str | Sequence[str] | PerRow | None
+    frequency_penalty: float | PerRow | None
+    presence_penalty: float | PerRow | None
+    response_format: Mapping[str, Any] | PerRow | None
+    seed: int | PerRow | None
+    extra_body: Mapping[str, Any] | PerRow | None
+
+
+class _Model(TypedDict, total=False):
+    model: str | PerRow | None
+
+
+class ApiParameters(_Model, SamplingParameters, total=False):
+    """Every parameter of a request, as a call takes it: one value for all rows, or a value for each."""
+
+
+# The order is part of the cache key: it never changes.
 ORDER = ("model", "temperature", "top_p", "max_tokens", "stop", "frequency_penalty", "presence_penalty")
+# Named parameters that stand among the fields of extra_body, sorted with them: a request has one key, however it is written.
+SORTED = ("response_format", "seed")
+NAMES = (*ORDER, *SORTED, "extra_body")  # every parameter of the API that a call takes
 RESERVED = (*ORDER, "messages", "stream", "stream_options", "n")
 
 
@@ -47,9 +91,24 @@ def check(name: str, value: Any) -> Any:
 
 
 def body(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return checked parameters in the fixed order, those not given left out, ``extra_body`` merged at the end."""
+    """Return checked parameters in the fixed order, those not given left out, ``extra_body`` merged at the end.
+
+    Raises
+    ------
+    ParameterError
+        If ``extra_body`` has a parameter that is given by its name too.
+
+    Examples
+    --------
+    >>> body({"model": "m", "seed": 7, "extra_body": {"logprobs": True}})
+    {'model': 'm', 'logprobs': True, 'seed': 7}
+    """
+    extra = values.get("extra_body") or {}
+    named = {name: values[name] for name in SORTED if values.get(name) is not None}
+    if twice := sorted(named.keys() & extra.keys()):
+        raise ParameterError(f"extra_body has {twice[0]!r}, which is given as {twice[0]}= too: leave one of them out")
     out = {name: values[name] for name in ORDER if values.get(name) is not None}
-    return out | (values.get("extra_body") or {})
+    return out | (dict(sorted((extra | named).items())) if named else extra)
 
 
 def _item(value: Any) -> Any:
@@ -77,6 +136,22 @@ def _integer(name: str, value: Any) -> int:
     return value
 
 
+def _seed(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise ParameterError(f"{name} must be a whole number of at most 64 bits, got {quoted(value)}")
+    return value
+
+
+def _format(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
+        raise ParameterError(f'{name} must be a dict with its "type", such as {{"type": "json_object"}}, got {quoted(value)}')
+    schema = value.get("json_schema")
+    if value["type"] == "json_schema" and not (isinstance(schema, Mapping) and isinstance(schema.get("name"), str)):
+        raise ParameterError(f'{name} of the type "json_schema" needs {{"json_schema": {{"name": ..., "schema": ...}}}}, '
+                             f"got {quoted(value)}")  # fmt: skip
+    return _json(name, value)
+
+
 def _model(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ParameterError(f"{name} must be a model's name such as 'deepseek-chat', got {quoted(value)}")
@@ -102,10 +177,15 @@ def _text(name: str, value: str) -> str:
 
 def _extra(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise ParameterError(f'{name} must be a dict such as {{"seed": 7}}, got {quoted(value)}')
+        raise ParameterError(f'{name} must be a dict such as {{"logprobs": True}}, got {quoted(value)}')
     for key in value:
         if key in RESERVED:
             raise ParameterError(_reserved(str(key)))
+    return _json(name, value)
+
+
+def _json(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping made of plain JSON types."""
     try:
         out: dict[str, Any] = plain(name, value)
         orjson.dumps(out)
@@ -147,5 +227,6 @@ def plain(where: str, value: Any) -> Any:
 
 
 _CHECKS = dict.fromkeys(RANGES, _number) | {
-    "model": _model, "max_tokens": _integer, "repeat": _integer, "stop": _stop, "extra_body": _extra,
+    "model": _model, "max_tokens": _integer, "repeat": _integer, "stop": _stop, "response_format": _format, "seed": _seed,
+    "extra_body": _extra,
 }  # fmt: skip

@@ -1,59 +1,27 @@
-"""The verb: a frame in, a frame with answers out."""
+"""``complete``: a frame in, a frame with answers out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from decimal import Decimal
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
 from .._gc import gc_paused
-from ..engine.cache.mode import CacheMode
 from ..engine.run.executor import RunExecutor
-from ..engine.runtime.client import Client, client_or_default
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
-from ..text import check_choice, warn
+from .call import Call, paying_verb
 from .estimate.estimate import estimate_call
-from .estimate.result import Estimate
+from .run.options import DEFAULTS, CompleteOptions, SeriesOptions
 from .run.plan import Errors
-from .run.prepare import PreparedCall, prepare
-from .run.run import Run, start
+from .run.prepare import PreparedCall, check_columns, prepare
+from .run.run import Run
 
 
-def complete(
-    df: pd.DataFrame,
-    prompt: Prompt | None = None,
-    *,
-    system: str | None = None,
-    messages: Any = None,
-    model: Any = None,
-    temperature: Any = None,
-    top_p: Any = None,
-    max_tokens: Any = None,
-    stop: Any = None,
-    frequency_penalty: Any = None,
-    presence_penalty: Any = None,
-    extra_body: Any = None,
-    name: str | None = None,
-    usage: bool = True,
-    include: Sequence[str] = (),
-    overwrite: bool = False,
-    errors: Errors = "coerce",
-    missing: Missing = "skip",
-    cache: CacheMode = "use",
-    refresh: Any = None,
-    repeat: Any = 0,
-    max_cost: float | Decimal | None = None,
-    tag: Any = None,
-    dry_run: bool = False,
-    background: bool = False,
-    progress: bool | None = None,
-    client: Client | None = None,
-) -> Any:
+@paying_verb(CompleteOptions)
+def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> Call[pd.DataFrame]:
     """Answer every row of a frame with a chat completion.
 
     Equal requests are sent once, every answer is on disk before it is counted, and a call that is run again pays only
@@ -70,11 +38,11 @@ def complete(
         A template for the system message.
     messages : column label or Series, optional
         Message lists as the API has them.
-    model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty : optional
-        The API's parameters; what isn't given isn't sent. One value for all rows, or one a row: a Series, or what
+    model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed : optional
+        The API's parameters; what isn't given isn't sent. One value for all rows, or one for each: a Series, or what
         ``DataFrame.assign`` takes.
     extra_body : dict, optional
-        Other fields of the request, such as ``{"seed": 7}``. One for all rows, or one a row.
+        Other fields of the request, such as ``{"logprobs": True}``. One for all rows, or one for each.
     name : str, optional
         ``name="summary"`` calls the columns ``summary``, ``summary_finish_reason`` and so on.
     usage : bool, default True
@@ -99,10 +67,6 @@ def complete(
         most that a request can cost is held before it is sent, so the bill never passes it.
     tag : str or Series, optional
         What the ledger notes beside the spending.
-    dry_run : bool, default False
-        Send nothing and return an :class:`Estimate` of what the call would send, use and cost.
-    background : bool, default False
-        Return a :class:`Run` at once.
     progress : bool, optional
         Whether to show a bar; default: in a notebook and on a terminal.
     client : Client, optional
@@ -110,11 +74,10 @@ def complete(
 
     Returns
     -------
-    DataFrame, Run or Estimate
+    DataFrame
         A new frame with the same rows, order and index, and the columns ``content`` (string), ``finish_reason``
         (string), ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``cost`` (Float64, what this run
-        paid, in the currency of the prices), ``cached`` (boolean), ``error`` (string). A Run with ``background=True``, an
-        Estimate with ``dry_run=True``.
+        paid, in the currency of the prices), ``cached`` (boolean), ``error`` (string).
 
     Raises
     ------
@@ -137,26 +100,35 @@ def complete(
     >>> out["cached"].tolist()
     [False, False]
     """
-    frame_prompt.check_frame(df)
-    check_choice("errors", errors, Errors)
-    wanted = frame_columns.layout(name, usage, include)
-    frame_columns.check_clash(df, wanted, overwrite)
-    call = prepare("complete", df, client_or_default(client), {
-        "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
-        "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
-    }, {
-        "prompt": prompt, "system": system, "messages": messages, "missing": missing, "cache": cache, "refresh": refresh,
-        "tag": tag, "max_cost": max_cost,
-    })  # fmt: skip
-    if dry_run:
-        return estimate_call(call)
-    run = run_of(df, call, wanted, errors)
-    return start(run) if background else run.result(progress=progress)
+    words = {**DEFAULTS, **options}
+    wanted = check_columns(df, words)
+    call = prepare("complete", df, prompt, words)
+    return Call.of_run(lambda: run_of(df, call, wanted, words["errors"]), lambda: estimate_call(call), words.get("progress"))
 
 
-def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, errors: Errors, *, beyond: int = 0,
-           tell: Callable[[str], object] = warn) -> Run:  # fmt: skip
-    """Return the run of what a call asks for; who waits for it begins it. ``beyond`` rows of the same file follow in others."""
+@paying_verb(SeriesOptions)
+def content_of(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[SeriesOptions]) -> Call[pd.Series]:
+    """Answer every value of a Series and return the answers, for ``df["x"] = ...`` and ``df.assign``.
+
+    The parameters are those of :func:`complete`; the Series' name is the placeholder, ``{value}`` where it has none.
+
+    Returns
+    -------
+    Series of string
+        The content of each answer, NA where there is none, with the same index.
+    """
+    words = {**DEFAULTS, **options, "name": "content", "usage": False, "overwrite": True}
+    wanted = check_columns(df, words)
+    call = prepare("complete", df, prompt, words)
+
+    def run() -> Run[pd.Series]:
+        return run_of(df, call, wanted, words["errors"], result=lambda frame: frame["content"])
+
+    return Call.of_run(run, lambda: estimate_call(call), words.get("progress"))
+
+
+def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, errors: Errors, **words: Any) -> Run[Any]:
+    """Return the run of a prepared call; it is not started. ``words`` are those of :class:`Run`."""
     client, made, work = call
 
     def frame(engine: RunExecutor) -> pd.DataFrame:
@@ -167,49 +139,7 @@ def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, e
                 frame_columns.build(engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices),
             )
 
-    return Run(RunExecutor(client, work), made, frame, errors, wanted.label("error"), beyond=beyond, tell=tell)
-
-
-def content_of(
-    df: pd.DataFrame,
-    prompt: Prompt | None = None,
-    *,
-    system: str | None = None,
-    model: Any = None,
-    temperature: Any = None,
-    top_p: Any = None,
-    max_tokens: Any = None,
-    stop: Any = None,
-    frequency_penalty: Any = None,
-    presence_penalty: Any = None,
-    extra_body: Any = None,
-    errors: Errors = "coerce",
-    missing: Missing = "skip",
-    cache: CacheMode = "use",
-    refresh: Any = None,
-    repeat: Any = 0,
-    max_cost: float | Decimal | None = None,
-    tag: Any = None,
-    dry_run: bool = False,
-    progress: bool | None = None,
-    client: Client | None = None,
-) -> Any:
-    """Answer every value of a Series and return the answers, for ``df["x"] = ...`` and ``df.assign``.
-
-    The words are those of :func:`complete`; the Series' name is the placeholder, ``{value}`` where it has none.
-
-    Returns
-    -------
-    Series of string
-        The content of each answer, NA where there is none, with the same index. An Estimate with ``dry_run=True``.
-    """
-    answered = complete(
-        df, prompt, system=system, model=model, temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop,
-        frequency_penalty=frequency_penalty, presence_penalty=presence_penalty, extra_body=extra_body, name="content",
-        usage=False, overwrite=True, errors=errors, missing=missing, cache=cache, refresh=refresh, repeat=repeat,
-        max_cost=max_cost, tag=tag, dry_run=dry_run, progress=progress, client=client,
-    )  # fmt: skip
-    return answered if isinstance(answered, Estimate) else answered["content"]
+    return Run(RunExecutor(client, work), made, frame, errors, wanted.label("error"), **words)
 
 
 def messages_of(

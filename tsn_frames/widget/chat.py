@@ -6,15 +6,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex, Unpack
 
 import anywidget
 import pandas as pd
 import traitlets
 
+from ..api.parameters import SamplingParameters
 from ..engine.cache.mode import CacheMode
 from ..engine.chat.conversation import Conversation
 from ..engine.runtime.client import Client
+from ..options import check_words, spelled_out
 from ..settings import get_client
 from ..text import plural
 from ..verbs.chat import chat as verbs
@@ -41,7 +43,7 @@ class Chat(anywidget.AnyWidget):
         The system prompt.
     messages : list of dict, optional
         Earlier messages in the API's form: ``[{"role": "user", "content": "..."}, ...]``.
-    temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
+    temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, extra_body : optional
         The API's parameters; only those that are set are sent.
     cache : {"off", "use", "refresh", "only"}, default "off"
         With "off" a repeated question is sent again. Only whole answers with usage are stored.
@@ -70,17 +72,16 @@ class Chat(anywidget.AnyWidget):
     _messages: traitlets.List[dict[str, str]] = traitlets.List().tag(sync=True)
     _transcript = traitlets.Unicode().tag(sync=True)
 
+    @spelled_out(SamplingParameters)
     def __init__(
         self, client: Client | None = None, *, model: str | None = None, system: str | None = None,
-        messages: Sequence[Mapping[str, Any]] = (), temperature: float | None = None, top_p: float | None = None,
-        max_tokens: int | None = None, stop: str | Sequence[str] | None = None, frequency_penalty: float | None = None,
-        presence_penalty: float | None = None, extra_body: Mapping[str, Any] | None = None, cache: CacheMode = "off",
-        tag: str | None = None,
+        messages: Sequence[Mapping[str, Any]] = (), cache: CacheMode = "off", tag: str | None = None,
+        **parameters: Unpack[SamplingParameters],
     ) -> None:  # fmt: skip
+        check_words(Chat.__init__, parameters)
         chat = Conversation(
-            client if client is not None else get_client(), model=model, system=system, messages=messages, temperature=temperature,
-            top_p=top_p, max_tokens=max_tokens, stop=stop, frequency_penalty=frequency_penalty,
-            presence_penalty=presence_penalty, extra_body=extra_body, cache=cache, tag=tag,
+            client if client is not None else get_client(), model=model, system=system, messages=messages, cache=cache, tag=tag,
+            **parameters,
         )  # fmt: skip
         self._show(chat)
 

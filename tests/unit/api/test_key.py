@@ -56,6 +56,14 @@ def test_literal_keys_never_change(words, expected):
     assert key(**words) == expected
 
 
+@pytest.mark.parametrize("extra", [{}, {"logprobs": True}, {"user": "u"}, {"seek": 1, "zeal": {"b": 1, "a": 2}}], ids=str)
+def test_a_named_field_has_the_key_of_the_same_field_in_extra_body(extra):
+    named = {"seed": 7, "response_format": {"type": "json_object", "a": [1, 2.5, None, True]}}
+    assert key(**named, extra_body=extra) == key(extra_body={**extra, **named})
+    assert key(seed=7, extra_body=extra) == key(extra_body={"seed": 7, **extra})
+    assert key(**named) == LITERAL[3][1]
+
+
 def test_the_key_is_what_the_documents_say():
     body = b'{"model":"m","temperature":0.5,"max_tokens":9,"seed":1,"messages":[{"role":"user","content":"Hello"}]}'
     assert (

@@ -60,8 +60,8 @@ def test_a_stop_while_another_runs_answer_is_looked_up_holds_nobody_up_later(tmp
     monkeypatch.setattr(engine, "lookup", looking)
     with Simulator(latency=0.02) as sim:
         client = client_of(sim, tmp_path, limits=tsn.Limits(1))
-        one = rows(20).tsn.complete("{t}", client=client, background=True)
-        other = rows(20)[::-1].tsn.complete("{t}", client=client, background=True)
+        one = rows(20).tsn.start("{t}", client=client)
+        other = rows(20)[::-1].tsn.start("{t}", client=client)
         looking.reached()  # one of them has come to what the other one has answered
         one.stop()
         other.stop()
@@ -69,7 +69,7 @@ def test_a_stop_while_another_runs_answer_is_looked_up_holds_nobody_up_later(tmp
         looking.open()
         assert one.wait(30, progress=False) and other.wait(30, progress=False)
         client.cache.prune(older_than=pd.Timedelta(0))
-        again = rows(20).tsn.complete("{t}", client=client, background=True)
+        again = rows(20).tsn.start("{t}", client=client)
         assert again.wait(30, progress=False), "it waits for an answer that nobody brings"
         assert again.frame["content"].notna().all()
 
@@ -124,9 +124,9 @@ def test_an_answer_that_is_being_written_when_a_run_is_cut_off_is_kept_and_share
     monkeypatch.setattr(Store, "write", lambda *given: writing(*given))
     with Simulator(latency=0.0) as sim:
         client = client_of(sim, tmp_path)
-        one = rows(1).tsn.complete("{t}", client=client, background=True)
+        one = rows(1).tsn.start("{t}", client=client)
         writing.reached()
-        other = rows(1).tsn.complete("{t}", client=client, background=True)
+        other = rows(1).tsn.start("{t}", client=client)
         until(lambda: other.progress.to_send)
         let_the_loop_turn()
         one._engine.stop(grace=0.0)  # as a second Ctrl-C does

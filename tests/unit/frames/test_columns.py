@@ -313,7 +313,7 @@ def test_an_answer_cut_off_keeps_its_text_and_is_told(client):
 def test_a_run_in_the_background_shows_na_where_no_answer_is_yet():
     with Simulator(latency=60.0) as slow:
         client = tsn.Client(slow.base_url, model="sim-small")
-        run = pd.DataFrame({"t": ["a"]}).tsn.complete("{t}", client=client, background=True)
+        run = pd.DataFrame({"t": ["a"]}).tsn.start("{t}", client=client)
         frame = run.frame
         run._engine.stop(grace=0.0)
         with pytest.warns(tsn.TSNWarning, match="since the run was stopped"):

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from ...api import Request, body_head, dumps
 from ...api.key import request_key as key_of
-from ...api.parameters import ORDER, body, check, plain
+from ...api.parameters import NAMES, body, check, plain
 from ...errors import ConfigError, ParameterError, PromptError
 from ...text import did_you_mean, quoted
 from ..budget.worst_case import check_bounded
 from ..runtime.client import Client
 
-_PARAMETERS = (*ORDER[1:], "extra_body")
+_PARAMETERS = NAMES[1:]
 
 
 class ChatSettings(NamedTuple):

@@ -11,11 +11,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 from ...api import Request
-from ...api.parameters import plain
+from ...api.parameters import SamplingParameters, plain
 from ...errors import ParameterError, PromptError, TSNError
+from ...options import check_words, spelled_out
 from ...secret import Secret
 from ...text import check_choice, quoted
 from ..budget.admission import BudgetAdmission
@@ -46,7 +47,7 @@ class Conversation(ChatState):
         The system prompt.
     messages : list of dict, optional
         Earlier messages in the API's format. A system message at the beginning becomes ``system``.
-    temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
+    temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, extra_body : optional
         The API's parameters; what isn't given isn't sent.
     cache : {"off", "use", "refresh", "only"}
         Off by default: a chat's question is asked again. Only whole answers with their usage are stored, under the key
@@ -70,16 +71,13 @@ class Conversation(ChatState):
     (True, ['user', 'assistant'])
     """
 
+    @spelled_out(SamplingParameters)
     def __init__(
         self, client: Client, *, model: str | None = None, system: str | None = None, messages: Sequence[Mapping[str, Any]] = (),
-        temperature: float | None = None, top_p: float | None = None, max_tokens: int | None = None,
-        stop: str | Sequence[str] | None = None, frequency_penalty: float | None = None, presence_penalty: float | None = None,
-        extra_body: Mapping[str, Any] | None = None, cache: CacheMode = "off", tag: str | None = None,
+        cache: CacheMode = "off", tag: str | None = None, **parameters: Unpack[SamplingParameters],
     ) -> None:  # fmt: skip
-        super().__init__(client, messages, model, system, {
-            "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
-            "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body,
-        })  # fmt: skip
+        check_words(Conversation.__init__, parameters)
+        super().__init__(client, messages, model, system, parameters)
         check_choice("cache", cache, CacheMode)
         if tag is not None and not isinstance(tag, str):
             raise ParameterError(f"tag must be a text, got {quoted(tag)}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import pandas as pd
 
+from ...api.parameters import SamplingParameters
 from ...engine.cache.mode import CacheMode
 from ...engine.chat.conversation import Conversation
 from ...engine.chat.turn import Turn, text_of
@@ -18,6 +19,7 @@ from ...frames import columns as frame_columns
 from ...frames.prompt import check_frame, render
 from ...frames.template import columns_of, parse
 from ...frames.values import exact, is_missing
+from ...options import spelled_out
 from ...text import did_you_mean, plural, quoted
 from .generate_code import Rows, Template, joined
 
@@ -32,6 +34,7 @@ class Opened(NamedTuple):
     code: Callable[[], str]
 
 
+@spelled_out(SamplingParameters)
 def chat(
     df: pd.DataFrame,
     row: Hashable,
@@ -40,16 +43,10 @@ def chat(
     system: str | None = None,
     name: str | None = None,
     model: str | None = None,
-    temperature: float | None = None,
-    top_p: float | None = None,
-    max_tokens: int | None = None,
-    stop: str | Sequence[str] | None = None,
-    frequency_penalty: float | None = None,
-    presence_penalty: float | None = None,
-    extra_body: Mapping[str, Any] | None = None,
     cache: CacheMode = "off",
     tag: str | None = None,
     client: Client | None = None,
+    **parameters: Unpack[SamplingParameters],
 ) -> Opened:
     """Open a chat about one row; nothing is sent yet.
 
@@ -68,7 +65,8 @@ def chat(
         A template for the system prompt.
     name : str, optional
         What the answers are called: the ``name=`` of the :func:`complete` run.
-    model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
+    model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
+extra_body : optional
         The API's parameters; what isn't given isn't sent.
     cache : {"off", "use", "refresh", "only"}
         What the cache is for; a chat's question is asked again by default.
@@ -107,11 +105,7 @@ def chat(
     context = _context(df)
     template = Template(prompt, system) if prompt is not None else Template(None, joined(system or _INTRODUCTION, context))
     messages = _rendered(one, template)
-    conversation = Conversation(
-        client_or_default(client), model=model, messages=messages, temperature=temperature, top_p=top_p, max_tokens=max_tokens,
-        stop=stop, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty, extra_body=extra_body, cache=cache,
-        tag=tag,
-    )  # fmt: skip
+    conversation = Conversation(client_or_default(client), model=model, messages=messages, cache=cache, tag=tag, **parameters)
     answer = _answer(one, name, template)
     if answer:
         conversation.replace_turns([*conversation.turns, answer])

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import Any, cast
+from typing import Any, Unpack
 
 import pandas as pd
 
-from ...engine.cache.mode import CacheMode
-from ...engine.runtime.client import Client, client_or_default
-from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError, TSNWarning
+from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
 from ...frames.columns import layout
-from ...frames.missing import Missing
 from ...frames.prompt import Prompt, check_frame
-from ...text import money, plural
+from ...text import money, plural, warning_receiver, warnings_to
+from ..call import Call, paying_verb
 from ..complete import run_of
 from ..estimate.estimate import estimate_call
-from ..run.prepare import PreparedCall, prepare
+from ..estimate.result import Estimate
+from ..estimate.total import total_estimate
+from ..run.background import BackgroundRun, OnRun
+from ..run.options import DEFAULTS, CompareOptions
+from ..run.prepare import PER_ROW, PreparedCall, prepare
 from ..run.run import stopped_error
 from . import metrics
 from .agreement import Normalise, comparable, normaliser
-from .inputs import PARAMETERS, check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken
+from .inputs import check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken
 from .metrics import ModelRun
 from .result import Comparison
 
@@ -32,6 +32,7 @@ FACTS = ("model", "answered_at", "request_key")
 _ALONE = (ModelError, RateLimitError, ServerError)  # these may be one model's trouble, the others are the account's
 
 
+@paying_verb(CompareOptions)
 def compare(
     df: pd.DataFrame,
     prompt: Prompt | None = None,
@@ -41,24 +42,8 @@ def compare(
     normalise: Normalise = "casefold",
     sample: float | None = None,
     random_state: Any = 0,
-    system: str | None = None,
-    messages: Any = None,
-    temperature: Any = None,
-    top_p: Any = None,
-    max_tokens: Any = None,
-    stop: Any = None,
-    frequency_penalty: Any = None,
-    presence_penalty: Any = None,
-    extra_body: Any = None,
-    missing: Missing = "skip",
-    cache: CacheMode = "use",
-    repeat: Any = 0,
-    max_cost: float | Decimal | None = None,
-    tag: Any = None,
-    dry_run: bool = False,
-    progress: bool | None = None,
-    client: Client | None = None,
-) -> Any:
+    **options: Unpack[CompareOptions],
+) -> Call[Comparison]:
     """Ask several models about the same rows, and compare their answers, tokens, money and time.
 
     The models are asked one after the other, so that their seconds can be compared. Every answer is cached: a comparison
@@ -83,21 +68,19 @@ def compare(
         Take a random sample: an int is a number of rows, a float a share. Default: all rows.
     random_state : optional
         What ``DataFrame.sample`` takes. The default draws the same rows each time, so that they are paid for once.
-    system, messages, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body : optional
+    system, messages, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
+extra_body : optional
         As in :func:`complete`, for all models that have none of their own.
     max_cost : number, optional
         The most that the whole comparison may cost. What the first models leave of it is for the next ones.
-    dry_run : bool, default False
-        Send nothing, and return what each model would send, use and cost.
     missing, cache, repeat, tag, progress, client : optional
         As in :func:`complete`. ``cache="only"`` compares what is there already and sends nothing.
 
     Returns
     -------
-    Comparison or DataFrame
+    Comparison
         ``.table`` has a row a model, ``.answers`` a row of the sample and a column a model, ``.agreement`` a row a pair
-        of models, ``.frames`` what :func:`complete` returns for each model. With ``dry_run=True`` the tables of the
-        estimates, one under the other.
+        of models, ``.frames`` what :func:`complete` returns for each model.
 
     Raises
     ------
@@ -119,38 +102,46 @@ def compare(
     >>> sim.close()
     """
     check_frame(df)
+    words: dict[str, Any] = {**DEFAULTS, **options, "prompt": prompt}
     varied, positions = models_of(models), positions_of(df, sample, random_state)
     normaliser(normalise)
     rows, truth = df.iloc[positions], None if gold is None else gold_of(df, gold).iloc[positions]
     check_labels(rows, varied, truth)
     right = None if truth is None else comparable_gold(truth, normalise)
-    shared = {
-        "prompt": prompt, "system": system, "messages": messages, "temperature": temperature, "top_p": top_p,
-        "max_tokens": max_tokens, "stop": stop, "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty,
-        "extra_body": extra_body, "repeat": repeat, "tag": tag, "client": client,
-    }  # fmt: skip
-    fixed = {"missing": missing, "cache": cache, "refresh": None, "max_cost": max_cost}
-    race, told = _ComparisonRun(df, rows, truth, right, normalise), set[str]()
-    calls = {}
+    warned, calls = set[str](), {}
     for label, own in varied.items():
-        words = {name: taken(df, positions, name, value) for name, value in {**shared, **own}.items()}
-        with _telling(label, told):  # all of them before the first one is sent: what is wrong with the last one costs nothing
-            calls[label] = prepare("compare", rows, client_or_default(words["client"]), {n: words.get(n) for n in PARAMETERS},
-                                 {**words, **fixed})  # fmt: skip
+        given = {**words, **own}
+        shared = {name: taken(df, positions, name, given.get(name)) for name in (*PER_ROW, "messages", "tag")}
+        with _labelled_warnings(label, warned):  # all before the first one is sent: a mistake in the last one costs nothing
+            calls[label] = prepare("compare", rows, given["prompt"], {**given, **shared})
     check_money(calls.values())
-    if dry_run:
-        return pd.concat({label: estimate_call(call).to_frame() for label, call in calls.items()}, names=["model", "quantity"])
-    try:
-        for label, call in calls.items():
-            with _telling(label, told):
-                race.run(label, call, progress)
-        race.check()
-        return race.comparison()
-    except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
-        end.partial = race.comparison() if race.parts else None  # type: ignore[attr-defined]
-        if isinstance(end, KeyboardInterrupt):
-            end.add_note("compare(..., cache='only') shows the comparison so far, without sending anything")
-        raise
+
+    def result(progress: bool | None, on_run: OnRun | None = None) -> Comparison:
+        race = _ComparisonRun(df, rows, truth, right, normalise, on_run)
+        try:
+            for label, call in calls.items():
+                with _labelled_warnings(label, warned):
+                    race.run(label, call, progress)
+            race.check()
+            return race.comparison()
+        except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
+            end.partial = race.comparison() if race.parts else None  # type: ignore[attr-defined]
+            if isinstance(end, KeyboardInterrupt):
+                end.add_note("compare(..., cache='only') shows the comparison so far, without sending anything")
+            raise
+
+    first = next(iter(calls.values()))
+    return Call(
+        lambda: result(words.get("progress")),
+        lambda: BackgroundRun(first.client, len(rows) * len(calls), lambda on_run: result(False, on_run)),
+        lambda: _estimate(calls),
+    )
+
+
+def _estimate(calls: Mapping[str, PreparedCall]) -> Estimate:
+    found = {label: estimate_call(call) for label, call in calls.items()}
+    most = next(iter(calls.values())).work.max_cost
+    return total_estimate(list(found.values()), most, f"a sum over {plural(len(found), 'model')}: .parts has each", found)
 
 
 @dataclass(frozen=True)
@@ -162,6 +153,7 @@ class _ComparisonRun:
     truth: pd.Series | None
     right: list[Any] | None
     normalise: Normalise
+    on_run: OnRun | None = None
     parts: dict[str, ModelRun] = field(default_factory=dict)
 
     def run(self, label: str, call: PreparedCall, progress: bool | None) -> None:
@@ -177,6 +169,8 @@ class _ComparisonRun:
         if stop is not None:
             raise stop  # it came between the two
         run = run_of(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
+        if self.on_run is not None:
+            self.on_run(run)
         try:
             run.result(progress=progress)
             stop = stopped_error(run)
@@ -221,18 +215,13 @@ class _ComparisonRun:
         return tuple(out)
 
 
-@contextmanager
-def _telling(label: str, told: set[str]) -> Iterator[None]:
-    """Say of which model a warning is; what was said of one model isn't said again, word for word, of the next."""
-    with warnings.catch_warnings():
-        shown = warnings.showwarning
+def _labelled_warnings(label: str, seen: set[str]) -> AbstractContextManager[None]:
+    """Put the model's label before a warning, and leave out what another model was warned of word for word."""
+    receive = warning_receiver()
 
-        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
-            if not issubclass(category, TSNWarning):
-                shown(message, category, *where)
-            elif str(message) not in told:
-                told.add(str(message))
-                shown(category(f"{label}: {message}"), category, *where)
+    def labelled(text: str) -> None:
+        if text not in seen:
+            seen.add(text)
+            receive(f"{label}: {text}")
 
-        warnings.showwarning = cast("Any", show)
-        yield
+    return warnings_to(labelled)

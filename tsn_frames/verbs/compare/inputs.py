@@ -15,13 +15,10 @@ from ...errors import ColumnError, ParameterError
 from ...frames import per_row, values
 from ...text import did_you_mean, plural, quoted
 from ..estimate.calculation import cached_answers
-from ..run.prepare import PreparedCall
+from ..run.prepare import PER_ROW, PreparedCall
 from .agreement import UNREADABLE, Normalise, comparable, equal
 
-PARAMETERS = (
-    "model", "temperature", "top_p", "max_tokens", "stop", "frequency_penalty", "presence_penalty", "extra_body", "repeat",
-)  # fmt: skip
-OWN = (*PARAMETERS, "prompt", "system", "client")  # what a model of a comparison may have of its own
+OWN = (*PER_ROW, "prompt", "system", "client")  # what a model of a comparison may have of its own
 
 
 def models_of(models: Any) -> dict[str, dict[str, Any]]:

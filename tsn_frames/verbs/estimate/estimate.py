@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
 
-from ...engine.cache.mode import CacheMode
 from ...engine.ledger import queries
 from ...engine.outcomes import Outcomes
 from ...engine.run.executor import RunExecutor
 from ...engine.run.spec import RunSpec
-from ...engine.runtime.client import Client, client_or_default
 from ...errors import ParameterError
 from ...frames import columns as frame_columns
-from ...frames.missing import Missing
 from ...frames.prompt import Prompt
+from ...options import spelled_out
 from ...text import quoted
+from ..run.options import DEFAULTS, CompleteOptions, SeriesOptions
 from ..run.plan import Plan
-from ..run.prepare import PreparedCall, prepare
+from ..run.prepare import PreparedCall, check_columns, prepare
 from ..run.run import Run
 from .cache_misses import explained
 from .calculation import RequestTable, cached_answers, calculate, request_table
@@ -33,6 +32,7 @@ from .token_ratios import Tokenizer
 PILOT = 30  # what a pilot that is suggested tries
 
 
+@spelled_out(CompleteOptions, DEFAULTS)
 def estimate(
     df: pd.DataFrame,
     prompt: Prompt | None = None,
@@ -40,24 +40,7 @@ def estimate(
     pilot: int | None = None,
     random_state: int = 0,
     tokenizer: Tokenizer | None = None,
-    system: str | None = None,
-    messages: Any = None,
-    model: Any = None,
-    temperature: Any = None,
-    top_p: Any = None,
-    max_tokens: Any = None,
-    stop: Any = None,
-    frequency_penalty: Any = None,
-    presence_penalty: Any = None,
-    extra_body: Any = None,
-    missing: Missing = "skip",
-    cache: CacheMode = "use",
-    refresh: Any = None,
-    repeat: Any = 0,
-    max_cost: Any = None,
-    tag: Any = None,
-    progress: bool | None = None,
-    client: Client | None = None,
+    **options: Unpack[CompleteOptions],
 ) -> Estimate:
     """Tell what a call of :func:`complete` with the same words would send, use and cost. Nothing is sent without ``pilot``.
 
@@ -111,19 +94,34 @@ def estimate(
     (30, 30)
     >>> sim.close()
     """
-    call = prepare("estimate", df, client_or_default(client), {
-        "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
-        "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
-    }, {
-        "prompt": prompt, "system": system, "messages": messages, "missing": missing, "cache": cache, "refresh": refresh,
-        "tag": tag, "max_cost": max_cost,
-    })  # fmt: skip
+    words = {**DEFAULTS, **options}
+    check_columns(df, words)
+    call = prepare("estimate", df, prompt, words)
     if tokenizer is not None and not callable(tokenizer):
         raise ParameterError(f"tokenizer must be a function from a text to its tokens or their number, got {quoted(tokenizer)}")
     if pilot is None:
         return estimate_call(call, tokenizer)
-    _check(pilot, random_state, cache, refresh)
-    return _with_pilot(df, call, request_table(call, tokenizer), int(pilot), int(random_state), progress=progress)
+    _check(pilot, random_state, words["cache"], words.get("refresh"))
+    return _with_pilot(df, call, request_table(call, tokenizer), int(pilot), int(random_state), progress=words.get("progress"))
+
+
+@spelled_out(SeriesOptions, DEFAULTS)
+def estimate_values(
+    df: pd.DataFrame,
+    prompt: Prompt | None = None,
+    *,
+    pilot: int | None = None,
+    random_state: int = 0,
+    tokenizer: Tokenizer | None = None,
+    **options: Unpack[SeriesOptions],
+) -> Estimate:
+    """Estimate what :func:`complete` of a Series with the same parameters would send, use and cost.
+
+    The parameters are those of :func:`estimate`.
+    """
+    return estimate(
+        df, prompt, pilot=pilot, random_state=random_state, tokenizer=tokenizer, **options, usage=False, overwrite=True
+    )
 
 
 def estimate_call(call: PreparedCall, tokenizer: Tokenizer | None = None) -> Estimate:
@@ -188,7 +186,7 @@ def _try(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, todo: list[int
                 about=work.about._replace(hashes=hashes), max_cost=work.max_cost)  # fmt: skip
     engine = RunExecutor(call.client, part)
     made = Plan(requests, np.arange(len(todo)), {})
-    run = Run(engine, made, lambda now: _built(df, call, now.answers, np.array(todo)), "coerce", "error")
+    run: Run[pd.DataFrame] = Run(engine, made, lambda now: _built(df, call, now.answers, np.array(todo)), "coerce", "error")
     run.result(progress=progress)
     _take(answers, todo, engine.answers, range(len(todo)))
 

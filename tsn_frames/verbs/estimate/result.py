@@ -48,6 +48,8 @@ class Estimate(FrameLike):
         What each number is based on.
     notes : tuple of str
         Remarks, such as why nothing was found in the cache.
+    parts : mapping of str to Estimate
+        The estimate of each model, where the call is a comparison.
     answers : DataFrame or None
         The rows that the pilot sampled, with their answers.
 
@@ -79,6 +81,7 @@ class Estimate(FrameLike):
     basis: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     answers: pd.DataFrame | None = field(default=None, compare=False)
+    parts: Mapping[str, Estimate] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the estimate as a table.

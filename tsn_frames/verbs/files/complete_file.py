@@ -1,12 +1,11 @@
-"""The verb over a file that is larger than memory: a piece of it at a time is a frame, and becomes a part of the output."""
+"""``complete_file``: answer a file larger than memory; a piece at a time is a frame, and becomes a part of the output."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,57 +13,37 @@ import pandas as pd
 from ...engine.budget.budget import amount
 from ...engine.cache.mode import CacheMode
 from ...engine.ledger.run_record import fingerprint
-from ...engine.runtime.client import Client, client_or_default
-from ...errors import ParameterError, RunError, TSNWarning
+from ...engine.runtime.client import client_or_default
+from ...errors import ParameterError, RunError
 from ...frames import columns as frame_columns
 from ...frames import per_row
-from ...frames.missing import Missing
 from ...frames.prompt import Prompt, check_frame, render
-from ...text import check_choice, plural, quoted
+from ...text import check_choice, plural, quoted, warnings_to
+from ..call import Call, paying_verb
 from ..complete import run_of
 from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate
+from ..estimate.total import total_estimate
+from ..run.background import BackgroundRun, OnRun
+from ..run.options import DEFAULTS, CompleteOptions
 from ..run.plan import Errors
-from ..run.prepare import PreparedCall, prepare
+from ..run.prepare import PER_ROW, PreparedCall, prepare
 from ..run.run import Run
-from .estimate_total import total_estimate
 from .parquet import Source, target_of
-from .parts import PartRunner, deduplicate_warnings
+from .parts import FileSummary, PartRunner, warn_once
 
 CHUNK = 100_000
 
 
+@paying_verb(CompleteOptions)
 def complete_file(
     source: str | Path,
     target: str | Path,
     prompt: Prompt | None = None,
     *,
-    system: str | None = None,
-    messages: Any = None,
-    model: Any = None,
-    temperature: Any = None,
-    top_p: Any = None,
-    max_tokens: Any = None,
-    stop: Any = None,
-    frequency_penalty: Any = None,
-    presence_penalty: Any = None,
-    extra_body: Any = None,
-    name: str | None = None,
-    usage: bool = True,
-    include: Sequence[str] = (),
-    overwrite: bool = False,
-    errors: Errors = "coerce",
-    missing: Missing = "skip",
-    cache: CacheMode = "use",
-    refresh: Any = None,
-    repeat: Any = 0,
-    max_cost: float | Decimal | None = None,
-    tag: Any = None,
     chunksize: int = CHUNK,
-    dry_run: bool = False,
-    progress: bool | None = None,
-    client: Client | None = None,
-) -> Any:
+    **options: Unpack[CompleteOptions],
+) -> Call[FileSummary]:
     """Answer every row of a Parquet file, a piece at a time, into a directory of Parquet files.
 
     For data larger than memory. A part is moved into the directory when it is whole, so the directory can be read at
@@ -76,9 +55,8 @@ def complete_file(
         A Parquet file, or a directory of them with the same columns. Needs ``pip install 'tsn-frames[parquet]'``.
     target : str or Path
         The directory that is made; ``pd.read_parquet(target)`` reads it.
-    prompt, system, messages, model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, extra_body, \
-name, usage, include, errors, missing, cache, refresh, repeat, tag, client : optional
-        As :func:`complete` has them. What is one value a row there is a callable of the frame here, which gets a piece.
+    prompt, and the options of :func:`complete` : optional
+        As there. What may be a value for each row there is a callable of the frame here, which gets a piece.
         ``errors="raise"`` raises when all parts are written. With ``cache="off"`` equal rows of different parts are each
         paid for, and a call that is run again pays again.
     overwrite : bool, default False
@@ -87,14 +65,12 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
         The most that the whole file may cost.
     chunksize : int, default 100,000
         Rows of a part. 100,000 rows of short texts take about 200 MB of memory while they are answered.
-    dry_run : bool, default False
-        Send and write nothing, and return an :class:`Estimate`: the sum of those of all parts.
     progress : bool, optional
         Whether to show a bar over all rows; default: in a notebook and on a terminal.
 
     Returns
     -------
-    FileSummary or Estimate
+    FileSummary
         Counts, tokens, cost and seconds of all parts, ``parts`` and ``path``. The columns are those of :func:`complete`;
         ``logprobs`` is JSON text. :func:`last_run` has the last part.
 
@@ -120,44 +96,51 @@ name, usage, include, errors, missing, cache, refresh, repeat, tag, client : opt
     >>> int(pd.read_parquet(f"{folder}/out")["content"].notna().sum())
     10
     """
-    check_choice("errors", errors, Errors)
-    check_choice("cache", cache, CacheMode)
-    client = client_or_default(client)
-    words: dict[str, Any] = {
-        "model": model, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": stop,
-        "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty, "extra_body": extra_body, "repeat": repeat,
-    }  # fmt: skip
+    words: dict[str, Any] = {**DEFAULTS, **options}
+    check_choice("errors", words["errors"], Errors)
+    check_choice("cache", words["cache"], CacheMode)
+    client = words["client"] = client_or_default(words.get("client"))
     file = Source(source, _chunk(chunksize))
-    _check_values({**words, "messages": messages, "refresh": refresh, "tag": tag})
-    wanted = frame_columns.layout(name, usage, include)
-    _check_frame(file.empty(), wanted, overwrite, words, (prompt, messages, system, missing))
-    what = {"prompt": prompt, "system": system, "messages": messages}
-    said = {**words, **what, "default": client.model, "at": client.keyed_url}
+    _check_values(words)
+    wanted = frame_columns.layout(words.get("name"), words["usage"], words["include"])
+    _check_frame(file.empty(), wanted, prompt, words)
+    contents = {"prompt": prompt, **{name: words.get(name) for name in ("system", "messages", *PER_ROW)}}
+    said = {**contents, "default": client.model, "at": client.keyed_url}
     into = target_of(target, file, wanted, fingerprint({word: _said(value) for word, value in said.items()}))
-    most = client.budget.with_run(amount("max_cost", max_cost)).run
-    others = {**what, "missing": missing, "cache": cache, "refresh": refresh, "tag": tag}
+    most = client.budget.with_run(amount("max_cost", words.get("max_cost"))).run
 
     def call(df: pd.DataFrame, left: Decimal | None) -> PreparedCall:
-        return prepare("complete_file", df, client, words, {**others, "max_cost": left})
+        return prepare("complete_file", df, prompt, {**words, "max_cost": left})
 
-    if dry_run:
-        told = set[str]()
-        return total_estimate([_foretold(at, df, call, told) for at, df in enumerate(file.pieces())], most)
-    into.open(file.parts, overwrite=overwrite)
+    def result(progress: bool | None, on_run: OnRun | None = None) -> FileSummary:
+        into.open(file.parts, overwrite=words["overwrite"])
 
-    def ask(df: pd.DataFrame, left: Decimal | None, beyond: int, tell: Callable[[str], None]) -> Run:
-        return run_of(df, call(df, left), wanted, "coerce", beyond=beyond, tell=tell)
+        def run(df: pd.DataFrame, left: Decimal | None, beyond: int) -> Run[pd.DataFrame]:
+            made: Run[pd.DataFrame] = run_of(df, call(df, left), wanted, "coerce", beyond=beyond)
+            if on_run is not None:
+                on_run(made)
+            return made
 
-    done = PartRunner(file, into, most, cache != "off", ask).run(progress)
-    if errors == "raise" and done.failed:
-        raise RunError(f"{done.failed:,} of {plural(done.rows, 'row')} failed; all parts are in {into.path}, and the column "
-                       f"{wanted.label('error')!r} says why. Run again to ask again, or errors='coerce' to go without")  # fmt: skip
-    return done
+        done = PartRunner(file, into, most, words["cache"] != "off", run).run(progress)
+        if words["errors"] == "raise" and done.failed:
+            raise RunError(f"{done.failed:,} of {plural(done.rows, 'row')} failed; all parts are in {into.path}, and the column "
+                           f"{wanted.label('error')!r} says why. Run again to ask again, or errors='coerce' to go without")  # fmt: skip
+        return done
+
+    return Call(
+        lambda: result(words.get("progress")),
+        lambda: BackgroundRun(client, file.rows, lambda on_run: result(False, on_run)),
+        lambda: _estimate(file, call, most),
+    )
 
 
-def _foretold(at: int, piece: Any, call: Callable[[pd.DataFrame, Any], PreparedCall], told: set[str]) -> Estimate:
-    with deduplicate_warnings(f"part {at}", told):
-        return estimate_call(call(piece.to_pandas(), None))
+def _estimate(file: Source, call: Callable[[pd.DataFrame, Any], PreparedCall], most: Decimal | None) -> Estimate:
+    warned, found = set[str](), []
+    for at, piece in enumerate(file.pieces()):
+        with warnings_to(warn_once(f"part {at}", warned)):
+            found.append(estimate_call(call(piece.to_pandas(), None)))
+    note = "a request that is in several of them is counted in each, and is paid for once"
+    return total_estimate(found, most, f"a sum over {plural(len(found), 'part')}: {note}" if len(found) > 1 else None)
 
 
 def _chunk(size: object) -> int:
@@ -174,20 +157,18 @@ def _said(value: Any) -> str:
 
 
 def _check_values(words: Mapping[str, Any]) -> None:
-    for word, value in words.items():
-        if isinstance(value, (pd.Series, np.ndarray)):
+    for word in ("messages", "refresh", "tag", *PER_ROW):
+        if isinstance(words.get(word), (pd.Series, np.ndarray)):
             raise ParameterError(
-                f"{word} is a {type(value).__name__}, which has a frame's rows; a file is read a piece at a time: "
+                f"{word} is a {type(words[word]).__name__}, which has a frame's rows; a file is read a piece at a time: "
                 f"give one value, or a callable of the piece such as {word}=lambda df: df['{word}']"
             )
 
 
-def _check_frame(df: pd.DataFrame, wanted: frame_columns.Layout, overwrite: bool, words: Mapping[str, Any],
-                 prompt: tuple[Any, Any, Any, Any]) -> None:  # fmt: skip
-    """Find what is wrong with the words by the file's columns, before its first row is read."""
+def _check_frame(df: pd.DataFrame, wanted: frame_columns.Layout, prompt: Any, words: Mapping[str, Any]) -> None:
+    """Check the options by the file's columns, before its first row is read."""
     check_frame(df)
-    frame_columns.check_clash(df, wanted, overwrite)
-    per_row.resolve(df, {word: value for word, value in words.items() if not callable(value)})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TSNWarning)  # the first part tells it
-        render(df, *prompt)
+    frame_columns.check_clash(df, wanted, words["overwrite"])
+    per_row.resolve(df, {word: words.get(word) for word in PER_ROW if not callable(words.get(word))})
+    with warnings_to(lambda _: None):  # the first part warns
+        render(df, prompt, words.get("messages"), words.get("system"), words["missing"])

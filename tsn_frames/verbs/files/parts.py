@@ -5,11 +5,8 @@ from __future__ import annotations
 import gc
 import re
 import time
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,10 +16,10 @@ import pandas as pd
 from ...engine.run.counts import Counts
 from ...engine.run.progress import Progress
 from ...engine.runtime.interrupts import deferred_interrupts
-from ...errors import RunError, TSNWarning
-from ...text import plural, warn
+from ...errors import RunError
+from ...text import plural, warning_receiver, warnings_to
 from ..run.run import Run, stopped_error
-from ..run.summary import Summary
+from ..run.summary import Summary, added, total_summary
 from .parquet import Source, Target
 
 
@@ -41,18 +38,19 @@ class PartRunner:
     """The parts, one after the other."""
 
     def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
-                 ask: Callable[[pd.DataFrame, Decimal | None, int, Callable[[str], None]], Run]) -> None:  # fmt: skip
+                 ask: Callable[[pd.DataFrame, Decimal | None, int], Run[pd.DataFrame]]) -> None:  # fmt: skip
         self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
         self._counts, self._cost_upper_bound, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
         self._told: set[str] = set()
-        self._before: Run | None = None
+        self._before: Run[pd.DataFrame] | None = None
 
     def run(self, progress: bool | None) -> FileSummary:
         """Make every part and return what all of them came to."""
         begun, bar = time.monotonic(), Progress(progress, self._source.rows)
         try:
             for at, piece in enumerate(self._source.pieces()):
-                self._part(at, piece, bar)
+                with warnings_to(warn_once(f"part {at}", self._told)):
+                    self._part(at, piece, bar)
             done = self._summary(time.monotonic() - begun)
         except KeyboardInterrupt:
             bar.close(self._counts, "")
@@ -68,19 +66,15 @@ class PartRunner:
     def _part(self, at: int, piece: Any, bar: Progress) -> None:
         left = None if self._most is None else max(self._most - self._cost_upper_bound, Decimal("1e-12"))
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
-        where = f"part {at}"
-        with deduplicate_warnings(
-            where, self._told
-        ):  # before anything is sent: a warning that a user has made an error ends it here
-            run = self._ask(piece.to_pandas(), left, beyond, warn_once(where, self._told))
+        run = self._ask(piece.to_pandas(), left, beyond)  # before anything is sent: a warning that is made an error ends it here
         if self._before is not None and (end := stopped_error(self._before, more=True)) is not None:
             raise end  # it came while this part was made ready
         self._before = None
         try:
-            run.wait_while(None, lambda counts: bar.update(_sum(before, counts)))
+            run.wait_while(None, lambda counts: bar.update(added(before, counts)))
             answered = run.result(progress=False)
         finally:
-            self._counts, self._cost_upper_bound = _sum(before, run.progress), self._cost_upper_bound + run.cost_upper_bound
+            self._counts, self._cost_upper_bound = added(before, run.progress), self._cost_upper_bound + run.cost_upper_bound
         if (end := stopped_error(run)) is not None:  # whoever stops a part doesn't want the next one
             end.partial = answered
             raise end
@@ -101,43 +95,19 @@ class PartRunner:
         return f"{written}; run the same call again to go on{': every answer so far is in the cache' if self._kept else ''}"
 
     def _summary(self, seconds: float) -> FileSummary:
-        every, waited = self._summaries, Counter[str]()
-        for one in every:
-            waited.update(one.waited)
-        whole = {field.name: getattr(every[-1], field.name) for field in fields(Summary)}
-        sums = {name: sum(getattr(one, name) for one in every) for name, value in whole.items() if type(value) is int}
-        cost = None if every[-1].cost is None else float(self._counts.cost)
-        known = {"cost": cost, "cost_known": all(one.cost_known for one in every), "seconds": seconds, "waited": dict(waited)}
-        return FileSummary(**{**whole, **sums, **known}, parts=self._source.parts, path=self._into.path)
+        total = total_summary(self._summaries, self._counts, seconds)
+        whole = {field.name: getattr(total, field.name) for field in fields(Summary)}
+        return FileSummary(**whole, parts=self._source.parts, path=self._into.path)
 
 
-def _sum(one: Counts, other: Counts) -> Counts:
-    """Return the counts of both; the rows are those of the file from the start."""
-    sums = {field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Counts)}
-    return replace(one, **{**sums, "rows": one.rows, "cost_known": one.cost_known and other.cost_known})
+def warn_once(where: str, seen: set[str]) -> Callable[[str], None]:
+    """Return a function that warns of a text once, whatever its numbers: a hundred parts would repeat it a hundred times."""
+    receive = warning_receiver()
 
-
-@contextmanager
-def deduplicate_warnings(where: str, told: set[str]) -> Iterator[None]:
-    """Tell a warning the first time that a part has it."""
-    tell = warn_once(where, told)
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        yield
-    for warning in found:
-        if not issubclass(warning.category, TSNWarning):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        else:
-            tell(str(warning.message))
-
-
-def warn_once(where: str, told: set[str]) -> Callable[[str], None]:
-    """Return what tells a text the first time that a part has it: a hundred parts would say the same a hundred times."""
-
-    def tell(text: str) -> None:
+    def once(text: str) -> None:
         kind = re.sub(r"\d[\d,.]*", "#", text)
-        if kind not in told:
-            told.add(kind)
-            warn(f"{where}: {text}")
+        if kind not in seen:
+            seen.add(kind)
+            receive(f"{where}: {text}")
 
-    return tell
+    return once

@@ -1,4 +1,4 @@
-"""What a call asks for, from the words that it was given: the same for those who send it and those who only reckon."""
+"""Validate a call's arguments and build its requests; shared by all verbs that send or estimate."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..._gc import gc_paused
+from ...api.parameters import NAMES
 from ...engine.budget.budget import amount
 from ...engine.cache.mode import CacheMode
 from ...engine.run.spec import RunSpec
-from ...engine.runtime.client import Client
+from ...engine.runtime.client import Client, client_or_default
 from ...errors import ParameterError
+from ...frames import columns as frame_columns
 from ...frames import per_row
 from ...frames import prompt as frame_prompt
 from ...text import check_choice
 from .fingerprint import about
-from .plan import Plan, fresh_requests, plan, tags
+from .plan import Errors, Plan, fresh_requests, plan, tags
+
+PER_ROW = (*NAMES, "repeat")  # options that may have a value for each row
 
 
 class PreparedCall(NamedTuple):
-    """A call's distinct requests, and what is to be done with them."""
+    """A call's distinct requests, and the run that sends them."""
 
     client: Client
     made: Plan
     work: RunSpec
 
 
-def prepare(verb: str, df: pd.DataFrame, client: Client, parameters: Mapping[str, Any], words: Mapping[str, Any]) -> PreparedCall:
-    """Return what a call asks for: pure and free, and whatever is wrong with it is told here.
+def prepare(verb: str, df: pd.DataFrame, prompt: Any, options: Mapping[str, Any]) -> PreparedCall:
+    """Return the requests of a call. Nothing is sent.
 
     Parameters
     ----------
     verb : str
-        What the user called.
+        The verb that the user called.
     df : DataFrame
         The rows.
-    client : Client
-        Where it would be sent.
-    parameters : mapping
-        The API's parameters and ``repeat``, as they were given.
-    words : mapping
-        ``prompt, system, messages, missing, cache, refresh, tag, max_cost``, as they were given.
+    prompt : str, callable or None
+        As it was given.
+    options : mapping
+        The options of the verb, with their defaults.
 
     Raises
     ------
@@ -50,16 +52,31 @@ def prepare(verb: str, df: pd.DataFrame, client: Client, parameters: Mapping[str
         If it can't be sent.
     """
     frame_prompt.check_frame(df)
-    check_choice("cache", words["cache"], CacheMode)
-    if words["refresh"] is not None and words["cache"] != "use":
-        mode = words["cache"]
+    client, mode, refresh = client_or_default(options.get("client")), options["cache"], options.get("refresh")
+    check_choice("cache", mode, CacheMode)
+    if refresh is not None and mode != "use":
         raise ParameterError(f"refresh= names rows to ask again, which goes with cache='use' only, not with {mode!r}")
-    prompt, messages, system = words["prompt"], words["messages"], words["system"]
-    constant, varying = per_row.resolve(df, parameters)
+    messages, system = options.get("messages"), options.get("system")
+    constant, varying = per_row.resolve(df, {name: options.get(name) for name in PER_ROW})
     with gc_paused():
-        made = plan(client, frame_prompt.render(df, prompt, messages, system, words["missing"]), constant, varying)
+        made = plan(client, frame_prompt.render(df, prompt, messages, system, options["missing"]), constant, varying)
         card = about(verb, client, df, made, prompt=prompt, messages=messages, system=system, constant=constant, varying=varying)
-    first_tags, other_tags = tags(df, words["tag"], made)
-    work = RunSpec(made.requests, made.copies, fresh_requests(df, words["refresh"], made), first_tags, words["cache"], other_tags,
-                card, amount("max_cost", words["max_cost"]))  # fmt: skip
+    first_tags, other_tags = tags(df, options.get("tag"), made)
+    work = RunSpec(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, mode, other_tags, card,
+                   amount("max_cost", options.get("max_cost")))  # fmt: skip
     return PreparedCall(client, made, work)
+
+
+def check_columns(df: pd.DataFrame, options: Mapping[str, Any]) -> frame_columns.Layout:
+    """Return the columns that a call adds to a frame.
+
+    Raises
+    ------
+    ParameterError, ColumnError
+        If an option is none, or the frame has such a column already.
+    """
+    frame_prompt.check_frame(df)
+    check_choice("errors", options["errors"], Errors)
+    wanted = frame_columns.layout(options.get("name"), options["usage"], options["include"])
+    frame_columns.check_clash(df, wanted, options["overwrite"])
+    return wanted

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import pandas as pd
 
@@ -17,12 +17,18 @@ from ...engine.run.executor import RunExecutor
 from ...engine.run.progress import Progress
 from ...engine.runtime.client import Client
 from ...engine.runtime.interrupts import POLL, wait_for
-from ...engine.runtime.process import process_state
+from ...engine.runtime.process import LoopTask, process_state
 from ...errors import RunError
 from ...text import plural, warn
 from .plan import Errors, Plan
 from .summary import Summary, first_error, mend, summarise, warnings_of
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    R = DefaultTypeVar("R", default=pd.DataFrame)  # Python 3.13 has this in typing
+else:
+    R = TypeVar("R")
 LONG_MINUTES = 10
 
 
@@ -35,16 +41,16 @@ class PaidAnswer(NamedTuple):
     time: float
 
 
-class Run:
-    """One run over a frame, going on or over.
+class Run(Generic[R]):
+    """One run over a frame, running or finished.
 
-    ``complete(..., background=True)`` returns one; :func:`last_run` returns the newest one of this process.
+    :func:`start` returns one; :func:`last_run` returns the newest one of this process.
     """
 
     def __init__(self, engine: RunExecutor, made: Plan, frame: Callable[[RunExecutor], pd.DataFrame], errors: Errors, column: str,
-                 *, beyond: int = 0, tell: Callable[[str], object] = warn) -> None:  # fmt: skip
+                 *, beyond: int = 0, result: Callable[[pd.DataFrame], R] = lambda frame: cast("R", frame)) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
-        self._beyond, self._tell, self._process = beyond, tell, os.getpid()
+        self._beyond, self._result, self._process = beyond, result, os.getpid()
         self._begun = time.monotonic()
         self._started = self._said_all = self._said_long = False
         counts, skipped = engine.counts, sum(problem.code == "missing" for problem in made.problems.values())
@@ -139,8 +145,8 @@ class Run:
         """Send nothing more; what is in flight has ten seconds to arrive, and everything is kept."""
         self._engine.stop()
 
-    def result(self, *, progress: bool | None = None) -> pd.DataFrame:
-        """Wait for the run and return its frame.
+    def result(self, *, progress: bool | None = None) -> R:
+        """Wait for the run and return what its verb returns: of ``complete`` the frame.
 
         Raises
         ------
@@ -150,7 +156,7 @@ class Run:
         self.wait(progress=progress)
         return self._close()
 
-    async def aresult(self, *, progress: bool | None = None) -> pd.DataFrame:
+    async def aresult(self, *, progress: bool | None = None) -> R:
         """Like :meth:`result`, without blocking the caller's event loop."""
         self._check_process()
         bar = Progress(progress, self.progress.rows)
@@ -171,7 +177,7 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
 
-    def _start(self) -> RunExecutor:
+    def _start(self) -> LoopTask:
         if not self._started:
             process_state.start_task(self._engine)
             self._started, process_state.last_run = True, self
@@ -204,14 +210,14 @@ class Run:
         if not self._said_long and left and whole > LONG_MINUTES * rate:
             self._said_long = True
             what, which = ("file", f"up to {whole:,}") if self._beyond else ("run", f"{whole:,}")
-            mend = "the same call goes on from there" if self._beyond else "complete(..., background=True) returns at once"
-            self._tell(
+            mend = "the same call goes on from there" if self._beyond else "df.tsn.start(...) returns at once"
+            warn(
                 f"this {what} will take about {whole / rate:,.0f} minutes: {which} requests at {rate:,.0f} a minute, which is "
                 f"what the limits allow. Ctrl-C keeps every answer, and {mend}"
             )
 
-    def _close(self) -> pd.DataFrame:
-        """Return the frame of a finished run, after what the user should know of it."""
+    def _close(self) -> R:
+        """Return the result of a finished run, after its warnings."""
         if self._engine.failure is not None:  # what is wrong with the key, the cache's folder or a proxy
             raise self._engine.failure
         frame, failure = self.frame, self._failure()
@@ -223,13 +229,13 @@ class Run:
         if failure is not None:
             failure.partial = frame
             raise failure
-        return frame
+        return self._result(frame)
 
     def _say_all(self) -> None:
         if not self._said_all:
             self._said_all = True
             for text in warnings_of(self._engine, self._made, self._errors, self._column):
-                self._tell(text)
+                warn(text)
 
     def _failure(self) -> RunError | None:
         engine, counts = self._engine, self._engine.counts
@@ -244,13 +250,13 @@ class Run:
         return stopped_error(self) if self._errors == "raise" else None
 
 
-def start(run: Run) -> Run:
-    """Return a run that goes on although nobody waits for it; else who waits for it first begins it."""
+def start(run: Run[R]) -> Run[R]:
+    """Start a run and return it; one that isn't started starts when it is waited for."""
     run._start()
     return run
 
 
-def stopped_error(run: Run, *, more: bool = False) -> RunError | None:
+def stopped_error(run: Run[Any], *, more: bool = False) -> RunError | None:
     """Return what to raise for a run that is over and was stopped before all rows were sent: its own, or those of ``more`` runs."""
     counts = run.progress
     if not counts.not_sent and not (more and run._engine.stopped):
@@ -258,7 +264,7 @@ def stopped_error(run: Run, *, more: bool = False) -> RunError | None:
     return RunError(f"the run was stopped: {counts.answered:,} of {plural(counts.rows, 'row')} answered; {RunError.mend}")
 
 
-def last_run() -> Run | None:
+def last_run() -> Run[Any] | None:
     """Return the newest run of this process, or None.
 
     Examples
@@ -266,5 +272,5 @@ def last_run() -> Run | None:
     >>> last_run() is None or last_run().summary.rows >= 0
     True
     """
-    found: Run | None = process_state.last_run
+    found: Run[Any] | None = process_state.last_run
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 from ...engine.run.counts import Counts
 from ...engine.run.executor import RunExecutor
@@ -76,6 +78,24 @@ def summarise(engine: RunExecutor, seconds: float) -> Summary:
         host=engine.client.host,
         waited=dict(engine.waited),
     )
+
+
+def total_summary(parts: Sequence[Summary], counts: Counts, seconds: float) -> Summary:
+    """Return the summary of several runs, at least one; ``counts`` are those of all of them."""
+    waited = Counter[str]()
+    for part in parts:
+        waited.update(part.waited)
+    last = parts[-1]
+    sums = {name: sum(getattr(part, name) for part in parts) for name, value in vars(last).items() if type(value) is int}
+    cost = None if last.cost is None else float(counts.cost)
+    known = all(part.cost_known for part in parts)
+    return replace(last, **sums, cost=cost, cost_known=known, seconds=seconds, waited=dict(waited))
+
+
+def added(one: Counts, other: Counts) -> Counts:
+    """Return the counts of two runs together, with the rows of the first."""
+    sums = {field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Counts)}
+    return replace(one, **{**sums, "rows": one.rows, "cost_known": one.cost_known and other.cost_known})
 
 
 def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str) -> list[str]:

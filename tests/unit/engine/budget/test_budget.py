@@ -73,6 +73,10 @@ def ask(df, client, **words):
     return df.tsn.complete("{t}", client=client, **{"max_tokens": 100, "progress": False, **words})
 
 
+def start(df, client, **words):
+    return df.tsn.start("{t}", client=client, **{"max_tokens": 100, "progress": False, **words})
+
+
 def full_cost(df, seed, folder):
     """What all rows cost together at a simulator of that seed."""
     with Simulator(seed=seed, latency=0.0) as sim:
@@ -190,7 +194,7 @@ def test_a_run_without_a_budget_is_not_capped(sim, client):
 def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_none_held(sim, tmp_path):
     with Simulator(latency=0.3) as slow:
         client = paying(slow, tmp_path, budget={"day": 0.002})
-        run = ask(texts(60), client, background=True)
+        run = start(texts(60), client)
         until(lambda: slow.stats().requests)
         run.stop()
         with warnings.catch_warnings():
@@ -461,7 +465,7 @@ def test_runs_share_a_day_however_its_zone_or_its_ledger_is_written(tmp_path, wh
             tsn.Client(sim.base_url, model="sim-small", prices=PRICES, **{"ledger": tmp_path / "ledger.db", **one})
             for one in words
         ]
-        runs = [ask(texts(100, seed), client, background=True, cache="off") for seed, client in enumerate(clients)]
+        runs = [start(texts(100, seed), client, cache="off") for seed, client in enumerate(clients)]
         for run in runs:
             with pytest.raises(tsn.BudgetExceeded):
                 run.result(progress=False)

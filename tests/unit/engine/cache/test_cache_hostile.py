@@ -36,6 +36,10 @@ def ask(df, client, **words):
     return df.tsn.complete(PROMPT, client=client, progress=False, **words)
 
 
+def start(df, client, **words):
+    return df.tsn.start(PROMPT, client=client, progress=False, **words)
+
+
 def at(sim, folder, **words):
     return tsn.Client(sim.base_url, model="sim-small", cache=folder / "cache", ledger=folder / "ledger.db", **words)
 
@@ -353,7 +357,7 @@ def test_damage_under_an_open_cache_costs_no_answer(tmp_path):
         other.stdout.read(1)  # it takes longer to start than the run takes to end
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            run = ask(frame(150), client, background=True)
+            run = start(frame(150), client)
             while sim.stats().requests < 100:
                 run.wait(0.02)
             other.communicate(timeout=60)
@@ -514,7 +518,7 @@ def test_a_disk_that_is_full_for_a_while_gets_the_answers_later(small_disk, tmp_
         ballast = small_disk / "ballast"
         with pytest.raises(OSError):
             ballast.write_bytes(b"x" * 2**20)
-        run = ask(frame(300), client, background=True)
+        run = start(frame(300), client)
         while sim.stats().answers < 250:
             run.wait(0.02)
         assert client.cache.stats().answers < 150
@@ -582,7 +586,7 @@ def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path):
             ask(frame(1), client)
         two, five, ever = (locked(c.cache.file, s) for c, s in zip(clients, (2, 5, 60), strict=True))
         with two, five, ever:
-            runs = [ask(frame(40), client, background=True) for client in clients]
+            runs = [start(frame(40), client) for client in clients]
             with told():
                 outs = [run.result(progress=False) for run in runs[:2]]
             with told("the cache can't be"):

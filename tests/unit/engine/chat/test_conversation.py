@@ -583,7 +583,7 @@ def test_a_chat_goes_before_the_rows_of_a_frame():
     with Simulator(seed=0, latency=0.2, quota=Quota(concurrency=1)) as sim:
         client = tsn.Client(sim.base_url, model="sim-small")
         df = pd.DataFrame({"t": [f"Is tea number {i} good?" for i in range(60)]})
-        going = df.tsn.complete("{t}", client=client, background=True, cache="off", progress=False)  # 32 of them wait at a time
+        going = df.tsn.start("{t}", client=client, cache="off", progress=False)  # 32 of them wait at a time
 
         def answered():
             return [exchange.body["messages"][0]["content"] for exchange in sim.log if exchange.status == 200]

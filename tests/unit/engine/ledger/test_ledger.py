@@ -40,6 +40,10 @@ def ask(df, client, **words):
     return df.tsn.complete(PROMPT, client=client, progress=False, **words)
 
 
+def start(df, client, **words):
+    return df.tsn.start(PROMPT, client=client, progress=False, **words)
+
+
 def entry(number=0, **changes):
     return Entry(
         float(number), "run", "host", "model", "answered", 1, 2, 3, "0.5", bytes([int(number) % 256]) * 32, None, 0.1
@@ -484,7 +488,7 @@ def test_thoughts_that_only_the_total_counts_are_saved_too():
 
 def test_answers_shared_with_a_run_at_the_same_time_are_savings(sim, client):
     """Two runs of a process over the same rows: each answer is bought once, and the other run notes what it saved."""
-    runs = [ask(frame(40), client, background=True) for _ in range(2)]
+    runs = [start(frame(40), client) for _ in range(2)]
     outs = [run.result(progress=False) for run in runs]
     assert sim.stats().answers == len(client.ledger.to_frame()) == 40
     savings = list(client.ledger.savings())

@@ -28,7 +28,7 @@ def most_alive(rows, workers, tmp_path):
     with Simulator(latency=0.01) as sim:
         words = {"cache": tmp_path / str(rows), "ledger": tmp_path / "ledger.db", "limits": tsn.Limits(workers)}
         client = tsn.Client(sim.base_url, model="sim-small", **words)
-        run = frame(rows).tsn.complete(PROMPT, client=client, background=True)
+        run = frame(rows).tsn.start(PROMPT, client=client)
         found = Counter()
         while not run.done:
             found |= alive()

@@ -417,15 +417,16 @@ def test_what_is_wrong_with_the_last_model_is_told_before_the_first_is_paid(df, 
     assert sim.stats().requests == 0
 
 
-def test_a_dry_run_sends_nothing_and_tells_what_each_model_would_cost(df, client, sim):
-    told = compare(df, client, max_tokens=5, dry_run=True)
+def test_an_estimate_sends_nothing_and_has_the_cost_of_each_model_and_of_all(df, client, sim):
+    whole = tsn.estimate(df.tsn.compare, ASK, models=["sim-small", "sim-large"], client=client, max_tokens=5)
     assert sim.stats().requests == 0
-    small, large = (told.loc[(label, "cost_upper_bound"), "high"] for label in ("sim-small", "sim-large"))
-    assert large == pytest.approx(10 * small)
+    small, large = (whole.parts[label] for label in ("sim-small", "sim-large"))
+    assert large.cost_upper_bound == pytest.approx(10 * small.cost_upper_bound)
+    assert whole.cost_upper_bound == pytest.approx(11 * small.cost_upper_bound)
+    assert (whole.rows, whole.to_send) == (2 * small.rows, small.to_send + large.to_send)
     found = compare(df, client, max_tokens=5).table
-    for label in found.index:
-        low, high = told.loc[(label, "cost"), "low"], told.loc[(label, "cost"), "high"]
-        assert low <= found.loc[label, "cost"] <= high
+    for label, part in whole.parts.items():
+        assert part.cost.low <= found.loc[label, "cost"] <= part.cost.high
 
 
 def test_the_ledger_knows_a_comparisons_runs_as_such(df, client):

@@ -1,6 +1,5 @@
 """What a call will send, use and cost: told before anything is sent, and true afterwards."""
 
-import asyncio
 import json
 import re
 import threading
@@ -64,21 +63,25 @@ def test_an_estimate_counts_rows_and_sends_nothing(sim, client):
     assert sim.stats().requests == 0 and not client.ledger.path.exists()
 
 
-@pytest.mark.parametrize("words", [{}, {"background": True}, {"cache": "refresh"}, {"max_cost": 1}], ids=str)
-def test_a_dry_run_of_complete_is_the_same_estimate(sim, client, words):
-    dry = run(texts(), client, dry_run=True, **words)
-    assert isinstance(dry, tsn.Estimate) and dry == guess(texts(), client)
+@pytest.mark.parametrize("words", [{}, {"cache": "refresh"}, {"max_cost": 1}, {"name": "x", "usage": False}], ids=str)
+def test_the_estimate_of_complete_is_its_short_form(sim, client, words):
+    whole = tsn.estimate(texts().tsn.complete, PROMPT, client=client, max_tokens=100, **words)
+    assert isinstance(whole, tsn.Estimate) and whole == guess(texts(), client, **words)
+    assert tsn.estimate(tsn.complete, texts(), PROMPT, client=client, max_tokens=100, **words) == whole
     assert sim.stats().requests == 0
 
 
-def test_every_door_that_pays_has_a_dry_run(sim, client):
-    async def cell():
-        return await texts().tsn.acomplete(PROMPT, client=client, max_tokens=100, dry_run=True)
+def test_a_series_has_the_estimate_of_its_frame(sim, client):
+    series = texts()["t"]
+    whole = tsn.estimate(series.tsn.complete, PROMPT, client=client, max_tokens=100)
+    assert whole == guess(texts(), client) == series.tsn.estimate(PROMPT, client=client, max_tokens=100)
+    named = series.rename("content").tsn.estimate("{content}", client=client, max_tokens=100)
+    assert named.rows == whole.rows and sim.stats().requests == 0
 
-    series = texts()["t"].tsn.complete(PROMPT, client=client, max_tokens=100, dry_run=True)
-    assert asyncio.run(cell()) == series == guess(texts(), client)
-    assert texts()["t"].tsn.estimate(PROMPT, client=client, max_tokens=100) == series
-    assert sim.stats().requests == 0
+
+def test_an_estimate_finds_a_column_that_is_there_already(client):
+    with pytest.raises(tsn.ColumnError, match="overwrite"):
+        texts().assign(content="x").tsn.estimate(PROMPT, client=client)
 
 
 def test_what_is_wrong_with_the_input_is_told_as_the_call_would_tell_it(client):

@@ -166,23 +166,27 @@ def test_pieces_are_the_file_in_order(tmp_path_factory, rows, groups, chunksize)
 # Going on
 
 
-def test_a_dry_run_adds_up_the_parts_and_sends_and_writes_nothing(sim, source, target, client):
+def estimate(source, target, client, **words):
+    return tsn.estimate(tsn.complete_file, source, target, PROMPT, client=client, chunksize=4, **words)
+
+
+def test_an_estimate_adds_up_the_parts_and_sends_and_writes_nothing(sim, source, target, client):
     """The whole file's rows, requests, tokens and money; the budget is held against the sum, and what is cached is seen."""
     client = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                         prices={"sim-small": (1, 2)})  # fmt: skip
-    found = ask(source, target, client, dry_run=True, max_tokens=200)
+    found = estimate(source, target, client, max_tokens=200)
     one = frame().tsn.estimate(PROMPT, client=client, max_tokens=200)
     assert sim.stats().requests == 0 and not target.exists()
     assert (found.rows, found.requests, found.to_send, found.currency) == (10, 10, 10, None)
     assert found.cost_upper_bound == pytest.approx(one.cost_upper_bound) and found.cost == pytest.approx(one.cost, nan_ok=True)
     assert found.completion_tokens == one.completion_tokens and "3 parts" in found.notes[-1]
-    tight = ask(source, target, client, dry_run=True, max_tokens=200, max_cost=one.cost.high * 0.9)
+    tight = estimate(source, target, client, max_tokens=200, max_cost=one.cost.high * 0.9)
     assert "more than the budget" in tight.notes[-1]
     with pytest.raises(tsn.ParameterError, match="temperature"):
-        ask(source, target, client, dry_run=True, temperature=9)
+        estimate(source, target, client, temperature=9)
     done = ask(source, target, client, max_tokens=200)
     assert found.cost.low <= done.cost <= found.cost.high
-    again = ask(source, target, client, dry_run=True, max_tokens=200)
+    again = estimate(source, target, client, max_tokens=200)
     assert (again.cached, again.to_send, again.cost.high) == (10, 0, 0)
 
 

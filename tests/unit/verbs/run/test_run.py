@@ -46,7 +46,7 @@ def test_a_run_of_over_ten_minutes_says_so_with_the_arithmetic_and_the_way_out(s
         rows(900).tsn.complete("{t}", client=slow, progress=False)
     texts = [str(one.message) for one in told]
     assert any(
-        ("about 15 minutes" in text or "about 14 minutes" in text) and "at 60 a minute" in text and "background=True" in text
+        ("about 15 minutes" in text or "about 14 minutes" in text) and "at 60 a minute" in text and "df.tsn.start(...)" in text
         for text in texts
     ), texts
     assert told[0].filename == __file__
@@ -66,7 +66,7 @@ def test_a_short_run_says_nothing(client, recwarn):
 
 
 def test_a_run_that_was_stopped_returns_what_it_has_and_the_next_one_goes_on(sim, client):
-    run = rows(30).tsn.complete("{t}", client=client, background=True)
+    run = rows(30).tsn.start("{t}", client=client)
     run.stop()
     with warnings.catch_warnings():  # it may have been over already
         warnings.simplefilter("ignore", tsn.TSNWarning)
@@ -87,7 +87,7 @@ def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, 
     words = {"max_cost": 1, "max_tokens": 5} if moment == "check_bounded" else {}
     priced = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                         prices={"sim-small": (1, 1)})  # fmt: skip
-    run = rows(30).tsn.complete("{t}", client=priced, background=True, **words)
+    run = rows(30).tsn.start("{t}", client=priced, **words)
     assert reached.wait(SECONDS)
     run.stop()
     let_the_loop_turn()
@@ -98,7 +98,7 @@ def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, 
 
 
 def test_the_summary_says_what_was_waited_for(slow):
-    run = rows(70).tsn.complete("{t}", client=slow, background=True)
+    run = rows(70).tsn.start("{t}", client=slow)
     while run.progress.answered < 60:
         run.wait(0.01)
     run.wait(1.2)
@@ -164,7 +164,7 @@ def test_several_returned_models_are_told_with_counts_and_dates(client, tmp_path
 
 
 def test_a_stopped_run_raises_where_rows_must_not_fail(slow):
-    run = rows(70).tsn.complete("{t}", client=slow, background=True, errors="raise")
+    run = rows(70).tsn.start("{t}", client=slow, errors="raise")
     until(lambda: run.progress.answered)
     run.stop()
     with pytest.raises(tsn.RunError, match="the run was stopped: .* of 70 rows answered") as told:
@@ -210,7 +210,7 @@ def test_a_script_that_ends_in_the_middle_of_a_run_leaves_it_on_record(tmp_path)
         code = f"""
             import time, pandas as pd, tsn_frames as tsn
             client = tsn.Client({sim.base_url!r}, model="sim-small", cache={str(tmp_path / "c")!r}, ledger={str(tmp_path / "l.db")!r})
-            pd.DataFrame({{"t": list("abc")}}).tsn.complete("{{t}}", client=client, background=True)
+            pd.DataFrame({{"t": list("abc")}}).tsn.start("{{t}}", client=client)
             input()
         """
         script = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE)
@@ -221,7 +221,7 @@ def test_a_script_that_ends_in_the_middle_of_a_run_leaves_it_on_record(tmp_path)
 
 
 def test_time_stands_still_when_a_run_is_over(client):
-    run = rows(3).tsn.complete("{t}", client=client, background=True)
+    run = rows(3).tsn.start("{t}", client=client)
     assert run.wait(30, progress=False)
     before = run.summary.seconds
     time.sleep(0.3)
@@ -256,7 +256,7 @@ def test_a_row_that_is_always_refused_holds_up_nobody_and_fails_alone(tmp_path):
     server = Threads(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     client = tsn.Client(f"http://127.0.0.1:{server.server_port}", model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db")
-    run = rows(300).tsn.complete("{t} of 300", client=client, background=True)
+    run = rows(300).tsn.start("{t} of 300", client=client)
     ends = time.monotonic() + 60
     while run.progress.answered < 289 and time.monotonic() < ends:
         time.sleep(0.05)
@@ -273,7 +273,7 @@ def test_a_row_that_is_always_refused_holds_up_nobody_and_fails_alone(tmp_path):
 def test_two_runs_out_of_step_pay_once(tmp_path):
     with Simulator(latency=0.02) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(4))
-        run = rows(120).tsn.complete("{t}", client=client, background=True)
+        run = rows(120).tsn.start("{t}", client=client)
         out = rows(120)[::-1].tsn.complete("{t}", client=client, progress=False)
         run.result(progress=False)
         assert sim.stats().requests == 120 and out["content"].notna().all()

@@ -1,0 +1,74 @@
+"""Options of a function as a ``TypedDict``: the words, types and defaults stand there once and are checked at each call.
+
+The function is declared with ``**options: Unpack[Words]``, which type checkers understand. :func:`spelled_out` gives it the
+signature that ``help()``, Tab and Shift+Tab show.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any, ForwardRef, TypeVar
+
+from .text import did_you_mean
+
+F = TypeVar("F", bound=Callable[..., Any])
+REPLACED = {
+    "background": "tsn.start(verb, ...) returns a Run, such as tsn.start(df.tsn.complete, ...); df.tsn.start(...) is short for it",
+    "dry_run": "tsn.estimate(verb, ...) returns an Estimate, such as tsn.estimate(df.tsn.complete, ...); "
+    "df.tsn.estimate(...) is short for it",
+}
+
+
+def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({})) -> Callable[[F], F]:
+    """Return a decorator that puts the words of a ``TypedDict`` into a function's signature, in place of its ``**options``.
+
+    Examples
+    --------
+    >>> from typing import TypedDict, Unpack
+    >>> Words = TypedDict("Words", {"usage": "bool", "tag": "str | None"}, total=False)
+    >>> @spelled_out(Words, {"usage": True})
+    ... def verb(df, **options: Unpack[Words]): ...
+    >>> inspect.signature(verb)
+    <Signature (df, *, usage: 'bool' = True, tag: 'str | None' = None)>
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        options = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=_text(kind))
+            for name, kind in words.__annotations__.items()
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def check_words(function: Callable[..., Any], given: Iterable[str]) -> None:
+    """Raise where a function is given a word that its signature doesn't have.
+
+    Raises
+    ------
+    TypeError
+        With the nearest word there is, or the successor of one that was replaced.
+    """
+    known = _words(function)
+    for word in given:
+        if word not in known:
+            hint = f"{did_you_mean(word, known, most=40)}. Other fields of a request go into extra_body="
+            name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+            raise TypeError(f"{name}() has no parameter {word!r}; {REPLACED.get(word, hint)}")
+
+
+@cache
+def _words(function: Callable[..., Any]) -> tuple[str, ...]:
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(one.name for one in parameters if one.name not in ("df", "self") and one.kind is not one.POSITIONAL_ONLY)
+
+
+def _text(kind: Any) -> Any:
+    return kind.__forward_arg__ if isinstance(kind, ForwardRef) else kind

@@ -1,0 +1,157 @@
+"""Paying verbs: each checks its arguments and returns a :class:`Call`, which is waited for, started or estimated."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from ..options import check_words, spelled_out
+from .estimate.result import Estimate
+from .run.options import DEFAULTS
+from .run.run import Run
+from .run.run import start as start_run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Call(Generic[R]):
+    """A call of a paying verb with its arguments checked; nothing is sent yet.
+
+    Attributes
+    ----------
+    result : callable
+        Sends the requests, waits for the answers and returns what the verb returns.
+    start : callable
+        Sends the requests in the background and returns the run.
+    estimate : callable
+        Returns the estimate of what would be sent.
+    """
+
+    result: Callable[[], R]
+    start: Callable[[], Run[R]]
+    estimate: Callable[[], Estimate]
+
+    @classmethod
+    def of_run(cls, run: Callable[[], Run[R]], estimate: Callable[[], Estimate], progress: bool | None) -> Call[R]:
+        """Return the call of a verb that makes one run; ``run`` returns it before it is started."""
+        return cls(lambda: run().result(progress=progress), lambda: start_run(run()), estimate)
+
+
+def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[[Callable[P, Call[R]]], Callable[P, R]]:
+    """Return a decorator that makes a verb of a function that checks its arguments and returns a :class:`Call`.
+
+    The verb waits for the answers and returns the result. :func:`start` and :func:`estimate` take it, too.
+
+    Parameters
+    ----------
+    words : TypedDict
+        What the function's ``**options`` may be.
+    defaults : mapping
+        The defaults of those that have another than None.
+    """
+
+    def decorate(plan: Callable[P, Call[R]]) -> Callable[P, R]:
+        @functools.wraps(plan)
+        def verb(*args: P.args, **kwargs: P.kwargs) -> R:
+            return plan_of(verb, *args, **kwargs).result()
+
+        spelled_out(words, defaults)(verb)
+        signature: inspect.Signature = verb.__signature__  # type: ignore[attr-defined]
+        returned = str(signature.return_annotation).removeprefix("Call[").removesuffix("]")
+        verb.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
+        verb.plan = plan  # type: ignore[attr-defined]
+        return verb
+
+    return decorate
+
+
+def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+    """Return the call of a paying verb: a function of the package, or a method of ``df.tsn`` or ``series.tsn``.
+
+    Raises
+    ------
+    TypeError
+        If it is no paying verb, or has no such parameter.
+    """
+    plan = getattr(verb, "plan", None)
+    if plan is None or not callable(verb):
+        raise TypeError(_no_verb(verb))
+    owner = getattr(verb, "__self__", None)
+    check_words(verb, kwargs)
+    return cast("Call[R]", plan(*([] if owner is None else [owner]), *args, **kwargs))
+
+
+def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+    """Start a paying verb in the background and return its run at once.
+
+    Parameters
+    ----------
+    verb : callable
+        ``df.tsn.complete``, ``df.tsn.compare``, ``tsn.complete_file``, ...
+    *args, **kwargs
+        What the verb takes.
+
+    Returns
+    -------
+    Run
+        ``.result()`` is what the verb would return.
+
+    Raises
+    ------
+    TypeError
+        If it is no paying verb, or has no such parameter. What the verb itself raises before it sends is raised here.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.simulate(latency=0.0)
+    >>> run = tsn.start(pd.DataFrame({"text": ["Hi"]}).tsn.complete, "Answer politely: {text}")
+    >>> run.result().columns.tolist()[:2]
+    ['text', 'content']
+    >>> sim.close()
+    """
+    return plan_of(verb, *args, **kwargs).start()
+
+
+def estimate(verb: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Estimate:
+    """Estimate what a call of a paying verb would send, use and cost. Nothing is sent.
+
+    Parameters
+    ----------
+    verb : callable
+        ``df.tsn.complete``, ``df.tsn.compare``, ``tsn.complete_file``, ...
+    *args, **kwargs
+        What the verb takes.
+
+    Returns
+    -------
+    Estimate
+        Rows, requests, tokens, money and minutes.
+
+    Raises
+    ------
+    TypeError
+        If it is no paying verb, or has no such parameter. What the verb itself raises before it sends is raised here.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.simulate(latency=0.0)
+    >>> found = tsn.estimate(pd.DataFrame({"text": ["Hi", "Hi"]}).tsn.complete, "Answer politely: {text}", max_tokens=10)
+    >>> found.rows, found.to_send, sim.stats().requests
+    (2, 1, 0)
+    >>> sim.close()
+    """
+    return plan_of(verb, *args, **kwargs).estimate()
+
+
+def _no_verb(found: object) -> str:
+    verbs = "give a verb that sends requests and then what it takes, such as tsn.start(df.tsn.complete, 'Summarise: {text}')"
+    shown = f"the function {found.__name__}" if inspect.isroutine(found) else f"a {type(found).__name__}"
+    called = "; the verb itself is meant, without its call" if not callable(found) else ""
+    return f"{shown} is no paying verb{called}: {verbs}"

@@ -1,0 +1,48 @@
+"""The sum of the estimates of several runs: the parts of a file, or the models of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from .result import COUNTS, Estimate
+from .survey_sampling import Range
+
+_RANGES = ("prompt_tokens", "completion_tokens", "cost")
+
+
+def total_estimate(
+    found: Sequence[Estimate], most: Decimal | None, note: str | None, parts: Mapping[str, Estimate] | None = None
+) -> Estimate:
+    """Return the sum of some estimates; what is unknown in one of them is unknown in the sum.
+
+    Parameters
+    ----------
+    found : sequence of Estimate
+        At least one.
+    most : Decimal, optional
+        What all of them together may cost.
+    note : str, optional
+        What to know about the sum.
+    parts : mapping of str to Estimate, optional
+        The estimates by name, where the sum keeps them.
+    """
+    first = next((part for part in found if part.to_send), found[0])
+    notes = [one for one in first.notes if one.startswith("the cost is unknown")] + ([note] if note else [])
+    cost = _range([part.cost for part in found])
+    if most is not None and cost.high is not None and cost.high > most:
+        notes.append(f"it may cost more than the budget of {most} for a run allows, and would end there")
+    sums = {name: sum(getattr(part, name) for part in found) for name in COUNTS}
+    ranges = {name: _range([getattr(part, name) for part in found]) for name in _RANGES}
+    whole = {"cost_upper_bound": _sum(part.cost_upper_bound for part in found), "minutes": _sum(part.minutes for part in found)}
+    return replace(first, **sums, **ranges, **whole, notes=tuple(notes), parts=parts or {})  # type: ignore[arg-type]
+
+
+def _range(some: Sequence[Range]) -> Range:
+    return Range(*(_sum(bounds) for bounds in zip(*some, strict=True)))
+
+
+def _sum(amounts: Iterable[float | None]) -> float | None:
+    known = list(amounts)
+    return None if None in known else float(sum(amount for amount in known if amount is not None))

@@ -1,0 +1,144 @@
+"""A verb of several runs in the background: models one after the other, or the parts of a file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any, TypeAlias, TypeVar, cast
+
+import pandas as pd
+
+from ...engine.run.counts import Counts
+from ...engine.run.executor import GRACE
+from ...engine.run.progress import Progress
+from ...engine.runtime.client import Client
+from ...engine.runtime.process import LoopTask
+from ...text import warn, warnings_to
+from .run import PaidAnswer, Run
+from .summary import Summary, added, total_summary
+
+R = TypeVar("R")
+OnRun: TypeAlias = Callable[[Run[Any]], None]
+
+
+class BackgroundRun(Run[R]):
+    """The runs of one verb, one after the other, on a thread of their own.
+
+    ``frame``, ``answers`` and ``client`` are those of the run that is on now; counts and costs are of all so far. Warnings are
+    shown to the thread that waits.
+
+    Parameters
+    ----------
+    client : Client
+        Where the first run sends its requests.
+    rows : int
+        The rows of all runs.
+    work : callable
+        The verb: it calls its argument with each run before the run starts, and returns the result.
+    """
+
+    def __init__(self, client: Client, rows: int, work: Callable[[OnRun], R]) -> None:
+        self._client, self._begun, self._process = client, time.monotonic(), os.getpid()
+        self.finished, self._finished_at, self._first = threading.Event(), 0.0, threading.Event()
+        self._now: Run[Any] | None = None
+        self._counts, self._summaries, self._spent = Counts(rows=rows), list[Summary](), Decimal(0)
+        self._warnings, self._stopping, self._lock = list[str](), False, threading.Lock()
+        self._value: list[R] = []
+        self._error: BaseException | None = None
+        threading.Thread(target=self._work, args=(work,), name="tsn_frames-verb", daemon=True).start()
+
+    def _work(self, work: Callable[[OnRun], R]) -> None:
+        try:
+            with warnings_to(self._warnings.append):
+                self._value.append(work(self._next))
+        except BaseException as error:  # noqa: BLE001 - result() raises it
+            self._error = error
+        self._finished_at = time.monotonic()
+        self.finished.set()
+        self._first.set()
+
+    def _next(self, run: Run[Any]) -> None:
+        with self._lock:
+            if self._now is not None:
+                self._counts, self._spent = added(self._counts, self._now.progress), self._spent + self._now.cost_upper_bound
+                self._summaries.append(self._now.summary)
+            self._now = run
+        self._first.set()
+        if self._stopping:
+            run.stop()
+
+    def _current(self) -> Run[Any]:
+        self._first.wait()
+        if self._now is None:
+            self._close()
+            raise AssertionError("a verb of several runs made none")
+        return self._now
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The frame of the run that is on now: rows without an answer yet are NA."""
+        return self._current().frame
+
+    @property
+    def client(self) -> Client:
+        """The client of the run that is on now."""
+        return self._client if self._now is None else self._now.client
+
+    @property
+    def progress(self) -> Counts:
+        """Counts of all runs so far."""
+        with self._lock:
+            return self._counts if self._now is None else added(self._counts, self._now.progress)
+
+    @property
+    def summary(self) -> Summary:
+        """The summary of all runs so far; its text is one line."""
+        last, seconds = self._current(), (self._finished_at or time.monotonic()) - self._begun
+        with self._lock:
+            return total_summary([*self._summaries, last.summary], added(self._counts, last.progress), seconds)
+
+    @property
+    def cost_upper_bound(self) -> Decimal:
+        """The most that all runs have cost so far."""
+        with self._lock:
+            return self._spent + (self._now.cost_upper_bound if self._now is not None else 0)
+
+    def answers(self) -> Iterator[PaidAnswer]:
+        """Yield each distinct answer of the run that is on now."""
+        return self._current().answers()
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Send nothing more, in this run and those that would follow; what is in flight has ``grace`` seconds to arrive."""
+        self._stopping = True
+        if self._now is not None:
+            self._now._engine.stop(grace)
+
+    @property
+    def done(self) -> bool:
+        """Whether all runs are over."""
+        return self.finished.is_set()
+
+    def _start(self) -> LoopTask:
+        return cast("LoopTask", self)  # it is started when it is made
+
+    def _say_if_long(self) -> None:
+        while self._warnings:
+            warn(self._warnings.pop(0))
+
+    def _show_end(self, bar: Progress) -> None:
+        whole = self.done and self._error is None
+        bar.close(self.progress, str(self.summary) if whole else "")
+        if whole:
+            self._say_if_long()
+
+    def _close(self) -> R:
+        if self._error is None:
+            self._say_if_long()
+            return self._value[0]
+        with suppress(Exception):  # a warning that is an error does not take the place of the run's own
+            self._say_if_long()
+        raise self._error

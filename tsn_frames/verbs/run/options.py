@@ -1,0 +1,71 @@
+"""The words of the verbs that send rows: types and defaults, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, TypedDict
+
+import pandas as pd
+
+from ...api.parameters import ApiParameters, PerRow, SamplingParameters
+from ...engine.cache.mode import CacheMode
+from ...engine.runtime.client import Client
+from ...frames.missing import Missing
+from .plan import Errors
+
+DEFAULTS: Mapping[str, Any] = {
+    "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": "skip", "cache": "use", "repeat": 0,
+}  # fmt: skip
+
+
+class SystemOption(TypedDict, total=False):
+    """The system message."""
+
+    system: str | None
+
+
+class MessageOptions(SystemOption, total=False):
+    """Where the messages come from, beside ``prompt``."""
+
+    messages: Any
+
+
+class ColumnOptions(TypedDict, total=False):
+    """Which columns are added, and what they are called."""
+
+    name: str | None
+    usage: bool
+    include: Sequence[str]
+    overwrite: bool
+
+
+class ErrorOptions(TypedDict, total=False):
+    """What happens to rows that fail, and which rows are asked again."""
+
+    errors: Errors
+    refresh: pd.Series | PerRow | None
+
+
+class SendOptions(TypedDict, total=False):
+    """How requests are sent, cached, paid for and shown."""
+
+    missing: Missing
+    cache: CacheMode
+    repeat: int | PerRow
+    max_cost: float | Decimal | None
+    tag: str | PerRow | None
+    progress: bool | None
+    client: Client | None
+
+
+class CompleteOptions(MessageOptions, ApiParameters, ColumnOptions, ErrorOptions, SendOptions, total=False):
+    """The options of ``complete``, ``acomplete``, ``start``, ``estimate`` and ``complete_file``."""
+
+
+class SeriesOptions(SystemOption, ApiParameters, ErrorOptions, SendOptions, total=False):
+    """The options of ``complete`` on a Series."""
+
+
+class CompareOptions(MessageOptions, SamplingParameters, SendOptions, total=False):
+    """The options of ``compare`` beside its own: the same for all models."""
