@@ -10,6 +10,7 @@ import threading
 import pandas as pd
 import pytest
 from jupyter_client.manager import KernelManager
+from support.simulators import set_latency
 from support.waiting import until
 
 import tsn_frames as tsn
@@ -168,8 +169,10 @@ def test_ctrl_c_at_half_loses_no_answer_and_the_next_call_goes_on(python, slow, 
     total = ROWS * (2 if call == "compare" else 1)
     python.start(CALLS[call])
     until(lambda: slow.stats().answers >= total // 2)
+    set_latency(slow, 0.5)
     python.interrupt()
     said = interrupted(python)
+    set_latency(slow, 0.0)
     billed = slow.stats().answers
     assert total // 2 <= billed < total
     if call == "complete_file":
@@ -226,6 +229,7 @@ def test_the_kernels_interrupt_cancels_a_cell_that_awaits_a_run(python, slow, tm
     """IPython turns it into a CancelledError: what is in flight arrives and is kept."""
     python.start(f"await {CALLS['complete'].replace('complete', 'acomplete')}")
     until(lambda: slow.stats().answers >= ROWS // 2)
+    set_latency(slow, 0.5)
     python.interrupt()
     end, _ = python.result()
     assert end is not None and end[0] == "CancelledError", end

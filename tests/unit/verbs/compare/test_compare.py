@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 import warnings
 from math import comb
 
@@ -15,6 +14,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.simulators import set_latency
+from support.waiting import until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Faults, Simulator
@@ -360,10 +361,9 @@ def test_an_empty_balance_keeps_what_was_paid_for_and_the_next_call_pays_for_the
     assert sim.stats().answers == 21 and whole.table["answered"].tolist() == [8, 8, 8]
 
 
-def press_when(ready):
-    ends = time.monotonic() + 30
-    while not ready() and time.monotonic() < ends:
-        time.sleep(0.005)
+def press_when(sim, requests):
+    until(lambda: sim.stats().requests >= requests)
+    set_latency(sim, 0.5)
     os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -373,11 +373,12 @@ def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
     with Simulator(latency=0.02) as sim:
         client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(4), prices=PRICES)
         compare(df.head(100), client, models=["sim-small"])
-        press = threading.Thread(target=lambda: press_when(lambda: sim.stats().requests >= 130))  # in the second model
+        press = threading.Thread(target=press_when, args=[sim, 130])  # in the second model
         press.start()
         with pytest.raises(KeyboardInterrupt) as told:
             compare(df, client)
         press.join()
+        set_latency(sim, 0.0)
         assert "cache='only'" in told.value.__notes__[0]
         part = told.value.partial.table
         assert part["answered"].tolist()[0] == 120 and 0 < part["answered"].tolist()[1] < 120

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from support.simulators import set_latency
 from support.waiting import until
 
 import tsn_frames as tsn
@@ -239,12 +240,14 @@ def test_an_interrupt_or_a_kill_keeps_the_parts(tmp_path, how):
         while not (tmp_path / "out" / "part-00002.parquet").exists():
             assert child.poll() is None
             time.sleep(0.01)
+        set_latency(sim, 0.5)
         child.send_signal(how)
         _, said = child.communicate(timeout=30)
         kept = len(pd.read_parquet(tmp_path / "out"))
         assert child.returncode != 0 and kept >= 60 and kept % 20 == 0
         if how == signal.SIGINT:
             assert f"{kept // 20} of 10 parts are whole and in" in said and "run the same call again" in said
+        set_latency(sim, 0.0)
         subprocess.run(words, check=True)
         assert sim.stats().requests <= 200 + 4 and len(pd.read_parquet(tmp_path / "out")) == 200
     assert all(name.endswith(".parquet") for name in names(tmp_path / "out"))
@@ -252,7 +255,7 @@ def test_an_interrupt_or_a_kill_keeps_the_parts(tmp_path, how):
 
 def test_a_first_part_without_its_rows_is_not_counted(source, target, tmp_path):
     """It is there from the start, so that the output can be read; an interrupt in the first part's run says that none is whole."""
-    with Simulator(latency=0.5) as sim:
+    with Simulator(latency=1.0) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(1))
         press = threading.Thread(target=lambda: (until(lambda: sim.stats().requests), os.kill(os.getpid(), signal.SIGINT)))
         press.start()
