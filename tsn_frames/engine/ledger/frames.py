@@ -20,40 +20,28 @@ if TYPE_CHECKING:
 CALENDAR = {"day": "D", "week": "W-SUN", "month": "M", "year": "Y"}
 BY = (*CALENDAR, "model", "tag", "run", "host")
 _HASHES = ("template", "system", "model", "base_url", "parameters", "rows", "keys")
-_NO_UNIT = ""
+_NO_CURRENCY = ""
+_SPENDING = ("attempts", "answers", "unknown", "prompt_tokens", "cached_tokens", "completion_tokens")
+_SAVINGS = ("saved_rows", "saved_tokens")
 
 
 def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str | Sequence[str], timezone: str) -> pd.DataFrame:
     """Return spending and savings by group; see :meth:`Ledger.summary`."""
     import pandas as pd
 
-    names = checked_by(by)
-    zone = _zone(timezone)
-    spent = pd.DataFrame(entries, columns=list(Entry._fields))
-    spared = pd.DataFrame(savings, columns=list(Saving._fields))
-    for frame in (spent, spared):
-        for name in names:
-            frame[name] = _calendar(frame["time"], name, zone) if name in CALENDAR else frame[name].astype("string")
-        frame["money"] = pd.Series([None if cost is None else Decimal(cost) for cost in frame["cost"]], dtype=object)
-    units = _units(spent, spared, names)
-    table = _spent(spent.assign(currency=units[0]), [*names, "currency"])
-    table = table.join(_spared(spared.assign(currency=units[1]), [*names, "currency"]), how="outer")
-    whole = [
-        "attempts",
-        "answers",
-        "unknown",
-        "prompt_tokens",
-        "cached_tokens",
-        "completion_tokens",
-        "saved_rows",
-        "saved_tokens",
-    ]
-    table = table.assign(**{name: table[name].astype("Float64").fillna(0).astype("int64") for name in whole})
+    names, zone = checked_by(by), _zone(timezone)
+    spent = _with_groups(pd.DataFrame(entries, columns=list(Entry._fields)), names, zone)
+    saved = _with_groups(pd.DataFrame(savings, columns=list(Saving._fields)), names, zone)
+    spent["currency"], saved["currency"] = _currencies(spent, saved, names)
+    keys = [*names, "currency"]
+    table = _spending(spent, keys).join(_savings(saved, keys), how="outer")
+    for name in (*_SPENDING, *_SAVINGS):
+        table[name] = table[name].astype("Float64").fillna(0).astype("int64")
     for name in ("at_least", "saved_at_least"):
         table[name] = table[name].astype("boolean").fillna(False).astype(bool)
     table = table.reset_index("currency")
-    table["currency"] = table["currency"].replace(_NO_UNIT, pd.NA).astype("string")
-    return table[[*whole[:6], "cost", "at_least", "currency", *whole[6:], "saved", "saved_at_least"]]
+    table["currency"] = table["currency"].replace(_NO_CURRENCY, pd.NA).astype("string")
+    return table[[*_SPENDING, "cost", "at_least", "currency", *_SAVINGS, "saved", "saved_at_least"]]
 
 
 def checked_by(by: object) -> list[str]:
@@ -86,45 +74,52 @@ def _calendar(seconds: pd.Series, name: str, zone: ZoneInfo) -> pd.Series:
     return local.dt.to_period(CALENDAR[name]).dt.start_time.astype("datetime64[us]")
 
 
-def _units(spent: pd.DataFrame, spared: pd.DataFrame, names: list[str]) -> tuple[pd.Series, pd.Series]:
+def _with_groups(frame: pd.DataFrame, names: list[str], zone: ZoneInfo) -> pd.DataFrame:
+    """Return ledger rows with their group columns, and exact costs as ``money``."""
+    import pandas as pd
+
+    groups = {name: _calendar(frame["time"], name, zone) if name in CALENDAR else frame[name].astype("string") for name in names}
+    money = pd.Series([None if cost is None else Decimal(cost) for cost in frame["cost"]], dtype=object)
+    return frame.assign(**groups, money=money)
+
+
+def _currencies(spent: pd.DataFrame, saved: pd.DataFrame, names: list[str]) -> tuple[pd.Series, pd.Series]:
     """Return the currency each row is summed under; rows without money join their group's currency if there is just one."""
     import pandas as pd
 
-    parts = [
-        frame[names].assign(unit=frame["currency"].astype("string"), paid=frame["money"].notna().astype(bool))
-        for frame in (spent, spared)
-    ]
-    both = pd.concat(parts, keys=[0, 1])
-    unit = both["unit"].mask(both["unit"].isna() & both["paid"], _NO_UNIT)
-    known = unit.groupby([both[name] for name in names], dropna=False)
-    filled = unit.mask(unit.isna() & known.transform("nunique").eq(1), known.transform("first")).fillna(_NO_UNIT)
-    return filled[filled.index.get_level_values(0) == 0].droplevel(0), filled[filled.index.get_level_values(0) == 1].droplevel(0)
+    rows = pd.concat([frame[[*names, "currency", "money"]] for frame in (spent, saved)], keys=["spent", "saved"])
+    currency = rows["currency"].astype("string")
+    currency = currency.mask(currency.isna() & rows["money"].notna(), _NO_CURRENCY)
+    known = currency.groupby([rows[name] for name in names], dropna=False)
+    only_one = currency.isna() & known.transform("nunique").eq(1)
+    filled = currency.mask(only_one, known.transform("first")).fillna(_NO_CURRENCY)
+    level = filled.index.get_level_values(0)
+    return filled[level == "spent"].droplevel(0), filled[level == "saved"].droplevel(0)
 
 
-def _spent(spent: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    groups = spent.assign(
-        answers=spent["outcome"].eq("answered"), unknown=spent["outcome"].ne("answered"), lost=spent["money"].isna()
-    ).groupby(keys, dropna=False)
-    table = groups[["answers", "unknown"]].sum()
-    table.insert(0, "attempts", groups.size())
-    for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):
-        table[name] = groups[name].sum()
+def _spending(spent: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    answered, unpriced = spent["outcome"].eq("answered"), spent["money"].isna()
+    groups = spent.assign(answers=answered, unknown=~answered, unpriced=unpriced).groupby(keys, dropna=False)
+    table = groups[["answers", "unknown", "prompt_tokens", "cached_tokens", "completion_tokens"]].sum()
+    table["attempts"] = groups.size()
     table["cost"] = groups["money"].agg(_sum).astype("Float64")
-    table["at_least"] = groups["lost"].any()
+    table["at_least"] = groups["unpriced"].any()
     return table
 
 
-def _spared(spared: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    tokens = spared["prompt_tokens"] + spared["completion_tokens"]
-    groups = spared.assign(tokens=tokens, lost=spared["money"].isna()).groupby(keys, dropna=False)
-    table = groups[["rows", "tokens"]].sum().rename(columns={"rows": "saved_rows", "tokens": "saved_tokens"})
+def _savings(saved: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    tokens = saved["prompt_tokens"] + saved["completion_tokens"]
+    groups = saved.assign(saved_rows=saved["rows"], saved_tokens=tokens, unpriced=saved["money"].isna()).groupby(
+        keys, dropna=False
+    )
+    table = groups[list(_SAVINGS)].sum()
     table["saved"] = groups["money"].agg(_sum).astype("Float64")
-    table["saved_at_least"] = groups["lost"].any()
+    table["saved_at_least"] = groups["unpriced"].any()
     return table
 
 
 def _sum(amounts: pd.Series) -> float | None:
-    """Return the sum of the known amounts, exact until the last step; None where none is known."""
+    """Return the exact sum of the known amounts as a float; None if none is known."""
     known = amounts.dropna()
     return float(sum(known, Decimal(0))) if len(known) else None
 
@@ -133,41 +128,45 @@ def runs_frame(records: Sequence[RunRecord], entries: Sequence[Entry]) -> pd.Dat
     """Return the run records as a frame; see :func:`tsn_frames.runs`."""
     import pandas as pd
 
-    unfinished = {record.run for record in records if record.ended is None}
-    lines = [entry for entry in entries if entry.run in unfinished]
-    rows = [
-        _row(record, [line for line in lines if line.run == record.run] if record.ended is None else ()) for record in records
-    ]
+    unfinished: dict[str, list[Entry]] = {record.run: [] for record in records if record.ended is None}
+    for entry in entries:
+        if entry.run in unfinished:
+            unfinished[entry.run].append(entry)
+    rows = [_run_row(record) | _totals(unfinished.get(record.run)) for record in records]
     frame = pd.DataFrame(rows, columns=list(_COLUMNS))
     for name in ("began", "ended"):
-        frame[name] = pd.to_datetime(frame[name].astype("float64"), unit="s", utc=True).astype("datetime64[us, UTC]")
+        frame[name] = utc_times(frame[name])
     return frame.astype({name: kind for name, kind in _COLUMNS.items() if name not in ("began", "ended")})
 
 
-def _row(record: RunRecord, lines: Sequence[Entry]) -> dict[str, Any]:
-    """Return a run record as a row; the totals of an unfinished run are summed from its attempts."""
+def _run_row(record: RunRecord) -> dict[str, Any]:
     row = {name: value for name, value in record._asdict().items() if name in _COLUMNS}
     row |= {name: json.loads(getattr(record, name)) for name in ("models", "tags")}
+    row |= {name: None if row[name] is None else float(row[name]) for name in ("cost", "saved")}
     row["texts"] = json.loads(record.texts) if record.texts else None
     row["seconds"] = None if record.ended is None else record.ended - record.began
     row["end"] = record.end or "unfinished"
-    row |= {name: None if getattr(record, name) is None else float(getattr(record, name)) for name in ("cost", "saved")}
-    if record.ended is None:
-        known = [Decimal(line.cost) for line in lines if line.cost is not None]
-        row |= {
-            "unknown": sum(line.outcome == "unknown" for line in lines),
-            "prompt_tokens": sum(line.prompt_tokens or 0 for line in lines),
-            "completion_tokens": sum(line.completion_tokens or 0 for line in lines),
-            "cost": float(sum(known, Decimal(0))) if known else None,
-            "cost_known": False,
-            "currency": next((line.currency for line in lines if line.currency), None),
-        }
-    elif row["cost_known"] is not None:
-        row["cost_known"] = bool(row["cost_known"])
+    row["cost_known"] = None if record.cost_known is None else bool(record.cost_known)
     return row | _hashes(json.loads(record.hashes))
 
 
+def _totals(attempts: Sequence[Entry] | None) -> dict[str, Any]:
+    """Return the totals of an unfinished run, summed from its attempts; an empty dict for a finished one."""
+    if attempts is None:
+        return {}
+    known = [Decimal(attempt.cost) for attempt in attempts if attempt.cost is not None]
+    return {
+        "unknown": sum(attempt.outcome == "unknown" for attempt in attempts),
+        "prompt_tokens": sum(attempt.prompt_tokens or 0 for attempt in attempts),
+        "completion_tokens": sum(attempt.completion_tokens or 0 for attempt in attempts),
+        "cost": float(sum(known, Decimal(0))) if known else None,
+        "cost_known": False,
+        "currency": next((attempt.currency for attempt in attempts if attempt.currency), None),
+    }
+
+
 def _hashes(found: dict[str, str]) -> dict[str, str | None]:
+    """Return the hash columns; all parameters share one."""
     parameters = {name: value for name, value in sorted(found.items()) if name not in _HASHES}
     return {f"{name}_hash": found.get(name) for name in _HASHES} | {"parameters_hash": fingerprint(parameters) if found else None}
 
