@@ -7,12 +7,12 @@ from ...api.base_url import models_url
 from ...secret import Secret
 from ..runtime.client import Client
 from ..transport.http_types import HttpResponse
-from ..transport.select_backend import open_stream
+from ..transport.select_backend import open_httpx
 
 
 async def list_models(client: Client, key: Secret) -> list[str]:
     """Return the models' names; an empty list where the service has no such endpoint, which is no error."""
-    transport = open_stream(client.base_url, key, client.timeout)
+    transport = open_httpx(client.base_url, key, client.timeout)
     try:
         answer = await transport.get(models_url(client.base_url))
     finally:

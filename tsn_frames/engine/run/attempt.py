@@ -1,4 +1,4 @@
-"""One attempt of one row: leave from the limiter, the POST, what the limiter learns of it, the ledger and the cache."""
+"""One attempt at a request: budget, permit, POST, report to the limiter, ledger and cache. Rows and chats send through it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
+from typing import NamedTuple
 
 from ...api import Completion, Request, Usage
 from ...api.prompt_size import prompt_size
@@ -15,7 +16,7 @@ from ...errors import ConfigError
 from .. import retry as policy
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
-from ..limits.limiter import Permit
+from ..limits.limiter import FRAME, Permit
 from ..limits.limits import Limits
 from ..retry import Classification, classify
 from ..runtime.session import Session
@@ -23,17 +24,18 @@ from ..runtime.writer import CommitFuture
 from ..transport.http_types import HttpFailure, HttpResponse
 from .counts import Counts
 from .retry_queue import PendingRequest
+from .streamed_answer import StreamedAnswer, StreamOptions, refuses_usage
 
 GUESS_TOKENS = 256
 
 
 def least_tokens(request: Request) -> float:
-    """Estimate what a request uses, its answer only as far as ``max_tokens`` says: a token is about four bytes."""
+    """Estimate the tokens of a request and its ``max_tokens``: a token is about four bytes."""
     return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or 0)
 
 
 def check_within_limits(limits: Limits, requests: Iterable[Request]) -> None:
-    """Refuse a run that the user's own limit can't let through, before anything is sent.
+    """Refuse a run that the user's own limit can never let through, before anything is sent.
 
     Raises
     ------
@@ -48,28 +50,48 @@ def check_within_limits(limits: Limits, requests: Iterable[Request]) -> None:
         )
 
 
+class Attempt(NamedTuple):
+    """One finished attempt: what it means, and the answer as plain JSON where there is one."""
+
+    classification: Classification
+    result: HttpResponse | HttpFailure
+    body: bytes | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the request reached the service."""
+        return isinstance(self.result, HttpResponse) or self.result.sent
+
+
 class AttemptSender:
-    """Sends the rows of one run over one session.
+    """Sends the requests of one run, or of one chat, over one session.
 
     Parameters
     ----------
     session : Session
         The live parts.
     run : str
-        The run's own name: in the ledger, and a nonce where a replay of an old answer isn't wanted.
+        The run's id in the ledger.
     counts : Counts
-        What is counted as it happens.
+        Counted as it happens.
     tag : callable
         Position of a request -> its tag in the ledger.
+    stream : StreamOptions or None
+        How answers are streamed; None asks for each in one piece.
+    nonce : str, optional
+        Part of the idempotency key of a request whose earlier answer must not be replayed; default: ``run``.
+    priority : int
+        Whose turn it is at the limiter.
     """
 
-    def __init__(self, session: Session, run: str, counts: Counts, tag: Callable[[int], str | None]) -> None:
-        self.session, self.sending = session, set[asyncio.Task[None]]()
+    def __init__(self, session: Session, run: str, counts: Counts, tag: Callable[[int], str | None], *,
+                 stream: StreamOptions | None = None, nonce: str = "", priority: int = FRAME) -> None:  # fmt: skip
+        self.session, self.stream, self.sending = session, stream, set[asyncio.Task[None]]()
         self._run, self._counts, self._tag, self._host = run, counts, tag, session.client.host
-        self._answers = 0
+        self._nonce, self._priority, self._answers = nonce or run, priority, 0
 
-    async def send(self, item: PendingRequest) -> tuple[Classification, HttpResponse | HttpFailure]:
-        """Send one request when budget and limiter let it, and return what came of it once that is on disk.
+    async def send(self, item: PendingRequest) -> Attempt:
+        """Send one request when budget and limiter allow it; return once the attempt is on disk.
 
         Raises
         ------
@@ -79,87 +101,114 @@ class AttemptSender:
             If the run was stopped. A request that was in flight then is in the ledger as one that may be billed.
         """
         if self.session.budget is None:
-            return await self._sent(item)
+            return await self._send(item)
         item.reservation = await self.session.budget.reserve(item.request)
         try:
-            return await self._sent(item)
+            return await self._send(item)
         finally:
-            self.session.budget.release(item.reservation)  # if it is still held, it was not billed
+            self.session.budget.release(item.reservation)  # does nothing where it was billed
 
-    async def _sent(self, item: PendingRequest) -> tuple[Classification, HttpResponse | HttpFailure]:
-        grant = await self.session.account.limiter.acquire(self.session.pace, self.tokens(item.request))
+    async def _send(self, item: PendingRequest) -> Attempt:
+        usage = self.stream is not None and self.stream.usage
+        attempt = await self._admitted(item)
+        if usage and self.stream and attempt.classification.kind == "row_error" and refuses_usage(attempt.result):
+            self.stream.usage = False
+            attempt = await self._admitted(item)
+        return attempt
+
+    async def _admitted(self, item: PendingRequest) -> Attempt:
+        permit = await self.session.account.limiter.acquire(self.session.pace, self.tokens(item.request), self._priority)
         task = asyncio.current_task()
         assert task is not None
         self.sending.add(task)
         self._counts.requests += 1
         try:
-            return await self._exchange(item, grant)
+            return await self._exchange(item, permit)
         finally:
             self.sending.discard(task)
 
-    async def _exchange(self, item: PendingRequest, grant: Permit) -> tuple[Classification, HttpResponse | HttpFailure]:
+    async def _exchange(self, item: PendingRequest, permit: Permit) -> Attempt:
         begun, item.in_flight = time.monotonic(), True
+        stream = StreamedAnswer(self.stream, lambda: self._report_begin(permit)) if self.stream else None
         try:
-            result = await self.session.transport.post(item.request.body, self._idempotency_key(item))
+            result = await self.session.transport.post(self._body(item), self._idempotency_key(item), stream)
         except BaseException:
-            verdict = Classification("retry", billed="unknown")
-            self.report_to_limiter(grant, {}, verdict)
-            self._counts.unknown += 1
-            self.record(item, verdict, time.monotonic() - begun, None)
+            unknown = Classification("retry", billed="unknown")
+            self.report_to_limiter(item, permit, stream.headers if stream else {}, unknown)
+            self._record(item, unknown, time.monotonic() - begun, None)
             raise
-        verdict = classify(result, self.session.secret)
-        self.report_to_limiter(grant, policy.headers_of(result), verdict)
-        self._counts.unknown += verdict.billed == "unknown"
-        if verdict.billed != "no":
-            answer = (item.request.key, result.body) if verdict.kind == "answer" and isinstance(result, HttpResponse) else None
+        found = stream.classify(result, self.session.secret) if stream else classify(result, self.session.secret)
+        self.report_to_limiter(item, permit, policy.headers_of(result) or (stream.headers if stream else {}), found)
+        body = _answer_body(result, stream) if found.kind == "answer" else None
+        if found.billed != "no":
+            stored = body if not stream or (self.stream and self.stream.storable(stream.reply)) else None
             with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
-                await self.record(item, verdict, time.monotonic() - begun, answer)
-        item.in_flight = False  # until its commit is done an answer isn't there
-        return verdict, result
+                await self._record(item, found, time.monotonic() - begun, stored)
+        item.in_flight = False  # an answer counts only after its commit
+        return Attempt(found, result, body)
 
-    def report_to_limiter(self, grant: Permit, headers: Mapping[str, str], verdict: Classification) -> None:
-        """Let the limiter know how a request ended."""
+    def _report_begin(self, permit: Permit) -> None:
+        """Report the headers of a stream: the limiter need not wait for its end to learn that requests are let in."""
         limiter = self.session.account.limiter
-        gate, now = limiter.gate, limiter.clock()
-        if verdict.kind == "refused":
-            gate.refused(now, grant, headers, verdict.wait, quota=verdict.quota)
-        elif verdict.kind in ("answer", "row_error"):
-            gate.answered(now, grant, headers, verdict.completion.total_tokens if verdict.completion else None)
-        else:
-            trouble = verdict.error is not None and verdict.error.code in ("server", "connection")
-            gate.failed(now, grant, headers, trouble=trouble)
+        limiter.gate.begun(limiter.clock(), permit)
         limiter.pump()
 
-    def record(
-        self, item: PendingRequest, verdict: Classification, seconds: float, answer: tuple[bytes, bytes] | None
-    ) -> CommitFuture:
-        """Write one attempt that was or may have been billed down, with its answer, and add up what it cost."""
-        usage = verdict.completion.usage if verdict.completion else Usage()
+    def report_to_limiter(self, item: PendingRequest, permit: Permit, headers: Mapping[str, str], found: Classification) -> None:
+        """Report to the limiter how a request ended."""
+        limiter = self.session.account.limiter
+        gate, now = limiter.gate, limiter.clock()
+        if found.kind == "refused":
+            gate.refused(now, permit, headers, found.wait, quota=found.quota)
+        elif found.kind in ("answer", "row_error"):
+            gate.answered(now, permit, headers, found.completion.total_tokens if found.completion else None)
+        else:
+            trouble = found.error is not None and found.error.code in ("server", "connection") and not item.fails_alone
+            gate.failed(now, permit, headers, trouble=trouble)
+        limiter.pump()
+
+    def _record(self, item: PendingRequest, found: Classification, seconds: float, body: bytes | None) -> CommitFuture:
+        """Write an attempt that was or may have been billed to the ledger, and its answer to the cache; count what it cost."""
+        usage = found.completion.usage if found.completion else Usage()
         client, model = self.session.client, item.request.model
         item.answered_at = now = time.time()  # one time for the ledger, the cache, the frame and the price
         price = client.prices.price(model, now) if client.prices else None
         cost = price.cost(usage) if price else None
         item.cost = None if item.cost is None or cost is None else item.cost + cost
-        self._add_up(usage, cost)
+        self._count(usage, cost, unknown=found.billed == "unknown")
         if item.reservation is not None and self.session.budget is not None:
             self.session.budget.settle(item.reservation, cost)
         size = prompt_size(item.request)
         entry = Entry(
-            now, self._run, self._host, model, "answered" if verdict.kind == "answer" else "unknown",
-            usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, None if cost is None else str(cost),
-            item.request.key, self._tag(item.index), seconds, usage.cached_tokens,
-            price.currency if price else None, price.note if price else None, size.chars,
-            _chars(verdict.completion), size.language, self._held(item) if cost is None else None,
-        )  # fmt: skip
-        return self.session.writer.put(entry, answer)
+            time=now,
+            run=self._run,
+            host=self._host,
+            model=model,
+            outcome="answered" if found.kind == "answer" else "unknown",
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_tokens=usage.total_tokens,
+            cost=None if cost is None else str(cost),
+            request_key=item.request.key,
+            tag=self._tag(item.index),
+            seconds=seconds,
+            cached_tokens=usage.cached_tokens,
+            currency=price.currency if price else None,
+            price_source=price.note if price else None,
+            prompt_chars=size.chars,
+            completion_chars=_chars(found.completion),
+            language=size.language,
+            held=self._held(item) if cost is None else None,
+        )
+        return self.session.writer.put(entry, None if body is None else (item.request.key, body))
 
     def _held(self, item: PendingRequest) -> str | None:
-        """Return the most that a request of unknown cost can have cost, for the budgets of later processes."""
+        """Return the worst-case cost of a request whose cost is unknown, for the budgets of later processes."""
         worst = item.reservation.amount if item.reservation is not None else worst_case(self.session.client.prices, item.request)
         return None if worst is None else str(worst)
 
-    def _add_up(self, usage: Usage, cost: Decimal | None) -> None:
+    def _count(self, usage: Usage, cost: Decimal | None, *, unknown: bool) -> None:
         counts = self._counts
+        counts.unknown += unknown
         counts.prompt_tokens += usage.prompt_tokens or 0
         counts.completion_tokens += usage.completion_tokens or 0
         counts.cost += cost or 0
@@ -168,23 +217,32 @@ class AttemptSender:
         self._answers += usage.completion_tokens is not None
 
     def usual_tokens(self) -> float:
-        """Return what an exchange has used on average so far."""
+        """Return the average tokens of an exchange so far."""
         counts = self._counts
         return max(1.0, (counts.prompt_tokens + counts.completion_tokens) / self._answers) if self._answers else 1.0
 
     def tokens(self, request: Request) -> int:
-        """Estimate what a request will use: an answer without ``max_tokens`` is about as long as those before.
+        """Estimate the tokens of a request; without ``max_tokens`` its answer is about as long as the earlier ones.
 
-        A whole number, so that sums of them come back to 0 exactly.
+        An integer, so that sums of them return to exactly 0.
         """
         usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
         return math.ceil(least_tokens(request) + (0.0 if request.max_tokens else usual))
 
+    def _body(self, item: PendingRequest) -> bytes:
+        return item.request.body if self.stream is None else self.stream.body(item.request)
+
     def _idempotency_key(self, item: PendingRequest) -> str:
-        """Return the request's own key; one of this run where a replay of the old answer isn't wanted."""
-        return item.request.key.hex() + (f"-{self._run}" if item.fresh else "")
+        """Return a key that all attempts at the same body share, with the nonce where an earlier answer must not be replayed."""
+        stream = "" if self.stream is None else "-stream" if self.stream.usage else "-stream-plain"
+        return f"{item.request.key.hex()}{f'-{self._nonce}' if item.fresh else ''}{stream}"
+
+
+def _answer_body(result: HttpResponse | HttpFailure, stream: StreamedAnswer | None) -> bytes | None:
+    """Return an answer as plain JSON, however it came."""
+    return stream.reply.body if stream else result.body if isinstance(result, HttpResponse) else None
 
 
 def _chars(answer: Completion | None) -> int | None:
-    """Return how much a model has written, its thoughts included: they are billed as the answer is."""
+    """Return the length of what a model has written, reasoning included: it is billed as the answer is."""
     return None if answer is None else len(answer.content or "") + len(answer.reasoning or "")

@@ -36,6 +36,7 @@ from .result_handler import ResultHandler
 from .retry_queue import PendingRequest, RetryQueue
 from .single_flight import SingleFlight
 from .spec import RunSpec
+from .streamed_answer import StreamOptions
 
 log = logging.getLogger("tsn_frames")
 GRACE = 10.0
@@ -172,10 +173,11 @@ class RunExecutor:
             return
         fresh, mode, tags = self.work.fresh, self.work.mode, self.work.tags
         self._queue = RetryQueue(PendingRequest(i, self.work.requests[i], i in fresh or mode != "use") for i in pending)
-        self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None)
+        stream = StreamOptions() if self.work.stream else None
+        self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None, stream=stream)
         limiter = session.account.limiter
         course = ResultHandler(
-            self.client, self.work.requests, self._queue, limiter.gate.flow,
+            self.client, self.work.requests.models, self._queue, limiter.gate.flow,
             counts=self.counts, done=self._done, end=self._failed,
         )  # fmt: skip
         limiter.gate.begin(limiter.clock(), session.pace)
@@ -202,15 +204,14 @@ class RunExecutor:
             raise
 
     async def _one(self, sender: AttemptSender, course: ResultHandler, sharing: SingleFlight, item: PendingRequest) -> None:
-        if course.finish_if_model_unknown(item):
+        if not course.may_send(item):
             return
         answer = None
         try:
             if not item.fresh and (bought := await sharing.join(item)):
                 self._give(item, *bought)
                 return
-            verdict, result = await sender.send(item)
-            answer = course.handle(item, verdict, result)
+            answer = course.handle(item, await sender.send(item))
         except BudgetExceeded as end:
             self._unpaid(sender.session, item, end)
             await asyncio.sleep(0)  # of many rows that don't fit none waits for anything, and others have their turn

@@ -1,12 +1,11 @@
-"""The course of a run: what the end of an attempt does to its row, and to the run."""
+"""What the end of an attempt does to its request and to the run: finish, retry, or stop. The one retry policy of rows and chats."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ...api import Requests
 from ...api.completion import content_error
 from ...errors import ModelError, RateLimitError, RowError, RunError, ServerError
 from .. import retry as policy
@@ -14,84 +13,88 @@ from ..limits.circuit_breaker import CircuitBreaker
 from ..outcomes import Outcome
 from ..retry import Classification
 from ..runtime.client import Client
-from ..transport.http_types import HttpFailure, HttpResponse
+from .attempt import Attempt
 from .counts import Counts
 from .retry_queue import PendingRequest, RetryQueue
 
 log = logging.getLogger("tsn_frames")
-LEAST_PAUSES = 4  # one after another: with few attempts a row is given up sooner than the run
+MIN_PAUSES = 4  # in a row: with few attempts a request is given up before the run is
 
 
 class ResultHandler:
-    """What a run has come to as a whole, which decides what a verdict means for it.
+    """The state of a run that decides what an attempt's classification means: successes, retry budget, unknown models.
 
     Parameters
     ----------
     client : Client
-        Its limits and its policy of retries.
-    requests : Requests
-        All of the run's distinct requests.
-    queue : Queue
-        Where a row goes that is to be tried again.
-    flow : Flow
-        Whether everybody waits, and how often that was so.
+        Its limits and its retry policy.
+    models : collection of str
+        The models of all requests, one each.
+    queue : RetryQueue
+        Where a request goes that is tried again.
+    flow : CircuitBreaker
+        Whether the account is paused, and how often it was.
     counts : Counts
-        What is counted as it happens.
+        Counted as it happens.
     done : callable
-        Takes a row that is finished, with its outcome.
+        Called with a finished request and its outcome.
     end : callable
-        Takes the reason for which the run ends.
+        Called with the reason for which the run ends.
     """
 
-    def __init__(self, client: Client, requests: Requests, queue: RetryQueue, flow: CircuitBreaker, *, counts: Counts,
+    def __init__(self, client: Client, models: Sequence[str], queue: RetryQueue, flow: CircuitBreaker, *, counts: Counts,
                  done: Callable[[PendingRequest, Outcome], None], end: Callable[[RunError], None]) -> None:  # fmt: skip
-        self.client, self._requests, self._queue, self._flow, self._counts = client, requests, queue, flow, counts
+        self.client, self._models, self._queue, self._flow, self._counts = client, models, queue, flow, counts
         self._done, self._end_run = done, end
-        self._most_retries = self._budget = client.retry.budget + len(requests) / 10
+        self._max_budget = self._budget = client.retry.budget + len(models) / 10
         self._unreachable = self._successes = 0
         self._last_success = time.monotonic()
-        self._dead: set[str] = set()
+        self._unknown_models: set[str] = set()
 
-    def finish_if_model_unknown(self, item: PendingRequest) -> bool:
-        """Finish a row whose model the service doesn't know, and return whether it was one."""
-        if item.request.model not in self._dead:
-            return False
+    def may_send(self, item: PendingRequest) -> bool:
+        """Return whether a request may be sent; finish it where the service doesn't know its model.
+
+        A request that failed, while others have been answered since, fails alone: the fault lies with it, not with the server.
+        Then its failures count for itself only, not for the circuit breaker or the retry budget.
+        """
+        item.fails_alone |= item.attempts > 0 and self._successes > item.seen
+        if item.request.model not in self._unknown_models:
+            return True
         self._give_up(item, _model_error(item.request.model))
-        return True
+        return False
 
-    def handle(
-        self, item: PendingRequest, verdict: Classification, result: HttpResponse | HttpFailure
-    ) -> tuple[bytes, float] | None:
-        """Do what a verdict says for the row and for the run; return the answer for those who wait for it."""
-        self._unreachable = self._unreachable + 1 if verdict.kind == "refused" and isinstance(result, HttpFailure) else 0
-        if verdict.kind in ("answer", "row_error"):
+    def handle(self, item: PendingRequest, attempt: Attempt) -> tuple[bytes, float] | None:
+        """Apply the result of an attempt to its request and to the run; return the answer and its time for waiting runs."""
+        found = attempt.classification
+        self._unreachable = self._unreachable + 1 if found.kind == "refused" and not attempt.connected else 0
+        if found.kind in ("answer", "row_error"):
             self._last_success, self._successes = time.monotonic(), self._successes + 1
-        if verdict.completion is not None and isinstance(result, HttpResponse):
-            now, error = item.answered_at, content_error(verdict.completion)
-            self._budget = min(self._budget + 0.1, self._most_retries)
-            self._done(item, Outcome(verdict.completion, error, answered_at=now, cost=item.cost))
-            return result.body, now
-        assert verdict.error is not None
-        if verdict.kind == "row_error":
-            self._give_up(item, verdict.error)
-        elif verdict.kind == "end_run":
-            self._end(item, verdict, verdict.error)
-        elif verdict.kind == "refused":
-            self._refused(item, verdict, verdict.error)
+        if found.completion is not None and attempt.body is not None:
+            now, error = item.answered_at, content_error(found.completion)
+            self._budget = min(self._budget + 0.1, self._max_budget)
+            self._done(item, Outcome(found.completion, error, answered_at=now, cost=item.cost))
+            return attempt.body, now
+        assert found.error is not None
+        if found.kind == "row_error":
+            self._give_up(item, found.error)
+        elif found.kind == "end_run":
+            self._end(item, found, found.error)
+        elif found.kind == "refused":
+            self._refused(item, found, found.error)
         else:
-            self._again(item, verdict, verdict.error)
+            self._retry(item, found, found.error)
         return None
 
-    def _refused(self, item: PendingRequest, verdict: Classification, error: RowError) -> None:
-        """Flow control, not an attempt: the row goes back to the front, unless the wait is too long."""
+    def _refused(self, item: PendingRequest, found: Classification, error: RowError) -> None:
+        """Requeue a refused request: refusals are flow control and cost no attempt; end the run where the wait is too long."""
         item.refusals += 1
         self._counts.refused += 1
-        log.info("refused (%s), asked to wait %s s", "quota" if verdict.quota else error.code, verdict.wait.seconds)
+        log.info("refused (%s), asked to wait %s s", "quota" if found.quota else error.code, found.wait.seconds)
         most, idle = self.client.limits.max_wait, time.monotonic() - self._last_success
-        kind = RateLimitError if verdict.quota else ServerError
+        kind = RateLimitError if found.quota else ServerError
         if not self._successes and self._unreachable >= self.client.retry.attempts:
             self._fail(ServerError, f"{self.client.host} can't be reached: {error.message}", item)
-        elif (asked := verdict.wait.seconds or verdict.wait.message or 0.0) > most:
+        elif (asked := found.wait.seconds or found.wait.message or 0.0) > most:
             self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
         elif idle > most:
             self._fail(kind, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
@@ -99,42 +102,43 @@ class ResultHandler:
             self._give_up(item, RowError("server", f"refused {item.refusals} times while others were answered: {error.message}"))
         else:
             paused = self._flow.state != "open" and not item.alone
-            delay = 0.0 if paused else policy.lone_wait(item.refusals, verdict.wait)
+            delay = 0.0 if paused else policy.lone_wait(item.refusals, found.wait)
             self._queue.requeue(item, delay, last=item.alone > 0)
 
     def _singled_out(self, item: PendingRequest) -> bool:
-        """Return whether a row was refused again and again though others were answered in between: it is at fault itself."""
+        """Return whether a request was refused again and again though others were answered in between."""
         item.alone += self._successes > item.seen > 0
         item.seen = self._successes
         return item.alone > 0 and item.refusals >= policy.SINGLED_OUT
 
-    def _again(self, item: PendingRequest, verdict: Classification, error: RowError) -> None:
-        """Try a row again later, while its attempts and the run's budget last."""
+    def _retry(self, item: PendingRequest, found: Classification, error: RowError) -> None:
+        """Put a request back into the queue, while its attempts and the run's budget last."""
         item.attempts += 1
-        retry = self.client.retry
+        item.seen = self._successes
+        retry, alone = self.client.retry, item.fails_alone
         log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
-        if self._flow.pauses > max(retry.attempts, LEAST_PAUSES) * (2 if self._successes else 1):
+        if not alone and self._flow.pauses > max(retry.attempts, MIN_PAUSES) * (2 if self._successes else 1):
             self._fail(ServerError, f"the server has failed for too long; the last failure was {error}", item)
         elif policy.out_of_attempts(retry, error, item.attempts):
+            self._budget = min(self._budget + alone, self._max_budget)  # for its first failure, which looked like the server's
             self._give_up(item, error)
-        elif self._budget < 1:
+        elif not alone and self._budget < 1:
             self._fail(ServerError, f"the retries of the whole run are used up; the last failure was {error}", item)
         else:
-            self._budget -= 1
+            self._budget -= not alone
             self._counts.retried += 1
-            self._queue.requeue(
-                item, max(retry.delay(item.attempts), min(verdict.wait.seconds or 0.0, self.client.limits.max_wait))
-            )
+            asked = min(found.wait.seconds or 0.0, self.client.limits.max_wait)
+            self._queue.requeue(item, max(retry.delay(1 if alone else item.attempts), asked), last=alone)
 
-    def _end(self, item: PendingRequest, verdict: Classification, error: RowError) -> None:
-        """End the run, or only a model's rows where other models are left."""
-        assert verdict.end is not None
-        if verdict.end is ModelError:
-            self._dead.add(item.request.model)
-            if set(self._requests.models) - self._dead:
+    def _end(self, item: PendingRequest, found: Classification, error: RowError) -> None:
+        """End the run, or only a model's requests where other models are left."""
+        assert found.end is not None
+        if found.end is ModelError:
+            self._unknown_models.add(item.request.model)
+            if set(self._models) - self._unknown_models:
                 self._give_up(item, _model_error(item.request.model))
                 return
-        self._fail(verdict.end, error.message, item)
+        self._fail(found.end, error.message, item)
 
     def _fail(self, kind: type[RunError], message: str, item: PendingRequest) -> None:
         model = _model_error(item.request.model)

@@ -28,6 +28,7 @@ class PendingRequest:
     attempts: int = 0
     refusals: int = 0
     alone: int = 0
+    fails_alone: bool = False
     seen: int = 0
     answered_at: float = 0.0
     cost: Decimal | None = Decimal(0)

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""The specification of a run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ class RunSpec:
     copies : sequence of int
         How many rows share each of them.
     fresh : frozenset of int
-        Positions that are asked again though they are cached.
+        Positions that are sent although they are cached.
     tags : sequence of str or None
         The ledger's tag of each; empty for none.
     mode : {"use", "refresh", "off", "only"}
         What the cache is for.
     other_tags : mapping of int to sequence of str or None
-        The tags of all rows of those requests whose rows differ in it.
-    about : About
-        What the run's card says of what was asked.
+        The tags of all rows of those requests whose rows have different ones.
+    about : RunDescription
+        What the run's record says of the call.
     max_cost : Decimal or None
         The most that the run may cost.
+    stream : bool
+        Whether answers are asked for as event streams. It is no part of a request's key: a whole answer is stored as if it
+        had come in one piece.
     """
 
     requests: Requests
@@ -43,3 +46,4 @@ class RunSpec:
     other_tags: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
     about: RunDescription = field(default_factory=RunDescription)
     max_cost: Decimal | None = None
+    stream: bool = False

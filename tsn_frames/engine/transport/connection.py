@@ -1,12 +1,13 @@
-"""One HTTP/1.1 connection: one request at a time goes out, its answer is read by httptools. The only importer of that.
+"""One HTTP/1.1 connection: sends one request at a time and reads the response with httptools. The only importer of that.
 
-An answer is handed over whole, or a failure that says whether the request may have been billed.
+It returns a whole response, or a failure that says whether the request may have been billed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import select
 import socket
 import time
@@ -15,24 +16,36 @@ from typing import Any, cast
 
 import httptools
 
-from .http_types import BODY_CAP, HttpFailure, HttpResponse, decompress, too_large
+from .http_types import BODY_CAP, HttpFailure, HttpResponse, StreamConsumer, decompress, encoding_not_asked_for, too_large
 
 BUFFER = 2**14
-HEAD_CAP = 2**18  # bytes between two pieces of a body: a head, a chunk's line, trailers, early hints
+HEAD_CAP = 2**18  # bytes between two parts of a body: headers, a chunk's line, trailers, early hints
 RACE_SECONDS, MOST_TRIP_SECONDS = 0.1, 0.5
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Sends requests one after another; made on the loop that it serves."""
+    """Sends requests one after another; created on the loop that it serves.
+
+    Attributes
+    ----------
+    used : bool
+        Whether a response has come over this connection.
+    streaming : bool
+        Whether the body of the present response goes to a consumer.
+    next_part_due : float
+        When the next part of a streamed body is overdue, on the monotonic clock.
+    """
 
     def __init__(self) -> None:
-        self.used = False  # whether a request has been answered here
+        self.used = self.streaming = False
+        self.next_part_due = math.inf
         self.free_since = 0.0
         self.connect_seconds = 0.0
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: Any = None  # None once it is closing
         self._waiting: asyncio.Future[HttpResponse | HttpFailure | None] | None = None
+        self._consumer: StreamConsumer | None = None
         self._sent_at = 0.0
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
@@ -47,13 +60,14 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True, lenient_chunked_length=True
-        )  # an answer that is paid for is read where its meaning is plain
+        )  # a response that is paid for is read where its meaning is plain
 
-    # What its owner does
+    # Called by the pool
 
-    def send(self, request: bytes) -> asyncio.Future[HttpResponse | HttpFailure | None]:
-        """Send a request; the future is its answer or failure, or None where it can't have arrived."""
+    def send(self, request: bytes, consumer: StreamConsumer | None = None) -> asyncio.Future[HttpResponse | HttpFailure | None]:
+        """Send a request; the future is its response or failure, or None where it can't have arrived."""
         waiting = self._waiting = self._loop.create_future()
+        self._consumer, self.streaming, self.next_part_due = consumer, False, math.inf
         self._sent_at = time.monotonic()
         if self._transport is None:  # the other side closed it at once
             self._end(None if self.used else HttpFailure("connection", "closed before the request was sent", sent=False))
@@ -67,23 +81,23 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport is not None and self._waiting is None
 
     def silent(self) -> bool:
-        """Return whether nothing has come since the last answer: an end, or what would be taken for the next answer."""
+        """Return whether nothing has arrived since the last response, neither its end nor bytes without a request."""
         return self._transport is not None and not self._pending()
 
     def fail(self, failure: HttpFailure) -> None:
-        """Give the request up, and the connection with it."""
+        """End the request with a failure, and close the connection."""
         self._end(failure)
 
     def abort(self) -> None:
-        """Close at once; a request that is still waited for ends with the failure that it is."""
+        """Close at once; a request in flight ends as a broken connection."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
 
-    # What the loop tells
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport, and have a peer that is gone noticed during long waits."""
+        """Keep the transport; turn TCP keep-alive on, so that a dead peer is noticed during long waits."""
         self._transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
         self._pending = _pending(sock.fileno())
@@ -93,13 +107,13 @@ class Connection(asyncio.BufferedProtocol):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the base class asks for it
-        """Lend a buffer of our own; a plain protocol would get 256 KiB of fresh memory for every packet."""
+        """Return a buffer of our own; a plain protocol would get 256 KiB of fresh memory for every packet."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Read on."""
+        """Parse what has arrived."""
         if self._waiting is None:
-            self.abort()  # nobody asked for this
+            self.abort()  # bytes without a request
             return
         self._begun = True
         problem = ""
@@ -109,7 +123,9 @@ class Connection(asyncio.BufferedProtocol):
             problem = "it changes to another protocol"
         except httptools.HttpParserError as error:
             problem = str(error)
-        if self._result is not None:  # what may follow is no part of it; then this connection sends no more
+        if self.streaming and self._result is None and not self._feed_consumer():
+            self._end(HttpResponse(self._status, self._headers, b""))
+        elif self._result is not None:  # bytes after the end of a response: this connection is not used again
             self._end(self._result, keep=self._keeps and not problem)
         elif problem:
             self._end(HttpFailure("unreadable", f"the answer is no HTTP: {problem}", sent=True))
@@ -117,13 +133,13 @@ class Connection(asyncio.BufferedProtocol):
             self._count(nbytes)
 
     def eof_received(self) -> bool:
-        """Take the end of a body that has no other end."""
+        """End a body that is delimited by the end of the connection."""
         if self._waiting is not None and self._status and not self._headers.keys() & {"content-length", "transfer-encoding"}:
             self._end(self._answer())
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End what was in flight."""
+        """End the request in flight."""
         self._transport = None
         if self._waiting is not None:
             why = f"{type(exc).__name__}: {exc}" if exc else "closed before the answer was whole"
@@ -131,30 +147,43 @@ class Connection(asyncio.BufferedProtocol):
         if not self.closed.done():
             self.closed.set_result(None)
 
-    # What the parser tells
+    # Called by the parser
 
     def on_message_begin(self) -> None:
-        """Notice the start of a second answer to one request; the first one's headers are still to come."""
+        """Don't reuse the connection where a second response to one request begins; the first one's headers follow."""
         self._keeps = False
 
     def on_headers_complete(self) -> None:
-        """Take the status and the headers, under their names in lower case."""
+        """Read the status and the headers, under their names in lower case."""
         if self._result is None:
             found = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in self._found.items()}
             framed_twice = "transfer-encoding" in found and "content-length" in found
             self._status, self._headers = self._parser.get_status_code(), found
             self._keeps = self._parser.should_keep_alive() and not framed_twice
+            if self._consumer is not None and 200 <= self._status < 300:
+                self._begin_stream(self._consumer, found.get("content-encoding", "").strip().lower())
         self._found.clear()
 
     def on_message_complete(self) -> None:
-        """Take the answer, and nothing that may follow it; hints before it (1xx) are none."""
+        """Keep the first whole response; interim ones (1xx) don't count."""
         if self._status < 200:
             self._status = 0
         elif self._result is None:
+            if self.streaming:
+                self._feed_consumer()
             self._result = self._answer()
+
+    def _begin_stream(self, consumer: StreamConsumer, encoding: str) -> None:
+        if encoding in ("", "identity"):
+            self.streaming = True
+            consumer.begin(self._headers)
+        else:
+            self._result, self._keeps = encoding_not_asked_for(encoding), False
 
     def _answer(self) -> HttpResponse | HttpFailure:
         parts, headers = self._parts, self._headers
+        if self.streaming:
+            return HttpResponse(self._status, headers, b"")
         body: bytes | HttpFailure = parts[0] if len(parts) == 1 else b"".join(parts)
         if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
             return HttpFailure("unreadable", "the answer's transfer-encoding was not asked for", sent=True)
@@ -164,8 +193,20 @@ class Connection(asyncio.BufferedProtocol):
             body = too_large()
         return body if isinstance(body, HttpFailure) else HttpResponse(self._status, headers, body)
 
+    def _feed_consumer(self) -> bool:
+        """Give the consumer what has arrived of the body; return whether to read on."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self._seen = 0
+        if data:
+            self._between = 0
+            patience = self._consumer.feed(data) if self._consumer else 0.0
+            self.next_part_due = time.monotonic() + patience
+            return patience > 0
+        return True
+
     def _count(self, nbytes: int) -> None:
-        """Hold the size of an answer that isn't whole yet: of its body, and of what isn't body."""
+        """Check the size of a response that isn't whole yet: of its body, and of what stands between its parts."""
         new = self._parts[self._seen :]
         self._between = 0 if new else self._between + nbytes
         self._seen, self._size = self._seen + len(new), self._size + sum(map(len, new))
@@ -175,16 +216,16 @@ class Connection(asyncio.BufferedProtocol):
             self._end(too_large())
 
     def _never_arrived(self) -> bool:
-        """Return whether a kept connection was closed before this request can have come to the other side.
+        """Return whether a kept connection was closed before this request can have reached the server.
 
-        Such an end is seen within one round trip of the sending, which took no longer than connecting did. A request
-        that reached somebody who worked on it takes longer, or brings a byte of an answer.
+        Such an end is seen within one round trip of the sending, which takes no longer than connecting did. A request that
+        the server worked on takes longer, or brings a byte of a response.
         """
         trip = min(self.connect_seconds, MOST_TRIP_SECONDS) + RACE_SECONDS
         return self.used and not self._begun and time.monotonic() - self._sent_at <= trip
 
     def _end(self, result: HttpResponse | HttpFailure | None, *, keep: bool = False) -> None:
-        waiting, self._waiting = self._waiting, None
+        waiting, self._waiting, self._consumer = self._waiting, None, None
         self.used = True
         if keep and self._transport is not None and not self._transport.get_write_buffer_size():
             self._begun, self._result = False, None
@@ -198,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _pending(fileno: int) -> Callable[[], object]:
-    """Return a function that says whether a socket has something to read, or has ended."""
+    """Return a function that returns whether a socket has something to read, or has ended."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(fileno, select.POLLIN)

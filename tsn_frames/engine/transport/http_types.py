@@ -1,4 +1,4 @@
-"""The types that both backends share: a response, a failure, a stream consumer, and how much of a body is read."""
+"""Types that both backends share (response, failure, stream consumer), size caps, and decompression."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 
 
 class HttpResponse(NamedTuple):
-    """An HTTP answer that arrived whole."""
+    """An HTTP response that arrived whole."""
 
     status: int
     headers: Mapping[str, str]
@@ -16,7 +16,7 @@ class HttpResponse(NamedTuple):
 
 
 class HttpFailure(NamedTuple):
-    """No answer, and whether the request may have reached the service (and may be billed)."""
+    """No response, and whether the request may have reached the service (and may be billed)."""
 
     code: Literal["connection", "timeout", "unreadable"]
     message: str
@@ -24,36 +24,36 @@ class HttpFailure(NamedTuple):
 
 
 class Transport(Protocol):
-    """What sends bodies to one endpoint with one key; redirects are never followed."""
+    """Sends request bodies to one endpoint with one key; never follows a redirect."""
 
-    async def post(self, body: bytes, idempotency_key: str) -> HttpResponse | HttpFailure:
-        """Send one request and return what came of it; only cancelling raises."""
+    async def post(self, body: bytes, idempotency_key: str, consumer: StreamConsumer | None = None) -> HttpResponse | HttpFailure:
+        """Send one request and return its response or failure; only cancelling raises.
+
+        With a consumer an event stream is asked for: the body of a 2xx response goes to the consumer as it arrives, and the
+        response that is returned has an empty body. Any other response comes back whole.
+        """
 
     async def aclose(self) -> None:
         """Close every connection."""
 
 
 class StreamConsumer(Protocol):
-    """Who takes in a streamed answer."""
+    """Takes in the body of a streamed response."""
 
     def begin(self, headers: Mapping[str, str]) -> None:
-        """Take in the head of an answer that is let in."""
+        """Take in the headers of a 2xx response."""
 
     def feed(self, data: bytes) -> float:
-        """Take in some of its bytes; return the seconds that the next ones may take, 0 where no more are wanted."""
+        """Take in a part of the body; return the seconds until the next part is overdue, 0 to read no further."""
 
 
 BODY_CAP = 20 * 2**20
-
-
 CONNECT_SECONDS = 10.0
-
-
-KEEP_SECONDS = 30.0  # an idle connection is used again
+KEEP_SECONDS = 30.0  # an idle connection is reused for that long
 
 
 def decompress(body: bytes, encoding: str) -> bytes | HttpFailure:
-    """Return a body without its content-encoding, and no more of it than ``BODY_CAP``: a bomb unpacks no further."""
+    """Return a body without its content-encoding; inflate no more than ``BODY_CAP`` of it, so that a zip bomb does no harm."""
     encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip", "deflate"):
         return HttpFailure("unreadable", f"the answer's content-encoding {encoding!r} was not asked for", sent=True)
@@ -69,10 +69,20 @@ def decompress(body: bytes, encoding: str) -> bytes | HttpFailure:
 
 
 def too_large() -> HttpFailure:
-    """Return the failure of an answer that is larger than we take in."""
+    """Return the failure of a body beyond ``BODY_CAP``."""
     return HttpFailure("unreadable", f"the answer is larger than {BODY_CAP // 2**20} MiB", sent=True)
 
 
 def timed_out(seconds: float) -> HttpFailure:
-    """Return the failure of an answer that took too long."""
+    """Return the failure of a response that took too long."""
     return HttpFailure("timeout", f"no whole answer within {seconds:g} s", sent=True)
+
+
+def stalled() -> HttpFailure:
+    """Return the failure of a stream that was silent for too long."""
+    return HttpFailure("timeout", "the answer did not go on, or took too long", sent=True)
+
+
+def encoding_not_asked_for(encoding: str) -> HttpFailure:
+    """Return the failure of a compressed stream."""
+    return HttpFailure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)

@@ -1,7 +1,7 @@
-"""The engine that runs everywhere: httpx. The only importer of it.
+"""The backend that runs everywhere: httpx.
 
 httpx's pool walks all of its connections for every request, which at hundreds in flight costs more than the request
-itself; so each few requests in flight share a small client of their own.
+itself; so every ``SHARD`` requests in flight share a small client of their own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .http_types import (
     HttpResponse,
     StreamConsumer,
     decompress,
+    encoding_not_asked_for,
+    stalled,
     timed_out,
     too_large,
 )
@@ -60,62 +62,38 @@ class _Auth(httpx.Auth):
 
 
 class HttpxTransport:
-    """Sends bodies with httpx; see :class:`.transport.Transport`."""
+    """Sends requests with httpx; see :class:`~.http_types.Transport`."""
 
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
         self._url, self._auth, self._timeout = url, _Auth(secret), timeout
-        self._proxies = not is_loopback(httpx.URL(url).host)  # what stays on this machine passes no proxy
+        self._proxies = not is_loopback(httpx.URL(url).host)  # no proxy for what stays on this machine
         self._tls = tls_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._free: deque[httpx.AsyncClient] = deque()
         self._all: list[httpx.AsyncClient] = []
         self._free.append(self._grow())
 
-    async def post(self, body: bytes, idempotency_key: str) -> HttpResponse | HttpFailure:
-        """Send one request and return what came of it; only cancelling raises."""
+    async def post(self, body: bytes, idempotency_key: str, consumer: StreamConsumer | None = None) -> HttpResponse | HttpFailure:
+        """Send one request and return its response or failure; only cancelling raises."""
         client = self._free.pop() if self._free else self._grow()
+        headers = _headers(idempotency_key) | ({"Accept": "text/event-stream"} if consumer else {})
         try:
-            async with asyncio.timeout(self._timeout):
-                async with client.stream("POST", self._url, content=body, headers=_headers(idempotency_key)) as response:
-                    read = await _whole(response)
-                    return (
-                        read
-                        if isinstance(read, HttpFailure)
-                        else HttpResponse(response.status_code, dict(response.headers), read)
-                    )
+            async with (
+                asyncio.timeout(self._timeout) as limit,
+                client.stream("POST", self._url, content=body, headers=headers) as response,
+            ):
+                if consumer is not None and response.is_success:
+                    return await _stream(response, consumer, limit)
+                read = await _whole(response)
+                return read if isinstance(read, HttpFailure) else HttpResponse(response.status_code, dict(response.headers), read)
         except TimeoutError:
-            return timed_out(self._timeout)
+            return timed_out(self._timeout) if consumer is None else stalled()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             return _failure(error)
         finally:
             self._free.append(client)
 
-    async def stream(self, body: bytes, idempotency_key: str, sink: StreamConsumer) -> HttpResponse | HttpFailure:
-        """Send one request and hand the bytes of a good answer on as they come; only cancelling raises.
-
-        An answer with another status than 2xx comes back whole, a good one with an empty body.
-        """
-        headers = _headers(idempotency_key) | {"Accept": "text/event-stream"}
-        try:
-            async with (
-                asyncio.timeout(self._timeout) as time,
-                self._all[0].stream("POST", self._url, content=body, headers=headers) as response,
-            ):
-                found, encoding = dict(response.headers), response.headers.get("content-encoding", "").strip().lower()
-                if not response.is_success:
-                    read = await _whole(response)
-                    return read if isinstance(read, HttpFailure) else HttpResponse(response.status_code, found, read)
-                if encoding not in ("", "identity"):
-                    return HttpFailure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)
-                sink.begin(found)
-                await _hand_on(response, sink, time)
-                return HttpResponse(response.status_code, found, b"")
-        except TimeoutError:
-            return HttpFailure("timeout", "the answer did not go on, or took too long", sent=True)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-            return _failure(error)
-
     async def get(self, url: str) -> HttpResponse | HttpFailure:
-        """Ask for a page and return what came of it; only cancelling raises."""
+        """Get a page and return the response or failure; only cancelling raises."""
         try:
             async with asyncio.timeout(self._timeout), self._all[0].stream("GET", url, headers=_ENCODING) as response:
                 read = await _whole(response)
@@ -148,7 +126,7 @@ class HttpxTransport:
 
 
 async def _whole(response: httpx.Response) -> bytes | HttpFailure:
-    """Return a body that arrives in chunks, unpacked, and no more of it than ``BODY_CAP``."""
+    """Return a body, decompressed; read no more of it than ``BODY_CAP``."""
     parts, left = [], BODY_CAP
     async for part in response.aiter_raw():
         left -= len(part)
@@ -162,15 +140,19 @@ def _headers(idempotency_key: str) -> dict[str, str]:
     return {"Content-Type": "application/json", "Idempotency-Key": idempotency_key, **_ENCODING}
 
 
-async def _hand_on(response: httpx.Response, sink: StreamConsumer, time: asyncio.Timeout) -> None:
-    """Hand bytes on until the answer ends, or no more are wanted; a silence may last only so long."""
-    end, clock = time.when() or math.inf, asyncio.get_running_loop().time
+async def _stream(response: httpx.Response, consumer: StreamConsumer, limit: asyncio.Timeout) -> HttpResponse | HttpFailure:
+    """Give a body to the consumer as it arrives; it says how long the stream may be silent, and when to stop."""
+    headers, encoding = dict(response.headers), response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        return encoding_not_asked_for(encoding)
+    consumer.begin(headers)
+    ends, clock = limit.when() or math.inf, asyncio.get_running_loop().time
     async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
         async for data in chunks:
-            patience = sink.feed(data)
-            if not patience:
-                return
-            time.reschedule(min(end, clock() + patience))
+            if not (patience := consumer.feed(data)):
+                break
+            limit.reschedule(min(ends, clock() + patience))
+    return HttpResponse(response.status_code, headers, b"")
 
 
 def _failure(error: Exception) -> HttpFailure:

@@ -1,4 +1,4 @@
-"""The fast engine: a pool of kept connections of our own, for addresses without a proxy. No redirect is followed."""
+"""A pool of kept HTTP/1.1 connections, for addresses without a proxy."""
 
 from __future__ import annotations
 
@@ -10,38 +10,42 @@ from urllib.parse import quote, urlsplit
 
 from ...secret import Secret
 from .connection import Connection
-from .http_types import CONNECT_SECONDS, KEEP_SECONDS, HttpFailure, HttpResponse, timed_out
+from .http_types import CONNECT_SECONDS, KEEP_SECONDS, HttpFailure, HttpResponse, StreamConsumer, stalled, timed_out
 
-HAPPY_EYEBALLS = 0.25  # seconds until the next address of a name is tried beside the first
-TICK, LATE, LAST_CHANCE = 0.25, 0.5, 1.0  # a look that comes so late says that this process slept
+HAPPY_EYEBALLS = 0.25  # seconds until the next address of a name is tried in parallel
+TICK = 0.25  # seconds between two checks for timeouts
+LATE, LAST_CHANCE = 0.5, 1.0  # a check that comes LATE means that this process slept: every request gets LAST_CHANCE more
 
 
 class ConnectionPool:
-    """Sends bodies over connections that are kept and used again; see :class:`.transport.Transport`."""
+    """Sends requests over kept connections; see :class:`~.http_types.Transport`."""
 
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
-        self._tls = _tls() if parts.scheme == "https" else None  # it can fail, and comes before the key is anywhere
+        self._tls = (
+            _tls() if parts.scheme == "https" else None
+        )  # first, since it can fail: then no frame of the traceback holds the key
         self._timeout, self._next_address = timeout, None if _is_literal(self._host) else HAPPY_EYEBALLS
         self._request = _requests(url, secret)
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._making: set[asyncio.Task[Connection | HttpFailure]] = set()
-        self._due: dict[Connection, float] = {}  # when each has to have its answer, the soonest first
+        self._due: dict[Connection, float] = {}  # when each response has to be there, the soonest first
         self._timer: asyncio.TimerHandle | None = None
 
-    async def post(self, body: bytes, idempotency_key: str) -> HttpResponse | HttpFailure:
-        """Send one request and return what came of it; only cancelling raises."""
+    async def post(self, body: bytes, idempotency_key: str, consumer: StreamConsumer | None = None) -> HttpResponse | HttpFailure:
+        """Send one request and return its response or failure; only cancelling raises."""
+        request = self._request(body, idempotency_key, stream=consumer is not None)
         kept = self._kept()
-        result = await self._exchange(kept, body, idempotency_key) if kept else None
+        result = await self._exchange(kept, request, consumer) if kept else None
         if result is not None:
             return result
         made = await self._connect()  # also where a kept one was closed before the request arrived there
         if isinstance(made, HttpFailure):
             return made
-        result = await self._exchange(made, body, idempotency_key)
-        assert result is not None, "a new connection says what became of its request"
+        result = await self._exchange(made, request, consumer)
+        assert result is not None, "only a kept connection may end without a result"
         return result
 
     async def aclose(self) -> None:
@@ -55,17 +59,19 @@ class ConnectionPool:
             connection.abort()
         await asyncio.gather(*(connection.closed for connection in self._open))
 
-    async def _exchange(self, connection: Connection, body: bytes, idempotency_key: str) -> HttpResponse | HttpFailure | None:
+    async def _exchange(
+        self, connection: Connection, request: bytes, consumer: StreamConsumer | None
+    ) -> HttpResponse | HttpFailure | None:
         self._due[connection] = time.monotonic() + self._timeout
         if self._timer is None:
             self._watch()
-        coming = connection.send(self._request(body, idempotency_key))
+        coming = connection.send(request, consumer)
         try:
             return await coming
         except asyncio.CancelledError:
             if coming.cancelled():
                 raise
-            return coming.result()  # it came in the same turn of the loop, and may be paid for
+            return coming.result()  # it arrived in the same iteration of the loop, and may be billed
         finally:
             self._due.pop(connection, None)
             if connection.reusable:
@@ -74,7 +80,7 @@ class ConnectionPool:
                 connection.abort()  # cancelled, unless it is closed already
 
     def _kept(self) -> Connection | None:
-        """Take the connection that was used last, so that those beyond need grow old and are closed."""
+        """Take the connection that was used last, so that spare ones expire and are closed."""
         oldest = time.monotonic() - KEEP_SECONDS
         while self._idle:
             connection = self._idle.pop()
@@ -84,7 +90,7 @@ class ConnectionPool:
         return None
 
     async def _connect(self) -> Connection | HttpFailure:
-        """Make a connection; one that nobody waits for any more, since its request was cancelled, is kept for the next."""
+        """Make a connection; keep it for the next request where this one is cancelled."""
         making = asyncio.create_task(self._make())  # cancelled inside, asyncio could lose an open socket
         self._making.add(making)
         making.add_done_callback(self._making.discard)
@@ -119,24 +125,26 @@ class ConnectionPool:
             self._idle.append(made)
 
     def _watch(self) -> None:
-        """Look when the first request's time is over, and often before: else a sleep of this process might go unnoticed."""
+        """Check for timeouts when the first one is due, at most ``TICK`` from now: a later check means that this process slept."""
         now, loop = time.monotonic(), asyncio.get_running_loop()
         at = min(next(iter(self._due.values())), now + TICK)
-        self._timer = loop.call_later(at - now, self._look, at)
+        self._timer = loop.call_later(at - now, self._check_timeouts, at)
 
-    def _look(self, expected: float) -> None:
-        """End the requests whose time is over; where this process itself slept, read first what comes now."""
+    def _check_timeouts(self, expected: float) -> None:
+        """End the requests that are overdue; after a sleep of this process read first what has arrived meanwhile."""
         now, self._timer = time.monotonic(), None
         if now - expected > LATE:
             self._due = {connection: max(ends, now + LAST_CHANCE) for connection, ends in self._due.items()}
-        for connection in [connection for connection, ends in self._due.items() if ends <= now]:
+            for connection in self._due:
+                connection.next_part_due = max(connection.next_part_due, now + LAST_CHANCE)
+        for connection in [one for one, ends in self._due.items() if min(ends, one.next_part_due) <= now]:
             del self._due[connection]
-            connection.fail(timed_out(self._timeout))
+            connection.fail(stalled() if connection.streaming else timed_out(self._timeout))
         if self._due:
             self._watch()
 
 
-def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
+def _requests(url: str, secret: Secret) -> Callable[..., bytes]:
     """Return a function that writes a request: a closure, so that no attribute holds the key."""
     parts = urlsplit(url)
     path, query, headers = quote(parts.path, safe="/%:@!$&'()*+,;=~"), secret.query_string(), secret.request_headers()
@@ -145,7 +153,6 @@ def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
         f"POST {path}{'?' if query else ''}{query} HTTP/1.1",
         f"Host: {host}",
         *(["User-Agent: tsn_frames"] if "user-agent" not in map(str.lower, headers) else []),
-        "Accept: application/json",
         "Accept-Encoding: identity",
         "Content-Type: application/json",
         *(f"{name}: {value}" for name, value in headers.items()),
@@ -153,14 +160,15 @@ def _requests(url: str, secret: Secret) -> Callable[[bytes, str], bytes]:
     ]
     head = "\r\n".join(lines).encode()
 
-    def request(body: bytes, idempotency_key: str) -> bytes:
-        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (head, idempotency_key.encode(), len(body), body)
+    def request(body: bytes, idempotency_key: str, *, stream: bool) -> bytes:
+        accept = b"text/event-stream" if stream else b"application/json"
+        return b"%b%b\r\nAccept: %b\r\nContent-Length: %d\r\n\r\n%b" % (head, idempotency_key.encode(), accept, len(body), body)
 
     return request
 
 
 def _is_literal(host: str) -> bool:
-    """Return whether a host is one address: then there is no other to try."""
+    """Return whether a host is an IP address: then there is no other to try."""
     return ":" in host or host.replace(".", "").isdigit()
 
 

@@ -1,7 +1,6 @@
-"""One POST over HTTP, whatever engine does it: its answer or failure as a value, and how much of a body is taken in.
+"""Choose the HTTP backend: the connection pool, or httpx through a proxy and where httptools can't be imported.
 
-Two engines stand behind it: :mod:`.fast` (connections of our own), and :mod:`.stock` (httpx), which costs some times the
-CPU a request, knows every kind of proxy, and is there where httptools can't be imported.
+httpx costs several times the CPU per request, and knows every kind of proxy.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("tsn_frames")
 
 
-def open_stream(base_url: str, secret: Secret, timeout: float) -> HttpxTransport:
-    """Return what streams: a chat needs one connection, for which httpx is fast enough.
+def open_httpx(base_url: str, secret: Secret, timeout: float) -> HttpxTransport:
+    """Return the httpx backend, which also sends GET requests.
 
     Raises
     ------
@@ -35,7 +34,7 @@ def open_stream(base_url: str, secret: Secret, timeout: float) -> HttpxTransport
 
 
 def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
-    """Return the fastest engine that runs here.
+    """Return the fastest backend that works here.
 
     Parameters
     ----------
@@ -59,13 +58,11 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
             _log_slow_backend()
         else:
             return ConnectionPool(url, secret, timeout)
-    from .httpx_backend import HttpxTransport
-
-    return HttpxTransport(url, secret, timeout)
+    return open_httpx(base_url, secret, timeout)
 
 
 def through_proxy(url: str) -> bool:
-    """Return whether the environment names a proxy for a URL; what stays on this machine passes none."""
+    """Return whether the environment names a proxy for a URL; loopback addresses have none."""
     from urllib.request import getproxies, proxy_bypass  # an eighth of the import's time
 
     parts, proxies = urlsplit(url), getproxies()

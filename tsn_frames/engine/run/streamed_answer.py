@@ -1,0 +1,103 @@
+"""An answer that arrives as an event stream: the body to ask for it, its consumer, and what its end means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ...api import Request, error_of
+from ...api.stream_parser import StreamedReply
+from ...errors import RowError
+from ...secret import Secret, redact
+from ..retry import Classification, classify
+from ..transport.http_types import HttpFailure, HttpResponse
+
+_BROKEN = "the stream ended before the answer did"
+
+
+@dataclass
+class StreamOptions:
+    """How answers are streamed.
+
+    Attributes
+    ----------
+    usage : bool
+        Whether to ask for the usage; False once the service has refused that.
+    store_without_usage : bool
+        Whether an answer whose usage is unknown goes into the cache.
+    on_growth : callable or None
+        Called with the reply when a part of it has arrived.
+    """
+
+    usage: bool = True
+    store_without_usage: bool = True
+    on_growth: Callable[[StreamedReply], None] | None = None
+
+    def body(self, request: Request) -> bytes:
+        """Return the body that asks for a stream; the request keeps the key of the plain one."""
+        options = b',"stream_options":{"include_usage":true}' if self.usage else b""
+        return request.body[:-1] + b',"stream":true' + options + b"}"
+
+    def storable(self, reply: StreamedReply) -> bool:
+        """Return whether the cache may have an answer: it is whole, with its finish, as the service would send it in one piece."""
+        return reply.storable or (
+            self.store_without_usage and reply.whole and reply.finish_reason is not None and not reply.loose
+        )
+
+
+class StreamedAnswer:
+    """Consumes the body of one attempt.
+
+    Parameters
+    ----------
+    options : StreamOptions
+        How it is streamed.
+    on_begin : callable
+        Called when the service has let the request in.
+    """
+
+    def __init__(self, options: StreamOptions, on_begin: Callable[[], None]) -> None:
+        self.reply, self.headers = StreamedReply(), dict[str, str]()
+        self._options, self._on_begin = options, on_begin
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Take in the headers of a 2xx response."""
+        self.headers = dict(headers)
+        self._on_begin()
+
+    def feed(self, data: bytes) -> float:
+        """Take in a part of the body; return the seconds until the next part is overdue, 0 to read no further."""
+        patience = self.reply.feed(data)
+        if self.reply.begun and self._options.on_growth is not None:
+            self._options.on_growth(self.reply)
+        return patience
+
+    def classify(self, result: HttpResponse | HttpFailure, secret: Secret) -> Classification:
+        """Return what the end of the stream means: a whole answer, or why it isn't whole."""
+        reply = self.reply
+        if isinstance(result, HttpResponse) and not 200 <= result.status < 300:
+            return classify(result, secret)
+        if isinstance(result, HttpResponse):
+            reply.close()
+        if reply.whole:
+            return classify(HttpResponse(200, self.headers, reply.body), secret)
+        if reply.error is not None:
+            return self._broken_off(reply.error, secret)
+        if reply.problem:
+            return Classification("retry", RowError("unreadable", reply.problem), billed="unknown")
+        if isinstance(result, HttpFailure):
+            return classify(result, secret)
+        return Classification("retry", RowError("connection", _BROKEN), billed="unknown")
+
+    def _broken_off(self, error: bytes, secret: Secret) -> Classification:
+        """Classify an error event: before any token it stands for a status, after one it breaks the answer off."""
+        found = classify(HttpResponse(200, self.headers, error), secret)
+        if found.kind != "retry" and not self.reply.begun:
+            return found
+        message = redact(error_of(error)[0], secret) or "no reason given"
+        return Classification("retry", RowError("server", f"the service broke the answer off: {message}"), billed="unknown")
+
+
+def refuses_usage(result: HttpResponse | HttpFailure) -> bool:
+    """Return whether a service refuses the option that asks for the usage of a stream."""
+    return isinstance(result, HttpResponse) and (b"stream_options" in result.body or b"include_usage" in result.body)
