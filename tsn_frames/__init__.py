@@ -3,29 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from . import accessor as _accessor  # registers df.tsn
+from . import errors as errors  # tsn.errors
 from . import plot as plot  # tsn.plot
 from .engine.cache.cache import Cache
 from .engine.ledger.ledger import Ledger
 from .engine.limits.limits import Limits
 from .engine.retry import Retry
 from .engine.runtime.client import Client
-from .errors import (
-    AuthenticationError,
-    BalanceError,
-    BudgetExceeded,
-    CacheError,
-    ColumnError,
-    ConfigError,
-    ModelError,
-    ParameterError,
-    PromptError,
-    RateLimitError,
-    RedirectError,
-    RunError,
-    ServerError,
-    TSNError,
-    TSNWarning,
-)
+from .errors import BudgetExceeded, RunError
 from .pricing.prices import Prices
 from .sandbox import sample_messages, simulate
 from .settings import get_client, set_client, set_key
@@ -47,34 +32,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AuthenticationError",
-    "BalanceError",
     "BudgetExceeded",
     "Cache",
-    "CacheError",
     "Chat",
     "Client",
-    "ColumnError",
     "Comparison",
-    "ConfigError",
     "Estimate",
     "FileSummary",
     "Ledger",
     "Limits",
-    "ModelError",
-    "ParameterError",
     "Prices",
-    "PromptError",
-    "RateLimitError",
-    "RedirectError",
     "Report",
     "Retry",
     "Run",
     "RunError",
-    "ServerError",
     "Summary",
-    "TSNError",
-    "TSNWarning",
     "compare",
     "complete",
     "complete_file",
@@ -89,6 +61,7 @@ __all__ = [
     "start",
 ]
 del _accessor
+_REPLACED = {"rehearse": "simulate"}
 
 
 def __getattr__(name: str) -> Any:
@@ -97,4 +70,6 @@ def __getattr__(name: str) -> Any:
         from .widget.chat import Chat
 
         return Chat
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    successor = f"errors.{name}" if isinstance(getattr(errors, name, None), type) else _REPLACED.get(name)
+    hint = f"; it is tsn.{successor}" if successor else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -61,37 +61,37 @@ class CacheError(TSNError):
 class RunError(TSNError):
     """A run ended early or rows of it failed; every answer is kept in ``.partial`` and in the cache."""
 
-    mend = "run again to go on: only what has no answer is sent"
+    remedy = "run again to go on: only what has no answer is sent"
 
 
 class AuthenticationError(RunError):
     """The API key was refused (401)."""
 
-    mend = "give another key with tsn.set_key() or TSN_API_KEY and run again: only what has no answer is sent"
+    remedy = "give another key with tsn.set_key() or TSN_API_KEY and run again: only what has no answer is sent"
 
 
 class BalanceError(RunError):
     """The balance of the account is empty (402)."""
 
-    mend = "top up the account and run again: only what has no answer is sent"
+    remedy = "top up the account and run again: only what has no answer is sent"
 
 
 class ModelError(RunError):
     """The service knows no such model or endpoint (404)."""
 
-    mend = "look at model= and at the client's base_url, and run again: only what has no answer is sent"
+    remedy = "look at model= and at the client's base_url, and run again: only what has no answer is sent"
 
 
 class BudgetExceeded(RunError):
     """``max_cost=`` or the client's ``budget`` is used up: what doesn't fit was not sent, and the cap was not passed."""
 
-    mend = "allow more with max_cost= or the client's budget= and run again: only what has no answer is sent"
+    remedy = "allow more with max_cost= or the client's budget= and run again: only what has no answer is sent"
 
 
 class RateLimitError(RunError):
     """The service asked for a longer wait than ``Limits(max_wait=...)`` allows."""
 
-    mend = "run again later, or allow a longer max_wait: only what has no answer is sent"
+    remedy = "run again later, or allow a longer max_wait: only what has no answer is sent"
 
 
 class ServerError(RunError):
@@ -101,7 +101,7 @@ class ServerError(RunError):
 class RedirectError(RunError):
     """The base_url answered with a redirect, which is never followed: prompt and key must not travel."""
 
-    mend = "give the right address as base_url and run again: only what has no answer is sent"
+    remedy = "give the right address as base_url and run again: only what has no answer is sent"
 
 
 class TSNWarning(UserWarning):

@@ -124,12 +124,12 @@ def test_the_key_of_the_environment_does_not_go_to_a_service_that_has_another_on
 
 def test_no_api_key_is_needed_beside_another_credential(tmp_path):
     assert not made("https://x.example.com", tmp_path, headers={"cf-aig-authorization": "Bearer abc"}).key()
-    with pytest.raises(tsn.ConfigError, match="no API key"):
+    with pytest.raises(tsn.errors.ConfigError, match="no API key"):
         made("https://x.example.com", tmp_path, headers={"X-Title": "a"}, query={"api-version": "1"}).key()
 
 
 def test_two_authorizations_are_refused(tmp_path):
-    with pytest.raises(tsn.ConfigError, match="give one of them"):
+    with pytest.raises(tsn.errors.ConfigError, match="give one of them"):
         made("https://x.example.com", tmp_path, headers={"authorization": "Basic abc"}, api_key="tsn_test_1")
 
 
@@ -149,7 +149,7 @@ def test_two_authorizations_are_refused(tmp_path):
     ids=lambda value: None if isinstance(value, str) else repr(value),
 )  # fmt: skip
 def test_what_cannot_be_sent_is_refused_unseen(tmp_path, words, match):
-    with pytest.raises(tsn.ConfigError, match=match) as error:
+    with pytest.raises(tsn.errors.ConfigError, match=match) as error:
         tsn.Client("https://x.example.com", **words)
     own = "".join(shown_by(error.value).split("tests/http/test_headers_and_query.py")[-1].split("engine/runtime/client.py")[1:])
     assert "canary-" not in own + str(error.value)
@@ -160,7 +160,7 @@ def test_what_cannot_be_sent_is_refused_unseen(tmp_path, words, match):
 
 def test_no_setting_beside_them_shows_them():
     for bad in ({"timeout": -1}, {"limits": 5}, {"model": 5}, {"api_key": 5}):
-        with pytest.raises(tsn.ConfigError) as error:
+        with pytest.raises(tsn.errors.ConfigError) as error:
             tsn.Client("https://x.example.com", headers=HEADERS, query=QUERY, **bad)
         assert not any(canary in shown_by(error.value) for canary in CANARIES)
 
@@ -179,7 +179,7 @@ def test_a_pickle_has_no_values_and_says_so_where_they_are_needed(tmp_path):
     back = pickle.loads(data)
     assert back.headers.names == client.headers.names
     for use in (lambda: back.key(), lambda: ask(back)):
-        with pytest.raises(tsn.ConfigError, match=r"pickled, which leaves out the values of (headers|query)="):
+        with pytest.raises(tsn.errors.ConfigError, match=r"pickled, which leaves out the values of (headers|query)="):
             use()
     plain = tsn.Client("https://x.example.com", api_key="tsn_test_1")
     assert pickle.loads(pickle.dumps(plain)).keyed_url == plain.keyed_url
@@ -232,7 +232,7 @@ def test_a_short_value_is_masked_as_a_word_only(tmp_path):
 def test_query_parameters_are_in_the_cache_key_and_credentials_and_headers_are_not(tmp_path):
     def key(**words):
         client = tsn.Client("https://x.example.com", model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db", **words)
-        with pytest.warns(tsn.TSNWarning):
+        with pytest.warns(tsn.errors.TSNWarning):
             return ask(client, cache="only", include=["request_key"])["request_key"][0]
 
     plain = key()

@@ -167,7 +167,7 @@ def test_a_proxy_of_the_environment_is_used_and_loopback_passes_none(engine, sim
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(engine, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://user:secretword@127.0.0.1:9")
     monkeypatch.setenv("all_proxy", "socks5://user:secretword@127.0.0.1:9")
-    with pytest.raises(tsn.ConfigError, match="ALL_PROXY") as told:
+    with pytest.raises(tsn.errors.ConfigError, match="ALL_PROXY") as told:
         post("http://example.invalid/v1")
     assert "secretword" not in str(told.value)
 

@@ -27,7 +27,7 @@ TIMEOUT = 0.8
 CHILD = """
 import sys, warnings
 import pandas as pd, tsn_frames as tsn
-warnings.simplefilter("ignore", tsn.TSNWarning)
+warnings.simplefilter("ignore", tsn.errors.TSNWarning)
 url, folder, seed, seconds = sys.argv[1:]
 client = tsn.Client(url, model="sim-small", cache=folder + "/cache", ledger=folder + "/ledger.db", limits=tsn.Limits(8),
                     timeout=float(seconds), retry=tsn.Retry(attempts=9, unreadable=9, budget=10_000, backoff=0.01, backoff_max=0.05))

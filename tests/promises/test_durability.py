@@ -188,7 +188,7 @@ def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
         assert forked(work)() == 0
         until(lambda: sim.stats().requests == 1)  # the first goes alone
         run._engine.stop(grace=0.0)
-        with pytest.warns(tsn.TSNWarning, match="5 of 5 rows"):
+        with pytest.warns(tsn.errors.TSNWarning, match="5 of 5 rows"):
             assert run.wait(30, progress=False)
 
 
@@ -329,7 +329,7 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     assert len(part) == ROWS and 0 < part["content"].notna().sum() < ROWS and list(part.columns) == list(run.frame.columns)
     assert run.progress.rows == ROWS and 0 < run.progress.answered < ROWS and "going on" in repr(run)
     run.stop()
-    with pytest.warns(tsn.TSNWarning, match="were not sent, since the run was stopped"):
+    with pytest.warns(tsn.errors.TSNWarning, match="were not sent, since the run was stopped"):
         assert run.wait(30) is True and run.done and "done" in repr(run)
     kept, out = run.progress.answered, run.result(progress=False)
     assert out["content"].notna().sum() == kept == slow.stats().answers == client.cache.stats().answers

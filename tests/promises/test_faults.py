@@ -110,7 +110,7 @@ def test_a_limited_service_answers_every_row_once(client):
 
 def test_a_refused_key_costs_at_most_two_requests(client):
     with Simulator(latency=0.01, keys=["another"]) as sim:
-        with pytest.raises(tsn.AuthenticationError, match="401") as caught:
+        with pytest.raises(tsn.errors.AuthenticationError, match="401") as caught:
             frame().tsn.complete("{text}", client=client(sim.base_url))
         assert sim.stats().requests <= 2
     assert len(caught.value.partial) == 500
@@ -119,7 +119,7 @@ def test_a_refused_key_costs_at_most_two_requests(client):
 
 def test_an_empty_balance_keeps_what_was_paid_and_stops_at_once(client):
     with Simulator(latency=LATENCY, balance=200) as sim:
-        with pytest.raises(tsn.BalanceError, match="402") as caught:
+        with pytest.raises(tsn.errors.BalanceError, match="402") as caught:
             frame().tsn.complete("{text}", client=client(sim.base_url))
         stats = sim.stats()
     assert stats.requests <= 200 + 16
@@ -129,12 +129,12 @@ def test_an_empty_balance_keeps_what_was_paid_and_stops_at_once(client):
 
 def test_an_unknown_model_ends_the_run_after_one_request(client):
     with Simulator(latency=0.01) as sim:
-        with pytest.raises(tsn.ModelError, match="404"):
+        with pytest.raises(tsn.errors.ModelError, match="404"):
             frame().tsn.complete("{text}", client=client(sim.base_url), model="no-such-model")
         assert sim.stats().requests <= 2
 
 
-@pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_an_unknown_model_closes_only_its_own_rows(client):
     df = frame(40).assign(m=["sim-small", "gone"] * 20)
     with Simulator(latency=0.01) as sim:
@@ -147,7 +147,7 @@ def test_an_unknown_model_closes_only_its_own_rows(client):
 @pytest.mark.parametrize("lying", [False, True])
 def test_a_wait_beyond_max_wait_ends_the_run(client, lying):
     with Simulator(latency=0.01, quota=Quota(requests=20, window=300.0), lying_headers=lying) as sim:
-        with pytest.raises(tsn.RateLimitError, match="max_wait=5") as caught:
+        with pytest.raises(tsn.errors.RateLimitError, match="max_wait=5") as caught:
             frame(100).tsn.complete("{text}", client=client(sim.base_url, max_wait=5))
         assert sim.stats().refused <= 16
     assert caught.value.partial["content"].notna().sum() == 20
@@ -155,14 +155,14 @@ def test_a_wait_beyond_max_wait_ends_the_run(client, lying):
 
 def test_a_dead_server_ends_the_run_early(client):
     with Simulator(latency=0.0, faults=Faults(error_500=1.0)) as sim:
-        with pytest.raises(tsn.ServerError, match="failed for too long"):
+        with pytest.raises(tsn.errors.ServerError, match="failed for too long"):
             frame().tsn.complete("{text}", client=client(sim.base_url, retry=Retry(attempts=1, budget=10_000)))
         assert sim.stats().requests <= 20
 
 
 def test_a_server_that_fails_too_often_uses_the_retry_budget_up(client):
     with Simulator(seed=2, latency=0.0, faults=Faults(error_500=0.5)) as sim:
-        with pytest.raises(tsn.ServerError, match="used up") as caught:
+        with pytest.raises(tsn.errors.ServerError, match="used up") as caught:
             frame(100).tsn.complete("{text}", client=client(sim.base_url, retry=Retry(backoff=0.001, budget=5)))
         assert sim.stats().requests <= 100
     assert caught.value.partial["content"].notna().sum() == sim.stats().answers
@@ -172,7 +172,7 @@ def test_a_request_beyond_the_tokens_of_a_minute_is_told_before_anything_is_sent
     with Simulator(latency=0.0) as sim:
         few = tsn.Client(sim.base_url, model="sim-small", api_key=KEY, limits=tsn.Limits(tokens_per_minute=1000))
         for words in ({"max_tokens": 1200}, {"system": "x" * 5000}):
-            with pytest.raises(tsn.ConfigError, match="tokens_per_minute=1000"):
+            with pytest.raises(tsn.errors.ConfigError, match="tokens_per_minute=1000"):
                 frame(3).tsn.complete("{text}", client=few, **words)
         assert sim.stats().requests == 0
         assert frame(1).tsn.complete("{text}", client=few, max_tokens=500)["content"].notna().all()
@@ -191,7 +191,7 @@ def test_two_runs_at_once_keep_to_one_concurrency(client):
 def test_a_refused_connection_ends_the_run_early(client):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        with pytest.raises(tsn.ServerError, match="can't be reached") as caught:
+        with pytest.raises(tsn.errors.ServerError, match="can't be reached") as caught:
             frame(50).tsn.complete(
                 "{text}", client=client(f"http://127.0.0.1:{closed.getsockname()[1]}", retry=Retry(attempts=2))
             )
@@ -200,7 +200,7 @@ def test_a_refused_connection_ends_the_run_early(client):
 
 
 def test_a_name_that_does_not_resolve_ends_the_run_early(client):
-    with pytest.raises(tsn.ServerError, match=r"does-not-exist\.invalid can't be reached"):
+    with pytest.raises(tsn.errors.ServerError, match=r"does-not-exist\.invalid can't be reached"):
         frame(50).tsn.complete("{text}", client=client("http://does-not-exist.invalid", retry=Retry(attempts=2), allow_http=True))
     assert summary().requests <= 4
 
@@ -208,7 +208,7 @@ def test_a_name_that_does_not_resolve_ends_the_run_early(client):
 def test_a_redirect_is_never_followed(client):
     with Simulator(latency=0.0) as other, Simulator(latency=0.0) as sim:
         sim.faults = Faults(redirect=1.0, redirect_to=f"{other.base_url}/chat/completions")
-        with pytest.raises(tsn.RedirectError):
+        with pytest.raises(tsn.errors.RedirectError):
             frame(50).tsn.complete("{text}", client=client(sim.base_url))
         assert other.stats().requests == 0
         assert sim.stats().requests <= 2
@@ -238,7 +238,7 @@ def test_a_row_without_a_usable_answer_says_why(client, fault, code, requests_a_
     timeout = 0.4 if code == "timeout" else 20.0
     with Simulator(seed=3, latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
         settings = client(sim.base_url, timeout=timeout, retry=Retry(attempts=3, backoff=0.01, backoff_max=0.05))
-        with pytest.warns(tsn.TSNWarning, match="'error' says why"):
+        with pytest.warns(tsn.errors.TSNWarning, match="'error' says why"):
             out = frame(rows).tsn.complete("{text}", client=settings)
         stats = sim.stats()
     assert out["content"].isna().all()
@@ -261,7 +261,7 @@ def test_an_odd_answer_is_still_an_answer(client, fault, usage):
 def test_an_answer_without_text_is_paid_once_and_for_all(client, fault):
     with Simulator(seed=3, latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
         for _ in range(2):
-            with pytest.warns(tsn.TSNWarning, match="'error' says why"):
+            with pytest.warns(tsn.errors.TSNWarning, match="'error' says why"):
                 frame(5).tsn.complete("{text}", client=client(sim.base_url))
         assert sim.stats().requests == 5
 
@@ -300,7 +300,7 @@ def test_every_row_is_answered_by_an_independent_server(client, plan):
     assert server.twice == (0 if "failing" in plan or "lone" in plan else server.requests - 200)
 
 
-@pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_an_empty_answer_of_an_independent_server_is_no_text(client):
     with Server(seed=11, empty=0.1) as server:
         out = frame(200).tsn.complete("{text}", client=client(server.url))
@@ -324,7 +324,8 @@ def test_an_independent_outage_costs_few_requests(client):
 
 
 @pytest.mark.parametrize(
-    ("plan", "kind", "most"), [({"key": "other"}, tsn.AuthenticationError, 2), ({"balance": 200}, tsn.BalanceError, 216)]
+    ("plan", "kind", "most"),
+    [({"key": "other"}, tsn.errors.AuthenticationError, 2), ({"balance": 200}, tsn.errors.BalanceError, 216)],
 )
 def test_an_independent_server_that_ends_the_run_is_asked_no_more(client, plan, kind, most):
     with Server(seed=11, **plan) as server:

@@ -33,7 +33,7 @@ def ask(df, client, prompt=None, **words):
 def ask_quietly(df, client, prompt=None, **words):
     """Ask where rows are known to fail, whatever is told of them."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         return ask(df, client, prompt, **words)
 
 
@@ -51,7 +51,7 @@ GAPS = [np.nan, None, pd.NA, pd.NaT, float("nan"), Decimal("NaN"), np.datetime64
 @pytest.mark.parametrize("gap", GAPS, ids=repr)
 def test_01_a_missing_value_is_skipped_and_never_a_text(client, sim, gap):
     df = pd.DataFrame({"t": pd.Series(["a", gap], dtype=object)})
-    with pytest.warns(tsn.TSNWarning, match="1 of 2 rows are not sent.*'t' in 1.*missing='empty'"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows are not sent.*'t' in 1.*missing='empty'"):
         out = ask(df, client, "Say {t}")
     assert sent(sim) == ["Say a"]
     assert out["error"].iloc[1].startswith("missing: ")
@@ -68,7 +68,7 @@ def test_01_missing_values_of_every_dtype_are_found():
         "period": pd.Series([pd.Period("2024"), pd.NaT], dtype="period[Y]"), "timedelta": pd.to_timedelta(pd.Series(["1h", None])),
     }  # fmt: skip
     for name, column in columns.items():
-        with pytest.warns(tsn.TSNWarning, match="1 of 2 rows"):
+        with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows"):
             found = texts(pd.DataFrame({name: column}), f"-{{{name}}}")
         assert found[1] is None, name
         assert texts(pd.DataFrame({name: column}), f"-{{{name}}}", missing="empty")[1] == "-", name
@@ -76,23 +76,23 @@ def test_01_missing_values_of_every_dtype_are_found():
 
 def test_01_missing_raise_names_columns_and_first_labels():
     df = pd.DataFrame({"t": [None] * 7 + ["x"], "u": ["x"] * 7 + [None]}, index=list("abcdefgh"))
-    with pytest.raises(tsn.PromptError, match=r"'t' in 7, 'u' in 1 rows; .* \['a', 'b', 'c', 'd', 'e'\]"):
+    with pytest.raises(tsn.errors.PromptError, match=r"'t' in 7, 'u' in 1 rows; .* \['a', 'b', 'c', 'd', 'e'\]"):
         texts(df, "{t}{u}", missing="raise")
 
 
 def test_01_a_mapping_fills_its_columns_and_the_others_skip():
     df = pd.DataFrame({"brand": [None, "B", None], "text": ["x", "y", None]})
-    with pytest.warns(tsn.TSNWarning, match="'text' in 1"):
+    with pytest.warns(tsn.errors.TSNWarning, match="'text' in 1"):
         assert texts(df, "{brand}:{text}", missing={"brand": "none"}) == ["none:x", "B:y", None]
 
 
 def test_01_a_mapping_is_checked():
     df = pd.DataFrame({"t": ["x"]})
-    with pytest.raises(tsn.PromptError, match="missing= names a column 'u' that the frame doesn't have"):
+    with pytest.raises(tsn.errors.PromptError, match="missing= names a column 'u' that the frame doesn't have"):
         texts(df, "{t}", missing={"u": ""})
-    with pytest.raises(tsn.PromptError, match="must be a text"):
+    with pytest.raises(tsn.errors.PromptError, match="must be a text"):
         texts(df, "{t}", missing={"t": 0})
-    with pytest.raises(tsn.PromptError, match="missing must be one of"):
+    with pytest.raises(tsn.errors.PromptError, match="missing must be one of"):
         texts(df, "{t}", missing="drop")
 
 
@@ -106,7 +106,7 @@ def test_03_a_blank_text_is_missing_whatever_its_dtype(blank, dtype):
     if dtype == "string[pyarrow]":
         dtype = pd.ArrowDtype(pytest.importorskip("pyarrow").string())
     df = pd.DataFrame({"t": pd.Series(["x", blank], dtype=dtype)})
-    with pytest.warns(tsn.TSNWarning, match="missing or blank"):
+    with pytest.warns(tsn.errors.TSNWarning, match="missing or blank"):
         assert texts(df, "{t}") == ["x", None]
     assert texts(df, "{t}", missing="empty") == ["x", blank]
 
@@ -168,16 +168,16 @@ def test_06_any_index_is_kept(client, index):
 
 def test_07_columns_of_several_levels_are_refused_with_the_mend(client, sim):
     df = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")]))
-    with pytest.raises(tsn.PromptError, match="flatten them first: df.columns ="):
+    with pytest.raises(tsn.errors.PromptError, match="flatten them first: df.columns ="):
         ask(df, client, "{a}")
     assert sim.stats().requests == 0
 
 
 def test_08_a_column_that_is_there_twice_is_refused_only_where_it_is_used(client, sim):
     df = pd.DataFrame([["x", "y", "z"]], columns=["t", "t", "u"])
-    with pytest.raises(tsn.PromptError, match="'t' appears 2 times"):
+    with pytest.raises(tsn.errors.PromptError, match="'t' appears 2 times"):
         ask(df, client, "{t}")
-    with pytest.raises(tsn.PromptError, match="'t' appears more than once"):
+    with pytest.raises(tsn.errors.PromptError, match="'t' appears more than once"):
         ask(df, client, lambda row: row["u"])
     assert sim.stats().requests == 0
     out = ask(df, client, "{u}")
@@ -190,7 +190,7 @@ def test_09_names_with_blanks_dots_and_dashes_are_columns():
 
 
 def test_10_a_name_with_braces_is_refused_with_the_mend():
-    with pytest.raises(tsn.PromptError, match="braces in its name.*rename"):
+    with pytest.raises(tsn.errors.PromptError, match="braces in its name.*rename"):
         texts(pd.DataFrame({"a{b}": ["x"], "b": ["y"]}), "{a{b}}")
 
 
@@ -198,13 +198,13 @@ def test_11_names_that_are_no_texts():
     df = pd.DataFrame([["x", "y", "z"]], columns=pd.Index([0, ("a", 1), None], dtype=object))
     assert texts(df, "{0} {('a', 1)} {None}") == ["x y z"]
     assert ask(df.iloc[:0], tsn.Client(), lambda row: str(row[0])).columns[0] == 0
-    with pytest.raises(tsn.PromptError, match="ambiguous"):
+    with pytest.raises(tsn.errors.PromptError, match="ambiguous"):
         texts(pd.DataFrame([["x", "y"]], columns=pd.Index([0, "0"], dtype=object)), "{0}")
 
 
 def test_12_an_output_column_that_is_there_is_refused_before_sending(client, sim):
     df = pd.DataFrame({"t": ["a"], "content": ["mine"]})
-    with pytest.raises(tsn.ColumnError, match="overwrite=True"):
+    with pytest.raises(tsn.errors.ColumnError, match="overwrite=True"):
         ask(df, client, "{t}")
     assert sim.stats().requests == 0
     assert ask(df, client, "{t}", overwrite=True)["content"].iloc[0] != "mine"
@@ -212,7 +212,7 @@ def test_12_an_output_column_that_is_there_is_refused_before_sending(client, sim
 
 def test_13_every_output_column_that_is_there_is_named(client, sim):
     df = pd.DataFrame({"t": ["a"], "s_error": [1], "s_cost": [1], "s_model": [1], "s": [1]})
-    with pytest.raises(tsn.ColumnError, match=r"\['s', 's_cost', 's_error', 's_model'\]"):
+    with pytest.raises(tsn.errors.ColumnError, match=r"\['s', 's_cost', 's_error', 's_model'\]"):
         ask(df, client, "{t}", name="s", include="model")
     assert sim.stats().requests == 0
 
@@ -336,26 +336,26 @@ def test_19_data_that_looks_like_a_template_is_sent_as_it_is(client, sim):
 
 
 def test_20_a_missing_column_is_refused_with_the_nearest():
-    with pytest.raises(tsn.PromptError, match="'missing' that the frame doesn't have; did you mean 'missing_'"):
+    with pytest.raises(tsn.errors.PromptError, match="'missing' that the frame doesn't have; did you mean 'missing_'"):
         texts(pd.DataFrame({"missing_": ["x"]}), "{missing}")
 
 
 @pytest.mark.parametrize("template", ["{}", "{0}"])
 def test_21_a_placeholder_without_a_name_is_refused(template):
-    with pytest.raises(tsn.PromptError, match="name"):
+    with pytest.raises(tsn.errors.PromptError, match="name"):
         texts(pd.DataFrame({"t": ["x"]}), template)
     assert texts(pd.DataFrame([["x"]]), "{0}") == ["x"]
 
 
 @pytest.mark.parametrize("template", ["{t!r:>10}", "{t:.2f}", "{t:>999999999}"])
 def test_22_formats_are_refused(template):
-    with pytest.raises(tsn.PromptError, match="nothing more"):
+    with pytest.raises(tsn.errors.PromptError, match="nothing more"):
         texts(pd.DataFrame({"t": [1.0]}), template)
 
 
 @pytest.mark.parametrize("template", ["{t.__class__}", "{t[0]}", "{t:{u}}"])
 def test_23_access_is_refused(template):
-    with pytest.raises(tsn.PromptError, match="nothing more"):
+    with pytest.raises(tsn.errors.PromptError, match="nothing more"):
         texts(pd.DataFrame({"t": [1.0], "u": 1}), template)
 
 
@@ -366,12 +366,12 @@ def test_24_json_in_a_template_is_left_alone():
 
 
 def test_25_jinja_is_warned_of():
-    with pytest.warns(tsn.TSNWarning, match="Jinja"):
+    with pytest.warns(tsn.errors.TSNWarning, match="Jinja"):
         texts(pd.DataFrame({"t": ["x"]}), "{{ t }}{t}")
 
 
 def test_26_a_template_without_a_column_warns_and_sends_one_request(client, sim):
-    with pytest.warns(tsn.TSNWarning, match="every row sends the same text"):
+    with pytest.warns(tsn.errors.TSNWarning, match="every row sends the same text"):
         out = ask(pd.DataFrame({"t": list("abc")}), client, "Say hello")
     assert sim.stats().requests == 1
     assert len(set(out["content"])) == 1
@@ -379,14 +379,14 @@ def test_26_a_template_without_a_column_warns_and_sends_one_request(client, sim)
 
 @pytest.mark.parametrize("prompt", [5, ["{t}"], {"a": 1}, pd.Series(["x"]), b"x"])
 def test_27_a_prompt_of_another_type_is_refused(prompt, client):
-    with pytest.raises(tsn.PromptError, match="prompt must be a template or a function"):
+    with pytest.raises(tsn.errors.PromptError, match="prompt must be a template or a function"):
         ask(pd.DataFrame({"t": ["x"]}), client, prompt)
 
 
 def test_27_exactly_one_of_prompt_and_messages_is_given(client):
     df = pd.DataFrame({"t": ["x"]})
     for words in ({}, {"prompt": "{t}", "messages": "t"}):
-        with pytest.raises(tsn.PromptError, match="exactly one"):
+        with pytest.raises(tsn.errors.PromptError, match="exactly one"):
             ask(df, client, **words)
 
 
@@ -424,7 +424,7 @@ def test_27_an_exceptions_text_is_cut_and_cleaned():
 
 def test_27_rows_that_fail_before_sending_are_counted_and_told(client):
     df = pd.DataFrame({"t": ["a", "\ud800", None]}, dtype=object)
-    with pytest.warns(tsn.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as told:
         ask(df, client, "{t}")
     assert any("1 of 3 row" in str(one.message) and "bad_text" in str(one.message) for one in told)
     summary = tsn.last_run().summary
@@ -488,32 +488,32 @@ def test_28_a_series_of_lists_is_aligned():
 
 
 def test_28_messages_as_json_text_are_refused_with_the_mend(client, sim):
-    with pytest.raises(tsn.PromptError, match="parse it first: .*json.loads"):
+    with pytest.raises(tsn.errors.PromptError, match="parse it first: .*json.loads"):
         ask(pd.DataFrame({"m": [json.dumps(HELLO)]}), client, messages="m")
     assert sim.stats().requests == 0
 
 
 def test_28_a_list_in_place_of_a_column_is_refused():
     for given in (HELLO, "nothing", 5):
-        with pytest.raises(tsn.PromptError, match="messages must be a column of message lists"):
+        with pytest.raises(tsn.errors.PromptError, match="messages must be a column of message lists"):
             pd.DataFrame({"m": [HELLO]}).tsn.messages(messages=given)
 
 
 def test_28_a_ragged_list_is_refused_as_any_other():
-    with pytest.raises(tsn.PromptError, match="message 0, must be a dict"):
+    with pytest.raises(tsn.errors.PromptError, match="message 0, must be a dict"):
         pd.DataFrame({"m": [[["a"], ["b", "c"]]]}).tsn.messages(messages="m")
 
 
 @pytest.mark.parametrize("missing", ["skip", "empty"])
 def test_28_a_missing_list_is_skipped_with_a_warning(client, missing):
     df = pd.DataFrame({"m": [HELLO, None]})
-    with pytest.warns(tsn.TSNWarning, match="1 of 2 rows are not sent.*'messages' in 1"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows are not sent.*'messages' in 1"):
         out = ask(df, client, messages="m", missing=missing)
     assert out["error"].iloc[1].startswith("missing: ")
 
 
 def test_28_a_missing_list_raises_where_asked():
-    with pytest.raises(tsn.PromptError, match=r"'messages' in 1 rows; the first have the labels \[1\]"):
+    with pytest.raises(tsn.errors.PromptError, match=r"'messages' in 1 rows; the first have the labels \[1\]"):
         pd.DataFrame({"m": [HELLO, None]}).tsn.messages(messages="m", missing="raise")
 
 
@@ -530,14 +530,14 @@ def test_28_a_missing_list_raises_where_asked():
 )  # fmt: skip
 def test_29_what_is_no_message_list_is_refused_before_any_row_is_sent(client, sim, bad, told):
     df = pd.DataFrame({"m": pd.Series([HELLO, bad], index=["fine", "odd"], dtype=object)})
-    with pytest.raises(tsn.PromptError, match=f"in row 'odd'.*{told}"):
+    with pytest.raises(tsn.errors.PromptError, match=f"in row 'odd'.*{told}"):
         ask(df, client, messages="m")
     assert sim.stats().requests == 0
 
 
 def test_29_a_late_system_message_is_sent_as_it_is_with_a_warning(client, sim):
     late = [*HELLO, {"role": "system", "content": "Be kind"}]
-    with pytest.warns(tsn.TSNWarning, match="1 of 2 message lists have a system message that isn't their first"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 message lists have a system message that isn't their first"):
         pd.DataFrame({"m": [HELLO, late]}).tsn.messages(messages="m")
     ask_quietly(pd.DataFrame({"m": [HELLO, late]}), client, messages="m")  # the simulator refuses it
     assert late in [exchange.body["messages"] for exchange in sim.log]
@@ -550,7 +550,7 @@ def test_29_a_list_that_ends_with_the_assistant_is_sent(client, sim):
 
 def test_29_two_system_messages_are_refused():
     df = pd.DataFrame({"m": [[{"role": "system", "content": "A"}, *HELLO]]})
-    with pytest.raises(tsn.PromptError, match="leave system= out"):
+    with pytest.raises(tsn.errors.PromptError, match="leave system= out"):
         df.tsn.messages(messages="m", system="B")
 
 
@@ -593,7 +593,7 @@ BAD = [
 
 @pytest.mark.parametrize(("name", "value"), BAD, ids=lambda value: stable_repr(value)[:30])
 def test_30_to_32_a_parameter_out_of_its_range_is_refused_before_sending(client, sim, name, value):
-    with pytest.raises(tsn.ParameterError, match=name):
+    with pytest.raises(tsn.errors.ParameterError, match=name):
         ask(pd.DataFrame({"t": ["x"]}), client, "{t}", **{name: value})
     assert sim.stats().requests == 0
 
@@ -604,7 +604,7 @@ def test_30_to_32_the_edges_and_numpy_scalars_are_fine(client, sim):
         "max_tokens": np.int64(5), "stop": ("a", np.str_("b")), "repeat": np.int8(0), "extra_body": {"seed": np.int64(7), "x": {"b": (1,), "a": np.array([1.5])}},
     }  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)  # five tokens may cut the answer off
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)  # five tokens may cut the answer off
         ask(pd.DataFrame({"t": ["x"]}), client, "{t}", **words)
     body = dict(sim.log[0].body)
     assert body.pop("messages") and body.pop("model") == "sim-small"
@@ -646,7 +646,7 @@ def test_30_a_series_that_cannot_be_aligned_is_refused(client, sim):
         (["x", "z"], "no value for 1 rows of the frame, the first is 'y'"),
         ([1, "x"], "'y'"),
     ):
-        with pytest.raises(tsn.ParameterError, match=told):
+        with pytest.raises(tsn.errors.ParameterError, match=told):
             ask(df, client, "{t}", temperature=pd.Series([0.1, 0.2], index=pd.Index(index, dtype=object)))
     assert sim.stats().requests == 0
 
@@ -655,15 +655,15 @@ def test_30_a_series_that_cannot_be_aligned_is_refused(client, sim):
 @pytest.mark.parametrize("dtype", [object, "Float64"])
 def test_30_a_gap_in_a_rows_parameter_is_refused(client, gap, dtype):
     df = pd.DataFrame({"t": ["a", "b"]}, index=["x", "y"])
-    with pytest.raises(tsn.ParameterError, match="temperature is missing in 1 rows, the first is 'y'"):
+    with pytest.raises(tsn.errors.ParameterError, match="temperature is missing in 1 rows, the first is 'y'"):
         ask(df, client, "{t}", temperature=pd.Series([0.1, gap], index=df.index, dtype=dtype))
 
 
 def test_30_a_rows_parameter_out_of_its_range_names_the_row(client):
     df = pd.DataFrame({"t": ["a", "b"]}, index=["x", "y"])
-    with pytest.raises(tsn.ParameterError, match="in row 'y': temperature must be from 0 to 2, got 3"):
+    with pytest.raises(tsn.errors.ParameterError, match="in row 'y': temperature must be from 0 to 2, got 3"):
         ask(df, client, "{t}", temperature=pd.Series([1, 3], index=df.index))
-    with pytest.raises(tsn.ParameterError, match="in row 'x': stop must be"):
+    with pytest.raises(tsn.errors.ParameterError, match="in row 'x': stop must be"):
         ask(df, client, "{t}", stop=pd.Series([(["a"],), "b"], index=df.index))
 
 
@@ -688,7 +688,7 @@ def test_30_seed_and_response_format_may_differ_by_row(client, sim):
 
 
 def test_34_a_field_that_is_given_by_name_and_in_extra_body_is_refused(client, sim):
-    with pytest.raises(tsn.ParameterError, match="extra_body has 'seed', which is given as seed= too"):
+    with pytest.raises(tsn.errors.ParameterError, match="extra_body has 'seed', which is given as seed= too"):
         ask(pd.DataFrame({"t": ["x"]}), client, "{t}", seed=1, extra_body={"seed": 2})
     assert sim.stats().requests == 0
 
@@ -710,7 +710,7 @@ def test_33_an_unknown_parameter_is_refused_before_sending(client, sim):
     ],
 )
 def test_34_extra_body_with_a_named_field_is_refused(client, sim, field, told):
-    with pytest.raises(tsn.ParameterError, match=told):
+    with pytest.raises(tsn.errors.ParameterError, match=told):
         ask(pd.DataFrame({"t": ["x"]}), client, "{t}", extra_body={field: 1})
     assert sim.stats().requests == 0
 
@@ -723,13 +723,13 @@ def test_34_streams_and_several_answers_are_not_for_frames(client):
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "8", True])
 def test_35_a_concurrency_that_is_none_is_refused(value):
-    with pytest.raises(tsn.ConfigError, match="concurrency"):
+    with pytest.raises(tsn.errors.ConfigError, match="concurrency"):
         tsn.Limits(concurrency=value)
 
 
 def test_36_a_series_is_asked_by_its_name(client, sim):
     found = pd.Series(["a", None, "b"], name="my text", index=[5, 6, 5])
-    with pytest.warns(tsn.TSNWarning, match="1 of 3"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 3"):
         out = found.tsn.complete("Say {my text}", client=client, progress=False)
     assert sorted(sent(sim)) == ["Say a", "Say b"]
     assert out.index.tolist() == [5, 6, 5]
@@ -738,13 +738,13 @@ def test_36_a_series_is_asked_by_its_name(client, sim):
 
 
 def test_36_a_frame_without_columns_is_told(client):
-    with pytest.raises(tsn.PromptError, match="There are none"):
+    with pytest.raises(tsn.errors.PromptError, match="There are none"):
         ask(pd.DataFrame(index=[1, 2]), client, "{t}")
 
 
 def test_36_what_is_no_frame_is_refused(client):
     for given in ([1], {"t": [1]}, pd.Series(["x"]), None):
-        with pytest.raises(tsn.ParameterError, match="a pandas DataFrame is needed"):
+        with pytest.raises(tsn.errors.ParameterError, match="a pandas DataFrame is needed"):
             tsn.complete(given, "{t}", client=client)
 
 
@@ -759,7 +759,7 @@ def test_36_output_words_are_checked(client):
         {"refresh": [True]},
         {"tag": 5},
     ):
-        with pytest.raises(tsn.ParameterError):
+        with pytest.raises(tsn.errors.ParameterError):
             ask(df, client, "{t}", **words)
 
 
@@ -779,10 +779,10 @@ def test_36_output_words_are_checked(client):
     ],
 )
 def test_37_a_base_url_without_a_usable_scheme_is_refused(given):
-    with pytest.raises(tsn.ConfigError, match="must begin with https://|usable host"):
+    with pytest.raises(tsn.errors.ConfigError, match="must begin with https://|usable host"):
         tsn.Client(given)
     if "example" in given:
-        with pytest.raises(tsn.ConfigError, match="did you mean 'https://"):
+        with pytest.raises(tsn.errors.ConfigError, match="did you mean 'https://"):
             tsn.Client(given)
 
 
@@ -811,14 +811,14 @@ def test_38_every_form_of_a_base_url_is_one(given, form):
     ],
 )  # fmt: skip
 def test_39_a_base_url_with_more_in_it_is_refused_without_showing_a_password(given):
-    with pytest.raises(tsn.ConfigError, match="base_url") as told:
+    with pytest.raises(tsn.errors.ConfigError, match="base_url") as told:
         tsn.Client(given)
     assert "hidden" not in str(told.value)
 
 
 def test_40_http_to_another_machine_is_refused_unless_allowed():
     for host in ("example.com", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "0.0.0.0"):
-        with pytest.raises(tsn.ConfigError, match="allow_http=True"):
+        with pytest.raises(tsn.errors.ConfigError, match="allow_http=True"):
             tsn.Client(f"http://{host}")
         assert tsn.Client(f"http://{host}", allow_http=True).base_url == f"http://{host}/v1"
         assert not is_loopback(host)
@@ -826,7 +826,7 @@ def test_40_http_to_another_machine_is_refused_unless_allowed():
 
 @pytest.mark.parametrize("key", ["tsn_live\nX: y", "tsn_live_\x00", "tsn live", "tsn_live_ü", "tsn_live_\u200b"])
 def test_41_a_key_that_no_header_can_hold_is_refused_unseen(key):
-    with pytest.raises(tsn.ConfigError, match="can't stand in a header") as told:
+    with pytest.raises(tsn.errors.ConfigError, match="can't stand in a header") as told:
         tsn.Client(api_key=key)
     assert key not in str(told.value)
 
@@ -844,13 +844,13 @@ def test_41_a_key_that_no_header_can_hold_is_refused_unseen(key):
     ],
 )
 def test_42_what_stands_around_a_key_is_taken_off_with_a_warning(key):
-    with pytest.warns(tsn.TSNWarning, match="taken off"):
+    with pytest.warns(tsn.errors.TSNWarning, match="taken off"):
         assert Secret(key).reveal() == "tsn_test_1"
 
 
 @pytest.mark.parametrize("key", ["", "  ", None, "''"])
 def test_42_without_a_key_the_three_ways_to_give_one_are_named_in_order(key):
-    with pytest.raises(tsn.ConfigError, match=r"(?s)api_key=.*set_key\(\).*TSN_API_KEY"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"(?s)api_key=.*set_key\(\).*TSN_API_KEY"):
         ask(pd.DataFrame({"t": ["x"]}), tsn.Client("https://api.example.com", api_key=key, model="m"), "{t}")
 
 
@@ -865,7 +865,7 @@ def test_42_the_key_of_the_environment_is_read_when_it_is_needed(sim, client, mo
 def test_44_a_proxy_that_cannot_be_used_is_told_without_its_password(monkeypatch, tmp_path, proxy):
     monkeypatch.setenv("ALL_PROXY", proxy)
     client = tsn.Client("https://api.example.com", api_key="tsn_test_1", model="m", cache=tmp_path, retry=tsn.Retry(attempts=1))
-    with pytest.raises(tsn.TSNError) as told:
+    with pytest.raises(tsn.errors.TSNError) as told:
         ask(pd.DataFrame({"t": ["x"]}), client, "{t}")
     assert "hidden" not in str(told.value)
     assert "tsn_test_1" not in str(told.value)
@@ -899,7 +899,7 @@ def test_53_usage_that_is_none_is_unknown_and_never_zero(client, sim, tmp_path, 
     priced = tsn.Client(
         sim.base_url, model="sim-small", prices={"sim-small": (1, 1)}, cache=tmp_path / "c", ledger=tmp_path / "l.db"
     )
-    with pytest.warns(tsn.TSNWarning, match="at least"):
+    with pytest.warns(tsn.errors.TSNWarning, match="at least"):
         out = ask(pd.DataFrame({"t": ["x"]}), priced, "{t}")
     assert out["content"].notna().all()
     assert out[["prompt_tokens", "completion_tokens", "total_tokens", "cost"]].isna().to_numpy().all()
@@ -909,7 +909,7 @@ def test_53_usage_that_is_none_is_unknown_and_never_zero(client, sim, tmp_path, 
 def test_54_an_answer_that_is_none_is_its_rows_error(client, sim, fault):
     sim.faults = Faults(**{fault: 1.0})
     quick = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, retry=tsn.Retry(unreadable=1))
-    with pytest.warns(tsn.TSNWarning, match="1 of 1 row"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 1 row"):
         out = ask(pd.DataFrame({"t": ["x"]}), quick, "{t}")
     assert out["error"].iloc[0].startswith("unreadable: ")
     assert len(out["error"].iloc[0]) < 500

@@ -28,10 +28,10 @@ def messages():
 
 def test_a_thousand_rows_send_each_distinct_request_once_and_then_nothing(messages, sim, client):
     before = messages.copy(deep=True)
-    with pytest.warns(tsn.TSNWarning, match="50 of 1,000 rows are not sent"):
+    with pytest.warns(tsn.errors.TSNWarning, match="50 of 1,000 rows are not sent"):
         out = messages.tsn.complete("Answer: {text}", client=client, progress=False)
     assert sim.stats().requests == 650 == len(sim.stats().billed_by_prompt)
-    with pytest.warns(tsn.TSNWarning, match="50 of 1,000 rows are not sent"):
+    with pytest.warns(tsn.errors.TSNWarning, match="50 of 1,000 rows are not sent"):
         again = messages.tsn.complete("Answer: {text}", client=client, progress=False)
     assert sim.stats().requests == 650 and tsn.last_run().summary.requests == 0
 

@@ -58,9 +58,9 @@ def asking(model):
 
 def answered(df, client, **more):
     """Answer a frame and return it with the texts of its warnings; any other warning is an error."""
-    with pytest.warns(tsn.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as told:
         out = df.tsn.complete("{text}", system=SYSTEM, max_tokens=8, temperature=0.0, client=client, progress=False, **more)
-    return out, [str(warning.message) for warning in told if warning.category is tsn.TSNWarning]
+    return out, [str(warning.message) for warning in told if warning.category is tsn.errors.TSNWarning]
 
 
 def test_a_frame_is_answered_by_a_real_model_and_never_asked_twice(model):

@@ -61,7 +61,7 @@ def run_and_listen(df, client, caplog, **words):
         warnings.simplefilter("always")
         try:
             frame = ask(df, client, **words)
-        except tsn.TSNError as error:
+        except tsn.errors.TSNError as error:
             out.append(told(error))
             frame = error.partial
     out += [str(one.message) for one in caught]
@@ -119,7 +119,7 @@ def test_a_server_that_is_not_there_is_no_reason_to_show_the_key(sim, secret_cli
 
 def test_an_echoed_key_is_taken_out_of_the_rows_error(sim, secret_client):
     sim.faults = Faults(echo_key=1.0)
-    with pytest.warns(tsn.TSNWarning):
+    with pytest.warns(tsn.errors.TSNWarning):
         out = ask(pd.DataFrame({"t": ["a"]}), secret_client)
     assert out["error"].iloc[0].startswith("bad_request: 400: ")
     assert "***" in out["error"].iloc[0]
@@ -168,20 +168,20 @@ BAD_SETTINGS = [{"timeout": -1}, {"base_url": "http://example.com"}, {"prices": 
 
 @pytest.mark.parametrize("bad", BAD_SETTINGS, ids=lambda bad: next(iter(bad)))
 def test_a_setting_that_is_refused_shows_no_key_beside_it(bad):
-    with pytest.raises(tsn.ConfigError) as error:
+    with pytest.raises(tsn.errors.ConfigError) as error:
         tsn.Client(api_key=CANARY, **bad)
     assert CANARY not in told(error.value)
 
 
 @pytest.mark.parametrize("around", ["{}\nX-Header: y", "{}\x00", "{} {}", "{}ü"])
 def test_a_key_that_is_refused_is_not_shown(around):
-    with pytest.raises(tsn.ConfigError) as error:
+    with pytest.raises(tsn.errors.ConfigError) as error:
         Secret(around.format(CANARY, CANARY))
     assert CANARY not in told(error.value)
 
 
 def test_a_key_that_a_client_refuses_is_not_shown():
-    with pytest.raises(tsn.ConfigError) as error:
+    with pytest.raises(tsn.errors.ConfigError) as error:
         tsn.Client(api_key=f"{CANARY} {CANARY}")
     assert CANARY not in told(error.value)
 
@@ -189,14 +189,14 @@ def test_a_key_that_a_client_refuses_is_not_shown():
 def test_a_key_that_was_trimmed_is_not_shown():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(tsn.TSNWarning) as error:
+        with pytest.raises(tsn.errors.TSNWarning) as error:
             Secret(f"Bearer {CANARY}")
     assert CANARY not in told(error.value)
 
 
 def test_a_key_that_is_asked_for_is_not_shown(monkeypatch):
     monkeypatch.setattr("getpass.getpass", lambda prompt: f"{CANARY} {CANARY}")
-    with pytest.raises(tsn.ConfigError) as error:
+    with pytest.raises(tsn.errors.ConfigError) as error:
         tsn.set_key()
     assert CANARY not in told(error.value)
     monkeypatch.setattr("getpass.getpass", lambda prompt: CANARY)
@@ -242,7 +242,7 @@ def test_foreign_texts_are_shown_without_keys_or_control_characters(text, shown)
 def test_a_redirect_is_not_followed(sim, secret_client):
     with Simulator(latency=0.0) as other:
         sim.faults = Faults(redirect=1.0, redirect_to=f"{other.base_url}/chat/completions")
-        with pytest.raises(tsn.RedirectError):
+        with pytest.raises(tsn.errors.RedirectError):
             ask(pd.DataFrame({"t": ["a"]}), secret_client)
         assert other.stats().requests == other.stats().connections == 0
     assert sim.stats().requests == 1
@@ -250,7 +250,7 @@ def test_a_redirect_is_not_followed(sim, secret_client):
 
 def test_a_key_goes_to_no_other_machine_in_the_clear(monkeypatch):
     monkeypatch.setenv("TSN_BASE_URL", "http://api.example.com/v1")
-    with pytest.raises(tsn.ConfigError, match="no TLS"):
+    with pytest.raises(tsn.errors.ConfigError, match="no TLS"):
         tsn.Client(api_key=CANARY)
 
 
@@ -287,7 +287,7 @@ def test_importing_opens_no_socket_and_no_file_of_ours(tmp_path):
 
 @pytest.mark.parametrize("attack", ["{t.__class__}", "{t.__class__.__mro__[1]}", "{t!r}", "{t[0]}", "{self}", "{__import__}"])
 def test_a_template_reaches_nothing_but_columns(attack):
-    with pytest.raises(tsn.PromptError):
+    with pytest.raises(tsn.errors.PromptError):
         pd.DataFrame({"t": ["x"]}).tsn.messages(attack)
 
 
@@ -303,13 +303,13 @@ def test_the_frames_own_texts_are_never_changed(client, sim):
 
 def test_a_text_of_the_service_is_cleaned_where_it_is_an_error_only(sim, client):
     sim.faults = Faults(html=1.0)
-    with pytest.warns(tsn.TSNWarning):
+    with pytest.warns(tsn.errors.TSNWarning):
         out = ask(pd.DataFrame({"t": ["a"]}), tsn.Client(sim.base_url, model="sim-small", retry=RETRY))
     assert not any(ord(char) < 32 or "\x7f" <= char <= "\x9f" for char in out["error"].iloc[0])
 
 
 def test_a_column_name_that_is_markup_is_shown_as_text(client):
-    with pytest.raises(tsn.PromptError) as error:
+    with pytest.raises(tsn.errors.PromptError) as error:
         pd.DataFrame({"\x1b[31m<b>": ["x"]}).tsn.messages("{t}")
     assert "\x1b" not in str(error.value)
 

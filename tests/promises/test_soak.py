@@ -13,7 +13,7 @@ FAULTS = Faults(
 )  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_fifty_thousand_rows_through_mixed_faults_are_all_answered_and_all_on_record(tmp_path):
     rows = pd.DataFrame({"text": [f"row {number % 45_000}" for number in range(50_000)]})
     with Simulator(seed=5, latency=(0.01, 0.5), faults=FAULTS, quota=Quota(requests=3_000, window=2.0)) as sim:

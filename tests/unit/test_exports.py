@@ -34,12 +34,22 @@ def test_all_is_sorted_and_complete():
     assert set(tsn.__all__) == (there | LAZY) - {"TYPE_CHECKING", "Any"}
 
 
-def test_every_exception_is_public_and_in_one_tree():
-    from tsn_frames import errors
+def test_every_exception_is_in_errors_and_in_one_tree():
+    made = {name: value for name, value in vars(tsn.errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert all(issubclass(value, (tsn.errors.TSNError, Warning)) for value in made.values())
+    assert set(made) & set(tsn.__all__) == {"RunError", "BudgetExceeded"}
+    assert tsn.RunError is tsn.errors.RunError and tsn.BudgetExceeded is tsn.errors.BudgetExceeded
 
-    made = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
-    assert made <= set(tsn.__all__)
-    assert all(issubclass(getattr(tsn, name), (tsn.TSNError, Warning)) for name in made)
+
+@pytest.mark.parametrize(
+    ("name", "successor"),
+    [("rehearse", "tsn.simulate"), ("ParameterError", "tsn.errors.ParameterError"), ("TSNWarning", "tsn.errors.TSNWarning")],
+)
+def test_a_name_that_has_moved_names_its_successor(name, successor):
+    with pytest.raises(AttributeError, match=f"{name!r}; it is {successor}"):
+        getattr(tsn, name)
+    with pytest.raises(AttributeError, match="no attribute 'no_such'$"):
+        tsn.no_such  # noqa: B018
 
 
 @pytest.mark.parametrize("name", tsn.__all__)

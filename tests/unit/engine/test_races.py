@@ -80,7 +80,7 @@ def test_a_warning_that_is_made_an_error_ends_a_file_before_its_part_is_sent(tmp
     pd.DataFrame({"t": [*rows(30)["t"], None]}).to_parquet(tmp_path / "in.parquet")
     with Simulator(latency=0.05) as sim, warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises((tsn.TSNWarning, UserWarning)):
+        with pytest.raises((tsn.errors.TSNWarning, UserWarning)):
             tsn.complete_file(
                 tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client_of(sim, tmp_path), progress=False, **words
             )
@@ -105,7 +105,7 @@ def test_a_part_that_cannot_be_written_is_not_told_as_whole(tmp_path, monkeypatc
     assert told.value.__notes__[0].startswith("1 of 2 parts are whole")
 
 
-@pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_what_may_be_billed_in_one_part_of_a_file_is_not_spent_again_in_the_next(tmp_path):
     rows(12).to_parquet(tmp_path / "in.parquet")
     faults = Faults(cut_json=1.0, first_attempt_only=True)

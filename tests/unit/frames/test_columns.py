@@ -25,7 +25,7 @@ def ask(df, client, prompt="{t}", **words):
 
 def ask_quietly(df, client, prompt="{t}", **words):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         return ask(df, client, prompt, **words)
 
 
@@ -87,7 +87,7 @@ def test_reasoning_is_a_fact_of_models_that_think(client):
 
 
 def test_an_unknown_fact_is_refused_with_the_nearest(client):
-    with pytest.raises(tsn.ParameterError, match="did you mean 'model'"):
+    with pytest.raises(tsn.errors.ParameterError, match="did you mean 'model'"):
         ask(pd.DataFrame({"t": ["a"]}), client, include="modell")
 
 
@@ -192,7 +192,7 @@ def test_a_skipped_row_costs_nothing(priced):
 
 def test_a_row_that_was_not_sent_costs_nothing(sim, priced):
     sim.balance = 0
-    with pytest.raises(tsn.BalanceError) as told:
+    with pytest.raises(tsn.errors.BalanceError) as told:
         ask(pd.DataFrame({"t": ["a"]}), priced)
     assert told.value.partial["cost"].tolist() == [0.0]
     assert told.value.partial["error"].str.startswith("not_sent: ").all()
@@ -204,13 +204,13 @@ def test_without_a_price_cost_is_unknown_and_never_zero(client, sim, tmp_path):
     assert out["cost"].isna().tolist() == [True, False]
     assert tsn.last_run().summary.cost is None
     other = tsn.Client(sim.base_url, model="sim-small", prices={"other": (1, 1)}, cache=tmp_path / "o", ledger=tmp_path / "o.db")
-    with pytest.warns(tsn.TSNWarning, match="at least"):
+    with pytest.warns(tsn.errors.TSNWarning, match="at least"):
         assert ask(df, other)["cost"].isna().tolist() == [True, False]
 
 
 def test_an_attempt_that_came_to_nothing_makes_the_cost_unknown(sim, priced):
     sim.faults = Faults(cut_json=1.0, first_attempt_only=True)
-    with pytest.warns(tsn.TSNWarning, match="at least"):
+    with pytest.warns(tsn.errors.TSNWarning, match="at least"):
         out = ask(pd.DataFrame({"t": ["a"]}), priced)
     assert out["content"].notna().all()
     assert out["cost"].isna().all()
@@ -236,7 +236,7 @@ def test_prices_count_exactly_in_decimal():
     ids=repr,
 )
 def test_a_price_that_is_none_is_refused(table):
-    with pytest.raises(tsn.ConfigError, match="price"):
+    with pytest.raises(tsn.errors.ConfigError, match="price"):
         tsn.Prices(table)
 
 
@@ -269,7 +269,7 @@ def test_every_failure_of_a_row_has_a_code_of_the_closed_list(sim, tmp_path, fau
         retry=retry,
         timeout=0.5 if "hang" in faults else 30,
     )
-    with pytest.warns(tsn.TSNWarning, match=f"1 of 1 row.*first: {code}: "):
+    with pytest.warns(tsn.errors.TSNWarning, match=f"1 of 1 row.*first: {code}: "):
         out = ask(pd.DataFrame({"t": ["a"]}), client)
     assert codes(out) == [code]
     assert code in ROW_CODES
@@ -303,7 +303,7 @@ def test_errors_raise_keeps_the_frame(sim, priced):
 
 
 def test_an_answer_cut_off_keeps_its_text_and_is_told(client):
-    with pytest.warns(tsn.TSNWarning, match="cut off by max_tokens"):
+    with pytest.warns(tsn.errors.TSNWarning, match="cut off by max_tokens"):
         out = ask(pd.DataFrame({"t": ["Tell me a long story about a very long road"]}), client, max_tokens=1)
     assert out["finish_reason"].tolist() == ["length"]
     assert out["content"].notna().all()
@@ -316,7 +316,7 @@ def test_a_run_in_the_background_shows_na_where_no_answer_is_yet():
         run = pd.DataFrame({"t": ["a"]}).tsn.start("{t}", client=client)
         frame = run.frame
         run._engine.stop(grace=0.0)
-        with pytest.warns(tsn.TSNWarning, match="since the run was stopped"):
+        with pytest.warns(tsn.errors.TSNWarning, match="since the run was stopped"):
             run.wait(30, progress=False)
     assert frame.columns.tolist() == ["t", *ALL]
     assert frame[[c for c in ALL if c != "cost"]].isna().to_numpy().all()

@@ -71,19 +71,19 @@ def test_names_may_have_blanks_dots_dashes_and_signs():
 @pytest.mark.parametrize("name", ["txt", "tex t", "Text", "my-col", "body.text", "not there"])
 def test_a_missing_column_is_named_with_the_nearest_and_all_there_are(name):
     with pytest.raises(
-        tsn.PromptError, match=r"names a column '.*' that the frame doesn't have; .*There are: 'text', 'order value'"
+        tsn.errors.PromptError, match=r"names a column '.*' that the frame doesn't have; .*There are: 'text', 'order value'"
     ):
         one(f"{{{name}}} {{text}}", text="x", **{"order value": 1})
 
 
 def test_a_slip_in_a_name_with_signs_is_no_text():
-    with pytest.raises(tsn.PromptError, match=r"did you mean 'size \(cm\)'"):
+    with pytest.raises(tsn.errors.PromptError, match=r"did you mean 'size \(cm\)'"):
         one("{sise (cm)} {text}", text="x", **{"size (cm)": 1})
 
 
 @pytest.mark.parametrize("template", ["{}", "{ }", "{0}", "{12}"])
 def test_a_placeholder_without_a_name_is_refused(template):
-    with pytest.raises(tsn.PromptError, match="name"):
+    with pytest.raises(tsn.errors.PromptError, match="name"):
         one(template + "{a}", a=1)
 
 
@@ -104,13 +104,13 @@ def test_a_placeholder_without_a_name_is_refused(template):
     ],
 )
 def test_a_format_an_attribute_or_an_item_is_refused(access):
-    with pytest.raises(tsn.PromptError, match="a column's name and nothing more"):
+    with pytest.raises(tsn.errors.PromptError, match="a column's name and nothing more"):
         one(access, a=1, b=2, **{"my col": 1, "x.y": 2})
 
 
 def test_jinja_is_told_apart_from_a_placeholder():
     for template in ("{{ a }}", "{{ a | upper }}", "{{- a -}}"):
-        with pytest.warns(tsn.TSNWarning, match="Jinja; for the column write '{a}'"):
+        with pytest.warns(tsn.errors.TSNWarning, match="Jinja; for the column write '{a}'"):
             one(template + " {b}", a=1, b=2)
 
 
@@ -125,39 +125,39 @@ def test_a_column_that_is_no_text_is_named_by_its_text():
 
 def test_two_columns_of_one_text_are_ambiguous():
     df = pd.DataFrame([[1, 2]], columns=pd.Index([0, "0"], dtype=object))
-    with pytest.raises(tsn.PromptError, match="ambiguous"):
+    with pytest.raises(tsn.errors.PromptError, match="ambiguous"):
         rendered(df, "{0}")
 
 
 def test_a_column_that_is_there_twice_is_refused_only_where_it_is_used():
     df = pd.DataFrame([[1, 2, 3]], columns=["a", "a", "b"])
     assert rendered(df, "{b}") == ["3"]
-    with pytest.raises(tsn.PromptError, match="'a' appears 2 times"):
+    with pytest.raises(tsn.errors.PromptError, match="'a' appears 2 times"):
         rendered(df, "{a}")
 
 
 def test_a_column_with_braces_in_its_name_is_refused_with_the_mend():
     df = pd.DataFrame([[1, 2]], columns=["a{b}", "b"])
-    with pytest.raises(tsn.PromptError, match="rename"):
+    with pytest.raises(tsn.errors.PromptError, match="rename"):
         rendered(df, "{a{b}}")
 
 
 def test_a_bare_name_of_a_column_is_taken_for_a_slip():
-    with pytest.raises(tsn.PromptError, match="write '{text}'"):
+    with pytest.raises(tsn.errors.PromptError, match="write '{text}'"):
         one("text", text="x")
-    with pytest.raises(tsn.PromptError, match="the system prompt is the text 'text'"):
+    with pytest.raises(tsn.errors.PromptError, match="the system prompt is the text 'text'"):
         pd.DataFrame({"text": ["x"]}).tsn.messages("{text}", system="text")
 
 
 def test_a_template_without_a_column_warns_at_the_users_line():
-    with pytest.warns(tsn.TSNWarning, match="names no column") as told:
+    with pytest.warns(tsn.errors.TSNWarning, match="names no column") as told:
         one("Say something", text="x")
     assert told[0].filename == __file__
 
 
 def test_every_warning_about_the_prompt_points_at_the_users_line():
     gaps = pd.DataFrame({"text": ["x", None]})
-    with pytest.warns(tsn.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as told:
         gaps.tsn.messages("{{ text }} {text}")
         gaps["text"].tsn.messages("{text}")
     assert len(told) == 3
@@ -179,7 +179,7 @@ def test_the_system_prompt_is_a_template_too():
     "words", [{"prompt": "\ud800{a}"}, {"prompt": "{a}", "system": "\ud800"}, {"prompt": "{a}", "system": "{a}\udfff"}]
 )
 def test_a_lone_surrogate_in_a_template_is_refused(words):
-    with pytest.raises(tsn.PromptError, match="surrogate at position"):
+    with pytest.raises(tsn.errors.PromptError, match="surrogate at position"):
         pd.DataFrame({"a": ["x"]}).tsn.messages(**words)
 
 
@@ -201,7 +201,7 @@ NAMES = st.lists(
 
 def quietly(call):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         return call()
 
 
@@ -238,7 +238,7 @@ def test_law_the_output_holds_literals_and_cells_and_nothing_else(template):
     df = pd.DataFrame({name: [cell] for name, cell in cells.items()})
     try:
         (found,) = quietly(lambda: rendered(df, template))
-    except tsn.PromptError:
+    except tsn.errors.PromptError:
         return
     assert found.count("\ue000") <= template.count("{a}")
     assert found.count("\ue001") <= template.count("{b.c}")

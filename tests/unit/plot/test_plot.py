@@ -128,11 +128,11 @@ def test_a_ledger_without_a_line_says_so(client):
 def test_currencies_are_not_added_up():
     frame = lines()
     frame.loc[:9, "currency"] = "EUR"
-    with pytest.raises(tsn.ParameterError, match="several currencies"):
+    with pytest.raises(tsn.errors.ParameterError, match="several currencies"):
         tsn.plot.spending(frame)
     assert tsn.plot.spending(frame[frame["currency"] == "EUR"]).get_ylabel() == "spent (EUR)"
     frame["currency"] = frame["currency"].replace("EUR", None)
-    with pytest.raises(tsn.ParameterError, match="several currencies, 'USD', none"):
+    with pytest.raises(tsn.errors.ParameterError, match="several currencies, 'USD', none"):
         tsn.plot.spending(frame)
 
 
@@ -148,9 +148,9 @@ def test_currencies_are_not_added_up():
     ],
 )
 def test_words_of_spending_that_can_not_be_are_told(words):
-    with pytest.raises(tsn.ParameterError):
+    with pytest.raises(tsn.errors.ParameterError):
         tsn.plot.spending(**{"ledger": lines(), **words})
-    with pytest.raises(tsn.ParameterError, match="ax must be"):
+    with pytest.raises(tsn.errors.ParameterError, match="ax must be"):
         tsn.plot.spending(lines(), ax=plt.figure())
 
 
@@ -210,13 +210,13 @@ def test_a_report_has_the_costs_of_cached_rows_too(client):
     again = df.tsn.complete("{text}", include=["request_key", "model"], progress=False)
     assert "9 rows at 0" in said(tsn.plot.costs(again))
     assert heights(tsn.plot.costs(again.tsn.cost(basis="answers"))) == 9
-    with pytest.raises(tsn.ParameterError, match="usage has no costs"):
+    with pytest.raises(tsn.errors.ParameterError, match="usage has no costs"):
         tsn.plot.costs(again.tsn.usage())
 
 
 @pytest.mark.parametrize("costs", [pd.DataFrame({"price": [1.0]}), pd.Series(["a"]), [1.0], 3])
 def test_costs_that_are_none_are_told(costs):
-    with pytest.raises(tsn.ParameterError):
+    with pytest.raises(tsn.errors.ParameterError):
         tsn.plot.costs(costs)
 
 
@@ -278,7 +278,7 @@ def test_an_estimate_of_nothing_says_so(ran, client):
 @pytest.mark.parametrize("words", [{"estimate": 3}, {"run": "last"}, {"run": pd.DataFrame()}])
 def test_words_of_an_estimate_that_can_not_be_are_told(ran, words):
     told, run = ran
-    with pytest.raises(tsn.ParameterError):
+    with pytest.raises(tsn.errors.ParameterError):
         tsn.plot.estimate(**{"estimate": told["pilot"], "run": run, **words})
 
 
@@ -314,15 +314,15 @@ def test_models_of_very_different_cost_get_a_logarithmic_axis():
 
 def test_a_comparison_without_gold_has_nothing_to_draw(client):
     found = pd.DataFrame({"text": ["a"]}).tsn.compare("{text}", models=["sim-small"], client=client, progress=False)
-    with pytest.raises(tsn.ParameterError, match="gold"):
+    with pytest.raises(tsn.errors.ParameterError, match="gold"):
         tsn.plot.compare(found)
-    with pytest.raises(tsn.ParameterError, match="comparison is needed"):
+    with pytest.raises(tsn.errors.ParameterError, match="comparison is needed"):
         tsn.plot.compare(pd.DataFrame({"a": [1]}))
 
 
 def test_the_currency_of_a_comparison_is_its_tables():
     assert tsn.plot.compare(TABLE.assign(currency="EUR")).get_xlabel() == "cost of 1,000 answers (EUR)"
-    with pytest.raises(tsn.ParameterError, match="several currencies"):
+    with pytest.raises(tsn.errors.ParameterError, match="several currencies"):
         tsn.plot.compare(TABLE.assign(currency=["EUR", "USD"]))
 
 
@@ -394,5 +394,5 @@ def test_the_words_of_a_picture_are_within_it():
 def test_without_matplotlib_the_way_to_get_it_is_told(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(tsn.ConfigError, match=r"pip install 'tsn-frames\[plot\]'"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"pip install 'tsn-frames\[plot\]'"):
         tsn.plot.costs(pd.Series([0.1]))

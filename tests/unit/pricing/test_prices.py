@@ -111,7 +111,7 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_a_price_that_cannot_be_right_is_refused(what):
     table, said = BAD[what]
-    with pytest.raises(tsn.ConfigError, match=said):
+    with pytest.raises(tsn.errors.ConfigError, match=said):
         Prices(table)
 
 
@@ -155,13 +155,13 @@ def test_the_same_table_from_every_kind_of_file(tmp_path, monkeypatch):
 def test_a_file_that_is_no_price_list_says_what_is_wrong(tmp_path, name, text, said):
     if text is not None:
         (tmp_path / name).write_text(text)
-    with pytest.raises(tsn.ConfigError, match=said):
+    with pytest.raises(tsn.errors.ConfigError, match=said):
         Prices.from_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("path", [None, 3, ""], ids=str)
 def test_a_price_file_is_named_by_a_path(path):
-    with pytest.raises(tsn.ConfigError, match="a price file is a .csv, .json or .toml file, got"):
+    with pytest.raises(tsn.errors.ConfigError, match="a price file is a .csv, .json or .toml file, got"):
         Prices.from_file(path)
 
 
@@ -173,14 +173,14 @@ def test_public_prices_are_looked_up_by_explicit_choice():
     assert Prices.public("deepseek", ["deepseek-chat-of-a-new-name"]).worst("deepseek-chat-of-a-new-name", 1, 1) > 0
     assert "dearest of several" in Prices.public("deepseek").price("deepseek-chat").source  # it depends on the hour
     for word, said in ((("nobody",), "no provider 'nobody'"), (("openai", ["no-such-model"]), "no model 'no-such-model'")):
-        with pytest.raises(tsn.ConfigError, match=said):
+        with pytest.raises(tsn.errors.ConfigError, match=said):
             Prices.public(*word)
     assert tsn.Client(model="gpt-4o-mini").prices is None  # never by itself
 
 
 def test_public_prices_without_the_package_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "genai_prices.data", None)
-    with pytest.raises(tsn.ConfigError, match=r"pip install 'tsn-frames\[prices\]'"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"pip install 'tsn-frames\[prices\]'"):
         Prices.public("openai")
 
 
@@ -208,13 +208,13 @@ def test_the_price_stands_beside_the_cost(sim, tmp_path):
 def test_a_model_without_a_price_has_na_and_one_hint(sim):
     """Never 0; the warning names the model and the nearest that has a price."""
     client = tsn.Client(sim.base_url, model="sim-small", prices={"sim-smal": (1, 1)})
-    with pytest.warns(tsn.TSNWarning, match="no price for the model 'sim-small'; did you mean 'sim-smal'") as found:
+    with pytest.warns(tsn.errors.TSNWarning, match="no price for the model 'sim-small'; did you mean 'sim-smal'") as found:
         out = pd.DataFrame({"text": ["a", "b"]}).tsn.complete("{text}", client=client, progress=False, include=["cost_source"])
     assert out["cost"].isna().all() and out["cost_source"].isna().all() and len(found) == 1
 
 
 def test_simulate_takes_prices_of_your_own():
-    with pytest.raises(tsn.ConfigError, match="prices must be"):
+    with pytest.raises(tsn.errors.ConfigError, match="prices must be"):
         tsn.simulate(prices=3)
     with tsn.simulate(latency=0.0, prices=tsn.Prices({"sim-small": (1000, 0)}, currency="EUR")):
         out = pd.DataFrame({"text": ["Hi"]}).tsn.complete("{text}", progress=False)

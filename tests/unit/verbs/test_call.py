@@ -78,7 +78,7 @@ def test_a_verb_of_several_runs_is_stopped_as_a_whole(df, source, tmp_path, verb
         run.stop()
         with (
             pytest.raises(tsn.RunError, match="stopped"),
-            pytest.warns(tsn.TSNWarning, match="not sent, since the run was stopped"),
+            pytest.warns(tsn.errors.TSNWarning, match="not sent, since the run was stopped"),
         ):
             run.result(progress=False)
         assert run.done and 0 < slow.stats().requests < 8

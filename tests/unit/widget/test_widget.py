@@ -424,11 +424,11 @@ def test_an_answer_is_a_new_one_though_the_page_was_not_told_of_the_end_of_the_o
 
 
 def test_a_chat_needs_what_it_is_told(client):
-    with pytest.raises(tsn.ConfigError, match="client"):
+    with pytest.raises(tsn.errors.ConfigError, match="client"):
         tsn.Chat("not a client")
-    with pytest.raises(tsn.ParameterError, match="temperature"):
+    with pytest.raises(tsn.errors.ParameterError, match="temperature"):
         tsn.Chat(client, temperature=5)
-    with pytest.raises(tsn.PromptError):
+    with pytest.raises(tsn.errors.PromptError):
         tsn.Chat(client, messages="Hi")
 
 
@@ -486,7 +486,7 @@ def test_a_chat_with_a_wrong_setting_is_closed_without_a_second_error(client, mo
     """ipywidgets closes a widget when Python deletes it, also one whose constructor has failed."""
     unraisable = []
     monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
-    with pytest.raises(tsn.ParameterError, match="temperature"):
+    with pytest.raises(tsn.errors.ParameterError, match="temperature"):
         tsn.Chat(client, temperature=9)
     gc.collect()
     assert unraisable == []

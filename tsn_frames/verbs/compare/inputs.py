@@ -93,7 +93,9 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
         raise ParameterError(f"gold is missing or blank in all {plural(len(truth), 'row')}: there is nothing to judge by")
     bad = [label for label, value in zip(truth.index, right, strict=True) if value is UNREADABLE]
     if bad:
-        raise ParameterError(f"normalise= raised at the gold of {plural(len(bad), 'row')}, the first is {bad[0]!r}: mend either")
+        raise ParameterError(
+            f"normalise= raised at the gold of {plural(len(bad), 'row')}, the first is {bad[0]!r}: repair either"
+        )
     return right
 
 

@@ -21,7 +21,7 @@ from ...engine.runtime.process import LoopTask, process_state
 from ...errors import RunError
 from ...text import plural, warn
 from .plan import Errors, Plan
-from .summary import Summary, first_error, mend, summarise, warnings_of
+from .summary import Summary, first_error, remedy, summarise, warnings_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -210,10 +210,10 @@ class Run(Generic[R]):
         if not self._said_long and left and whole > LONG_MINUTES * rate:
             self._said_long = True
             what, which = ("file", f"up to {whole:,}") if self._beyond else ("run", f"{whole:,}")
-            mend = "the same call goes on from there" if self._beyond else "df.tsn.start(...) returns at once"
+            remedy = "the same call goes on from there" if self._beyond else "df.tsn.start(...) returns at once"
             warn(
                 f"this {what} will take about {whole / rate:,.0f} minutes: {which} requests at {rate:,.0f} a minute, which is "
-                f"what the limits allow. Ctrl-C keeps every answer, and {mend}"
+                f"what the limits allow. Ctrl-C keeps every answer, and {remedy}"
             )
 
     def _close(self) -> R:
@@ -242,11 +242,11 @@ class Run(Generic[R]):
         answered = f"{counts.answered:,} of {plural(counts.rows, 'row')} answered"
         if engine.end is not None:
             kind, cached = type(engine.end), "" if engine.work.mode == "off" or not counts.answered else " and cached"
-            return kind(f"{engine.end} — {answered}{cached}; {kind.mend}")
+            return kind(f"{engine.end} — {answered}{cached}; {kind.remedy}")
         if self._errors == "raise" and counts.failed:
             first = first_error(engine, self._made)
             return RunError(f"{counts.failed:,} of {plural(counts.rows, 'row')} failed, the first with {first!r}; the others are kept. "
-                            f"{mend(engine, self._made, self._column)}; errors='coerce' returns the frame all the same")  # fmt: skip
+                            f"{remedy(engine, self._made, self._column)}; errors='coerce' returns the frame all the same")  # fmt: skip
         return stopped_error(self) if self._errors == "raise" else None
 
 
@@ -261,7 +261,7 @@ def stopped_error(run: Run[Any], *, more: bool = False) -> RunError | None:
     counts = run.progress
     if not counts.not_sent and not (more and run._engine.stopped):
         return None
-    return RunError(f"the run was stopped: {counts.answered:,} of {plural(counts.rows, 'row')} answered; {RunError.mend}")
+    return RunError(f"the run was stopped: {counts.answered:,} of {plural(counts.rows, 'row')} answered; {RunError.remedy}")
 
 
 def last_run() -> Run[Any] | None:

@@ -104,7 +104,7 @@ def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str) ->
     rows = plural(counts.rows, "row")
     if counts.failed and errors == "coerce" and engine.end is None:
         why = f"the column {column!r} says why (first: {first_error(engine, made)})"
-        out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {mend(engine, made, column)}")
+        out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {remedy(engine, made, column)}")
     if counts.not_sent and engine.end is None:
         out.append(f"{counts.not_sent:,} of {rows} were not sent, since the run was stopped; run again to go on")
     pairs = zip(engine.answers.completions, engine.work.copies, strict=True)
@@ -140,7 +140,7 @@ def first_error(engine: RunExecutor, made: Plan) -> str:
     return next((str(error) for error in (*before, *after)), "")
 
 
-def mend(engine: RunExecutor, made: Plan, column: str) -> str:
+def remedy(engine: RunExecutor, made: Plan, column: str) -> str:
     """Return how to get answers for failed rows, by what failed."""
     codes = {error.code for found in (engine.answers.errors, made.problems) for error in found.values()}
     if codes & {"filtered", "empty"}:  # their answers are there, and cached: they are asked anew only on request

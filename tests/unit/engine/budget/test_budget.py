@@ -219,13 +219,13 @@ def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_none_held(sim, t
 )
 def test_without_a_bound_it_refuses_to_start_and_says_what_is_missing(sim, tmp_path, words, missing):
     client = paying(sim, tmp_path, prices={"sim-small": (1, 1)})
-    with pytest.raises(tsn.ConfigError, match=missing):
+    with pytest.raises(tsn.errors.ConfigError, match=missing):
         ask(texts(3), client, max_cost=1, **words)
     assert sim.stats().requests == 0
 
 
 def test_a_client_without_prices_refuses_a_budget(sim, tmp_path):
-    with pytest.raises(tsn.ConfigError, match="a price of 'sim-small'"):
+    with pytest.raises(tsn.errors.ConfigError, match="a price of 'sim-small'"):
         ask(texts(3), paying(sim, tmp_path, prices=None, budget={"day": 1}))
     assert sim.stats().requests == 0
 
@@ -235,14 +235,14 @@ def test_a_bound_that_newer_models_want_in_place_of_max_tokens_is_one(sim, clien
     assert out["content"].notna().all()
     with pytest.raises(tsn.BudgetExceeded):  # of two bounds the larger one counts
         ask(texts(5, seed=1), client, extra_body={"max_completion_tokens": 10**6}, max_cost=0.5)
-    with pytest.raises(tsn.ConfigError, match="max_tokens="):  # a text that only talks of it
+    with pytest.raises(tsn.errors.ConfigError, match="max_tokens="):  # a text that only talks of it
         ask(texts(5), client, max_tokens=None, system='{"max_completion_tokens":100}', max_cost=1)
 
 
 def test_an_image_has_no_bound(sim, client):
     parts = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}]
     df = pd.DataFrame({"m": [parts]})
-    with pytest.raises(tsn.ConfigError, match="an image"):
+    with pytest.raises(tsn.errors.ConfigError, match="an image"):
         df.tsn.complete(messages="m", client=client, max_tokens=5, max_cost=1, progress=False)
     about = pd.DataFrame({"t": ['a text about {"image_url": "x"}']})
     assert ask(about, client, max_cost=1)["content"].notna().all()
@@ -261,7 +261,7 @@ def test_an_image_has_no_bound(sim, client):
 )
 def test_only_parts_of_text_have_a_bound(sim, client, part):
     for message in ({"role": "user", "content": [part]}, {"role": "user", "content": "look", "images": [part]}):
-        with pytest.raises(tsn.ConfigError, match="anything but text"):
+        with pytest.raises(tsn.errors.ConfigError, match="anything but text"):
             pd.DataFrame({"m": [[message]]}).tsn.complete(messages="m", client=client, max_tokens=5, max_cost=1, progress=False)
     assert sim.stats().requests == 0
 
@@ -284,7 +284,7 @@ def test_a_bound_counts_at_the_top_of_a_request_only(sim, client):
         {"x": [{"max_completion_tokens": 1}]},
         {"max_completion_tokens": None},
     ):
-        with pytest.raises(tsn.ConfigError, match="max_tokens="):
+        with pytest.raises(tsn.errors.ConfigError, match="max_tokens="):
             ask(texts(2), client, max_tokens=None, extra_body=extra, max_cost=1)
     assert sim.stats().requests == 0
 
@@ -293,7 +293,7 @@ def test_a_bound_counts_at_the_top_of_a_request_only(sim, client):
     "extra", [{"best_of": 20}, {"models": ["sim-large"]}, {"fallbacks": ["sim-large"]}, {"web_search_options": {"x": 1}}], ids=str
 )
 def test_what_multiplies_the_cost_of_a_request_is_refused(sim, client, extra):
-    with pytest.raises(tsn.ConfigError, match=f"a budget can't hold with '{next(iter(extra))}' in extra_body="):
+    with pytest.raises(tsn.errors.ConfigError, match=f"a budget can't hold with '{next(iter(extra))}' in extra_body="):
         ask(texts(2), client, extra_body=extra, max_cost=1)
     assert sim.stats().requests == 0
     check_bounded(Prices({"m": (1, 1)}), [Request(b"", b'{"model":"m","best_of":1,"messages":', b"[]", "m", 5)])
@@ -319,9 +319,9 @@ def test_a_gateway_that_stopped_waiting_may_have_to_be_paid(status, tmp_path):
 
 @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf"), True, "much", "1e400000000", [1]], ids=str)
 def test_a_cap_that_is_no_money_is_refused_before_anything_is_sent(sim, client, bad):
-    with pytest.raises(tsn.ConfigError, match="max_cost must be an amount of money above 0"):
+    with pytest.raises(tsn.errors.ConfigError, match="max_cost must be an amount of money above 0"):
         ask(texts(2), client, max_cost=bad)
-    with pytest.raises(tsn.ConfigError, match=r"budget\['day'\] must be an amount"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"budget\['day'\] must be an amount"):
         paying(sim, client.ledger.path.parent, budget={"day": bad})
     assert sim.stats().requests == 0
 
@@ -338,7 +338,7 @@ def test_a_cap_that_is_no_money_is_refused_before_anything_is_sent(sim, client, 
     ids=str,
 )
 def test_a_budget_that_cannot_be_one_is_refused(bad, said):
-    with pytest.raises(tsn.ConfigError, match=said):
+    with pytest.raises(tsn.errors.ConfigError, match=said):
         tsn.Client("http://127.0.0.1:1", model="m", budget=bad)
 
 
@@ -484,7 +484,7 @@ def test_spending_in_another_currency_does_not_count(sim, tmp_path):
 
 def test_a_ledger_that_cannot_be_read_is_told_before_anything_is_sent(sim, tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(tsn.ConfigError, match="ledger.db"):
+    with pytest.raises(tsn.errors.ConfigError, match="ledger.db"):
         ask(texts(2), paying(sim, tmp_path, budget={"month": 1}))
     assert sim.stats().requests == 0
 

@@ -72,9 +72,9 @@ def test_only_sends_nothing_and_needs_no_key(sim, client):
     """cache='only' answers what is there; a miss is the row's error."""
     ask(frame(2), client)
     elsewhere = tsn.Client("https://api.example.com", model="sim-small", cache=client.cache.folder, ledger=client.ledger.path)
-    with pytest.warns(tsn.TSNWarning, match="2 of 2 rows"):
+    with pytest.warns(tsn.errors.TSNWarning, match="2 of 2 rows"):
         assert ask(frame(2), elsewhere, cache="only")["error"].str.startswith("not_cached").all()  # another base_url: another key
-    with pytest.warns(tsn.TSNWarning, match="1 of 3 rows"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 3 rows"):
         out = ask(frame(3), client, cache="only")
     assert out["cached"].tolist() == [True, True, False] and out["error"].isna().tolist() == [True, True, False]
     assert out["error"].iloc[2].startswith("not_cached") and sim.stats().requests == 2
@@ -121,7 +121,7 @@ def test_what_was_paid_for_is_cached_though_it_has_no_text(sim, client, fault):
         if fault in ("no_usage", "wrong_type"):
             out = ask(frame(2), client)
         else:
-            with pytest.warns(tsn.TSNWarning, match="2 of 2 rows"):
+            with pytest.warns(tsn.errors.TSNWarning, match="2 of 2 rows"):
                 out = ask(frame(2), client)
     assert sim.stats().requests == 2 and out["cached"].all()
 
@@ -134,7 +134,7 @@ def test_errors_and_bodies_that_cannot_be_read_are_never_cached(sim, client, fau
         retry=tsn.Retry(attempts=1, unreadable=1),
     )  # fmt: skip
     sim.faults = Faults(**{fault: 1.0})
-    with pytest.warns(tsn.TSNWarning, match="2 of 2 rows"):
+    with pytest.warns(tsn.errors.TSNWarning, match="2 of 2 rows"):
         ask(frame(2), client)
     assert client.cache.stats().answers == 0
     sim.faults = Faults()
@@ -150,7 +150,7 @@ def test_a_refresh_that_fails_leaves_the_old_answer(sim, client):
     ask(frame(2), client)
     old = bodies(client)
     sim.faults = Faults(error_500=1.0)
-    with pytest.warns(tsn.TSNWarning, match="2 of 2 rows"):
+    with pytest.warns(tsn.errors.TSNWarning, match="2 of 2 rows"):
         ask(frame(2), client, cache="refresh")
     assert bodies(client) == old
     assert ask(frame(2), client)["cached"].all()
@@ -234,7 +234,7 @@ def test_prune_deletes_what_is_older_and_nothing_else(sim, client):
 @pytest.mark.parametrize("span", [90, "90D", pd.NaT, timedelta(days=-1), None])
 def test_prune_wants_a_time_span(client, span):
     """A number could be days or seconds: it is refused."""
-    with pytest.raises(tsn.CacheError, match="older_than must be a time span"):
+    with pytest.raises(tsn.errors.CacheError, match="older_than must be a time span"):
         client.cache.prune(older_than=span)
 
 
@@ -284,7 +284,7 @@ def test_a_bad_file_is_refused_whole(client, tmp_path, bad):
     """A file with one bad line adds nothing, and the message names the file and the line."""
     path = tmp_path / "bad.jsonl"
     path.write_bytes(b"\n".join([good_line().encode(), bad if isinstance(bad, bytes) else bad.encode(), b"{}"]))
-    with pytest.raises(tsn.CacheError, match=r"bad\.jsonl.*2"):
+    with pytest.raises(tsn.errors.CacheError, match=r"bad\.jsonl.*2"):
         client.cache.load(path)
     assert client.cache.stats().answers == 0
 
@@ -297,7 +297,7 @@ def test_a_bad_parquet_file_is_refused_whole(client, tmp_path):
     (tmp_path / "text.parquet").write_text("no parquet")
     (tmp_path / "empty.parquet").write_bytes(b"")
     for path in sorted(tmp_path.glob("*.parquet")):
-        with pytest.raises(tsn.CacheError, match=path.name):
+        with pytest.raises(tsn.errors.CacheError, match=path.name):
             client.cache.load(path)
     assert client.cache.stats().answers == 0
 
@@ -306,12 +306,12 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(client, tmp_path):
     """Each with what to do."""
     (tmp_path / "folder.jsonl").mkdir()
     for name in ("none.jsonl", "folder.jsonl"):
-        with pytest.raises(tsn.CacheError, match="there is no file"):
+        with pytest.raises(tsn.errors.CacheError, match="there is no file"):
             client.cache.load(tmp_path / name)
     for work in (client.cache.load, client.cache.export):
-        with pytest.raises(tsn.CacheError, match=r"\.jsonl or \.parquet"):
+        with pytest.raises(tsn.errors.CacheError, match=r"\.jsonl or \.parquet"):
             work(tmp_path / "answers.csv")
-    with pytest.raises(tsn.CacheError, match="can't be written"):
+    with pytest.raises(tsn.errors.CacheError, match="can't be written"):
         client.cache.export(tmp_path / "no folder" / "answers.jsonl")
 
 
@@ -328,7 +328,7 @@ def test_an_export_that_fails_leaves_the_old_file(client, tmp_path):
         yield b"k" * 32, b"{}", 1.0
         raise OSError("the disk is gone")
 
-    with pytest.raises(tsn.CacheError, match="the disk is gone"):
+    with pytest.raises(tsn.errors.CacheError, match="the disk is gone"):
         export(broken(), path)
     assert path.read_bytes() == old and not list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*part"))
 
@@ -342,7 +342,7 @@ import tsn_frames as tsn
 cache = tsn.Client("http://127.0.0.1:9", model="m", cache={str(client.cache.folder)!r}).cache
 assert cache.export({str(tmp_path / "a.jsonl")!r}) == 1
 try: cache.export({str(tmp_path / "a.parquet")!r})
-except tsn.CacheError as error: print(error)
+except tsn.errors.CacheError as error: print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "pip install 'tsn-frames[parquet]'" in done.stdout, done.stderr
@@ -380,9 +380,9 @@ def test_a_relative_folder_stays_where_it_was_named(sim, monkeypatch, tmp_path):
 @pytest.mark.parametrize("path", [5, b"bytes", " "])
 def test_a_path_that_is_none_is_refused(path):
     """Before anything is sent."""
-    with pytest.raises(tsn.ConfigError, match="must be the path"):
+    with pytest.raises(tsn.errors.ConfigError, match="must be the path"):
         tsn.Client("http://127.0.0.1:9", cache=path)
-    with pytest.raises(tsn.ConfigError, match="must be the path"):
+    with pytest.raises(tsn.errors.ConfigError, match="must be the path"):
         tsn.Client("http://127.0.0.1:9", ledger=path)
 
 
@@ -399,6 +399,6 @@ def test_a_newer_schema_is_refused_and_untouched(client):
         client.cache.to_frame,
         lambda: client.cache.prune(older_than=timedelta(0)),
     ):
-        with pytest.raises(tsn.CacheError, match=r"newer tsn_frames \(schema 99.*upgrade"):
+        with pytest.raises(tsn.errors.CacheError, match=r"newer tsn_frames \(schema 99.*upgrade"):
             work()
     assert client.cache.file.read_bytes() == before

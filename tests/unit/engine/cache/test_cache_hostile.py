@@ -202,10 +202,10 @@ def test_a_file_that_would_do_more_than_hold_answers_is_refused(server, filled, 
     change(filled.cache.file, *FOREIGN[what])
     before = filled.cache.file.read_bytes()
     for work in (filled.cache.stats, filled.cache.to_frame, filled.cache.open, lambda: filled.cache.export(tmp_path / "x.jsonl")):
-        with pytest.raises(tsn.CacheError, match=r"cache\.db is no cache of tsn_frames.*give another folder as cache="):
+        with pytest.raises(tsn.errors.CacheError, match=r"cache\.db is no cache of tsn_frames.*give another folder as cache="):
             work()
     asked = server.stats().requests
-    with pytest.raises(tsn.CacheError, match="is no cache of tsn_frames"):
+    with pytest.raises(tsn.errors.CacheError, match="is no cache of tsn_frames"):
         ask(frame(3), filled)
     assert server.stats().requests == asked and filled.cache.file.read_bytes() == before
 
@@ -218,9 +218,9 @@ def test_another_programs_diskcache_is_refused_without_a_change(server, tmp_path
             for i in range(number):
                 other[i] = {"a": i}
         before = client.cache.file.read_bytes()
-        with pytest.raises(tsn.CacheError, match="another program's"):
+        with pytest.raises(tsn.errors.CacheError, match="another program's"):
             client.cache.stats()
-        with pytest.raises(tsn.CacheError, match="another program's"):
+        with pytest.raises(tsn.errors.CacheError, match="another program's"):
             ask(frame(2), client)
         assert client.cache.file.read_bytes() == before
         with closing(diskcache.Cache(str(client.cache.folder))) as other:
@@ -235,7 +235,7 @@ def test_a_link_in_the_place_of_the_file_is_refused(server, tmp_path):
     target.write_text("mine")
     target.chmod(0o644)
     client.cache.file.symlink_to(target)
-    with pytest.raises(tsn.CacheError, match="is a symbolic link"):
+    with pytest.raises(tsn.errors.CacheError, match="is a symbolic link"):
         ask(frame(2), client)
     assert target.read_text() == "mine" and target.stat().st_mode & 0o777 == 0o644
     (tmp_path / "linked").mkdir()

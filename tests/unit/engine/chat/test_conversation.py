@@ -108,7 +108,7 @@ def test_one_question_at_a_time(endless, slow):
     chat = talk(slow)
     future = chat.start("Is tea good?")
     for work in (lambda: chat.start("And coffee?"), chat.clear, lambda: setattr(chat, "system", "x"), chat.regenerate):
-        with pytest.raises(tsn.TSNError, match="on its way"):
+        with pytest.raises(tsn.errors.TSNError, match="on its way"):
             work()
     chat.stop()
     future.result(30)
@@ -174,10 +174,10 @@ def test_what_can_not_be_read_fails_in_the_end(fault):
 @pytest.mark.parametrize(
     ("settings", "kind", "told"),
     [
-        ({"keys": ("tsn_test_other",)}, tsn.AuthenticationError, "401"),
-        ({"balance": 0}, tsn.BalanceError, "402"),
-        ({"models": ("x",)}, tsn.ModelError, "404"),
-        ({"faults": Faults(redirect=1.0)}, tsn.RedirectError, "redirects"),
+        ({"keys": ("tsn_test_other",)}, tsn.errors.AuthenticationError, "401"),
+        ({"balance": 0}, tsn.errors.BalanceError, "402"),
+        ({"models": ("x",)}, tsn.errors.ModelError, "404"),
+        ({"faults": Faults(redirect=1.0)}, tsn.errors.RedirectError, "redirects"),
         ({"faults": Faults(echo_key=1.0)}, tsn.RunError, "400"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_refusal_is_told_and_the_key_is_not(settings, kind, told):
 def test_a_server_that_is_not_there_is_told(sim):
     chat = Conversation(tsn.Client(sim.base_url, model="m", retry=tsn.Retry(attempts=2, backoff=0.01)))
     sim.close()
-    with pytest.raises(tsn.ServerError, match="can't be reached"):
+    with pytest.raises(tsn.errors.ServerError, match="can't be reached"):
         chat.send("Is tea good?")
 
 
@@ -203,7 +203,7 @@ def test_a_longer_wait_than_allowed_ends_it():
     with Simulator(seed=0, latency=0.0, quota=Quota(requests=1)) as sim:
         chat = quick(sim, limits=tsn.Limits(max_wait=5))
         chat.send("Is tea good?")
-        with pytest.raises(tsn.RateLimitError, match="max_wait=5"):
+        with pytest.raises(tsn.errors.RateLimitError, match="max_wait=5"):
             chat.send("And coffee?")
 
 
@@ -336,7 +336,7 @@ def test_an_answer_that_just_ends_is_half_an_answer(scripted):
 
 def test_an_error_in_place_of_an_answer_is_the_error_it_says(scripted):
     error = {"error": {"message": f"no such key {KEY}", "code": "invalid_api_key"}}
-    with pytest.raises(tsn.AuthenticationError, match="no such key"):
+    with pytest.raises(tsn.errors.AuthenticationError, match="no such key"):
         scripted_chat(scripted, b"data: " + json.dumps(error).encode() + b"\n\n").send("Is tea good?")
 
 
@@ -404,16 +404,16 @@ def test_what_was_said_can_be_changed(sim):
     assert sim.log[-1].body["messages"] == chat.messages[:-1]
     chat.clear()
     assert (chat.turns, chat.messages) == ((), [{"role": "system", "content": "Be brief."}])
-    with pytest.raises(tsn.TSNError, match="nothing was asked"):
+    with pytest.raises(tsn.errors.TSNError, match="nothing was asked"):
         chat.regenerate()
-    with pytest.raises(tsn.TSNError, match="no question"):
+    with pytest.raises(tsn.errors.TSNError, match="no question"):
         chat.edit(0, "x")
 
 
 @pytest.mark.parametrize("i", [5, -5, None, "1", 1.0, True, slice(0)])
 def test_a_position_that_is_none_forgets_nothing(client, i):
     chat = Conversation(client, messages=[{"role": role, "content": "x"} for role in ["user", "assistant"] * 2])
-    with pytest.raises(tsn.ParameterError, match=r"from -4 to 4, for there are 4 messages; got"):
+    with pytest.raises(tsn.errors.ParameterError, match=r"from -4 to 4, for there are 4 messages; got"):
         chat.truncate(i)
     assert len(chat.turns) == 4
     for ok, left in ((4, 4), (3, 3), (-2, 1), (0, 0), (0, 0)):
@@ -455,7 +455,7 @@ def test_messages_come_out_as_they_went_in(client):
 )  # fmt: skip
 def test_messages_that_can_not_be_sent_are_refused(client, messages):
     chat = Conversation(client, messages=MESSAGES)
-    with pytest.raises((tsn.PromptError, tsn.ParameterError), match="messages"):
+    with pytest.raises((tsn.errors.PromptError, tsn.errors.ParameterError), match="messages"):
         chat.messages = messages
     assert chat.messages == MESSAGES
 
@@ -479,7 +479,7 @@ def test_settings_are_checked_before_anything_is_sent(sim, client):
         (lambda: Conversation(tsn.Client(sim.base_url)).start("x"), "no model"),
         (lambda: Conversation(tsn.Client("https://api.example.com", model="m")).start("x"), "no API key"),
     ):
-        with pytest.raises((tsn.ConfigError, tsn.ParameterError, tsn.PromptError), match=told):
+        with pytest.raises((tsn.errors.ConfigError, tsn.errors.ParameterError, tsn.errors.PromptError), match=told):
             work()
     assert (chat.parameters, chat.turns, sim.stats().requests) == ({"max_tokens": 5}, (), 0)
     chat.parameters = {"temperature": 1, "extra_body": {"seed": 7}, "top_p": None}
@@ -494,7 +494,7 @@ def test_settings_are_checked_before_anything_is_sent(sim, client):
 
 def test_a_budget_holds_for_the_whole_chat(sim):
     client = tsn.Client(sim.base_url, model="sim-small", prices={"sim-small": (1, 2)}, budget={"run": 0.0008})
-    with pytest.raises(tsn.ConfigError, match="max_tokens"):
+    with pytest.raises(tsn.errors.ConfigError, match="max_tokens"):
         Conversation(client).start("Is tea good?")
     chat = Conversation(client, max_tokens=100)
     with pytest.raises(tsn.BudgetExceeded, match="is used up"):
@@ -519,7 +519,7 @@ def test_an_answer_that_comes_at_once_is_raised_as_what_it_is(sim):
         return going
 
     chat._question = question
-    with pytest.raises(tsn.ModelError):
+    with pytest.raises(tsn.errors.ModelError):
         chat.send("Is tea good?")
 
 
@@ -570,7 +570,7 @@ def test_a_wait_in_the_engines_own_thread_is_refused(sim):
         def on_end(self, i, turn):
             try:
                 chat.send("More?")
-            except tsn.TSNError as error:
+            except tsn.errors.TSNError as error:
                 caught.append(str(error))
 
     chat.add_listener(Waiting())
@@ -593,7 +593,7 @@ def test_a_chat_goes_before_the_rows_of_a_frame():
         Conversation(client).send("And coffee?")
         assert answered().index("And coffee?") - before < 16
         going.stop()
-        with pytest.warns(tsn.TSNWarning, match="the run was stopped"):
+        with pytest.warns(tsn.errors.TSNWarning, match="the run was stopped"):
             going.wait(progress=False)
 
 

@@ -104,7 +104,7 @@ def test_what_may_have_been_billed_is_on_record_too(sim, client, fault):
     sim.faults = Faults(**{fault: 1.0})
     client = impatient(sim, client, timeout=0.4, prices={"sim-small": (1, 2)})
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         ask(frame(), client)
     table = client.ledger.to_frame()
     assert len(table) == sim.stats().requests == 4 and sim.stats().answers in (0, 4)
@@ -117,7 +117,7 @@ def test_what_may_have_been_billed_is_on_record_too(sim, client, fault):
 def test_what_was_surely_not_billed_has_no_line(sim, client, fault):
     """An error of the service costs nothing and is no entry."""
     sim.faults = Faults(**{fault: 1.0})
-    with pytest.warns(tsn.TSNWarning, match="4 of 4 rows"):
+    with pytest.warns(tsn.errors.TSNWarning, match="4 of 4 rows"):
         ask(frame(), impatient(sim, client))
     assert sim.stats().requests == 4 and client.ledger.to_frame().empty
 
@@ -154,7 +154,7 @@ def test_no_prompt_no_answer_and_no_key_are_in_its_bytes(sim, client):
     df = pd.DataFrame({"text": [f"the patient said zebra{i}" for i in range(10)]})
     client = impatient(sim, client)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         out = df.tsn.complete(
             "Repeat: {text}", system="a secret system", client=client, progress=False, extra_body={"user": "secret user"}
         )
@@ -250,9 +250,9 @@ def test_a_newer_schema_is_refused_and_untouched(sim, client):
         connection.execute("PRAGMA user_version = 99")
     before = client.ledger.path.read_bytes()
     for work in (client.ledger.to_frame, client.ledger.open):
-        with pytest.raises(tsn.ConfigError, match=r"newer tsn_frames \(schema 99\): upgrade, or give another ledger="):
+        with pytest.raises(tsn.errors.ConfigError, match=r"newer tsn_frames \(schema 99\): upgrade, or give another ledger="):
             work()
-    with pytest.warns(tsn.TSNWarning, match="the ledger can't be .*newer tsn_frames") as found:
+    with pytest.warns(tsn.errors.TSNWarning, match="the ledger can't be .*newer tsn_frames") as found:
         assert ask(frame(), client)["content"].notna().all()
     assert len(found) == 1 and client.ledger.path.read_bytes() == before
 
@@ -267,9 +267,9 @@ def test_another_programs_file_is_refused_and_untouched(client, what):
             connection.execute("CREATE TABLE notes (text)")
     before = client.ledger.path.read_bytes()
     for work in (client.ledger.to_frame, client.ledger.open):
-        with pytest.raises(tsn.ConfigError, match="is no ledger"):
+        with pytest.raises(tsn.errors.ConfigError, match="is no ledger"):
             work()
-    with pytest.warns(tsn.TSNWarning, match="the ledger can't be .*is no ledger"):
+    with pytest.warns(tsn.errors.TSNWarning, match="the ledger can't be .*is no ledger"):
         assert ask(frame(), client)["content"].notna().all()
     assert client.ledger.path.read_bytes() == before
 
@@ -277,12 +277,12 @@ def test_another_programs_file_is_refused_and_untouched(client, what):
 def test_a_ledger_that_cannot_be_written_is_one_warning(client, tmp_path):
     """A folder in the file's place, and a file in the folder's: the run goes on, answers are cached."""
     client.ledger.path.mkdir()
-    with pytest.warns(tsn.TSNWarning, match="the ledger can't be .*not on record") as found:
+    with pytest.warns(tsn.errors.TSNWarning, match="the ledger can't be .*not on record") as found:
         assert ask(frame(40), client)["content"].notna().all()
     assert len(found) == 1 and client.cache.stats().answers == 40
     (tmp_path / "file").touch()
     other = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=tmp_path / "file" / "ledger.db")
-    with pytest.warns(tsn.TSNWarning, match="the ledger can't be"):
+    with pytest.warns(tsn.errors.TSNWarning, match="the ledger can't be"):
         assert ask(frame(3), other, cache="refresh")["content"].notna().all()
 
 
@@ -306,10 +306,10 @@ def test_a_ledger_that_cannot_be_read_says_so_and_why(client, what, monkeypatch)
         path.write_bytes(data[:4096] + b"?" * (len(data) - 4096))
     with held:
         for work in (client.ledger.to_frame, client.ledger.summary, lambda: frame(3).tsn.estimate("{text}", client=client)):
-            with pytest.raises(tsn.ConfigError, match="ledger.db can't be read"):
+            with pytest.raises(tsn.errors.ConfigError, match="ledger.db can't be read"):
                 work()
     if what != "locked":
-        with pytest.warns(tsn.TSNWarning, match="the ledger can't be"):
+        with pytest.warns(tsn.errors.TSNWarning, match="the ledger can't be"):
             found = frame(3).tsn.compare("{text}!", models=["sim-small"], client=client, progress=False)
         assert found.table["answered"].item() == 3 and found.table["seconds"].isna().all()
 
@@ -327,7 +327,7 @@ with warnings.catch_warnings(record=True) as found:
     warnings.simplefilter("always")
     out = ask(df, cache=folder + "/c2", ledger=folder + "/closed/ledger.db")
 try: ask(df, cache=folder + "/c3", ledger=folder + "/closed/ledger.db", prices={"sim-small": (1, 1)}, budget={"day": 1})
-except tsn.ConfigError as problem: print(problem)
+except tsn.errors.ConfigError as problem: print(problem)
 print(out["content"].notna().sum(), len(tsn.Client(url, ledger=folder + "/closed/ledger.db").ledger.to_frame()))
 for w in found: print(w.message)
 """
@@ -396,7 +396,7 @@ def test_what_is_cached_is_in_the_ledger(sim, client):
         sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, retry=tsn.Retry(backoff=0.01)
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         ask(frame(100), client)
     cached = {key: when for key, _, when in scan(client.cache.file)}
     lines = {e.request_key: e.time for e in client.ledger.entries() if e.outcome == "answered"}
@@ -413,10 +413,10 @@ def test_every_run_leaves_a_card_and_what_it_saved(sim, client):
         sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
     )
     df = pd.DataFrame({"text": ["a", "b", "a", None]})
-    with pytest.warns(tsn.TSNWarning, match="1 of 4 rows"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 4 rows"):
         out = ask(df, client, tag=pd.Series(["x", "y", "z", "x"]))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         ask(df, client, tag="again", system="Be short.", cache="only")
         ask(df, client, tag="again")
     first, changed, second = client.ledger.run_records()
@@ -459,7 +459,7 @@ def test_what_answers_without_usage_saved_is_unknown_and_not_nothing(sim, client
         sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         out = ask(frame(20), client)
         ask(frame(20), client)
     line, card = client.ledger.summary().iloc[0], tsn.runs(client).iloc[1]
@@ -502,7 +502,7 @@ def test_odd_values_keep_no_card_from_being_written(sim, client):
     df = pd.DataFrame(
         {"text": pd.Series(["half \ud800", "whole"], dtype=object), "n": [1, 2.5], "when": pd.to_datetime(["2026-01-01", None])}
     )
-    with pytest.warns(tsn.TSNWarning):
+    with pytest.warns(tsn.errors.TSNWarning):
         df.tsn.complete("{text} {n} {when}", client=client, progress=False)
         df.tsn.complete(lambda row: row["text"], client=client, progress=False)
     assert len(list(client.ledger.run_records())) == 2
@@ -600,9 +600,9 @@ def test_summaries_of_nothing_and_of_wrong_words(client):
         empty = client.ledger.summary(by)
         assert empty.empty and empty.dtypes.to_dict() == full.dtypes.to_dict() and empty.index.names == full.index.names
     for word in ("hour", 3, [], None):
-        with pytest.raises(tsn.ParameterError, match="There are: 'day'"):
+        with pytest.raises(tsn.errors.ParameterError, match="There are: 'day'"):
             client.ledger.summary(word)
-    with pytest.raises(tsn.ParameterError, match="timezone must be a name such as"):
+    with pytest.raises(tsn.errors.ParameterError, match="timezone must be a name such as"):
         client.ledger.summary("day", timezone="Middle-earth")
 
 

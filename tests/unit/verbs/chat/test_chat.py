@@ -28,13 +28,13 @@ def test_a_row_is_named_by_its_label(df, client):
     assert chat(df, "b", "{text}", client=client).conversation.messages[0]["content"] == "Thanks, all good"
     numbered = df.set_axis([7, 0])
     assert chat(numbered, 0, "{text}", client=client).conversation.messages[0]["content"] == "Thanks, all good"
-    with pytest.raises(tsn.ParameterError, match=r"no row 'c': a row is named by its label.*'a', 'b'"):
+    with pytest.raises(tsn.errors.ParameterError, match=r"no row 'c': a row is named by its label.*'a', 'b'"):
         chat(df, "c", "{text}", client=client)
-    with pytest.raises(tsn.ParameterError, match="2 rows have the label 'a': give each a label of its own"):
+    with pytest.raises(tsn.errors.ParameterError, match="2 rows have the label 'a': give each a label of its own"):
         chat(df.set_axis(["a", "a"]), "a", "{text}", client=client)
-    with pytest.raises(tsn.ParameterError, match="no row"):
+    with pytest.raises(tsn.errors.ParameterError, match="no row"):
         chat(df, ["a"], "{text}", client=client)
-    with pytest.raises(tsn.PromptError, match="missing or blank: 'text'"):
+    with pytest.raises(tsn.errors.PromptError, match="missing or blank: 'text'"):
         chat(df.assign(text=None), "a", "{text}", client=client)
 
 
@@ -63,7 +63,7 @@ def test_a_row_is_found_as_loc_finds_it(df, client, index, row, text, about):
 )
 def test_a_part_of_a_label_that_several_rows_have_says_what_a_whole_one_is(df, client, index, row):
     df = df.set_axis(index)
-    with pytest.raises(tsn.ParameterError, match="2 rows have the label .*: name one of them whole, such as"):
+    with pytest.raises(tsn.errors.ParameterError, match="2 rows have the label .*: name one of them whole, such as"):
         chat(df, row, "{text}", client=client)
 
 
@@ -72,13 +72,13 @@ def test_cells_of_any_kind_are_context_and_what_is_too_long_is_told(client):
     df = pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in cells.items()})
     said = chat(df, 0, client=client).conversation.system
     assert said.endswith("n: \nt: \nb: b'\\xff'\nl: [1, 2]\nd: {'a': 1}\ni: 4611686018427387904\nf: 0.1\nc: x\ny")
-    with pytest.raises(tsn.PromptError, match="the most that is sent"):
+    with pytest.raises(tsn.errors.PromptError, match="the most that is sent"):
         chat(df.assign(h="h" * 3_000_000), 0, client=client)
 
 
 @pytest.mark.parametrize("prompt", ["", " \n", 5, lambda row: "x"])
 def test_a_prompt_that_is_none_is_refused(df, client, prompt):
-    with pytest.raises(tsn.PromptError, match="must be a template"):
+    with pytest.raises(tsn.errors.PromptError, match="must be a template"):
         chat(df, "a", prompt, client=client)
 
 
@@ -185,7 +185,7 @@ def test_an_edited_system_prompt_keeps_its_cells(df, sim, client):
 
 
 def test_nothing_asked_is_no_code(df, client):
-    with pytest.raises(tsn.PromptError, match="nothing was asked"):
+    with pytest.raises(tsn.errors.PromptError, match="nothing was asked"):
         chat(df, "a", client=client).code()
 
 
@@ -202,7 +202,7 @@ def test_the_code_says_what_was_said_whatever_it_was(text):
     names = {"df": df}
     code = opened.code().replace("df.tsn.complete(", "df.tsn.messages(").replace("    model='m',\n", "")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)  # of texts that look like Jinja
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)  # of texts that look like Jinja
         exec(code, names)
     assert names["out"][1] == opened.conversation.messages
 
@@ -223,7 +223,7 @@ def test_the_code_has_the_system_prompt_whatever_it_is(text, template, given_fir
     code = opened.code().replace("df.tsn.complete(", "df.tsn.messages(").replace("    model='m',\n", "")
     names = {"df": df}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)  # of texts that look like Jinja
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)  # of texts that look like Jinja
         exec(code, names)
     assert names["out"][1] == opened.conversation.messages
 

@@ -99,7 +99,7 @@ def test_answers_that_somebody_else_has_bought_cost_what_they_cost_then(df, clie
 
 def test_answers_without_a_price_have_no_cost_and_say_so(df, sim, tmp_path):
     client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", prices={"sim-small": (1, 1)})
-    with pytest.warns(tsn.TSNWarning, match="^sim-large: the cost of some answers is unknown"):
+    with pytest.warns(tsn.errors.TSNWarning, match="^sim-large: the cost of some answers is unknown"):
         found = compare(df, client, gold="topic")
     row = found.table.loc["sim-large"]
     assert row["cost"] is pd.NA and row["cost_per_correct"] is pd.NA and not row["cost_known"]
@@ -207,13 +207,13 @@ def test_what_has_a_value_a_row_is_sampled_with_its_rows(client):
 
 @pytest.mark.parametrize("sample", [0, -1, 9, True, 0.0, 1.5, float("nan"), "3", 0.01])
 def test_a_sample_that_can_not_be_is_told_before_anything_is_sent(df, client, sim, sample):
-    with pytest.raises(tsn.ParameterError, match="sample"):
+    with pytest.raises(tsn.errors.ParameterError, match="sample"):
         compare(df, client, sample=sample)
     assert sim.stats().requests == 0
 
 
 def test_a_frame_without_rows_has_nothing_to_compare(df, client):
-    with pytest.raises(tsn.ParameterError, match="no rows"):
+    with pytest.raises(tsn.errors.ParameterError, match="no rows"):
         compare(df.iloc[:0], client)
 
 
@@ -222,19 +222,19 @@ def test_a_frame_without_rows_has_nothing_to_compare(df, client):
 
 @pytest.mark.parametrize("gold", ["topc", ["topic"], 7, pd.Series(TOPICS, index=range(8))])
 def test_gold_that_is_not_there_is_told_before_anything_is_sent(df, client, sim, gold):
-    with pytest.raises(tsn.ParameterError, match="gold"):
+    with pytest.raises(tsn.errors.ParameterError, match="gold"):
         compare(df, client, gold=gold)
     assert sim.stats().requests == 0
 
 
 def test_an_unknown_gold_column_names_the_nearest(df, client):
-    with pytest.raises(tsn.ParameterError, match="did you mean 'topic'"):
+    with pytest.raises(tsn.errors.ParameterError, match="did you mean 'topic'"):
         compare(df, client, gold="topc")
 
 
 def test_gold_without_a_value_is_told_before_anything_is_sent(df, client, sim):
     for nothing in (None, " "):
-        with pytest.raises(tsn.ParameterError, match="gold is missing or blank in all 8 rows"):
+        with pytest.raises(tsn.errors.ParameterError, match="gold is missing or blank in all 8 rows"):
             compare(df.assign(topic=nothing), client, gold="topic")
     assert sim.stats().requests == 0
 
@@ -243,7 +243,7 @@ def test_gold_may_be_a_series_in_another_order_or_a_function(df, client):
     plain = compare(df, client, gold="topic").table
     for gold in (df["topic"][::-1], lambda frame: frame["topic"]):
         pd.testing.assert_frame_equal(compare(df, client, gold=gold).table.drop(columns="billed"), plain.drop(columns="billed"))
-    with pytest.raises(tsn.ColumnError, match="'gold'"):
+    with pytest.raises(tsn.errors.ColumnError, match="'gold'"):
         compare(df.rename(columns={"topic": "gold"}), client, gold=df["topic"])
 
 
@@ -284,7 +284,7 @@ def test_a_rule_that_returns_what_can_not_be_compared_loses_nothing(df, client):
 
 def test_gold_that_the_rule_can_not_read_is_told_before_anything_is_sent(df, client, sim):
     for normalise in (json.loads, "lower", 3):
-        with pytest.raises(tsn.ParameterError, match="normalise"):
+        with pytest.raises(tsn.errors.ParameterError, match="normalise"):
             compare(df, client, gold="topic", normalise=normalise)
     assert sim.stats().requests == 0
 
@@ -309,15 +309,15 @@ def test_gold_that_the_rule_can_not_read_is_told_before_anything_is_sent(df, cli
     ],
 )
 def test_models_that_can_not_be_are_told_before_anything_is_sent(df, client, sim, models, told):
-    with pytest.raises(tsn.TSNError, match=told):
+    with pytest.raises(tsn.errors.TSNError, match=told):
         compare(df, client, models=models)
     assert sim.stats().requests == 0
 
 
 def test_columns_and_labels_that_would_hide_each_other_are_told_before_anything_is_sent(df, client, sim):
-    with pytest.raises(tsn.ColumnError, match="the label 'gold'"):
+    with pytest.raises(tsn.errors.ColumnError, match="the label 'gold'"):
         compare(df, client, models={"gold": "sim-small"}, gold=df["topic"])
-    with pytest.raises(tsn.ColumnError, match="'content' appears more than once"):
+    with pytest.raises(tsn.errors.ColumnError, match="'content' appears more than once"):
         compare(pd.concat([df, df["text"].rename("content"), df["text"].rename("content")], axis=1), client)
     assert sim.stats().requests == 0
 
@@ -334,14 +334,14 @@ def test_a_model_that_is_not_there_does_not_lose_the_others(df, client):
 
 
 def test_no_model_at_all_is_an_error_that_has_the_comparison(df, client):
-    with pytest.raises(tsn.ModelError) as told:
+    with pytest.raises(tsn.errors.ModelError) as told:
         compare(df, client, models=["nope", "no"])
     assert list(told.value.partial.table.index) == ["nope", "no"]
 
 
 def test_rows_that_fail_are_counted_and_not_judged(df, client, sim):
     sim.faults = Faults(filtered=0.5)
-    with pytest.warns(tsn.TSNWarning, match="^sim-small: . of 8 rows have no answer"):
+    with pytest.warns(tsn.errors.TSNWarning, match="^sim-small: . of 8 rows have no answer"):
         found = compare(df, client, models=["sim-small"], gold=df["topic"].fillna("x"))
     row = found.table.loc["sim-small"]
     assert row["failed"] > 0 and row["judged"] == row["answered"] == 8 - row["failed"]
@@ -350,7 +350,7 @@ def test_rows_that_fail_are_counted_and_not_judged(df, client, sim):
 
 def test_an_empty_balance_keeps_what_was_paid_for_and_the_next_call_pays_for_the_rest(df, client, sim):
     sim.balance = 10
-    with pytest.raises(tsn.BalanceError) as told:
+    with pytest.raises(tsn.errors.BalanceError) as told:
         compare(df, client, models=["sim-small", "sim-large", "sim-reasoner"], gold="topic")
     part = told.value.partial
     assert list(part.table.index) == ["sim-small", "sim-large", "sim-reasoner"]
@@ -385,7 +385,7 @@ def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
         assert part["error"].tolist() == [pd.NA, "stopped"]
         sent = sim.stats().requests
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", tsn.TSNWarning)
+            warnings.simplefilter("ignore", tsn.errors.TSNWarning)
             seen = compare(df, client, cache="only")
         assert sim.stats().requests == sent and seen.table["answered"].tolist() == part["answered"].tolist()
         compare(df, client)
@@ -393,9 +393,9 @@ def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
 
 
 def test_a_call_that_can_not_begin_raises_what_is_wrong_with_it(df, client, sim):
-    with pytest.raises(tsn.PromptError, match="txt"):
+    with pytest.raises(tsn.errors.PromptError, match="txt"):
         df.tsn.compare("{txt}", models=["sim-small"], client=client)
-    with pytest.raises(tsn.ConfigError, match="no model"):
+    with pytest.raises(tsn.errors.ConfigError, match="no model"):
         compare(df, client, models={"a": {"temperature": 0}, "b": {"temperature": 1}})
     assert sim.stats().requests == 0
 
@@ -413,7 +413,7 @@ def test_a_call_that_can_not_begin_raises_what_is_wrong_with_it(df, client, sim)
     ],
 )
 def test_what_is_wrong_with_the_last_model_is_told_before_the_first_is_paid(df, client, sim, own, words, told):
-    with pytest.raises(tsn.TSNError, match=told):
+    with pytest.raises(tsn.errors.TSNError, match=told):
         compare(df, client, models={"first": "sim-small", "last": {"model": "sim-large", **own}}, **words)
     assert sim.stats().requests == 0
 
@@ -497,7 +497,7 @@ def test_max_cost_holds_for_all_models_together(tmp_path):
         client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", prices=PRICES)
         words = dict(max_tokens=4, cache="refresh")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", tsn.TSNWarning)
+            warnings.simplefilter("ignore", tsn.errors.TSNWarning)
             small = compare(df, client, models=["sim-small"], **words).table["billed"].sum()
             with pytest.raises(tsn.BudgetExceeded) as told:
                 compare(df, client, models=["sim-small", "sim-large", "sim-reasoner"], max_cost=5 * small, **words)
@@ -510,7 +510,7 @@ def test_max_cost_holds_for_all_models_together(tmp_path):
 def test_what_may_have_been_billed_counts_against_max_cost(tmp_path):
     df = pd.DataFrame({"text": [f"message {n}" for n in range(30)]})
     with Simulator(latency=0.0, faults=Faults(truncate=0.15)) as sim, warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", prices=dict.fromkeys(PRICES, (1, 1)))
         try:
             found = compare(df, client, models=list(PRICES), max_tokens=4, max_cost=0.005)

@@ -57,7 +57,7 @@ def holds(found, value):
 
 def test_an_estimate_counts_rows_and_sends_nothing(sim, client):
     df = pd.concat([texts(20), texts(5), pd.DataFrame({"t": ["", None]})])
-    with pytest.warns(tsn.TSNWarning, match="missing or blank"):
+    with pytest.warns(tsn.errors.TSNWarning, match="missing or blank"):
         found = guess(df, client)
     assert (found.rows, found.missing, found.invalid, found.requests, found.cached, found.to_send) == (27, 2, 0, 20, 0, 20)
     assert sim.stats().requests == 0 and not client.ledger.path.exists()
@@ -80,16 +80,16 @@ def test_a_series_has_the_estimate_of_its_frame(sim, client):
 
 
 def test_an_estimate_finds_a_column_that_is_there_already(client):
-    with pytest.raises(tsn.ColumnError, match="overwrite"):
+    with pytest.raises(tsn.errors.ColumnError, match="overwrite"):
         texts().assign(content="x").tsn.estimate(PROMPT, client=client)
 
 
 def test_what_is_wrong_with_the_input_is_told_as_the_call_would_tell_it(client):
-    for words, kind in [({"temperature": 9}, tsn.ParameterError), ({"cache": "no"}, tsn.ParameterError),
-                        ({"model": 3}, tsn.ParameterError), ({"max_cost": -1}, tsn.ConfigError)]:  # fmt: skip
+    for words, kind in [({"temperature": 9}, tsn.errors.ParameterError), ({"cache": "no"}, tsn.errors.ParameterError),
+                        ({"model": 3}, tsn.errors.ParameterError), ({"max_cost": -1}, tsn.errors.ConfigError)]:  # fmt: skip
         with pytest.raises(kind):
             guess(texts(3), client, **words)
-    with pytest.raises(tsn.PromptError, match="did you mean 't'"):
+    with pytest.raises(tsn.errors.PromptError, match="did you mean 't'"):
         texts(3).tsn.estimate("{tt}", client=client)
 
 
@@ -111,7 +111,7 @@ def test_the_bounds_and_the_worst_case_hold_whatever_the_language(sim, client, w
     df = texts(60, word=word)
     found = guess(df, client)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)  # answers that are cut off
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)  # answers that are cut off
         out = run(df, client)
     assert holds(found.completion_tokens, out["completion_tokens"].sum())
     assert out["cost"].sum() <= found.cost_upper_bound
@@ -203,9 +203,9 @@ def test_a_tokenizer_is_used_where_one_is_given(sim, client):
     assert guess(df, client, tokenizer=str.split).prompt_tokens.low == sum(len(f"Summarise: {t}".split()) for t in df["t"])
     assert guess(df, client, tokenizer=lambda text: np.int64(7)).prompt_tokens.low == 7 * 50
     for bad in (lambda text: "three", lambda text: None, lambda text: -1, lambda text: True):
-        with pytest.raises(tsn.ParameterError, match="tokenizer must return"):
+        with pytest.raises(tsn.errors.ParameterError, match="tokenizer must return"):
             guess(df, client, tokenizer=bad)
-    with pytest.raises(tsn.ParameterError, match="tokenizer must be a function"):
+    with pytest.raises(tsn.errors.ParameterError, match="tokenizer must be a function"):
         guess(df, client, tokenizer="cl100k")
 
 
@@ -394,7 +394,7 @@ def test_a_pilot_on_another_frame_is_no_pilot_of_this_one(tmp_path):
 def test_requests_of_the_pilot_that_failed_are_still_to_be_sent(tmp_path):
     with Simulator(latency=0.0, faults=Faults(error_500=0.4)) as sim:
         client = client_of(sim, tmp_path, retry=tsn.Retry(attempts=1, backoff=0.01, budget=10_000))
-        with pytest.warns(tsn.TSNWarning, match="no answer"):
+        with pytest.warns(tsn.errors.TSNWarning, match="no answer"):
             found = guess(texts(100), client, pilot=40)
         assert 10 <= found.sampled < 40 and found.cached == found.sampled and found.to_send == 100 - found.sampled
         plain = guess(texts(100), client)
@@ -415,7 +415,7 @@ def test_the_least_is_never_less_than_the_prompts(tmp_path):
 
 
 def test_a_frame_that_has_nothing_to_send_is_not_called_cached(client):
-    with pytest.warns(tsn.TSNWarning):
+    with pytest.warns(tsn.errors.TSNWarning):
         blank = guess(pd.DataFrame({"t": [None, ""]}), client, pilot=30)
     for found in (blank, guess(pd.DataFrame({"t": pd.Series([], dtype=str)}), client, pilot=30)):
         assert found.notes == ("there is nothing to send: no pilot was needed",)
@@ -423,12 +423,12 @@ def test_a_frame_that_has_nothing_to_send_is_not_called_cached(client):
 
 def test_a_pilot_whose_cache_would_not_be_used_is_refused(sim, client):
     for words in ({"cache": "off"}, {"cache": "refresh"}, {"refresh": lambda df: df["t"].notna()}):
-        with pytest.raises(tsn.ParameterError, match="paid for again"):
+        with pytest.raises(tsn.errors.ParameterError, match="paid for again"):
             guess(texts(), client, pilot=30, **words)
     for bad in (0, 9, -3, True, 2.5, "30"):
-        with pytest.raises(tsn.ParameterError, match="pilot must be a number"):
+        with pytest.raises(tsn.errors.ParameterError, match="pilot must be a number"):
             guess(texts(), client, pilot=bad)
-    with pytest.raises(tsn.ParameterError, match="random_state"):
+    with pytest.raises(tsn.errors.ParameterError, match="random_state"):
         guess(texts(), client, pilot=30, random_state="x")
     assert sim.stats().requests == 0
 
@@ -441,17 +441,17 @@ def test_a_pilot_keeps_to_its_budget(sim, client):
 def test_rows_of_the_pilot_that_fail_are_told_and_left_out(tmp_path):
     with Simulator(latency=0.0, faults=Faults(no_usage=0.3)) as sim:
         client = client_of(sim, tmp_path)
-        with pytest.warns(tsn.TSNWarning, match="cost of some answers is unknown"):
+        with pytest.warns(tsn.errors.TSNWarning, match="cost of some answers is unknown"):
             found = guess(texts(), client, pilot=30)
     assert 10 <= found.sampled < 30 and found.cost.expected > 0
     assert found.total_cost == (None, None, None)
-    with Simulator(latency=0.0, faults=Faults(no_usage=1.0)) as sim, pytest.warns(tsn.TSNWarning):
+    with Simulator(latency=0.0, faults=Faults(no_usage=1.0)) as sim, pytest.warns(tsn.errors.TSNWarning):
         found = guess(texts(seed=5), client_of(sim, tmp_path), pilot=30)
     assert found.sampled == 0 and found.cost.expected is None and "tell too little" in str(found)
 
 
 def test_a_refused_key_ends_the_pilot(tmp_path):
-    with Simulator(latency=0.0, keys=["tsn_test_right"]) as sim, pytest.raises(tsn.AuthenticationError):
+    with Simulator(latency=0.0, keys=["tsn_test_right"]) as sim, pytest.raises(tsn.errors.AuthenticationError):
         guess(texts(), client_of(sim, tmp_path, api_key="tsn_test_wrong"), pilot=30)
 
 

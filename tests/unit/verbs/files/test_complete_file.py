@@ -99,7 +99,7 @@ def test_what_the_source_holds_is_kept_as_it_is(target, client, tmp_path):
         "whole": pa.array([2**60 + 1, None, 3], pa.int64()),
     })  # fmt: skip
     parquet.write_table(table, tmp_path / "in.parquet")
-    with pytest.warns(tsn.TSNWarning, match="part 1: 1 of 1 rows are not sent"):
+    with pytest.warns(tsn.errors.TSNWarning, match="part 1: 1 of 1 rows are not sent"):
         ask(tmp_path / "in.parquet", target, client, chunksize=2)
     out = parquet.read_table(target)
     assert out.select(table.column_names).equals(table)
@@ -119,7 +119,7 @@ def test_every_part_has_one_schema_though_all_of_it_is_missing(sim, target, clie
     """A part without one answer, and facts that are nested, keep the types of the others."""
     pd.DataFrame({"text": [None, None, "a", "b"]}).to_parquet(tmp_path / "in.parquet")
     facts = ("model", "answered_at", "request_key", "reasoning", "logprobs", "cached_tokens", "cost_source")
-    with pytest.warns(tsn.TSNWarning, match="not sent"):
+    with pytest.warns(tsn.errors.TSNWarning, match="not sent"):
         ask(tmp_path / "in.parquet", target, client, chunksize=2, include=facts, name="topic")
     assert len(schemas(target)) == 1
     out = pd.read_parquet(target)
@@ -183,7 +183,7 @@ def test_an_estimate_adds_up_the_parts_and_sends_and_writes_nothing(sim, source,
     assert found.completion_tokens == one.completion_tokens and "3 parts" in found.notes[-1]
     tight = estimate(source, target, client, max_tokens=200, max_cost=one.cost.high * 0.9)
     assert "more than the budget" in tight.notes[-1]
-    with pytest.raises(tsn.ParameterError, match="temperature"):
+    with pytest.raises(tsn.errors.ParameterError, match="temperature"):
         estimate(source, target, client, temperature=9)
     done = ask(source, target, client, max_tokens=200)
     assert found.cost.low <= done.cost <= found.cost.high
@@ -201,7 +201,7 @@ def test_a_call_that_is_run_again_sends_nothing(sim, source, target, client):
     assert len(names(target)) == 3
 
 
-@pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_parts_that_are_whole_outlive_the_end_of_a_run(sim, source, target, client):
     """The budget runs out in the second part: the first is there, and the same call goes on from the cache."""
     frame(30).to_parquet(source)
@@ -297,11 +297,11 @@ def test_other_calls_are_not_written_over(sim, source, target, client):
     """Parts say in their own schema what they belong to; only overwrite=True deletes them, and nothing else ever."""
     ask(source, target, client)
     for words in ({"prompt": "Other {text}"}, {"chunksize": 5}, {"name": "topic"}, {"temperature": 1}):
-        with pytest.raises(tsn.ParameterError, match="holds 3 parts of another call"):
+        with pytest.raises(tsn.errors.ParameterError, match="holds 3 parts of another call"):
             ask(source, target, client, **words)
     assert ask(source, target, client, chunksize=6, overwrite=True).parts == 2 and len(names(target)) == 2
     (target / "notes.txt").write_text("mine")
-    with pytest.raises(tsn.ParameterError, match=r"notes\.txt"):
+    with pytest.raises(tsn.errors.ParameterError, match=r"notes\.txt"):
         ask(source, target, client, chunksize=3, overwrite=True)
     assert len(names(target)) == 3 and sim.stats().requests == 10
 
@@ -316,7 +316,7 @@ def test_a_function_is_the_same_call_wherever_it_stands(source, target, client):
         return f"Say {row['text']}"
 
     ask(source, target, client, piece, temperature=lambda df: df["n"] / 20)
-    with pytest.raises(tsn.ParameterError, match="another call"):
+    with pytest.raises(tsn.errors.ParameterError, match="another call"):
         ask(source, target, client, piece, temperature=lambda df: df["n"] / 10)
 
 
@@ -332,7 +332,7 @@ def test_damage_in_the_middle_names_the_file_and_keeps_the_parts_before_it(sim, 
     at, data = parquet.ParquetFile(path).metadata.row_group(3).column(0).data_page_offset, bytearray(path.read_bytes())
     data[at : at + 40] = b"\xff" * 40
     path.write_bytes(data)
-    with pytest.raises(tsn.ParameterError, match=r"in\.parquet can't be read as Parquet") as raised:
+    with pytest.raises(tsn.errors.ParameterError, match=r"in\.parquet can't be read as Parquet") as raised:
         ask(path, target, client)
     assert "parts are whole" in raised.value.__notes__[0]
     assert pd.read_parquet(target)["content"].notna().all() and len(names(target)) == 6
@@ -348,24 +348,24 @@ def series(value):
 @pytest.mark.parametrize(
     ("words", "error", "says"),
     [
-        ({"prompt": "Topic? {txt}"}, tsn.PromptError, "did you mean 'text'"),
-        ({"prompt": None}, tsn.PromptError, "exactly one of"),
-        ({"messages": "chats", "prompt": None}, tsn.PromptError, "chats"),
-        ({"system": "{nobody}"}, tsn.PromptError, "nobody"),
-        ({"temperature": 3}, tsn.ParameterError, "from 0 to 2"),
-        ({"temperature": series(0.5)}, tsn.ParameterError, "temperature is a Series.*lambda df"),
-        ({"repeat": np.arange(10)}, tsn.ParameterError, "repeat is a ndarray"),
-        ({"refresh": series(True)}, tsn.ParameterError, "refresh is a Series"),
-        ({"tag": series("a")}, tsn.ParameterError, "tag is a Series"),
-        ({"messages": series([]), "prompt": None}, tsn.ParameterError, "messages is a Series"),
-        ({"name": "text", "usage": False}, tsn.ColumnError, "already"),
-        ({"include": ["modell"]}, tsn.ParameterError, "did you mean 'model'"),
-        ({"chunksize": 0}, tsn.ParameterError, "chunksize must be"),
-        ({"chunksize": 1.5}, tsn.ParameterError, "chunksize must be"),
-        ({"errors": "ignore"}, tsn.ParameterError, "errors must be"),
-        ({"cache": "no"}, tsn.ParameterError, "cache must be"),
-        ({"max_cost": -1}, tsn.ConfigError, "max_cost"),
-        ({"missing": {"txt": ""}}, tsn.PromptError, "txt"),
+        ({"prompt": "Topic? {txt}"}, tsn.errors.PromptError, "did you mean 'text'"),
+        ({"prompt": None}, tsn.errors.PromptError, "exactly one of"),
+        ({"messages": "chats", "prompt": None}, tsn.errors.PromptError, "chats"),
+        ({"system": "{nobody}"}, tsn.errors.PromptError, "nobody"),
+        ({"temperature": 3}, tsn.errors.ParameterError, "from 0 to 2"),
+        ({"temperature": series(0.5)}, tsn.errors.ParameterError, "temperature is a Series.*lambda df"),
+        ({"repeat": np.arange(10)}, tsn.errors.ParameterError, "repeat is a ndarray"),
+        ({"refresh": series(True)}, tsn.errors.ParameterError, "refresh is a Series"),
+        ({"tag": series("a")}, tsn.errors.ParameterError, "tag is a Series"),
+        ({"messages": series([]), "prompt": None}, tsn.errors.ParameterError, "messages is a Series"),
+        ({"name": "text", "usage": False}, tsn.errors.ColumnError, "already"),
+        ({"include": ["modell"]}, tsn.errors.ParameterError, "did you mean 'model'"),
+        ({"chunksize": 0}, tsn.errors.ParameterError, "chunksize must be"),
+        ({"chunksize": 1.5}, tsn.errors.ParameterError, "chunksize must be"),
+        ({"errors": "ignore"}, tsn.errors.ParameterError, "errors must be"),
+        ({"cache": "no"}, tsn.errors.ParameterError, "cache must be"),
+        ({"max_cost": -1}, tsn.errors.ConfigError, "max_cost"),
+        ({"missing": {"txt": ""}}, tsn.errors.PromptError, "txt"),
     ],
 )
 def test_bad_words_are_found_before_the_first_row(sim, source, target, client, words, error, says):
@@ -397,14 +397,14 @@ def test_bad_places_are_told(sim, source, target, client, tmp_path):
         (source, tmp_path / "file", "is a file; the output is a directory"),
         (source, tmp_path / "no" / "out", "there is no folder"),
     ]:
-        with pytest.raises((tsn.ParameterError, tsn.ColumnError), match=says):
+        with pytest.raises((tsn.errors.ParameterError, tsn.errors.ColumnError), match=says):
             ask(given_source, given_target, client)
     assert sim.stats().requests == 0 and not target.exists()
 
 
 def test_without_pyarrow_the_way_to_get_it_is_told(source, target, client, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(tsn.ConfigError, match=r"pip install 'tsn-frames\[parquet\]'"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"pip install 'tsn-frames\[parquet\]'"):
         ask(source, target, client)
 
 
@@ -413,12 +413,12 @@ def test_without_pyarrow_the_way_to_get_it_is_told(source, target, client, monke
 
 def test_a_warning_is_told_once_and_not_once_a_part(target, client, tmp_path):
     pd.DataFrame({"text": ["a", None] * 10}).to_parquet(tmp_path / "in.parquet")
-    with pytest.warns(tsn.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as told:
         done = ask(tmp_path / "in.parquet", target, client)
     assert [str(w.message)[:26] for w in told] == ["part 0: 2 of 4 rows are no"] and done.skipped == 10
 
 
-@pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_errors_raise_ends_after_all_parts(source, target, client):
     with pytest.raises(tsn.RunError, match="10 of 10 rows failed; all parts are in"):
         ask(source, target, client, cache="only", errors="raise")
@@ -435,9 +435,11 @@ def test_a_file_that_takes_long_says_so_at_once_and_not_when_its_part_is_over(si
     frame(40).to_parquet(source)
     slow = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                       limits=tsn.Limits(requests_per_minute=3))  # fmt: skip
-    with pytest.raises(tsn.TSNWarning, match=r"part 0: this file will take about 1\d minutes: up to \d\d requests at 3 a minute"):
+    with pytest.raises(
+        tsn.errors.TSNWarning, match=r"part 0: this file will take about 1\d minutes: up to \d\d requests at 3 a minute"
+    ):
         with warnings.catch_warnings():
-            warnings.simplefilter("error", tsn.TSNWarning)  # told at the end of the part, it would come after a minute
+            warnings.simplefilter("error", tsn.errors.TSNWarning)  # told at the end of the part, it would come after a minute
             ask(source, target, slow)
     assert sim.stats().requests <= 3
 
@@ -448,7 +450,7 @@ def test_the_bar_goes_over_the_whole_file(source, target, client, capsys):
     assert "10/10" in said and "4/4" not in said and str(done) in said
 
 
-@pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_the_budget_of_a_run_is_that_of_the_whole_file(source, target, client, tmp_path):
     prices = tsn.Prices({"sim-small": (1_000_000, 1_000_000)})
     words = {"model": "sim-small", "api_key": "tsn_test_x", "prices": prices, "ledger": tmp_path / "ledger.db"}

@@ -24,7 +24,7 @@ def client(sim, tmp_path):
 
 def ask(df, **words):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         return df.tsn.complete("Say: {text}", progress=False, **words)
 
 
@@ -119,7 +119,7 @@ def test_totals_over_na_say_at_least(sim, client):
     assert 0 < lost < 20
     for report in (out.tsn.cost(), out.tsn.usage(), out.tsn.cost(basis="answers")):
         assert report.at_least and "at least" in repr(report) and report.to_frame()["at_least"].all()
-    with pytest.warns(tsn.TSNWarning, match="no price for the model 'sim-small'") as found:
+    with pytest.warns(tsn.errors.TSNWarning, match="no price for the model 'sim-small'") as found:
         unknown = out.tsn.cost(prices={"other": (1, 1)})
     assert len(found) == 1 and pd.isna(unknown.total) and unknown.to_frame()["cost"].isna().all()
     assert "at least 0 would have been billed at these prices; no row's cost is known" in repr(unknown) and "nan" not in repr(
@@ -158,7 +158,9 @@ def test_a_retried_row_makes_a_total_the_least_also_at_other_prices(sim, client)
     sim.faults = Faults(cut_json=0.5, first_attempt_only=True)
     client = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices=PRICES,
                         retry=tsn.Retry(backoff=0.01))  # fmt: skip
-    with pytest.warns(tsn.TSNWarning, match="requests may be billed, and what they used was never seen; the ledger lists them"):
+    with pytest.warns(
+        tsn.errors.TSNWarning, match="requests may be billed, and what they used was never seen; the ledger lists them"
+    ):
         out = many().tsn.complete("Say: {text}", progress=False, include=FACTS, client=client)
     assert out["error"].isna().all() and 0 < out["cost"].isna().sum() < 20
     for report in (out.tsn.cost(), out.tsn.usage(), out.tsn.cost(prices=PRICES)):
@@ -193,7 +195,7 @@ def test_a_price_that_needs_a_column_that_is_not_there_warns(client):
                            {"prompt": 1, "completion": 2, "valid_from": "2020-01-02"}]}  # fmt: skip
     for prices, field in [(cached, "cached_tokens"), (dated, "answered_at")]:
         for basis in ("billed", "answers"):
-            with pytest.warns(tsn.TSNWarning, match=f"no column '{field}'.*include=.'{field}'") as found:
+            with pytest.warns(tsn.errors.TSNWarning, match=f"no column '{field}'.*include=.'{field}'") as found:
                 out.tsn.cost(prices=prices, basis=basis)
             assert len(found) == 1
             full.tsn.cost(prices=prices, basis=basis)  # a warning is an error here
@@ -215,7 +217,7 @@ def test_a_users_own_token_column_is_no_answer(client):
     """Only the group of columns that complete() writes is taken for one."""
     out = ask(frame().assign(user_prompt_tokens=1), name="q", include=FACTS)
     assert out.tsn.cost().total == pytest.approx(out["q_cost"].sum())
-    with pytest.raises(tsn.ColumnError, match="no column 'prompt_tokens'"):
+    with pytest.raises(tsn.errors.ColumnError, match="no column 'prompt_tokens'"):
         frame().assign(user_prompt_tokens=1, prompt_tokens=2).tsn.cost()
 
 
@@ -252,7 +254,7 @@ def test_a_prefix_is_found_or_asked_for(client):
     out = ask(frame(), name="first", include=FACTS)
     assert out.tsn.cost().total == pytest.approx(out["first_cost"].sum())
     both = ask(out, name="second", include=FACTS)
-    with pytest.raises(tsn.ColumnError, match=r"\['first', 'second'\].*name='first'"):
+    with pytest.raises(tsn.errors.ColumnError, match=r"\['first', 'second'\].*name='first'"):
         both.tsn.cost()
     assert both.tsn.cost(name="second").total == 0 < both.tsn.cost(name="first").total
 
@@ -267,17 +269,17 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(client):
         (lambda: plain.tsn.cost(basis="answers", model="sim-small"), "needs the column 'request_key'"),
         (lambda: plain.tsn.cost(prices={"sim-small": (1, 1)}), "no column 'model'"),
     ]:
-        with pytest.raises(tsn.ColumnError, match=said):
+        with pytest.raises(tsn.errors.ColumnError, match=said):
             work()
     with pytest.raises(KeyError, match="nowhere"):
         plain.tsn.cost(by="nowhere")
-    with pytest.raises(tsn.ParameterError, match="'billed', 'answers', got 'paid'"):
+    with pytest.raises(tsn.errors.ParameterError, match="'billed', 'answers', got 'paid'"):
         plain.tsn.cost(basis="paid")
     for odd in ("much", -1.0, float("inf")):
-        with pytest.raises(tsn.ParameterError, match="column 'cost' should hold numbers of 0 or more"):
+        with pytest.raises(tsn.errors.ParameterError, match="column 'cost' should hold numbers of 0 or more"):
             plain.assign(cost=odd).tsn.cost()
     tsn.set_client(tsn.Client(client.base_url, model="sim-small"))
-    with pytest.raises(tsn.ConfigError, match="no prices are known"):
+    with pytest.raises(tsn.errors.ConfigError, match="no prices are known"):
         plain.tsn.cost(model="sim-small")
 
 
@@ -285,7 +287,7 @@ def test_costs_in_two_currencies_are_not_added(sim, client):
     """Put together from two runs, their sources say so."""
     other = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, prices=tsn.Prices(PRICES, currency="USD"))
     both = pd.concat([ask(frame("a"), include=FACTS), ask(frame("z"), include=FACTS, client=other)])
-    with pytest.raises(tsn.ParameterError, match="in EUR and USD, which can't be added"):
+    with pytest.raises(tsn.errors.ParameterError, match="in EUR and USD, which can't be added"):
         both.tsn.cost()
 
 
@@ -293,7 +295,7 @@ def test_a_currency_that_is_not_named_is_another_one(sim, client):
     """Costs of a table without a currency aren't taken for euros; where a source is missing, no currency is said."""
     other = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, prices=PRICES)
     one, two = ask(frame("a"), include=FACTS), ask(frame("z"), include=FACTS, client=other)
-    with pytest.raises(tsn.ParameterError, match="in EUR and a currency that isn't named"):
+    with pytest.raises(tsn.errors.ParameterError, match="in EUR and a currency that isn't named"):
         pd.concat([one, two]).tsn.cost()
     assert two.tsn.cost().currency is None and one.tsn.cost().currency == "EUR"
     assert pd.concat([one, two.drop(columns="cost_source")]).tsn.cost().currency is None

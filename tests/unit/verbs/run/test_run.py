@@ -42,7 +42,7 @@ def stop_soon():
 
 def test_a_run_of_over_ten_minutes_says_so_with_the_arithmetic_and_the_way_out(slow):
     stop_soon()
-    with pytest.warns(tsn.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as told:
         rows(900).tsn.complete("{t}", client=slow, progress=False)
     texts = [str(one.message) for one in told]
     assert any(
@@ -56,7 +56,7 @@ def test_limits_that_the_user_sets_are_reckoned_with_too(client):
     limited = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                          limits=tsn.Limits(requests_per_minute=20))  # fmt: skip
     stop_soon()
-    with pytest.warns(tsn.TSNWarning, match="at 20 a minute|since the run was stopped"):
+    with pytest.warns(tsn.errors.TSNWarning, match="at 20 a minute|since the run was stopped"):
         rows(400).tsn.complete("{t}", client=limited, progress=False)
 
 
@@ -69,7 +69,7 @@ def test_a_run_that_was_stopped_returns_what_it_has_and_the_next_one_goes_on(sim
     run = rows(30).tsn.start("{t}", client=client)
     run.stop()
     with warnings.catch_warnings():  # it may have been over already
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         partial = run.result(progress=False)
     again = rows(30).tsn.complete("{t}", client=client, progress=False)
     assert partial["content"].notna().sum() + partial["error"].str.startswith("not_sent").sum() == 30
@@ -92,7 +92,7 @@ def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, 
     run.stop()
     let_the_loop_turn()
     go.set()
-    with pytest.warns(tsn.TSNWarning, match="30 of 30 rows were not sent, since the run was stopped"):
+    with pytest.warns(tsn.errors.TSNWarning, match="30 of 30 rows were not sent, since the run was stopped"):
         assert run.wait(SECONDS, progress=False)
     assert sim.stats().requests == 0 and run.frame["error"].str.startswith("not_sent").all()
 
@@ -103,7 +103,7 @@ def test_the_summary_says_what_was_waited_for(slow):
         run.wait(0.01)
     run.wait(1.2)
     run.stop()
-    with pytest.warns(tsn.TSNWarning, match="10 of 70 rows were not sent"):
+    with pytest.warns(tsn.errors.TSNWarning, match="10 of 70 rows were not sent"):
         run.result(progress=False)
     summary = run.summary
     assert summary.waited["requests"] > 1 and "s for requests" in str(summary)
@@ -158,7 +158,7 @@ def test_several_returned_models_are_told_with_counts_and_dates(client, tmp_path
         [(request.key, body.format(f"sim-small-{i % 2}").encode(), 1.7e9 + i * 1e7) for i, request in enumerate(requests)]
     )
     store.close()
-    with pytest.warns(tsn.TSNWarning, match="several models: 'sim-small-0' x 2 .2023-11-1.*'sim-small-1' x 2"):
+    with pytest.warns(tsn.errors.TSNWarning, match="several models: 'sim-small-0' x 2 .2023-11-1.*'sim-small-1' x 2"):
         out = rows(4).tsn.complete("{t}", client=client, include=["model"])
     assert out["model"].nunique() == 2
 
@@ -199,8 +199,8 @@ def test_whatever_ends_the_waiting_ends_the_spending(tmp_path):
 def test_a_warning_that_is_made_an_error_does_not_hide_the_end_of_the_run(client, sim):
     sim.balance = 1
     with warnings.catch_warnings():
-        warnings.simplefilter("error", tsn.TSNWarning)
-        with pytest.raises(tsn.BalanceError) as told:
+        warnings.simplefilter("error", tsn.errors.TSNWarning)
+        with pytest.raises(tsn.errors.BalanceError) as told:
             rows(30).tsn.complete("{t}", client=client, max_tokens=1, progress=False)
     assert told.value.partial["content"].notna().sum() == 1
 
@@ -263,7 +263,7 @@ def test_a_row_that_is_always_refused_holds_up_nobody_and_fails_alone(tmp_path):
     waiting = 300 - run.progress.answered
     run.stop()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.TSNWarning)
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         run.wait(15, progress=False)
     server.shutdown()
     server.server_close()
