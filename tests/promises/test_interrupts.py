@@ -233,6 +233,7 @@ def test_the_kernels_interrupt_cancels_a_cell_that_awaits_a_run(python, slow, tm
     python.interrupt()
     end, _ = python.result()
     assert end is not None and end[0] == "CancelledError", end
+    set_latency(slow, 0.0)
     cached, answered, unknown = on_disk(tmp_path)
     assert cached == answered and (len(cached), unknown) == (slow.stats().answers, 0) and len(cached) < ROWS
     execute(python, CALLS["complete"])
