@@ -187,7 +187,8 @@ def test_a_pickle_has_no_values_and_says_so_where_they_are_needed(tmp_path):
 
 def test_a_copy_in_this_process_keeps_them(tmp_path):
     client = made("https://x.example.com", tmp_path)
-    for other in (copy.copy(client), copy.deepcopy(client), made("https://x.example.com", tmp_path)):
+    again = made("https://x.example.com", tmp_path, headers=client.headers, query=client.query)
+    for other in (copy.copy(client), copy.deepcopy(client), made("https://x.example.com", tmp_path), again):
         assert other == client
         assert other.key() == client.key()
         assert hash(other.key()) == hash(client.key())

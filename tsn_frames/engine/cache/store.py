@@ -15,12 +15,12 @@ import diskcache
 
 from ..storage.sqlite import (
     BUSY_TIMEOUT,
+    OpenDatabase,
     connect,
     identity,
     is_corrupt,
     make_private,
     make_private_folder,
-    set_busy_timeout,
     transaction,
 )
 from . import reader
@@ -75,8 +75,8 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
         """Remove nothing: no value is stored in a file, so a file name in a row is foreign."""
 
 
-class Store:
-    """An open cache folder, for one thread.
+class Store(OpenDatabase):
+    """A cache that is open for writing.
 
     Parameters
     ----------
@@ -94,25 +94,15 @@ class Store:
     """
 
     def __init__(self, folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
-        self.folder, self.file = folder, folder / FILE
+        file, self.folder = folder / FILE, folder
         make_private_folder(folder, FILE)
-        reader.check(self.file)
-        make_private(self.file)
-        _write_schema_marker(self.file, busy_timeout)  # first: diskcache would wait a minute for a lock at each of its steps
+        reader.check(file)
+        make_private(file)
+        _write_schema_marker(file, busy_timeout)  # first: diskcache would wait a minute for a lock at each of its steps
         self._cache = diskcache.Cache(str(folder), timeout=busy_timeout, disk=BytesDisk, **_SETTINGS)
-        self._connection: sqlite3.Connection = self._cache._con  # executemany is 3 times as fast as .set()
-        self.identity = identity(self.file)
+        super().__init__(file, self._cache._con)  # executemany is 3 times as fast as .set()
         if not self._connection.execute("SELECT 1 FROM Settings WHERE key = 'tsn_schema'").fetchone():
-            _write_schema_marker(self.file, busy_timeout)  # the file was deleted meanwhile, and diskcache created a new one
-
-    @property
-    def was_replaced(self) -> bool:
-        """Whether the path now holds another file or none, so that rows written to the open one would be lost."""
-        return identity(self.file) != self.identity
-
-    def set_busy_timeout(self, seconds: float) -> None:
-        """Set how long a commit waits for another process's lock."""
-        set_busy_timeout(self._connection, seconds)
+            _write_schema_marker(file, busy_timeout)  # the file was deleted meanwhile, and diskcache created a new one
 
     def write(self, rows: Iterable[Row]) -> None:
         """Store answers in one commit, replacing those of the same keys."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ...errors import ConfigError
-from ..storage.sqlite import BUSY_TIMEOUT, connect, identity, make_private, read_only, set_busy_timeout, transaction
+from ..storage.sqlite import BUSY_TIMEOUT, OpenDatabase, connect, make_private, read_only, transaction
 from .run_record import TABLES, RunRecord, Saving
 
 Row = TypeVar("Row", "Entry", RunRecord, Saving)
@@ -77,8 +77,8 @@ _INSERTS: dict[type, str] = {
 _TABLE_AND_ORDER = {Entry: ("attempts", "id"), RunRecord: ("runs", "began, run"), Saving: ("savings", "id")}
 
 
-class LedgerFile:
-    """A ledger that is open for appending, for one thread.
+class LedgerFile(OpenDatabase):
+    """A ledger that is open for appending.
 
     Raises
     ------
@@ -89,32 +89,18 @@ class LedgerFile:
     def __init__(self, path: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
         schema_version(path)
         make_private(path)
-        self._path, self._connection = path, connect(path, busy_timeout)
-        self._identity = identity(path)
+        super().__init__(path, connect(path, busy_timeout))
         try:
             self._migrate()
         except BaseException:
             self._connection.close()
             raise
 
-    @property
-    def was_replaced(self) -> bool:
-        """Whether the path now holds another file or none, so that rows written to the open one would be lost."""
-        return identity(self._path) != self._identity
-
-    def set_busy_timeout(self, seconds: float) -> None:
-        """Set how long a commit waits for another process's lock."""
-        set_busy_timeout(self._connection, seconds)
-
     def write(self, rows: Iterable[Entry | RunRecord | Saving]) -> None:
         """Append rows in one commit; a run's final record replaces the one written at its start."""
         with transaction(self._connection):
             for kind, group in groupby(rows, type):
                 self._connection.executemany(_INSERTS[kind], map(_with_valid_tag, group))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
 
     def _migrate(self) -> None:
         with transaction(self._connection):  # two processes may open a new ledger at once

@@ -104,8 +104,8 @@ class Client:
         timeout: float | None = None,
         prices: Prices | Mapping[str, Any] | str | Path | None = None,
         budget: Mapping[str, Any] | Budget | None = None,
-        headers: Mapping[str, str] | None = None,
-        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | HiddenMapping | None = None,
+        query: Mapping[str, str] | HiddenMapping | None = None,
         allow_http: bool = False,
         keep_prompts: bool = False,
     ) -> None:

@@ -97,9 +97,24 @@ def _open_uri(uri: str) -> sqlite3.Connection:
     return connection
 
 
-def set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
-    """Set how long a commit waits for another process's lock."""
-    connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+class OpenDatabase:
+    """A database that is open for writing, for one thread."""
+
+    def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
+        self.file, self._connection, self.identity = file, connection, identity(file)
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether the path now holds another file or none, so that rows written to the open one would be lost."""
+        return identity(self.file) != self.identity
+
+    def set_busy_timeout(self, seconds: float) -> None:
+        """Set how long a commit waits for another process's lock."""
+        self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class HiddenMapping:
 
     def __init__(self, setting: str, given: Hidden) -> None:
         self._setting, self._values, self.names = setting, Hidden({}), tuple[str, ...]()  # first: a traceback may show it
+        if isinstance(given.reveal(), HiddenMapping):
+            given = Hidden(given.reveal().reveal())
         if problem := _problem(setting, given.reveal()):
             raise ConfigError(problem)
         self._values = Hidden(dict(given.reveal() or {}))
