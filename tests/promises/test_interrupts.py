@@ -38,6 +38,9 @@ CALLS = {
     "compare": 'df.tsn.compare("Say: {text}", models=["sim-small", "sim-large"], progress=False)',
     "wait": "start().wait(progress=False)",
     "result": "start().result(progress=False)",
+    "compare, started": 'tsn.start(df.tsn.compare, "Say: {text}", models=["sim-small", "sim-large"]).result(progress=False)',
+    "complete_file, started": """tsn.start(tsn.complete_file, folder + "/in.parquet", folder + "/out", "Say: {text}",
+                                           chunksize=40).result(progress=False)""",
 }
 STATE = """
 run = tsn.last_run()
@@ -166,7 +169,7 @@ def on_disk(folder):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_at_half_loses_no_answer_and_the_next_call_goes_on(python, slow, tmp_path, call):
-    total = ROWS * (2 if call == "compare" else 1)
+    total = ROWS * (2 if call.startswith("compare") else 1)
     python.start(CALLS[call])
     until(lambda: slow.stats().answers >= total // 2)
     set_latency(slow, 0.5)

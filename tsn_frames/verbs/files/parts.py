@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from collections.abc import Callable
@@ -82,8 +81,6 @@ class PartRunner:
             self._into.write(at, piece, answered)
             self._summaries.append(run.summary)
             self._before = run
-            del run, answered
-            gc.collect()  # the run is part of a reference cycle
 
     @property
     def _whole(self) -> int:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from ...engine.run.counts import Counts
 from ...engine.run.executor import GRACE
 from ...engine.run.progress import Progress
 from ...engine.runtime.client import Client
-from ...engine.runtime.process import LoopTask
+from ...engine.runtime.interrupts import Stoppable
 from ...text import warn, warnings_to
 from .run import PaidAnswer, Run
 from .summary import Summary, added, total_summary
@@ -122,8 +122,8 @@ class BackgroundRun(Run[R]):
         """Whether all runs are over."""
         return self.finished.is_set()
 
-    def _start(self) -> LoopTask:
-        return cast("LoopTask", self)  # it is started when it is made
+    def _start(self) -> Stoppable:
+        return self  # started by the constructor
 
     def _say_if_long(self) -> None:
         while self._warnings:

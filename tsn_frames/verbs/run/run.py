@@ -16,8 +16,8 @@ from ...engine.run.counts import Counts
 from ...engine.run.executor import RunExecutor
 from ...engine.run.progress import Progress
 from ...engine.runtime.client import Client
-from ...engine.runtime.interrupts import POLL, wait_for
-from ...engine.runtime.process import LoopTask, process_state
+from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
+from ...engine.runtime.process import process_state
 from ...errors import RunError
 from ...text import plural, warn
 from .plan import Errors, Plan
@@ -177,7 +177,7 @@ class Run(Generic[R]):
     def __repr__(self) -> str:
         return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
 
-    def _start(self) -> LoopTask:
+    def _start(self) -> Stoppable:
         if not self._started:
             process_state.start_task(self._engine)
             self._started, process_state.last_run = True, self

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import time
+import weakref
 from collections import Counter
 
 import pandas as pd
+from support.waiting import until
 
 import tsn_frames as tsn
+from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Simulator
 
 PROMPT = "Say: {text}"
@@ -56,3 +59,16 @@ def test_a_cached_row_is_one_answer_and_nothing_else(sim, client):
     grown = alive() - before
     assert out["cached"].all()
     assert grown["Completion"] <= 3_000 and sum(grown.values()) <= 3_000 + 1_000, grown.most_common(5)
+
+
+def test_a_finished_run_is_freed_without_the_garbage_collector(client):
+    """It is part of no reference cycle: of a file with a hundred parts, one part's answers are in memory."""
+    gc.collect()
+    gc.disable()
+    try:
+        frame(50).tsn.complete(PROMPT, client=client, progress=False)
+        run = weakref.ref(tsn.last_run())
+        process_state.last_run = None
+        until(lambda: run() is None)
+    finally:
+        gc.enable()
