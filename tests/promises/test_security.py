@@ -43,7 +43,7 @@ def secret_client(request, sim, tmp_path, monkeypatch):
     )
 
 
-def told(error):
+def shown_by(error):
     """Everything that an error and the errors behind it can show, the locals of every frame included."""
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(shown.format()) + repr(error) + str(error) + repr(vars(error))
@@ -62,7 +62,7 @@ def run_and_listen(df, client, caplog, **words):
         try:
             frame = ask(df, client, **words)
         except tsn.errors.TSNError as error:
-            out.append(told(error))
+            out.append(shown_by(error))
             frame = error.partial
     out += [str(one.message) for one in caught]
     out += [record.getMessage() + repr(record.args) + str(record.exc_info) for record in caplog.records]
@@ -170,20 +170,20 @@ BAD_SETTINGS = [{"timeout": -1}, {"base_url": "http://example.com"}, {"prices": 
 def test_a_setting_that_is_refused_shows_no_key_beside_it(bad):
     with pytest.raises(tsn.errors.ConfigError) as error:
         tsn.Client(api_key=CANARY, **bad)
-    assert CANARY not in told(error.value)
+    assert CANARY not in shown_by(error.value)
 
 
 @pytest.mark.parametrize("around", ["{}\nX-Header: y", "{}\x00", "{} {}", "{}ü"])
 def test_a_key_that_is_refused_is_not_shown(around):
     with pytest.raises(tsn.errors.ConfigError) as error:
         Secret(around.format(CANARY, CANARY))
-    assert CANARY not in told(error.value)
+    assert CANARY not in shown_by(error.value)
 
 
 def test_a_key_that_a_client_refuses_is_not_shown():
     with pytest.raises(tsn.errors.ConfigError) as error:
         tsn.Client(api_key=f"{CANARY} {CANARY}")
-    assert CANARY not in told(error.value)
+    assert CANARY not in shown_by(error.value)
 
 
 def test_a_key_that_was_trimmed_is_not_shown():
@@ -191,14 +191,14 @@ def test_a_key_that_was_trimmed_is_not_shown():
         warnings.simplefilter("error")
         with pytest.raises(tsn.errors.TSNWarning) as error:
             Secret(f"Bearer {CANARY}")
-    assert CANARY not in told(error.value)
+    assert CANARY not in shown_by(error.value)
 
 
 def test_a_key_that_is_asked_for_is_not_shown(monkeypatch):
     monkeypatch.setattr("getpass.getpass", lambda prompt: f"{CANARY} {CANARY}")
     with pytest.raises(tsn.errors.ConfigError) as error:
         tsn.set_key()
-    assert CANARY not in told(error.value)
+    assert CANARY not in shown_by(error.value)
     monkeypatch.setattr("getpass.getpass", lambda prompt: CANARY)
     tsn.set_key()
     assert CANARY not in repr(process_state)
@@ -214,7 +214,7 @@ def test_certificates_that_cannot_be_read_show_no_key(monkeypatch, tmp_path):
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
         with pytest.raises(Exception) as error:
             ask(pd.DataFrame({"t": ["a"]}), client)
-        assert CANARY not in told(error.value)
+        assert CANARY not in shown_by(error.value)
 
 
 def test_keys_are_compared_and_hashed_by_what_they_are():

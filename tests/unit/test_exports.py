@@ -74,9 +74,9 @@ def test_a_public_name_has_an_example_or_a_reason(name):
 
 @pytest.mark.parametrize("name", ["complete", "compare", "Client", "Limits", "Retry", "Prices", "simulate"])
 def test_every_parameter_is_explained(name):
-    told = inspect.getdoc(public()[name]) or ""
+    documentation = inspect.getdoc(public()[name]) or ""
     for parameter in inspect.signature(public()[name]).parameters:
-        assert any(parameter in line.split(" : ")[0].split(", ") for line in told.splitlines()), f"{name}: {parameter}"
+        assert any(parameter in line.split(" : ")[0].split(", ") for line in documentation.splitlines()), f"{name}: {parameter}"
 
 
 @pytest.mark.parametrize("name", ["complete", "compare"])

@@ -1,4 +1,4 @@
-"""A budget: what is billed never passes it, most of it is used, and what it has no room for is told and can go on."""
+"""Budgets: the bill never passes them, most of the money is used, and rejected rows can be sent by a later call."""
 
 import asyncio
 import pickle
@@ -38,20 +38,20 @@ MILLION = 1_000_000
 
 
 def bill(sim):
-    """What the simulator itself would charge at PRICES, all of it for sim-small."""
+    """Return the simulator's own bill at PRICES, all of it for sim-small."""
     stats = sim.stats()
     return (stats.billed_prompt_tokens * Decimal("0.25") + stats.billed_completion_tokens) / MILLION
 
 
 def texts(number, seed=0, sigma=0.8):
-    """Rows with long-tailed lengths."""
+    """Return rows with long-tailed lengths."""
     dice = random.Random(seed)
     return pd.DataFrame({"t": [f"{i} " + "word " * min(400, int(dice.lognormvariate(3.5, sigma))) for i in range(number)]})
 
 
 @pytest.fixture(autouse=True)
 def a_day_of_its_own():
-    """Nothing is spent yet in this process, and no midnight comes, at which a day's budget begins anew."""
+    """Start with empty accounts, and away from midnight, when a day's budget starts again."""
     process_state.budgets = SharedBudgets()
     if (left := 86_400 - time.time() % 86_400) < 20:
         time.sleep(left)
@@ -78,7 +78,7 @@ def start(df, client, **words):
 
 
 def full_cost(df, seed, folder):
-    """What all rows cost together at a simulator of that seed."""
+    """Return the cost of all rows at a simulator of that seed."""
     with Simulator(seed=seed, latency=0.0) as sim:
         ask(df, paying(sim, folder), cache="off")
         return bill(sim)
@@ -91,9 +91,9 @@ def capped(df, seed, folder, share=3, **words):
         client = paying(sim, folder, retry=tsn.Retry(backoff=0.01))
         worst = max(worst_of(df, client))
         assert worst <= cap / 10, "the promise is for rows of at most a tenth of the cap"
-        with pytest.raises(tsn.BudgetExceeded) as told:
+        with pytest.raises(tsn.BudgetExceeded) as error:
             ask(df, client, max_cost=cap)
-        return bill(sim), cap, told.value, sim.stats()
+        return bill(sim), cap, error.value, sim.stats()
 
 
 def worst_of(df, client):
@@ -108,7 +108,7 @@ def worst_of(df, client):
 
 
 def check_cap(seed, folder, least=8, **words):
-    """Return the share of the cap that is used; failures and refusals make the limiter careful, whoever has the money."""
+    """Return the share of the cap that is used; failures and refusals slow the limiter down."""
     spent, cap, _, stats = capped(texts(600, seed), seed, folder, **words)
     assert spent <= cap and stats.peak_concurrency >= least
     return spent / cap
@@ -143,14 +143,14 @@ def test_faults_and_refusals_that_look_like_a_limit_never_pass_a_cap(seed, tmp_p
 
 def test_the_partial_frame_has_what_was_paid_for_and_going_on_pays_only_for_the_rest(sim, client):
     df = texts(80)
-    with pytest.raises(tsn.BudgetExceeded) as told:
+    with pytest.raises(tsn.BudgetExceeded) as error:
         ask(df, client, max_cost=0.002)
-    partial = told.value.partial
+    partial = error.value.partial
     answered = partial["content"].notna()
     assert 0 < answered.sum() < 80 and len(partial) == 80
     assert Decimal(str(round(partial["cost"].sum(), 12))) == bill(sim) <= Decimal("0.002")
     assert partial.loc[~answered, "error"].str.startswith("not_sent: ").all()
-    text = str(told.value)
+    text = str(error.value)
     for word in ("0.002", "for this run", f"{answered.sum()} of 80 rows answered and cached", "max_cost=", "run again"):
         assert word in text, text
     out = ask(df, client, max_cost=1)
@@ -166,10 +166,10 @@ def test_equal_answers_and_hits_need_no_money(client):
 
 def test_a_small_row_goes_although_a_large_one_does_not_fit(sim, client):
     df = pd.DataFrame({"t": ["word " * 4000, *(f"small {i}" for i in range(30))]})
-    with pytest.raises(tsn.BudgetExceeded) as told:
+    with pytest.raises(tsn.BudgetExceeded) as error:
         ask(df, client, max_cost=0.003)
-    assert told.value.partial["content"].isna().tolist() == [True] + [False] * 30
-    said = Decimal(re.search(r"([\d.]+) spent", str(told.value))[1])
+    assert error.value.partial["content"].isna().tolist() == [True] + [False] * 30
+    said = Decimal(re.search(r"([\d.]+) spent", str(error.value))[1])
     assert said == pytest.approx(bill(sim), rel=Decimal("0.01"))  # what is spent at the end, not when it didn't fit
     assert sim.stats().answers == 30
 
@@ -191,7 +191,7 @@ def test_a_run_without_a_budget_is_not_capped(sim, client):
     assert ask(texts(30), client)["content"].notna().all()
 
 
-def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_none_held(sim, tmp_path):
+def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_nothing_reserved(sim, tmp_path):
     with Simulator(latency=0.3) as slow:
         client = paying(slow, tmp_path, budget={"day": 0.002})
         run = start(texts(60), client)
@@ -301,7 +301,7 @@ def test_what_multiplies_the_cost_of_a_request_is_refused(sim, client, extra):
 
 @pytest.mark.parametrize("status", [408, 499, 504, 524])
 def test_a_gateway_that_stopped_waiting_may_have_to_be_paid(status, tmp_path):
-    """The model may have worked on it: what was held stays held, and the ledger has a line."""
+    """The model may have worked on it: the reservation stays, and the ledger has a line."""
     faults = Faults(error_other=0.2, other_status=status)
     with Simulator(latency=0.0, faults=faults) as sim, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -424,7 +424,7 @@ def test_a_day_counts_what_other_processes_and_earlier_ones_have_spent(sim, tmp_
 @pytest.mark.parametrize("fault", ["no_usage", "cut_json"])
 @pytest.mark.parametrize("first", [{"budget": {"day": 0.002}}, {}], ids=["with a budget", "without"])
 def test_what_may_be_billed_still_counts_after_a_restart(tmp_path, fault, first):
-    """What was held for a request of unknown outcome is in the ledger; the next process counts it."""
+    """The reservation of a request of unknown outcome is in the ledger; the next process counts it."""
     words = {"retry": tsn.Retry(attempts=2, backoff=0.01, budget=10_000)}
     with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -482,7 +482,7 @@ def test_spending_in_another_currency_does_not_count(sim, tmp_path):
         ask(texts(30, seed=5), paying(sim, tmp_path, prices=euros, budget={"day": bill(sim) * Decimal("0.8")}))
 
 
-def test_a_ledger_that_cannot_be_read_is_told_before_anything_is_sent(sim, tmp_path):
+def test_a_ledger_that_cannot_be_read_is_reported_before_anything_is_sent(sim, tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(tsn.errors.ConfigError, match="ledger.db"):
         ask(texts(2), paying(sim, tmp_path, budget={"month": 1}))
@@ -520,7 +520,7 @@ def test_every_moment_lies_in_its_period(now, zone):
         assert start <= now < end and period(name, end, zone)[0] == end
 
 
-def test_a_new_day_begins_with_nothing_spent_and_keeps_what_is_held(tmp_path):
+def test_a_new_day_starts_with_nothing_spent_and_keeps_reservations(tmp_path):
     async def day():
         now = datetime(2026, 5, 1, 23, 59, tzinfo=UTC).timestamp()
         budgets = SharedBudgets(clock=lambda: now)
@@ -547,7 +547,7 @@ def test_a_new_day_begins_with_nothing_spent_and_keeps_what_is_held(tmp_path):
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 100), st.sampled_from(["settle", "release", "unknown"])), max_size=60),
        st.randoms(use_true_random=False))  # fmt: skip
-def test_whatever_is_held_settled_and_freed_in_any_order_stays_under_every_cap(requests, dice):
+def test_reserving_settling_and_releasing_in_any_order_stays_under_every_cap(requests, dice):
     run, day = Cap(Account("run"), Decimal(100), "run"), Cap(Account("day"), Decimal(150), "day")
     out, true = [], Decimal(0)
     for worst, share, end in requests:
@@ -578,7 +578,7 @@ def test_the_worst_case_is_above_what_the_simulator_bills(text, most):
 
 
 def test_a_limit_and_a_budget_wait_together(tmp_path):
-    """Money that is held while the limiter makes its row wait is no deadlock."""
+    """Money reserved for a row that waits at the limiter causes no deadlock."""
     with Simulator(latency=0.0, quota=Quota(requests=20, window=0.5, concurrency=3)) as sim:
         client = paying(sim, tmp_path)
         with pytest.raises(tsn.BudgetExceeded):

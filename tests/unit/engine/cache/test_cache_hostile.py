@@ -51,7 +51,7 @@ def found(keys, client):
 
 
 @contextmanager
-def told(text=None):
+def warned(text=None):
     """Exactly one warning of ours with a text in it, or none at all."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
@@ -304,12 +304,12 @@ def test_a_damaged_file_is_put_aside_and_what_can_be_read_is_kept(server, filled
     damage, least = DAMAGES[what]
     damaged = damage(filled.cache.file.read_bytes())
     filled.cache.file.write_bytes(damaged)
-    with told(f"the old one is kept as {filled.cache.file}.corrupt-"):
+    with warned(f"the old one is kept as {filled.cache.file}.corrupt-"):
         out = ask(frame(), filled)
     (aside,) = (path for path in filled.cache.folder.glob("cache.db.corrupt-*") if path.name[-1].isdigit())
     assert aside.read_bytes() == damaged
     assert out["content"].notna().all() and least <= out["cached"].sum() == ROWS - server.stats().requests
-    with told():
+    with warned():
         assert ask(frame(), filled)["cached"].all()
     names = {f"{name}{ending}" for name in (aside.name, "cache.db") for ending in ("", "-wal", "-shm")}
     assert {path.name for path in filled.cache.folder.iterdir()} <= names
@@ -322,7 +322,7 @@ def test_whatever_meets_the_damage_first_recovers_the_file(filled, tmp_path, wor
     filled.cache.file.write_bytes(overwrite(filled.cache.file.read_bytes(), 0, b"\0" * 100))
     words = {"prune": lambda: filled.cache.prune(older_than=timedelta(days=1)), "load": lambda: filled.cache.load(tmp_path / "all.jsonl"),
              "export": lambda: filled.cache.export(tmp_path / "again.jsonl")}  # fmt: skip
-    with told(".corrupt-"):
+    with warned(".corrupt-"):
         words.get(work, getattr(filled.cache, work))()
     assert filled.cache.stats().answers == ROWS
 
@@ -332,16 +332,16 @@ def test_a_changed_byte_inside_an_answer_is_noticed(server, filled):
     data = filled.cache.file.read_bytes()
     place = data.index(b'"content"', len(data) // 2) + 12
     filled.cache.file.write_bytes(overwrite(data, place, bytes([data[place] ^ 1])))
-    with told():
+    with warned():
         out = ask(frame(), filled)
     assert server.stats().requests == 1 and out["content"].notna().all() and out["cached"].sum() == ROWS - 1
     assert ask(frame(), filled)["cached"].all()
 
 
 def test_an_empty_file_is_a_new_cache(filled):
-    """Nothing was lost, so nothing is told."""
+    """Nothing was lost, so there is no warning."""
     filled.cache.file.write_bytes(b"")
-    with told():
+    with warned():
         ask(frame(3), filled)
     assert filled.cache.stats().answers == 3 and len(list(filled.cache.folder.glob("*corrupt*"))) == 0
 
@@ -365,7 +365,7 @@ def test_damage_under_an_open_cache_costs_no_answer(tmp_path):
             assert run.result(progress=False)["content"].notna().all()
             out = ask(frame(150), client)
         assert out["content"].notna().all() and out["cached"].sum() >= 20
-        with told():
+        with warned():
             assert ask(frame(150), client)["cached"].all()
 
 
@@ -474,7 +474,7 @@ def test_a_folder_that_cannot_be_made_or_read(server, open_place):
 def test_a_path_that_is_a_file(server, tmp_path):
     """cache= names a file: it stays as it is, one warning, all rows answered."""
     (tmp_path / "cache").write_text("mine")
-    with told("the cache can't be"):
+    with warned("the cache can't be"):
         assert ask(frame(3), at(server, tmp_path))["content"].notna().all()
     assert (tmp_path / "cache").read_text() == "mine"
 
@@ -488,7 +488,7 @@ def test_a_full_disk_costs_no_answer(server, tmp_path):
     assert (answered, cached) == (600, 20) and 1 <= len(found) <= 2  # the ledger's may be the second
     assert any("the cache can't be" in text for text in found)
     client = at(server, tmp_path)
-    with told():
+    with warned():
         assert ask(frame(20), client)["cached"].all()
         ask(frame(600), client)
         assert ask(frame(600), client)["cached"].all()
@@ -523,7 +523,7 @@ def test_a_disk_that_is_full_for_a_while_gets_the_answers_later(small_disk, tmp_
             run.wait(0.02)
         assert client.cache.stats().answers < 150
         ballast.unlink()
-        with told():
+        with warned():
             assert run.result(progress=False)["content"].notna().all()
         assert client.cache.stats().answers == 300
 
@@ -544,7 +544,7 @@ def test_a_folder_deleted_under_an_open_cache_is_made_anew(tmp_path, monkeypatch
     monkeypatch.setattr(Store, "write", write)
     with Simulator(seed=0, latency=0.0) as sim:
         client = at(sim, tmp_path, limits=tsn.Limits(4))
-        with told():
+        with warned():
             assert ask(frame(120), client)["content"].notna().all()
         assert len(before) + len(after) == 120
         assert {key for key, *_ in scan(client.cache.file)} == {e.request_key for e in client.ledger.entries()} == after
@@ -579,7 +579,7 @@ def locked(file, seconds):
 
 
 def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path):
-    """Held for 2 s: nobody notices. For 5 s: saved in the end. Till after the run: one warning, and all answers are there."""
+    """Locked for 2 s: no effect. For 5 s: saved later. Beyond the run's end: one warning, and all answers are in the frame."""
     with Simulator(seed=0, latency=0.01) as sim:
         clients = [at(sim, tmp_path / str(i)) for i in range(3)]
         for client in clients:
@@ -587,9 +587,9 @@ def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path):
         two, five, ever = (locked(c.cache.file, s) for c, s in zip(clients, (2, 5, 60), strict=True))
         with two, five, ever:
             runs = [start(frame(40), client) for client in clients]
-            with told():
+            with warned():
                 outs = [run.result(progress=False) for run in runs[:2]]
-            with told("the cache can't be"):
+            with warned("the cache can't be"):
                 outs.append(runs[2].result(progress=False))
         assert "database is locked" in str(runs[2]._engine.problems)
         assert [out["content"].notna().sum() for out in outs] == [40] * 3

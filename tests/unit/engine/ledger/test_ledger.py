@@ -1,4 +1,4 @@
-"""The ledger: a line for whatever was or may have been billed, and nothing that could tell what was asked or answered."""
+"""The ledger: a row for every attempt that was or may have been billed, without prompts and answers."""
 
 import json
 import os
@@ -149,7 +149,7 @@ def test_a_tag_of_odd_characters_keeps_no_spending_off_the_record(client):
 
 
 def test_no_prompt_no_answer_and_no_key_are_in_its_bytes(sim, client):
-    """Whoever reads the ledger learns what was spent, not what was said."""
+    """A reader of the ledger learns what was spent, not what was asked or answered."""
     sim.faults = Faults(malformed=0.3)
     df = pd.DataFrame({"text": [f"the patient said zebra{i}" for i in range(10)]})
     client = impatient(sim, client)
@@ -160,8 +160,8 @@ def test_no_prompt_no_answer_and_no_key_are_in_its_bytes(sim, client):
         )
     data = b"".join(path.read_bytes() for path in client.ledger.path.parent.glob("ledger.db*"))
     assert len(client.ledger.to_frame()) == 10
-    told = [content.encode() for content in out["content"].dropna()]
-    assert told and not [text for text in [*told, b"zebra", b"secret", b"Repeat", KEY.encode()] if text in data]
+    contents = [content.encode() for content in out["content"].dropna()]
+    assert contents and not [text for text in [*contents, b"zebra", b"secret", b"Repeat", KEY.encode()] if text in data]
 
 
 def test_it_outlives_the_cache(sim, client):
@@ -288,7 +288,7 @@ def test_a_ledger_that_cannot_be_written_is_one_warning(client, tmp_path):
 
 @pytest.mark.parametrize("what", ["a folder", "locked", "damaged"])
 def test_a_ledger_that_cannot_be_read_says_so_and_why(client, what, monkeypatch):
-    """Whoever reads it gets one kind of error; what was paid for is not lost for want of its seconds."""
+    """All reads raise the same kind of error; an estimate without durations loses no paid answer."""
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.1)
     if what != "a folder":
         ask(frame(40), client)
@@ -407,7 +407,7 @@ def test_what_is_cached_is_in_the_ledger(sim, client):
 # A run's card
 
 
-def test_every_run_leaves_a_card_and_what_it_saved(sim, client):
+def test_every_run_leaves_a_record_and_its_savings(sim, client):
     """When, verb, rows, counts, money, and hashes; a run that is all cached leaves one too, and says what it saved."""
     client = tsn.Client(
         sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices={"sim-small": (1, 2)}
@@ -438,7 +438,7 @@ def test_every_run_leaves_a_card_and_what_it_saved(sim, client):
 
 
 def test_the_words_of_a_prompt_are_kept_only_on_request(sim, client):
-    """keep_prompts=True writes template, system and parameters on the card, and still no row and no answer."""
+    """keep_prompts=True writes template, system and parameters in the run record, and still no row and no answer."""
     client = tsn.Client(
         sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, keep_prompts=True, api_key=KEY
     )
@@ -497,7 +497,7 @@ def test_answers_shared_with_a_run_at_the_same_time_are_savings(sim, client):
     assert tokens == outs[0]["total_tokens"].sum() == outs[1]["total_tokens"].sum()
 
 
-def test_odd_values_keep_no_card_from_being_written(sim, client):
+def test_odd_values_keep_no_run_record_from_being_written(sim, client):
     """Half a surrogate pair, numbers, dates and functions in prompts."""
     df = pd.DataFrame(
         {"text": pd.Series(["half \ud800", "whole"], dtype=object), "n": [1, 2.5], "when": pd.to_datetime(["2026-01-01", None])}
