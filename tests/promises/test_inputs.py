@@ -705,7 +705,7 @@ def test_33_an_unknown_parameter_is_refused_before_sending(client, sim):
         ("temperature", "give temperature="),
         ("model", "give model="),
         ("messages", "give prompt= or messages="),
-        ("stream", "not for frames"),
+        ("stream", "give stream=True"),
         ("n", "not for frames"),
     ],
 )
@@ -715,10 +715,25 @@ def test_34_extra_body_with_a_named_field_is_refused(client, sim, field, told):
     assert sim.stats().requests == 0
 
 
-def test_34_streams_and_several_answers_are_not_for_frames(client):
-    for words in ({"stream": True}, {"n": 2}):
-        with pytest.raises(TypeError):
-            ask(pd.DataFrame({"t": ["x"]}), client, "{t}", **words)
+def test_34_several_answers_are_not_for_frames(client):
+    with pytest.raises(TypeError):
+        ask(pd.DataFrame({"t": ["x"]}), client, "{t}", n=2)
+
+
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_34_a_stream_that_is_neither_true_nor_false_is_refused(client, sim, value):
+    with pytest.raises(tsn.errors.ParameterError, match="stream must be True or False"):
+        ask(pd.DataFrame({"t": ["x"]}), client, "{t}", stream=value)
+    assert sim.stats().requests == 0
+
+
+def test_34_a_streamed_answer_is_the_same_request(client, sim):
+    df = pd.DataFrame({"t": ["x", "y"]})
+    streamed = ask(df, client, "{t}", stream=True)
+    assert [e.body["stream"] for e in sim.log] == [True, True] and streamed["error"].isna().all()
+    again = ask(df, client, "{t}")
+    assert again["cached"].all() and again["content"].equals(streamed["content"])
+    assert again["completion_tokens"].equals(streamed["completion_tokens"])
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "8", True])

@@ -199,6 +199,8 @@ def _reserved(key: str) -> str:
         return f"extra_body has {key!r}, which is an argument of its own: give {key}=..."
     if key == "messages":
         return "extra_body has 'messages': give prompt= or messages= in its place"
+    if key == "stream":
+        return "extra_body has 'stream': give stream=True in its place"
     return f"extra_body has {key!r}, which is not for frames: a row takes one whole answer"
 
 

@@ -43,6 +43,9 @@ def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[C
         ``DataFrame.assign`` takes.
     extra_body : dict, optional
         Other fields of the request, such as ``{"logprobs": True}``. One for all rows, or one for each.
+    stream : bool, default False
+        Whether answers are sent as event streams, for gateways that cut connections which are silent for a minute. The
+        frame, the cache and the key are the same.
     name : str, optional
         ``name="summary"`` calls the columns ``summary``, ``summary_finish_reason`` and so on.
     usage : bool, default True

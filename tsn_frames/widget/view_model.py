@@ -9,25 +9,11 @@ from typing import Any
 
 from ..engine.chat.conversation import Conversation
 from ..engine.chat.turn import Turn
-from ..text import plural
+from ..text import money, plural
 from .markdown import close_code_fence
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
 WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "developer": "Developer", "tool": "Tool"}
-
-
-def money(cost: Decimal) -> str:
-    """Return a cost without needless digits.
-
-    Examples
-    --------
-    >>> money(Decimal("0.00004500")), money(Decimal(0)), money(Decimal("12.3456789")), money(Decimal("1E-9"))
-    ('0.000045', '0', '12.345679', '<0.000001')
-    """
-    if 0 < cost < Decimal("0.000001"):
-        return "<0.000001"
-    text = f"{cost:.6f}"
-    return text.rstrip("0").rstrip(".")
 
 
 def facts(turn: Turn) -> str:
@@ -36,7 +22,7 @@ def facts(turn: Turn) -> str:
     Examples
     --------
     >>> facts(Turn("assistant", "Hi", "sim-small", 12, 3, 15, Decimal("0.000006"), 1.24))
-    'sim-small · 12 + 3 tokens · cost 0.000006 · 1.2 s'
+    'sim-small · 12 + 3 tokens · cost 0.0000060 · 1.2 s'
     """
     if turn.role != "assistant" or turn.seconds is None:
         return ""
@@ -58,7 +44,7 @@ def totals(turns: Sequence[Turn]) -> str:
     Examples
     --------
     >>> totals([Turn("user", "Hi"), Turn("assistant", "Hi", "m", 12, 3, 15, Decimal("0.000006"), 1.24)])
-    '2 messages · 15 tokens · cost 0.000006 · 1.2 s'
+    '2 messages · 15 tokens · cost 0.0000060 · 1.2 s'
     """
     asked = [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
     parts = [plural(len(turns), "message")] if turns else []

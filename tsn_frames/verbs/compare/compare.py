@@ -73,7 +73,7 @@ extra_body : optional
         As in :func:`complete`, for all models that have none of their own.
     max_cost : number, optional
         The most that the whole comparison may cost. What the first models leave of it is for the next ones.
-    missing, cache, repeat, tag, progress, client : optional
+    stream, missing, cache, repeat, tag, progress, client : optional
         As in :func:`complete`. ``cache="only"`` compares what is there already and sends nothing.
 
     Returns

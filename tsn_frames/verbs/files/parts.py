@@ -70,7 +70,7 @@ class PartRunner:
             raise end  # it came while this part was made ready
         self._before = None
         try:
-            run.wait_while(None, lambda counts: bar.update(added(before, counts)))
+            run._wait_while(None, lambda counts: bar.update(added(before, counts)))
             answered = run.result(progress=False)
         finally:
             self._counts, self._cost_upper_bound = added(before, run.progress), self._cost_upper_bound + run.cost_upper_bound

@@ -15,7 +15,7 @@ from ...frames.missing import Missing
 from .plan import Errors
 
 DEFAULTS: Mapping[str, Any] = {
-    "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": "skip", "cache": "use", "repeat": 0,
+    "stream": False, "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": "skip", "cache": "use", "repeat": 0,
 }  # fmt: skip
 
 
@@ -50,6 +50,7 @@ class ErrorOptions(TypedDict, total=False):
 class SendOptions(TypedDict, total=False):
     """How requests are sent, cached, paid for and shown."""
 
+    stream: bool
     missing: Missing
     cache: CacheMode
     repeat: int | PerRow

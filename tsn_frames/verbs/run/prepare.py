@@ -17,7 +17,7 @@ from ...errors import ParameterError
 from ...frames import columns as frame_columns
 from ...frames import per_row
 from ...frames import prompt as frame_prompt
-from ...text import check_choice
+from ...text import check_choice, quoted
 from .fingerprint import about
 from .plan import Errors, Plan, fresh_requests, plan, tags
 
@@ -57,13 +57,15 @@ def prepare(verb: str, df: pd.DataFrame, prompt: Any, options: Mapping[str, Any]
     if refresh is not None and mode != "use":
         raise ParameterError(f"refresh= names rows to ask again, which goes with cache='use' only, not with {mode!r}")
     messages, system = options.get("messages"), options.get("system")
+    if not isinstance(options["stream"], bool):
+        raise ParameterError(f"stream must be True or False, got {quoted(options['stream'])}")
     constant, varying = per_row.resolve(df, {name: options.get(name) for name in PER_ROW})
     with gc_paused():
         made = plan(client, frame_prompt.render(df, prompt, messages, system, options["missing"]), constant, varying)
         card = about(verb, client, df, made, prompt=prompt, messages=messages, system=system, constant=constant, varying=varying)
     first_tags, other_tags = tags(df, options.get("tag"), made)
     work = RunSpec(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, mode, other_tags, card,
-                   amount("max_cost", options.get("max_cost")))  # fmt: skip
+                   amount("max_cost", options.get("max_cost")), stream=options["stream"])  # fmt: skip
     return PreparedCall(client, made, work)
 
 

@@ -118,14 +118,14 @@ class Run(Generic[R]):
         """
         bar = Progress(progress, self.progress.rows)
         try:
-            self.wait_while(timeout, bar.update)
+            self._wait_while(timeout, bar.update)
         except BaseException:
             bar.close(self.progress, "")
             raise
         self._show_end(bar)
         return self.done
 
-    def wait_while(self, timeout: float | None, show: Callable[[Counts], object]) -> None:
+    def _wait_while(self, timeout: float | None, show: Callable[[Counts], object]) -> None:
         """Wait as :meth:`wait` does, and call ``show`` with the counts about ten times a second."""
 
         def on_poll() -> None:

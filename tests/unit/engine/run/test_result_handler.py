@@ -65,7 +65,7 @@ def poisoned(number, of):
 @pytest.mark.parametrize(("number", "of"), [(1, 200), (10, 200), (20, 1000)])
 def test_rows_that_fail_alone_have_their_own_error_after_their_attempts(server, tmp_path, number, of):
     df = poisoned(number, of)
-    with pytest.warns(tsn.TSNWarning, match=f"{number} of {of:,} rows have no answer"):
+    with pytest.warns(tsn.errors.TSNWarning, match=f"{number} of {of:,} rows have no answer"):
         out = df.tsn.complete("{t}", client=client_of(server, tmp_path), progress=False)
     bad = df["t"].str.startswith("poison")
     assert out.loc[~bad, "content"].eq("ok").all() and out.loc[bad, "error"].str.startswith("server: 500").all()
@@ -75,7 +75,7 @@ def test_rows_that_fail_alone_have_their_own_error_after_their_attempts(server, 
 
 def test_rows_that_fail_alone_leave_the_runs_retries_to_the_others(server, tmp_path):
     """Ten rows with five retries each are more than the 20 + 10 retries of the run, and end nothing."""
-    with pytest.warns(tsn.TSNWarning):
+    with pytest.warns(tsn.errors.TSNWarning):
         out = poisoned(10, 100).tsn.complete("{t}", client=client_of(server, tmp_path, budget=20), progress=False)
     assert out["content"].notna().sum() == 90 and tsn.last_run().summary.retried == 50
 
@@ -100,4 +100,4 @@ def test_a_server_that_fails_for_all_uses_the_runs_retries_up():
         return ends
 
     (end, *_) = asyncio.run(work())
-    assert isinstance(end, tsn.ServerError) and "used up" in str(end)
+    assert isinstance(end, tsn.errors.ServerError) and "used up" in str(end)
