@@ -1,4 +1,4 @@
-"""A file's parts, one after the other: a run each, written when it is whole, and what all of them came to."""
+"""The parts of a file, one after the other: each is a run, written when it is whole; and the summary of all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .parquet import Source, Target
 
 @dataclass(frozen=True)
 class FileSummary(Summary):
-    """What :func:`complete_file` came to: a :class:`Summary` of all parts, how many there are, and where they lie."""
+    """The result of :func:`complete_file`: a :class:`Summary` of all parts, their number, and their folder."""
 
     parts: int
     path: Path
@@ -34,21 +34,21 @@ class FileSummary(Summary):
 
 
 class PartRunner:
-    """The parts, one after the other."""
+    """Runs the parts one after the other and writes each."""
 
     def __init__(self, source: Source, into: Target, most: Decimal | None, kept: bool,
                  ask: Callable[[pd.DataFrame, Decimal | None, int], Run[pd.DataFrame]]) -> None:  # fmt: skip
         self._source, self._into, self._most, self._kept, self._ask = source, into, most, kept, ask
         self._counts, self._cost_upper_bound, self._summaries = Counts(rows=source.rows), Decimal(0), list[Summary]()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._before: Run[pd.DataFrame] | None = None
 
     def run(self, progress: bool | None) -> FileSummary:
-        """Make every part and return what all of them came to."""
+        """Run and write every part, and return the summary of all."""
         begun, bar = time.monotonic(), Progress(progress, self._source.rows)
         try:
             for at, piece in enumerate(self._source.pieces()):
-                with warnings_to(warn_once(f"part {at}", self._told)):
+                with warnings_to(warn_once(f"part {at}", self._warned)):
                     self._part(at, piece, bar)
             done = self._summary(time.monotonic() - begun)
         except KeyboardInterrupt:
@@ -67,14 +67,14 @@ class PartRunner:
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
         run = self._ask(piece.to_pandas(), left, beyond)  # before anything is sent: a warning that is made an error ends it here
         if self._before is not None and (end := stopped_error(self._before, more=True)) is not None:
-            raise end  # it came while this part was made ready
+            raise end  # stopped while this part was prepared
         self._before = None
         try:
             run._wait_while(None, lambda counts: bar.update(added(before, counts)))
             answered = run.result(progress=False)
         finally:
             self._counts, self._cost_upper_bound = added(before, run.progress), self._cost_upper_bound + run.cost_upper_bound
-        if (end := stopped_error(run)) is not None:  # whoever stops a part doesn't want the next one
+        if (end := stopped_error(run)) is not None:  # a stop of one part ends the file
             end.partial = answered
             raise end
         with deferred_interrupts():
@@ -84,7 +84,7 @@ class PartRunner:
 
     @property
     def _whole(self) -> int:
-        """How many parts are there, by the folder itself: Ctrl-C may come as one is moved, and an earlier call has left some."""
+        """The number of whole parts in the folder; an earlier call may have left some."""
         return self._into.whole(self._source.parts)
 
     def _so_far(self) -> str:

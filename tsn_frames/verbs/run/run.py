@@ -87,7 +87,7 @@ class Run(Generic[R]):
         return self._engine.cost_upper_bound
 
     def answers(self) -> Iterator[PaidAnswer]:
-        """Yield each distinct answer that there is by now, whoever paid for it."""
+        """Yield each distinct answer so far, also those from the cache or another run."""
         found, requests = self._engine.answers, self._engine.work.requests
         for at, answer in enumerate(found.completions):
             if answer is not None:
@@ -167,7 +167,7 @@ class Run(Generic[R]):
                 self._say_if_long()
         except BaseException as error:
             self.stop()
-            if isinstance(error, asyncio.CancelledError):  # what is in flight is waited for, and kept
+            if isinstance(error, asyncio.CancelledError):  # wait for what is in flight, so that it is kept
                 while not await self._moment():
                     pass
             raise
@@ -184,10 +184,7 @@ class Run(Generic[R]):
         return self._engine
 
     async def _moment(self) -> bool:
-        """Wait a moment, a part of what the run has taken so far, and return whether it is over.
-
-        The caller's event loop goes on, and so do its threads: none of them waits here.
-        """
+        """Sleep for a fraction of the run's time so far, on the caller's event loop, and return whether the run is over."""
         await asyncio.sleep(min(POLL, (time.monotonic() - self._begun) / 20))
         return self.done
 
