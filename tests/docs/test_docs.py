@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,21 +35,40 @@ VARYING = [
     (r"(?m)^minutes +(under )?[\d,.]+ +(?=\d+ at once, SECONDS s each)", "minutes MINUTES "),  # reckoned from those
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00)?", "TIME"),
 ]
-# Runs the blocks of a page one after the other, as a reader would, and tells what each printed. Any warning but ours is
-# an error; ours are printed, so that a page can't hide one.
+# Runs pages: for each line of its input it forks, and the child runs the blocks of one page one after the other, as a reader
+# would, and writes what each printed into a file. So the imports are paid for once. Any warning but ours is an error; ours
+# are printed, so that a page can't hide one.
 DRIVER = """
-import contextlib, io, json, sys, warnings
-import tsn_frames
-printed, names = [], {"__name__": "__main__"}
-for number, code in enumerate(json.load(sys.stdin), 1):
-    out = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(out):
-        warnings.simplefilter("error")
-        warnings.simplefilter("always", tsn_frames.errors.TSNWarning)
-        warnings.showwarning = lambda message, category, *_: print(f"{category.__name__}: {message}")
-        exec(compile(code, f"<block {number}>", "exec"), names)
-    printed.append(out.getvalue())
-print(json.dumps(printed))
+import contextlib, io, json, os, sys, traceback, warnings
+import pandas, pyarrow.parquet, tsn_frames.errors, tsn_frames.simulator
+
+def run(codes):
+    printed, names = [], {"__name__": "__main__"}
+    for number, code in enumerate(codes, 1):
+        out = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(out):
+            warnings.simplefilter("error")
+            warnings.simplefilter("always", tsn_frames.errors.TSNWarning)
+            warnings.showwarning = lambda message, category, *_: print(f"{category.__name__}: {message}")
+            exec(compile(code, f"<block {number}>", "exec"), names)
+        printed.append(out.getvalue())
+    return {"printed": printed}
+
+for line in sys.stdin:
+    job = json.loads(line)
+    if (child := os.fork()) == 0:
+        os.chdir(job["folder"])
+        os.environ.clear()
+        os.environ.update(job["environ"])
+        try:
+            result = run(job["codes"])
+        except BaseException:
+            result = {"error": traceback.format_exc()}
+        with open(job["result"], "w", encoding="utf-8") as file:
+            json.dump(result, file)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("done", flush=True)
 """
 
 
@@ -76,12 +96,23 @@ def blocks(page: Path) -> list[Block]:
     return out
 
 
-def run(codes: list[str], cwd: Path) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER], input=json.dumps(codes), cwd=cwd, capture_output=True, text=True, timeout=50, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@cache
+def driver() -> subprocess.Popen[str]:
+    """Start the process that runs pages; it ends when its input does, at the latest with this process."""
+    return subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def run(codes: list[str], folder: Path) -> list[str]:
+    with tempfile.TemporaryDirectory() as place:
+        result = Path(place) / "result.json"
+        job = {"codes": codes, "folder": str(folder), "environ": dict(os.environ), "result": str(result)}
+        process = driver()
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "done\n"
+        found = json.loads(result.read_text(encoding="utf-8"))
+    assert "error" not in found, found["error"]
+    return found["printed"]
 
 
 def normal(text: str) -> str:

@@ -352,6 +352,7 @@ def contrast(one, other):  # WCAG 2
     return (light + 0.05) / (dark + 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["default", "dark_background", "ggplot", "grayscale"])
 @pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
 def test_every_word_can_be_read_in_light_and_dark(draw, style):

@@ -218,6 +218,7 @@ def test_the_time_that_a_lexer_takes_to_load_is_not_taken_off_its_code(monkeypat
     assert "<span" in render("```py\nslow = 1\n```")
 
 
+@pytest.mark.slow
 def test_what_is_too_long_is_shown_as_it_is():
     text = "a *b* " * (incremental_markdown.MOST // 6 + 10)
     html = render(text)

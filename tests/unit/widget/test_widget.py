@@ -443,6 +443,7 @@ def run_cells(folder, monkeypatch, sim, *sources):
     return book
 
 
+@pytest.mark.slow
 def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path, sim, monkeypatch):
     source = "import tsn_frames as tsn\nchat = tsn.Chat()\nanswer = chat.send('Hi there')\nchat"
     text = json.dumps(run_cells(tmp_path, monkeypatch, sim, source))
@@ -456,6 +457,7 @@ def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path,
     assert any("Hi there" in "".join(data.get("text/html", "")) for data in shown)
 
 
+@pytest.mark.slow
 def test_what_the_code_says_is_in_the_saved_notebook_when_its_cell_ends(tmp_path, sim, monkeypatch):
     """A program that runs notebooks hears what comes while a cell runs, and drops what is told of it later."""
     made = """

@@ -114,6 +114,7 @@ def check_cap(seed, folder, least=8, **words):
     return spent / cap
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_256_workers_never_pass_a_cap_and_use_most_of_it(seed, tmp_path):
     assert check_cap(seed, tmp_path) >= Decimal("0.85")
@@ -128,6 +129,7 @@ def test_256_workers_never_pass_a_cap_and_use_most_of_it_in_fifty_seeds(seed, tm
 LOSSES = {"reset": 0.02, "error_500": 0.05, "truncate": 0.02, "cut_json": 0.02, "no_usage": 0.02}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_faults_and_answers_that_never_arrive_never_pass_a_cap(seed, tmp_path):
     """What may be billed keeps its reservation: the simulator bills answers that the client never saw."""

@@ -448,6 +448,7 @@ def open_place():
 NOBODY = "os.setgroups([]); os.setgid(65534); os.setuid(65534)" if os.geteuid() == 0 else ""
 
 
+@pytest.mark.slow
 def test_a_read_only_folder_still_answers_and_the_run_goes_on(server, healthy, open_place):
     """A cache that a team may read only: its answers are used, new ones are in the frame, one warning."""
     cache = open_place / "cache"
@@ -462,6 +463,7 @@ def test_a_read_only_folder_still_answers_and_the_run_goes_on(server, healthy, o
     assert [p.name for p in cache.iterdir()] == ["cache.db"] and (cache / "cache.db").read_bytes() == healthy
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_made_or_read(server, open_place):
     """No right to make it, and no right to look into it: one warning each, all rows answered."""
     (open_place / "closed").mkdir(mode=0o700)
@@ -479,6 +481,7 @@ def test_a_path_that_is_a_file(server, tmp_path):
     assert (tmp_path / "cache").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_no_answer(server, tmp_path):
     """No file may grow over 100 kB: answers that don't fit are in the frame, those before stay cached."""
     limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
@@ -508,6 +511,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_gets_the_answers_later(small_disk, tmp_path):
     """What could not be saved is kept in memory, and saved when there is room again: no warning, nothing to pay twice."""
     with Simulator(seed=0, latency=0.02) as sim:
@@ -578,6 +582,7 @@ def locked(file, seconds):
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path):
     """Locked for 2 s: no effect. For 5 s: saved later. Beyond the run's end: one warning, and all answers are in the frame."""
     with Simulator(seed=0, latency=0.01) as sim:

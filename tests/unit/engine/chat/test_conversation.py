@@ -597,6 +597,7 @@ def test_a_chat_goes_before_the_rows_of_a_frame():
             going.wait(progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [30, pytest.param(200, marks=pytest.mark.soak)])
 def test_many_turns_leave_nothing_behind(turns):
     with Simulator(seed=0, latency=0.0, token_rate=2000.0) as sim:

@@ -98,6 +98,7 @@ def test_the_frame_has_the_same_columns_and_dtypes_empty_or_full(client):
     assert client.ledger.to_frame()["cost"].isna().all()  # no prices: unknown, not 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["reset", "truncate", "hang", "half_open", "cut_json", "malformed", "empty_body", "html"])
 def test_what_may_have_been_billed_is_on_record_too(sim, client, fault):
     """The service did its work and the answer was lost on the way: outcome unknown, no usage, no cost."""
@@ -366,6 +367,7 @@ with closing(Ledger(sys.argv[1]).open(30.0)) as file:  # a slow disk: the four h
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("released", [0, 1])
 def test_processes_append_at_once_and_no_line_is_lost(tmp_path, released):
     """Four processes, started together on a file that doesn't exist yet, or on one of an older version."""
@@ -389,6 +391,7 @@ def test_processes_append_at_once_and_no_line_is_lost(tmp_path, released):
         assert lines["time"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 def test_what_is_cached_is_in_the_ledger(sim, client):
     """The lines are committed before the answers that they bill, whatever goes wrong on the way."""
     sim.faults = Faults(truncate=0.2, error_500=0.2, null_content=0.1)

@@ -152,6 +152,7 @@ def test_a_rate_that_is_no_positive_number_is_refused_at_once(name, bad):
 # What the service hides
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     ("slots", "rows", "workers", "seconds", "most", "status"),

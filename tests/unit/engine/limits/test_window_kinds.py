@@ -23,6 +23,7 @@ def run_of(seed, kind, full=False, *, rows=500, workers=16, period=2.0, most=60,
     return told.refused, told.rate(0.13, 0.97) / (most / period)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("early", [False, True], ids=["of its answer", "of its request"])
 @pytest.mark.parametrize(("kind", "full"), KINDS)
@@ -32,6 +33,7 @@ def test_a_quota_of_any_kind_that_headers_tell_is_used_up_with_few_refusals(kind
     assert rate >= 0.94
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("spelling", ["up", "down", "nearest"])
 @pytest.mark.parametrize(("kind", "full"), KINDS)
@@ -75,6 +77,7 @@ def test_a_quota_without_headers_is_inferred_while_slow_answers_are_on_their_way
     assert rate >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("kind", "full"), [("fixed", False), ("sliding", False), ("sliding", True), ("bucket", True)])
 def test_slow_answers_do_not_slow_the_quota_down(kind, full, seed):

@@ -8,6 +8,7 @@ import weakref
 from collections import Counter
 
 import pandas as pd
+import pytest
 from support.waiting import until
 
 import tsn_frames as tsn
@@ -41,6 +42,7 @@ def most_alive(rows, workers, tmp_path):
     return found
 
 
+@pytest.mark.slow
 def test_rows_that_are_sent_are_as_many_objects_as_workers(tmp_path):
     """Ten times the rows: no more of ours is alive at any moment, but for the answers."""
     few, many = most_alive(80, 8, tmp_path), most_alive(800, 8, tmp_path)
@@ -49,6 +51,7 @@ def test_rows_that_are_sent_are_as_many_objects_as_workers(tmp_path):
         assert many[kind] <= max(few[kind], 8) * 2 + 40, (kind, few[kind], many[kind])
 
 
+@pytest.mark.slow
 def test_a_cached_row_is_one_answer_and_nothing_else(sim, client):
     """Of a frame that comes from the cache no request, outcome or entry is kept for each row: a million are a few lists."""
     frame(3_000).tsn.complete(PROMPT, client=client, progress=False)

@@ -367,6 +367,7 @@ def press_when(sim, requests):
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
     df = pd.DataFrame({"text": [f"message {n}" for n in range(120)]})
 
@@ -507,6 +508,7 @@ def test_max_cost_holds_for_all_models_together(tmp_path):
         assert part["error"].str.startswith("BudgetExceeded").tolist()[1:] == [True, True]
 
 
+@pytest.mark.slow
 def test_what_may_have_been_billed_counts_against_max_cost(tmp_path):
     df = pd.DataFrame({"text": [f"message {n}" for n in range(30)]})
     with Simulator(latency=0.0, faults=Faults(truncate=0.15)) as sim, warnings.catch_warnings():

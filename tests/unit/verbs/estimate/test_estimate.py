@@ -227,6 +227,7 @@ def test_a_pilot_foretells_the_bill_of_the_whole_frame(sim, client, seed):
     assert found.total_cost.high - found.cost.high == pytest.approx(bill - out["cost"].sum())
 
 
+@pytest.mark.slow
 def test_the_intervals_of_many_pilots_hold_the_bill(sim, client):
     """Against real requests: 20 pilots of one frame, all of which is known at the end."""
     df = texts(300)
@@ -343,6 +344,7 @@ def dense_tokens(df, found):
     return sum(dense(f"Summarise: {text}")[0] for text in left.unique())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*cut off by max_tokens")
 def test_a_ratio_learned_on_short_rows_does_not_cut_the_interval_of_a_pilot_on_long_ones(sim, tmp_path):
     held = 0
@@ -357,6 +359,7 @@ def test_a_ratio_learned_on_short_rows_does_not_cut_the_interval_of_a_pilot_on_l
     assert held >= 5  # of 6
 
 
+@pytest.mark.slow
 def test_answers_of_another_department_do_not_stand_for_those_that_a_pilot_is_about(tmp_path):
     def by_department(text):
         return len(text) // 4 + 8, 5 if "A:" in text else 300

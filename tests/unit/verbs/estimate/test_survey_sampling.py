@@ -133,6 +133,7 @@ def test_the_quantile_of_students_t_is_that_of_the_tables(freedom):
     assert 1.96 < student(freedom) <= student(8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", LED_BY_LENGTH)
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_the_interval_holds_the_true_cost_and_is_far_shorter_than_the_plain_one(sigma, link):

@@ -201,6 +201,7 @@ def test_a_call_that_is_run_again_sends_nothing(sim, source, target, client):
     assert len(names(target)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_parts_that_are_whole_outlive_the_end_of_a_run(sim, source, target, client):
     """The budget runs out in the second part: the first is there, and the same call goes on from the cache."""
@@ -228,6 +229,7 @@ tsn.complete_file(f"{folder}/in.parquet", f"{folder}/out", "Topic? {text}", clie
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_or_a_kill_keeps_the_parts(tmp_path, how):
     """Whatever ends the process: whole parts stay, none is half, and only what was in flight is asked again."""
@@ -265,6 +267,7 @@ def test_a_first_part_without_its_rows_is_not_counted(source, target, tmp_path):
     assert names(target) == ["part-00000.parquet"] and "run the same call again" in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_output_can_be_read_at_every_moment(tmp_path, target):
     """A reader beside the run sees whole parts only, each with all columns, from the first moment on."""
     from tsn_frames.simulator import Simulator
@@ -326,6 +329,7 @@ def test_a_shorter_source_leaves_no_old_part(source, target, client):
     assert ask(source, target, client).parts == 2 and len(pd.read_parquet(target)) == 5
 
 
+@pytest.mark.slow
 def test_damage_in_the_middle_names_the_file_and_keeps_the_parts_before_it(sim, target, client, tmp_path):
     path = tmp_path / "in.parquet"
     frame(40).to_parquet(path, row_group_size=8)

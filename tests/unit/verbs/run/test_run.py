@@ -110,6 +110,7 @@ def test_the_summary_says_what_was_waited_for(slow):
     assert summary.answered == 60 and summary.not_sent == 10
 
 
+@pytest.mark.slow
 def test_answers_that_may_have_been_billed_are_counted(tmp_path):
     from tsn_frames.simulator import Faults
 
