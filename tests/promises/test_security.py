@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import os
 import pickle
@@ -317,18 +318,25 @@ def test_a_column_name_that_is_markup_is_shown_as_text(client):
 # The key in a notebook's traceback
 
 
+# Forks for each cell, so that IPython is started once and no cell sees what another one changed.
 VERBOSE = """
-import io, sys
+import io, json, os, sys
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from IPython.core.interactiveshell import InteractiveShell
-shell, out = InteractiveShell.instance(), io.StringIO()
+from traitlets.config import Config
+shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
 shell.run_line_magic("xmode", "Verbose")
 shell.run_line_magic("colors", "nocolor")
 shell.run_cell("import tsn_frames as tsn, os, getpass, warnings; from tsn_frames.secret import Secret; from canary import key")
-with redirect_stdout(out), redirect_stderr(out):
-    result = shell.run_cell(sys.argv[1])
-print(out.getvalue())
-sys.exit(0 if result.error_in_exec else "the cell raised nothing")
+for number, cell in enumerate(json.load(sys.stdin)):
+    if (child := os.fork()) == 0:
+        out = io.StringIO()
+        with redirect_stdout(out), redirect_stderr(out):
+            result = shell.run_cell(cell)
+        Path(f"{number}.txt").write_text(out.getvalue() if result.error_in_exec else "the cell raised nothing")
+        os._exit(0)
+    os.waitpid(child, 0)
 """
 BAD_KEY = "key() + ' ' + key()"  # a call: the traceback shows the variables of the cell itself
 CELLS = [
@@ -342,14 +350,22 @@ CELLS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def tracebacks(tmp_path_factory):
+    """What a notebook shows for each cell."""
+    folder = tmp_path_factory.mktemp("notebook")
+    (folder / "canary.py").write_text(f"def key():\n    return {CANARY!r}\n")
+    paths = os.pathsep.join([str(Path(tsn.__file__).parents[1]), str(folder)])
+    env = {**os.environ, "PYTHONPATH": paths, "IPYTHONDIR": str(folder), "HOME": str(folder)}
+    subprocess.run(
+        [sys.executable, "-c", VERBOSE], env=env, cwd=folder, input=json.dumps(CELLS), text=True, timeout=50, check=True
+    )
+    return {cell: (folder / f"{number}.txt").read_text() for number, cell in enumerate(CELLS)}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a notebook's shell")
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_verbose_traceback_of_a_notebook_shows_no_key(tmp_path, cell):
-    (tmp_path / "canary.py").write_text(f"def key():\n    return {CANARY!r}\n")
-    paths = os.pathsep.join([str(Path(tsn.__file__).parents[1]), str(tmp_path)])
-    env = {**os.environ, "PYTHONPATH": paths, "IPYTHONDIR": str(tmp_path), "HOME": str(tmp_path)}
-    command = [sys.executable, "-c", VERBOSE, cell]
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "tsn_frames" in done.stdout
-    assert "Error" in done.stdout or "Warning" in done.stdout
-    assert CANARY not in done.stdout
+def test_a_verbose_traceback_of_a_notebook_shows_no_key(tracebacks, cell):
+    assert "tsn_frames" in tracebacks[cell]
+    assert "Error" in tracebacks[cell] or "Warning" in tracebacks[cell]
+    assert CANARY not in tracebacks[cell]
