@@ -18,6 +18,7 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
+from tsn_frames.engine.transport.pool import ConnectionPool
 from tsn_frames.secret import Secret, redact
 from tsn_frames.simulator import Faults, Simulator
 
@@ -216,6 +217,16 @@ def test_certificates_that_cannot_be_read_show_no_key(monkeypatch, tmp_path):
         with pytest.raises(Exception) as error:
             ask(pd.DataFrame({"t": ["a"]}), client)
         assert CANARY not in shown_by(error.value)
+
+
+def test_a_host_without_an_ascii_form_is_refused_and_shows_no_key():
+    host = f"https://{'ü' * 70}.example.com"
+    with pytest.raises(tsn.errors.ConfigError, match="no usable host") as error:
+        tsn.Client(host, api_key=CANARY)
+    assert CANARY not in shown_by(error.value)
+    with pytest.raises(UnicodeError) as error:
+        ConnectionPool(f"{host}/v1/chat/completions", Secret(CANARY), 1.0)
+    assert CANARY not in shown_by(error.value)
 
 
 def test_keys_are_compared_and_hashed_by_what_they_are():

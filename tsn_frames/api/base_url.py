@@ -104,9 +104,16 @@ def _split(text: str) -> SplitResult:
 
 def _host(parts: SplitResult) -> str:
     host = parts.hostname or ""
-    if not host or re.search(r"[\s<>\"\\^`{|}]", parts.netloc + parts.path):
+    if not host or re.search(r"[\s<>\"\\^`{|}]", parts.netloc + parts.path) or not _has_ascii_form(host):
         raise ConfigError(f"base_url {_shown(parts)} has no usable host or a blank in it")
     return host.lower()
+
+
+def _has_ascii_form(host: str) -> bool:
+    try:
+        return host.isascii() or bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _shown(parts: SplitResult) -> str:

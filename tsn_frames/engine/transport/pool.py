@@ -147,8 +147,9 @@ class ConnectionPool:
 def _requests(url: str, secret: Secret) -> Callable[..., bytes]:
     """Return a function that writes a request: a closure, so that no attribute holds the key."""
     parts = urlsplit(url)
-    path, query, headers = quote(parts.path, safe="/%:@!$&'()*+,;=~"), secret.query_string(), secret.request_headers()
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
     host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    query, headers = secret.query_string(), secret.request_headers()  # nothing below can raise and show them
     lines = [
         f"POST {path}{'?' if query else ''}{query} HTTP/1.1",
         f"Host: {host}",
