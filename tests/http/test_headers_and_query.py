@@ -243,3 +243,13 @@ def test_query_parameters_are_in_the_cache_key_and_credentials_and_headers_are_n
     assert version == key(query={"api-version": "1", "code": "z"}, headers={"A": "b"}) != key(query={"api-version": "2"})
     assert key(query={"a": "1", "b": "2"}) == key(query={"b": "2", "a": "1"})
     assert key(query={"monkey": "1"}) != plain
+
+
+def test_they_go_through_a_proxy(tmp_path, monkeypatch):
+    with serving(json.dumps(ANSWER).encode()) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        client = made("http://service.invalid/v1", tmp_path, allow_http=True)
+        assert ask(client)["content"][0] == "ok"
+        line, headers = head_of(proxy)
+    assert line == LINE.replace(" /v1", " http://service.invalid/v1")
+    assert {name.lower(): value for name, value in headers.items()}["api-key"] == HEADERS["api-key"]
