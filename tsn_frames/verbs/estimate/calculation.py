@@ -22,7 +22,7 @@ from ..run.prepare import PreparedCall
 from .duration import minutes
 from .result import UNKNOWN, Estimate
 from .survey_sampling import MIN_SAMPLE, Array, Range, Sample, total
-from .token_ratios import DEFAULTS, Prompts, Tokenizer, calibrated, counted, measured, tokens_of, total_of
+from .token_ratios import DEFAULTS, Prompts, Tokenizer, counted, fit_lines, measured, tokens_of, total_of
 
 NEVER_BILLED = frozenset({"bad_request", "model"})
 MILLION = 1_000_000
@@ -68,7 +68,7 @@ def request_table(asked: PreparedCall, tokenizer: Tokenizer | None) -> RequestTa
     requests, prices = asked.made.requests, asked.client.prices
     prompts = measured(requests)
     history = queries.recent_usage(asked.client.ledger, {model for model, _ in prompts.names})
-    table, basis = counted(requests, tokenizer) if tokenizer else tokens_of(prompts, calibrated(history))
+    table, basis = counted(requests, tokenizer) if tokenizer else tokens_of(prompts, fit_lines(history))
     stable = table if tokenizer else tokens_of(prompts, {})[0]  # what is learned meanwhile must not draw another sample
     rates = rates_of(prompts, prices)
     priced = rates[:, 0] if len(rates) and np.isfinite(rates[:, 0]).all() and rates[:, 0].any() else np.ones(len(rates))

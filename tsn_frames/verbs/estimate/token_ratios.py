@@ -1,4 +1,4 @@
-"""From the length of a prompt to its tokens: what earlier answers teach, or a documented default. Pure."""
+"""Prompt tokens from prompt lengths: by a line that is fitted to earlier answers, or by documented defaults. Pure."""
 
 from __future__ import annotations
 
@@ -17,33 +17,46 @@ from ...text import quoted
 from .survey_sampling import MIN_SAMPLE, Array, Range
 
 Tokenizer = Callable[[str], Any]
-TEMPLATE = 4  # tokens that a chat template adds to a message, about
-SCAFFOLD = 30  # characters of a message's JSON that are no text: its role, its quotes
-CLEAR = 300  # characters from which on the template says little of the ratio
-BANDS, BAND = 8, 25  # so many bands of lengths at most, of so many answers at least
-_MIDDLE = (0.1, 0.9)
+TEMPLATE_TOKENS = 4  # what a chat template adds to a message, about
+JSON_CHARS = 30  # characters of a message's JSON besides its text: role, quotes
+PRIOR_CHARS = 300  # length of the second pseudo-answer of a fit
+_QUANTILES = (0.1, 0.9)
 
 
 class Ratio(NamedTuple):
-    """Tokens a character, with the range that most prompts lie in.
-
-    ``answers`` is from how many it was learned, ``shortest`` and ``longest`` between which lengths those lay.
-    """
+    """Tokens per character, with the range of most prompts."""
 
     low: float
     expected: float
     high: float
-    answers: int = 0
-    shortest: float = 0.0
-    longest: float = 0.0
 
 
-# Tokens a character where nothing was learned yet: what today's byte-level tokenizers make of ordinary text.
+# Tokens per character where nothing was learned yet: those of today's byte-level tokenizers for ordinary text.
 DEFAULTS = {"latin": Ratio(0.20, 0.25, 0.35), "cjk": Ratio(0.45, 0.75, 1.20), "other": Ratio(0.22, 0.40, 0.80)}
 
 
+class TokenLine(NamedTuple):
+    """Tokens as a linear function of characters.
+
+    ``low`` and ``high`` are the 10 % and 90 % quantiles of actual over fitted tokens; ``shortest`` and ``longest`` the range of
+    lengths in the ``answers`` that it was fitted to.
+    """
+
+    intercept: float
+    slope: float
+    low: float
+    high: float
+    answers: int
+    shortest: float
+    longest: float
+
+    def __call__(self, chars: Array) -> Array:
+        """Return the tokens of prompts, at least 1 each."""
+        return np.maximum(1.0, self.intercept + self.slope * chars)
+
+
 class Prompts(NamedTuple):
-    """Of each request: the characters of its prompt, and which ratio it goes by."""
+    """Lengths of prompts in characters, and for each the position of its model and script in ``names``."""
 
     chars: Array
     kinds: Array
@@ -51,7 +64,7 @@ class Prompts(NamedTuple):
 
 
 def measured(requests: Requests) -> Prompts:
-    """Return the sizes of all prompts."""
+    """Return the lengths of all prompts."""
     names: dict[tuple[str, str], int] = {}
     chars, kinds = np.zeros(len(requests)), np.zeros(len(requests), dtype=np.int64)
     for at, request in enumerate(requests):
@@ -60,41 +73,67 @@ def measured(requests: Requests) -> Prompts:
     return Prompts(chars, kinds, list(names))
 
 
-def calibrated(past: Iterable[PastUsage]) -> dict[tuple[str, str], list[Ratio]]:
-    """Return the ratios of each model and language class that there are enough answers of, from short prompts to long ones.
-
-    Lengths are cut into bands, for a template weighs more in a short prompt. In each, the ratio is that of the sums; the range
-    is where the middle 80 % of the answers lie.
+def fit_lines(past: Iterable[PastUsage]) -> dict[tuple[str, str], TokenLine]:
+    """Return a line for each model and script with at least ``MIN_SAMPLE`` answers.
 
     Examples
     --------
-    >>> calibrated([PastUsage("m", "latin", 400, 100, 9, 0.1)] * 20)
-    {('m', 'latin'): [Ratio(low=0.25, expected=0.25, high=0.25, answers=20, shortest=400.0, longest=400.0)]}
+    >>> line = fit_lines([PastUsage("m", "latin", 400, 200, 9, 0.1)] * 20)["m", "latin"]
+    >>> line(np.array([400.0])).round(), line.answers
+    (array([200.]), 20)
     """
-    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    pairs: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for one in past:
-        found.setdefault((one.model, one.language), []).append((one.prompt_chars, one.prompt_tokens))
-    return {name: _bands(np.array(pairs, dtype=float)) for name, pairs in found.items() if len(pairs) >= MIN_SAMPLE}
+        pairs.setdefault((one.model, one.language), []).append((one.prompt_chars, one.prompt_tokens))
+    return {name: _fit(np.array(some, dtype=float), name[1]) for name, some in pairs.items() if len(some) >= MIN_SAMPLE}
 
 
-def tokens_of(prompts: Prompts, ratios: Mapping[tuple[str, str], list[Ratio]]) -> tuple[Array, str]:
-    """Return of each prompt its tokens, as columns low, expected and high, and where that is known from."""
+def _fit(pairs: Array, script: str) -> TokenLine:
+    """Fit by least squares; two pseudo-answers at the default ratio determine the slope where all lengths are alike."""
+    chars, tokens = pairs.T
+    prior = TEMPLATE_TOKENS + DEFAULTS[script].expected * np.array([0, PRIOR_CHARS])
+    weights = [0.05 * len(chars) ** 0.5] * len(prior) + [1.0] * len(chars)
+    slope, intercept = np.polyfit([JSON_CHARS, JSON_CHARS + PRIOR_CHARS, *chars], [*prior, *tokens], 1, w=weights)
+    line = TokenLine(float(intercept), float(slope), 1.0, 1.0, len(pairs), float(chars.min()), float(chars.max()))
+    low, high = np.quantile(tokens / line(chars), _QUANTILES)
+    return line._replace(low=min(1.0, float(low)), high=max(1.0, float(high)))
+
+
+def tokens_of(prompts: Prompts, lines: Mapping[tuple[str, str], TokenLine]) -> tuple[Array, str]:
+    """Return the tokens of each prompt, as columns low, expected and high, and what they are based on."""
     table = np.zeros((len(prompts.chars), 3))
     for kind, name in enumerate(prompts.names):
         at = prompts.kinds == kind
-        table[at] = _by(ratios.get(name) or [], DEFAULTS[name[1]], prompts.chars[at])
-    used = [sum(ratio.answers for ratio in ratios.get(name, [])) for name in prompts.names]
-    learned = sum(used)
-    basis = f"{learned:,} earlier answers in the ledger" if learned else "a default of 4 characters a token"
-    if learned and not all(used):
-        basis += ", and a default for what it has none of"
-    elif not learned and any(language != "latin" for _, language in prompts.names):
-        basis = "a default by kind of writing"
-    return table, basis
+        table[at] = _tokens(prompts.chars[at], lines.get(name), DEFAULTS[name[1]])
+    known = [lines[name].answers for name in prompts.names if name in lines]
+    if not known:
+        latin = all(script == "latin" for _, script in prompts.names)
+        return table, "a default of 4 characters a token" if latin else "a default by kind of writing"
+    basis = f"{sum(known):,} earlier answers in the ledger"
+    return table, basis if len(known) == len(prompts.names) else f"{basis}, and a default for what it has none of"
+
+
+def _tokens(chars: Array, line: TokenLine | None, default: Ratio) -> Array:
+    """Return the tokens of prompts: low, expected and high."""
+    text = np.maximum(chars - JSON_CHARS, 0)
+    low = np.minimum(default.low * chars, default.low * text + TEMPLATE_TOKENS - 1)
+    high = default.high * chars
+    if line is None:
+        return _columns(low, default.expected * chars, high)
+    expected, seen, beyond = line(chars), line(np.minimum(chars, line.longest)), np.maximum(chars - line.longest, 0)
+    short = chars < line.shortest
+    low = np.minimum(line.low * seen + beyond * min(default.low, line.low * line.slope), np.where(short, low, np.inf))
+    high = np.maximum(line.high * seen + beyond * max(default.high, line.high * line.slope), np.where(short, high, 0))
+    return _columns(low, expected, high)
+
+
+def _columns(low: Array, expected: Array, high: Array) -> Array:
+    table: Array = np.maximum(1.0, np.column_stack([np.minimum(low, expected), expected, np.maximum(high, expected)]))
+    return table
 
 
 def counted(requests: Requests, tokenizer: Tokenizer) -> tuple[Array, str]:
-    """Return of each prompt its tokens as the user's tokenizer counts them.
+    """Return the tokens of each prompt as the user's tokenizer counts them.
 
     Raises
     ------
@@ -105,7 +144,7 @@ def counted(requests: Requests, tokenizer: Tokenizer) -> tuple[Array, str]:
     for at, request in enumerate(requests):
         texts = _texts(request)
         number = sum(_number(tokenizer(text)) for text in texts)
-        table[at] = number, number + TEMPLATE * len(texts), number + 4 * TEMPLATE * len(texts)
+        table[at] = number, number + TEMPLATE_TOKENS * len(texts), number + 4 * TEMPLATE_TOKENS * len(texts)
     return table, "your tokenizer, and the model's chat template by guess"
 
 
@@ -113,48 +152,6 @@ def total_of(tokens: Array) -> Range:
     """Return the sums of a table of tokens."""
     low, expected, high = tokens.sum(axis=0).tolist()
     return Range(low, expected, high)
-
-
-def _by(bands: list[Ratio], default: Ratio, chars: Array) -> Array:
-    """Return the tokens of prompts of some lengths, as columns low, expected and high."""
-    text = np.maximum(chars - SCAFFOLD, 0)
-    if not bands:
-        low = np.minimum(default.low * chars, default.low * text + TEMPLATE - 1)
-        return np.column_stack([low, default.expected * chars, default.high * chars])
-    first, last = bands[0], bands[-1]
-    band = np.searchsorted([ratio.shortest for ratio in bands[1:]], chars, side="right")
-    table: Array = np.array([ratio[:3] for ratio in bands])[band] * chars[:, None]
-    above, below = chars > last.longest, chars < first.shortest
-    table[above] = np.array(last[:3]) * last.longest + (chars[above] - last.longest)[:, None] * _slopes(last, default)
-    share = (text[below] / max(1.0, first.shortest - SCAFFOLD))[:, None]  # nothing was seen: a line to the bare template
-    line = TEMPLATE + share * (np.array(first[:3]) * first.shortest - TEMPLATE)
-    low = np.minimum(line[:, 0], default.low * text[below] + TEMPLATE) - 1
-    high = np.maximum(line[:, 2], default.high * text[below]) + 4 * TEMPLATE
-    table[below] = np.column_stack([low, line[:, 1], np.maximum(line[:, 1], np.minimum(high, first.high * first.shortest))])
-    return table
-
-
-def _slopes(longest: Ratio, default: Ratio) -> Array:
-    """Return the tokens of a further character beyond the longest prompt that was seen: low, expected, high.
-
-    Nothing was seen there, so the range is never narrower than that of the default.
-    """
-    slope = (longest.expected * longest.longest - TEMPLATE) / max(1.0, longest.longest - SCAFFOLD)
-    clear = min(1.0, longest.longest / CLEAR) ** 2  # in short prompts the template can't be told from the text
-    slope = clear * slope + (1 - clear) * default.expected
-    return np.array([min(default.low, slope), slope, max(default.high, slope)])
-
-
-def _bands(pairs: Array) -> list[Ratio]:
-    ordered = pairs[np.argsort(pairs[:, 0], kind="stable")]
-    return [_ratio(part) for part in np.array_split(ordered, min(BANDS, max(1, len(pairs) // BAND)))]
-
-
-def _ratio(pairs: Array) -> Ratio:
-    each, expected = pairs[:, 1] / pairs[:, 0], pairs[:, 1].sum() / pairs[:, 0].sum()
-    low, high = np.quantile(each, _MIDDLE)
-    return Ratio(float(min(low, expected)), float(expected), float(max(high, expected)), len(pairs),
-                 float(pairs[0, 0]), float(pairs[-1, 0]))  # fmt: skip
 
 
 def _texts(request: Request) -> list[str]:
@@ -165,8 +162,8 @@ def _texts(request: Request) -> list[str]:
     ]
 
 
-def _number(made: Any) -> int:
-    number = int(made) if pd.api.types.is_integer(made) else len(made) if hasattr(made, "__len__") else -1
-    if number < 0 or isinstance(made, str):
-        raise ParameterError(f"tokenizer must return the tokens of a text or their number, got {quoted(made)}")
+def _number(returned: Any) -> int:
+    number = int(returned) if pd.api.types.is_integer(returned) else len(returned) if hasattr(returned, "__len__") else -1
+    if number < 0 or isinstance(returned, str):
+        raise ParameterError(f"tokenizer must return the tokens of a text or their number, got {quoted(returned)}")
     return number

@@ -17,7 +17,7 @@ from support.independent_server import Threads
 import tsn_frames as tsn
 from tsn_frames.engine.ledger.queries import PastUsage
 from tsn_frames.simulator import Faults, Quota, Simulator
-from tsn_frames.verbs.estimate.token_ratios import DEFAULTS, Prompts, calibrated, tokens_of
+from tsn_frames.verbs.estimate.token_ratios import DEFAULTS, Prompts, fit_lines, tokens_of
 
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.5, 10)}
 PROMPT = "Summarise: {t}"
@@ -158,10 +158,13 @@ def test_the_ratio_is_learned_from_the_ledger_by_model_and_kind_of_writing(sim, 
     assert "default" in chinese.basis["prompt_tokens"]  # English teaches nothing about Chinese
 
 
-def test_a_ratio_needs_ten_answers_and_is_that_of_the_sums():
-    past = [PastUsage("m", "latin", 100 * n, 25 * n, 1, 0.1) for n in range(1, 11)]
-    assert calibrated(past[:9]) == {}
-    assert calibrated(past) == {("m", "latin"): [(0.25, 0.25, 0.25, 10, 100, 1000)]}
+def test_a_fit_needs_ten_answers_and_meets_their_sum():
+    past = [PastUsage("m", "latin", 100 * n, 40 * n + 20, 1, 0.1) for n in range(1, 11)]
+    assert fit_lines(past[:9]) == {}
+    prompts = Prompts(np.arange(100.0, 1_100, 100), np.zeros(10, dtype=int), [("m", "latin")])
+    table, basis = tokens_of(prompts, fit_lines(past))
+    assert table.sum(axis=0) == pytest.approx([40 * 55 + 200] * 3, rel=0.05) and basis == "10 earlier answers in the ledger"
+    assert table[:, 1] == pytest.approx(np.arange(60, 421, 40), rel=0.2)
     assert all(low < expected < high for low, expected, high, *_ in DEFAULTS.values())
 
 
@@ -190,8 +193,8 @@ def test_ranges_hold_for_lengths_that_were_never_seen(sim, client, seen, asked):
 def test_the_tokens_of_a_prompt_are_a_range_in_order_and_never_less_than_one(seen, asked):
     past = [PastUsage("m", "latin", chars, 1 + int(chars * ratio) + more, 1, 0.1) for chars, ratio, more in seen]
     prompts = Prompts(np.array(asked, dtype=float), np.zeros(len(asked), dtype=int), [("m", "latin")])
-    for ratios in ({}, calibrated(past)):
-        table, _ = tokens_of(prompts, ratios)
+    for lines in ({}, fit_lines(past)):
+        table, _ = tokens_of(prompts, lines)
         assert (table[:, 0] <= table[:, 1] + 1e-9).all() and (table[:, 1] <= table[:, 2] + 1e-9).all() and (table >= 1).all()
 
 
