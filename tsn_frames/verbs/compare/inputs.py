@@ -14,7 +14,7 @@ from ...engine.budget.worst_case import check_bounded
 from ...errors import ColumnError, ParameterError
 from ...frames import per_row, values
 from ...text import did_you_mean, plural, quoted
-from ..estimate.calculation import cached_answers
+from ..estimate.request_table import cached_answers
 from ..run.prepare import PER_ROW, PreparedCall
 from .agreement import UNREADABLE, Normalise, comparable, equal
 

@@ -54,16 +54,15 @@ class Sample:
     weights: Array
 
 
-def draw(lengths: Array, keys: Array, number: int, seed: int) -> Sample:
+def draw(lengths: Array, number: int, seed: int) -> Sample:
     """Return a systematic sample of requests with probability proportional to size.
+
+    The same lengths and seed give the same sample in every process, so that a pilot that is run again finds its answers cached.
 
     Parameters
     ----------
     lengths : array of float
         What is known of each request's cost: its prompt's.
-    keys : array of uint64
-        A hash of each request. It orders requests of the same size, so that the same requests and seed give the same sample
-        in every process, and a pilot that is run again finds its answers in the cache.
     number : int
         How many to draw.
     seed : int
@@ -71,7 +70,7 @@ def draw(lengths: Array, keys: Array, number: int, seed: int) -> Sample:
 
     Examples
     --------
-    >>> sample = draw(np.array([1.0, 1, 1, 1, 50]), np.arange(5, dtype="u8"), 3, seed=0)
+    >>> sample = draw(np.array([1.0, 1, 1, 1, 50]), 3, seed=0)
     >>> 4 in sample.positions, len(sample.positions)
     (True, 3)
     """
@@ -79,7 +78,7 @@ def draw(lengths: Array, keys: Array, number: int, seed: int) -> Sample:
         return Sample(np.arange(len(lengths)), np.zeros(len(lengths)))
     sizes = lengths + lengths.mean()
     chances = _inclusion_probabilities(sizes, number)
-    order = np.lexsort((keys, sizes))
+    order = np.argsort(sizes, kind="stable")
     ends = np.cumsum(chances[order])
     start = Random(seed).random()  # noqa: S311 - Python keeps its sequence across versions, numpy does not
     points = (start + np.arange(number)) / number * ends[-1]

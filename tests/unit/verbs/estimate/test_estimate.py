@@ -453,7 +453,7 @@ def test_rows_of_the_pilot_that_fail_are_told_and_left_out(tmp_path):
     assert found.total_cost == (None, None, None)
     with Simulator(latency=0.0, faults=Faults(no_usage=1.0)) as sim, pytest.warns(tsn.errors.TSNWarning):
         found = guess(texts(seed=5), client_of(sim, tmp_path), pilot=30)
-    assert found.sampled == 0 and found.cost.expected is None and "tell too little" in str(found)
+    assert found.sampled == 0 and found.cost.expected is None and "too few" in str(found)
 
 
 def test_a_refused_key_ends_the_pilot(tmp_path):

@@ -41,17 +41,17 @@ LED_BY_LENGTH = list(LINKS)[:4]
 
 
 def frame(seed, sigma, link):
-    """What is known of each row (its characters), its key, and its cost."""
+    """What is known of each row (its characters), and its cost."""
     dice = np.random.default_rng(seed)
     chars = np.round(dice.lognormal(np.log(400), sigma, ROWS)) + 1
     prompt = np.round(np.maximum(1, chars / 4 * dice.lognormal(0, 0.1, ROWS)) + 30)
     completion = np.maximum(1, np.round(LINKS[link](dice, prompt)))
-    return chars / 4 + 30, dice.integers(0, 2**63, ROWS, dtype="u8"), prompt * 0.27 + completion * 1.10
+    return chars / 4 + 30, prompt * 0.27 + completion * 1.10
 
 
-def foretold(known, keys, cost, seed, number=PILOT):
+def interval(known, cost, seed, number=PILOT):
     """The pilot as `estimate` does it: the whole cost, with its interval."""
-    sample = draw(known, keys, number, seed)
+    sample = draw(known, number, seed)
     at = sample.positions
     rest = np.delete(known, at)
     found = total(known[at], cost[at], sample.weights, rest)
@@ -68,8 +68,8 @@ def experiment(sigma, link, seeds):
     """Coverage of the pilot, its median width over that of the plain mean, coverage of the plain mean."""
     held, plainly, widths, plain_widths = 0, 0, [], []
     for seed in range(seeds):
-        known, keys, cost = frame(seed, sigma, link)
-        low, _, high = foretold(known, keys, cost, seed)
+        known, cost = frame(seed, sigma, link)
+        low, _, high = interval(known, cost, seed)
         plain_low, plain_high = plain(cost, seed)
         held += low <= cost.sum() <= high
         plainly += plain_low <= cost.sum() <= plain_high
@@ -81,29 +81,28 @@ def experiment(sigma, link, seeds):
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=200), st.integers(10, 60), st.integers(0, 2**70))
 def test_as_many_are_drawn_as_were_asked_for_and_they_stand_for_all(lengths, number, seed):
     lengths = np.array(lengths)
-    keys = np.random.default_rng(1).integers(0, 2**63, len(lengths), dtype="u8")
-    sample = draw(lengths, keys, number, seed)
+    sample = draw(lengths, number, seed)
     at = sample.positions
     assert len(set(at.tolist())) == len(at) == min(number, len(lengths)) and at.min() >= 0 and at.max() < len(lengths)
     assert (sample.weights >= 0).all()
     sizes = lengths + lengths.mean()
     assert np.isclose((sizes[at] * (sample.weights + 1)).sum(), sizes.sum())  # the sample's estimate of the sizes is exact
-    assert np.array_equal(at, draw(lengths, keys, number, seed).positions)
+    assert np.array_equal(at, draw(lengths, number, seed).positions)
 
 
 def test_each_request_is_drawn_as_often_as_its_chance_says():
     """Over seeds, a request is drawn as often as the inverse of its weight says."""
-    lengths, keys = np.random.default_rng(3).lognormal(4, 1, 100), np.random.default_rng(4).integers(0, 2**63, 100, dtype="u8")
+    lengths = np.random.default_rng(3).lognormal(4, 1, 100)
     drawn, chances = np.zeros(100), np.zeros(100)
     for seed in range(4_000):
-        sample = draw(lengths, keys, 20, seed)
+        sample = draw(lengths, 20, seed)
         drawn[sample.positions] += 1
         chances[sample.positions] = 1 / (sample.weights + 1)
     assert np.abs(drawn / 4_000 - chances).max() < 0.04
 
 
 @given(st.integers(10, 60), st.floats(-3, 3), st.floats(0.1, 50))
-def test_a_cost_that_is_linear_in_the_length_is_foretold_exactly(number, slope, constant):
+def test_a_cost_that_is_linear_in_the_length_is_estimated_exactly(number, slope, constant):
     known = np.random.default_rng(number).lognormal(5, 1, number)
     cost, rest = slope * known + constant + 4 * known.max(), np.array([10.0, 500.0, 90.0])
     found = total(known, cost, np.full(number, 3 / number), rest)

@@ -1,0 +1,72 @@
+"""Table of a call's requests before any is sent: prompt tokens, prices, cached answers."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+import numpy as np
+
+from ..._gc import gc_paused
+from ...api import Requests, Usage
+from ...engine.cache.store import lookup
+from ...engine.ledger import queries
+from ...engine.ledger.queries import PastUsage
+from ...engine.outcomes import Outcomes
+from ...pricing.prices import Prices
+from ..run.prepare import PreparedCall
+from .survey_sampling import Array
+from .token_ratios import Prompts, Tokenizer, counted, fit_lines, measured, tokens_of
+
+MILLION = 1_000_000
+
+
+class RequestTable(NamedTuple):
+    """Known facts of a call's requests: ``tokens`` (low, expected, high) and ``rates`` have a row per request.
+
+    ``sizes`` are what a sample is drawn by: prompt tokens times their price, up to a factor. ``rates`` are the prices of a prompt
+    token and of a completion token, NaN where unknown; ``basis`` is what the tokens are based on; ``history`` are earlier
+    answers of the same models.
+    """
+
+    requests: Requests
+    tokens: Array
+    sizes: Array
+    rates: Array
+    basis: str
+    history: list[PastUsage]
+
+
+def request_table(call: PreparedCall, tokenizer: Tokenizer | None) -> RequestTable:
+    """Return the table of a call's requests."""
+    requests = call.made.requests
+    prompts = measured(requests)
+    history = queries.recent_usage(call.client.ledger, {model for model, _ in prompts.names})
+    tokens, basis = counted(requests, tokenizer) if tokenizer else tokens_of(prompts, fit_lines(history))
+    stable = tokens if tokenizer else tokens_of(prompts, {})[0]  # a pilot that is run again must draw the same sample
+    rates = _rates(prompts, call.client.prices)
+    priced = np.isfinite(rates[:, 0]).all() and rates[:, 0].any()
+    sizes = stable[:, 1] * (rates[:, 0] / rates[:, 0].mean() if priced else 1.0)
+    return RequestTable(requests, tokens, sizes, rates, basis, history)
+
+
+def _rates(prompts: Prompts, prices: Prices | None) -> Array:
+    """Return the prices of a prompt token and of a completion token for each request; NaN where unknown."""
+    known = []
+    for model, _ in prompts.names:
+        pair = [prices.cost(model, Usage(p, c, p + c)) if prices else None for p, c in ((MILLION, 0), (0, MILLION))]
+        known.append([np.nan if one is None else float(one) / MILLION for one in pair])
+    return np.array(known).reshape(-1, 2)[prompts.kinds]
+
+
+def cached_answers(call: PreparedCall) -> Outcomes:
+    """Return the cached answers of a call's requests."""
+    work, answers = call.work, Outcomes(len(call.made.requests))
+    if work.mode in ("use", "only"):
+        wanted = {key: at for key, at in work.requests.index.items() if at not in work.fresh}
+        try:
+            with gc_paused():
+                lookup(call.client.cache.file, wanted, answers.add_cached)
+        except (OSError, sqlite3.Error):  # an unreadable cache has no answers, as in a run
+            return Outcomes(len(work.requests))
+    return answers
