@@ -1,13 +1,19 @@
-"""The shape of the API's JSON: requests as they are sent and keyed, answers as they are read. Nothing else knows it."""
+"""The JSON of chat completions: requests as they are sent and keyed, answers as services write them."""
 
-from .completion import Completion, Usage, decode, error_of
+from .completion import Completion, decode
+from .dialects.errors import ErrorAnswer, ServiceError, error_of
+from .dialects.tables import Meaning
+from .dialects.usage import Usage
 from .request import Request, Requests, Shape, body_head, messages_around
 from .serialization import Unreadable, dumps, load
 
 __all__ = [
     "Completion",
+    "ErrorAnswer",
+    "Meaning",
     "Request",
     "Requests",
+    "ServiceError",
     "Shape",
     "Unreadable",
     "Usage",

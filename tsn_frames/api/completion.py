@@ -1,26 +1,21 @@
-"""Answers as they are read: fast where they are what nearly every answer is, carefully where they aren't."""
+"""Answers as they are read: a fast path for well-formed ones, a tolerant one for the dialects of services."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from ..errors import RowError
-from .serialization import Unreadable, load
+from .dialects.errors import ErrorAnswer, ServiceError, holds_error, read_error
+from .dialects.message import Message, read_message
+from .dialects.tables import ending
+from .dialects.usage import ABSURD, Usage, counted, find_usage, read_usage
+from .serialization import Unreadable, dumps_any, load
 
-ABSURD = 2**40
-
-
-class Usage(NamedTuple):
-    """Tokens of one answer as the service counted them; None where it did not say."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cached_tokens: int | None = None
-    """Of the prompt's tokens those that the provider had cached: cheaper with most."""
+_BOM_AND_BLANKS = b"\xef\xbb\xbf \t\r\n"
+_STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class Completion(NamedTuple):
@@ -35,6 +30,8 @@ class Completion(NamedTuple):
     cached_tokens: int | None = None
     reasoning: str | None = None
     logprobs: Any = None
+    refusal: str | None = None
+    tool_calls: Any = None
 
     @property
     def usage(self) -> Usage:
@@ -42,14 +39,12 @@ class Completion(NamedTuple):
         return Usage(self.prompt_tokens, self.completion_tokens, self.total_tokens, self.cached_tokens)
 
 
-_completion = partial(tuple.__new__, Completion)  # a NamedTuple's own way to be made takes twice as long
+_completion = partial(tuple.__new__, Completion)  # a NamedTuple's own constructor takes twice as long
+_Count = Annotated[int, msgspec.Meta(ge=1, lt=ABSURD)]
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0, lt=ABSURD)]
-
-
-# What nearly every answer is, and no more of it than is kept: a million are read at once, and a parser that knows the shape
-# makes nothing of the rest. What is otherwise is no error; it is read carefully. No rings can be made of these, so gc=False.
+# The fast path: well-formed answers, and only the fields that are kept. A field that is typed None, and a word or a count
+# that isn't allowed here, sends an answer to the tolerant path. These structs form no reference cycles, so gc=False.
 
 
 class _Details(msgspec.Struct, gc=False):
@@ -62,26 +57,41 @@ class _Usage(msgspec.Struct, gc=False):
     total_tokens: _Count
     prompt_tokens_details: _Details | None = None
     prompt_cache_hit_tokens: int | None = None
+    cached_tokens: None = None
+    input_tokens_details: None = None
+    num_cached_tokens: None = None
+    cache_read_input_tokens: None = None
 
 
 class _Message(msgspec.Struct, gc=False):
     content: str
     reasoning_content: str | None = None
+    reasoning: None = None
+    thinking: None = None
+    reasoning_details: None = None
+    thinking_blocks: None = None
+    refusal: None = None
+    tool_calls: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+    function_call: None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     message: _Message
-    finish_reason: str
+    finish_reason: Literal["stop", "length"]
     logprobs: None = None
+    native_finish_reason: None = None
+    error: None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
     choices: list[_Choice]
     usage: _Usage
     model: str
+    error: None = None
+    base_resp: None = None
 
 
-_usual = msgspec.json.Decoder(_Answer).decode
+_decode_usual = msgspec.json.Decoder(_Answer).decode
 
 
 def decode(body: bytes) -> Completion:
@@ -89,6 +99,8 @@ def decode(body: bytes) -> Completion:
 
     Raises
     ------
+    ErrorAnswer
+        If it holds an error of the service, also beside a part of an answer.
     Unreadable
         If it is not JSON, or not a chat completion.
 
@@ -98,15 +110,17 @@ def decode(body: bytes) -> Completion:
     'Hi'
     """
     try:
-        answer = _usual(body)
+        answer = _decode_usual(body)
         choice = answer.choices[0]
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):  # msgspec's are ValueErrors from 0.21 on
-        return _carefully(load(body))
+        return decode_tolerantly(load(_in_one_piece(body)))
     usage, message = answer.usage, choice.message
     prompt, details = usage.prompt_tokens, usage.prompt_tokens_details
-    cached = usage.prompt_cache_hit_tokens if details is None else details.cached_tokens
+    cached = usage.prompt_cache_hit_tokens if details is None or not details.cached_tokens else details.cached_tokens
+    if cached is None and details is not None:
+        cached = details.cached_tokens
     if cached is not None and not 0 <= cached <= prompt:
-        cached = None
+        return decode_tolerantly(load(body))
     return _completion((
         message.content,
         choice.finish_reason,
@@ -117,83 +131,99 @@ def decode(body: bytes) -> Completion:
         cached,
         message.reasoning_content,
         None,
+        None,
+        None,
     ))  # fmt: skip
 
 
-def _carefully(data: Any) -> Completion:
+def decode_tolerantly(data: Any) -> Completion:
     """Read an answer of which nothing is taken for granted."""
-    if type(data) is not dict or type(choices := data.get("choices")) is not list:
-        raise Unreadable(_error_message(data) or "the answer is JSON but not a chat completion")
-    prompt, completion, total, cached = _usage(data.get("usage"))
-    choice = choices[0] if choices else {}
-    message = choice.get("message") if type(choice) is dict else None
-    if type(message) is not dict:
-        if choices or total is None:
-            raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
-        message = {}
-    content, reason, model = message.get("content"), choice.get("finish_reason"), data.get("model")
-    reasoning = message.get("reasoning_content")
+    if type(data) is not dict:
+        raise Unreadable("the answer is JSON but not a chat completion")
+    usage, choices = find_usage(data), data.get("choices")
+    choice = choices[0] if type(choices) is list and choices else {}
+    choice = choice if type(choice) is dict else {}
+    message = _message(choice)
+    said = read_message(message or {})
+    has_text = bool(said.content or said.reasoning)
+    if error := _error(data, choice):
+        raise ErrorAnswer(
+            error, read_usage(usage), "yes" if counted(usage) else "unknown" if has_text and usage is None else "no"
+        )
+    if type(choices) is not list:
+        raise Unreadable("the answer is JSON but not a chat completion")
+    if message is None and (choices or usage is None or read_usage(usage).total_tokens is None):
+        raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
+    return _make(data, choice, said, read_usage(usage, has_text=has_text))
+
+
+def _make(data: dict[str, Any], choice: dict[str, Any], said: Message, usage: Usage) -> Completion:
+    reason, model, content = _reason(choice), data.get("model"), said.content
+    if not content and (said.refusal or said.tool_calls or ending(reason) == "filtered"):
+        content = None
     return _completion((
-        content if type(content) is str else _joined(content),
-        reason if type(reason) is str else None,
-        model if type(model) is str else None,
-        prompt,
-        completion,
-        total,
-        cached,
-        reasoning if type(reasoning) is str else None,
+        content,
+        reason,
+        model if type(model) is str and model else None,
+        *usage,
+        said.reasoning,
         choice.get("logprobs"),
+        said.refusal,
+        said.tool_calls,
     ))  # fmt: skip
 
 
-def error_of(body: bytes) -> tuple[str, str]:
-    """Return ``(message, code)`` of an error body; empty texts where it says nothing readable."""
-    try:
-        error = load(body).get("error")
-    except (Unreadable, AttributeError):
-        return body[:2000].decode("utf-8", "replace"), ""  # it is cut when keys are taken out of it, not before
-    if not isinstance(error, dict):
-        return str(error or ""), ""
-    return str(error.get("message") or ""), str(error.get("code") or error.get("type") or "")
+def _message(choice: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the message of a choice, which some servers call a delta, or give as a bare text."""
+    for name in ("message", "delta"):
+        if type(found := choice.get(name)) is dict:
+            return found
+    return {"content": choice["text"]} if type(choice.get("text")) is str else None
 
 
-def _error_message(data: Any) -> str:
-    error = data.get("error") if isinstance(data, dict) else None
-    message = error.get("message") if isinstance(error, dict) else error
-    return f"the answer is an error: {message}" if message else ""
+def _reason(choice: dict[str, Any]) -> str | None:
+    """Return why an answer ended: the provider's own word where only that says that it ended badly."""
+    reason, native = choice.get("finish_reason"), choice.get("native_finish_reason")
+    if type(native) is str and ending(native) and (type(reason) is not str or not ending(reason)):
+        return native
+    return reason if type(reason) is str and reason else None
 
 
-def _joined(content: Any) -> str | None:
-    """Return the text of a content in parts; None where there is none."""
-    if type(content) is not list:
-        return None
-    return "".join(part["text"] for part in content if type(part) is dict and type(part.get("text")) is str)
+def _error(data: dict[str, Any], choice: dict[str, Any]) -> ServiceError | None:
+    """Return the error in an answer, wherever it stands."""
+    if holds_error(data):
+        return read_error({name: value for name, value in data.items() if name not in ("choices", "usage", "object", "model")})
+    error = choice.get("error")
+    if any(error.values()) if type(error) is dict else error:
+        return read_error({"error": error})
+    if ending(reason := _reason(choice)) == "failed":
+        return ServiceError(f"the service ended the answer with finish_reason {reason!r}", (str(reason),))
+    return None
 
 
-def _usage(value: Any) -> tuple[int | None, int | None, int | None, int | None]:
-    if type(value) is not dict:
-        return None, None, None, None
-    prompt, completion, total = value.get("prompt_tokens"), value.get("completion_tokens"), value.get("total_tokens")
-    # An absurd count is no count; a count that is no plain int is none either.
-    prompt = prompt if type(prompt) is int and 0 <= prompt < ABSURD else None
-    completion = completion if type(completion) is int and 0 <= completion < ABSURD else None
-    total = total if type(total) is int and 0 <= total < ABSURD else None
-    if total is None and prompt is not None and completion is not None:
-        total = prompt + completion
-    return prompt, completion, total, _cached(value, prompt)
+def _in_one_piece(body: bytes) -> bytes:
+    """Return the body of an answer; one that is sent as an event stream, though none was asked for, is put together."""
+    if not body[:64].lstrip(_BOM_AND_BLANKS).startswith(_STREAM_STARTS):
+        return body
+    from .stream_parser import StreamedReply  # it reads answers in one piece with this module
 
-
-def _cached(usage: dict[str, Any], prompt: int | None) -> int | None:
-    """Return how much of a prompt was cached; more than all of it can't be, it would make a price negative."""
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if type(details) is dict else usage.get("prompt_cache_hit_tokens")  # DeepSeek's name
-    return cached if type(cached) is int and 0 <= cached <= (prompt or 0) else None
+    reply = StreamedReply()
+    reply.feed(body)
+    reply.close()
+    if reply.error is None and not reply.whole:
+        raise Unreadable(reply.problem or "the event stream ended before the answer did")
+    return reply.body
 
 
 def content_error(completion: Completion) -> RowError | None:
-    """Return why an answer that can be read has no content, or None where it has."""
-    if completion.content:
+    """Return why an answer that can be read has no content, or None where it has; an empty text is content."""
+    if completion.content is not None:
         return None
-    if completion.finish_reason == "content_filter":
+    if completion.refusal:
+        return RowError("filtered", f"the model refused: {completion.refusal}")
+    if completion.tool_calls:
+        calls = dumps_any(completion.tool_calls).decode()
+        return RowError("empty", f"the answer has no text but tool calls, which include=['tool_calls'] gives: {calls[:300]}")
+    if ending(completion.finish_reason) == "filtered":
         return RowError("filtered", "the service's content filter withheld the answer")
     return RowError("empty", f"the answer has no text (finish_reason {completion.finish_reason or 'not given'})")

@@ -1,4 +1,4 @@
-"""JSON to bytes and back: one serialiser for bodies and keys, one reader that loses nothing that was paid for."""
+"""JSON: one serialiser for bodies and keys, and a reader that accepts what servers write beside the standard."""
 
 from __future__ import annotations
 
@@ -18,8 +18,16 @@ class Unreadable(TSNError):
     """A 200 whose body is no chat completion."""
 
 
+def dumps_any(value: Any) -> bytes:
+    """Write JSON that was read from a service, with numbers beyond 64 bits as broken servers count."""
+    try:
+        return dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()
+
+
 def load(body: bytes) -> Any:
-    """Parse JSON, with what some servers write and JSON forbids: lone surrogates and NaN.
+    """Parse JSON, with lone surrogates and NaN, which some servers write and the standard forbids.
 
     Raises
     ------
@@ -30,7 +38,7 @@ def load(body: bytes) -> Any:
         return orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError:
         pass
-    try:  # lone surrogates and NaN, which some servers write, are no reason to lose a paid answer
+    try:
         return _valid(json.loads(body.removeprefix(BOM).decode("utf-8", "replace")))
     except (ValueError, RecursionError):
         raise Unreadable(f"the answer is not JSON ({len(body):,} bytes)") from None

@@ -1,26 +1,30 @@
 """A streamed answer, read: bytes in, as the network cuts them, an answer out. Pure.
 
-Server-sent events are lines; those that begin with ``data:`` hold a part of the answer as JSON. What servers do beside that
-is taken as it comes: comments, other line ends, no blank between two events, usage early or late, no end mark, or one
-JSON body in place of a stream.
+Server-sent events are lines; those that begin with ``data:`` hold a part of the answer as JSON. The parser also accepts what
+servers send beside the standard: comments, other line ends, no blank line between two events, usage early or late, no end
+mark, errors outside of events, or one JSON body in place of a stream.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from typing import Any
 
-from .serialization import Unreadable, dumps, load
+from .dialects.errors import holds_error
+from .dialects.message import read_message
+from .dialects.tables import ending
+from .dialects.usage import counted, find_usage
+from .serialization import Unreadable, dumps_any, load
+from .stream_text import DeltaCalls, DeltaText
 
 LINE_CAP = 4 * 2**20
-CAP = 20 * 2**20  # of what an answer says, and of a body in one piece
-STREAM_CAP = 10 * CAP  # of a stream: what stands around a token there is many times as long as the token
-MORE, TAIL, NOTHING = 90.0, 0.5, 0.0  # seconds of silence: while the answer goes on, after its end, and none at all
+CAP = 20 * 2**20  # of an answer's text, and of a body in one piece
+STREAM_CAP = 10 * CAP  # of a stream: the events are many times as long as the tokens in them
+MORE, TAIL, NOTHING = math.inf, 0.5, 0.0  # seconds of silence: while the answer goes on, after its end, and none at all
 _ENDS = re.compile(rb"\r\n|\n|\r")
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
-_KNOWN = ("role", "content", "reasoning_content")
-_NOT_KEPT = ("choices", "usage", "object", "error")
+_NOT_KEPT = ("choices", "usage", "object", "error", "x_groq")
 
 
 class SseLines:
@@ -53,26 +57,22 @@ class SseLines:
 
 
 class StreamedReply:
-    r"""One answer while it comes in.
+    r"""One answer while it arrives.
 
     Attributes
     ----------
     begun : bool
-        Whether any token of it has come.
+        Whether any token of it has arrived.
     done : bool
-        Whether the end mark has come.
+        Whether the end mark has arrived.
     problem : str
         Why nothing more can be read, where that is so.
-    error : bytes or None
-        An error that came in place of the answer's rest, as JSON.
-    loose : bool
-        Whether it holds what isn't put together here, such as calls of tools: then it is shown and not stored.
 
     Examples
     --------
     >>> reply = StreamedReply()
     >>> reply.feed(b'data: {"choices":[{"delta":{"content":"Hel')
-    90.0
+    inf
     >>> reply.feed(b'lo"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
     0.5
     >>> reply.text, reply.whole
@@ -80,18 +80,19 @@ class StreamedReply:
     """
 
     def __init__(self) -> None:
-        self.begun = self.done = self.loose = self._ended = False
+        self.begun = self.done = self._ended = False
         self.problem = ""
-        self.error: bytes | None = None
         self.finish_reason: str | None = None
-        self.size = self._said = 0
+        self.size = self._text_size = 0
         self._lines, self._data, self._event = SseLines(), list[bytes](), b""
         self._data_size = 0
         self._start: bytes | None = b""  # until it is known whether this is a stream at all
         self._body: bytearray | None = None
-        self._texts, self._thoughts = list[str](), list[str]()
-        self._has_content = self._has_choice = False
+        self._error: dict[str, Any] | None = None
+        self._stopped_by_error = self._has_choice = self._went_on = False
+        self._content, self._thoughts, self._refusal, self._calls = DeltaText(), DeltaText(), DeltaText(), DeltaCalls()
         self._about: dict[str, Any] = {}
+        self._native: str | None = None
         self._usage: dict[str, Any] | None = None
         self._logprobs: list[Any] = []
 
@@ -102,13 +103,76 @@ class StreamedReply:
             self._sort(data)
         if self._too_large():
             self.problem = f"the answer is larger than {CAP // 2**20} MiB, or one line of it than {LINE_CAP // 2**20} MiB"
-        if self.problem or self.error is not None:
+        if self.problem or self._stopped_by_error:
             return NOTHING
-        return TAIL if self.done else MORE
+        return TAIL if self.done or self._error is not None else MORE
+
+    def close(self) -> None:
+        """Take in that it ended in good order, and a last line that no line end follows."""
+        self._ended = True
+        if not self.problem and not self._stopped_by_error and self._body is None:
+            self._take([self._lines.rest, b""])
+
+    @property
+    def text(self) -> str:
+        """The text of the answer so far."""
+        return self._content.value
+
+    @property
+    def reasoning(self) -> str | None:
+        """The model's reasoning so far."""
+        return self._thoughts.value or None
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers, as it names itself."""
+        model = self._about.get("model")
+        return model if isinstance(model, str) else None
+
+    @property
+    def error(self) -> bytes | None:
+        """The error that came in place of the answer's rest, as JSON."""
+        return None if self._error is None else dumps_any(self._error)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer is all there."""
+        ended = self.done or (self.finish_reason is not None and not self._went_on) or (self._body is not None and self._ended)
+        return ended and not self.problem and self._error is None
+
+    @property
+    def storable(self) -> bool:
+        """Whether :attr:`body` is what the service would have sent in one piece, usage included."""
+        return self.whole and (self._body is not None or self._usage is not None)
+
+    @property
+    def body(self) -> bytes:
+        """The answer in the form that it has when it is not streamed, its error included."""
+        if self._body is not None:
+            return bytes(self._body)
+        out = {**self._about, "object": "chat.completion", "choices": [self._choice()] if self._has_choice else []}
+        out |= {"usage": self._usage} if self._usage is not None else {}
+        out |= {"error": self._error.get("error") or self._error} if self._error is not None else {}
+        return dumps_any(out)
+
+    def _choice(self) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": self.text if self._content.given else None}
+        if self._thoughts.value:
+            message["reasoning_content"] = self._thoughts.value
+        if self._refusal.value:
+            message["refusal"] = self._refusal.value
+        if calls := self._calls.value:
+            message["tool_calls"] = calls
+        choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": self.finish_reason}
+        if self._native is not None:
+            choice["native_finish_reason"] = self._native
+        if self._logprobs:
+            choice["logprobs"] = {"content": self._logprobs}
+        return choice
 
     def _too_large(self) -> bool:
         most = STREAM_CAP if self._body is None else CAP
-        return self.size > most or self._said >= CAP or len(self._lines) > LINE_CAP
+        return self.size > most or self._text_size >= CAP or len(self._lines) > LINE_CAP
 
     def _sort(self, data: bytes) -> None:
         if self._start is not None:
@@ -117,58 +181,6 @@ class StreamedReply:
             self._body += data
         else:
             self._take(self._lines.feed(data))
-
-    def close(self) -> None:
-        """Take in that it ended in good order, and what stands at the end without the end of its line."""
-        self._ended = True
-        if not self.problem and self.error is None and self._body is None:
-            self._take([self._lines.rest, b""])
-
-    @property
-    def text(self) -> str:
-        """What the answer says so far."""
-        self._texts[:] = ["".join(self._texts)]
-        return self._texts[0]
-
-    @property
-    def reasoning(self) -> str | None:
-        """What the model thought so far."""
-        return "".join(self._thoughts) or None
-
-    @property
-    def model(self) -> str | None:
-        """The model that answers, as it says itself."""
-        model = self._about.get("model")
-        return model if isinstance(model, str) else None
-
-    @property
-    def whole(self) -> bool:
-        """Whether the answer is all there."""
-        good = not self.problem and self.error is None
-        return good and (self.done or self.finish_reason is not None or (self._body is not None and self._ended))
-
-    @property
-    def storable(self) -> bool:
-        """Whether :attr:`body` is what the service would have sent in one piece, usage included."""
-        return self.whole and not self.loose and (self._body is not None or self._usage is not None)
-
-    @property
-    def body(self) -> bytes:
-        """The answer in the form that it has when it is not streamed."""
-        if self._body is not None:
-            return bytes(self._body)
-        message: dict[str, Any] = {"role": "assistant", "content": self.text if self._has_content else None}
-        if self._thoughts:
-            message["reasoning_content"] = self.reasoning
-        choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": self.finish_reason}
-        if self._logprobs:
-            choice["logprobs"] = {"content": self._logprobs}
-        out = {**self._about, "object": "chat.completion", "choices": [choice] if self._has_choice else []}
-        out |= {"usage": self._usage} if self._usage is not None else {}
-        try:
-            return dumps(out)
-        except TypeError:  # a number beyond 64 bits, as a broken server may count
-            return json.dumps(out).encode()
 
     def _begin(self, data: bytes) -> None:
         """See whether it is a stream, or a body in one piece: JSON, or a page of a gateway."""
@@ -181,7 +193,7 @@ class StreamedReply:
 
     def _take(self, lines: list[bytes]) -> None:
         for line in lines:
-            if self.done or self.problem or self.error is not None:
+            if self.done or self.problem or self._stopped_by_error:
                 return
             self._line(line)
 
@@ -191,17 +203,24 @@ class StreamedReply:
         if name == b"event":
             self._event = value.strip()
         elif name == b"data":
-            self._data.append(value)
-            self._data_size += len(value)
-            if self._data_size > LINE_CAP:
-                self.problem = f"an event of the answer is larger than {LINE_CAP // 2**20} MiB"
-            elif len(self._data) == 1 and (self._event != b"error" or value.startswith(b"{")):
-                self._end_of_event(goes_on=value.startswith(b"{"))  # most have one line, and some servers no blank after it
+            self._add_data(value)
         elif not line:
-            self._end_of_event(goes_on=False)
+            self._end_event(goes_on=False)
             self._event = b""
+        elif name == b"error" and value.strip():  # llama.cpp
+            self._fail(_parsed(value) or {"message": value.decode("utf-8", "replace")})
+        elif (bare := _parsed(line)) is not None:  # Ollama: JSON without "data:"
+            self._chunk(bare)
 
-    def _end_of_event(self, *, goes_on: bool) -> None:
+    def _add_data(self, value: bytes) -> None:
+        self._data.append(value)
+        self._data_size += len(value)
+        if self._data_size > LINE_CAP:
+            self.problem = f"an event of the answer is larger than {LINE_CAP // 2**20} MiB"
+        elif len(self._data) == 1 and (self._event != b"error" or value.startswith(b"{")):
+            self._end_event(goes_on=value.startswith(b"{"))  # most have one line, and some servers send no blank line
+
+    def _end_event(self, *, goes_on: bool) -> None:
         """Read the event's lines, unless they are no whole JSON and more of them may come."""
         data = b"\n".join(self._data)
         event = _parsed(data)
@@ -213,52 +232,76 @@ class StreamedReply:
         elif data.strip() == b"[DONE]":
             self.done = True
         elif data and self._event == b"error":
-            self.error = dumps({"error": {"message": data.decode("utf-8", "replace")}})
+            self._fail({"message": data.decode("utf-8", "replace")})
         elif data.startswith(b"{"):
             self.problem = f"an event of the answer can't be read ({len(data):,} bytes)"
 
+    def _fail(self, error: dict[str, Any]) -> None:
+        """Take in an error that ends the stream."""
+        self._error, self._stopped_by_error = {"error": error}, True
+
     def _chunk(self, event: dict[str, Any]) -> None:
-        if event.get("error") or event.get("object") == "error" or self._event == b"error":
-            self.error = dumps({"error": event.get("error") or event})
+        usage = find_usage(event)
+        if usage is not None and (self._usage is None or counted(usage)):
+            self._usage = usage
+        if holds_error(event) or self._event == b"error":
+            self._error = {name: value for name, value in event.items() if name not in ("choices", "usage", "object")}
+            self._stopped_by_error = True
             return
-        if not self._about:
-            self._about = {name: value for name, value in event.items() if name not in _NOT_KEPT}
-        if isinstance(event.get("usage"), dict):
-            self._usage = event["usage"]
+        if event.get("choices") is not None or self._about:
+            self._keep(event)
         choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else []:
             if isinstance(choice, dict) and not choice.get("index"):  # of several answers the first is ours
-                self._choice(choice)
+                self._add_choice(choice)
 
-    def _choice(self, choice: dict[str, Any]) -> None:
+    def _keep(self, event: dict[str, Any]) -> None:
+        """Keep what stands beside the choices: the first of each, but the last model, which a gateway knows late."""
+        self._about = {name: value for name, value in event.items() if name not in _NOT_KEPT} | self._about
+        if isinstance(event.get("model"), str) and event["model"]:
+            self._about["model"] = event["model"]
+
+    def _add_choice(self, choice: dict[str, Any]) -> None:
         self._has_choice = True
-        delta = choice.get("delta") or choice.get("message")
-        if isinstance(delta, dict):
-            self._delta(delta)
-        if isinstance(choice.get("finish_reason"), str):
-            self.finish_reason = choice["finish_reason"]
+        delta, message = choice.get("delta"), choice.get("message")
+        if isinstance(delta, dict) and delta:
+            self._add(delta, whole=False)
+        if isinstance(message, dict):
+            self._add(message, whole=True)
+        if isinstance(choice.get("text"), str):
+            self._add({"content": choice["text"]}, whole=False)
+        self._finish(choice)
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, dict) and isinstance(logprobs.get("content"), list):
             self._logprobs += logprobs["content"]
 
-    def _delta(self, delta: dict[str, Any]) -> None:
-        content, thought = delta.get("content"), delta.get("reasoning_content")
-        if isinstance(content, list):
-            content = "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
-        if isinstance(content, str):
-            self._has_content = True
-            self._texts.append(content)
-            self._said += len(content)
-        if isinstance(thought, str):
-            self._thoughts.append(thought)
-            self._said += len(thought)
-        others = any(value for name, value in delta.items() if name not in _KNOWN)
-        self.loose = self.loose or others
-        self.begun = self.begun or bool(content or thought or others)
+    def _add(self, delta: dict[str, Any], *, whole: bool) -> None:
+        """Take in a delta, or a whole message, as some servers repeat it at the end."""
+        content, thought, refusal, calls = read_message(delta)
+        for grown, more in ((self._content, content), (self._thoughts, thought), (self._refusal, refusal)):
+            if more is not None:
+                (grown.replace if whole else grown.add)(more)
+                self._text_size += len(more)
+        if calls is not None:
+            (self._calls.replace if whole else self._calls.add)(calls)
+        self._went_on = self._went_on or (self.finish_reason is not None and bool(content) and not whole)
+        self.begun = self.begun or bool(content or thought or refusal or calls)
+
+    def _finish(self, choice: dict[str, Any]) -> None:
+        reason, native, error = choice.get("finish_reason"), choice.get("native_finish_reason"), choice.get("error")
+        if isinstance(reason, str) and reason:
+            self.finish_reason = reason
+        if isinstance(native, str) and native:
+            self._native = native
+        if any(error.values()) if isinstance(error, dict) else error:
+            self._error = {"error": error}  # the stream goes on to its usage
+        elif "failed" in (ending(self.finish_reason), ending(self._native)):
+            reason = self._native if ending(self.finish_reason) != "failed" else self.finish_reason
+            self._error = {"error": {"message": f"the service ended the answer with finish_reason {reason!r}", "code": reason}}
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:
-    """Return an event that is a JSON object; what else servers send there, such as a word, means nothing."""
+    """Return an event that is a JSON object; other things that servers send there, such as a word, mean nothing."""
     if not data.startswith(b"{"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What one attempt's end means: an answer, a refusal, another try, a row's failure, or the end of the run. Pure."""
+"""Classify the end of an attempt: an answer, a refusal, another try, a row's error, or the end of the run. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ..api import Completion, Unreadable, decode, error_of
+from ..api import Completion, ErrorAnswer, Meaning, ServiceError, Unreadable, Usage, decode, error_of
 from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError
 from ..secret import Secret, redact
 from ..text import quoted
@@ -15,9 +15,12 @@ from .limits.rate_headers import RetryAfter, retry_after
 from .transport.http_types import HttpFailure, HttpResponse
 
 Kind = Literal["answer", "refused", "retry", "row_error", "end_run"]
+Billed = Literal["no", "yes", "unknown"]
 SINGLED_OUT = 12  # at random, one refusal in five, a row meets this once in 250 million
-_SAID = {"invalid_api_key": 401, "insufficient_balance": 402, "model_not_found": 404, "rate_limit_exceeded": 429}
-TIMED_OUT = frozenset({408, 499, 504, 524})  # a gateway stopped waiting; the model may have worked on it, and be paid
+SUSPICIONS = 5  # first rows that are all refused in such words: no echo of one prompt
+TIMED_OUT = frozenset({408, 499, 504, 524})  # a gateway stopped waiting; the model may have worked, and be billed
+_ACCOUNT = frozenset({401, 402, 403, 404})
+_END: dict[Meaning, type[RunError]] = {"key": AuthenticationError, "balance": BalanceError, "model": ModelError}
 AGAIN = frozenset({408, 409, 425, 500, 502, 504, *range(520, 530)})
 
 
@@ -68,69 +71,128 @@ class Retry:
 
 
 class Classification(NamedTuple):
-    """What one attempt's end means for its row and for the run."""
+    """What the end of an attempt means for its row and for the run.
+
+    ``suspect`` is the end of the run that this refusal would be if more rows meet it: its words name the key, the balance
+    or the model, but they could be an echo of one prompt. ``usage`` is what was billed without an answer.
+    """
 
     kind: Kind
     error: RowError | None = None
     end: type[RunError] | None = None
     wait: RetryAfter = RetryAfter()
-    billed: Literal["no", "yes", "unknown"] = "no"
+    billed: Billed = "no"
     completion: Completion | None = None
     quota: bool = False
+    suspect: type[RunError] | None = None
+    usage: Usage = Usage()
 
 
 def classify(result: HttpResponse | HttpFailure, secret: Secret) -> Classification:
     """Return what an answer or a failure to get one means."""
     if isinstance(result, HttpFailure):
-        return Classification("refused" if result.code == "connection" and not result.sent else "retry",
-                       RowError(result.code, redact(result.message, secret)), billed="unknown" if result.sent else "no")  # fmt: skip
+        kind: Kind = "refused" if result.code == "connection" and not result.sent else "retry"
+        error = RowError(result.code, redact(result.message, secret))
+        return Classification(kind, error, billed="unknown" if result.sent else "no")
     if 200 <= result.status < 300:
         return _success(result, secret)
-    message, code = error_of(result.body)
-    shown = redact(message, secret) or "no message"
     if 300 <= result.status < 400:
         place = redact(result.headers.get("location", "nowhere"), secret)
-        return Classification("end_run", RowError("server", f"the service redirects ({result.status}) to {place}"), RedirectError)
-    return _status(result.status, code, shown, retry_after(result.headers, message))
+        error = RowError("server", f"the service redirects ({result.status}) to {place}")
+        return Classification("end_run", error, RedirectError)
+    found = error_of(result.body)
+    billed: Billed = "unknown" if result.status in TIMED_OUT else "no"
+    return _error(result.status, found, secret, retry_after(result.headers, found.message), certain=True)._replace(billed=billed)
 
 
 def _success(answer: HttpResponse, secret: Secret) -> Classification:
     try:
-        return Classification("answer", billed="yes", completion=decode(answer.body))
+        completion = decode(answer.body)
+    except ErrorAnswer as problem:
+        return _error_answer(answer, problem, secret)
     except Unreadable as problem:
-        message, code = error_of(answer.body)
-        if code in _SAID:  # an error under a 200, as some gateways send it
-            return _status(_SAID[code], code, redact(message, secret), retry_after(answer.headers, message))
         start = redact(answer.body[:200].decode("utf-8", "replace"), secret, most=120)
-        said = f"{redact(str(problem), secret)}; it begins: {start!r}" if start else "the answer is empty"
-        return Classification("retry", RowError("unreadable", said), billed="unknown")
+        message = f"{redact(str(problem), secret)}; it begins: {start!r}" if start else "the answer is empty"
+        return Classification("retry", RowError("unreadable", message), billed="unknown")
+    return Classification("answer", billed="yes", completion=completion, usage=completion.usage)
 
 
-def _status(status: int, code: str, shown: str, wait: RetryAfter) -> Classification:
-    if status in (401, 402, 403) or (status == 429 and code == "insufficient_quota"):
-        return _account(status, code, shown)
-    if status == 404:
-        return Classification("end_run", RowError("model", f"the service answered 404: {shown}"), ModelError)
+def _error_answer(answer: HttpResponse, problem: ErrorAnswer, secret: Secret) -> Classification:
+    """Judge an error under a 200 as the status that it names; only what its usage counts was billed."""
+    error = problem.error
+    wait = retry_after(answer.headers, error.message)
+    found = _error(error.status_under_200(), error, secret, wait, certain=bool(error.coded or error.status))
+    kind: Kind = "retry" if found.kind == "refused" and problem.billed == "yes" else found.kind  # refusals aren't counted
+    return found._replace(kind=kind, billed=problem.billed, usage=problem.usage)
+
+
+def _error(status: int, found: ServiceError, secret: Secret, wait: RetryAfter, *, certain: bool) -> Classification:
+    """Return what an error means: by its status, by what its codes name, and by its words.
+
+    ``certain`` is whether the status is more than a guess from the words.
+    """
+    coded, meaning = found.coded, found.coded or found.worded
+    text = f"{status}: {redact(found.message, secret) or 'no message'}"
+    if status == 413 or (status not in _ACCOUNT and "too_long" in (coded, found.worded)):
+        return Classification("row_error", RowError("too_long", text))
+    suspect = _END.get(meaning) if meaning else None
+    if certain and (end := _run_end(status, coded, meaning)):
+        is_model = end is ModelError
+        return Classification(
+            "end_run", RowError("model" if is_model else "not_sent", f"the service answered {text}" if is_model else text), end
+        )
     if status in (429, 503):
         quota = status == 429
-        return Classification(
-            "refused", RowError("not_sent" if quota else "server", f"{status}: {shown}"), wait=wait, quota=quota
-        )
-    if status in AGAIN or status >= 500:
-        return Classification("retry", RowError("server", f"{status}: {shown}"), wait=wait, billed=_billed(status))
-    return Classification("row_error", RowError("bad_request", f"{status}: {shown}"), billed=_billed(status))
+        error = RowError("not_sent" if quota else "server", text)
+        return Classification("refused", error, wait=wait, quota=quota, suspect=suspect)
+    if meaning == "filtered" and status < 500:
+        return Classification("row_error", RowError("filtered", text))
+    if not certain or status in AGAIN or status >= 500:
+        return Classification("retry", RowError("server", text), wait=wait, suspect=suspect)
+    suspect = suspect or (AuthenticationError if status == 403 else None)
+    return Classification("row_error", RowError("bad_request", text), suspect=suspect)
 
 
-def _billed(status: int) -> Literal["no", "unknown"]:
-    return "unknown" if status in TIMED_OUT else "no"
+def _run_end(status: int, coded: Meaning | None, meaning: Meaning | None) -> type[RunError] | None:
+    """Return how the run ends where an error is beyond doubt about the key, the balance or the model."""
+    if status == 401:
+        return BalanceError if meaning == "balance" else AuthenticationError
+    if status in (402, 404):
+        return BalanceError if status == 402 else ModelError
+    if coded is None or status >= 500 or (status == 429 and coded != "balance"):
+        return None
+    return _END.get(coded)
 
 
-def _account(status: int, code: str, shown: str) -> Classification:
-    balance = status == 402 or code in ("insufficient_balance", "insufficient_quota", "billing_error")
-    if status == 403 and not balance and code not in ("auth_error", "invalid_api_key"):
-        return Classification("row_error", RowError("bad_request", f"403: {shown}"))
-    kind = BalanceError if balance else AuthenticationError
-    return Classification("end_run", RowError("not_sent", f"{status}: {shown}"), kind)
+class Suspicions:
+    """Refusals whose words name the key, the balance or the model, kept per model until it answers.
+
+    After answers only refusals that hold the run up count: other rows have their error at once, and for free.
+
+    Parameters
+    ----------
+    rows : int
+        How many requests the run has.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._most, self._answered = min(SUSPICIONS, rows), set[str]()
+        self._rows: dict[tuple[type[RunError], str], list[int]] = {}
+
+    def clear(self, model: str) -> None:
+        """Forget the refusals of a model that answers: they were not about the whole run."""
+        self._answered.add(model)
+        if self._rows:
+            self._rows = {key: rows for key, rows in self._rows.items() if key[1] != model}
+
+    def confirm(self, verdict: Classification, model: str, row: int) -> bool:
+        """Count a refusal and return whether its suspicion is beyond doubt, so that the run ends."""
+        answered = model in self._answered
+        if verdict.suspect is None or (answered and verdict.kind != "refused"):
+            return False
+        rows = self._rows.setdefault((verdict.suspect, model), [])
+        rows.append(row)
+        return len(rows) >= 2 * SUSPICIONS if answered else len(rows) >= 3 and len(set(rows)) >= self._most
 
 
 def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:

@@ -19,7 +19,9 @@ from ..text import did_you_mean, quoted
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
 WIDE = 90  # pandas warns of frames fragmented into more than 100 blocks
-FACTS = ("model", "answered_at", "request_key", "reasoning", "logprobs", "cached_tokens", "cost_source")
+FACTS = (
+    "model", "answered_at", "request_key", "reasoning", "refusal", "tool_calls", "logprobs", "cached_tokens", "cost_source",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any],
         "answered_at": lambda: _times(outcomes, spread),
         "cost_source": lambda: spread.values(_sources(outcomes, requests, prices), "string"),
         "logprobs": lambda: spread.objects([completion.logprobs for completion in completions]),
+        "tool_calls": lambda: spread.objects([completion.tool_calls for completion in completions]),
     }
     for field, dtype in _DTYPES.items():
         at = Completion._fields.index(field)
@@ -120,7 +123,7 @@ def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any],
 
 
 _NO_ANSWER = Completion(None)
-_DTYPES = dict.fromkeys(("content", "finish_reason", "model", "reasoning"), "string")
+_DTYPES = dict.fromkeys(("content", "finish_reason", "model", "reasoning", "refusal"), "string")
 _DTYPES |= dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"), "Int64")
 
 

@@ -52,7 +52,7 @@ def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[C
         Whether to add ``finish_reason, prompt_tokens, completion_tokens, total_tokens, cost, cached``.
     include : sequence of str
         More facts of the answer: ``model``, ``answered_at``, ``request_key``, ``reasoning``, ``logprobs``,
-        ``cached_tokens``, ``cost_source``.
+        ``refusal``, ``tool_calls``, ``cached_tokens``, ``cost_source``.
     overwrite : bool, default False
         Whether columns that are there may be replaced.
     errors : {"coerce", "raise"}

@@ -7,6 +7,7 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
+from ..api.dialects.tables import ending
 from ..engine.chat.conversation import Conversation
 from ..engine.chat.turn import Turn
 from ..text import money, plural
@@ -33,7 +34,7 @@ def facts(turn: Turn) -> str:
         parts.append(f"cost {money(turn.cost)}")
     parts.append(f"{turn.seconds:,.1f} s")
     parts += ["cached"] if turn.cached else []
-    parts += ["cut at max_tokens"] if turn.finish_reason == "length" else []
+    parts += ["cut at max_tokens"] if ending(turn.finish_reason) == "cut_off" else []
     parts += ["stopped"] if turn.state == "stopped" else []
     return " · ".join(filter(None, parts))
 

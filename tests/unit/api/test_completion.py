@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsn_frames.api import Unreadable, decode
-from tsn_frames.api.completion import _carefully
+from tsn_frames.api.completion import decode_tolerantly
 
 ANY = st.none() | st.booleans() | st.integers(-5, 2**41) | st.floats(allow_nan=False) | st.text(max_size=3)
 NESTED = st.recursive(ANY, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2))
@@ -24,13 +24,25 @@ def fields(**known):
     return st.fixed_dictionaries({}, optional=known) | st.fixed_dictionaries(known) | NESTED
 
 
-COUNTS = {f"{part}_tokens": likely(0, 7, 2**40, -1) for part in ("prompt", "completion", "total")}
-USAGE = fields(**COUNTS, prompt_tokens_details=fields(cached_tokens=likely(0, 3, 8)))
+COUNTS = {f"{part}_tokens": likely(0, 7, 2**40, -1, 7.0, "7") for part in ("prompt", "completion", "total")}
+CACHED_COUNTS = likely(0, 3, 8, None)
+USAGE = fields(
+    **COUNTS, prompt_tokens_details=fields(cached_tokens=CACHED_COUNTS), prompt_cache_hit_tokens=CACHED_COUNTS,
+    cached_tokens=CACHED_COUNTS, num_cached_tokens=CACHED_COUNTS,
+)  # fmt: skip
 MESSAGE = fields(
-    content=likely("Hi", "", [{"type": "text", "text": "Hi"}]), reasoning_content=likely("so"), role=likely("assistant")
-)
-CHOICE = fields(message=MESSAGE, finish_reason=likely("stop", "length"), logprobs=likely(None, {"content": []}))
-ANSWER = fields(choices=st.lists(CHOICE, max_size=2) | NESTED, usage=USAGE, model=likely("m"), error=NESTED)
+    content=likely("Hi", "", [{"type": "text", "text": "Hi"}], {"a": 1}), reasoning_content=likely("so"), reasoning=likely("so"),
+    role=likely("assistant"), refusal=likely("no"), tool_calls=likely([], [{"id": "1"}]),
+)  # fmt: skip
+REASONS = likely("stop", "length", "error", "MAX_TOKENS", "sensitive", "")
+CHOICE = fields(
+    message=MESSAGE, finish_reason=REASONS, native_finish_reason=REASONS, logprobs=likely(None, {"content": []}),
+    error=likely({"code": 502}, {}),
+)  # fmt: skip
+ANSWER = fields(
+    choices=st.lists(CHOICE, max_size=2) | NESTED, usage=USAGE, model=likely("m"), error=likely({}, {"code": 402}, ""),
+    base_resp=fields(status_code=likely(0, 1008)),
+)  # fmt: skip
 
 
 def read(how, value):
@@ -44,16 +56,16 @@ def read(how, value):
 @given(ANSWER)
 def test_both_ways_of_reading_an_answer_bring_the_same(value):
     body = orjson.dumps(value)
-    assert read(decode, body) == read(_carefully, orjson.loads(body))
+    assert read(decode, body) == read(decode_tolerantly, orjson.loads(body))
 
 
 def test_the_usual_answer_goes_the_straight_way(monkeypatch):
     """With what OpenAI, DeepSeek and vLLM add to it."""
-    monkeypatch.setattr("tsn_frames.api.completion._carefully", None)
+    monkeypatch.setattr("tsn_frames.api.completion.decode_tolerantly", None)
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11, "prompt_tokens_details": {"cached_tokens": 4}}
     message = {"role": "assistant", "content": "Hi", "reasoning_content": "so", "refusal": None}
     body = {"id": "1", "model": "m", "choices": [{"message": message, "finish_reason": "stop", "logprobs": None}], "usage": usage}
-    assert decode(orjson.dumps(body)) == ("Hi", "stop", "m", 9, 2, 11, 4, "so", None)
+    assert decode(orjson.dumps(body)) == ("Hi", "stop", "m", 9, 2, 11, 4, "so", None, None, None)
 
 
 USUAL = b'{"id":%b,"model":"m","choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":%b}'
@@ -79,7 +91,7 @@ def test_what_is_odd_in_the_bytes_loses_no_answer_and_makes_no_count(odd, counts
     for start in (b"", b"\xef\xbb\xbf"):
         answer = decode(start + USUAL % (odd, counts))
         assert answer[:3] == ("Hi", "stop", "m")
-        assert answer.prompt_tokens == (None if b"9.0" in counts else 8 if b"8" in counts else 9)
+        assert answer.prompt_tokens == (8 if b"8" in counts else 9)
         assert answer.completion_tokens == (None if b"9999" in counts else 2)
 
 

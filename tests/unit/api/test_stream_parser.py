@@ -163,9 +163,16 @@ def test_content_in_parts_and_whole_messages_are_read():
     assert read(line({"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]})).text == "Hi"
 
 
-def test_calls_of_tools_are_noted_and_not_stored():
-    reply = read(line(chunk({"tool_calls": [{"index": 0}]})), said("", done=True), line({"choices": [], "usage": USAGE}))
-    assert reply.begun and reply.loose and not reply.storable
+def test_tool_calls_are_put_together_and_stored():
+    def call(**function):
+        return line(chunk({"tool_calls": [{"index": 0, "function": function}]}))
+
+    first = line(chunk({"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": {"name": "label"}}]}))
+    reply = read(first, call(arguments='{"a"'), call(arguments=": 1}"), line(chunk(finish="tool_calls", usage=USAGE)))
+    assert reply.begun and reply.storable
+    assert decode(reply.body).tool_calls == [
+        {"id": "1", "type": "function", "function": {"name": "label", "arguments": '{"a": 1}'}}
+    ]
 
 
 def test_an_event_may_have_several_lines():

@@ -24,7 +24,7 @@ from ..runtime.writer import CommitFuture
 from ..transport.http_types import HttpFailure, HttpResponse
 from .counts import Counts
 from .retry_queue import PendingRequest
-from .streamed_answer import StreamedAnswer, StreamOptions, refuses_usage
+from .streamed_answer import StreamedAnswer, StreamOptions
 
 GUESS_TOKENS = 256
 
@@ -109,11 +109,14 @@ class AttemptSender:
             self.session.budget.release(item.reservation)  # does nothing where it was billed
 
     async def _send(self, item: PendingRequest) -> Attempt:
-        usage = self.stream is not None and self.stream.usage
-        attempt = await self._admitted(item)
-        if usage and self.stream and attempt.classification.kind == "row_error" and refuses_usage(attempt.result):
-            self.stream.usage = False
+        attempt, stream = await self._admitted(item), self.stream
+        if stream is None:
+            return attempt
+        if stream.may_be_refused(attempt.classification):
+            stream.usage = False
             attempt = await self._admitted(item)
+            stream.usage = attempt.classification.kind == "row_error"  # then it was something else
+        stream.tried |= attempt.classification.kind in ("answer", "row_error")
         return attempt
 
     async def _admitted(self, item: PendingRequest) -> Attempt:
@@ -168,7 +171,7 @@ class AttemptSender:
 
     def _record(self, item: PendingRequest, found: Classification, seconds: float, body: bytes | None) -> CommitFuture:
         """Write an attempt that was or may have been billed to the ledger, and its answer to the cache; count what it cost."""
-        usage = found.completion.usage if found.completion else Usage()
+        usage = found.usage
         client, model = self.session.client, item.request.model
         item.answered_at = now = time.time()  # one time for the ledger, the cache, the frame and the price
         price = client.prices.price(model, now) if client.prices else None

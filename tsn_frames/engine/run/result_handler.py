@@ -50,6 +50,7 @@ class ResultHandler:
         self._unreachable = self._successes = 0
         self._last_success = time.monotonic()
         self._unknown_models: set[str] = set()
+        self._suspicions = policy.Suspicions(len(models))
 
     def may_send(self, item: PendingRequest) -> bool:
         """Return whether a request may be sent; finish it where the service doesn't know its model.
@@ -70,12 +71,15 @@ class ResultHandler:
         if found.kind in ("answer", "row_error"):
             self._last_success, self._successes = time.monotonic(), self._successes + 1
         if found.completion is not None and attempt.body is not None:
+            self._suspicions.clear(item.request.model)
             now, error = item.answered_at, content_error(found.completion)
             self._budget = min(self._budget + 0.1, self._max_budget)
             self._done(item, Outcome(found.completion, error, answered_at=now, cost=item.cost))
             return attempt.body, now
         assert found.error is not None
-        if found.kind == "row_error":
+        if self._suspicions.confirm(found, item.request.model, item.index):
+            self._end(item, found._replace(end=found.suspect), found.error)
+        elif found.kind == "row_error":
             self._give_up(item, found.error)
         elif found.kind == "end_run":
             self._end(item, found, found.error)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...api import Request, error_of
+from ...api.dialects.tables import names_unknown_parameter, names_usage_option
 from ...api.stream_parser import StreamedReply
 from ...errors import RowError
 from ...secret import Secret, redact
-from ..retry import Classification, classify
+from ..retry import Classification, Kind, classify
 from ..transport.http_types import HttpFailure, HttpResponse
 
 _BROKEN = "the stream ended before the answer did"
@@ -27,11 +28,14 @@ class StreamOptions:
         Whether an answer whose usage is unknown goes into the cache.
     on_growth : callable or None
         Called with the reply when a part of it has arrived.
+    tried : bool
+        Whether it is known how the service takes the option: a request was answered, or tried without it.
     """
 
     usage: bool = True
     store_without_usage: bool = True
     on_growth: Callable[[StreamedReply], None] | None = None
+    tried: bool = False
 
     def body(self, request: Request) -> bytes:
         """Return the body that asks for a stream; the request keeps the key of the plain one."""
@@ -40,9 +44,13 @@ class StreamOptions:
 
     def storable(self, reply: StreamedReply) -> bool:
         """Return whether the cache may have an answer: it is whole, with its finish, as the service would send it in one piece."""
-        return reply.storable or (
-            self.store_without_usage and reply.whole and reply.finish_reason is not None and not reply.loose
-        )
+        return reply.storable or (self.store_without_usage and reply.whole and reply.finish_reason is not None)
+
+    def may_be_refused(self, found: Classification) -> bool:
+        """Return whether an error may be about the option that asks for the usage: it names it, or an unknown parameter."""
+        if not self.usage or found.error is None or found.error.code != "bad_request":
+            return False
+        return names_usage_option(found.error.message) or (not self.tried and names_unknown_parameter(found.error.message))
 
 
 class StreamedAnswer:
@@ -79,25 +87,19 @@ class StreamedAnswer:
             return classify(result, secret)
         if isinstance(result, HttpResponse):
             reply.close()
-        if reply.whole:
-            return classify(HttpResponse(200, self.headers, reply.body), secret)
-        if reply.error is not None:
-            return self._broken_off(reply.error, secret)
+        if reply.whole or reply.error is not None:
+            found = classify(HttpResponse(200, self.headers, reply.body), secret)
+            return _broken_off(found, reply.error, secret) if reply.error is not None and reply.begun else found
         if reply.problem:
             return Classification("retry", RowError("unreadable", reply.problem), billed="unknown")
         if isinstance(result, HttpFailure):
             return classify(result, secret)
         return Classification("retry", RowError("connection", _BROKEN), billed="unknown")
 
-    def _broken_off(self, error: bytes, secret: Secret) -> Classification:
-        """Classify an error event: before any token it stands for a status, after one it breaks the answer off."""
-        found = classify(HttpResponse(200, self.headers, error), secret)
-        if found.kind != "retry" and not self.reply.begun:
-            return found
-        message = redact(error_of(error)[0], secret) or "no reason given"
-        return Classification("retry", RowError("server", f"the service broke the answer off: {message}"), billed="unknown")
 
-
-def refuses_usage(result: HttpResponse | HttpFailure) -> bool:
-    """Return whether a service refuses the option that asks for the usage of a stream."""
-    return isinstance(result, HttpResponse) and (b"stream_options" in result.body or b"include_usage" in result.body)
+def _broken_off(found: Classification, error: bytes, secret: Secret) -> Classification:
+    """Classify an error after a part of the answer: it counts as an attempt, whatever the error."""
+    code = found.error.code if found.error else "server"
+    message = redact(error_of(error).message, secret) or "no reason given"
+    kind: Kind = "retry" if found.kind == "refused" else found.kind
+    return found._replace(kind=kind, error=RowError(code, f"the service broke the answer off: {message}"))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from ...api.dialects.tables import ending
 from ...engine.run.counts import Counts
 from ...engine.run.executor import RunExecutor
 from ...text import money, plural
@@ -107,15 +108,29 @@ def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str) ->
         out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {remedy(engine, made, column)}")
     if counts.not_sent and engine.end is None:
         out.append(f"{counts.not_sent:,} of {rows} were not sent, since the run was stopped; run again to go on")
-    pairs = zip(engine.answers.completions, engine.work.copies, strict=True)
-    if cut := sum(n for answer, n in pairs if answer and answer.finish_reason == "length"):
-        out.append(
-            f"{plural(cut, 'answer')} cut off by max_tokens (finish_reason 'length'); give a larger max_tokens= and run again"
-        )
+    out += _incomplete(engine)
     if engine.client.prices is not None and not counts.cost_known:
         why = engine.client.prices.hint(engine.work.requests.models) or _lost(counts.unknown)
         out.append(f"the cost of some answers is unknown ({why}): totals are 'at least'")
     return out + _models(engine) + _problems(engine)
+
+
+def _incomplete(engine: RunExecutor) -> list[str]:
+    """Return sentences on answers that are there but were cut off, filtered or empty."""
+    counts = Counter[str]()
+    for answer, copies in zip(engine.answers.completions, engine.work.copies, strict=True):
+        if answer is None or (answer.finish_reason == "stop" and answer.content):
+            continue
+        if answer.content == "":
+            counts["empty"] += copies
+        if (reason := ending(answer.finish_reason)) == "cut_off" or (reason and answer.content):
+            counts[reason] += copies
+    sentences = {
+        "cut_off": "cut off by max_tokens (finish_reason 'length' or its like); give a larger max_tokens= and run again",
+        "filtered": "broken off by the service's content filter; the column finish_reason says which",
+        "empty": "with an empty text; a reasoning model may have used up max_tokens=",
+    }
+    return [f"{plural(counts[kind], 'answer')} {sentence}" for kind, sentence in sentences.items() if counts[kind]]
 
 
 def _lost(requests: int) -> str:

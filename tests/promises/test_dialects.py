@@ -1,0 +1,383 @@
+"""Each entry of the dialect table, sent by a real server on loopback, gives the right answer, error or count."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from support.dialect_service import USAGE, DialectService, chunk, completion, plain, stream
+
+import tsn_frames as tsn
+from tsn_frames.api.dialects.tables import CACHED, COMPLETION, ERROR_CODES, ERROR_WORDS, FINISH, PROMPT, REASONING
+from tsn_frames.api.dialects.tables import USAGE as USAGE_PLACES
+from tsn_frames.engine.retry import Retry
+
+pytestmark = pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
+QUICK = Retry(attempts=3, backoff=0.001, backoff_max=0.002)
+ENDS = {"key": tsn.AuthenticationError, "balance": tsn.BalanceError, "model": tsn.ModelError}
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Ask a service that answers by a function, or always with the same; return frame, service and the run's error."""
+
+    def asked(respond, rows=1, again=False, **words):
+        respond = respond if callable(respond) else lambda body, number, answer=respond: answer
+        with DialectService(respond) as service:
+            client = tsn.Client(
+                service.url, model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=QUICK, prices={"m": (1.0, 10.0)}
+            )
+            df = pd.DataFrame({"t": [f"row {number}" for number in range(rows)]})
+            try:
+                if again:
+                    df.tsn.complete("{t}", client=client, progress=False, **words)
+                return df.tsn.complete("{t}", client=client, progress=False, **words), service, None
+            except tsn.RunError as error:
+                return error.partial, service, error
+
+    return asked
+
+
+@pytest.fixture
+def chat(tmp_path):
+    """Ask a service in a chat; return its last turn, the service and the error."""
+
+    def asked(respond, **words):
+        respond = respond if callable(respond) else lambda body, number, answer=respond: answer
+        with DialectService(respond) as service:
+            client = tsn.Client(service.url, model="m", cache=tmp_path / "chat", ledger=tmp_path / "chat.db", retry=QUICK)
+            talk, error = tsn.Chat(client, **words), None
+            try:
+                talk.send("Hi")
+            except tsn.TSNError as problem:
+                error = problem
+            return talk.to_frame().iloc[-1], service, error
+
+    return asked
+
+
+def put(path, value):
+    """Put a value at a path of dicts and lists of one item."""
+    for step in reversed(path):
+        value = [value] if step == 0 else {step: value}
+    return value
+
+
+# Usage
+
+
+@pytest.mark.parametrize("path", USAGE_PLACES, ids=lambda path: ".".join(map(str, path)))
+def test_usage_is_found_wherever_a_service_has_it(chat, path):
+    last = chunk(None, "stop")
+    if path[0] == "choices":
+        last["choices"][0] |= put(path[2:], USAGE)
+    else:
+        last |= put(path, USAGE)
+    turn, _, _ = chat(stream(chunk("Hi"), last))
+    assert (turn["content"], turn["total_tokens"]) == ("Hi", 120)
+
+
+@pytest.mark.parametrize(("prompt", "completed"), [(p, c) for p in PROMPT for c in COMPLETION])
+@pytest.mark.parametrize("written", [int, float, str])
+def test_counts_are_read_under_each_name_and_in_each_form(ask, prompt, completed, written):
+    usage = {prompt: written(100), completed: written(20)}
+    out, _, _ = ask(plain(completion(usage=usage)))
+    assert out.loc[0, ["prompt_tokens", "completion_tokens", "total_tokens"]].tolist() == [100, 20, 120]
+    assert out["cost"][0] == pytest.approx(0.0003)
+
+
+@pytest.mark.parametrize("path", CACHED, ids=".".join)
+def test_cached_tokens_are_found_wherever_a_service_has_them(ask, path):
+    out, _, _ = ask(plain(completion(usage=USAGE | {"prompt_tokens_details": {}} | put(path, 64))), include=["cached_tokens"])
+    assert out["cached_tokens"].tolist() == [64]
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts", "cost"),
+    [
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, [None, None, None], None),
+        ({"prompt_tokens": 0, "completion_tokens": 20, "total_tokens": 20}, [None, 20, None], None),
+        ({"prompt_tokens": 100, "completion_tokens": 0, "total_tokens": 100}, [100, None, None], None),
+        ({"prompt_tokens": 9, "total_tokens": 1033}, [9, 1024, 1033], 0.010249),
+        ({"prompt_tokens": 100, "completion_tokens": 20}, [100, 20, 120], 0.0003),
+        ({}, [None, None, None], None),
+        (None, [None, None, None], None),
+    ],
+    ids=str,
+)
+def test_what_a_service_does_not_count_is_unknown_and_never_0(ask, usage, counts, cost):
+    out, _, _ = ask(plain(completion("a real answer", usage=usage)))
+    found = out.loc[0, ["prompt_tokens", "completion_tokens", "total_tokens"]]
+    assert [None if pd.isna(value) else value for value in found] == counts
+    assert pd.isna(out["cost"][0]) if cost is None else out["cost"][0] == pytest.approx(cost)
+
+
+# What the answer says
+
+
+@pytest.mark.parametrize("name", REASONING)
+@pytest.mark.parametrize("form", [str, lambda text: [{"type": "thinking", "thinking": text}]], ids=["text", "list"])
+def test_reasoning_is_read_under_each_name_plain_and_streamed(ask, chat, name, form):
+    out, _, _ = ask(plain(completion("4", **{name: form("2 + 2")})), include=["reasoning"])
+    assert out["reasoning"].tolist() == ["2 + 2"]
+    turn, _, _ = chat(stream(chunk(**{name: form("2 +")}), chunk(**{name: form(" 2")}), chunk("4", "stop", USAGE)))
+    assert turn["content"] == "4"
+
+
+REASONS = [
+    (field, write(reason))
+    for reason in FINISH
+    for field in ("finish_reason", "native_finish_reason")
+    for write in (str.lower, str.upper)
+]
+
+
+def test_each_reason_for_an_end_has_its_meaning(ask):
+    seen = set()
+
+    def respond(body, _):
+        row = body["messages"][-1]["content"]
+        field, reason = REASONS[int(row.removeprefix("row "))]
+        again = row in seen and FINISH[reason.lower()][0] == "failed"
+        seen.add(row)
+        return plain(completion("whole") if again else completion("Half an ans", choice={field: reason}))
+
+    out, service, _ = ask(respond, rows=len(REASONS))
+    failed = [FINISH[reason.lower()][0] == "failed" for _, reason in REASONS]
+    assert out["content"].tolist() == ["whole" if bad else "Half an ans" for bad in failed]
+    assert service.requests == len(REASONS) + sum(failed)
+    kept = [reason for (_, reason), bad in zip(REASONS, failed, strict=True) if not bad]
+    assert out.loc[[not bad for bad in failed], "finish_reason"].tolist() == kept
+
+
+@pytest.mark.parametrize("reason", FINISH)
+def test_each_reason_for_an_end_has_its_meaning_in_a_stream(chat, reason):
+    turn, service, _ = chat(stream(chunk("Half an ans"), chunk(None, reason, USAGE)))
+    assert turn["state"] == ("failed" if FINISH[reason][0] == "failed" else "whole")
+    assert (turn["content"], service.requests) == ("Half an ans", 1)
+
+
+@pytest.mark.filterwarnings("default::tsn_frames.TSNWarning")
+@pytest.mark.parametrize(
+    ("answer", "warned"),
+    [
+        (completion("Half", "MAX_TOKENS"), "1 answer cut off"),
+        (completion("Half", "sensitive"), "1 answer broken off by the service's content filter"),
+        (completion("", "stop"), "1 answer with an empty text"),
+    ],
+)
+def test_an_answer_that_is_less_than_it_seems_is_counted_in_a_warning(ask, answer, warned):
+    with pytest.warns(tsn.TSNWarning, match=warned):
+        out, _, _ = ask(plain(answer))
+    assert out["error"].isna().all() and out["content"].notna().all()
+
+
+CALLS = [{"id": "1", "type": "function", "function": {"name": "label", "arguments": '{"topic": "billing"}'}}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "content", "error"),
+    [
+        (completion(None, refusal="I can't help."), None, "filtered: the model refused: I can't help."),
+        (completion("", refusal="I can't help."), None, "filtered: the model refused: I can't help."),
+        (completion(None, "tool_calls", tool_calls=CALLS), None, "empty: the answer has no text but tool calls"),
+        (completion("Look:", "tool_calls", tool_calls=CALLS), "Look:", None),
+        (completion({"topic": "billing"}), '{"topic":"billing"}', None),
+        (completion([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), "ab", None),
+        (completion(None, "content_filter"), None, "filtered: the service's content filter"),
+        (completion("", "SAFETY"), None, "filtered: the service's content filter"),
+        (completion(""), "", None),
+    ],
+    ids=str,
+)
+def test_what_was_paid_for_is_in_the_frame(ask, answer, content, error):
+    out, service, _ = ask(plain(answer), include=["refusal", "tool_calls"])
+    message = answer["choices"][0]["message"]
+    assert [value if isinstance(value, str) else None for value in out["content"]] == [content]
+    assert pd.isna(out["error"][0]) if error is None else out["error"][0].startswith(error)
+    assert out["tool_calls"].tolist() == [message.get("tool_calls")]
+    assert message.get("refusal") in (None, out["refusal"][0])
+    assert service.requests == 1 and out["total_tokens"].tolist() == [120]
+
+
+# Errors
+
+
+def coded(code):
+    """An error with a code, in the shape of the service that has it."""
+    number = code.removeprefix("base_resp_")
+    if number != code:
+        return {"base_resp": {"status_code": int(number), "status_msg": "no"}, "choices": None}
+    return {"error": {"message": "no", "code": code}}
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(code, (200, 400)[number % 2]) for number, (code, (meaning, _)) in enumerate(ERROR_CODES.items()) if meaning in ENDS],
+)
+def test_each_code_of_key_balance_or_model_ends_the_run(ask, code, status):
+    _, service, error = ask(plain(coded(code), status), rows=20)
+    assert type(error) is ENDS[ERROR_CODES[code][0]] and service.requests <= 8
+
+
+@pytest.mark.parametrize("status", [200, 400, 429])
+def test_each_other_code_of_an_error_has_its_meaning(ask, status):
+    codes, seen = [code for code, (meaning, _) in ERROR_CODES.items() if meaning not in ENDS], set()
+
+    def respond(body, _):
+        row = body["messages"][-1]["content"]
+        again = row in seen
+        seen.add(row)
+        return plain(completion()) if again else plain(coded(codes[int(row.removeprefix("row "))]), status)
+
+    out, _, _ = ask(respond, rows=len(codes))
+    for code, error, content in zip(codes, out["error"], out["content"], strict=True):
+        meaning = ERROR_CODES[code][0]
+        if meaning == "too_long" or (meaning == "filtered" and status != 429):
+            assert str(error).startswith(f"{meaning}: "), code
+        elif status == 400:
+            assert str(error).startswith("bad_request: "), code
+        else:
+            assert content == "fine", code
+
+
+SENTENCES = {
+    "too_long": [
+        "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36278. The input must be reduced",
+        "Request body too large for gpt-4o model. Max size: 8000 tokens.",
+        "This model's maximum context length is 2048 tokens. Please reduce the length of the messages.",
+        "the request exceeds the available context size", "Input is too long for requested model.",
+        "Range of input length should be [1, 30720]", "prompt is too long: 210000 tokens > 200000 maximum",
+    ],
+    "balance": [
+        "Insufficient balance or no resource package. Please recharge.", "Insufficient credits", "insufficient balance (1008)",
+        "Your credit balance is too low to access the API", "Insufficient account balance", "Key limit exceeded (total limit)",
+        "This request requires more credits, or fewer max_tokens.", "用户余额不足", "Your paid balance is insufficient.",
+        "Budget has been exceeded! Current cost: 5.0, Max budget: 4.0",
+    ],
+    "key": [
+        "Incorrect API key provided: na***ys. You can obtain an API key from https://console.x.ai.", "User not found.",
+        "API key not valid. Please pass a valid API key.", "No auth credentials found", "Unauthorized", "无效的令牌",
+        "Authentication Fails (no such user)", "Invalid token",
+    ],
+    "model": [
+        "The model `x` does not exist.", "model 'x' not found", "Unknown model foo", "No endpoints found for x/y.",
+        "Invalid model name passed in model=x", "当前分组下对于模型 x 无可用渠道: no available channel for model x", "模型不存在",
+    ],
+    "filtered": [
+        "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+        "Your input was flagged", "x requires moderation", "Input data may contain inappropriate content.",
+    ],
+    "rate": ["Rate limit exceeded", "Too Many Requests", "Throttled: rate limit"],
+    "overloaded": ["The server is currently overloaded", "The server is busy, try again", "The model is temporarily unavailable"],
+}  # fmt: skip
+
+
+def test_each_entry_of_the_words_has_a_sentence():
+    assert {meaning for meaning, *_ in ERROR_WORDS} == set(SENTENCES)
+
+
+ENDING = [(name, text) for name in ENDS for text in SENTENCES[name]]
+
+
+STATUSES = (200, 400, 403, 429, 500, 503)
+
+
+@pytest.mark.parametrize(
+    ("meaning", "sentence", "status"), [(*entry, STATUSES[number % len(STATUSES)]) for number, entry in enumerate(ENDING)]
+)
+def test_words_of_key_balance_or_model_that_all_rows_get_end_the_run(ask, meaning, sentence, status):
+    _, service, error = ask(plain({"error": {"message": sentence}}, status), rows=40)
+    assert type(error) is ENDS[meaning] and service.requests < 14
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 500])
+def test_such_words_in_a_few_rows_are_those_rows_errors(ask, status):
+    def respond(body, _):
+        row = int(body["messages"][-1]["content"].removeprefix("row "))
+        return plain({"error": {"message": ENDING[row // 10][1]}}, status) if row % 10 == 9 else plain(completion())
+
+    out, _, error = ask(respond, rows=10 * len(ENDING))
+    assert error is None and out["content"].notna().sum() == 9 * len(ENDING)
+
+
+@pytest.mark.parametrize("sentence", SENTENCES["too_long"])
+@pytest.mark.parametrize("status", [200, 400, 413, 422, 429, 500])
+def test_a_request_that_is_too_large_is_its_row_s_error_at_once(ask, sentence, status):
+    bad = plain({"error": {"message": sentence, "code": "rate_limit_exceeded" if status == 429 else None}}, status)
+    out, service, error = ask(lambda body, _: bad if "row 3" in str(body) else plain(completion()), rows=8)
+    assert error is None and service.requests == 8
+    assert out["error"].dropna().str.startswith("too_long: ").tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        plain(completion("Half") | {"error": {"code": 502, "message": "Upstream died"}}),
+        plain(completion("Half", choice={"error": {"code": 502, "message": "Upstream died"}})),
+        plain({"error": {"code": 502, "message": "Upstream died"}}),
+        plain({"error": "Upstream died"}),
+        plain([{"error": {"code": 502, "message": "Upstream died"}}]),
+        plain({"object": "error", "message": "Upstream died", "code": 500}),
+        stream(chunk("Half"), {"error": {"code": 502, "message": "Upstream died"}}),
+    ],
+)
+def test_an_error_under_a_200_is_no_answer(ask, respond):
+    out, service, _ = ask(lambda body, number: respond if number == 1 else plain(completion("whole")))
+    assert (out["content"].tolist(), service.requests) == (["whole"], 2)
+
+
+def test_an_error_under_a_200_is_not_cached(ask):
+    out, service, _ = ask(plain(completion("Half") | {"error": {"code": 400, "message": "no"}}), again=True)
+    assert out["error"][0].startswith("bad_request") and service.requests == 2
+
+
+def test_an_error_with_usage_is_billed_and_one_without_is_not(ask):
+    paid = plain(completion("Half") | {"error": {"code": 502, "message": "Upstream died"}})
+    free = plain(
+        completion(None, usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}) | {"error": {"code": 502}}
+    )
+    answers = [paid, free, plain({"error": {"code": 502}}), plain(completion())]
+    out, _, _ = (
+        ask(lambda body, number: answers[number - 1], retry=None)
+        if False
+        else ask(lambda body, number: answers[(number - 1) % 2 * 3], rows=1)
+    )
+    assert out["cost"].tolist() == pytest.approx([0.0006])
+    out, _, _ = ask(lambda body, number: answers[min(number, 3)], cache="off")
+    assert out["cost"].tolist() == pytest.approx([0.0003])
+
+
+@pytest.mark.parametrize("empty", [{}, {"message": "", "type": "", "code": None}, None, "", False])
+def test_an_empty_error_beside_an_answer_is_none(ask, empty):
+    out, _, _ = ask(plain(completion("fine") | {"error": empty}))
+    assert out["content"].tolist() == ["fine"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"object": "error", "message": "too few", "type": "BadRequestError", "code": 400}, "too few"),
+        ({"message": {"detail": [{"loc": ["body", "x"], "msg": "Extra inputs"}]}, "type": "e"}, "body.x: Extra inputs"),
+        ({"detail": [{"loc": ["body", "x"], "msg": "Field required"}]}, "body.x: Field required"),
+        ({"detail": "Unknown thing"}, "Unknown thing"),
+        ({"message": "You cannot"}, "You cannot"),
+        ({"success": False, "errors": [{"code": 5007, "message": "Not so"}]}, "Not so"),
+        ([{"error": {"code": 400, "message": "Not so"}}], "Not so"),
+        ({"error": "Not so"}, "Not so"),
+        ({"error": {"message": '{"error": {"message": "deep"}}'}}, "deep"),
+        ({"error": {"message": "Provider returned error", "metadata": {"raw": '{"message": "own words"}'}}}, "own words"),
+        (b"plain words", "plain words"),
+        (b"<html><style>p {}</style><h1>Not &amp; so</h1></html>", "Not & so"),
+        (b'{"cut', '{"cut'),
+        (b"", "no message"),
+    ],
+)  # fmt: skip
+def test_the_words_of_an_error_are_read_in_each_shape(ask, body, words):
+    out, _, _ = ask(plain(body, 422))
+    assert out["error"][0] == f"bad_request: 422: {words}" or words in out["error"][0]
+
+
+def test_a_key_in_an_error_of_any_shape_is_not_shown(ask):
+    body = {"detail": [{"msg": "bad key tsn_live_abcdefgh", "loc": ["sk-abcdefghijklmnop"]}]}
+    out, _, _ = ask(plain(body, 400))
+    assert "abcdefgh" not in out["error"][0] and "***" in out["error"][0]

@@ -1,0 +1,130 @@
+"""The errors of services, in whatever shape they come: their words, their codes and what those mean."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+from ..serialization import Unreadable, load
+from .tables import STATUS, Meaning, meaning_of_code, meaning_of_words
+from .usage import Usage
+
+_WORDS = ("message", "msg", "error_message", "error_msg", "detail", "error", "errors", "status_msg", "title", "reason")
+_CODES = ("code", "type", "status", "reason", "error_type", "error_code", "status_code", "http_code", "statusCode")
+_NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp")
+_DEPTH = 6
+_CAP = 4000  # characters of a message; it is cut again when keys are taken out of it
+_TAGS = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
+
+
+class ServiceError(NamedTuple):
+    """What a service says went wrong: its words, its codes, and the status that it names, if any."""
+
+    message: str
+    codes: tuple[str, ...] = ()
+    status: int | None = None
+
+    @property
+    def coded(self) -> Meaning | None:
+        """What its codes name, which is certain."""
+        return next(filter(None, map(meaning_of_code, self.codes)), None)
+
+    @property
+    def worded(self) -> Meaning | None:
+        """What its words say, which may be an echo of a prompt."""
+        return meaning_of_words(self.message)
+
+    def status_under_200(self) -> int:
+        """Return the status that this error would have had, had the service not sent a 200."""
+        return (STATUS[self.coded] if self.coded else self.status) or STATUS[self.worded or "server"]
+
+
+class ErrorAnswer(Unreadable):
+    """A 200 that holds an error in place of an answer, or beside the part of one that was made before it."""
+
+    def __init__(self, error: ServiceError, usage: Usage, billed: Literal["no", "yes", "unknown"]) -> None:
+        super().__init__(f"the answer is an error: {error.message or 'no message'}")
+        self.error, self.usage, self.billed = error, usage, billed
+
+
+def error_of(body: bytes) -> ServiceError:
+    """Return what an error body says.
+
+    Examples
+    --------
+    >>> error_of(b'{"detail":[{"loc":["body","n"],"msg":"Field required"}]}').message
+    'body.n: Field required'
+    """
+    try:
+        return read_error(load(body))
+    except Unreadable:
+        text = _TAGS.sub(" ", body[: 4 * _CAP].decode("utf-8", "replace"))
+        return ServiceError(" ".join(html.unescape(text).split())[:_CAP])
+
+
+def read_error(data: Any) -> ServiceError:
+    """Return what parsed JSON says of an error."""
+    codes = tuple(dict.fromkeys(_codes(data)))
+    numbers = (int(code) for code in codes if code.isascii() and code.isdigit() and len(code) == 3)
+    return ServiceError(_words(data)[:_CAP], codes, next((number for number in numbers if 400 <= number < 600), None))
+
+
+def holds_error(data: dict[str, Any]) -> bool:
+    """Return whether an answer or a chunk holds an error; an empty error object, as new-api sends it, is none."""
+    error, base = data.get("error"), data.get("base_resp")
+    if (any(error.values()) if type(error) is dict else error) or data.get("object") == "error":
+        return True
+    if type(base) is dict and base.get("status_code"):  # MiniMax; its good answers say 0
+        return True
+    if type(data.get("choices")) is list:
+        return False
+    named = any(data.get(name) for name in ("errors", "detail", "error_message", "error_type", "error_code", "error_msg"))
+    return named or (type(data.get("message")) is str and any(data.get(name) for name in ("code", "type", "status")))
+
+
+def _words(value: Any, depth: int = 0) -> str:
+    if depth > _DEPTH:
+        return ""
+    if type(value) is str:
+        nested = _parsed(value)
+        return (_words(nested, depth + 1) if nested is not None else "") or value.strip()
+    if type(value) is list:
+        return "; ".join(filter(None, dict.fromkeys(_words(item, depth + 1) for item in value[:5])))
+    if type(value) is not dict:
+        return ""
+    words = next(filter(None, (_words(value.get(name), depth + 1) for name in _WORDS)), "")
+    if type(place := value.get("loc")) is list and words:  # FastAPI
+        words = f"{'.'.join(map(str, place))}: {words}"
+    metadata = value.get("metadata")
+    raw = _words(metadata.get("raw"), depth + 1) if type(metadata) is dict else ""  # OpenRouter: the provider's own words
+    nested = _words(value.get("base_resp"), depth + 1) if not words else ""
+    return f"{words}: {raw}" if raw and raw not in words else words or nested
+
+
+def _codes(value: Any, depth: int = 0) -> Iterator[str]:
+    """Yield the codes of an error, the innermost layers last."""
+    if type(value) is str:
+        value = _parsed(value)
+    if depth > _DEPTH or type(value) not in (dict, list):
+        return
+    if type(value) is list:
+        for item in value[:5]:
+            yield from _codes(item, depth + 1)
+        return
+    for name in _CODES:
+        if type(code := value.get(name)) in (str, int) and (code := str(code)):
+            yield f"base_resp_{code}" if "status_msg" in value else code
+    for name in _NESTED:
+        yield from _codes(value.get(name), depth + 1)
+
+
+def _parsed(text: str) -> Any:
+    """Return JSON that stands in a text, as gateways quote it; None where there is none."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return load(text.encode("utf-8", "replace"))
+    except Unreadable:
+        return None

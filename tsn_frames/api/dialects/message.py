@@ -1,0 +1,64 @@
+"""The message of an answer: its text, its reasoning, its refusal and its tool calls, in whatever form a service has them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..serialization import dumps_any
+from .tables import REASONING
+
+_THINKING = ("thinking", "reasoning", "reasoning.text", "reasoning.summary")
+
+
+class Message(NamedTuple):
+    """What a message or a delta says; None where it does not say that."""
+
+    content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+
+
+def read_message(message: dict[str, Any]) -> Message:
+    """Return what a message or a delta says.
+
+    Examples
+    --------
+    >>> read_message({"content": [{"type": "thinking", "thinking": "Hm"}, {"type": "text", "text": "4"}]})
+    Message(content='4', reasoning='Hm', refusal=None, tool_calls=None)
+    """
+    content, thought, refused = _content(message.get("content"))
+    reasoning = next(filter(None, (_text(message.get(name)) for name in REASONING)), None) or thought
+    refusal, calls = message.get("refusal"), message.get("tool_calls")
+    if type(refusal) is not str or not refusal:
+        refusal = refused
+    if not calls and type(call := message.get("function_call")) is dict and call:
+        calls = [{"type": "function", "function": call}]
+    return Message(content, reasoning, refusal, calls if type(calls) is list and calls else None)
+
+
+def _content(content: Any) -> tuple[str | None, str | None, str | None]:
+    """Return text, reasoning and refusal of a content; an object, as some servers' JSON modes send it, is its JSON."""
+    if type(content) is str or content is None:
+        return content, None, None
+    if type(content) is dict:
+        return dumps_any(content).decode(), None, None
+    if type(content) is not list:
+        return None, None, None
+    parts = [part for part in content if type(part) is dict]
+    said = [part["text"] for part in parts if type(part.get("text")) is str and part.get("type") not in _THINKING]
+    thought = "".join(filter(None, map(_text, (part for part in parts if part.get("type") in _THINKING))))
+    refused = "".join(part["refusal"] for part in parts if type(part.get("refusal")) is str)
+    return "".join(said), thought or None, refused or None
+
+
+def _text(value: Any, depth: int = 0) -> str | None:
+    """Return the text of a reasoning, which may be a text, an object, or a list of either."""
+    if type(value) is str:
+        return value
+    if type(value) is list and depth < 4:
+        return "".join(filter(None, (_text(part, depth + 1) for part in value))) or None
+    if type(value) is dict and depth < 4:
+        found = (_text(value.get(name), depth + 1) for name in ("text", "thinking", "summary", "content", "reasoning"))
+        return next(filter(None, found), None)
+    return None

@@ -1,0 +1,243 @@
+"""The dialects of compatible services: a table from what they send to what the API means by it.
+
+Each entry names the services that send it and a public report of it, as ``repository#number``, or ``docs`` where the
+service documents it. The tables are data; the modules beside it read them.
+``tests/unit/api/test_dialects.py`` sends each entry from a real server.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+Meaning = Literal["key", "balance", "model", "too_long", "filtered", "rate", "overloaded", "server"]
+Ending = Literal["cut_off", "filtered", "failed"]
+
+
+class Seen(NamedTuple):
+    """Who sends an entry, and where that is on record."""
+
+    services: str
+    report: str
+
+
+# Where the usage of an answer or of a chunk is; the first place that has one counts.
+USAGE: dict[tuple[str | int, ...], Seen] = {
+    ("usage",): Seen("OpenAI and nearly all others", "docs"),
+    ("x_groq", "usage"): Seen("Groq, last chunk of a stream", "vercel/ai#1651"),
+    ("choices", 0, "usage"): Seen("Kimi, last chunk of a stream", "earendil-works/pi#2017"),
+    ("choices", 0, "delta", "usage"): Seen("gateways in front of Kimi", "earendil-works/pi#2017"),
+}
+
+# What a usage calls its counts.
+PROMPT: dict[str, Seen] = {
+    "prompt_tokens": Seen("OpenAI and nearly all others", "docs"),
+    "input_tokens": Seen("DashScope, gateways in front of Anthropic", "QuantumNous/new-api#1545"),
+}
+COMPLETION: dict[str, Seen] = {
+    "completion_tokens": Seen("OpenAI and nearly all others", "docs"),
+    "output_tokens": Seen("DashScope, gateways in front of Anthropic", "QuantumNous/new-api#1545"),
+}
+# Where a usage says how much of the prompt was cached.
+CACHED: dict[tuple[str | int, ...], Seen] = {
+    ("prompt_tokens_details", "cached_tokens"): Seen("OpenAI, xAI, Gemini, OpenRouter, vLLM", "docs"),
+    ("prompt_cache_hit_tokens",): Seen("DeepSeek", "docs"),
+    ("cached_tokens",): Seen("Kimi", "earendil-works/pi#8075"),
+    ("input_tokens_details", "cached_tokens"): Seen("gateways in front of the Responses API", "docs"),
+    ("num_cached_tokens",): Seen("Mistral", "docs"),
+    ("cache_read_input_tokens",): Seen("LiteLLM in front of Anthropic", "Arize-ai/openinference#1183"),
+}
+
+# What a message or a delta calls the model's reasoning.
+REASONING: dict[str, Seen] = {
+    "reasoning_content": Seen("DeepSeek, Kimi, GLM, DashScope, SGLang, LiteLLM", "docs"),
+    "reasoning": Seen("vLLM since 0.17, Ollama, OpenRouter, Groq, Together", "vllm-project/vllm#27755"),
+    "thinking": Seen("gateways in front of Anthropic", "open-webui/open-webui#11988"),
+    "reasoning_details": Seen("OpenRouter, MiniMax", "langgenius/dify-official-plugins#2740"),
+    "thinking_blocks": Seen("LiteLLM in front of Anthropic", "docs"),
+}
+
+# What finish_reason or native_finish_reason says, in lower case, where it is neither "stop" nor a call of a tool.
+FINISH: dict[str, tuple[Ending, Seen]] = {
+    "length": ("cut_off", Seen("OpenAI and nearly all others", "docs")),
+    "max_tokens": ("cut_off", Seen("Gemini, gateways in front of Anthropic", "mozilla-ai/any-llm#1200")),
+    "max_output_tokens": ("cut_off", Seen("gateways in front of the Responses API", "docs")),
+    "model_length": ("cut_off", Seen("Mistral", "docs")),
+    "model_context_window_exceeded": ("cut_off", Seen("GLM, Anthropic", "earendil-works/pi#1868")),
+    "content_filter": ("filtered", Seen("OpenAI, Azure", "docs")),
+    "content_filtered": ("filtered", Seen("Bedrock", "docs")),
+    "guardrail_intervened": ("filtered", Seen("Bedrock", "docs")),
+    "sensitive": ("filtered", Seen("GLM", "anomalyco/opencode#18813")),
+    "refusal": ("filtered", Seen("Anthropic", "docs")),
+    "safety": ("filtered", Seen("Gemini", "MacPaw/OpenAI#312")),
+    "recitation": ("filtered", Seen("Gemini", "MacPaw/OpenAI#312")),
+    "prohibited_content": ("filtered", Seen("Gemini", "googleapis/python-genai#811")),
+    "blocklist": ("filtered", Seen("Gemini", "MacPaw/OpenAI#312")),
+    "spii": ("filtered", Seen("Gemini", "MacPaw/OpenAI#312")),
+    "error": ("failed", Seen("OpenRouter, Together", "maximhq/bifrost#5425")),
+    "network_error": ("failed", Seen("GLM", "genkit-ai/genkit#6259")),
+    "insufficient_system_resource": ("failed", Seen("DeepSeek", "genkit-ai/genkit#6259")),
+    "abort": ("failed", Seen("vLLM, SGLang", "sgl-project/sglang#3912")),
+}
+
+# What a code, a type or a status of an error names; compared without case and punctuation.
+ERROR_CODES: dict[str, tuple[Meaning, Seen]] = {
+    "invalid_api_key": ("key", Seen("OpenAI, DashScope", "docs")),
+    "auth_error": ("key", Seen("TokenSuperNova, LiteLLM", "docs")),
+    "authentication_error": ("key", Seen("DeepSeek, Anthropic", "docs")),
+    "invalid_authentication_error": ("key", Seen("Kimi", "docs")),
+    "incorrect_api_key_error": ("key", Seen("Kimi", "docs")),
+    "api_key_invalid": ("key", Seen("Gemini", "continuedev/continue#10290")),
+    "unauthenticated": ("key", Seen("Gemini", "docs")),
+    "base_resp_1004": ("key", Seen("MiniMax", "docs")),
+    "base_resp_2049": ("key", Seen("MiniMax", "docs")),
+    "insufficient_balance": ("balance", Seen("TokenSuperNova, Venice", "veniceai/api-docs#149")),
+    "insufficient_balance_error": ("balance", Seen("MiniMax behind ModelScope", "modelscope/modelscope#1691")),
+    "insufficient_quota": ("balance", Seen("OpenAI", "docs")),
+    "insufficient_credits": ("balance", Seen("gateways", "BerriAI/litellm#8448")),
+    "insufficient_user_quota": ("balance", Seen("new-api", "docs")),
+    "billing_error": ("balance", Seen("TokenSuperNova, Anthropic", "docs")),
+    "billing_hard_limit_reached": ("balance", Seen("OpenAI", "docs")),
+    "exceeded_current_quota_error": ("balance", Seen("Kimi", "docs")),
+    "credits_error": ("balance", Seen("OpenCode", "TiaraBasori/OpenCode2API#5")),
+    "arrearage": ("balance", Seen("DashScope", "docs")),
+    "budget_exceeded": ("balance", Seen("LiteLLM", "docs")),
+    "1113": ("balance", Seen("GLM", "zai-org/feedback#789")),
+    "base_resp_1008": ("balance", Seen("MiniMax", "MiniMax-AI/MiniMax-M2#62")),
+    "model_not_found": ("model", Seen("OpenAI, Groq", "docs")),
+    "model_not_supported": ("model", Seen("Hugging Face", "docs")),
+    "model_decommissioned": ("model", Seen("Groq", "docs")),
+    "invalid_model": ("model", Seen("Mistral", "docs")),
+    "unknown_model": ("model", Seen("GitHub Models", "docs")),
+    "deployment_not_found": ("model", Seen("Azure", "docs")),
+    "1211": ("model", Seen("GLM", "docs")),
+    "context_length_exceeded": ("too_long", Seen("OpenAI, Venice", "NousResearch/hermes-agent#68451")),
+    "exceed_context_size_error": ("too_long", Seen("llama.cpp", "ggml-org/llama.cpp#16109")),
+    "context_window_exceeded_error": ("too_long", Seen("LiteLLM", "docs")),
+    "request_too_large": ("too_long", Seen("Anthropic", "docs")),
+    "tokens_limit_reached": ("too_long", Seen("GitHub Models", "docs")),
+    "1261": ("too_long", Seen("GLM", "docs")),
+    "content_filter": ("filtered", Seen("Azure", "docs")),
+    "content_policy_violation": ("filtered", Seen("OpenAI, LiteLLM", "docs")),
+    "responsible_ai_policy_violation": ("filtered", Seen("Azure", "docs")),
+    "data_inspection_failed": ("filtered", Seen("DashScope", "docs")),
+    "1301": ("filtered", Seen("GLM", "docs")),
+    "base_resp_1026": ("filtered", Seen("MiniMax", "docs")),
+    "base_resp_1027": ("filtered", Seen("MiniMax", "docs")),
+    "rate_limit_exceeded": ("rate", Seen("OpenAI, Groq, TokenSuperNova", "docs")),
+    "rate_limit_error": ("rate", Seen("Anthropic, TokenSuperNova", "docs")),
+    "rate_limit_reached_error": ("rate", Seen("Kimi", "docs")),
+    "too_many_requests": ("rate", Seen("Azure, gateways", "docs")),
+    "resource_exhausted": ("rate", Seen("Gemini", "docs")),
+    "limit_requests": ("rate", Seen("DashScope", "docs")),
+    "1302": ("rate", Seen("GLM", "docs")),
+    "1303": ("rate", Seen("GLM", "docs")),
+    "base_resp_1002": ("rate", Seen("MiniMax", "docs")),
+    "base_resp_1039": ("rate", Seen("MiniMax", "docs")),
+    "1305": ("overloaded", Seen("GLM", "docs")),
+    "overloaded_error": ("overloaded", Seen("Anthropic", "docs")),
+    "engine_overloaded_error": ("overloaded", Seen("Kimi", "docs")),
+    "insufficient_system_resource": ("overloaded", Seen("DeepSeek", "genkit-ai/genkit#6259")),
+    "service_unavailable": ("overloaded", Seen("gateways", "docs")),
+    "unavailable": ("overloaded", Seen("Gemini", "docs")),
+}
+
+# What the words of an error say where no code does; the first that fits counts.
+ERROR_WORDS: tuple[tuple[Meaning, str, Seen], ...] = (
+    ("too_long", r"must be reduced|too large for", Seen("OpenAI, Groq, GitHub Models", "Aider-AI/aider#1880")),
+    ("too_long", r"context (length|window|size)|maximum context|context too long|reduce the length",
+     Seen("vLLM, llama.cpp, OpenRouter", "vllm-project/vllm#12886")),
+    ("too_long", r"(prompt|input|request) (is |was )?too (long|large)|range of input length",
+     Seen("Bedrock, SGLang, DashScope", "docs")),
+    ("balance", r"insufficient (\w+ )?(balance|credits?|funds|quota)|balance\b.{0,40}(insufficient|too low|not enough)",
+     Seen("DeepSeek, GLM, OpenRouter, SiliconFlow", "FoundationAgents/OpenManus#438")),
+    ("balance", r"recharge|arrears|payment required|out of credits|more credits|credit balance|key limit exceeded|budget .{0,20}exceeded|exceeded .{0,20}budget",
+     Seen("GLM, OpenRouter, Anthropic, LiteLLM", "vercel/ai#9290")),
+    ("balance", "余额不足|欠费", Seen("GLM, new-api", "docs")),
+    ("key", r"(invalid|incorrect|wrong|missing|expired|no) (api|access|auth\w*)[ _-]?(key|token|credential)",
+     Seen("xAI, under a 400", "openai/codex#1352")),
+    ("key", r"api[ _-]?key\b.{0,30}(invalid|incorrect|not valid|expired|not found|missing|revoked)|user not found",
+     Seen("Gemini, OpenRouter", "continuedev/continue#10290")),
+    ("key", r"unauthori[sz]ed|authentication (failed|fails|error)|invalid (bearer )?token\b|无效的令牌", Seen("Mistral, gateways", "docs")),
+    ("model", r"(model|deployment)\b.{0,120}(does not exist|doesn't exist|not found|not exist|decommissioned)",
+     Seen("vLLM, Ollama, SiliconFlow", "docs")),
+    ("model", r"(unknown|invalid|no such|unsupported) (model|deployment)|no endpoints found|no available channel|模型不存在",
+     Seen("LiteLLM, OpenRouter, new-api", "docs")),
+    ("filtered", r"content (management )?policy|moderation|flagged|inappropriate content|sensitive content|unsafe or sensitive",
+     Seen("Azure, OpenRouter, DashScope, GLM", "docs")),
+    ("rate", r"rate.?limit|too many requests|throttl", Seen("gateways, under a 200", "MemTensor/MemOS#1897")),
+    ("overloaded", r"overloaded|at capacity|server is busy|temporarily unavailable", Seen("gateways, under a 200", "docs")),
+)  # fmt: skip
+
+# How services refuse a parameter that they don't know: Mistral, Azure (openai/openai-agents-python#442), gateways.
+_USAGE_OPTION = re.compile(r"stream[_ ]?options?|include_usage", re.IGNORECASE)
+_UNKNOWN_PARAMETER = re.compile(
+    r"extra (inputs?|fields?|parameters?)|(unknown|unrecogni[sz]ed|unsupported|unexpected|additional|invalid) "
+    r"(\w+ )?(field|parameter|propert|argument|option|key)|not (permitted|allowed|supported)",
+    re.IGNORECASE,
+)
+
+# The status that stands for a meaning where an error comes under a 200.
+STATUS: dict[Meaning, int] = {
+    "key": 401, "balance": 402, "model": 404, "too_long": 413, "filtered": 400, "rate": 429, "overloaded": 503, "server": 500,
+}  # fmt: skip
+
+_PUNCTUATION = re.compile(r"[^0-9a-z]+")
+
+
+def _plain(name: str) -> str:
+    return _PUNCTUATION.sub("", name.lower())
+
+
+_BY_WORDS = [(meaning, re.compile(pattern, re.IGNORECASE)) for meaning, pattern, _ in ERROR_WORDS]
+_BY_CODE = {_plain(code): meaning for code, (meaning, _) in ERROR_CODES.items()}
+
+
+def ending(reason: str | None) -> Ending | None:
+    """Return how an answer ended by its finish_reason, None where it ended well.
+
+    Examples
+    --------
+    >>> ending("MAX_TOKENS"), ending("sensitive"), ending("stop")
+    ('cut_off', 'filtered', None)
+    """
+    found = FINISH.get(reason.lower()) if reason else None
+    return found[0] if found else None
+
+
+def meaning_of_code(code: str) -> Meaning | None:
+    """Return what a code or a type of an error names.
+
+    Examples
+    --------
+    >>> meaning_of_code("InvalidApiKey"), meaning_of_code("1113"), meaning_of_code("invalid_request_error")
+    ('key', 'balance', None)
+    """
+    return _BY_CODE.get(_plain(code))
+
+
+def meaning_of_words(message: str) -> Meaning | None:
+    """Return what the words of an error say.
+
+    Examples
+    --------
+    >>> meaning_of_words("This model's maximum context length is 2048 tokens")
+    'too_long'
+    """
+    return next((meaning for meaning, pattern in _BY_WORDS if pattern.search(message)), None)
+
+
+def names_usage_option(message: str) -> bool:
+    """Return whether an error names the option that asks for the usage of a stream."""
+    return bool(_USAGE_OPTION.search(message))
+
+
+def names_unknown_parameter(message: str) -> bool:
+    """Return whether an error may be about a parameter that the service doesn't know.
+
+    Examples
+    --------
+    >>> names_unknown_parameter("body.x: Extra inputs are not permitted"), names_unknown_parameter("temperature must be below 2")
+    (True, False)
+    """
+    return bool(_UNKNOWN_PARAMETER.search(message))
