@@ -13,7 +13,7 @@ from tsn_frames.engine.retry import Retry
 
 pytestmark = pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
 QUICK = Retry(attempts=3, backoff=0.001, backoff_max=0.002)
-ENDS = {"key": tsn.AuthenticationError, "balance": tsn.BalanceError, "model": tsn.ModelError}
+ENDS = {"key": tsn.errors.AuthenticationError, "balance": tsn.errors.BalanceError, "model": tsn.errors.ModelError}
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def ask(tmp_path):
                 if again:
                     df.tsn.complete("{t}", client=client, progress=False, **words)
                 return df.tsn.complete("{t}", client=client, progress=False, **words), service, None
-            except tsn.RunError as error:
+            except tsn.errors.RunError as error:
                 return error.partial, service, error
 
     return asked
