@@ -65,7 +65,7 @@ js: $(NODE)/.made    ## the page's JavaScript: lint, and types by its comments (
 
 $(NODE)/.made: Makefile $(BIN)/python
 	mkdir -p $(NODE)
-	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(NODE) eslint@10 typescript@7 axe-core@4 || true
+	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(NODE) eslint@10 typescript@7 axe-core@4 pyright@1.1.414 || true
 	touch $@
 
 pilot: $(VENV)/.dev  ## the interval of a pilot on 1,000 frames of each kind, as a table
@@ -79,8 +79,11 @@ lint: $(VENV)/.dev   ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev  ## mypy, strict
+types: $(VENV)/.dev $(NODE)/.made ## mypy, strict; and a user's script by mypy and pyright (pyright is skipped by name without Node)
 	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/typing/user_script.py
+	@if [ ! -d $(NODE)/node_modules/pyright ]; then echo 'types: pyright SKIPPED, it is not here (no npm, or no registry)'; else \
+	  $(NODE)/node_modules/.bin/pyright -p tests/typing/pyrightconfig.json --pythonpath $(BIN)/python; fi
 
 layers: $(VENV)/.dev ## imports go one way only
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py

@@ -64,12 +64,14 @@ del _accessor
 _REPLACED = {"rehearse": "simulate"}
 
 
-def __getattr__(name: str) -> Any:
-    """Import what needs the notebook's libraries when it is asked for."""
-    if name == "Chat":
-        from .widget.chat import Chat
+if not TYPE_CHECKING:  # a type checker would take every name for one that is there
 
-        return Chat
-    successor = f"errors.{name}" if isinstance(getattr(errors, name, None), type) else _REPLACED.get(name)
-    hint = f"; it is tsn.{successor}" if successor else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    def __getattr__(name: str) -> Any:
+        """Import what needs the notebook's libraries when it is asked for."""
+        if name == "Chat":
+            from .widget.chat import Chat
+
+            return Chat
+        successor = f"errors.{name}" if isinstance(getattr(errors, name, None), type) else _REPLACED.get(name)
+        hint = f"; it is tsn.{successor}" if successor else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

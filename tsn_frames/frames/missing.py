@@ -12,7 +12,7 @@ from ..errors import PromptError, RowError
 from ..text import did_you_mean, quoted, warn
 from . import values
 
-Missing = Literal["skip", "empty", "raise"] | Mapping[Hashable, str]
+Missing = Literal["skip", "empty", "raise"] | Mapping[Any, str]
 MISSING = ("skip", "empty", "raise")
 
 

@@ -17,7 +17,7 @@ from . import values
 from .missing import MISSING, Missing, filled_texts, warn_missing
 from .template import Part, check_is_no_name, columns_of, parse
 
-Prompt = str | Callable[[dict[Hashable, Any]], Any]
+Prompt = str | Callable[[dict[Any, Any]], Any]
 LONGEST = 1_000_000  # characters of one row's prompt
 
 
@@ -116,7 +116,7 @@ def _fill(parts: Sequence[Part], filled: Mapping[Hashable, list[str]], rows: int
 
 
 def _from_callable(
-    df: pd.DataFrame, prompt: Callable[[dict[Hashable, Any]], Any], systems: list[Part] | None, missing: Missing
+    df: pd.DataFrame, prompt: Callable[[dict[Any, Any]], Any], systems: list[Part] | None, missing: Missing
 ) -> Rendered:
     filled, problems = filled_texts(df, columns_of(systems or []), missing)
     prefixes = _fill(systems, filled, len(df)) if systems is not None else None
@@ -134,7 +134,7 @@ def _from_callable(
     return Rendered(b"", tails, problems)
 
 
-def _call_prompt(prompt: Callable[[dict[Hashable, Any]], Any], row: dict[Hashable, Any], system: str | None, position: int,
+def _call_prompt(prompt: Callable[[dict[Any, Any]], Any], row: dict[Hashable, Any], system: str | None, position: int,
             problems: dict[int, RowError]) -> bytes | None:  # fmt: skip
     try:
         made = prompt(row)

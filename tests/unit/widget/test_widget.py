@@ -295,7 +295,7 @@ def test_totals_say_at_least_only_where_something_is_unknown():
     refused = Turn("assistant", "", "m", cost=Decimal(0), seconds=1.0, state="failed")
     stopped = Turn("assistant", "H", "m", seconds=1.0, state="stopped")
     assert view_model.totals([paid, refused]) == "2 messages · 15 tokens · cost 0.50 · 2.0 s"
-    assert view_model.totals([paid, stopped]) == "2 messages · at least 15 tokens · cost at least 0.5 · 2.0 s"
+    assert view_model.totals([paid, stopped]) == "2 messages · at least 15 tokens · cost at least 0.50 · 2.0 s"
 
 
 def test_closing_ends_what_is_on_its_way(endless, tmp_path):
