@@ -24,6 +24,8 @@ settings.register_profile("same", derandomize=True, **patient)
 settings.register_profile("hunt", max_examples=2000, **patient)
 settings.load_profile("same")
 
+collect_ignore = ["typing"]  # a script that type checkers read and nobody runs
+
 
 def pytest_configure(config):
     """Keep the user's cache and ledger out of the doctests too, and let Ctrl-C be what it is in a notebook."""

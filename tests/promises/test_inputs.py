@@ -56,7 +56,7 @@ def test_01_a_missing_value_is_skipped_and_never_a_text(client, sim, gap):
     assert sent(sim) == ["Say a"]
     assert out["error"].iloc[1].startswith("missing: ")
     assert out.loc[1, [c for c in USAGE if c not in ("cost", "cached", "error")]].isna().all()
-    assert tsn.last_run().summary.skipped == 1
+    assert tsn.last_run().summary.missing == 1
     assert tsn.last_run().summary.failed == 0
 
 
@@ -428,7 +428,7 @@ def test_27_rows_that_fail_before_sending_are_counted_and_told(client):
         ask(df, client, "{t}")
     assert any("1 of 3 row" in str(one.message) and "bad_text" in str(one.message) for one in told)
     summary = tsn.last_run().summary
-    assert (summary.answered, summary.failed, summary.skipped) == (1, 1, 1)
+    assert (summary.answered, summary.failed, summary.missing) == (1, 1, 1)
     with pytest.raises(tsn.RunError, match="bad_text"):
         ask(df.head(2), client, "{t}", errors="raise")
 

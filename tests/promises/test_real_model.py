@@ -73,7 +73,7 @@ def test_a_frame_is_answered_by_a_real_model_and_never_asked_twice(model):
 
     assert out.index.equals(df.index) and out["text"].equals(df["text"])
     assert len(first) == summary.requests == 17
-    assert (summary.rows, summary.answered, summary.copied, summary.cached, summary.skipped) == (20, 19, 2, 0, 1)
+    assert (summary.rows, summary.answered, summary.deduplicated, summary.cached, summary.missing) == (20, 19, 2, 0, 1)
     assert (summary.failed, summary.not_sent, summary.refused, summary.retried, summary.unknown) == (0, 0, 0, 0, 0)
 
     assert out["content"].dtype == "string" and out.loc[sent, "content"].notna().all()

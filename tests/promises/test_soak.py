@@ -26,7 +26,7 @@ def test_fifty_thousand_rows_through_mixed_faults_are_all_answered_and_all_on_re
         again = rows.tsn.complete("{text}", client=client, progress=False)
         assert sim.stats().requests == stats.requests
     assert out["error"].isna().all() and again["cached"].all()
-    assert (summary.answered, summary.copied) == (50_000, 5_000)
+    assert (summary.answered, summary.deduplicated) == (50_000, 5_000)
     ledger = client.ledger.to_frame()
     known = ledger[ledger["outcome"] == "answered"]
     assert len(known) == 45_000

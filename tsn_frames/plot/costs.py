@@ -37,7 +37,7 @@ def costs(
     -------
     matplotlib.axes.Axes
         A histogram. The axis is logarithmic where a few rows cost much more than most. Rows that cost 0 (from the cache,
-        shared, not sent) and rows whose cost is unknown are counted above it.
+        deduplicated, not sent) and rows whose cost is unknown are counted above it.
 
     Raises
     ------

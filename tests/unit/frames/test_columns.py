@@ -172,7 +172,7 @@ def test_the_first_of_equal_rows_costs_and_its_copies_do_not(priced):
     assert out["cached"].tolist() == [False] * 4
     assert out["prompt_tokens"].iloc[0] == out["prompt_tokens"].iloc[2]
     assert out["cost"].sum() == pytest.approx(tsn.last_run().summary.cost)
-    assert tsn.last_run().summary.copied == 2
+    assert tsn.last_run().summary.deduplicated == 2
 
 
 def test_a_hit_costs_nothing_and_says_so(priced):

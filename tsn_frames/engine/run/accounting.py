@@ -54,7 +54,7 @@ class RunAccounting:
         known = [Decimal(saving.cost) for saving in savings if saving.cost is not None]
         card = self.card._replace(
             ended=now, end=end, cost=str(counts.cost) if prices else None, cost_known=prices is not None and counts.cost_known,
-            currency=prices.currency if prices else None, saved=str(sum(known, Decimal(0))) if known else None, **{name: getattr(counts, name) for name in _COUNTED},
+            currency=prices.currency if prices else None, saved=str(sum(known, Decimal(0))) if known else None, copied=counts.deduplicated, **{name: getattr(counts, name) for name in _COUNTED},
         )  # fmt: skip
         return [card, *savings]
 

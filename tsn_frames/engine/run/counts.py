@@ -17,7 +17,7 @@ class Counts:
     rows: int = 0
     answered: int = 0
     cached: int = 0
-    copied: int = 0
+    deduplicated: int = 0
     failed: int = 0
     skipped: int = 0
     not_sent: int = 0
@@ -51,7 +51,7 @@ class Counts:
         else:
             self.failed += rows
         if outcome.completion is not None:
-            self.copied += rows - 1
+            self.deduplicated += rows - 1
 
     def found(self, answers: Outcomes, copies: Sequence[int]) -> None:
         """Count the rows of all that came from the cache."""

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ...engine.ledger.ledger import Ledger
+from ...engine.run.counts import Counts
 from ...errors import ConfigError
 from ..run.run import Run
-from ..run.summary import Summary
 from .agreement import mcnemar, same, wilson
 
 _COUNTS = ("rows", "answered", "failed", "skipped", "not_sent")
@@ -36,7 +36,7 @@ def table(parts: Mapping[str, ModelRun], answers: Mapping[str, Sequence[Any]], g
     seconds = _seconds(parts.values())
     rows = []
     for label, part in parts.items():
-        row = _counts(part.run.summary) | _spent(part, seconds[part.run.client.ledger]) | _worth(answers[label], gold)
+        row = _counts(part.run.progress) | _spent(part, seconds[part.run.client.ledger]) | _worth(answers[label], gold)
         if gold is not None:
             row["cost_per_correct"] = row["cost"] / row["correct"] if row["correct"] and row["cost"] is not None else None
         row["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
@@ -51,8 +51,8 @@ def pairs(answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> p
     return _typed(rows, None, names + (["only_left", "only_right", "p"] if gold is not None else []))
 
 
-def _counts(summary: Summary) -> dict[str, Any]:
-    return {name: getattr(summary, name) for name in _COUNTS}
+def _counts(counts: Counts) -> dict[str, Any]:
+    return {name: getattr(counts, name) for name in _COUNTS}
 
 
 def _spent(part: ModelRun, seconds: Mapping[bytes, float]) -> dict[str, Any]:

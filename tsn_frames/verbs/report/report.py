@@ -77,7 +77,7 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
         counts = [_some(whole[name]) for name in ("total_tokens", "prompt_tokens", "completion_tokens")]
         said = "{}{} tokens: {} of prompts, {} of answers".format(_least(whole), *counts)
         said += spread(whole, "{:,.0f}".format, "an answer")
-    free = [(whole["saved_by_cache"], "from the cache"), (whole["saved_by_copies"], "shared by equal rows")]
+    free = [(whole["saved_by_cache"], "from the cache"), (whole["saved_by_copies"], "deduplicated")]
     shares = [f"{tokens / whole['total_tokens']:.0%} {what}" for tokens, what in free if tokens > 0]
     table = table.astype(dict.fromkeys(_TOKENS, "Int64"))
     return Report("Usage", [_counted(whole), said, *([f"not billed: {', '.join(shares)}"] if shares else [])], table, df, rows)
@@ -288,7 +288,7 @@ def _least(whole: pd.Series) -> str:
 
 
 def _counted(whole: pd.Series) -> str:
-    words = {"cached": "cached", "copied": "shared", "failed": "failed", "skipped": "skipped", "not_sent": "not sent"}
+    words = {"cached": "cached", "copied": "deduplicated", "failed": "failed", "skipped": "missing", "not_sent": "not sent"}
     some = [(whole[name], word) for name, word in words.items()]
     detail = ", ".join(f"{int(n):,} {what}" for n, what in some if n)
     return f"{int(whole['answered']):,} of {plural(int(whole['rows']), 'row')} answered{f' ({detail})' if detail else ''}"

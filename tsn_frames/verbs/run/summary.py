@@ -18,8 +18,8 @@ from .plan import Errors, Plan
 class Summary:
     """What a run came to.
 
-    Rows: ``rows = answered + failed + skipped + not_sent``; of the answered, ``cached`` came from the cache and
-    ``copied`` shared an equal row's request. Requests: ``requests`` were sent, ``refused`` of them by the service's
+    Rows: ``rows = answered + failed + missing + not_sent``; of the answered, ``cached`` came from the cache and
+    ``deduplicated`` took the answer of an equal row's request. Requests: ``requests`` were sent, ``refused`` of them by the service's
     limits, ``retried`` were failures tried again, ``unknown`` may have been billed without an answer that was seen.
     ``waited`` is seconds by the limit that was waited for, ``cost`` the currency of the prices: the least that it can be
     where ``cost_known`` is false, None without prices.
@@ -28,9 +28,9 @@ class Summary:
     rows: int
     answered: int
     cached: int
-    copied: int
+    deduplicated: int
     failed: int
-    skipped: int
+    missing: int
     not_sent: int
     requests: int
     refused: int
@@ -48,9 +48,9 @@ class Summary:
     def __str__(self) -> str:
         rows = [
             (self.cached, "cached"),
-            (self.copied, "shared"),
+            (self.deduplicated, "deduplicated"),
             (self.failed, "failed"),
-            (self.skipped, "skipped"),
+            (self.missing, "missing"),
             (self.not_sent, "not sent"),
         ]
         detail = ", ".join(f"{n:,} {what}" for n, what in rows if n)
@@ -72,6 +72,7 @@ def summarise(engine: RunExecutor, seconds: float) -> Summary:
     names = [field for field in Counts.__slots__ if field in Summary.__dataclass_fields__ and field not in ("cost", "cost_known")]
     return Summary(
         **{name: getattr(counts, name) for name in names},
+        missing=counts.skipped,
         pauses=engine.pauses,
         cost=float(counts.cost) if priced else None,
         cost_known=priced and counts.cost_known,

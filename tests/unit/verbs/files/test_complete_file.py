@@ -419,7 +419,7 @@ def test_a_warning_is_told_once_and_not_once_a_part(target, client, tmp_path):
     pd.DataFrame({"text": ["a", None] * 10}).to_parquet(tmp_path / "in.parquet")
     with pytest.warns(tsn.errors.TSNWarning) as told:
         done = ask(tmp_path / "in.parquet", target, client)
-    assert [str(w.message)[:26] for w in told] == ["part 0: 2 of 4 rows are no"] and done.skipped == 10
+    assert [str(w.message)[:26] for w in told] == ["part 0: 2 of 4 rows are no"] and done.missing == 10
 
 
 @pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")

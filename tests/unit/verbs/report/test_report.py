@@ -68,7 +68,7 @@ def test_usage_in_all_and_by_group(client):
         and whole["max"] == out["total_tokens"].max()
     )
     text = repr(out.tsn.usage())
-    assert "4 of 5 rows answered (3 cached, 1 skipped)" in text and "% from the cache" in text
+    assert "4 of 5 rows answered (3 cached, 1 missing)" in text and "% from the cache" in text
     assert out.tsn.usage(by="team").to_frame()["total_tokens"].sum() == whole["total_tokens"]
 
 
