@@ -10,7 +10,7 @@ from .engine.ledger.ledger import Ledger
 from .engine.limits.limits import Limits
 from .engine.retry import Retry
 from .engine.runtime.client import Client
-from .errors import BudgetExceeded, RunError
+from .errors import RunError, TSNError
 from .pricing.prices import Prices
 from .sandbox import sample_messages, simulate
 from .settings import get_client, set_client, set_key
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BudgetExceeded",
     "Cache",
     "Chat",
     "Client",
@@ -47,6 +46,7 @@ __all__ = [
     "Run",
     "RunError",
     "Summary",
+    "TSNError",
     "compare",
     "complete",
     "complete_file",
@@ -72,6 +72,7 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that is th
             from .widget.chat import Chat
 
             return Chat
-        successor = f"errors.{name}" if isinstance(getattr(errors, name, None), type) else _REPLACED.get(name)
-        hint = f"; it is tsn.{successor}" if successor else ""
+        if isinstance(getattr(errors, name, None), type):  # scripts may name any exception here; tsn.errors lists them
+            return getattr(errors, name)
+        hint = f"; it is tsn.{_REPLACED[name]}" if name in _REPLACED else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

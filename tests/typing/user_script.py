@@ -65,7 +65,7 @@ async def cell() -> pd.DataFrame:
 
 try:
     tsn.complete(df, "{text}", errors="raise")
-except tsn.BudgetExceeded as error:
+except tsn.errors.BudgetExceeded as error:
     print(error.partial)
 except tsn.RunError as error:
     print(error.partial)
