@@ -48,5 +48,5 @@ def test_in_the_end_nothing_counts_as_in_flight(sim, client):
     """Estimates are added as requests go out and taken off as answers come, in another order: nothing is left of them."""
     df = pd.DataFrame({"text": [f"message {number}" + " and more" * (number % 7) for number in range(100)]})
     df.tsn.complete("Answer: {text}", client=client, progress=False)
-    gate = process_state.account(sim.base_url, client.key()).limiter.gate
-    assert (gate.in_flight, gate.tokens_in_flight) == (0, 0)
+    rules = process_state.account(sim.base_url, client.key()).limiter.rules
+    assert (rules.in_flight, rules.tokens.in_flight) == (0, 0)

@@ -11,7 +11,7 @@ from ..api import Completion, ErrorAnswer, Meaning, ServiceError, Unreadable, Us
 from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError
 from ..secret import Secret, redact
 from ..text import quoted
-from .limits.rate_headers import RetryAfter, retry_after
+from .limits.rate_headers import retry_after
 from .transport.http_types import HttpFailure, HttpResponse
 
 Kind = Literal["answer", "refused", "retry", "row_error", "end_run"]
@@ -80,7 +80,7 @@ class Classification(NamedTuple):
     kind: Kind
     error: RowError | None = None
     end: type[RunError] | None = None
-    wait: RetryAfter = RetryAfter()
+    wait: float | None = None  # seconds that the service asks for
     billed: Billed = "no"
     completion: Completion | None = None
     quota: bool = False
@@ -126,7 +126,7 @@ def _error_answer(answer: HttpResponse, problem: ErrorAnswer, secret: Secret) ->
     return found._replace(kind=kind, billed=problem.billed, usage=problem.usage)
 
 
-def _error(status: int, found: ServiceError, secret: Secret, wait: RetryAfter, *, certain: bool) -> Classification:
+def _error(status: int, found: ServiceError, secret: Secret, wait: float | None, *, certain: bool) -> Classification:
     """Return what an error means: by its status, by what its codes name, and by its words.
 
     ``certain`` is whether the status is more than a guess from the words.
@@ -200,11 +200,9 @@ def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:
     return attempts >= (policy.unreadable if error.code == "unreadable" else policy.attempts)
 
 
-def lone_wait(refusals: int, wait: RetryAfter) -> float:
-    """Return the seconds that a refusal delays its own row, where it does not pause everybody."""
-    if wait.seconds is not None:
-        return max(wait.seconds, min(10.0, 0.01 * 2.0**refusals))
-    return min(0.1 * 2.0**refusals, wait.message or 10.0, 10.0)
+def refusal_wait(refusals: int, asked: float | None) -> float:
+    """Return the seconds until a refused row is sent again: what its refusal asks for, else an exponential backoff."""
+    return asked or min(0.1 * 2.0**refusals, 10.0)
 
 
 def headers_of(result: HttpResponse | HttpFailure) -> Mapping[str, str]:

@@ -140,9 +140,8 @@ class StreamedRequest:
 
         sender = AttemptSender(session, self._run, counts, lambda _: self._tag,
                                stream=self._options, nonce=self._name, priority=CHAT)  # fmt: skip
-        limiter = session.account.limiter
-        handler = ResultHandler(self._client, [self.model], queue, limiter.gate.flow, counts=counts, done=done, end=ends.append)
-        limiter.gate.begin(limiter.clock(), session.pace)
+        breaker = session.account.limiter.rules.breaker
+        handler = ResultHandler(self._client, [self.model], queue, breaker, counts=counts, done=done, end=ends.append)
         kind: type[RunError] = RunError
         while (item := await queue.next()) is not None:
             attempt = await sender.send(item)

@@ -1,117 +1,120 @@
-"""What refusals mean for everybody: a lone one, or a pause. Pure: time is passed in, nothing sleeps."""
+"""Circuit breaker: pauses all requests of an account after a burst of refusals or server errors. Pure: time is passed in."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from enum import Enum
 
-from .rate_headers import RetryAfter
+
+class State(Enum):
+    """The states of a circuit breaker."""
+
+    CLOSED = "closed"  # requests go
+    OPEN = "open"  # a pause: none goes
+    HALF_OPEN = "half-open"  # one probe goes, the others wait for its response
+
+
+class Streak:
+    """Whether the last requests failed one after another, in the order in which they were sent.
+
+    Responses of requests that were sent before say nothing about now, and an answer takes longer than a refusal.
+    """
+
+    LONGEST = 5
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self._failed: deque[int] = deque(maxlen=self.LONGEST)
+
+    def add(self, seq: int) -> bool:
+        """Add a failed request; return whether it completes a streak."""
+        self._failed.append(seq)
+        last = list(self._failed)[-self.length :]
+        return len(last) == self.length and max(last) - min(last) < self.length
+
+    def clear(self) -> None:
+        """Begin again."""
+        self._failed.clear()
 
 
 class CircuitBreaker:
-    """When everybody waits: a lone refusal delays its own row; a burst pauses all, then one probe, then a slow start.
+    """Closed, open or half-open.
 
-    ``open`` -> a refusal that may be the first of a burst -> ``suspect``: one request goes out to see. Accepted: it was
-    a lone one. Refused, and a second one too: ``paused`` for the wait that was asked, then one probe again, and so on.
+    A streak of failures makes it half-open: one probe goes. If the probe is accepted, the breaker closes. If it fails, the
+    breaker opens, for as long as the service asks, else for an exponential backoff; then the next probe goes. A lone
+    failure changes nothing; where they are so common that a streak was a chance, the next one has to be longer.
+
+    Parameters
+    ----------
+    jitter : callable
+        Returns a number from 0 to 1; shortens a backoff by up to a quarter.
     """
 
-    BURST = 4
-    MOMENT = 0.05
+    STREAK = 2  # failures; five by chance are rare even where one request in five fails
+    BACKOFF, FACTOR, BACKOFF_MAX = 0.5, 1.5, 30.0
 
-    def __init__(self, jitter: Callable[[], float]) -> None:
-        self.state: Literal["open", "suspect", "paused"] = "open"
-        self.until = -math.inf
-        self.pauses = self.total_pauses = 0
-        self._jitter = jitter
+    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
+        self.state = State.CLOSED
+        self.pauses = 0  # in all
+        self.pauses_in_a_row = 0  # without an accepted request between them
+        self._opened = self._until = -math.inf
         self._probe: int | None = None
-        self._lone = self._doubted = self._looking = self._stated = False
-        self._troubles: deque[int] = deque([-self.BURST] * self.BURST, self.BURST)  # the last ones that failed
-        self._recent: deque[int] = deque([-self.BURST] * self.BURST, self.BURST)  # the last ones that were refused
+        self._streak, self._jitter = Streak(self.STREAK), jitter
 
-    def delay(self, now: float) -> float:
-        """Return the seconds until one may go; inf means: until the probe's answer comes."""
-        if self.state == "open":
+    def reset(self) -> None:
+        """Forget all failures, for a new run."""
+        self._streak.length = self.STREAK
+        self._close()
+
+    def seconds_until_allowed(self, now: float, max_wait: float) -> float:
+        """Return the seconds until a request may go, at most ``max_wait`` after the pause began; inf: when the probe is back."""
+        if self.state is State.CLOSED:
             return 0.0
         if self._probe is not None:
             return math.inf
-        return max(0.0, self.until - now)
+        return max(0.0, min(self._until, self._opened + max_wait) - now)
 
-    def sent(self, seq: int) -> None:
-        """Note a request that goes out; when not open it is the probe."""
-        if self.state != "open":
-            self._probe = seq
+    def on_sent(self, seq: int) -> None:
+        """Make the first request that is not sent in the closed state the probe."""
+        if self.state is not State.CLOSED:
+            self.state, self._probe = State.HALF_OPEN, seq
 
-    def accepted(self, seq: int) -> bool:
-        """Take in an answer that is no refusal; return whether it ended a pause."""
-        if self.state == "open" or seq != self._probe:
+    def on_accepted(self, seq: int) -> bool:
+        """Close if it was the probe, and return whether that ends a pause."""
+        if seq != self._probe:
             return False
-        was_paused, self.state, self._probe = self.state == "paused", "open", None
-        self._lone, self._looking = not was_paused and not self._looking, False
-        self.pauses = 0
-        return was_paused
+        paused = self.pauses_in_a_row > 0
+        if not paused:  # the streak was a chance
+            self._streak.length = min(self._streak.length + 1, Streak.LONGEST)
+        self._close()
+        return paused
 
-    def look(self, now: float, *, stated: bool) -> None:
-        """Let one request go ahead of all others; against a wait that the service itself stated only if so told."""
-        if self.state == "open" or stated or not self._stated:
-            self.state, self._probe, self._doubted, self._looking, self.until = "suspect", None, False, True, now
-
-    def troubled(self, now: float, seq: int) -> None:
-        """Take in a failure of the server that is no refusal; a burst of them pauses everybody, as refusals do."""
-        self._troubles.append(seq)
-        probing = self.state != "open" and seq == self._probe
-        if probing or (self.state == "open" and self._troubles[-1] - self._troubles[0] <= self.BURST):
-            self._pause(now, RetryAfter())
-
-    def gone(self, seq: int) -> None:
-        """Forget a request that ended without telling anything, so that another can be the probe."""
+    def on_failure(self, now: float, seq: int, asked: float | None) -> None:
+        """Probe after a streak of failures; open after a failed probe, for the seconds that the service asks."""
         if seq == self._probe:
-            self._probe = None
+            self._open(now, asked)
+        elif self.state is State.CLOSED and self._streak.add(seq):
+            self.state, self._opened, self._until = State.HALF_OPEN, now, now
 
-    def refused(self, now: float, seq: int, wait: RetryAfter, *, sure: bool, innocent: bool) -> None:
-        """Take in a refusal.
+    def on_cancelled(self, now: float, seq: int) -> None:
+        """Let another request be the probe."""
+        if seq == self._probe:
+            self._probe, self._until = None, now
 
-        Parameters
-        ----------
-        now : float
-            Seconds of the monotonic clock.
-        seq : int
-            Number of the refused request.
-        wait : Wait
-            What the refusal asks for.
-        sure : bool
-            Whether it says itself that everybody has to wait (nothing remaining).
-        innocent : bool
-            Whether a cut of concurrency has already dealt with it.
-        """
-        if not innocent:
-            self._recent.append(seq)
-        if self.state == "open":
-            if sure:
-                self._pause(now, wait)
-            elif not innocent and (self._bursting() or not self._lone):
-                self.state, self._probe, self._doubted, self.until = "suspect", None, False, now
-        elif seq != self._probe:
-            return
-        elif self.state == "suspect" and not self._doubted:
-            self._probe, self._doubted, self.until = None, True, now + self.MOMENT
+    def _close(self) -> None:
+        self.state, self._probe, self.pauses_in_a_row = State.CLOSED, None, 0
+        self._streak.clear()
+
+    def _open(self, now: float, asked: float | None) -> None:
+        backoff = min(self.BACKOFF_MAX, self.BACKOFF * self.FACTOR**self.pauses_in_a_row) * (1 - self._jitter() / 4)
+        if not asked:
+            pause = backoff
+        elif self.pauses_in_a_row:  # what the service asked for before was too short
+            pause = max(asked, backoff)
         else:
-            self._pause(now, wait)
-
-    def _bursting(self) -> bool:
-        """Return whether of those sent lately nearly all were refused, in the order of sending: answers take longer."""
-        return self._recent[-1] - self._recent[0] <= self.BURST
-
-    def _pause(self, now: float, wait: RetryAfter) -> None:
-        seconds = self._length(wait)
-        self.state, self._probe, self._lone, self._stated = "paused", None, False, wait.seconds is not None
-        self.until, self.pauses, self.total_pauses = now + seconds, self.pauses + 1, self.total_pauses + 1
-
-    def _length(self, wait: RetryAfter) -> float:
-        if wait.seconds is not None:
-            least = 0.05 * 2.0**self.pauses if self.pauses else 0.0  # a server that says 0 again and again
-            return max(least, wait.seconds * (1.0 if wait.exact else 1 + 0.1 * self._jitter()))
-        if wait.message is not None:
-            return min(wait.message, max(3.0, wait.message / 4) * 2.0**self.pauses)
-        return min(30.0, 0.5 * 1.5**self.pauses) * (0.75 + 0.25 * self._jitter())
+            pause = asked
+        self.state, self._probe, self._opened, self._until = State.OPEN, None, now, now + pause
+        self.pauses, self.pauses_in_a_row = self.pauses + 1, self.pauses_in_a_row + 1

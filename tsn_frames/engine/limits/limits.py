@@ -1,4 +1,4 @@
-"""Limits that the user sets."""
+"""The limits that a user sets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ DEFAULT_CONCURRENCY = 32
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that may be asked of the service; what is not set is learned from its answers.
+    """Upper limits for what is sent; what is not set is found from the responses.
 
     Parameters
     ----------
     concurrency : int, optional
-        Most requests in flight at once, of all runs and chats of a process that go by the same limits: a ceiling, not a
+        Most requests in flight at once, of all runs and chats of a process with the same limits: a ceiling, not a
         start. Default 32.
     requests_per_minute : float, optional
         Most requests sent in any minute.

@@ -1,47 +1,31 @@
-"""How long the service asks us to wait, and what it says of its limits: headers and messages, read without I/O."""
+"""Parse Retry-After and the ``x-ratelimit-*`` headers: how long the service asks to wait, and what it says is left."""
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_IN_MESSAGE = re.compile(
-    r"(?:retry|try again|wait)\D{0,20}?(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE
-)
-
-
-class RetryAfter(NamedTuple):
-    """A wait that an answer asks for.
-
-    ``seconds`` is what a header states, ``message`` what only the text says: a text often names a round number whatever
-    the true window is, so it bounds a wait rather than setting it.
-    """
-
-    seconds: float | None = None
-    message: float | None = None
-    exact: bool = False
+_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]+)?")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|µs|ms|s|m|h|d)")
+_WORDS = r"ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?"
+_MESSAGE_PART = re.compile(rf"(\d+(?:\.\d+)?)\s*({_WORDS})(?![a-z])", re.IGNORECASE)
+_MESSAGE = re.compile(rf"(?:retry|try again|wait)\D{{0,20}}?((?:\d+(?:\.\d+)?\s*(?:{_WORDS})(?![a-z])\s*)+)", re.IGNORECASE)
+_EPOCH_SECONDS, _EPOCH_MILLISECONDS = 1e9, 1e12  # larger numbers are points in time: no service asks for a wait of 30 years
 
 
 class RateLimitState(NamedTuple):
-    """One dimension of ``x-ratelimit-*`` as an answer stated it; ``reset`` in seconds."""
+    """One dimension of ``x-ratelimit-*`` as a response states it; ``reset`` in seconds from now."""
 
-    limit: float | None
-    remaining: float | None
-    reset: float | None
-
-
-_UNTOLD = RateLimitState(None, None, None)
-_REQUESTS = ("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests")
-_TOKENS = ("x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens")
+    limit: float | None = None
+    remaining: float | None = None
+    reset: float | None = None
 
 
 def duration(text: str) -> float | None:
-    """Return the seconds of ``250ms``, ``45s``, ``1m30s``, ``6m0s`` or a bare number.
+    """Parse ``250ms``, ``45s``, ``1m30s``, ``6m0s`` or a bare number of seconds.
 
     Examples
     --------
@@ -49,7 +33,7 @@ def duration(text: str) -> float | None:
     (90.0, 0.25, 7.0, None)
     """
     text = text.strip().lower()
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+    if _NUMBER.fullmatch(text):
         return float(text)
     parts = _PART.findall(text)
     if not parts or "".join(n + u for n, u in parts) != text:
@@ -57,50 +41,82 @@ def duration(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def allowances(headers: Mapping[str, str]) -> tuple[RateLimitState, RateLimitState]:
-    """Return what the headers say of requests and of tokens."""
-    return _allowance(headers, _REQUESTS), _allowance(headers, _TOKENS)
+def seconds_until(text: str, *, wall: Callable[[], float] = time.time) -> float | None:
+    """Parse a wait in any form: a duration, seconds or milliseconds since the epoch, an HTTP date, an ISO date.
+
+    Only points in time need the wall clock; one that is over is a wait of 0 seconds.
+
+    Examples
+    --------
+    >>> seconds_until("1.5s"), seconds_until("2026-01-01T00:00:30Z", wall=lambda: 1767225600.0)
+    (1.5, 30.0)
+    """
+    seconds = duration(text)
+    if seconds is None:
+        moment = _date(text.strip())
+    elif seconds >= _EPOCH_MILLISECONDS:
+        moment = seconds / 1000
+    elif seconds >= _EPOCH_SECONDS:
+        moment = seconds
+    else:
+        return seconds
+    return None if moment is None else max(0.0, moment - wall())
 
 
-def retry_after(headers: Mapping[str, str], message: str, *, wall: Callable[[], float] = time.time) -> RetryAfter:
-    """Return the wait that a refusal asks for: the first header that can be read, and what the message says."""
-    said = _IN_MESSAGE.search(message)
-    spoken = float(said[1]) * _UNITS[_unit(said[2])] if said else None
-    if (text := headers.get("retry-after-ms")) and (ms := duration(text)) is not None:
-        return RetryAfter(ms / 1000, spoken, exact=True)
-    resets = [a.reset for a in allowances(headers) if a.remaining is not None and a.remaining <= 0 and a.reset is not None]
-    if (text := headers.get("retry-after")) and (seconds := _retry_after(text, wall)) is not None:
-        if resets and max(resets) % 1 and max(1, math.ceil(max(resets))) == seconds:
-            return RetryAfter(max(resets), spoken, exact=True)  # both say the same, and the reset says it without rounding
-        return RetryAfter(seconds, spoken)
-    return RetryAfter(max(resets), spoken, exact=True) if resets else RetryAfter(None, spoken)
+def rate_limits(headers: Mapping[str, str], *, wall: Callable[[], float] = time.time) -> tuple[RateLimitState, RateLimitState]:
+    """Return what the headers state about requests and about tokens; headers that name no dimension are about requests."""
+    requests = _rate_limit(headers, "-requests", wall)
+    return requests if requests.remaining is not None else _rate_limit(headers, "", wall), _rate_limit(headers, "-tokens", wall)
 
 
-def _allowance(headers: Mapping[str, str], names: tuple[str, str, str]) -> RateLimitState:
-    remaining = headers.get(names[0])
-    if remaining is None:  # without it the others say nothing
-        return _UNTOLD
-    limit, reset = headers.get(names[1]), headers.get(names[2])
-    if _number(limit) == 0:  # how some gateways write "no limit"
-        return _UNTOLD
-    return RateLimitState(_number(limit), _number(remaining), duration(reset) if reset else None)
+def retry_after(headers: Mapping[str, str], message: str, *, wall: Callable[[], float] = time.time) -> float | None:
+    """Return the seconds that a refusal asks to wait, or None where it states none.
+
+    The first that can be parsed: ``retry-after-ms``, ``retry-after``, the reset of a dimension with nothing remaining,
+    the message ("Retry after 3 seconds"). A ``retry-after`` that is a reset rounded up to whole seconds is that reset.
+    """
+    milliseconds = duration(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    states = rate_limits(headers, wall=wall)
+    reset = max((s.reset for s in states if s.remaining == 0 and s.reset is not None), default=None)
+    seconds = seconds_until(headers.get("retry-after", ""), wall=wall)
+    if seconds is not None:
+        return reset if reset and reset <= seconds < reset + 1 else seconds
+    return _in_message(message) if reset is None else reset
+
+
+def _rate_limit(headers: Mapping[str, str], dimension: str, wall: Callable[[], float]) -> RateLimitState:
+    limit, remaining = (_number(headers.get(f"x-ratelimit-{name}{dimension}")) for name in ("limit", "remaining"))
+    if remaining is None or limit == 0:  # a limit of 0 is how some gateways write "no limit"
+        return RateLimitState()
+    return RateLimitState(limit, remaining, seconds_until(headers.get(f"x-ratelimit-reset{dimension}", ""), wall=wall))
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"[0-9]{1,15}(\.[0-9]+)?", text.strip()) else None
+    return float(text) if text and _NUMBER.fullmatch(text.strip()) else None
 
 
-def _retry_after(text: str, wall: Callable[[], float]) -> float | None:
-    if (seconds := duration(text)) is not None:
-        return seconds
-    from email.utils import parsedate_to_datetime  # imported where it is needed, which is hardly ever
+def _date(text: str) -> float | None:
+    """Parse an HTTP or an ISO date to seconds since the epoch; one without a zone is UTC."""
+    from datetime import UTC, datetime  # imported where they are needed, which is rare
+    from email.utils import parsedate_to_datetime
 
-    try:  # an HTTP date: the one place where the wall clock is asked
-        return max(0.0, parsedate_to_datetime(text).timestamp() - wall())
-    except (ValueError, TypeError, OverflowError):
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            moment = parse(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return None
+
+
+def _in_message(message: str) -> float | None:
+    found = _MESSAGE.search(message)
+    if found is None:
         return None
+    return sum(float(number) * _UNITS[_unit(word.lower())] for number, word in _MESSAGE_PART.findall(found[1]))
 
 
 def _unit(word: str) -> str:
-    word = word.lower()
-    return "ms" if word.startswith(("ms", "mil")) else "m" if word.startswith("m") else "s"
+    return "ms" if word == "ms" or word.startswith("mil") else word[0]

@@ -16,8 +16,9 @@ from ...errors import ConfigError
 from .. import retry as policy
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
-from ..limits.limiter import FRAME, Permit
+from ..limits.limiter import FRAME
 from ..limits.limits import Limits
+from ..limits.rules import Permit
 from ..retry import Classification, classify
 from ..runtime.session import Session
 from ..runtime.writer import CommitFuture
@@ -120,7 +121,7 @@ class AttemptSender:
         return attempt
 
     async def _admitted(self, item: PendingRequest) -> Attempt:
-        permit = await self.session.account.limiter.acquire(self.session.pace, self.tokens(item.request), self._priority)
+        permit = await self.session.account.limiter.acquire(self.session.quota, self.tokens(item.request), self._priority)
         task = asyncio.current_task()
         assert task is not None
         self.sending.add(task)
@@ -152,22 +153,19 @@ class AttemptSender:
 
     def _report_begin(self, permit: Permit) -> None:
         """Report the headers of a stream: the limiter need not wait for its end to learn that requests are let in."""
-        limiter = self.session.account.limiter
-        limiter.gate.begun(limiter.clock(), permit)
-        limiter.pump()
+        self.session.account.limiter.on_accepted(permit)
 
     def report_to_limiter(self, item: PendingRequest, permit: Permit, headers: Mapping[str, str], found: Classification) -> None:
         """Report to the limiter how a request ended."""
         limiter = self.session.account.limiter
-        gate, now = limiter.gate, limiter.clock()
         if found.kind == "refused":
-            gate.refused(now, permit, headers, found.wait, quota=found.quota)
+            limiter.on_refused(permit, headers, found.wait, lone=item.alone > 0)
         elif found.kind in ("answer", "row_error"):
-            gate.answered(now, permit, headers, found.completion.total_tokens if found.completion else None)
+            limiter.on_response(permit, headers, found.completion.total_tokens if found.completion else None)
+        elif found.error is not None and found.error.code in ("server", "connection"):
+            limiter.on_server_error(permit, headers, found.wait, lone=item.fails_alone)
         else:
-            trouble = found.error is not None and found.error.code in ("server", "connection") and not item.fails_alone
-            gate.failed(now, permit, headers, trouble=trouble)
-        limiter.pump()
+            limiter.on_cancelled(permit, headers)
 
     def _record(self, item: PendingRequest, found: Classification, seconds: float, body: bytes | None) -> CommitFuture:
         """Write an attempt that was or may have been billed to the ledger, and its answer to the cache; count what it cost."""

@@ -83,10 +83,10 @@ class RunExecutor:
         """Return how many requests are still to be sent, and how many a minute the known limits allow."""
         if self._sender is None:
             return 0, math.inf
-        limits, gate = self.client.limits, self._sender.session.account.limiter.gate
-        tokens = min(limits.tokens_per_minute or math.inf, gate.tokens.limit) / self._sender.usual_tokens()
+        limits, rules = self.client.limits, self._sender.session.account.limiter.rules
+        tokens = min(limits.tokens_per_minute or math.inf, rules.tokens.limit) / self._sender.usual_tokens()
         left = self._pending - self.counts.requests + self.counts.refused + self.counts.retried
-        return left, min(limits.requests_per_minute or math.inf, gate.requests.limit, tokens)
+        return left, min(limits.requests_per_minute or math.inf, rules.requests.limit, tokens)
 
     def stop(self, grace: float = GRACE) -> None:
         """Send nothing more, and cancel what is in flight after ``grace`` seconds; from any thread."""
@@ -177,11 +177,10 @@ class RunExecutor:
         self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None, stream=stream)
         limiter = session.account.limiter
         course = ResultHandler(
-            self.client, self.work.requests.models, self._queue, limiter.gate.flow,
+            self.client, self.work.requests.models, self._queue, limiter.rules.breaker,
             counts=self.counts, done=self._done, end=self._failed,
         )  # fmt: skip
-        limiter.gate.begin(limiter.clock(), session.pace)
-        waited, pauses = dict(limiter.waited), limiter.gate.flow.total_pauses
+        waited, pauses = dict(limiter.waited), limiter.rules.breaker.pauses
         number = min(self.client.concurrency, len(pending))
         sharing = SingleFlight(session, self._fill)
         self._workers = [asyncio.create_task(self._worker(self._sender, course, sharing)) for _ in range(number)]
@@ -190,7 +189,7 @@ class RunExecutor:
         for item in self._queue.drain():
             self._give_up(item, _NOT_AGAIN)
         self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
-        self.pauses = limiter.gate.flow.total_pauses - pauses
+        self.pauses = limiter.rules.breaker.pauses - pauses
         for end in ends:
             if isinstance(end, Exception):  # a bug of ours, told when what is in flight has been kept
                 raise end

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ...api.completion import content_error
 from ...errors import ModelError, RateLimitError, RowError, RunError, ServerError
 from .. import retry as policy
-from ..limits.circuit_breaker import CircuitBreaker
+from ..limits.circuit_breaker import CircuitBreaker, State
 from ..outcomes import Outcome
 from ..retry import Classification
 from ..runtime.client import Client
@@ -32,7 +32,7 @@ class ResultHandler:
         The models of all requests, one each.
     queue : RetryQueue
         Where a request goes that is tried again.
-    flow : CircuitBreaker
+    breaker : CircuitBreaker
         Whether the account is paused, and how often it was.
     counts : Counts
         Counted as it happens.
@@ -42,9 +42,9 @@ class ResultHandler:
         Called with the reason for which the run ends.
     """
 
-    def __init__(self, client: Client, models: Sequence[str], queue: RetryQueue, flow: CircuitBreaker, *, counts: Counts,
+    def __init__(self, client: Client, models: Sequence[str], queue: RetryQueue, breaker: CircuitBreaker, *, counts: Counts,
                  done: Callable[[PendingRequest, Outcome], None], end: Callable[[RunError], None]) -> None:  # fmt: skip
-        self.client, self._models, self._queue, self._flow, self._counts = client, models, queue, flow, counts
+        self.client, self._models, self._queue, self._breaker, self._counts = client, models, queue, breaker, counts
         self._done, self._end_run = done, end
         self._max_budget = self._budget = client.retry.budget + len(models) / 10
         self._unreachable = self._successes = 0
@@ -93,20 +93,20 @@ class ResultHandler:
         """Requeue a refused request: refusals are flow control and cost no attempt; end the run where the wait is too long."""
         item.refusals += 1
         self._counts.refused += 1
-        log.info("refused (%s), asked to wait %s s", "quota" if found.quota else error.code, found.wait.seconds)
+        log.info("refused (%s), asked to wait %s s", "quota" if found.quota else error.code, found.wait)
         most, idle = self.client.limits.max_wait, time.monotonic() - self._last_success
         kind = RateLimitError if found.quota else ServerError
         if not self._successes and self._unreachable >= self.client.retry.attempts:
             self._fail(ServerError, f"{self.client.host} can't be reached: {error.message}", item)
-        elif (asked := found.wait.seconds or found.wait.message or 0.0) > most:
+        elif (asked := found.wait or 0.0) > most:
             self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
         elif idle > most:
             self._fail(kind, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
         elif self._singled_out(item):
             self._give_up(item, RowError("server", f"refused {item.refusals} times while others were answered: {error.message}"))
         else:
-            paused = self._flow.state != "open" and not item.alone
-            delay = 0.0 if paused else policy.lone_wait(item.refusals, found.wait)
+            paused = self._breaker.state is not State.CLOSED and not item.alone and not found.wait
+            delay = 0.0 if paused else policy.refusal_wait(item.refusals, found.wait)
             self._queue.requeue(item, delay, last=item.alone > 0)
 
     def _singled_out(self, item: PendingRequest) -> bool:
@@ -121,7 +121,7 @@ class ResultHandler:
         item.seen = self._successes
         retry, alone = self.client.retry, item.fails_alone
         log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
-        if not alone and self._flow.pauses > max(retry.attempts, MIN_PAUSES) * (2 if self._successes else 1):
+        if not alone and self._breaker.pauses_in_a_row > max(retry.attempts, MIN_PAUSES) * (2 if self._successes else 1):
             self._fail(ServerError, f"the server has failed for too long; the last failure was {error}", item)
         elif policy.out_of_attempts(retry, error, item.attempts):
             self._budget = min(self._budget + alone, self._max_budget)  # for its first failure, which looked like the server's
@@ -131,7 +131,7 @@ class ResultHandler:
         else:
             self._budget -= not alone
             self._counts.retried += 1
-            asked = min(found.wait.seconds or 0.0, self.client.limits.max_wait)
+            asked = min(found.wait or 0.0, self.client.limits.max_wait)
             self._queue.requeue(item, max(retry.delay(1 if alone else item.attempts), asked), last=alone)
 
     def _end(self, item: PendingRequest, found: Classification, error: RowError) -> None:

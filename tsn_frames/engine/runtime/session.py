@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from ...secret import Secret
 from ..budget.admission import BudgetAdmission
-from ..limits.limiter import UserQuota
+from ..limits.rules import UserQuota
 from ..transport.http_types import Transport
 from ..transport.select_backend import open_transport
 from .client import Client
@@ -26,7 +26,7 @@ class Session:
     transport: Transport
     writer: Writer
     account: ServiceAccount
-    pace: UserQuota
+    quota: UserQuota
     budget: BudgetAdmission | None = None
 
 
@@ -50,7 +50,8 @@ async def open_session(
     writer = Writer(client.ledger, client.cache if store else None)
     account = process_state.account(client.base_url, key)
     try:
-        yield Session(client, key, transport, writer, account, account.limiter.gate.pace(client.limits), budget)
+        with account.limiter.run(client.limits) as quota:
+            yield Session(client, key, transport, writer, account, quota, budget)
     finally:
         await writer.aclose()
         await transport.aclose()

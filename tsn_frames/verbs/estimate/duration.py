@@ -41,8 +41,8 @@ def _limits(client: Client, requests: int, tokens: float) -> list[tuple[float, f
     except ConfigError:  # no key yet: nothing is known of its account
         account = None
     if account is not None:
-        gate = account.limiter.gate
+        known = account.limiter.rules
         said = "as the service has said"
-        rules.append((requests, gate.requests.limit, f"{gate.requests.limit:,.0f} requests a minute, {said}"))
-        rules.append((tokens, gate.tokens.limit, f"{gate.tokens.limit:,.0f} tokens a minute, {said}"))
+        rules.append((requests, known.requests.limit, f"{known.requests.limit:,.0f} requests a minute, {said}"))
+        rules.append((tokens, known.tokens.limit, f"{known.tokens.limit:,.0f} tokens a minute, {said}"))
     return rules

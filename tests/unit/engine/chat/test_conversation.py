@@ -622,8 +622,8 @@ def test_many_turns_leave_nothing_behind(turns):
         before = left()
         round_of_turns(turns)
         until(lambda: all(now <= then for now, then in zip(left(), before, strict=True)))
-        gate = process_state.account(sim.base_url, chat.client.key()).limiter.gate
-        assert (gate.in_flight, gate.tokens_in_flight, len(process_state.tasks)) == (0, 0, 0)
+        rules = process_state.account(sim.base_url, chat.client.key()).limiter.rules
+        assert (rules.in_flight, rules.tokens.in_flight, len(process_state.tasks)) == (0, 0, 0)
 
 
 EXIT = """

@@ -1,0 +1,160 @@
+"""All rate-limit rules of one account, without any waiting: time goes in, waits come out. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .circuit_breaker import CircuitBreaker
+from .concurrency import AdaptiveConcurrency
+from .header_quota import HeaderQuota
+from .limits import Limits
+from .rate_headers import rate_limits
+from .sliding_window import SlidingWindow
+
+USAGE_CAP = 10  # times the estimate: a larger usage is a server's mistake, and would block the account
+
+
+class UserQuota:
+    """The windows and the concurrency that one user's ``Limits`` set, for all runs and chats with the same limits.
+
+    Parameters
+    ----------
+    limits : Limits
+        What the user sets.
+    history : SlidingWindow
+        What the account sent in the last minute, as tokens: it counts in the windows, too.
+    """
+
+    def __init__(self, limits: Limits, history: SlidingWindow) -> None:
+        self.max_wait, self.concurrency, self.in_flight = limits.max_wait, limits.most, 0
+        self.requests = SlidingWindow(limits.requests_per_minute) if limits.requests_per_minute else None
+        self.tokens = SlidingWindow(limits.tokens_per_minute) if limits.tokens_per_minute else None
+        for when, tokens in history.entries:
+            self.on_sent(when, tokens)
+
+    def seconds_until_allowed(self, now: float, tokens: float) -> float:
+        """Return the seconds until both windows allow a request."""
+        requests = self.requests.seconds_until_allowed(now, 1) if self.requests else 0.0
+        return max(requests, self.tokens.seconds_until_allowed(now, tokens) if self.tokens else 0.0)
+
+    def on_sent(self, now: float, tokens: float) -> list[tuple[SlidingWindow, list[float]]]:
+        """Count a request, and return what is corrected when its usage is known."""
+        if self.requests:
+            self.requests.on_sent(now, 1)
+        return [(self.tokens, self.tokens.on_sent(now, tokens))] if self.tokens else []
+
+
+@dataclass(slots=True)
+class Permit:
+    """The permission to send one request; the rules count it as in flight until its end is reported."""
+
+    seq: int
+    sent_at: float
+    level: int  # requests in flight, itself included
+    tokens: float  # as estimated
+    quota: UserQuota
+    entries: list[tuple[SlidingWindow, list[float]]] = field(default_factory=list)
+
+
+class RateRules:
+    """Concurrency, circuit breaker, header quotas and user quotas of one account."""
+
+    def __init__(self, breaker: CircuitBreaker | None = None) -> None:
+        self.breaker = breaker or CircuitBreaker()
+        self.concurrency = AdaptiveConcurrency()
+        self.requests, self.tokens = HeaderQuota(), HeaderQuota()
+        self.in_flight = self.seq = 0
+        self._history = SlidingWindow(math.inf)
+        self._quotas: dict[tuple[float | None, ...], UserQuota] = {}
+
+    def reset(self) -> None:
+        """Begin as in a new process, except for what counts in the user's windows."""
+        self.breaker.reset()
+        self.requests.reset()
+        self.tokens.reset()
+        self.concurrency = AdaptiveConcurrency()
+
+    def quota(self, limits: Limits) -> UserQuota:
+        """Return the quota of a user's limits; the same limits share one."""
+        key = (limits.most, limits.requests_per_minute, limits.tokens_per_minute, limits.max_wait)
+        if key not in self._quotas:
+            self._quotas[key] = UserQuota(limits, self._history)
+        return self._quotas[key]
+
+    def seconds_until_allowed(self, now: float, quota: UserQuota, tokens: float) -> tuple[float, str]:
+        """Return the seconds until the next request may go and the rule that says so; inf: until a response comes."""
+        if self.in_flight >= self.concurrency.limit or quota.in_flight >= quota.concurrency:
+            return math.inf, "concurrency"
+        requests, allowed = self.requests.seconds_until_allowed(now, 1), self.tokens.seconds_until_allowed(now, tokens)
+        if not self.in_flight and max(requests, allowed) > quota.max_wait:  # ask: a refusal that says so ends the run
+            requests = allowed = 0.0
+        return max(
+            (requests, "requests"),
+            (allowed, "tokens"),
+            (self.breaker.seconds_until_allowed(now, quota.max_wait), "pause"),
+            (quota.seconds_until_allowed(now, tokens), "limits"),
+        )
+
+    def on_sent(self, now: float, quota: UserQuota, tokens: float) -> Permit:
+        """Count a request that goes out now."""
+        self.seq, self.in_flight, quota.in_flight = self.seq + 1, self.in_flight + 1, quota.in_flight + 1
+        permit = Permit(self.seq, now, self.in_flight, tokens, quota)
+        self.breaker.on_sent(permit.seq)
+        self.concurrency.on_sent(permit.seq)
+        self.requests.on_sent(1)
+        self.tokens.on_sent(tokens)
+        self._history.on_sent(now, tokens)
+        for other in self._quotas.values():
+            permit.entries += other.on_sent(now, tokens)
+        return permit
+
+    def on_accepted(self, permit: Permit) -> None:
+        """Take in that the service has begun to answer."""
+        if self.breaker.on_accepted(permit.seq):
+            self.concurrency.restart()
+
+    def on_response(self, now: float, permit: Permit, headers: Mapping[str, str], used: float | None) -> None:
+        """Take in a response that is neither a refusal nor a server error, with the tokens that it used where known."""
+        self.concurrency.on_accepted(permit.level, self.in_flight)
+        used = permit.tokens if used is None else min(used, USAGE_CAP * permit.tokens)
+        self._on_done(now, permit, headers, used, accepted=True)
+        self.on_accepted(permit)
+
+    def on_refused(self, now: float, permit: Permit, headers: Mapping[str, str], asked: float | None, *, lone: bool) -> None:
+        """Take in a 429, a 503 or a connection that could not be made, with the seconds that it asks to wait.
+
+        ``lone``: the row was refused before, while others were answered, so that it says nothing about them.
+        """
+        self._on_done(now, permit, headers, 0.0, accepted=False)
+        self.concurrency.on_refused(permit.seq, permit.level)
+        self._on_failure(now, permit, asked, lone=lone)
+
+    def on_server_error(self, now: float, permit: Permit, headers: Mapping[str, str], asked: float | None, *, lone: bool) -> None:
+        """Take in a failure of the server or of the connection to it."""
+        self._on_done(now, permit, headers, permit.tokens)
+        self._on_failure(now, permit, asked, lone=lone)
+
+    def on_cancelled(self, now: float, permit: Permit, headers: Mapping[str, str]) -> None:
+        """Take in a request whose end says nothing about the service."""
+        self._on_done(now, permit, headers, permit.tokens)
+        self.breaker.on_cancelled(now, permit.seq)
+
+    def _on_failure(self, now: float, permit: Permit, asked: float | None, *, lone: bool) -> None:
+        if lone:
+            self.breaker.on_cancelled(now, permit.seq)
+        else:
+            self.breaker.on_failure(now, permit.seq, asked)
+
+    def _on_done(
+        self, now: float, permit: Permit, headers: Mapping[str, str], used: float, *, accepted: bool | None = None
+    ) -> None:
+        self.in_flight, permit.quota.in_flight = self.in_flight - 1, permit.quota.in_flight - 1
+        for window, entry in permit.entries:
+            window.correct(entry, used)
+        self.requests.on_done(1)
+        self.tokens.on_done(permit.tokens)
+        if headers or accepted is not None:
+            for part, state in zip((self.requests, self.tokens), rate_limits(headers), strict=True):
+                part.on_headers(now, permit.seq, permit.sent_at, state, accepted=accepted)
