@@ -13,6 +13,7 @@ from .text_generator import MARK, choose, offered, other_words, pieces, sentence
 from .tokens import count_prompt, count_tokens, cut_to_tokens
 
 if TYPE_CHECKING:
+    from .options import AnswerFunction
     from .validation import ChatRequest, Json
 
 ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -46,12 +47,13 @@ def prompt_key(request: ChatRequest) -> str:
     return digest(request.model, *request.roles, *request.texts, request.parts).hex()[:32]
 
 
-def compose(request: ChatRequest, seed: int, key: str, cached: int | None) -> Answer:
-    """Answer a request; `cached` is told as cached_tokens unless it is None."""
+def compose(request: ChatRequest, seed: int, key: str, cached: int | None, answer: AnswerFunction | None = None) -> Answer:
+    """Answer a request; `cached` is reported as cached_tokens unless it is None, `answer` may give the text."""
     body = request.body
     form: Any = body.get("response_format")
     base = (seed, key, repr(body.get("seed")), _CANONICAL(form) if form else "")
-    choices = tuple([_choice(request, digest(*base, index)) for index in range(body.get("n", 1))])
+    given = answer(body) if answer else None
+    choices = tuple([_choice(request, digest(*base, index), given) for index in range(body.get("n", 1))])
     prompt = count_prompt(request.texts)
     reasoning = sum([count_tokens(choice.reasoning) for choice in choices])
     completion = reasoning + sum([count_tokens(choice.content or "") for choice in choices])
@@ -71,8 +73,8 @@ def _usage(prompt: int, completion: int, reasoning: int, cached: int | None) -> 
     return usage
 
 
-def _choice(request: ChatRequest, seed: bytes) -> Choice:
-    content, options = _draft(request, seed)
+def _choice(request: ChatRequest, seed: bytes, given: str | None) -> Choice:
+    content, options = _draft(request, seed) if given is None else (given, [])
     reasoning = ""
     room = request.max_tokens
     if "reasoner" in request.model:

@@ -66,7 +66,7 @@ class ChatHandler:
         if app.balance == 0 and replayed is None:
             raise empty_balance()
         key = prompt_key(chat)
-        answer = replayed or compose(chat, app.settings.seed, key, self._cached(chat))
+        answer = replayed or compose(chat, app.settings.seed, key, self._cached(chat), app.settings.answer)
         self._charge = app.admit(answer.prompt_tokens + (chat.max_tokens or ESTIMATE))
         self._admitted = True
         if replayed is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .seeded_random import random_fraction
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 Latency = float | tuple[float, float]
 StreamUsage = Literal["send", "reject", "ignore"]
+AnswerFunction = Callable[[dict[str, Any]], str | None]
 
 MODELS = ("sim-small", "sim-large", "sim-reasoner")
 """Served by default; a model with "reasoner" in its name thinks before it answers."""
@@ -41,6 +43,7 @@ class Options:
     bill_abandoned: bool
     keep_log: int
     max_body: int
+    answer: AnswerFunction | None
 
     def __post_init__(self) -> None:
         numbers = self.latency if isinstance(self.latency, tuple) else (self.latency, 0.0)

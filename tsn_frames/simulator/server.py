@@ -11,7 +11,7 @@ from .app import PREFIX, App, PlainHandler, is_chat
 from .chat_handler import ChatHandler
 from .connection import Connection
 from .faults import Faults
-from .options import MODELS, Latency, Options, StreamUsage
+from .options import MODELS, AnswerFunction, Latency, Options, StreamUsage
 from .quota import TIERS, Quota, Tier
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class Simulator:
         Exchanges to keep in `log`.
     max_body
         Largest request body in bytes; more is a 413.
+    answer
+        A function of the request body (a dict) that returns the text of the answer, or None for the simulated one.
     faults
         What goes wrong; can be set later too.
 
@@ -118,6 +120,7 @@ class Simulator:
         bill_abandoned: bool = False,
         keep_log: int = 10_000,
         max_body: int = 64 * 1024 * 1024,
+        answer: AnswerFunction | None = None,
         faults: Faults | None = None,
     ) -> None:
         if tier is not None and quota is not None:
@@ -140,6 +143,7 @@ class Simulator:
             bill_abandoned=bill_abandoned,
             keep_log=keep_log,
             max_body=max_body,
+            answer=answer,
         )
         self._app = App(settings, faults or Faults())
         self._host = host

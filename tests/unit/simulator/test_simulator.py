@@ -557,3 +557,14 @@ def test_it_imports_only_the_standard_library_and_itself():
         "assert not strange, strange\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_function_can_give_the_text_of_an_answer():
+    def answer(body):
+        question = body["messages"][-1]["content"]
+        return question.upper() if question.startswith("say ") else None
+
+    with Simulator(latency=0.0, answer=answer) as sim:
+        given, simulated = (ask(sim, text, max_tokens=5)[2]["choices"][0] for text in ("say one two three four five", "hello"))
+    assert given["message"]["content"].startswith("SAY ONE") and given["finish_reason"] == "length"
+    assert simulated["message"]["content"].startswith("[simulated]")
