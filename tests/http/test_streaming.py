@@ -1,6 +1,8 @@
 """Streamed responses over both backends: what the consumer gets, when reading stops, and what a failure means."""
 
 import asyncio
+import gzip
+import zlib
 
 import pytest
 from support.raw_server import RawServer
@@ -148,12 +150,35 @@ def test_a_stream_that_breaks_may_be_billed(backend):
     assert isinstance(result, HttpFailure) and (result.code, result.sent) == ("connection", True)
 
 
-def test_a_compressed_stream_is_refused(backend):
+def encoded(name, *parts):
+    return sends(CHUNKED[:-2] + b"Content-Encoding: %b\r\n\r\n" % name, *map(chunk, parts), b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("name", [b"gzip", b"deflate"])
+def test_a_compressed_stream_is_inflated_as_it_arrives(backend, name):
+    text = b"data: 1\n\n" * 100
+    packed = gzip.compress(text) if name == b"gzip" else zlib.compress(text)
     consumer = Consumer()
-    with RawServer(sends(CHUNKED[:-2] + b"Content-Encoding: gzip\r\n\r\n", chunk(b"abc"), b"0\r\n\r\n")) as server:
+    with RawServer(encoded(name, packed[:15], packed[15:20], packed[20:])) as server:
         (result,) = stream(backend, server.url, consumer)
-    assert isinstance(result, HttpFailure) and result.code == "unreadable" and "gzip" in result.message
-    assert (consumer.data, consumer.heads) == (b"", [])
+    assert isinstance(result, HttpResponse) and consumer.data == text
+
+
+def test_of_a_zip_bomb_only_what_the_consumer_wants_is_inflated(backend):
+    consumer = Consumer(enough=2**20)
+    with RawServer(encoded(b"gzip", gzip.compress(bytes(50 * 2**20)))) as server:
+        stream(backend, server.url, consumer)
+    assert len(consumer.data) == 2**20
+
+
+def test_a_broken_compressed_stream_ends_and_an_unknown_encoding_is_a_failure(backend):
+    consumer = Consumer()
+    with RawServer(encoded(b"gzip", b"abc")) as server:
+        stream(backend, server.url, consumer)
+    assert consumer.data == b""
+    with RawServer(encoded(b"br", b"abc")) as server:
+        (result,) = stream(backend, server.url, Consumer())
+    assert isinstance(result, HttpFailure) and result.code == "unreadable" and "'br'" in result.message
 
 
 def test_cancelling_closes_the_connection(backend):

@@ -563,6 +563,35 @@ def test_29_more_than_role_and_content_is_kept():
     assert pd.DataFrame({"m": [call, parts]}).tsn.messages(messages="m").tolist() == [call, parts]
 
 
+@pytest.mark.parametrize(
+    "instead", [{"tool_calls": [{"id": "1"}]}, {"function_call": {"name": "f"}}, {"refusal": "No."}, {"audio": {"id": "1"}}]
+)
+def test_29_an_assistant_turn_may_have_no_content_where_the_api_allows_it(instead):
+    messages = [*HELLO, {"role": "assistant", "content": None, **instead}]
+    assert pd.DataFrame({"m": [messages]}).tsn.messages(messages="m").tolist() == [messages]
+    with pytest.raises(tsn.errors.PromptError, match="no content"):
+        pd.DataFrame({"m": [[*HELLO, {"role": "user", "content": None, **instead}]]}).tsn.messages(messages="m")
+
+
+def test_29_bytes_in_a_cell_are_an_error_that_says_how_to_decode_them():
+    for value in (b"caf\xc3\xa9", bytearray(b"x"), memoryview(b"x"), [b"x"], {"a": b"x"}, np.array([b"x"])):
+        with pytest.raises(
+            tsn.errors.PromptError, match=r"column 't' holds bytes.*str.decode|column 't' holds (bytearray|memoryview)"
+        ):
+            pd.DataFrame({"t": [value]}).tsn.messages("{t}")
+
+
+def test_30_blanks_around_a_model_are_stripped_with_a_warning(client, sim):
+    with pytest.warns(UserWarning, match="blanks around it: 'sim-small' is sent"):
+        ask(pd.DataFrame({"t": ["x"]}), client, "{t}", model=" sim-small\n")
+    assert sim.log[0].body["model"] == "sim-small"
+
+
+def test_30_stop_takes_as_many_texts_as_the_service_does(client, sim):
+    ask(pd.DataFrame({"t": ["x"]}), client, "{t}", stop=list("abcdef"), errors="coerce")
+    assert sim.log[0].body["stop"] == list("abcdef")
+
+
 # 30 to 34: parameters
 
 
@@ -572,8 +601,8 @@ BAD = [
     *[("frequency_penalty", value) for value in (2.1, -2.1, np.float32("nan"))],
     *[("presence_penalty", value) for value in (-3, False)],
     *[("max_tokens", value) for value in (0, -5, 1.5, 1e3, True, "5", np.nan, 2**63)],
-    *[("stop", value) for value in (list("abcde"), "", ["a", ""], 5, [], [1], ["\ud800"])],
-    *[("model", value) for value in ("", " ", 5, "\ud800")],
+    *[("stop", value) for value in ("", ["a", ""], 5, [], [1], ["\ud800"])],
+    *[("model", value) for value in ("", " ", 5, "\ud800", "a\x00b", "a\nb", "a\x7f")],
     *[("repeat", value) for value in (-1, 1.0, "1", True)],
     *[("seed", value) for value in (1.0, "7", True, 2**63, -(2**63) - 1, [1])],
     *[

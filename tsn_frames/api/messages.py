@@ -12,6 +12,7 @@ from ..text import quoted
 from .parameters import plain
 
 IsGap = Callable[[Any], bool]
+_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 ROLES = ("system", "user", "assistant", "developer", "tool")
 
 
@@ -73,7 +74,7 @@ def _message(message: Any, where: str, is_gap: IsGap) -> dict[str, Any]:
     if not isinstance(message.get("role"), str) or message["role"] not in ROLES:
         raise PromptError(f"{where} has the role {quoted(message.get('role'))}; the roles are {', '.join(ROLES)}")
     content = message.get("content")
-    if is_gap(content) and not message.get("tool_calls"):
+    if is_gap(content) and not (message["role"] == "assistant" and any(message.get(name) for name in _INSTEAD_OF_CONTENT)):
         raise PromptError(f"{where} has no content")
     if not is_gap(content) and not isinstance(content, str) and not _is_parts(content):
         raise PromptError(f"{where} has the content {quoted(content)}: it must be a text, or a list of parts as the API has them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
@@ -10,7 +11,7 @@ import numpy as np
 import orjson
 
 from ..errors import ParameterError
-from ..text import quoted
+from ..text import quoted, warn
 
 if TYPE_CHECKING:
     from pandas.api.typing import Expression
@@ -155,15 +156,17 @@ def _format(name: str, value: Any) -> dict[str, Any]:
 def _model(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ParameterError(f"{name} must be a model's name such as 'deepseek-chat', got {quoted(value)}")
-    return _text(name, value.strip())
+    if value != (stripped := value.strip()):
+        warn(f"{name} {quoted(value)} has blanks around it: {quoted(stripped)} is sent")
+    if bad := next((character for character in stripped if unicodedata.category(character) == "Cc"), None):
+        raise ParameterError(f"{name} has the control character {bad!r}, which no model's name has, got {quoted(value)}")
+    return _text(name, stripped)
 
 
 def _stop(name: str, value: Any) -> str | list[str]:
     items = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else None
     if not items or not all(isinstance(item, str) and item for item in items):
         raise ParameterError(f"{name} must be a text or a list of texts, none of them empty, got {quoted(value)}")
-    if len(items) > 4:
-        raise ParameterError(f"{name} takes at most 4 texts, got {len(items)}")
     return _text(name, value) if isinstance(value, str) else [_text(name, item) for item in items]
 
 

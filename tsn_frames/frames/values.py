@@ -39,9 +39,17 @@ def texts(column: pd.Series) -> list[str]:
     --------
     >>> texts(pd.Series([0.1, None], dtype="float32"))
     ['0.1', '']
+
+    Raises
+    ------
+    PromptError
+        If a cell holds bytes.
     """
     values = exact(column)
-    out = [v if type(v) is str else str(_bare(v)) for v in values] if _holds_any(column) else list(map(str, values))
+    if _holds_any(column):
+        out = [value if type(value) is str else str(_bare(value, column.name)) for value in values]
+    else:
+        out = list(map(str, values))
     for position in np.flatnonzero(column.isna().to_numpy(dtype=bool)):
         out[position] = ""
     return out
@@ -127,12 +135,17 @@ def _scalar(value: Any) -> Any:
     return float(str(value)) if isinstance(value, np.floating) else value.item()
 
 
-def _bare(value: Any) -> Any:
-    """Convert a nested value from numpy types, whose repr is ``np.float64(1.5)`` and shortens long arrays."""
+def _bare(value: Any, column: Hashable) -> Any:
+    """Return a nested value without numpy's wrappers, which show as ``np.float64(1.5)`` and cut long arrays short."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise PromptError(
+            f"column {column!r} holds {type(value).__name__}, which are no text: decode them first, "
+            f"for example df[{column!r}].str.decode('utf-8')"
+        )
     if isinstance(value, np.ndarray):
-        return _bare(value.tolist())
+        return _bare(value.tolist(), column)
     if type(value) in (list, tuple):
-        return type(value)(map(_bare, value))
+        return type(value)(_bare(item, column) for item in value)
     if isinstance(value, Mapping):
-        return {_scalar(key): _bare(item) for key, item in value.items()}
+        return {_scalar(key): _bare(item, column) for key, item in value.items()}
     return _scalar(value)

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from .highlight import CLASSES, LANGUAGES, code_html
 
+_MATH = re.compile(r"\\\(.{1,2000}?\\\)|\\\[.{1,2000}?\\\]|\$\$.{1,2000}?\$\$", re.DOTALL)
 _ALIGNED = re.compile(r"text-align:(left|right|center)")
 _SCHEME = re.compile(r"https?://[^/]", re.IGNORECASE)
 _TAGS = {
@@ -71,9 +73,21 @@ class _Markdown(MarkdownIt):
     def __init__(self) -> None:
         super().__init__("commonmark", {"html": False, "xhtmlOut": False, "breaks": True})
         self.enable(["table", "strikethrough"])
+        self.inline.ruler.before("escape", "math", _keep_math)
 
     def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
         return _SCHEME.match(url) is not None
+
+
+def _keep_math(state: StateInline, silent: bool) -> bool:
+    """Keep math between its marks as it is written; its backslashes and underscores are no markdown."""
+    found = _MATH.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.pending += found.group()
+    state.pos = found.end()
+    return True
 
 
 @cache

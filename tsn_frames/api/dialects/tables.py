@@ -57,6 +57,18 @@ REASONING: dict[str, Seen] = {
     "thinking_blocks": Seen("LiteLLM in front of Anthropic", "docs"),
 }
 
+# Where a list of models is, where it is not the whole body, and what it calls a model's name.
+MODEL_LISTS: dict[str, Seen] = {
+    "data": Seen("OpenAI and nearly all others", "docs"),
+    "models": Seen("Ollama, Gemini, GitHub Models", "docs"),
+    "result": Seen("Cloudflare", "docs"),
+}
+MODEL_NAMES: dict[str, Seen] = {
+    "id": Seen("OpenAI and nearly all others; Together in a bare list", "maximhq/bifrost#6711"),
+    "model": Seen("Ollama", "docs"),
+    "name": Seen("Gemini, GitHub Models", "spiceai/spiceai#4624"),
+}
+
 # What finish_reason or native_finish_reason says, in lower case, where it is neither "stop" nor a call of a tool.
 FINISH: dict[str, tuple[Ending, Seen]] = {
     "length": ("cut_off", Seen("OpenAI and nearly all others", "docs")),

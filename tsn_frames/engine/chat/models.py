@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...api import Unreadable, load
 from ...api.base_url import models_url
+from ...api.dialects.models import model_names
 from ...secret import Secret
 from ..runtime.client import Client
 from ..transport.http_types import HttpResponse
@@ -17,8 +18,9 @@ async def list_models(client: Client, key: Secret) -> list[str]:
         answer = await transport.get(models_url(client.base_url))
     finally:
         await transport.aclose()
+    if not isinstance(answer, HttpResponse) or answer.status != 200:
+        return []
     try:
-        listed = load(answer.body).get("data") if isinstance(answer, HttpResponse) and answer.status == 200 else []
-        return [model["id"] for model in listed if isinstance(model["id"], str)]
-    except (Unreadable, AttributeError, TypeError, KeyError):
+        return model_names(load(answer.body))
+    except Unreadable:
         return []

@@ -16,7 +16,17 @@ from typing import Any, cast
 
 import httptools
 
-from .http_types import BODY_CAP, HttpFailure, HttpResponse, StreamConsumer, decompress, encoding_not_asked_for, too_large
+from .http_types import (
+    BODY_CAP,
+    COMPRESSED,
+    HttpFailure,
+    HttpResponse,
+    InflatingConsumer,
+    StreamConsumer,
+    decompress,
+    encoding_not_asked_for,
+    too_large,
+)
 
 BUFFER = 2**14
 HEAD_CAP = 2**18  # bytes between two parts of a body: headers, a chunk's line, trailers, early hints
@@ -174,9 +184,10 @@ class Connection(asyncio.BufferedProtocol):
             self._result = self._answer()
 
     def _begin_stream(self, consumer: StreamConsumer, encoding: str) -> None:
-        if encoding in ("", "identity"):
+        if encoding in ("", "identity", *COMPRESSED):
             self.streaming = True
-            consumer.begin(self._headers)
+            self._consumer = InflatingConsumer(consumer) if encoding in COMPRESSED else consumer
+            self._consumer.begin(self._headers)
         else:
             self._result, self._keeps = encoding_not_asked_for(encoding), False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, Protocol
@@ -47,6 +48,30 @@ class StreamConsumer(Protocol):
         """Take in a part of the body; return the seconds until the next part is overdue, 0 to read no further."""
 
 
+class InflatingConsumer:
+    """Takes in a compressed body for a consumer of plain bytes; a broken one ends there, as a cut does."""
+
+    def __init__(self, consumer: StreamConsumer) -> None:
+        self._consumer, self._inflate, self._patience = consumer, zlib.decompressobj(47), math.inf
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Pass the headers on."""
+        self._consumer.begin(headers)
+
+    def feed(self, data: bytes) -> float:
+        """Inflate a part of the body, a bounded piece at a time, and pass it on."""
+        while data and self._patience:
+            try:
+                plain = self._inflate.decompress(data, INFLATED_PIECE)
+            except zlib.error:
+                return 0.0
+            self._patience = self._consumer.feed(plain) if plain else self._patience
+            data = self._inflate.unconsumed_tail
+        return self._patience
+
+
+INFLATED_PIECE = 2**20
+COMPRESSED = ("gzip", "deflate")
 BODY_CAP = 20 * 2**20
 CONNECT_SECONDS = 10.0
 KEEP_SECONDS = 30.0  # an idle connection is reused for that long
@@ -55,9 +80,9 @@ KEEP_SECONDS = 30.0  # an idle connection is reused for that long
 def decompress(body: bytes, encoding: str) -> bytes | HttpFailure:
     """Return a body without its content-encoding; inflate no more than ``BODY_CAP`` of it, so that a zip bomb does no harm."""
     encoding = encoding.strip().lower()
-    if encoding not in ("", "identity", "gzip", "deflate"):
+    if encoding not in ("", "identity", *COMPRESSED):
         return HttpFailure("unreadable", f"the answer's content-encoding {encoding!r} was not asked for", sent=True)
-    if body and encoding in ("gzip", "deflate"):
+    if body and encoding in COMPRESSED:
         inflate = zlib.decompressobj(47)
         try:
             body = inflate.decompress(body, BODY_CAP + 1)
@@ -84,5 +109,5 @@ def stalled() -> HttpFailure:
 
 
 def encoding_not_asked_for(encoding: str) -> HttpFailure:
-    """Return the failure of a compressed stream."""
+    """Return the failure of a stream whose encoding we don't know."""
     return HttpFailure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)

@@ -16,15 +16,16 @@ from typing import Any, cast
 
 import httpx
 
-from ...api.base_url import is_loopback
 from ...errors import ConfigError
 from ...secret import Secret
 from .http_types import (
     BODY_CAP,
+    COMPRESSED,
     CONNECT_SECONDS,
     KEEP_SECONDS,
     HttpFailure,
     HttpResponse,
+    InflatingConsumer,
     StreamConsumer,
     decompress,
     encoding_not_asked_for,
@@ -32,6 +33,7 @@ from .http_types import (
     timed_out,
     too_large,
 )
+from .proxy import proxy_for
 from .tls import tls_context
 
 SHARD = 4
@@ -66,7 +68,7 @@ class HttpxTransport:
 
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
         self._url, self._auth, self._timeout = url, _Auth(secret), timeout
-        self._proxies = not is_loopback(httpx.URL(url).host)  # no proxy for what stays on this machine
+        self._proxy = proxy_for(url)
         self._tls = tls_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._free: deque[httpx.AsyncClient] = deque()
         self._all: list[httpx.AsyncClient] = []
@@ -112,8 +114,10 @@ class HttpxTransport:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=SHARD, keepalive_expiry=KEEP_SECONDS)
         timeout = httpx.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout), pool=None)
         try:
-            client = httpx.AsyncClient(auth=self._auth, verify=self._tls, limits=limits, timeout=timeout, trust_env=self._proxies)
-        except (ValueError, ImportError) as error:  # a proxy variable that httpx can't use
+            client = httpx.AsyncClient(
+                auth=self._auth, verify=self._tls, limits=limits, timeout=timeout, proxy=self._proxy, trust_env=False
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:  # a proxy variable that httpx can't use
             problem = str(error).partition("://")[0]  # what follows could be a proxy's password
         else:
             self._all.append(client)
@@ -143,7 +147,9 @@ def _headers(idempotency_key: str) -> dict[str, str]:
 async def _stream(response: httpx.Response, consumer: StreamConsumer, limit: asyncio.Timeout) -> HttpResponse | HttpFailure:
     """Give a body to the consumer as it arrives; it says how long the stream may be silent, and when to stop."""
     headers, encoding = dict(response.headers), response.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
+    if encoding in COMPRESSED:
+        consumer = InflatingConsumer(consumer)
+    elif encoding not in ("", "identity"):
         return encoding_not_asked_for(encoding)
     consumer.begin(headers)
     ends, clock = limit.when() or math.inf, asyncio.get_running_loop().time

@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from functools import cache
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from ...api.base_url import endpoint, is_loopback
+from ...api.base_url import endpoint
 from ...secret import Secret
 from .http_types import Transport
+from .proxy import proxy_for
 
 if TYPE_CHECKING:
     from .httpx_backend import HttpxTransport
@@ -51,7 +51,7 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
         If a proxy of the environment can't be used.
     """
     url = endpoint(base_url)
-    if not through_proxy(url):
+    if proxy_for(url) is None:
         try:
             from .pool import ConnectionPool
         except ImportError:
@@ -59,15 +59,6 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
         else:
             return ConnectionPool(url, secret, timeout)
     return open_httpx(base_url, secret, timeout)
-
-
-def through_proxy(url: str) -> bool:
-    """Return whether the environment names a proxy for a URL; loopback addresses have none."""
-    from urllib.request import getproxies, proxy_bypass  # an eighth of the import's time
-
-    parts, proxies = urlsplit(url), getproxies()
-    host = parts.hostname or ""
-    return bool(proxies.get(parts.scheme) or proxies.get("all")) and not is_loopback(host) and not proxy_bypass(host)
 
 
 @cache

@@ -29,7 +29,7 @@ from ..run.options import DEFAULTS, CompleteOptions
 from ..run.plan import Errors
 from ..run.prepare import PER_ROW, PreparedCall, prepare
 from ..run.run import Run
-from .parquet import Source, target_of
+from .parquet import Source, target_of, to_frame
 from .parts import FileSummary, PartRunner, warn_once
 
 CHUNK = 100_000
@@ -138,7 +138,7 @@ def _estimate(file: Source, call: Callable[[pd.DataFrame, Any], PreparedCall], m
     warned, found = set[str](), []
     for at, piece in enumerate(file.pieces()):
         with warnings_to(warn_once(f"part {at}", warned)):
-            found.append(estimate_call(call(piece.to_pandas(), None)))
+            found.append(estimate_call(call(to_frame(piece), None)))
     note = "a request that is in several of them is counted in each, and is paid for once"
     return total_estimate(found, most, f"a sum over {plural(len(found), 'part')}: {note}" if len(found) > 1 else None)
 

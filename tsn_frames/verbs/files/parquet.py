@@ -26,6 +26,7 @@ from ...text import plural, quoted
 
 _PART = re.compile(r"part-\d{5,}\.parquet")
 _STAMP = b"tsn_frames"
+_INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
 
 def _parquet() -> Any:
@@ -58,12 +59,9 @@ class Source:
         self.path, self.chunksize = _path("source", path), chunksize
         self._files = _files(self.path)
         found = [_metadata(file) for file in self._files]
-        self.schema, self.rows = found[0][0], sum(rows for _, rows in found)
+        self.schema, self.rows = _common_schema(self._files, [schema for schema, _ in found]), sum(rows for _, rows in found)
         if twice := [name for name, times in Counter(self.schema.names).items() if times > 1]:
             raise ColumnError(f"column {twice[0]!r} appears more than once in {self.path}: rename or drop the others")
-        for file, (schema, _) in zip(self._files, found, strict=True):
-            if not schema.equals(self.schema):
-                raise ParameterError(f"{file} has other columns or types than {self._files[0].name}")
 
     @property
     def parts(self) -> int:
@@ -72,8 +70,7 @@ class Source:
 
     def empty(self) -> pd.DataFrame:
         """Return its columns without a row."""
-        frame: pd.DataFrame = self.schema.empty_table().to_pandas()
-        return frame
+        return to_frame(self.schema.empty_table())
 
     def pieces(self) -> Iterator[Any]:
         """Yield tables of ``chunksize`` rows, the last one of the rest."""
@@ -94,7 +91,51 @@ class Source:
     def _batches(self) -> Iterator[Any]:
         for path in self._files:
             with _readable(path), _parquet().ParquetFile(path) as file:
-                yield from file.iter_batches(min(self.chunksize, 65_536))
+                for batch in file.iter_batches(min(self.chunksize, 65_536)):
+                    yield from self._in_common_schema(batch)
+
+    def _in_common_schema(self, batch: Any) -> Any:
+        import pyarrow as pa
+
+        if batch.schema.equals(self.schema):
+            return [batch]
+        return pa.Table.from_batches([batch]).select(self.schema.names).cast(self.schema).to_batches()
+
+
+def to_frame(table: Any) -> pd.DataFrame:
+    """Return a table as a frame whose integers are exact, also beside gaps, so that a row doesn't depend on its neighbours."""
+    import pyarrow as pa
+
+    nullable = {getattr(pa, name.lower())(): pd.api.types.pandas_dtype(name) for name in _INTEGERS}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, integer_object_nulls=True)
+    return frame
+
+
+def _common_schema(files: Sequence[Path], schemas: Sequence[Any]) -> Any:
+    """Return one schema for the files of a folder: the order of the first, a type for columns without values, long strings.
+
+    Raises
+    ------
+    ParameterError
+        If a file has other columns, or another type in one of them.
+    """
+    import pyarrow as pa
+
+    common = schemas[0]
+    for file, schema in zip(files[1:], schemas[1:], strict=True):
+        if sorted(schema.names) != sorted(common.names):
+            raise ParameterError(f"{file} has other columns or types than {files[0].name}")
+        for at, name in enumerate(common.names):
+            mine, other = common.field(at), schema.field(schema.get_field_index(name))
+            if mine.type == other.type or pa.types.is_null(other.type):
+                continue
+            texts = [pa.types.is_string(kind) or pa.types.is_large_string(kind) for kind in (mine.type, other.type)]
+            if not pa.types.is_null(mine.type) and not all(texts):
+                raise ParameterError(
+                    f"{file} has other columns or types than {files[0].name}: {name!r} is {other.type} and {mine.type}"
+                )
+            common = common.set(at, mine.with_type(pa.large_string() if all(texts) else other.type))
+    return common
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ...errors import RunError
 from ...text import plural, warning_receiver, warnings_to
 from ..run.run import Run, stopped_error
 from ..run.summary import Summary, added, total_summary
-from .parquet import Source, Target
+from .parquet import Source, Target, to_frame
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class PartRunner:
     def _part(self, at: int, piece: Any, bar: Progress) -> None:
         left = None if self._most is None else max(self._most - self._cost_upper_bound, Decimal("1e-12"))
         before, beyond = self._counts, self._source.rows - self._counts.done - len(piece)
-        run = self._ask(piece.to_pandas(), left, beyond)  # before anything is sent: a warning that is made an error ends it here
+        run = self._ask(to_frame(piece), left, beyond)  # before anything is sent: a warning that is made an error ends it here
         if self._before is not None and (end := stopped_error(self._before, more=True)) is not None:
             raise end  # stopped while this part was prepared
         self._before = None

@@ -45,7 +45,7 @@ def entries(client):
 @pytest.fixture(params=["pool", "httpx"])
 def any_backend(request, monkeypatch):
     if request.param == "httpx":
-        monkeypatch.setattr("tsn_frames.engine.transport.select_backend.through_proxy", lambda _url: True)
+        monkeypatch.setattr("tsn_frames.engine.transport.select_backend.proxy_for", lambda _url: "http://127.0.0.1:9")
 
 
 def test_a_streamed_row_has_the_answer_of_a_plain_one(sim, tmp_path, any_backend):

@@ -462,3 +462,32 @@ def test_the_budget_of_a_run_is_that_of_the_whole_file(source, target, client, t
     tight = tsn.Client(client.base_url, cache=tmp_path / "two", budget={"run": whole / 2}, **words)
     with pytest.raises(tsn.BudgetExceeded):
         ask(source, target, tight, max_tokens=5)
+
+
+def test_integers_beside_gaps_are_exact_and_no_prompt_depends_on_the_chunksize(tmp_path, client, sim):
+    columns = {
+        "id": [9007199254740993, 2, None, 4],
+        "flag": [True, None, False, True],
+        "list": [[1, None], [2**60 + 1], None, []],
+    }
+    types = {"id": pa.int64(), "flag": pa.bool_(), "list": pa.list_(pa.int64())}
+    parquet.write_table(
+        pa.table({name: pa.array(values, types[name]) for name, values in columns.items()}), tmp_path / "in.parquet"
+    )
+    for size in (1, 2, 4):
+        ask(tmp_path / "in.parquet", tmp_path / f"out{size}", client, "{id} {flag} {list}", chunksize=size, missing="empty")
+    prompts = [entry.body["messages"][-1]["content"] for entry in sim.log]
+    assert sorted(prompts) == sorted(["9007199254740993 True [1, None]", "2  [1152921504606846977]", " False ", "4 True []"])
+
+
+def test_files_of_a_folder_may_differ_as_pandas_and_pyarrow_tolerate(tmp_path, client):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    parquet.write_table(pa.table({"text": ["a", "b"], "n": [1, 2]}), folder / "a.parquet")
+    parquet.write_table(pa.table({"n": [3], "text": pa.array(["c"], pa.large_string())}), folder / "b.parquet")
+    parquet.write_table(pa.table({"text": pa.nulls(1), "n": [4]}), folder / "c.parquet")
+    ask(folder, tmp_path / "out", client, "{text} {n}", missing="empty", chunksize=3)
+    out = pd.read_parquet(tmp_path / "out")
+    assert out["n"].tolist() == [1, 2, 3, 4] and out["content"].notna().all()
+    assert [None if pd.isna(text) else text for text in out["text"]] == ["a", "b", "c", None]
+    assert len(schemas(tmp_path / "out")) == 1

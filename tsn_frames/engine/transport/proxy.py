@@ -1,0 +1,87 @@
+"""The proxy of the environment, and the hosts that NO_PROXY excepts, in each form that curl takes."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from ...api.base_url import is_loopback
+from ...errors import ConfigError
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy of the environment for a URL; loopback addresses have none.
+
+    Raises
+    ------
+    ConfigError
+        If NO_PROXY can't be read.
+    """
+    from urllib.request import getproxies, proxy_bypass  # an eighth of the import's time
+
+    parts, proxies = urlsplit(url), getproxies()
+    host = (parts.hostname or "").rstrip(".")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or is_loopback(host):
+        return None
+    excepted = proxies.get("no")
+    if excepted is None:
+        return None if proxy_bypass(host) else _with_scheme(proxy)  # the settings of macOS or Windows
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    return None if is_excepted(host, port, excepted) else _with_scheme(proxy)
+
+
+def is_excepted(host: str, port: int, no_proxy: str) -> bool:
+    """Return whether NO_PROXY names a host: ``*``, a domain, an address with or without brackets, or a network.
+
+    Raises
+    ------
+    ConfigError
+        If an entry is none of these.
+
+    Examples
+    --------
+    >>> is_excepted("api.example.com", 443, "localhost, .example.com"), is_excepted("fd00::5", 443, "[::1],fd00::/8")
+    (True, True)
+    """
+    entries = re.split(r"[\s,]+", no_proxy.strip())
+    named = [_names(entry, host.lower(), port) for entry in entries if entry]  # all are read, so that a bad one is found
+    return any(named)
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    name, wanted = _without_port(entry)
+    if wanted is not None and wanted != port:
+        return False
+    if any(mark in name for mark in "/:[]"):
+        return _contains(entry, re.sub(r"^\[([^\[\]]*)\]", r"\1", name), host)
+    name = name.strip(".").lower()
+    return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+def _without_port(entry: str) -> tuple[str, int | None]:
+    """Return an entry without its port, and the port; colons of an IPv6 address are no port."""
+    found = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*):(\d+)", entry)
+    return (found.group(1), int(found.group(2))) if found else (entry, None)
+
+
+def _contains(entry: str, network: str, host: str) -> bool:
+    try:
+        known = ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        raise ConfigError(
+            f"NO_PROXY has {entry!r}, which is no host, address or network: write it as example.com, 10.0.0.1, 10.0.0.0/8 or ::1"
+        ) from None
+    try:
+        return ipaddress.ip_address(host) in known
+    except ValueError:  # a name
+        return False
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
