@@ -111,7 +111,7 @@ def cold_claims(found):
 def slow(rounds, settings=SLOW):
     """Answers that take long: what is left of the ideal after the first request, the slow start and the last answers."""
     found = cold(rounds, settings, {})
-    ((workers, latency, rows), runs), *_ = found.items()
+    ((workers, latency, _rows), runs), *_ = found.items()
     shares = [run["rate"] * latency / workers for run in runs["ours"]]
     what = f"{workers} workers, {latency * 1000:.0f} ms: rows/s of the ideal, the median of {rounds}"
     claim = (what, "at least 90 %", f"{statistics.median(shares):.1%} ({', '.join(f'{share:.1%}' for share in sorted(shares))})")
@@ -195,7 +195,7 @@ def put(part, text, begun):
     start, end = f"<!-- {part}: written by bench.py -->\n", f"\n<!-- end of {part} -->"
     old = page.read_text(encoding="utf-8")
     new, count = re.subn(
-        re.escape(start) + ".*?" + re.escape(end), lambda _: f"{start}\n{text}\n\n{stamp}\n{end}", old, flags=re.S
+        re.escape(start) + ".*?" + re.escape(end), lambda _: f"{start}\n{text}\n\n{stamp}\n{end}", old, flags=re.DOTALL
     )
     assert count == 1, f"{page} has no place for {part}"
     page.write_text(new, encoding="utf-8")

@@ -76,13 +76,14 @@ class Tracer:
             return
         elif name == "set" and file_of(frame) == "engine/outcomes.py":
             self.outcome_set = True
-        elif name == "call_soon_threadsafe" and frame.f_locals["self"]._thread_id != threading.get_ident():
+        elif (name == "call_soon_threadsafe" and frame.f_locals["self"]._thread_id != threading.get_ident()) or (
+            name == "submit" and frame.f_code.co_filename.endswith("concurrent/futures/thread.py")
+        ):
             self.handed_over(name, frame.f_back)
-        elif name == "submit" and frame.f_code.co_filename.endswith("concurrent/futures/thread.py"):
-            self.handed_over(name, frame.f_back)
-        elif name == "ring" or (name == "set" and frame.f_code.co_filename == threading.__file__ and in_package(frame.f_back)):
-            if not called_by(frame.f_back, "note", "aclose"):
-                self.handed_over(name, frame.f_back, wakes=True)
+        elif (
+            name == "ring" or (name == "set" and frame.f_code.co_filename == threading.__file__ and in_package(frame.f_back))
+        ) and not called_by(frame.f_back, "note", "aclose"):
+            self.handed_over(name, frame.f_back, wakes=True)
 
     def handed_over(self, kind, frame, *, wakes=False):
         if not self.outcome_set or (wakes and threading.current_thread().name == "tsn_frames"):

@@ -148,7 +148,7 @@ kept, wire.Rendering = wire.Rendering, PassThrough
     modern = chat.tab.evaluate("typeof Element.prototype.setHTML === 'function'")
     if not modern:
         chat.tab.wait_for_function("() => window.fired")
-    found, strange, dialogs = harmless(page, chat)
+    found, strange, _dialogs = harmless(page, chat)
     page.python("wire.Rendering = kept")
     if modern:  # the browser's own allow-list stands behind Python's; only addresses and targets of links are Python's alone
         assert "it fired" not in found and strange == []
@@ -157,7 +157,25 @@ kept, wire.Rendering = wire.Rendering, PassThrough
     page.forget()  # that was the purpose
 
 
-KEYS = "d d a b m x Shift+Enter Control+Enter Alt+Enter j k Enter 0 0 i i Control+z".split()
+KEYS = [
+    "d",
+    "d",
+    "a",
+    "b",
+    "m",
+    "x",
+    "Shift+Enter",
+    "Control+Enter",
+    "Alt+Enter",
+    "j",
+    "k",
+    "Enter",
+    "0",
+    "0",
+    "i",
+    "i",
+    "Control+z",
+]
 
 
 @pytest.mark.parametrize("place", ["box", "button", "log", "edit", "system"])

@@ -27,7 +27,9 @@ from tsn_frames.simulator import Simulator
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-FENCE = re.compile(r"^(?P<skip><!-- not run: (?P<reason>.*?) -->\n)?```(?P<lang>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?P<skip><!-- not run: (?P<reason>.*?) -->\n)?```(?P<lang>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 # What differs from run to run, and what it is compared as.
 VARYING = [
     (r"127\.0\.0\.1:\d+", "127.0.0.1:8000"),
@@ -150,7 +152,7 @@ def test_links_between_pages_lead_somewhere(page):
 
 
 def anchors(page: Path) -> set[str]:
-    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
@@ -191,7 +193,7 @@ def test_the_reference_has_every_parameter_and_no_other(page):
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")
     known = {name for name in inspect.signature(SIGNATURES[page]).parameters if name != "df"}
     table = text.split("## Parameters")[1].split("\n## ")[0]
-    named = {name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`(\w+)`", row)}
+    named = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
     if "(complete.md#parameters)" not in text:
         assert named == known
         return

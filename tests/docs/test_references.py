@@ -25,7 +25,7 @@ def defined_tests() -> dict[str, list[str]]:
     """Return the names of the tests by the name of their file; a few files share a name."""
     found: dict[str, list[str]] = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
-        names = re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.M)
+        names = re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
         found.setdefault(path.name, []).extend(names)
     return found
 

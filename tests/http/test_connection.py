@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import gzip
+import itertools
 import os
 import signal
 import socket
@@ -189,7 +190,7 @@ def test_an_answer_is_the_same_however_it_is_cut_into_packets(cuts, chunked):
             for _ in range(2):
                 waiting = connection.send(b"request")
                 places = [0, *sorted({cut for cut in cuts if cut < len(wire)}), len(wire)]
-                for start, end in zip(places, places[1:]):
+                for start, end in itertools.pairwise(places):
                     assert not waiting.done()
                     theirs.sendall(wire[start:end])
                     await asyncio.sleep(0)

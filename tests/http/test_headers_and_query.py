@@ -178,7 +178,7 @@ def test_a_pickle_has_no_values_and_says_so_where_they_are_needed(tmp_path):
     assert not any(canary.encode() in data for canary in CANARIES)
     back = pickle.loads(data)
     assert back.headers.names == client.headers.names
-    for use in (lambda: back.key(), lambda: ask(back)):
+    for use in (back.key, lambda: ask(back)):
         with pytest.raises(tsn.errors.ConfigError, match=r"pickled, which leaves out the values of (headers|query)="):
             use()
     plain = tsn.Client("https://x.example.com", api_key="tsn_test_1")

@@ -111,8 +111,8 @@ def test_kill_9_at_half_costs_only_what_was_in_flight(slow, tmp_path):
 
 def test_kill_9_again_and_again_comes_to_an_end(slow, tmp_path):
     """A process that dies every time still gets through its frame, and never loses a commit."""
-    deaths = 0
-    for deaths in range(1, 5):
+    deaths = 4
+    for _ in range(deaths):
         before = slow.stats().answers
         with child("ask()", slow, tmp_path) as process:
             answers(slow, before + 60, process)

@@ -328,9 +328,8 @@ def test_an_independent_outage_costs_few_requests(client):
     [({"key": "other"}, tsn.errors.AuthenticationError, 2), ({"balance": 200}, tsn.errors.BalanceError, 216)],
 )
 def test_an_independent_server_that_ends_the_run_is_asked_no_more(client, plan, kind, most):
-    with Server(seed=11, **plan) as server:
-        with pytest.raises(kind) as caught:
-            frame().tsn.complete("{text}", client=client(server.url))
+    with Server(seed=11, **plan) as server, pytest.raises(kind) as caught:
+        frame().tsn.complete("{text}", client=client(server.url))
     assert server.requests <= most
     assert caught.value.partial["content"].notna().sum() == sum(server.billed.values())
     assert KEY not in str(caught.value)

@@ -168,7 +168,7 @@ def test_06_any_index_is_kept(client, index):
 
 def test_07_columns_of_several_levels_are_refused_with_the_mend(client, sim):
     df = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")]))
-    with pytest.raises(tsn.errors.PromptError, match="flatten them first: df.columns ="):
+    with pytest.raises(tsn.errors.PromptError, match=r"flatten them first: df\.columns ="):
         ask(df, client, "{a}")
     assert sim.stats().requests == 0
 
@@ -190,7 +190,7 @@ def test_09_names_with_blanks_dots_and_dashes_are_columns():
 
 
 def test_10_a_name_with_braces_is_refused_with_the_mend():
-    with pytest.raises(tsn.errors.PromptError, match="braces in its name.*rename"):
+    with pytest.raises(tsn.errors.PromptError, match=r"braces in its name.*rename"):
         texts(pd.DataFrame({"a{b}": ["x"], "b": ["y"]}), "{a{b}}")
 
 
@@ -488,7 +488,7 @@ def test_28_a_series_of_lists_is_aligned():
 
 
 def test_28_messages_as_json_text_are_refused_with_the_mend(client, sim):
-    with pytest.raises(tsn.errors.PromptError, match="parse it first: .*json.loads"):
+    with pytest.raises(tsn.errors.PromptError, match=r"parse it first: .*json\.loads"):
         ask(pd.DataFrame({"m": [json.dumps(HELLO)]}), client, messages="m")
     assert sim.stats().requests == 0
 
@@ -823,7 +823,7 @@ def test_36_output_words_are_checked(client):
     ],
 )
 def test_37_a_base_url_without_a_usable_scheme_is_refused(given):
-    with pytest.raises(tsn.errors.ConfigError, match="must begin with https://|usable host"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"must begin with https://|usable host"):
         tsn.Client(given)
     if "example" in given:
         with pytest.raises(tsn.errors.ConfigError, match="did you mean 'https://"):

@@ -84,10 +84,8 @@ class RawServer:
             pass
         finally:
             writer.close()
-            try:
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError, OSError):
                 await writer.wait_closed()
-            except (ConnectionError, asyncio.CancelledError, OSError):
-                pass
             self.ended += 1
             self.tasks.discard(asyncio.current_task())
 

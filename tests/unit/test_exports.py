@@ -42,9 +42,9 @@ def test_every_exception_is_in_errors_and_in_one_tree():
 
 
 def test_a_name_that_was_replaced_names_its_successor():
-    with pytest.raises(AttributeError, match="'rehearse'; it is tsn.simulate"):
+    with pytest.raises(AttributeError, match=r"'rehearse'; it is tsn\.simulate"):
         tsn.rehearse  # noqa: B018
-    with pytest.raises(AttributeError, match="no attribute 'no_such'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'no_such'$"):
         tsn.no_such  # noqa: B018
 
 

@@ -143,7 +143,7 @@ def test_a_column_with_braces_in_its_name_is_refused_with_the_mend():
 
 
 def test_a_bare_name_of_a_column_is_taken_for_a_slip():
-    with pytest.raises(tsn.errors.PromptError, match="write '{text}'"):
+    with pytest.raises(tsn.errors.PromptError, match=r"write '{text}'"):
         one("text", text="x")
     with pytest.raises(tsn.errors.PromptError, match="the system prompt is the text 'text'"):
         pd.DataFrame({"text": ["x"]}).tsn.messages("{text}", system="text")

@@ -97,7 +97,7 @@ BAD = {
     "model": ({1: (1, 1)}, "by the name of a model"),
     "table": ([("m", 1, 1)], "must be a dict"),
     "day": ({"m": {"prompt": 1, "completion": 1, "valid_from": "soon"}}, "must be days such as"),
-    "hour": ({"m": {"prompt": 1, "completion": 1, "valid_from": datetime(2026, 1, 1, 9)}}, "must be days such as"),
+    "hour": ({"m": {"prompt": 1, "completion": 1, "valid_from": datetime(2026, 1, 1, 9, tzinfo=UTC)}}, "must be days such as"),
     "backwards": ({"m": {"prompt": 1, "completion": 1, "valid_from": "2026-02-01", "valid_to": "2026-01-01"}}, "before it begins"),
     "overlap": ({"m": [{"prompt": 1, "completion": 1, "valid_to": "2026-02-01"}, {"prompt": 1, "completion": 1, "valid_from": "2026-02-01"}]},
                 "the prices of 'm' overlap: to 2026-02-01, and from 2026-02-01"),
@@ -161,7 +161,7 @@ def test_a_file_that_is_no_price_list_says_what_is_wrong(tmp_path, name, text, s
 
 @pytest.mark.parametrize("path", [None, 3, ""], ids=str)
 def test_a_price_file_is_named_by_a_path(path):
-    with pytest.raises(tsn.errors.ConfigError, match="a price file is a .csv, .json or .toml file, got"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"a price file is a \.csv, \.json or \.toml file, got"):
         Prices.from_file(path)
 
 

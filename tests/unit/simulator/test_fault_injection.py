@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -27,7 +28,12 @@ BILLED = (
     "wrong_type",
     "huge",
     "gzip_bomb",
-) + ("no_choices", "null_content", "filtered", "no_usage", "absurd_usage")
+    "no_choices",
+    "null_content",
+    "filtered",
+    "no_usage",
+    "absurd_usage",
+)
 
 
 def ask(sim, text="Hi", timeout=SECONDS, **body):
@@ -50,10 +56,8 @@ def with_fault(name, **more):
 @pytest.mark.parametrize("stream", [False, True])
 def test_each_fault_happens_when_it_is_certain_is_counted_and_billed_as_stated(name, stream):
     with with_fault(name, hang_seconds=0.05, drip_seconds=1e-9) as sim:
-        try:
+        with contextlib.suppress(OSError, http.client.HTTPException):
             ask(sim, stream=stream)
-        except (OSError, http.client.HTTPException):
-            pass
         stats = sim.stats()
         assert stats.faults == {name: 1}
         assert stats.answers == int(name in BILLED)

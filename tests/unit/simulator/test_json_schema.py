@@ -146,8 +146,16 @@ def test_a_schema_that_nothing_fits_is_a_400(sim, schema):
 
 @pytest.mark.parametrize(
     "schema",
-    [{"type": "integer", "minimum": "low"}, {"properties": [1]}, {"anyOf": 3}, {"type": "array", "minItems": "x"}, {"allOf": [1]}]
-    + [{"allOf": [{"$ref": "#"}]}, {"type": "integer", "multipleOf": 0}, {"type": "array", "minItems": 10**9}],
+    [
+        {"type": "integer", "minimum": "low"},
+        {"properties": [1]},
+        {"anyOf": 3},
+        {"type": "array", "minItems": "x"},
+        {"allOf": [1]},
+        {"allOf": [{"$ref": "#"}]},
+        {"type": "integer", "multipleOf": 0},
+        {"type": "array", "minItems": 10**9},
+    ],
 )
 def test_a_schema_that_is_none_is_a_400_and_no_crash(sim, schema):
     assert ask(sim, "x", {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}})[0] == 400

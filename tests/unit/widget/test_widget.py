@@ -451,7 +451,7 @@ def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path,
     assert KEY not in text and sim.log[-1].key_sent
     state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     [chat] = [one["state"] for one in state.values() if "_messages" in one["state"]]
-    assert [m["content"] for m in chat["_messages"]][0] == "Hi there"
+    assert next(m["content"] for m in chat["_messages"]) == "Hi there"
     shown = [output["data"] for output in saved["cells"][0]["outputs"]]
     assert all("text/markdown" not in data for data in shown)
     assert any("Hi there" in "".join(data.get("text/html", "")) for data in shown)

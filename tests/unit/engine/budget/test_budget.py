@@ -184,7 +184,7 @@ def test_a_run_ends_at_once_when_not_even_the_smallest_row_fits(sim, client):
 
 
 def test_a_cap_that_is_smaller_than_any_row_sends_nothing(sim, client):
-    with pytest.raises(tsn.BudgetExceeded, match="0 spent, and the next request may cost 0.0001"):
+    with pytest.raises(tsn.BudgetExceeded, match=r"0 spent, and the next request may cost 0\.0001"):
         ask(texts(5), client, max_cost=0.00001)
     assert sim.stats().requests == 0
 
@@ -486,14 +486,14 @@ def test_spending_in_another_currency_does_not_count(sim, tmp_path):
 
 def test_a_ledger_that_cannot_be_read_is_reported_before_anything_is_sent(sim, tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(tsn.errors.ConfigError, match="ledger.db"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"ledger\.db"):
         ask(texts(2), paying(sim, tmp_path, budget={"month": 1}))
     assert sim.stats().requests == 0
 
 
 def test_the_smallest_cap_holds(sim, tmp_path):
     client = paying(sim, tmp_path, budget={"run": 0.0015, "day": 50, "month": 0.5})
-    with pytest.raises(tsn.BudgetExceeded, match="0.00150 for this run"):
+    with pytest.raises(tsn.BudgetExceeded, match=r"0\.00150 for this run"):
         ask(texts(60), client, max_cost=20)
     assert bill(sim) <= Decimal("0.0015")
 
@@ -552,9 +552,9 @@ def test_a_new_day_starts_with_nothing_spent_and_keeps_reservations(tmp_path):
 def test_reserving_settling_and_releasing_in_any_order_stays_under_every_cap(requests, dice):
     run, day = Cap(Account("run"), Decimal(100), "run"), Cap(Account("day"), Decimal(150), "day")
     out, true = [], Decimal(0)
-    for worst, share, end in requests:
+    for worst, share, outcome in requests:
         if (held := reserve([run, day], Decimal(worst))) is not None:
-            out.append((held, Decimal(worst) * share / 100, end))
+            out.append((held, Decimal(worst) * share / 100, outcome))
         while out and dice.random() < 0.6:
             held, cost, end = out.pop(dice.randrange(len(out)))
             true += cost if end != "release" else 0  # an unknown outcome may have cost anything up to its worst

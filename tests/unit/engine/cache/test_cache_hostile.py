@@ -427,7 +427,7 @@ def elsewhere(setup="", **words):
     """Run a frame in another process; return how many rows are answered, how many came from the cache, and the warnings."""
     words = {name: str(value) if isinstance(value, Path) else value for name, value in words.items()}
     code = textwrap.dedent(SCRIPT).format(setup=setup, **words)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd="/")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd="/", check=False)
     assert done.returncode == 0, done.stderr
     answered, cached, *found = done.stdout.splitlines()
     return int(answered), int(cached), found
@@ -504,7 +504,7 @@ def small_disk(tmp_path):
     place.mkdir()
     if (
         shutil.which("mount") is None
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True).returncode
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True, check=False).returncode
     ):
         pytest.skip("a small disk can't be mounted here")
     yield place

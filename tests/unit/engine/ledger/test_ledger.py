@@ -1,7 +1,6 @@
 """The ledger: a row for every attempt that was or may have been billed, without prompts and answers."""
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +11,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -307,7 +307,7 @@ def test_a_ledger_that_cannot_be_read_says_so_and_why(client, what, monkeypatch)
         path.write_bytes(data[:4096] + b"?" * (len(data) - 4096))
     with held:
         for work in (client.ledger.to_frame, client.ledger.summary, lambda: frame(3).tsn.estimate("{text}", client=client)):
-            with pytest.raises(tsn.errors.ConfigError, match="ledger.db can't be read"):
+            with pytest.raises(tsn.errors.ConfigError, match=r"ledger\.db can't be read"):
                 work()
     if what != "locked":
         with pytest.warns(tsn.errors.TSNWarning, match="the ledger can't be"):
@@ -340,12 +340,17 @@ def test_a_read_only_ledger_is_one_warning_and_can_still_be_read(sim):
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)
-        os.mkdir(folder + "/closed")
+        Path(folder).chmod(0o777)
+        Path(folder, "closed").mkdir()
         done = subprocess.run(
-            [sys.executable, "-c", READ_ONLY, sim.base_url, folder], capture_output=True, text=True, timeout=60, cwd="/"
+            [sys.executable, "-c", READ_ONLY, sim.base_url, folder],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd="/",
+            check=False,
         )
-        os.chmod(folder + "/closed", 0o777)
+        Path(folder, "closed").chmod(0o777)
     assert done.returncode == 0, done.stderr
     refused, counts, *found = done.stdout.splitlines()
     assert "ledger.db can't be written" in refused  # a day's budget of the next process would not know of it

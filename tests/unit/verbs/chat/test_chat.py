@@ -63,7 +63,7 @@ def test_a_row_is_found_as_loc_finds_it(df, client, index, row, text, about):
 )
 def test_a_part_of_a_label_that_several_rows_have_says_what_a_whole_one_is(df, client, index, row):
     df = df.set_axis(index)
-    with pytest.raises(tsn.errors.ParameterError, match="2 rows have the label .*: name one of them whole, such as"):
+    with pytest.raises(tsn.errors.ParameterError, match=r"2 rows have the label .*: name one of them whole, such as"):
         chat(df, row, "{text}", client=client)
 
 

@@ -297,7 +297,7 @@ class Biller:
             def log_message(self, *_):
                 pass
 
-            def do_POST(handler):
+            def do_POST(handler):  # noqa: N805 - self is the server
                 body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
                 prompt, completion = tokens(body["messages"][-1]["content"])
                 self.bills.append((prompt, completion))

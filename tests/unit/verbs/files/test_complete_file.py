@@ -315,7 +315,7 @@ def test_a_function_is_the_same_call_wherever_it_stands(source, target, client):
 
     ask(source, target, client, piece, temperature=lambda df: df["n"] / 20)
 
-    def piece(row):  # noqa: F811 - the cell was run again
+    def piece(row):
         return f"Say {row['text']}"
 
     ask(source, target, client, piece, temperature=lambda df: df["n"] / 20)
@@ -439,12 +439,14 @@ def test_a_file_that_takes_long_says_so_at_once_and_not_when_its_part_is_over(si
     frame(40).to_parquet(source)
     slow = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                       limits=tsn.Limits(requests_per_minute=3))  # fmt: skip
-    with pytest.raises(
-        tsn.errors.TSNWarning, match=r"part 0: this file will take about 1\d minutes: up to \d\d requests at 3 a minute"
+    with (
+        pytest.raises(
+            tsn.errors.TSNWarning, match=r"part 0: this file will take about 1\d minutes: up to \d\d requests at 3 a minute"
+        ),
+        warnings.catch_warnings(),
     ):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", tsn.errors.TSNWarning)  # told at the end of the part, it would come after a minute
-            ask(source, target, slow)
+        warnings.simplefilter("error", tsn.errors.TSNWarning)  # told at the end of the part, it would come after a minute
+        ask(source, target, slow)
     assert sim.stats().requests <= 3
 
 

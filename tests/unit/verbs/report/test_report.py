@@ -262,8 +262,8 @@ def test_a_prefix_is_found_or_asked_for(client):
 def test_what_is_missing_is_named_with_the_way_to_get_it(client):
     plain, bare = ask(frame()), ask(frame(), usage=False)
     for work, said in [
-        (lambda: bare.tsn.cost(), "no column 'prompt_tokens': complete.*usage=True"),
-        (lambda: plain.drop(columns="cost").tsn.cost(), "no column 'cost'"),
+        (bare.tsn.cost, "no column 'prompt_tokens': complete.*usage=True"),
+        (plain.drop(columns="cost").tsn.cost, "no column 'cost'"),
         (lambda: plain.tsn.cost(name="x"), "no column 'x_prompt_tokens'"),
         (lambda: plain.tsn.cost(basis="answers"), "no column 'model'.*include=.*free"),
         (lambda: plain.tsn.cost(basis="answers", model="sim-small"), "needs the column 'request_key'"),

@@ -168,7 +168,7 @@ def test_a_stopped_run_raises_where_rows_must_not_fail(slow):
     run = rows(70).tsn.start("{t}", client=slow, errors="raise")
     until(lambda: run.progress.answered)
     run.stop()
-    with pytest.raises(tsn.RunError, match="the run was stopped: .* of 70 rows answered") as told:
+    with pytest.raises(tsn.RunError, match=r"the run was stopped: .* of 70 rows answered") as told:
         run.result(progress=False)
     assert len(told.value.partial) == 70
 
