@@ -1,4 +1,4 @@
-"""Pictures of what was spent, as matplotlib Axes: ``tsn.plot.spending()`` and the others. They need the extra ``plot``."""
+"""Charts of spending, costs, estimates and comparisons as matplotlib Axes. They need the extra ``plot``."""
 
 from .compare import compare
 from .costs import costs

@@ -1,7 +1,7 @@
-"""What all pictures share: axes, colours that hold on light and dark, plain numbers, and what is said where there is nothing.
+"""Axes, colours, number formats and empty charts, shared by all charts.
 
-The only importer of matplotlib, which is loaded when the first picture is drawn. Text, lines and backgrounds follow the
-user's own style (``rcParams``), as pandas' pictures do.
+This module alone imports matplotlib, when the first chart is drawn. Text, lines and backgrounds follow the user's style
+(``rcParams``), as in pandas.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ..errors import ConfigError, ParameterError
 from ..text import money, quoted
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes as Axes  # noqa: PLC0414 - the pictures take it from here
+    from matplotlib.axes import Axes as Axes  # noqa: PLC0414 - the charts import it from here
 
-# From Okabe and Ito's palette for the colour-blind (2008) those colours that have a contrast of 3 or more to white and to
-# black alike; grey is for what is left over.
+# Colours of Okabe and Ito's palette for the colour-blind (2008) with a contrast of at least 3 to white and to black; grey is for
+# the rest.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 REST = "#808080"
 FEW = 8
@@ -38,7 +38,7 @@ def axes(ax: Axes | None) -> Axes:
         from matplotlib import pyplot as plt
         from matplotlib.axes import Axes
     except ImportError:
-        raise ConfigError("pictures need matplotlib: pip install 'tsn-frames[plot]'") from None
+        raise ConfigError("charts need matplotlib: pip install 'tsn-frames[plot]'") from None
     if ax is None:
         return plt.subplots(layout="constrained")[1]
     if not isinstance(ax, Axes):
@@ -47,27 +47,27 @@ def axes(ax: Axes | None) -> Axes:
 
 
 def style(ax: Axes, note: str = "", *, across: str, up: str, grid: str = "y") -> Axes:
-    """Name the axes, take off the frame that says nothing, put faint lines behind the data, and a note above it."""
-    ax.set_xlabel(across, parse_math=False)  # a currency may be called $, which is no formula
+    """Label the axes, hide the upper and right spines, draw a grid and put a note above the data."""
+    ax.set_xlabel(across, parse_math=False)  # a currency may be called $
     ax.set_ylabel(up, parse_math=False)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25, linewidth=0.8)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
     if note:
-        ax.set_title(note.replace("$", r"\$"), loc="left", fontsize="small", wrap=True)  # wrapping reads formulas in any case
+        ax.set_title(note.replace("$", r"\$"), loc="left", fontsize="small", wrap=True)  # wrapped titles always parse formulas
     return ax
 
 
 def legend(ax: Axes, names: Iterable[object], **where: Any) -> None:
-    """Name what was drawn, in its order, whatever signs the names have."""
+    """Add a legend in drawing order; names may have any characters."""
     found = ax.legend(ax.containers, [str(at) for at in range(len(ax.containers))], frameon=False, **where)
-    for text, name in zip(found.get_texts(), names, strict=True):  # a name that begins with _ would be left out above
+    for text, name in zip(found.get_texts(), names, strict=True):  # matplotlib ignores labels that begin with _
         text.set_parse_math(False)
         text.set_text(short(name))
 
 
 def short(name: object) -> str:
-    """Return a name in one line that leaves room for the picture.
+    """Return a name in one line of at most 40 characters.
 
     Examples
     --------
@@ -79,14 +79,14 @@ def short(name: object) -> str:
 
 
 def empty(ax: Axes, why: str) -> Axes:
-    """Say in the picture's place why there is none."""
+    """Show a text in place of the chart."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, why, ha="center", va="center", transform=ax.transAxes, wrap=True)
     return ax
 
 
 def plain_axis(axis: Any, *, log: bool = False, whole: bool = False, shown: Callable[[float], str] | None = None) -> None:
-    """Show an axis' numbers in full, never as 1e-5, and few enough of them to be read."""
+    """Format an axis' numbers in full, never as 1e-5, with few enough ticks to be read."""
     from matplotlib import ticker
 
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: (shown or plain)(value)))
@@ -100,12 +100,12 @@ def plain_axis(axis: Any, *, log: bool = False, whole: bool = False, shown: Call
 
 
 def share_axis(axis: Any, *, log: bool = False) -> None:
-    """Show an axis' numbers, where 1 is the whole, as percent."""
+    """Format an axis' shares as percent."""
     plain_axis(axis, log=log, shown=lambda value: f"{plain(100 * value)} %")
 
 
 def days(times: Any) -> np.ndarray[Any, Any]:
-    """Return where times stand on an axis, which counts days."""
+    """Return times as matplotlib's numbers of days."""
     from matplotlib import dates
 
     made: np.ndarray[Any, Any] = cast("Any", dates).date2num(times.to_numpy())
@@ -113,7 +113,7 @@ def days(times: Any) -> np.ndarray[Any, Any]:
 
 
 def time_axis(ax: Axes, places: np.ndarray[Any, Any], names: list[str]) -> None:
-    """Name each place of an axis where they are few; else let matplotlib choose."""
+    """Label each time of an axis where they are few; else let matplotlib choose."""
     from matplotlib import dates
 
     if len(places) <= FEW:
@@ -127,7 +127,7 @@ def time_axis(ax: Axes, places: np.ndarray[Any, Any], names: list[str]) -> None:
 
 
 def plain(value: float) -> str:
-    """Return a number in full, without digits that are noise.
+    """Return a number in full, with six significant digits at most.
 
     Examples
     --------
@@ -160,5 +160,5 @@ def amount(value: float, currency: str | None) -> str:
 
 
 def long_tailed(values: np.ndarray[Any, Any]) -> bool:
-    """Return whether a linear axis would press most of these positive numbers into a corner."""
+    """Return whether positive numbers need a logarithmic axis."""
     return len(values) > 1 and float(values.max()) > 20 * float(np.median(values))

@@ -1,4 +1,4 @@
-"""What each model of a comparison costs against how often it is right."""
+"""Chart of each model's cost against its agreement with gold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKERS = "os^Dv*PX"
 
 
 def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draw what the answers of each model cost against how often they agree with gold.
+    """Draw the cost of each model's answers against their agreement with gold.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = Non
     Returns
     -------
     matplotlib.axes.Axes
-        A point a model with the 95 % interval of its agreement. The best are at the top left. Models without a cost or
-        an answer to judge are named above it.
+        A point per model with the 95 % interval of its agreement. The best are at the top left. Models without a cost or
+        an answer to judge are listed above it.
 
     Raises
     ------

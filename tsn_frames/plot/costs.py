@@ -1,4 +1,4 @@
-"""How the cost is spread over the rows of a frame."""
+"""Histogram of the cost of rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def costs(
     costs: pd.DataFrame | pd.Series | Report, column: str = "cost", *, currency: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw how the cost is spread over the rows.
+    """Draw a histogram of the cost of rows.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def costs(
     axes.plain_axis(ax.yaxis, whole=True)
     what = "cost of a row" if many == 1 else f"cost of {many:,} such rows"
     across = axes.in_money(what, currency) + (", log scale" if log else "")
-    return axes.style(ax, _spread(series, paid, currency), across=across, up="rows")
+    return axes.style(ax, _note(series, paid, currency), across=across, up="rows")
 
 
 def _of_report(report: Report) -> pd.Series:
@@ -98,12 +98,12 @@ def _nothing(series: pd.Series) -> str:
 
 
 def _many(paid: np.ndarray[Any, Any]) -> int:
-    """Return for how many such rows the cost is a number that people can read."""
+    """Return the number of rows whose cost is easy to read."""
     return next((n for n in (1, 1_000) if np.median(paid) * n >= 0.01), 1_000_000)
 
 
 def _bins(paid: np.ndarray[Any, Any], *, log: bool) -> list[float]:
-    """Return the edges of the bars, as many as the rows bear."""
+    """Return the edges of the bins."""
     low, high = float(paid.min()), float(paid.max())
     if low == high:
         return [0.9 * low, 1.1 * low]
@@ -113,13 +113,13 @@ def _bins(paid: np.ndarray[Any, Any], *, log: bool) -> list[float]:
     return list(edges if len(edges) <= 41 else np.linspace(low, high, 41))
 
 
-def _spread(series: pd.Series, paid: np.ndarray[Any, Any], currency: str | None) -> str:
-    """Return what stands above the bars: the total, the middle, how much of it a few rows make, and what isn't drawn."""
+def _note(series: pd.Series, paid: np.ndarray[Any, Any], currency: str | None) -> str:
+    """Return the note above the bars: total, median, share of the most expensive rows, and the rows that aren't drawn."""
     unknown, nothing = int(series.isna().sum()), int((series == 0).sum())
     total, middle = axes.amount(float(paid.sum()), currency), axes.amount(float(np.median(paid)), currency)
     parts = [f"total {'at least ' if unknown else ''}{total}, the median row {middle}"]
     if len(paid) >= 20:
         top = np.sort(paid)[-(len(paid) // 10) :].sum() / paid.sum()
-        parts.append(f"the dearest 10 % of the rows make {100 * top:.0f} %")
+        parts.append(f"the most expensive 10 % of the rows make {100 * top:.0f} %")
     rest = [f"{n:,} {what}" for n, what in ((nothing, "at 0"), (unknown, "unknown")) if n]
     return "; ".join(parts) + (f"\nnot drawn: {' and '.join(rest)}" if rest else "")

@@ -1,4 +1,4 @@
-"""An estimate beside what came of it."""
+"""Chart of an estimate against the run's actual usage and cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = ("prompt_tokens", "completion_tokens", "cost")
 
 
 class _Line(NamedTuple):
-    """One quantity: both in words, and its range as shares of what it came to."""
+    """One quantity: its label, and its range as shares of the actual value."""
 
     name: str
     low: float
@@ -30,14 +30,14 @@ class _Line(NamedTuple):
 def estimate(
     estimate: Estimate, run: Run | Summary | None = None, *, currency: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw an estimate beside what came of it.
+    """Draw an estimate against the actual usage and cost.
 
     Parameters
     ----------
     estimate : Estimate
-        What ``df.tsn.estimate(...)`` returned before the run.
+        The result of ``df.tsn.estimate(...)`` before the run.
     run : Run or Summary, optional
-        What came of it. Default: the newest run of this process.
+        The run. Default: the newest one of this process.
     currency : str, optional
         For the amounts. Default: that of the estimate.
     ax : Axes, optional
@@ -46,8 +46,8 @@ def estimate(
     Returns
     -------
     matplotlib.axes.Axes
-        A line a quantity, from the lowest to the highest that was expected, in percent of what it came to. A line that
-        crosses 100 % was right. An arrow stands for a range without an upper end.
+        A line per quantity, from its lower to its upper estimate, in percent of the actual value. A line that crosses 100 %
+        was right. An arrow is a range without an upper end.
 
     Raises
     ------
@@ -58,9 +58,9 @@ def estimate(
     """
     if not isinstance(estimate, Estimate):
         raise ParameterError(f"an estimate is needed, as df.tsn.estimate returns one, got {quoted(estimate)}")
-    came, currency = _summary(run), currency or estimate.currency
+    actual, currency = _summary(run), currency or estimate.currency
     ax = axes.axes(ax)
-    lines = [line for name in _SHOWN if (line := _line(name, getattr(estimate, name), getattr(came, name), currency))]
+    lines = [line for name in _SHOWN if (line := _line(name, getattr(estimate, name), getattr(actual, name), currency))]
     if not lines:
         return axes.empty(ax, "Nothing was to be sent, or nothing was: there is nothing to compare.")
     highest = max(1.1, *(end for line in lines for end in (line.low, line.expected, line.high) if end is not None))
@@ -75,8 +75,8 @@ def estimate(
     ax.axvline(1.0, color=axes.REST, linewidth=1.5, zorder=0)
     ax.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)
     ax.set_ylim(len(lines) - 0.5, -0.5)
-    across = "estimate, in percent of what it came to" + (", log scale" if log else "")
-    return axes.style(ax, _unlike(estimate, came), across=across, up="", grid="x")
+    across = "estimate, in percent of the actual value" + (", log scale" if log else "")
+    return axes.style(ax, _mismatch_note(estimate, actual), across=across, up="", grid="x")
 
 
 def _summary(run: Any) -> Summary:
@@ -87,23 +87,25 @@ def _summary(run: Any) -> Summary:
     return found
 
 
-def _unlike(estimate: Estimate, came: Summary) -> str:
-    """Return what stands above the lines where the two are not of the same requests."""
-    sent = came.requests - came.refused - came.retried
+def _mismatch_note(estimate: Estimate, actual: Summary) -> str:
+    """Return a note where estimate and run have different numbers of requests."""
+    sent = actual.requests - actual.refused - actual.retried
     if sent == estimate.to_send:
         return ""
     return f"the estimate is of {plural(estimate.to_send, 'request')}, the run sent {sent:,}"
 
 
-def _line(name: str, told: Range, came: float | None, currency: str | None) -> _Line | None:
-    """Return one quantity; None where it wasn't told, or came to nothing."""
-    if not came or told.low is None:
+def _line(name: str, estimated: Range, actual: float | None, currency: str | None) -> _Line | None:
+    """Return one quantity; None where it wasn't estimated, or is 0 or unknown."""
+    if not actual or estimated.low is None:
         return None
     shown, unit = (money, f" {currency}" if currency else "") if name == "cost" else ("{:,.0f}".format, "")
-    low, expected, high = (None if end is None else end / came for end in told)
+    low, expected, high = (None if end is None else end / actual for end in estimated)
     assert low is not None
-    to = " or more" if told.high is None else f" to {shown(told.high)}" if told.high > told.low else ""
-    return _Line(f"{name.replace('_', ' ')}\ntold {shown(told.low)}{to}{unit}\ncame to {shown(came)}{unit}", low, expected, high)
+    to = " or more" if estimated.high is None else f" to {shown(estimated.high)}" if estimated.high > estimated.low else ""
+    return _Line(
+        f"{name.replace('_', ' ')}\nestimated {shown(estimated.low)}{to}{unit}\nactual {shown(actual)}{unit}", low, expected, high
+    )
 
 
 def _draw(ax: Axes, at: int, line: _Line, end: float) -> None:

@@ -1,4 +1,4 @@
-"""What was spent over time, by the ledger."""
+"""Chart of spending over time, from the ledger."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def spending(
     timezone: str = "UTC",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what was spent over time, by the ledger.
+    """Draw spending over time, from the ledger.
 
     Parameters
     ----------
     ledger : Ledger, Client or DataFrame, optional
         A DataFrame is ``ledger.to_frame()`` or rows of it. Default: the ledger of the client that is set.
     by : {"model", "tag", "run", "host"} or None, default "model"
-        What the bars are divided by. The four that cost most have colours of their own, the others share one.
+        Column that divides the bars. The four groups with the highest cost have a colour each, the others share one.
     every : {"hour", "day", "month"}, default "day"
-        What a bar stands for.
+        The period of a bar.
     timezone : str, default "UTC"
-        Whose days they are, such as ``"Europe/Kyiv"``.
+        Time zone of the periods, such as ``"Europe/Kyiv"``.
     ax : Axes, optional
         Where to draw. Default: a new figure.
 
@@ -74,13 +74,13 @@ def spending(
 
 
 def _lines(ledger: Any) -> pd.DataFrame:
-    """Return the lines of a ledger, of whatever stands for one."""
+    """Return the lines of a ledger, a client or a frame."""
     if ledger is None or isinstance(ledger, Client):
         ledger = client_or_default(ledger).ledger
     found = ledger.to_frame() if isinstance(ledger, Ledger) else ledger
     if not isinstance(found, pd.DataFrame) or not {"time", "cost"} <= set(found.columns):
         raise ParameterError(f"ledger must be a Ledger, a Client, or rows of ledger.to_frame(), got {quoted(ledger)}")
-    times = pd.to_datetime(found["time"], utc=True)  # a file that was read back has texts
+    times = pd.to_datetime(found["time"], utc=True)  # texts, in a frame that was saved and loaded
     return found.assign(time=times, cost=pd.to_numeric(found["cost"])).reset_index(drop=True)
 
 
@@ -102,7 +102,7 @@ def _zone(name: Any) -> ZoneInfo:
 
 
 def _by_period(known: pd.DataFrame, by: str | None, every: Every, zone: ZoneInfo) -> pd.DataFrame:
-    """Return a row a period that had spending and a column a group, those that cost most first."""
+    """Return a row per period with spending and a column per group, in descending order of cost."""
     begins = known["time"].dt.tz_convert(zone).dt.tz_localize(None).dt.to_period(_PERIODS[every][0]).dt.start_time
     groups = (
         pd.Series("all", index=known.index) if by is None else known[by].astype("object").where(known[by].notna(), f"(no {by})")

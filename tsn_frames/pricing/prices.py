@@ -1,4 +1,4 @@
-"""Prices of models: what a usage costs, in Decimal, with unknown never taken for 0."""
+"""Prices of models: the cost of a usage as a Decimal, None where it is unknown."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Prices:
         ``valid_to`` (dates, both included, days in UTC), ``source`` and ``currency``. A list has one dict a period; a
         period without ``valid_to`` ends where the next begins.
     currency : str, optional
-        Such as ``"USD"``: one for the whole table, so that its costs can be added.
+        Such as ``"USD"``: one for the whole table, so that its costs can be summed.
     source : str, optional
-        Whose prices these are; it stands beside each cost in the ledger.
+        Where the prices are from; the ledger has it with each cost.
 
     Raises
     ------
     ConfigError
-        If a price is negative or not a number, dates overlap, currencies are mixed, or a word isn't known.
+        If a price is negative or not a number, dates overlap, currencies are mixed, or a field is unknown.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Prices:
         self._table = checked(table, currency, source)
         found = {price.currency for prices in self._table.values() for price in prices}
         self.currency: str | None = found.pop() if found else currency
-        # Nearly every model has one price for ever: it is found without asking for the date.
+        # Fast path: nearly every model has a single price without dates.
         self._single = {model: some[0] for model, some in self._table.items() if len(some) == 1 and not some[0].dated}
 
     @classmethod
@@ -67,8 +67,8 @@ class Prices:
         ----------
         path : str or Path
             A CSV file has the columns ``model, prompt, completion`` and, where wanted, ``cached, valid_from, valid_to,
-            currency, source``. JSON and TOML have ``currency``, ``source`` and ``prices``, which is the table. Without a
-            source the file's name is it.
+            currency, source``. JSON and TOML have ``currency``, ``source`` and ``prices``, which is the table. The default
+            source is the file's name.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Prices:
         """Return a provider's list prices from the public table of the package ``genai-prices`` (extra ``prices``).
 
         They are list prices of the day that the installed package was made, in USD. Where a price depends on the time of
-        day or on the length of a prompt, the dearest is taken, and its source says so.
+        day or on the length of a prompt, the highest is taken, and its source says so.
 
         Parameters
         ----------
@@ -133,12 +133,12 @@ class Prices:
         return len(self._table.get(model, ())) > 1
 
     def cost(self, model: str, usage: Usage, when: float | None = None) -> Decimal | None:
-        """Return what a usage costs at the price of its time, or None where price or usage is unknown."""
+        """Return the cost of a usage at the price of its time, or None where price or usage is unknown."""
         price = self.price(model, when)
         return None if price is None else price.cost(usage)
 
     def worst(self, model: str, prompt_tokens: int, max_tokens: int) -> Decimal | None:
-        """Return the most that a request can cost from now on: no token cached, the dearest price; None for no price.
+        """Return the highest cost of a request from now on: no cached tokens, the highest price; None without a price.
 
         Examples
         --------
@@ -156,8 +156,8 @@ class Prices:
         coming = [price for price in self._table.get(model, ()) if price.valid_to is None or price.valid_to >= today]
         if not coming:
             return None
-        dearest = max(max(price.prompt, price.cached or price.prompt) for price in coming)
-        return (prompt_tokens * dearest + max_tokens * max(price.completion for price in coming)) / MILLION
+        highest = max(max(price.prompt, price.cached or price.prompt) for price in coming)
+        return (prompt_tokens * highest + max_tokens * max(price.completion for price in coming)) / MILLION
 
     def hint(self, models: Iterable[str]) -> str:
         """Return a sentence on the models that have no price now, or "" where all have."""
@@ -170,7 +170,7 @@ class Prices:
         return f"there is no price for the model {unknown[0]!r}{more}; {did_you_mean(unknown[0], self._table, most=5)}"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table: a row a model and period, in the columns that :meth:`from_file` reads, as texts."""
+        """Return the table with a row per model and period, in the columns that :meth:`from_file` reads, as texts."""
         import pandas as pd
 
         rows = [price.row(model) for model, prices in self._table.items() for price in prices]
@@ -197,7 +197,7 @@ class Prices:
 
 
 def prices_of(value: Prices | Mapping[str, Any] | str | Path | None) -> Prices | None:
-    """Return what a user gives as prices: a table, a mapping, or the path of a file."""
+    """Return the price table of a user's argument: a table, a mapping, or the path of a file."""
     if value is None or isinstance(value, Prices):
         return value
     if isinstance(value, (str, Path)):

@@ -1,4 +1,4 @@
-"""Where price tables come from: a file of the user's, or the public table, by explicit choice."""
+"""Read price tables from a file, or from the public table of genai-prices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _json(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object of a JSON file; by itself json takes the last of two values, so a price would be lost."""
+    """Return the object of a JSON file; refuse a repeated name, of which json would keep the last value only."""
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -97,7 +97,7 @@ def _matching(provider: Any, name: str) -> Any:
 
 
 def _equals(clause: Any) -> Iterator[str]:
-    """Yield the exact names in a rule that says which names a model goes by."""
+    """Yield the exact names in a matching rule of genai-prices."""
     if hasattr(clause, "equals"):
         yield clause.equals
     for inner in getattr(clause, "or_", ()):
@@ -105,7 +105,7 @@ def _equals(clause: Any) -> Iterator[str]:
 
 
 def _public_periods(prices: Any, source: str) -> Iterator[dict[str, Any]]:
-    """Yield a price for each period; what depends on the hour or the length of a prompt is taken at its dearest."""
+    """Yield a price for each period: the highest where it depends on the hour or the length of a prompt."""
     every = prices if isinstance(prices, list) else [prices]
     periods: dict[date | None, list[Any]] = {}
     hourly = [one.prices for one in every if hasattr(getattr(one, "constraint", None), "start_time")]
@@ -116,16 +116,16 @@ def _public_periods(prices: Any, source: str) -> Iterator[dict[str, Any]]:
     last = max(periods, key=lambda day: day or date.min, default=None)
     for begins, some in periods.items():
         choice = some + (hourly if begins == last else [])  # hours are listed for the newest period
-        found = {word: _dearest(choice, name) for word, name in _PUBLIC.items()}
+        found = {word: _highest(choice, name) for word, name in _PUBLIC.items()}
         if found["prompt"] is not None and found["completion"] is not None:
             varies = len(choice) > 1 or any(hasattr(getattr(p, name, None), "tiers") for p in choice for name in _PUBLIC.values())
-            yield {**found, "valid_from": begins, "source": source + (", the dearest of several" if varies else "")}
+            yield {**found, "valid_from": begins, "source": source + (", the highest of several" if varies else "")}
 
 
 _PUBLIC = {"prompt": "input_mtok", "completion": "output_mtok", "cached": "cache_read_mtok"}
 
 
-def _dearest(prices: Iterable[Any], name: str) -> Decimal | None:
+def _highest(prices: Iterable[Any], name: str) -> Decimal | None:
     amounts: list[Decimal] = []
     for price in prices:
         amount: Any = getattr(price, name, None)

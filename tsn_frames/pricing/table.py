@@ -1,4 +1,4 @@
-"""Price tables: one price and its period, and the checks of a whole table."""
+"""Price table: a price with its period, and validation of a table."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..errors import ConfigError
 from ..text import did_you_mean, quoted
 
 MILLION = Decimal(1_000_000)
-DEAREST = Decimal(10) ** 15  # no price; as a float its costs would be infinite
+MAX_PRICE = Decimal(10) ** 15  # beyond it, costs would be infinite as floats
 WORDS = ("prompt", "completion", "cached", "valid_from", "valid_to", "currency", "source")
 _SHAPE = "(prompt, completion) per million tokens, or a dict with " + ", ".join(WORDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a million tokens of one model cost in one period; ``cached`` is of prompt tokens that the provider had cached."""
+    """Price per million tokens of one model in one period; ``cached`` applies to prompt tokens that the provider had cached."""
 
     prompt: Decimal
     completion: Decimal
@@ -30,11 +30,11 @@ class Price:
     valid_from: date | None = None
     valid_to: date | None = None
     note: str = ""
-    """The price in words: what stands as ``cost_source`` beside a cost."""
+    """The price in words, as in the column ``cost_source``."""
 
     @property
     def dated(self) -> bool:
-        """Whether it is not valid for ever."""
+        """Whether its validity is limited."""
         return self.valid_from is not None or self.valid_to is not None
 
     def covers(self, day: date) -> bool:
@@ -42,9 +42,9 @@ class Price:
         return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
 
     def cost(self, usage: Usage) -> Decimal | None:
-        """Return what a usage costs, or None where a count is unknown; cached tokens that aren't told are none.
+        """Return the cost of a usage, or None where a count is unknown; an unknown number of cached tokens counts as 0.
 
-        Some services count a model's thoughts in the total alone, and bill them as completion.
+        Some services count reasoning tokens in the total only, and bill them as completion.
         """
         prompt, completion, total = usage[:3]
         if prompt is None or completion is None:
@@ -68,7 +68,7 @@ def checked(table: object, currency: str | None, source: str | None) -> dict[str
     Raises
     ------
     ConfigError
-        If anything in it can't be right; the message names the model.
+        If a price, date or unit is invalid; the message names the model.
     """
     if not isinstance(table, Mapping):
         raise ConfigError(f'prices must be a dict such as {{"deepseek-chat": (0.27, 1.10)}}, got {quoted(table)}')
@@ -96,7 +96,7 @@ def _periods(model: str, given: object, currency: str | None, source: str | None
         begins = second.valid_from
         if begins is None or begins == first.valid_from or (first.valid_to is not None and first.valid_to >= begins):
             raise ConfigError(f"the prices of {model!r} overlap: {_period(first)}, and {_period(second)}. Each day has one price")
-        if first.valid_to is None:  # a list that only says from when: the next price ends it
+        if first.valid_to is None:  # it ends where the next one begins
             prices[at] = replace(first, valid_to=begins - timedelta(days=1))
     return tuple(replace(price, note=_note(price)) for price in prices)
 
@@ -128,7 +128,7 @@ def _number(model: str, value: object) -> Decimal:
         price = Decimal(str(value).strip())
     except InvalidOperation:
         price = Decimal("NaN")
-    if isinstance(value, bool) or not price.is_finite() or not 0 <= price < DEAREST:
+    if isinstance(value, bool) or not price.is_finite() or not 0 <= price < MAX_PRICE:
         raise ConfigError(f"the price of {model!r} must be a number of 0 or more, got {quoted(value)}")
     return price
 

@@ -147,7 +147,7 @@ def test_currencies_are_not_added_up():
         {"ledger": pd.DataFrame({"a": [1]})},
     ],
 )
-def test_words_of_spending_that_can_not_be_are_told(words):
+def test_words_of_spending_that_can_not_be_are_refused(words):
     with pytest.raises(tsn.errors.ParameterError):
         tsn.plot.spending(**{"ledger": lines(), **words})
     with pytest.raises(tsn.errors.ParameterError, match="ax must be"):
@@ -177,7 +177,7 @@ def test_rows_that_are_not_drawn_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("costs", "told"),
+    ("costs", "estimated"),
     [
         ([], "There are no rows"),
         ([0.0, 0.0], "2 rows at 0"),
@@ -185,8 +185,8 @@ def test_rows_that_are_not_drawn_are_counted():
         ([0.0, None], "1 unknown"),
     ],
 )
-def test_rows_without_a_cost_say_so(costs, told):
-    assert told in said(tsn.plot.costs(pd.Series(costs, dtype="Float64")))
+def test_rows_without_a_cost_say_so(costs, estimated):
+    assert estimated in said(tsn.plot.costs(pd.Series(costs, dtype="Float64")))
 
 
 @pytest.mark.parametrize("costs", [[0.001], [0.001] * 5, [0.001, 0.002], [1e-9, 5.0], [1234.5, 99999.0]])
@@ -215,7 +215,7 @@ def test_a_report_has_the_costs_of_cached_rows_too(client):
 
 
 @pytest.mark.parametrize("costs", [pd.DataFrame({"price": [1.0]}), pd.Series(["a"]), [1.0], 3])
-def test_costs_that_are_none_are_told(costs):
+def test_costs_that_are_none_are_refused(costs):
     with pytest.raises(tsn.errors.ParameterError):
         tsn.plot.costs(costs)
 
@@ -227,41 +227,46 @@ def test_costs_that_are_none_are_told(costs):
 def ran(client):
     df = pd.DataFrame({"text": [f"message {'x' * (n % 17)}" for n in range(60)]})
     words = dict(client=client, max_tokens=200)
-    told = {"before": df.tsn.estimate("{text}", **words), "pilot": df.tsn.estimate("{text}", **words, pilot=10, progress=False)}
+    estimated = {
+        "before": df.tsn.estimate("{text}", **words),
+        "pilot": df.tsn.estimate("{text}", **words, pilot=10, progress=False),
+    }
     df.tsn.complete("{text}", **words, progress=False)
-    return told, tsn.last_run()
+    return estimated, tsn.last_run()
 
 
 def test_an_estimate_is_drawn_in_percent_of_what_it_came_to(ran):
-    told, run = ran
-    ax = tsn.plot.estimate(told["pilot"], run, currency="EUR")
+    estimated, run = ran
+    ax = tsn.plot.estimate(estimated["pilot"], run, currency="EUR")
     names = [text.get_text() for text in ax.get_yticklabels()]
     assert [name.splitlines()[0] for name in names] == ["prompt tokens", "completion tokens", "cost"]
-    assert names[0].endswith(f"came to {run.summary.prompt_tokens:,}") and names[2].endswith(" EUR")
+    assert names[0].endswith(f"actual {run.summary.prompt_tokens:,}") and names[2].endswith(" EUR")
     drawn = ax.lines[0].get_xdata()
-    assert drawn * run.summary.prompt_tokens == pytest.approx([told["pilot"].prompt_tokens.low, told["pilot"].prompt_tokens.high])
+    assert drawn * run.summary.prompt_tokens == pytest.approx(
+        [estimated["pilot"].prompt_tokens.low, estimated["pilot"].prompt_tokens.high]
+    )
     assert title(ax) == ""
-    assert tsn.plot.estimate(told["pilot"]).lines[0].get_xdata() == pytest.approx(drawn)  # the newest run
-    assert tsn.plot.estimate(told["pilot"], run.summary).lines[0].get_xdata() == pytest.approx(drawn)
+    assert tsn.plot.estimate(estimated["pilot"]).lines[0].get_xdata() == pytest.approx(drawn)  # the newest run
+    assert tsn.plot.estimate(estimated["pilot"], run.summary).lines[0].get_xdata() == pytest.approx(drawn)
 
 
 def test_an_estimate_of_other_requests_says_so(ran):
-    told, run = ran
-    assert title(tsn.plot.estimate(told["before"], run)) == "the estimate is of 17 requests, the run sent 7"
+    estimated, run = ran
+    assert title(tsn.plot.estimate(estimated["before"], run)) == "the estimate is of 17 requests, the run sent 7"
 
 
 def test_a_range_without_an_end_gets_an_arrow(client):
     df = pd.DataFrame({"text": list("abc")})
-    told = df.tsn.estimate("{text}", client=client)
+    estimated = df.tsn.estimate("{text}", client=client)
     df.tsn.complete("{text}", client=client, progress=False)
-    assert told.cost.high is None
-    ax = tsn.plot.estimate(told)
+    assert estimated.cost.high is None
+    ax = tsn.plot.estimate(estimated)
     assert ">" in [line.get_marker() for line in ax.lines] and "or more" in ax.get_yticklabels()[-1].get_text()
 
 
 def test_an_estimate_that_is_far_off_gets_a_logarithmic_axis(ran):
-    told, run = ran
-    far = dataclasses.replace(told["pilot"], cost=told["pilot"].cost._replace(high=run.summary.cost * 40))
+    estimated, run = ran
+    far = dataclasses.replace(estimated["pilot"], cost=estimated["pilot"].cost._replace(high=run.summary.cost * 40))
     ax = tsn.plot.estimate(far, run)
     ax.figure.canvas.draw()
     shown = [text.get_text() for text in ax.get_xticklabels()]
@@ -270,16 +275,16 @@ def test_an_estimate_that_is_far_off_gets_a_logarithmic_axis(ran):
 
 def test_an_estimate_of_nothing_says_so(ran, client):
     df = pd.DataFrame({"text": ["message "]})
-    told = df.tsn.estimate("{text}", client=client, max_tokens=200)
+    estimated = df.tsn.estimate("{text}", client=client, max_tokens=200)
     df.tsn.complete("{text}", client=client, max_tokens=200, progress=False)
-    assert "nothing to compare" in said(tsn.plot.estimate(told))
+    assert "nothing to compare" in said(tsn.plot.estimate(estimated))
 
 
 @pytest.mark.parametrize("words", [{"estimate": 3}, {"run": "last"}, {"run": pd.DataFrame()}])
-def test_words_of_an_estimate_that_can_not_be_are_told(ran, words):
-    told, run = ran
+def test_words_of_an_estimate_that_can_not_be_are_refused(ran, words):
+    estimated, run = ran
     with pytest.raises(tsn.errors.ParameterError):
-        tsn.plot.estimate(**{"estimate": told["pilot"], "run": run, **words})
+        tsn.plot.estimate(**{"estimate": estimated["pilot"], "run": run, **words})
 
 
 # Models
@@ -392,7 +397,7 @@ def test_the_words_of_a_picture_are_within_it():
                 assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1, text.get_text()
 
 
-def test_without_matplotlib_the_way_to_get_it_is_told(monkeypatch):
+def test_without_matplotlib_the_way_to_get_it_is_stated(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(tsn.errors.ConfigError, match=r"pip install 'tsn-frames\[plot\]'"):

@@ -25,7 +25,7 @@ def answered(**usage):
     [({"cached_tokens": 7}, 7), ({"cached_tokens": 0}, 0), ({}, None), (None, None), ({"cached_tokens": "7"}, None),
      ({"cached_tokens": -1}, None), ({"cached_tokens": 11}, None), ({"cached_tokens": True}, None), ([7], None)],
 )  # fmt: skip
-def test_the_cached_part_of_a_prompt_is_read_where_it_is_told(details, cached):
+def test_the_cached_part_of_a_prompt_is_read_where_it_is_stated(details, cached):
     """A count that can't be one is none: more than the prompt has would make a cost negative."""
     answer = answered(prompt_tokens=10, completion_tokens=2, prompt_tokens_details=details)
     assert answer.usage == Usage(10, 2, 12, cached) and answer.cached_tokens == cached
@@ -42,7 +42,7 @@ def test_a_price_is_a_pair_a_dict_or_periods():
     prices = Prices({"a": (0.1, 0.2), "b": {"prompt": "0.27", "completion": 1, "cached": 0.07}}, currency="USD", source="list")
     assert prices.cost("a", Usage(3, 3, 6)) == Decimal("0.0000009") and prices.models == ["a", "b"]
     assert prices.cost("b", Usage(100, 10, 110, 40)) == (60 * Decimal("0.27") + 40 * Decimal("0.07") + 10) / 1_000_000
-    assert prices.cost("b", Usage(100, 10, 110)) == (100 * Decimal("0.27") + 10) / 1_000_000  # nothing told: nothing cached
+    assert prices.cost("b", Usage(100, 10, 110)) == (100 * Decimal("0.27") + 10) / 1_000_000  # nothing stated: nothing cached
     assert prices.price("b").note == "0.27 / 1, cached 0.07 USD per million; list"
     assert pickle.loads(pickle.dumps(prices)) == prices and hash(prices) == hash(pickle.loads(pickle.dumps(prices)))
 
@@ -171,7 +171,7 @@ def test_public_prices_are_looked_up_by_explicit_choice():
     assert "gpt-4o-mini" in prices and prices.currency == "USD" and len(prices) > 50
     assert prices.price("gpt-4o-mini").source.startswith("genai-prices ") and prices.cost("gpt-4o-mini", Usage(1, 1, 2)) > 0
     assert Prices.public("deepseek", ["deepseek-chat-of-a-new-name"]).worst("deepseek-chat-of-a-new-name", 1, 1) > 0
-    assert "dearest of several" in Prices.public("deepseek").price("deepseek-chat").source  # it depends on the hour
+    assert "highest of several" in Prices.public("deepseek").price("deepseek-chat").source  # it depends on the hour
     for word, said in ((("nobody",), "no provider 'nobody'"), (("openai", ["no-such-model"]), "no model 'no-such-model'")):
         with pytest.raises(tsn.errors.ConfigError, match=said):
             Prices.public(*word)
@@ -230,10 +230,10 @@ def test_costs_add_up_and_never_pass_the_worst_case(usages, prompt, completion, 
     """The cost of a sum is the sum of the costs, to the last digit; no answer costs more than its worst case."""
     first = {"prompt": prompt, "completion": completion, "cached": cached, "valid_to": "2098-12-31"}
     prices = Prices({"m": [first, {"prompt": later, "completion": later, "valid_from": "2099-01-01"}]})
-    told = [Usage(p, c, p + c, min(k, p)) for p, c, k in usages]
-    whole = Usage(*(sum(values) for values in zip(*told, strict=True)))
-    costs = [prices.cost("m", usage) for usage in told]
+    bounded = [Usage(p, c, p + c, min(k, p)) for p, c, k in usages]
+    whole = Usage(*(sum(values) for values in zip(*bounded, strict=True)))
+    costs = [prices.cost("m", usage) for usage in bounded]
     assert sum(costs) == prices.cost("m", whole) and all(cost >= 0 for cost in costs)
-    for usage, cost in zip(told, costs, strict=True):
+    for usage, cost in zip(bounded, costs, strict=True):
         worst = prices.worst("m", usage.prompt_tokens, usage.completion_tokens)
         assert cost <= worst and prices.cost("m", usage, datetime(2100, 1, 1, tzinfo=UTC).timestamp()) <= worst

@@ -1,4 +1,4 @@
-"""Answers against answers: whether two are the same, how often they are, and how sure that is."""
+"""Agreement of two lists of answers: equality, Wilson's interval, McNemar's test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
-    """Return what each value is compared as: None where it is missing or blank, ``UNREADABLE`` where ``normalise`` raised.
+    """Return the comparable form of each value: None where it is missing or blank, ``UNREADABLE`` where ``normalise`` raised.
 
     Parameters
     ----------
@@ -63,16 +63,16 @@ def _careful(function: Callable[[str], Any]) -> Callable[[str], Any]:
     def made(text: str) -> Any:
         try:
             return function(text)
-        except Exception:  # noqa: BLE001 - a user's function may raise what it likes at an answer that was paid for
+        except Exception:  # noqa: BLE001 - a user's function may raise anything; the answer is paid for
             return UNREADABLE
 
     return made
 
 
 def same(left: Sequence[Any], right: Sequence[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return for each row whether both sides are there, and whether they are equal.
+    """Return for each row whether both sides are present, and whether they are equal.
 
-    What can't be read is there and equals nothing.
+    An ``UNREADABLE`` value is present and equals nothing.
 
     Examples
     --------
@@ -86,10 +86,10 @@ def same(left: Sequence[Any], right: Sequence[Any]) -> tuple[np.ndarray[Any, Any
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Return whether two values are equal, as far as they can tell."""
+    """Return whether two values are equal; False where the comparison raises."""
     try:
         return left is not UNREADABLE and bool(left == right)
-    except Exception:  # noqa: BLE001 - what a user's function returned may not know how to compare itself
+    except Exception:  # noqa: BLE001 - a user's function may return objects that can't be compared
         return False
 
 
@@ -99,7 +99,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     Notes
     -----
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of the American
-    Statistical Association 22 (1927), 209-212. It stays between 0 and 1 and is of use for few rows, too.
+    Statistical Association 22 (1927), 209-212. It stays between 0 and 1, and holds for few rows, too.
 
     Examples
     --------

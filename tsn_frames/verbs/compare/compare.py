@@ -1,4 +1,4 @@
-"""One prompt to several models: the same rows, each model's answers, and what they cost and are worth side by side."""
+"""The verb that asks several models about the same rows and compares answers, cost and time."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ..run.prepare import PER_ROW, PreparedCall, prepare
 from ..run.run import stopped_error
 from . import metrics
 from .agreement import Normalise, comparable, normaliser
-from .inputs import check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, taken
+from .inputs import check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, sampled
 from .metrics import ModelRun
 from .result import Comparison
 
 FACTS = ("model", "answered_at", "request_key")
-_ALONE = (ModelError, RateLimitError, ServerError)  # these may be one model's trouble, the others are the account's
+_ALONE = (ModelError, RateLimitError, ServerError)  # these may concern one model only, the others concern the account
 
 
 @paying_verb(CompareOptions)
@@ -111,21 +111,21 @@ extra_body : optional
     warned, calls = set[str](), {}
     for label, own in varied.items():
         given = {**words, **own}
-        shared = {name: taken(df, positions, name, given.get(name)) for name in (*PER_ROW, "messages", "tag")}
+        shared = {name: sampled(df, positions, name, given.get(name)) for name in (*PER_ROW, "messages", "tag")}
         with _labelled_warnings(label, warned):  # all before the first one is sent: a mistake in the last one costs nothing
             calls[label] = prepare("compare", rows, given["prompt"], {**given, **shared})
     check_money(calls.values())
 
     def result(progress: bool | None, on_run: OnRun | None = None) -> Comparison:
-        race = _ComparisonRun(df, rows, truth, right, normalise, on_run)
+        comparison_run = _ComparisonRun(df, rows, truth, right, normalise, on_run)
         try:
             for label, call in calls.items():
                 with _labelled_warnings(label, warned):
-                    race.run(label, call, progress)
-            race.check()
-            return race.comparison()
+                    comparison_run.run(label, call, progress)
+            comparison_run.check()
+            return comparison_run.comparison()
         except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
-            end.partial = race.comparison() if race.parts else None  # type: ignore[attr-defined]
+            end.partial = comparison_run.comparison() if comparison_run.parts else None  # type: ignore[attr-defined]
             if isinstance(end, KeyboardInterrupt):
                 end.add_note("compare(..., cache='only') shows the comparison so far, without sending anything")
             raise
@@ -146,7 +146,7 @@ def _estimate(calls: Mapping[str, PreparedCall]) -> Estimate:
 
 @dataclass(frozen=True)
 class _ComparisonRun:
-    """A comparison on its way: the rows, what they are judged by, and what came of each model so far."""
+    """State of a running comparison: the rows, their gold, and the finished models."""
 
     df: pd.DataFrame
     rows: pd.DataFrame
@@ -157,7 +157,7 @@ class _ComparisonRun:
     parts: dict[str, ModelRun] = field(default_factory=dict)
 
     def run(self, label: str, call: PreparedCall, progress: bool | None) -> None:
-        """Ask one model with the money that those before it have left, and note what came of it."""
+        """Run one model within the rest of ``max_cost``."""
         work, over = call.work, None
         if work.max_cost is not None:
             left = work.max_cost - sum(part.run.cost_upper_bound for part in self.parts.values())
@@ -167,7 +167,7 @@ class _ComparisonRun:
         last = next(reversed(self.parts.values()), None)
         stop = stopped_error(last.run, more=True) if last is not None and last.end is None else None
         if stop is not None:
-            raise stop  # it came between the two
+            raise stop  # stopped between two models
         run = run_of(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
         if self.on_run is not None:
             self.on_run(run)
@@ -183,14 +183,14 @@ class _ComparisonRun:
             raise stop
 
     def check(self) -> None:
-        """Raise what ended all models' runs, or would."""
+        """Raise the error that ended all models' runs, or concerns the account."""
         failures = [part.end for part in self.parts.values() if isinstance(part.end, RunError)]
-        grave = [failure for failure in failures if not isinstance(failure, _ALONE)]
-        if grave or len(failures) == len(self.parts):
-            raise (grave or failures)[0]
+        fatal = [failure for failure in failures if not isinstance(failure, _ALONE)]
+        if fatal or len(failures) == len(self.parts):
+            raise (fatal or failures)[0]
 
     def comparison(self) -> Comparison:
-        """Return what there is so far."""
+        """Return the comparison of the models so far."""
         answers = {label: part.frame["content"].where(part.frame["error"].isna()) for label, part in self.parts.items()}
         compared = {label: comparable(column, self.normalise) for label, column in answers.items()}
         table = metrics.table(self.parts, compared, self.right)
@@ -200,7 +200,7 @@ class _ComparisonRun:
         return Comparison(table, metrics.pairs(compared, self.right), wide, frames, self._notes(table))
 
     def _notes(self, table: pd.DataFrame) -> tuple[str, ...]:
-        """Return what a reader of the numbers should know."""
+        """Return remarks on the numbers."""
         out = [f"{label}: {error}" for label, error in table["error"].items() if error is not pd.NA]
         if table["answered"].any() and not table["billed"].fillna(1).any():
             out.append("billed 0: every answer came from the cache")

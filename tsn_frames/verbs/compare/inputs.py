@@ -1,4 +1,4 @@
-"""What a comparison is asked for: its models, its rows and its gold, checked before money is spent."""
+"""Validate the models, the sample and the gold of a comparison before money is spent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..estimate.request_table import cached_answers
 from ..run.prepare import PER_ROW, PreparedCall
 from .agreement import UNREADABLE, Normalise, comparable, equal
 
-OWN = (*PER_ROW, "prompt", "system", "client")  # what a model of a comparison may have of its own
+OWN = (*PER_ROW, "prompt", "system", "client")  # options that a model may have of its own
 
 
 def models_of(models: Any) -> dict[str, dict[str, Any]]:
@@ -75,7 +75,7 @@ def positions_of(df: pd.DataFrame, sample: Any, random_state: Any) -> np.ndarray
 
 
 def gold_of(df: pd.DataFrame, gold: Any) -> pd.Series:
-    """Return the right answers, one a row of the frame."""
+    """Return the right answers, one per row of the frame."""
     series = per_row.series_of(df, "gold", gold)
     if series is not None and "gold" in df.columns:
         raise ColumnError("the frame has a column 'gold' already: rename it, or say gold='gold' if that is the one you mean")
@@ -87,7 +87,13 @@ def gold_of(df: pd.DataFrame, gold: Any) -> pd.Series:
 
 
 def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
-    """Return what gold is compared as; whatever is wrong with it is told before money is spent."""
+    """Return gold in comparable form.
+
+    Raises
+    ------
+    ParameterError
+        If there is nothing to judge by, or ``normalise`` raised.
+    """
     right = comparable(truth, normalise)
     if all(value is None for value in right):
         raise ParameterError(f"gold is missing or blank in all {plural(len(truth), 'row')}: there is nothing to judge by")
@@ -100,7 +106,7 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
 
 
 def check_labels(rows: pd.DataFrame, varied: Mapping[str, Any], truth: pd.Series | None) -> None:
-    """Refuse labels that are columns already, before anything is sent."""
+    """Refuse labels that are columns already."""
     if truth is not None and truth.name in varied and truth.name not in rows.columns:
         raise ColumnError("a model has the label 'gold', which is the column of the right answers: give it another one")
     if len(twice := rows.columns[rows.columns.duplicated()]):
@@ -109,8 +115,8 @@ def check_labels(rows: pd.DataFrame, varied: Mapping[str, Any], truth: pd.Series
         raise ColumnError(f"the frame has columns {clash} already: give other labels, models={{'label': {clash[0]!r}, ...}}")
 
 
-def taken(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value: Any) -> Any:
-    """Return a parameter for the sampled rows: one that has a value a row is matched with the whole frame first."""
+def sampled(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value: Any) -> Any:
+    """Return an option for the sampled rows; one with a value per row is aligned with the whole frame first."""
     if name in ("prompt", "system", "client"):
         return value
     series = per_row.series_of(df, name, value)
@@ -118,7 +124,7 @@ def taken(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value: A
 
 
 def check_money(calls: Iterable[PreparedCall]) -> None:
-    """Refuse a budget that can't be held for one of the models before the first one is paid.
+    """Refuse a budget that has no upper bound of cost for one of the models.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The numbers of a comparison: what each model's answers cost, took and are worth, and how far two models agree."""
+"""Metrics of a comparison: cost, time and agreement with gold of each model, and agreement of each pair."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TEXTS = ("currency", "error", "left", "right")
 
 @dataclass(frozen=True)
 class ModelRun:
-    """One model's part of a comparison: its run, the run's frame, and why it ended early."""
+    """One model's run in a comparison, its frame, and why it ended early."""
 
     run: Run
     frame: pd.DataFrame
@@ -32,11 +32,11 @@ class ModelRun:
 
 
 def table(parts: Mapping[str, ModelRun], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
-    """Return a row a model; ``answers`` and ``gold`` are what is compared, None where there is nothing."""
+    """Return a row per model; ``answers`` and ``gold`` are in comparable form, None where there is no value."""
     seconds = _seconds(parts.values())
     rows = []
     for label, part in parts.items():
-        row = _counts(part.run.progress) | _spent(part, seconds[part.run.client.ledger]) | _worth(answers[label], gold)
+        row = _counts(part.run.progress) | _usage(part, seconds[part.run.client.ledger]) | _accuracy(answers[label], gold)
         if gold is not None:
             row["cost_per_correct"] = row["cost"] / row["correct"] if row["correct"] and row["cost"] is not None else None
         row["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
@@ -45,7 +45,7 @@ def table(parts: Mapping[str, ModelRun], answers: Mapping[str, Sequence[Any]], g
 
 
 def pairs(answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
-    """Return a row a pair of models, over the rows that both have answered."""
+    """Return a row per pair of models, over the rows that both have answered."""
     rows = [_pair(left, right, answers, gold) for left, right in combinations(answers, 2)]
     names = ["left", "right", "rows", "agree", "agreement", "agreement_low", "agreement_high"]
     return _typed(rows, None, names + (["only_left", "only_right", "p"] if gold is not None else []))
@@ -55,7 +55,7 @@ def _counts(counts: Counts) -> dict[str, Any]:
     return {name: getattr(counts, name) for name in _COUNTS}
 
 
-def _spent(part: ModelRun, seconds: Mapping[bytes, float]) -> dict[str, Any]:
+def _usage(part: ModelRun, seconds: Mapping[bytes, float]) -> dict[str, Any]:
     """Return tokens, money and seconds of the distinct answers, and what this run was billed."""
     prices, summary, there = part.run.client.prices, part.run.summary, list(part.run.answers())
     costs = [prices.cost(one.model, one.usage, one.time) if prices else None for one in there]
@@ -75,9 +75,9 @@ def _spent(part: ModelRun, seconds: Mapping[bytes, float]) -> dict[str, Any]:
 
 
 def _seconds(parts: Iterable[ModelRun]) -> dict[Ledger, dict[bytes, float]]:
-    """Return how long each answer took, by the newest line of it; each ledger is read once.
+    """Return the seconds of each answer by its newest line in the ledger; each ledger is read once.
 
-    One that can't be read tells nothing: the answers are paid for, and must not be lost for want of their seconds.
+    A ledger that can't be read gives none, since the answers are paid for and must not be lost for their seconds.
     """
     wanted: dict[Ledger, set[bytes]] = {}
     for part in parts:
@@ -92,7 +92,7 @@ def _timed(ledger: Ledger, keys: set[bytes]) -> dict[bytes, float]:
         return {}
 
 
-def _worth(answers: Sequence[Any], gold: Sequence[Any] | None) -> dict[str, Any]:
+def _accuracy(answers: Sequence[Any], gold: Sequence[Any] | None) -> dict[str, Any]:
     if gold is None:
         return {}
     judged, right = same(answers, gold)

@@ -1,4 +1,4 @@
-"""What a comparison of models came to, as its user holds it: a row a model, a row a pair, and every answer."""
+"""Result of a comparison of models: a row per model, a row per pair, and every answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Comparison(FrameLike):
     Attributes
     ----------
     table : DataFrame
-        A row a model, under its label: ``rows``, ``answered``, ``failed``, ``skipped``, ``not_sent`` (Int64);
+        A row per model, under its label: ``rows``, ``answered``, ``failed``, ``skipped``, ``not_sent`` (Int64);
         ``prompt_tokens``, ``completion_tokens`` (Int64, each distinct answer once); ``cost`` (Float64, what the answers
         cost when they were bought), ``billed`` (Float64, what this call paid), ``cost_known`` (boolean: where it is false,
         it is "at least"), ``currency`` (string); ``seconds`` (Float64, median of an answer), ``seconds_total`` (Float64). With ``gold``:
@@ -32,15 +32,15 @@ class Comparison(FrameLike):
         interval (Float64), ``cost_per_correct`` (Float64, NA where none is). ``error`` (string): why a model wasn't asked
         to the end.
     agreement : DataFrame
-        A row a pair of models, ``left`` and ``right``: ``rows`` that both answered, ``agree`` of them, ``agreement`` with
+        A row per pair of models, ``left`` and ``right``: ``rows`` that both answered, ``agree`` of them, ``agreement`` with
         its interval. With ``gold``: ``only_left`` and ``only_right``, the rows where only one of the two is right, and
         ``p`` of McNemar's exact test.
     answers : DataFrame
-        The sample with one more column a model.
+        The sample with a column per model.
     frames : dict of str to DataFrame
         What :func:`complete` returned for each model.
     notes : tuple of str
-        What a reader of the numbers should know.
+        Remarks on the numbers.
     """
 
     table: pd.DataFrame
@@ -62,7 +62,7 @@ class Comparison(FrameLike):
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as texts, with what a reader compares."""
+    """Return the table as texts for reading."""
     shown = {
         "answered": [f"{n:,} of {rows:,}" for n, rows in _rows(table, "answered", "rows")],
         "tokens": [UNKNOWN if p is pd.NA or c is pd.NA else f"{p:,} + {c:,}" for p, c in _rows(table, "prompt_tokens", "completion_tokens")],

@@ -1,4 +1,4 @@
-"""Rows to a table of groups, and the report that shows it."""
+"""Group-by table of usage or cost, and the report that shows it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ...frames.frame_like import FrameLike
 
 
 class Report(FrameLike):
-    """What the answers of a frame used or cost: a few sentences, and a table with a row a group.
+    """Usage or cost of the answers of a frame: a summary in sentences, and a table with a row per group.
 
     ``len``, iteration and ``[...]`` are those of the table.
 
     Attributes
     ----------
     total : float
-        The cost in all, of a cost report; the least that it can be where ``at_least`` is true.
+        The total cost, in a cost report; a lower bound where ``at_least`` is true.
     at_least : bool
         Whether some of it is unknown.
     currency : str or None
@@ -42,55 +42,55 @@ class Report(FrameLike):
 
     def __init__(self, title: str, lines: Sequence[str], table: pd.DataFrame, df: pd.DataFrame, rows: pd.DataFrame) -> None:
         self.title, self.lines = title, list(lines)
+        self._grouped = len(table) > 1 or table.index.name is not None
         self.total, self.at_least = float("nan"), bool(table["at_least"].any())
         self.currency: str | None = None
         self._table, self._df, self._rows = table, df, rows
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table: a row a group, one in all without ``by``."""
+        """Return the table: a row per group, a single row without ``by``."""
         return self._table.copy()
 
     def top(self, n: int = 10) -> pd.DataFrame:
-        """Return the ``n`` dearest rows of the frame, or those that used most, the dearest first, with all of their columns."""
+        """Return the ``n`` rows of the frame that cost or used most, in descending order, with all of their columns."""
         if not pd.api.types.is_integer(n) or n < 1:
             raise ParameterError(f"n must be a whole number of at least 1, got {n!r}")
         order = self._rows["value"].reset_index(drop=True).sort_values(ascending=False, kind="stable").dropna()
         return self._df.iloc[order.index[:n]]
 
-    def _said(self) -> list[str]:
+    def _sentences(self) -> list[str]:
         return [line.replace("{currency}", f"{self.currency} " if self.currency else "") for line in self.lines]
 
     def __repr__(self) -> str:
-        shown = f"\n{self._table.to_string(max_rows=20)}" if len(self._table) > 1 or self._table.index.name is not None else ""
-        return "\n  ".join([f"{self.title}: {self._said()[0]}", *self._said()[1:]]) + shown
+        table = f"\n{self._table.to_string(max_rows=20)}" if self._grouped else ""
+        return f"{self.title}: " + "\n  ".join(self._sentences()) + table
 
     def _repr_html_(self) -> str:
-        said = "<br>".join(html.escape(line) for line in self._said())
-        grouped = len(self._table) > 1 or self._table.index.name is not None
-        shown = self._table.to_html(max_rows=20, escape=True) if grouped else ""
-        return f"<div><b>{html.escape(self.title)}</b><br>{said}</div>{shown}"
+        sentences = "<br>".join(html.escape(line) for line in self._sentences())
+        table = self._table.to_html(max_rows=20, escape=True) if self._grouped else ""
+        return f"<div><b>{html.escape(self.title)}</b><br>{sentences}</div>{table}"
 
 
 def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, pd.Series], *, sums: Sequence[str],
             of: str = "total_tokens", saved: Mapping[str, pd.Series] | None = None) -> pd.DataFrame:  # fmt: skip
-    """Return a row a group: counts, sums, the spread of ``value``, and the parts of the sum that fall on some rows.
+    """Return a row per group: counts, sums, statistics of ``value``, and parts of a sum.
 
     Parameters
     ----------
     df : DataFrame
         The frame, whose columns ``by`` may name.
     by
-        What ``DataFrame.groupby`` takes; None for one row in all.
+        What ``DataFrame.groupby`` takes; None for a single group.
     rows : DataFrame
-        What each row comes to, in the order of ``df``.
+        Usage and cost of each row, in the order of ``df``.
     parts : mapping of str to boolean Series
-        Per column of the table the rows whose ``of`` it adds up, or their column of the same name where there is one.
+        For each such column of the table, the rows over which it sums ``of``, or the column of the same name if there is one.
     sums : sequence of str
         Columns that are added up.
     of : str
-        The column that ``parts`` are parts of.
+        The column that ``parts`` are sums of.
     saved : mapping of str to boolean Series, optional
-        The same of the column ``answer``.
+        The same for the column ``answer``.
     """
     if by is None:
         codes, index = np.zeros(len(rows), dtype=int), pd.Index(["all"])
@@ -108,10 +108,10 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
             total.mask(total.isna() & ~out["at_least"], 0.0) if flat[name].notna().any() or name == of or flat.empty else total
         )
     values = groups["value"]
-    spreads = {"mean": values.mean(), "median": values.median(), "q90": values.quantile(0.9), "max": values.max()}
+    statistics = {"mean": values.mean(), "median": values.median(), "q90": values.quantile(0.9), "max": values.max()}
     shares = {name: _part(flat[name if name in flat else of], where, codes, out.index) for name, where in parts.items()}
     shares |= {name: _part(flat["answer"], where, codes, out.index) for name, where in (saved or {}).items()}
-    out = out.assign(**spreads, **shares)
+    out = out.assign(**statistics, **shares)
     return out[[column for column in out.columns if column != "at_least"] + ["at_least"]].set_index(index)
 
 
@@ -119,14 +119,14 @@ _COUNTS = ("rows", "answered", "cached", "copied", "failed", "skipped", "not_sen
 
 
 def _part(values: pd.Series, where: pd.Series, codes: np.ndarray[Any, Any], index: pd.Index) -> pd.Series:
-    """Return what falls on some rows of each group: NaN where there are such rows and nothing is known of them."""
+    """Return each group's sum over the chosen rows; NaN where there are some and all of their values are unknown."""
     chosen = pd.Series(where.to_numpy())
     some, sums = chosen.groupby(codes).any(), values.where(chosen).groupby(codes).sum(min_count=1)
     return sums.where(some, 0.0).reindex(index, fill_value=0.0)
 
 
-def spread(whole: pd.Series, shown: Callable[[float], str], of: str) -> str:
-    """Return mean, median, nine tenths and most of a table's row in words; nothing where there are none."""
+def statistics_text(whole: pd.Series, shown: Callable[[float], str], of: str) -> str:
+    """Return mean, median, 90 % quantile and maximum of a table's row in words; an empty text where there are none."""
     if pd.isna(whole["mean"]):
         return ""
     return f"; mean {shown(whole['mean'])}, median {shown(whole['median'])}, 90 % up to {shown(whole['q90'])}, most {shown(whole['max'])} {of}"

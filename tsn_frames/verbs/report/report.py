@@ -1,8 +1,4 @@
-"""What the answers of a frame used and cost: totals, means, quantiles, by any column. No network, no hidden state.
-
-Everything is read off the columns that ``complete`` added. What they don't have, such as attempts whose answers were
-lost, is in the ledger.
-"""
+"""Usage and cost reports, by any column, from the columns that ``complete`` added: no network, no hidden state."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ from ...pricing.prices import Prices, prices_of
 from ...pricing.table import Price
 from ...text import check_choice, money, plural, quoted, warn
 from . import usage_columns
-from .grouping import Report, grouped, spread
+from .grouping import Report, grouped, statistics_text
 
 Basis = Literal["billed", "answers"]
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "billed_tokens", "saved_by_cache",
@@ -27,7 +23,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"
 
 
 def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Report:
-    """Return what the answers of a frame used: totals, means, quantiles, and what was had for nothing.
+    """Report the tokens that the answers of a frame used: totals, statistics, savings and waste.
 
     Parameters
     ----------
@@ -41,8 +37,8 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
     Returns
     -------
     Report
-        Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed, skipped, not_sent``; ``prompt_tokens,
-        completion_tokens, total_tokens`` and ``cached_tokens`` in all; ``mean, median, q90, max`` of an answer's
+        Its ``.to_frame()`` has a row per group: ``rows, answered, cached, copied, failed, skipped, not_sent``; sums of
+        ``prompt_tokens, completion_tokens, total_tokens`` and ``cached_tokens``; ``mean, median, q90, max`` of an answer's
         ``total_tokens``; ``billed_tokens``, ``saved_by_cache``, ``saved_by_copies`` and ``wasted`` of the total, in tokens;
         ``at_least``, whether the usage of some answers is unknown, also of those that were lost.
 
@@ -72,20 +68,22 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
     }
     table = grouped(df, by, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"))
     whole = grouped(df, None, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens")).iloc[0]
-    said = "no usage is known"
+    usage_text = "no usage is known"
     if pd.notna(whole["total_tokens"]):
         counts = [_some(whole[name]) for name in ("total_tokens", "prompt_tokens", "completion_tokens")]
-        said = "{}{} tokens: {} of prompts, {} of answers".format(_least(whole), *counts)
-        said += spread(whole, "{:,.0f}".format, "an answer")
+        usage_text = "{}{} tokens: {} of prompts, {} of answers".format(_least(whole), *counts)
+        usage_text += statistics_text(whole, "{:,.0f}".format, "an answer")
     free = [(whole["saved_by_cache"], "from the cache"), (whole["saved_by_copies"], "deduplicated")]
     shares = [f"{tokens / whole['total_tokens']:.0%} {what}" for tokens, what in free if tokens > 0]
     table = table.astype(dict.fromkeys(_TOKENS, "Int64"))
-    return Report("Usage", [_counted(whole), said, *([f"not billed: {', '.join(shares)}"] if shares else [])], table, df, rows)
+    return Report(
+        "Usage", [_counted(whole), usage_text, *([f"not billed: {', '.join(shares)}"] if shares else [])], table, df, rows
+    )
 
 
 def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any] | None = None, basis: Basis = "billed",
          model: Any = None, name: str | None = None) -> Report:  # fmt: skip
-    """Return what the answers of a frame cost: totals, means, quantiles, savings and waste.
+    """Report the cost of the answers of a frame: totals, statistics, savings and waste.
 
     Parameters
     ----------
@@ -108,8 +106,8 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     Returns
     -------
     Report
-        Its ``.to_frame()`` has a row a group: ``rows, answered, cached, copied, failed, skipped, not_sent``; ``cost`` in all; ``mean, median,
-        q90, max`` of a row that was paid for; ``saved_by_cache`` and ``saved_by_copies`` (NaN without prices);
+        Its ``.to_frame()`` has a row per group: ``rows, answered, cached, copied, failed, skipped, not_sent``; the sum of
+        ``cost``; ``mean, median, q90, max`` of a row that was paid for; ``saved_by_cache`` and ``saved_by_copies`` (NaN without prices);
         ``wasted``, the cost of rows without a usable answer, NaN where none of it is known; ``at_least``, whether some cost
         is unknown, also of attempts whose answers were lost.
 
@@ -145,7 +143,7 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
         rows["value"] = rows["answer"].where(rows["answered"] & ~rows["cached"] & ~rows["copied"], 0.0)
         rows["value"] = rows["value"].mask(rows["lost"] & ~rows["answered"])
     else:
-        rows["value"] = _shared(rows)
+        rows["value"] = _cost_when_bought(rows)
     rows["unknown"] = rows["value"].isna() | (rows["lost"] & (basis == "billed"))
     report = _cost_report(df, by, rows, basis, anew=anew)
     report.currency = _currency(rows) if not anew else table.currency if table else None
@@ -171,7 +169,7 @@ def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool) -> list[str]:
     what = "when the answers were bought" if basis == "answers" else "billed by this run"
     what = "would have been billed at these prices" if anew and basis == "billed" else what
     paid, why = ("0", "; no row's cost is known") if pd.isna(whole["cost"]) else (money(whole["cost"]), "")
-    lines = [f"{_least(whole)}{paid} {{currency}}{what}{why}{spread(whole, money, 'a row that was paid for')}"]
+    lines = [f"{_least(whole)}{paid} {{currency}}{what}{why}{statistics_text(whole, money, 'a row that was paid for')}"]
     if basis == "billed" and whole["cost"] == 0 and whole["cached"] and not whole["at_least"]:
         hits = f"{plural(int(whole['cached']), 'answer')} came from the cache"
         lines = [f"nothing was billed: {hits}; basis='answers' says what they cost when they were bought"]
@@ -197,7 +195,7 @@ def _table(prices: Any, *, needed: bool) -> Prices | None:
 
 
 def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool, absent: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Return what each answer costs at its day's price, or today's where it is priced as another model."""
+    """Return the cost of each answer at the price of its day, or at today's if it is priced as another model."""
     models = _models(rows, model, strict=strict)
     if models is None:
         return np.full(len(rows), np.nan)
@@ -216,12 +214,12 @@ def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool, abs
             out[at], used[one, price.valid_from] = float(found), price
     if strict:
         matters = absent if model is None else [field for field in absent if field != "answered_at"]
-        _tell_absent(prices, [(one, price) for (one, _), price in used.items()], matters)
+        _warn_of_absent_columns(prices, [(one, price) for (one, _), price in used.items()], matters)
     return out
 
 
-def _tell_absent(prices: Prices, used: Iterable[tuple[str, Price]], absent: Sequence[str]) -> None:
-    """Warn where a price depends on what the frame has no column for."""
+def _warn_of_absent_columns(prices: Prices, used: Iterable[tuple[str, Price]], absent: Sequence[str]) -> None:
+    """Warn where a price depends on a column that the frame does not have."""
     found: dict[str, tuple[str, str]] = {}
     for model, price in used:
         if price.cached is not None:
@@ -251,8 +249,8 @@ def _models(rows: pd.DataFrame, model: Any, *, strict: bool) -> list[str | None]
     return [None if one is None else renamed.get(one, one) for one in rows["model"]]
 
 
-def _shared(rows: pd.DataFrame) -> pd.Series:
-    """Return what each row's answer cost when it was bought; equal rows share it evenly."""
+def _cost_when_bought(rows: pd.DataFrame) -> pd.Series:
+    """Return what each row's answer cost when it was bought, divided evenly among equal rows."""
     if rows["request_key"].isna().all() and rows["answered"].any():
         raise ColumnError(
             "basis='answers' needs the column 'request_key', which says which rows share an answer: "
@@ -264,7 +262,7 @@ def _shared(rows: pd.DataFrame) -> pd.Series:
 
 
 def _currency(rows: pd.DataFrame) -> str | None:
-    """Return the currency of a cost column, where its source stands beside it.
+    """Return the currency of a cost column, if the column of its sources is there.
 
     Raises
     ------
@@ -272,11 +270,11 @@ def _currency(rows: pd.DataFrame) -> str | None:
         If costs in several currencies were put together.
     """
     sources = rows.loc[rows["cost"].gt(0), "cost_source"]
-    told = sources.dropna().astype(str).str.extract(r"(?:^|\s)([^\s\d]\S*) per million")[0]
-    found = [*sorted(set(told.dropna())), *(["a currency that isn't named"] if told.isna().any() else [])]
+    units = sources.dropna().astype(str).str.extract(r"(?:^|\s)([^\s\d]\S*) per million")[0]
+    found = [*sorted(set(units.dropna())), *(["a currency that isn't named"] if units.isna().any() else [])]
     if len(found) > 1:
         raise ParameterError(f"the costs are in {' and '.join(found)}, which can't be added: take the rows of one at a time")
-    return found[0] if found and told.notna().any() and sources.notna().all() else None
+    return found[0] if found and units.notna().any() and sources.notna().all() else None
 
 
 def _some(tokens: float) -> str:

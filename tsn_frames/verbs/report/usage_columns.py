@@ -1,4 +1,4 @@
-"""The columns that ``complete`` adds, read back: also from a frame that was saved, loaded, filtered or put together."""
+"""Read the columns that ``complete`` adds, also from a frame that was saved, loaded, filtered or concatenated."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pandas as pd
 from ...errors import ColumnError, ParameterError
 
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-_GROUP = (*_COUNTS, "cached")  # what complete() always writes together: one alone may be the user's own
+_GROUP = (*_COUNTS, "cached")  # complete() always writes all of them; a single one may be the user's own
 _TRUE = {"true", "1", "1.0"}  # as files write it
 
 
 def prefix(df: pd.DataFrame, name: str | None) -> str:
-    """Return what the columns of one ``complete`` begin with.
+    """Return the prefix of the columns of one ``complete``.
 
     Raises
     ------
@@ -42,14 +42,14 @@ def prefix(df: pd.DataFrame, name: str | None) -> str:
 
 
 def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
-    """Return what each row's answer used and cost, in dtypes that a CSV file may have lost.
+    """Return usage and cost of each row, in dtypes that a CSV file may have lost.
 
     Parameters
     ----------
     df : DataFrame
         What ``complete`` returned.
     begins : str
-        What the columns begin with.
+        The prefix of the columns.
     costs : bool
         Whether ``cost`` is needed.
 
@@ -90,25 +90,25 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
 
 
 def _copied(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
-    """Return which rows shared an equal row's request: those that were answered for nothing.
+    """Return which rows have the answer of an equal row's request: those that were answered at no cost.
 
-    Who paid has a cost, or NA. Only where that tells nothing, since the model is free or there is no column ``cost``, the
-    first of rows with an equal key is taken for the one that was sent.
+    A row that was paid for has a cost, or NA. Where that decides nothing, since the model is free or there is no column ``cost``,
+    the first of the rows with an equal key is taken for the one that was sent.
     """
     candidates = rows["answered"] & ~rows["cached"]
-    for_nothing = rows["cost"].eq(0) & candidates
+    at_no_cost = rows["cost"].eq(0) & candidates
     keys = rows["request_key"].where(candidates)
     by_order = keys.notna() & keys.duplicated()
     if not known:
         return by_order.to_numpy(dtype=bool)
-    free = (for_nothing | ~candidates).groupby(rows["model"].fillna("").to_numpy()).transform("all")
-    return for_nothing.where(~free, by_order).to_numpy(dtype=bool)
+    free = (at_no_cost | ~candidates).groupby(rows["model"].fillna("").to_numpy()).transform("all")
+    return at_no_cost.where(~free, by_order).to_numpy(dtype=bool)
 
 
 def _lost(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
-    """Return for which rows an attempt may be billed whose usage was not seen: what they cost is NA, and no answer says why.
+    """Return the rows with an attempt that may be billed but whose usage is unknown: their cost is NA, with no answer to explain it.
 
-    A row that was answered at last has its usage; its cost is NA too where other rows of that model have one.
+    A row that was answered after a retry has its usage; its cost is NA, too, though other rows of that model have one.
     """
     unknown = rows["cost"].isna() & ~rows["skipped"]
     priced = rows["cost"].gt(0).groupby(rows["model"].fillna("").to_numpy()).transform("any") | rows["cost_source"].notna()
@@ -147,19 +147,18 @@ def _filled(df: pd.DataFrame, label: str) -> Any:
 
 
 def _codes(df: pd.DataFrame, label: str) -> np.ndarray[Any, Any]:
-    """Return the code that each row's reason begins with; an empty text where there is none."""
+    """Return the code of each row's error; an empty text where there is none."""
     found = _column(df, label)
-    return np.array(
-        ["" if found is None or not _there(v) else str(v).partition(":")[0] for v in (found if found is not None else df.index)]
-    )
+    if found is None:
+        return np.full(len(df), "")
+    return np.array([str(value).partition(":")[0] if _there(value) else "" for value in found], dtype=str)
 
 
 def _times(found: pd.Series | None) -> Any:
     if found is None:
         return np.nan
-    times = (
-        found if isinstance(found.dtype, pd.DatetimeTZDtype) else pd.to_datetime(found.astype(object), utc=True, format="ISO8601")
-    )
+    parsed = isinstance(found.dtype, pd.DatetimeTZDtype)
+    times = found if parsed else pd.to_datetime(found.astype(object), utc=True, format="ISO8601")
     return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=float)
 
 

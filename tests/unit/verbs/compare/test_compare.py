@@ -81,7 +81,7 @@ def test_what_the_ledger_does_not_know_is_missing_and_never_0(df, client, sim, t
     assert row["cost"] is pd.NA and not row["cost_known"]
 
 
-def test_answers_that_somebody_else_has_bought_cost_what_they_cost_then(df, client, sim, tmp_path):
+def test_answers_from_a_shared_cache_have_their_cost_at_the_time(df, client, sim, tmp_path):
     first = compare(df, client, models=["sim-small"])
     today = pd.Timestamp.now(tz="UTC").date()
     prices = {
@@ -206,7 +206,7 @@ def test_what_has_a_value_a_row_is_sampled_with_its_rows(client):
 
 
 @pytest.mark.parametrize("sample", [0, -1, 9, True, 0.0, 1.5, float("nan"), "3", 0.01])
-def test_a_sample_that_can_not_be_is_told_before_anything_is_sent(df, client, sim, sample):
+def test_a_sample_that_can_not_be_is_refused_before_anything_is_sent(df, client, sim, sample):
     with pytest.raises(tsn.errors.ParameterError, match="sample"):
         compare(df, client, sample=sample)
     assert sim.stats().requests == 0
@@ -221,7 +221,7 @@ def test_a_frame_without_rows_has_nothing_to_compare(df, client):
 
 
 @pytest.mark.parametrize("gold", ["topc", ["topic"], 7, pd.Series(TOPICS, index=range(8))])
-def test_gold_that_is_not_there_is_told_before_anything_is_sent(df, client, sim, gold):
+def test_gold_that_is_not_there_is_refused_before_anything_is_sent(df, client, sim, gold):
     with pytest.raises(tsn.errors.ParameterError, match="gold"):
         compare(df, client, gold=gold)
     assert sim.stats().requests == 0
@@ -232,7 +232,7 @@ def test_an_unknown_gold_column_names_the_nearest(df, client):
         compare(df, client, gold="topc")
 
 
-def test_gold_without_a_value_is_told_before_anything_is_sent(df, client, sim):
+def test_gold_without_a_value_is_refused_before_anything_is_sent(df, client, sim):
     for nothing in (None, " "):
         with pytest.raises(tsn.errors.ParameterError, match="gold is missing or blank in all 8 rows"):
             compare(df.assign(topic=nothing), client, gold="topic")
@@ -282,7 +282,7 @@ def test_a_rule_that_returns_what_can_not_be_compared_loses_nothing(df, client):
     assert compare(df, client, gold="topic", normalise=lambda text: np.array([1, 2])).table["correct"].tolist() == [0, 0]
 
 
-def test_gold_that_the_rule_can_not_read_is_told_before_anything_is_sent(df, client, sim):
+def test_gold_that_the_rule_can_not_read_is_refused_before_anything_is_sent(df, client, sim):
     for normalise in (json.loads, "lower", 3):
         with pytest.raises(tsn.errors.ParameterError, match="normalise"):
             compare(df, client, gold="topic", normalise=normalise)
@@ -293,7 +293,7 @@ def test_gold_that_the_rule_can_not_read_is_told_before_anything_is_sent(df, cli
 
 
 @pytest.mark.parametrize(
-    ("models", "told"),
+    ("models", "message"),
     [
         ("sim-small", "must be a list"),
         ([], "empty"),
@@ -308,13 +308,13 @@ def test_gold_that_the_rule_can_not_read_is_told_before_anything_is_sent(df, cli
         (["sim-small", "topic"], "other labels"),
     ],
 )
-def test_models_that_can_not_be_are_told_before_anything_is_sent(df, client, sim, models, told):
-    with pytest.raises(tsn.errors.TSNError, match=told):
+def test_models_that_can_not_be_are_refused_before_anything_is_sent(df, client, sim, models, message):
+    with pytest.raises(tsn.errors.TSNError, match=message):
         compare(df, client, models=models)
     assert sim.stats().requests == 0
 
 
-def test_columns_and_labels_that_would_hide_each_other_are_told_before_anything_is_sent(df, client, sim):
+def test_columns_and_labels_that_would_hide_each_other_are_refused_before_anything_is_sent(df, client, sim):
     with pytest.raises(tsn.errors.ColumnError, match="the label 'gold'"):
         compare(df, client, models={"gold": "sim-small"}, gold=df["topic"])
     with pytest.raises(tsn.errors.ColumnError, match="'content' appears more than once"):
@@ -334,9 +334,9 @@ def test_a_model_that_is_not_there_does_not_lose_the_others(df, client):
 
 
 def test_no_model_at_all_is_an_error_that_has_the_comparison(df, client):
-    with pytest.raises(tsn.errors.ModelError) as told:
+    with pytest.raises(tsn.errors.ModelError) as raised:
         compare(df, client, models=["nope", "no"])
-    assert list(told.value.partial.table.index) == ["nope", "no"]
+    assert list(raised.value.partial.table.index) == ["nope", "no"]
 
 
 def test_rows_that_fail_are_counted_and_not_judged(df, client, sim):
@@ -350,9 +350,9 @@ def test_rows_that_fail_are_counted_and_not_judged(df, client, sim):
 
 def test_an_empty_balance_keeps_what_was_paid_for_and_the_next_call_pays_for_the_rest(df, client, sim):
     sim.balance = 10
-    with pytest.raises(tsn.errors.BalanceError) as told:
+    with pytest.raises(tsn.errors.BalanceError) as raised:
         compare(df, client, models=["sim-small", "sim-large", "sim-reasoner"], gold="topic")
-    part = told.value.partial
+    part = raised.value.partial
     assert list(part.table.index) == ["sim-small", "sim-large", "sim-reasoner"]
     assert part.table["answered"].tolist()[0] == 8 and part.table["answered"].tolist()[2] == 0
     assert part.table["error"].str.startswith("BalanceError").tolist()[1:] == [True, True]
@@ -376,12 +376,12 @@ def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
         compare(df.head(100), client, models=["sim-small"])
         press = threading.Thread(target=press_when, args=[sim, 130])  # in the second model
         press.start()
-        with pytest.raises(KeyboardInterrupt) as told:
+        with pytest.raises(KeyboardInterrupt) as raised:
             compare(df, client)
         press.join()
         set_latency(sim, 0.0)
-        assert "cache='only'" in told.value.__notes__[0]
-        part = told.value.partial.table
+        assert "cache='only'" in raised.value.__notes__[0]
+        part = raised.value.partial.table
         assert part["answered"].tolist()[0] == 120 and 0 < part["answered"].tolist()[1] < 120
         assert part["error"].tolist() == [pd.NA, "stopped"]
         sent = sim.stats().requests
@@ -402,7 +402,7 @@ def test_a_call_that_can_not_begin_raises_what_is_wrong_with_it(df, client, sim)
 
 
 @pytest.mark.parametrize(
-    ("own", "words", "told"),
+    ("own", "words", "message"),
     [
         ({"prompt": "{txt}"}, {}, "txt"),
         ({"temperature": 3}, {}, "temperature"),
@@ -413,8 +413,8 @@ def test_a_call_that_can_not_begin_raises_what_is_wrong_with_it(df, client, sim)
         ({}, {"cache": "on"}, "cache must be"),
     ],
 )
-def test_what_is_wrong_with_the_last_model_is_told_before_the_first_is_paid(df, client, sim, own, words, told):
-    with pytest.raises(tsn.errors.TSNError, match=told):
+def test_what_is_wrong_with_the_last_model_is_refused_before_the_first_is_paid(df, client, sim, own, words, message):
+    with pytest.raises(tsn.errors.TSNError, match=message):
         compare(df, client, models={"first": "sim-small", "last": {"model": "sim-large", **own}}, **words)
     assert sim.stats().requests == 0
 
@@ -500,9 +500,9 @@ def test_max_cost_holds_for_all_models_together(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", tsn.errors.TSNWarning)
             small = compare(df, client, models=["sim-small"], **words).table["billed"].sum()
-            with pytest.raises(tsn.BudgetExceeded) as told:
+            with pytest.raises(tsn.BudgetExceeded) as raised:
                 compare(df, client, models=["sim-small", "sim-large", "sim-reasoner"], max_cost=5 * small, **words)
-        part = told.value.partial.table
+        part = raised.value.partial.table
         assert part["answered"].tolist()[0] == 40 and 0 < part["answered"].tolist()[1] < 40
         assert 3 * small < part["billed"].sum() <= 5 * small
         assert part["error"].str.startswith("BudgetExceeded").tolist()[1:] == [True, True]

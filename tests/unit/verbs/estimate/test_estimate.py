@@ -1,4 +1,4 @@
-"""What a call will send, use and cost: told before anything is sent, and true afterwards."""
+"""Estimates: what a call will send, use and cost, compared with what it did."""
 
 import json
 import re
@@ -84,7 +84,7 @@ def test_an_estimate_finds_a_column_that_is_there_already(client):
         texts().assign(content="x").tsn.estimate(PROMPT, client=client)
 
 
-def test_what_is_wrong_with_the_input_is_told_as_the_call_would_tell_it(client):
+def test_what_is_wrong_with_the_input_is_refused_as_the_call_would_tell_it(client):
     for words, kind in [({"temperature": 9}, tsn.errors.ParameterError), ({"cache": "no"}, tsn.errors.ParameterError),
                         ({"model": 3}, tsn.errors.ParameterError), ({"max_cost": -1}, tsn.errors.ConfigError)]:  # fmt: skip
         with pytest.raises(kind):
@@ -136,7 +136,7 @@ def test_several_models_are_priced_each_by_its_own(sim, client):
     assert guess(df, client, model=df["m"].replace("sim-large", "sim-reasoner")).cost == (None, None, None)
 
 
-def test_a_cap_that_is_too_small_is_told(client):
+def test_a_cap_that_is_too_small_is_refused(client):
     assert "would end there" in str(guess(texts(), client, max_cost=0.001))
     assert "would end there" not in str(guess(texts(), client, max_cost=10))
 
@@ -216,7 +216,7 @@ def test_a_tokenizer_is_used_where_one_is_given(sim, client):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_pilot_foretells_the_bill_of_the_whole_frame(sim, client, seed):
+def test_a_pilot_estimates_the_bill_of_the_whole_frame(sim, client, seed):
     df = texts(400, seed=seed)
     found = guess(df, client, pilot=30, random_state=seed)
     assert sim.stats().answers == found.sampled == 30 and found.to_send == 370
@@ -303,8 +303,8 @@ class Biller:
                 self.bills.append((prompt, completion))
                 usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
                 choice = {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
-                told = {"id": "x", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
-                data = json.dumps({**told, "usage": usage}).encode()
+                completion = {"id": "x", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
+                data = json.dumps({**completion, "usage": usage}).encode()
                 handler.send_response(200)
                 handler.send_header("content-type", "application/json")
                 handler.send_header("content-length", str(len(data)))
@@ -444,7 +444,7 @@ def test_a_pilot_keeps_to_its_budget(sim, client):
         guess(texts(), client, pilot=30, max_cost=0.001)
 
 
-def test_rows_of_the_pilot_that_fail_are_told_and_left_out(tmp_path):
+def test_rows_of_the_pilot_that_fail_are_refused_and_left_out(tmp_path):
     with Simulator(latency=0.0, faults=Faults(no_usage=0.3)) as sim:
         client = client_of(sim, tmp_path)
         with pytest.warns(tsn.errors.TSNWarning, match="cost of some answers is unknown"):
@@ -518,7 +518,7 @@ def test_minutes_follow_the_limits_that_the_user_sets(sim, tmp_path):
     assert guess(texts(400), thin).minutes > 20
 
 
-def test_minutes_follow_the_limits_that_the_service_has_told(tmp_path):
+def test_minutes_follow_the_limits_that_the_service_has_stated(tmp_path):
     with Simulator(latency=0.0, quota=Quota(requests=120, window=60.0)) as sim:
         client = client_of(sim, tmp_path)
         run(texts(5), client)

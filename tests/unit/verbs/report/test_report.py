@@ -56,7 +56,7 @@ def test_what_a_run_billed_by_any_column(client):
 
 
 def test_usage_in_all_and_by_group(client):
-    """Every answer counts, also those that were free; what was free is told as a share."""
+    """Every answer counts, also those that were free; what was free is shown as a share."""
     ask(frame("a", "bb"))
     out = ask(frame(), include=FACTS)
     whole = out.tsn.usage().to_frame().iloc[0]
@@ -112,7 +112,7 @@ def test_the_price_of_the_day_is_used(client):
 
 
 def test_totals_over_na_say_at_least(sim, client):
-    """A lost usage, or a model without a price, is told; one hint names the model."""
+    """A lost usage, or a model without a price, is reported; one hint names the model."""
     sim.faults = Faults(no_usage=0.5)
     out = ask(pd.DataFrame({"text": [f"t{i}" for i in range(20)]}), include=FACTS)
     lost = int(out["total_tokens"].isna().sum())
@@ -170,8 +170,8 @@ def test_a_retried_row_makes_a_total_the_least_also_at_other_prices(sim, client)
     assert not out.tsn.cost(basis="answers").at_least  # what the answers cost is known
 
 
-def test_who_paid_is_read_off_the_costs_and_not_off_the_order(client):
-    """Rows reversed, or cut, or paid for twice: equal keys alone don't tell who had it for nothing."""
+def test_the_paid_row_is_found_by_the_costs_and_not_off_the_order(client):
+    """Rows reversed, or cut, or paid for twice: equal keys alone do not show which row was free."""
     out = ask(frame(), include=FACTS)
     ahead, back = (df.tsn.cost(by=df.index, prices=PRICES).to_frame()["cost"] for df in (out, out.iloc[::-1]))
     assert back[2] == 0 < back[0] == ahead[0]
@@ -181,13 +181,13 @@ def test_who_paid_is_read_off_the_costs_and_not_off_the_order(client):
         assert report.to_frame()["copied"].tolist() == [0]
     assert twice.tsn.cost(prices=PRICES).total == pytest.approx(twice["cost"].sum()) == twice.tsn.cost().total
     free = {"sim-small": (0, 0)}
-    told = ask(frame(), include=FACTS, cache="off", client=tsn.Client(client.base_url, model="sim-small", prices=free))
-    for df in (told, out.drop(columns="cost")):  # the costs tell nothing: the first of equal keys is the one that was sent
+    unpriced = ask(frame(), include=FACTS, cache="off", client=tsn.Client(client.base_url, model="sim-small", prices=free))
+    for df in (unpriced, out.drop(columns="cost")):  # the costs decide nothing: the first of equal keys is the one that was sent
         assert df.tsn.usage(by=df.index).to_frame()["copied"].tolist() == [0, 0, 1, 0, 0]
 
 
 def test_a_price_that_needs_a_column_that_is_not_there_warns(client):
-    """Cached tokens and the day change a price: taken for none and for today, and told; with the columns nothing is."""
+    """Cached tokens and the day change a price: taken for none and for today, with a warning; with the columns, without one."""
     out = ask(frame(), include=("request_key", "model"))
     full = ask(frame(), include=("request_key", "model", "cached_tokens", "answered_at"))
     cached = {"sim-small": {"prompt": 1, "completion": 2, "cached": 0.1}}
