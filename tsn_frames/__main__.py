@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    """A subcommand: what it is called, what it takes, what it does."""
+    """A subcommand."""
 
     name: str
     summary: str
@@ -74,7 +74,7 @@ def _simulate(options: argparse.Namespace) -> int:
         sys.stderr.write(f"simulate: {error}\n")
         return 2
     with simulator:
-        with contextlib.suppress(KeyboardInterrupt):  # who reads the line may press it at once
+        with contextlib.suppress(KeyboardInterrupt):  # a reader may press Ctrl-C at once
             _say(f"Simulated service at {simulator.base_url}: its answers are made up. Ctrl-C ends it.")
             threading.Event().wait()
         _say(f"\n{simulator.stats()}")
@@ -110,7 +110,7 @@ def _say(text: str) -> None:
 _COMMANDS = (
     _Command(
         "simulate",
-        "run a local service that speaks the API and makes its answers up",
+        "run a local simulation of the service; its answers are made up",
         _simulate_arguments,
         _simulate,
     ),

@@ -1,4 +1,4 @@
-"""The library's main job on real input, shown: a CSV answered row by row, twice; the second run sends nothing.
+"""The demonstration: answer a CSV row by row, twice; the second run sends nothing.
 
 Settings come from the environment, so that make can pass them on: ``CSV``, ``COLUMN``, ``LIVE`` and, live, ``TSN_*``.
 """
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _live() -> bool:
-    """Return whether the real service is asked for, after a look at what it needs."""
+    """Return whether to use the real service, after a check of its settings."""
     if os.getenv("LIVE", "").strip().lower() in ("", "0", "no", "false", "off"):
         return False
     client = Client()
@@ -89,7 +89,7 @@ def _show(df: pd.DataFrame, column: str, server: Simulator | None) -> int:
 def _ask(
     df: pd.DataFrame, column: str, client: Client | None, server: Simulator | None, *, progress: bool
 ) -> tuple[pd.DataFrame, Summary, int]:
-    """Answer the frame; return it, what the run came to, and how many requests the server has counted so far."""
+    """Answer the frame; return it, the run's summary, and the number of requests that the server has counted."""
     out = complete(df, PROMPT % column, system=SYSTEM, max_tokens=16, overwrite=True, progress=progress, client=client)
     run = last_run()
     assert run is not None

@@ -1,4 +1,4 @@
-"""A door for trying things out: the simulator as the default client, and data to ask about."""
+"""A sandbox: the simulator as the default client, and sample data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner":
 def simulate(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[str, Any] | None = None) -> Simulator:
     """Start the local simulator and make it the default client, so that every example runs without a key or a cost.
 
-    Its answers are simulated and say so. Cache and ledger are temporary; closing it goes back.
+    Its answers are simulated and say so. Cache and ledger are temporary; ``close()`` removes all of them.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def simulate(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[s
     Returns
     -------
     Simulator
-        ``.stats()`` counts what was asked of it, ``.close()`` ends it.
+        ``.stats()`` counts its requests, ``.close()`` stops it.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def simulate(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[s
     """
     from .simulator import Simulator
 
-    table = prices_of(PRICES if prices is None else prices)  # what is wrong with it is told before anything is started
+    table = prices_of(PRICES if prices is None else prices)  # checked before anything is started
 
     class SandboxSimulator(Simulator):
         """A simulator whose ``close`` also removes its client and its files."""

@@ -1,4 +1,4 @@
-"""What a process is told once: the client to use and the key, which no notebook ever holds."""
+"""Settings of a process: the default client, and the API key, which is never in a notebook."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def set_key() -> None:
     """
     try:
         key = Secret(getpass.getpass("API key (not shown, kept in this process only): "))
-    except (EOFError, NotImplementedError, RuntimeError):  # no terminal, or a notebook that nobody sits at
-        raise ConfigError("nobody can be asked for a key here: set the environment variable TSN_API_KEY") from None
+    except (EOFError, NotImplementedError, RuntimeError):  # no terminal, or a notebook without a person
+        raise ConfigError("there is no terminal to ask for a key: set the environment variable TSN_API_KEY") from None
     if not key:
         raise ConfigError("no key was entered; the old one, if any, is kept")
     process_state.key = key

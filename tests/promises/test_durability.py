@@ -182,7 +182,7 @@ def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
 
         def work():
             for wait in (lambda: run.wait(progress=False), run.result, lambda: asyncio.run(run.aresult())):
-                with pytest.raises(tsn.RunError, match="in the process that began it"):
+                with pytest.raises(tsn.RunError, match="in the process that started it"):
                     wait()
 
         assert forked(work)() == 0

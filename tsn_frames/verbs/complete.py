@@ -24,8 +24,8 @@ from .run.run import Run
 def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> Call[pd.DataFrame]:
     """Answer every row of a frame with a chat completion.
 
-    Equal requests are sent once, every answer is on disk before it is counted, and a call that is run again pays only
-    for what has no answer yet.
+    Equal requests are sent once, every answer is on disk before it is counted, and a repeated call pays only for rows
+    without an answer.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[C
         More facts of the answer: ``model``, ``answered_at``, ``request_key``, ``reasoning``, ``logprobs``,
         ``refusal``, ``tool_calls``, ``cached_tokens``, ``cost_source``.
     overwrite : bool, default False
-        Whether columns that are there may be replaced.
+        Whether existing columns may be replaced.
     errors : {"coerce", "raise"}
         A failed row has NA and its reason in ``error``; ``"raise"`` ends with a ``RunError`` after all rows are tried.
     missing : {"skip", "empty", "raise"} or dict of column to text
@@ -62,18 +62,18 @@ def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[C
     cache : {"use", "refresh", "off", "only"}
         Read and write; write only; neither; read only, a row without a cached answer gets the error ``not_cached``.
     refresh : boolean Series or callable, optional
-        Rows that are asked again though their answers are cached, such as ``refresh=out["error"].notna()``.
-    repeat : int or one a row, default 0
-        Part of the cache's key and never sent: other numbers give independent answers to equal requests.
+        Rows to ask again although their answers are cached, such as ``refresh=out["error"].notna()``.
+    repeat : int, or one for each row, default 0
+        Part of the cache key and never sent: other numbers give independent answers to equal requests.
     max_cost : number, optional
         The most that this call may cost, in the currency of the prices. Needs a price of the model and ``max_tokens``: the
         most that a request can cost is held before it is sent, so the bill never passes it.
     tag : str or Series, optional
-        What the ledger notes beside the spending.
+        The tag of the spending in the ledger.
     progress : bool, optional
         Whether to show a bar; default: in a notebook and on a terminal.
     client : Client, optional
-        Default: the one of :func:`set_client`, else one made of the ``TSN_*`` environment variables.
+        Default: the client of :func:`set_client`, else one made from the ``TSN_*`` environment variables.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, e
 def messages_of(
     df: pd.DataFrame, prompt: Prompt | None = None, *, system: str | None = None, messages: Any = None, missing: Missing = "skip"
 ) -> pd.Series:
-    """Return the messages that would be sent for every row: free.
+    """Return the messages that would be sent for every row; nothing is sent.
 
     Returns
     -------

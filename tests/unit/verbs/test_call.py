@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import subprocess
+import sys
 import warnings
 
 import pandas as pd
@@ -156,3 +158,29 @@ def test_every_parameter_of_the_api_is_an_option_once():
     assert set(ApiParameters.__annotations__) == set(NAMES)
     assert list(ApiParameters.__annotations__)[: len(ORDER)] == list(ORDER)
     assert set(NAMES) <= set(CompleteOptions.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("code", "completion"),
+    [
+        ("df.tsn.complete(resp", "response_format="),
+        ("df.tsn.start(max_c", "max_cost="),
+        ("df.tsn.estimate(pil", "pilot="),
+        ("tsn.compare(df, see", "seed="),
+        ("df['text'].tsn.complete(str", "stream="),
+        ("tsn.Chat(temp", "temperature="),
+    ],
+)
+def test_tab_completes_the_words_of_a_verb(code, completion):
+    """In a process of its own: IPython keeps one shell."""
+    program = f"""
+import pandas as pd, tsn_frames as tsn
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.completer import provisionalcompleter
+shell = InteractiveShell.instance(user_ns={{"tsn": tsn, "df": pd.DataFrame({{"text": ["a"]}})}})
+shell.Completer.use_jedi = False
+with provisionalcompleter():
+    print([one.text for one in shell.Completer.completions({code!r}, {len(code)})])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    assert completion in done.stdout

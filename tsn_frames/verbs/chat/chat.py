@@ -27,7 +27,7 @@ _INTRODUCTION = "The questions are about this row of a table:"
 
 
 class Opened(NamedTuple):
-    """A chat about a row: the conversation, what the row is called, and the code that asks all rows the last question."""
+    """A chat about a row: the conversation, the row's name, and a function that generates the code for all rows."""
 
     conversation: Conversation
     about: str
@@ -64,16 +64,16 @@ def chat(
     system : str, optional
         A template for the system prompt.
     name : str, optional
-        What the answers are called: the ``name=`` of the :func:`complete` run.
+        The ``name=`` of the :func:`complete` run that has the answers.
     model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
 extra_body : optional
         The API's parameters; what isn't given isn't sent.
     cache : {"off", "use", "refresh", "only"}
-        What the cache is for; a chat's question is asked again by default.
+        Use of the cache; by default a repeated question is sent again.
     tag : str, optional
-        What the ledger notes beside the spending; default ``"chat"``.
+        The tag of the spending in the ledger; default ``"chat"``.
     client : Client, optional
-        Default: the one of :func:`set_client`, else one made of the ``TSN_*`` environment variables.
+        Default: the client of :func:`set_client`, else one made from the ``TSN_*`` environment variables.
 
     Returns
     -------
@@ -95,7 +95,7 @@ extra_body : optional
     out = df.tsn.complete(
         'Which tone? {text}',
         model='m',
-        # client=..., the one that this chat was given
+        # client=..., the client of this chat
     )
     """
     one = _one(check_frame(df), row)
@@ -116,7 +116,7 @@ extra_body : optional
 
 
 def to_frame(conversation: Conversation) -> pd.DataFrame:
-    """Return what was said as a frame.
+    """Return the turns of a conversation as a frame.
 
     Returns
     -------
@@ -162,16 +162,16 @@ def _one(df: pd.DataFrame, row: Hashable) -> pd.DataFrame:
 
 
 def _shown(label: Hashable) -> str:
-    """Return a label as a reader has it: numbers and times without their types."""
+    """Return a label as text: numbers and times without their types."""
     if isinstance(label, tuple):
         return f"({', '.join(map(_shown, label))})"
     return repr(label) if isinstance(label, str) else str(label)
 
 
 def _context(df: pd.DataFrame) -> str:
-    """Return the template of a row's cells, a line a column.
+    """Return a template of a row's cells, one line for each column.
 
-    Columns that no placeholder can name are left out, and what stands beside answers: tokens, costs, errors.
+    Columns that no placeholder can name are left out, and so are the usage columns of answers.
     """
     shown = [str(label) for label in df.columns]
     beside = _beside_answers(shown)
@@ -181,7 +181,7 @@ def _context(df: pd.DataFrame) -> str:
 
 
 def _beside_answers(names: Sequence[str]) -> set[str]:
-    """Return what a run of ``complete`` has added to a frame beside its answers, by the names that it gives."""
+    """Return the columns that runs of ``complete`` have added to a frame beside the answers, by their names."""
     called = [None, *names]
     runs = [frame_columns.layout(name or None, True, frame_columns.FACTS) for name in called]
     there = [run for run in runs if {run.label("content"), run.label("error")} <= set(names)]
@@ -207,12 +207,12 @@ def _only(rendered: Any) -> list[dict[str, Any]]:
 
 
 def _answer(one: pd.DataFrame, name: str | None, template: Template) -> Turn | None:
-    """Return the answer that a run of ``complete`` has given for the row, where the frame has one."""
+    """Return the answer in the row's columns of a ``complete`` run as a turn; None without one."""
     wanted = frame_columns.layout(name, True, frame_columns.FACTS)
     label = wanted.label("content")
     if template.prompt is None or not {label, wanted.label("error")} <= set(one.columns):
         return None
-    if label in columns_of(parse(template.prompt, one.columns)):  # a column of that name which was there before
+    if label in columns_of(parse(template.prompt, one.columns)):  # a column of that name from before the run
         return None
     found = {field: exact(one[wanted.label(field)])[0] for field in wanted.columns if wanted.label(field) in one.columns}
     known = {field: value for field, value in found.items() if not is_missing(value)}

@@ -1,4 +1,4 @@
-"""What one row was asked, as the call that asks all rows."""
+"""Generate the ``df.tsn.complete`` call that asks all rows a chat's last question."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...frames.template import columns_of, parse
 
 
 class Template(NamedTuple):
-    """What a row's request is made of."""
+    """The templates of a row's request."""
 
     prompt: str | None
     system: str | None
 
 
 class Rows(NamedTuple):
-    """What is needed to ask all rows what one was asked: the templates, and what they came to for that one."""
+    """The templates of a chat about a row, and their texts for that row."""
 
     df: pd.DataFrame
     template: Template
@@ -42,13 +42,13 @@ class Rows(NamedTuple):
             prompt = joined(prompt, self.context)
         words: dict[str, Any] = {"system": system, "model": conversation.model, **conversation.parameters}
         if self.context and self.context in f"{prompt}\0{system}":
-            words["missing"] = "empty"  # as the chat shows a cell that is missing
-        named = prompt.strip() in map(str, self.df.columns)  # which would be taken for a slip of '{name}'
+            words["missing"] = "empty"  # the chat shows an empty text for a missing cell
+        named = prompt.strip() in map(str, self.df.columns)  # complete() would refuse it as a slip of '{name}'
         lines = [
             ("lambda row: " if named else "") + _literal(prompt),
             *(f"{name}={_literal(value)}" for name, value in words.items() if value is not None),
         ]
-        own = ["    # client=..., the one that this chat was given"] if self.own_client else []
+        own = ["    # client=..., the client of this chat"] if self.own_client else []
         return "\n".join(["out = df.tsn.complete(", *(f"    {line}," for line in lines), *own, ")"])
 
     def _system_of(self, text: str | None) -> str | None:
@@ -75,12 +75,12 @@ def joined(first: str, second: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text as a template that says just that."""
+    """Return a template of a literal text."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
 def _literal(value: Any) -> str:
-    """Return a value as code; a text of several lines as a line each."""
+    """Return a value as code; a text of several lines as one literal for each line."""
     lines = value.splitlines(keepends=True) if isinstance(value, str) else []
     if len(lines) < 2:
         return repr(value)

@@ -46,8 +46,8 @@ def complete_file(
 ) -> Call[FileSummary]:
     """Answer every row of a Parquet file, a piece at a time, into a directory of Parquet files.
 
-    For data larger than memory. A part is moved into the directory when it is whole, so the directory can be read at
-    every moment. To go on after an interrupt, run the same call again: what was answered comes from the cache.
+    For data larger than memory. A part appears in the directory when it is whole, so the directory can be read at any
+    time. To go on after an interrupt, run the same call again: earlier answers come from the cache.
 
     Parameters
     ----------
@@ -105,8 +105,8 @@ def complete_file(
     wanted = frame_columns.layout(words.get("name"), words["usage"], words["include"])
     _check_frame(file.empty(), wanted, prompt, words)
     contents = {"prompt": prompt, **{name: words.get(name) for name in ("system", "messages", *PER_ROW)}}
-    said = {**contents, "default": client.model, "at": client.keyed_url}
-    into = target_of(target, file, wanted, fingerprint({word: _said(value) for word, value in said.items()}))
+    described = {**contents, "default": client.model, "at": client.keyed_url}
+    into = target_of(target, file, wanted, fingerprint({word: _described(value) for word, value in described.items()}))
     most = client.budget.with_run(amount("max_cost", words.get("max_cost"))).run
 
     def call(df: pd.DataFrame, left: Decimal | None) -> PreparedCall:
@@ -149,8 +149,8 @@ def _chunk(size: object) -> int:
     return int(size)
 
 
-def _said(value: Any) -> str:
-    """Return what a word of the call says; of a function what it does, not where it stands."""
+def _described(value: Any) -> str:
+    """Return an option as text; a function by its code, not by its address."""
     code = getattr(value, "__code__", None)
     consts = [const for const in code.co_consts if not hasattr(const, "co_code")] if code else []
     return repr((code.co_code, code.co_names, consts)) if code else str(value)

@@ -1,6 +1,6 @@
-"""A Parquet file in, a directory of Parquet parts out: each part is written beside its place and moved there when whole.
+"""Read a Parquet file in pieces, and write a directory of Parquet parts, each renamed to its final name when it is whole.
 
-So the directory can be read at every moment. What a part belongs to stands in its own schema; there is no other state.
+So the directory can be read at any time. The stamp of the call is in the schema of each part; there is no other state.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Source:
     Parameters
     ----------
     path : str or Path
-        Where it is.
+        The file or directory.
     chunksize : int
-        Most rows of a piece.
+        Rows of a piece.
 
     Raises
     ------
@@ -65,15 +65,15 @@ class Source:
 
     @property
     def parts(self) -> int:
-        """How many pieces there are; an empty file has one, of no rows."""
+        """The number of pieces; an empty file has one without rows."""
         return -(-self.rows // self.chunksize) or 1
 
     def empty(self) -> pd.DataFrame:
-        """Return its columns without a row."""
+        """Return the columns without rows."""
         return to_frame(self.schema.empty_table())
 
     def pieces(self) -> Iterator[Any]:
-        """Yield tables of ``chunksize`` rows, the last one of the rest."""
+        """Yield tables of ``chunksize`` rows; the last one has the rest."""
         import pyarrow as pa
 
         waiting, held = [], 0
@@ -147,9 +147,9 @@ class Target:
     path : Path
         The directory.
     schema : pyarrow.Schema
-        The one schema of every part, with the stamp.
+        The schema of every part, with the stamp.
     labels : sequence of str
-        The columns that are added.
+        The added columns.
     """
 
     path: Path
@@ -157,7 +157,7 @@ class Target:
     labels: Sequence[str]
 
     def open(self, parts: int, *, overwrite: bool) -> None:
-        """Make the directory, or take up that of the same call; a first part without rows is there from the start.
+        """Make the directory, or reuse that of the same call; a first part without rows is written at once.
 
         Raises
         ------
@@ -176,7 +176,7 @@ class Target:
             self._write(0, self.schema.empty_table())
 
     def write(self, number: int, source: Any, answered: pd.DataFrame) -> None:
-        """Write one part: a piece of the source as it is, with the columns that were added to it."""
+        """Write one part: a piece of the source with its added columns."""
         import pyarrow as pa
 
         for label in self.labels:
@@ -184,7 +184,7 @@ class Target:
             values = answered[label]
             if not pa.types.is_large_string(field.type) or values.dtype != object:
                 made = pa.array(values, type=field.type, from_pandas=True)
-            else:  # nested facts, whose types would differ from part to part
+            else:  # nested values, whose types would differ between parts
                 made = pa.array([None if value is None else json.dumps(value) for value in values], type=field.type)
             made = made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
             at = source.schema.get_field_index(label)
@@ -192,7 +192,7 @@ class Target:
         self._write(number, source.cast(self.schema).replace_schema_metadata(self.schema.metadata))
 
     def whole(self, parts: int) -> int:
-        """Return how many of so many parts are there with their rows; the first one is there without from the start."""
+        """Return how many of ``parts`` parts are written; the first one counts only with rows."""
         return self._has_rows(0) + sum(self._part(number).exists() for number in range(1, parts))
 
     def _has_rows(self, number: int) -> bool:
@@ -202,7 +202,7 @@ class Target:
             return False
 
     def _write(self, number: int, table: Any) -> None:
-        unfinished = self.path / f".part-{number:05}-{uuid.uuid4().hex}.tmp"  # readers of a directory pass over hidden files
+        unfinished = self.path / f".part-{number:05}-{uuid.uuid4().hex}.tmp"  # readers of a directory ignore hidden files
         try:
             _parquet().write_table(table, unfinished)
             unfinished.replace(self._part(number))
@@ -213,7 +213,7 @@ class Target:
         return self.path / f"part-{number:05}.parquet"
 
     def _clear(self, parts: int, overwrite: bool) -> None:
-        """Take away what a killed call left, and parts that are none of this call's."""
+        """Delete unfinished files of a killed call, and parts of another call."""
         found = sorted(self.path.iterdir())
         unfinished = [file for file in found if file.name.startswith(".part-") and file.name.endswith(".tmp")]
         others = [file for file in found if not _PART.fullmatch(file.name) and file not in unfinished]
@@ -239,7 +239,7 @@ class Target:
 
 
 def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> Target:
-    """Return where the answers to a source go: its columns and those that are added, each with one type in every part.
+    """Return the target of a source, with one schema for all parts: its columns and the added ones.
 
     Raises
     ------
@@ -269,7 +269,7 @@ def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> T
 
 
 def _type(values: Any) -> Any:
-    """Return the Arrow type of a column's values: the same in a part where all of them are missing."""
+    """Return the Arrow type of a column, the same where all values of a part are missing."""
     import pyarrow as pa
 
     if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
@@ -293,21 +293,21 @@ def _files(path: Path) -> list[Path]:
         raise ParameterError(f"there is no file {path}")
     if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".feather", ".xlsx"):
         raise ParameterError(
-            f"{path.name} is no Parquet file: its types are not known before all of it is read. Make one first, "
+            f"{path.name} is no Parquet file: its types are unknown until all of it is read. Make one first, "
             f"for example with DuckDB: COPY '{path.name}' TO '{path.stem}.parquet'"
         )
     return [path]
 
 
 def _metadata(file: Path) -> tuple[Any, int]:
-    """Return a file's schema and its number of rows, which stand at its end."""
+    """Return a file's schema and number of rows, from its footer."""
     with _readable(file), _parquet().ParquetFile(file) as opened:
         return opened.schema_arrow, opened.metadata.num_rows
 
 
 @contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    """Say which file it is that can't be read."""
+    """Name the file in the error where it can't be read."""
     _parquet()
     import pyarrow as pa
 

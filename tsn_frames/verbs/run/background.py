@@ -28,7 +28,7 @@ OnRun: TypeAlias = Callable[[Run[Any]], None]
 class BackgroundRun(Run[R]):
     """The runs of one verb, one after the other, on a thread of their own.
 
-    ``frame``, ``answers`` and ``client`` are those of the run that is on now; counts and costs are of all so far. Warnings are
+    ``frame``, ``answers`` and ``client`` are those of the current run; counts and costs are of all so far. Warnings are
     shown to the thread that waits.
 
     Parameters
@@ -42,7 +42,7 @@ class BackgroundRun(Run[R]):
     """
 
     def __init__(self, client: Client, rows: int, work: Callable[[OnRun], R]) -> None:
-        self._client, self._begun, self._process = client, time.monotonic(), os.getpid()
+        self._client, self._created, self._process = client, time.monotonic(), os.getpid()
         self.finished, self._finished_at, self._first = threading.Event(), 0.0, threading.Event()
         self._now: Run[Any] | None = None
         self._counts, self._summaries, self._spent = Counts(rows=rows), list[Summary](), Decimal(0)
@@ -80,12 +80,12 @@ class BackgroundRun(Run[R]):
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The frame of the run that is on now: rows without an answer yet are NA."""
+        """The frame of the current run: rows without an answer yet are NA."""
         return self._current().frame
 
     @property
     def client(self) -> Client:
-        """The client of the run that is on now."""
+        """The client of the current run."""
         return self._client if self._now is None else self._now.client
 
     @property
@@ -97,7 +97,7 @@ class BackgroundRun(Run[R]):
     @property
     def summary(self) -> Summary:
         """The summary of all runs so far; its text is one line."""
-        last, seconds = self._current(), (self._finished_at or time.monotonic()) - self._begun
+        last, seconds = self._current(), (self._finished_at or time.monotonic()) - self._created
         with self._lock:
             return total_summary([*self._summaries, last.summary], added(self._counts, last.progress), seconds)
 
@@ -108,7 +108,7 @@ class BackgroundRun(Run[R]):
             return self._spent + (self._now.cost_upper_bound if self._now is not None else 0)
 
     def answers(self) -> Iterator[PaidAnswer]:
-        """Yield each distinct answer of the run that is on now."""
+        """Yield each distinct answer of the current run."""
         return self._current().answers()
 
     def stop(self, grace: float = GRACE) -> None:
@@ -125,7 +125,7 @@ class BackgroundRun(Run[R]):
     def _start(self) -> Stoppable:
         return self  # started by the constructor
 
-    def _say_if_long(self) -> None:
+    def _warn_if_long(self) -> None:
         while self._warnings:
             warn(self._warnings.pop(0))
 
@@ -133,12 +133,12 @@ class BackgroundRun(Run[R]):
         whole = self.done and self._error is None
         bar.close(self.progress, str(self.summary) if whole else "")
         if whole:
-            self._say_if_long()
+            self._warn_if_long()
 
     def _close(self) -> R:
         if self._error is None:
-            self._say_if_long()
+            self._warn_if_long()
             return self._value[0]
         with suppress(Exception):  # a warning that is an error does not take the place of the run's own
-            self._say_if_long()
+            self._warn_if_long()
         raise self._error

@@ -1,4 +1,4 @@
-"""What a run's card says of what was asked: hashes, so that a later run can tell what has changed; words only on request."""
+"""Fingerprints of a call for the ledger: hashes, by which a later run finds what has changed; texts only on request."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ...engine.ledger.run_record import RunDescription, fingerprint
 from ...engine.runtime.client import Client
 from .plan import Plan
 
-WHOLE = 10_000  # rows up to which all are hashed; of more, as many that lie evenly
+WHOLE = 10_000  # of larger frames every n-th row is hashed
 
 
 def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: Any, messages: Any, system: str | None,
           constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> RunDescription:  # fmt: skip
-    """Return what the card of a run says of what was asked.
+    """Return the description of a call for its run record.
 
     Parameters
     ----------
     verb : str
         The verb that the user called.
     client : Client
-        Its base_url is hashed; its ``keep_prompts`` says whether the words are kept too.
+        Its base_url is hashed; ``keep_prompts`` says whether the texts are kept, too.
     df : DataFrame
         The rows.
     made : Plan
-        What they come to.
+        The plan of their requests.
     prompt, messages, system
-        As the verb was given them.
+        As given to the verb.
     constant, varying : mapping
         The parameters, checked.
     """
@@ -52,7 +52,7 @@ def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: An
 
 
 def _words(prompt: Any) -> str | None:
-    """Return what a prompt says: its text, or the source of a function."""
+    """Return the text of a prompt, or the source of a function."""
     if not callable(prompt):
         return None if prompt is None else str(prompt)
     try:
@@ -66,14 +66,14 @@ def _short(value: Any) -> Any:
 
 
 def _rows(df: pd.DataFrame, prompt: Any, messages: Any, system: str | None, made: Plan) -> str:
-    """Return a hash of the values that go into the prompts, whatever the words around them; their order does not matter."""
+    """Return a hash of the values in the prompts, independent of the template and of their order."""
     every = slice(None, None, -(-len(df) // WHOLE) or 1)
     if messages is None and isinstance(prompt, str):
         said = prompt + (system or "")
         used = [column for column in df.columns.unique() if f"{{{column}}}" in said]
     else:
         used = []
-    if not used:  # a function or message lists: what they made
+    if not used:  # a function or message lists: hash the messages
         some = made.inverse[every]
         return fingerprint(sorted(made.requests[at].messages.hex() for at in some if at >= 0))
     hashed = np.zeros(len(range(*every.indices(len(df)))), dtype="u8")
@@ -90,5 +90,5 @@ def _hashed(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _sum(hashed: np.ndarray[Any, Any]) -> str:
-    """Return one number of many hashes, the same in every order."""
+    """Return the sum of hashes, which does not depend on their order."""
     return f"{int(hashed.sum(dtype='u8')):016x}"

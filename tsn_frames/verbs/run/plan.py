@@ -1,4 +1,4 @@
-"""A frame to requests: pure and free. Whatever is wrong with the input is found here, before money is spent."""
+"""Plan the distinct requests of a frame. Pure: nothing is sent, and every input error is raised here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Errors = Literal["coerce", "raise"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a frame comes to: its distinct requests, which row has which, and which rows aren't sent.
+    """The distinct requests of a frame, the request of each row, and the rows that aren't sent.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Plan:
 
     @cached_property
     def copies(self) -> list[int]:
-        """How many rows share each distinct request."""
+        """The number of rows of each distinct request."""
         sent = self.inverse[self.inverse >= 0]
         found: list[int] = np.bincount(sent, minlength=len(self.requests)).tolist()
         return found
@@ -77,7 +77,7 @@ def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varyin
 
 
 def _numbered(tails: Sequence[bytes | None], shapes: _Shapes) -> tuple[dict[bytes, int], np.ndarray[Any, Any]]:
-    """Return the number of each distinct key, and the number of each row's."""
+    """Return the position of each distinct key, and the position of each row's key; -1 for rows that aren't sent."""
     copies = [base.copy for base in shapes.bases]
     index: dict[bytes, int] = {}
     inverse: list[int] = []
@@ -92,14 +92,14 @@ def _numbered(tails: Sequence[bytes | None], shapes: _Shapes) -> tuple[dict[byte
 
 
 class _Shapes:
-    """The part of a request that isn't its messages, made and hashed once for all rows that share it.
+    """Request heads, everything but the messages: serialised and hashed once for all rows with equal parameters.
 
     Attributes
     ----------
     made : list of Shape
         The shapes.
     bases : list of hash
-        The hash of each so far.
+        The hash of each head.
     numbers : list of int
         The shape of each row; empty where all rows have the only one.
     """
@@ -149,7 +149,7 @@ def fresh_requests(df: pd.DataFrame, refresh: Any, made: Plan) -> frozenset[int]
 def tags(df: pd.DataFrame, tag: Any, made: Plan) -> tuple[list[str | None], dict[int, list[str | None]]]:
     """Return the tag of each distinct request, and all tags of those whose rows differ in it.
 
-    The first of equal rows pays, under its own tag; what the others saved is on record under theirs.
+    The first of equal rows pays, under its own tag; the ledger records what the others saved under theirs.
     """
     if tag is None:
         return [], {}

@@ -1,4 +1,4 @@
-"""A run as its user holds it: the frame so far, what happened, waiting for it, and stopping it."""
+"""The handle of a run: its frame so far, progress, summary, waiting and stopping."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Run(Generic[R]):
                  *, beyond: int = 0, result: Callable[[pd.DataFrame], R] = lambda frame: cast("R", frame)) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
         self._beyond, self._result, self._process = beyond, result, os.getpid()
-        self._begun = time.monotonic()
-        self._started = self._said_all = self._said_long = False
+        self._created = time.monotonic()
+        self._started = self._warned_all = self._warned_long = False
         counts, skipped = engine.counts, sum(problem.code == "missing" for problem in made.problems.values())
         counts.rows, counts.skipped, counts.failed = len(made.inverse), skipped, len(made.problems) - skipped
 
@@ -78,12 +78,12 @@ class Run(Generic[R]):
 
     @property
     def summary(self) -> Summary:
-        """What the run has come to; its text is one line."""
-        return summarise(self._engine, (self._engine.finished_at or time.monotonic()) - self._begun)
+        """The summary so far; its text is one line."""
+        return summarise(self._engine, (self._engine.finished_at or time.monotonic()) - self._created)
 
     @property
     def cost_upper_bound(self) -> Decimal:
-        """The most that the run has cost so far: what is known, and what was held for requests of unknown outcome."""
+        """The most that the run has cost so far: the known cost, and the reservations of requests with an unknown outcome."""
         return self._engine.cost_upper_bound
 
     def answers(self) -> Iterator[PaidAnswer]:
@@ -130,7 +130,7 @@ class Run(Generic[R]):
 
         def on_poll() -> None:
             show(self.progress)
-            self._say_if_long()
+            self._warn_if_long()
 
         self._check_process()
         try:
@@ -164,7 +164,7 @@ class Run(Generic[R]):
             self._start()
             while not await self._moment():
                 bar.update(self.progress)
-                self._say_if_long()
+                self._warn_if_long()
         except BaseException as error:
             self.stop()
             if isinstance(error, asyncio.CancelledError):  # wait for what is in flight, so that it is kept
@@ -185,27 +185,27 @@ class Run(Generic[R]):
 
     async def _moment(self) -> bool:
         """Sleep for a fraction of the run's time so far, on the caller's event loop, and return whether the run is over."""
-        await asyncio.sleep(min(POLL, (time.monotonic() - self._begun) / 20))
+        await asyncio.sleep(min(POLL, (time.monotonic() - self._created) / 20))
         return self.done
 
     def _check_process(self) -> None:
         if os.getpid() != self._process and not self.done:
-            raise RunError("this run goes on in the process that began it, not in this child: wait for it there, or make the same "
+            raise RunError("this run goes on in the process that started it, not in this child: wait for it there, or make the same "
                            "call here, which takes from the cache what is answered by then")  # fmt: skip
 
     def _show_end(self, bar: Progress) -> None:
         if not self.done:
             bar.close(self.progress, "")
-        elif self._engine.failure is None:  # else nothing was run, and there is nothing to show
+        elif self._engine.failure is None:  # else nothing was sent
             bar.close(self.progress, str(self.summary))
             if self._failure() is None:
-                self._say_all()
+                self._warn_all()
 
-    def _say_if_long(self) -> None:
+    def _warn_if_long(self) -> None:
         left, rate = self._engine.forecast()
         whole = left + self._beyond
-        if not self._said_long and left and whole > LONG_MINUTES * rate:
-            self._said_long = True
+        if not self._warned_long and left and whole > LONG_MINUTES * rate:
+            self._warned_long = True
             what, which = ("file", f"up to {whole:,}") if self._beyond else ("run", f"{whole:,}")
             remedy = "the same call goes on from there" if self._beyond else "df.tsn.start(...) returns at once"
             warn(
@@ -215,11 +215,11 @@ class Run(Generic[R]):
 
     def _close(self) -> R:
         """Return the result of a finished run, after its warnings."""
-        if self._engine.failure is not None:  # what is wrong with the key, the cache's folder or a proxy
+        if self._engine.failure is not None:  # a wrong key, cache folder or proxy
             raise self._engine.failure
         frame, failure = self.frame, self._failure()
         try:
-            self._say_all()
+            self._warn_all()
         except Exception:  # a warning that a user has made an error doesn't replace the run's own end
             if failure is None:
                 raise
@@ -228,9 +228,9 @@ class Run(Generic[R]):
             raise failure
         return self._result(frame)
 
-    def _say_all(self) -> None:
-        if not self._said_all:
-            self._said_all = True
+    def _warn_all(self) -> None:
+        if not self._warned_all:
+            self._warned_all = True
             for text in warnings_of(self._engine, self._made, self._errors, self._column):
                 warn(text)
 
@@ -254,7 +254,7 @@ def start(run: Run[R]) -> Run[R]:
 
 
 def stopped_error(run: Run[Any], *, more: bool = False) -> RunError | None:
-    """Return what to raise for a run that is over and was stopped before all rows were sent: its own, or those of ``more`` runs."""
+    """Return the error of a run that was stopped before all rows were sent; with ``more``, before a next run starts."""
     counts = run.progress
     if not counts.not_sent and not (more and run._engine.stopped):
         return None

@@ -1,4 +1,4 @@
-"""What a run came to, in numbers and in sentences."""
+"""The summary of a run, and its warnings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .plan import Errors, Plan
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """The summary of a run.
 
     Rows: ``rows = answered + failed + missing + not_sent``; of the answered, ``cached`` came from the cache and
     ``deduplicated`` took the answer of an equal row's request. Requests: ``requests`` were sent, ``refused`` of them by the service's
@@ -67,7 +67,7 @@ class Summary:
 
 
 def summarise(engine: RunExecutor, seconds: float) -> Summary:
-    """Return what a run has come to."""
+    """Return the summary of a run."""
     counts, priced = engine.counts, engine.client.prices is not None
     names = [field for field in Counts.__slots__ if field in Summary.__dataclass_fields__ and field not in ("cost", "cost_known")]
     return Summary(
@@ -101,7 +101,7 @@ def added(one: Counts, other: Counts) -> Counts:
 
 
 def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str) -> list[str]:
-    """Return what a user should know after a run, one sentence each; ``column`` is where the errors stand."""
+    """Return the warnings of a finished run; ``column`` is the column of its errors."""
     counts, out = engine.counts, []
     rows = plural(counts.rows, "row")
     if counts.failed and errors == "coerce" and engine.end is None:
@@ -135,10 +135,10 @@ def _incomplete(engine: RunExecutor) -> list[str]:
 
 
 def _lost(requests: int) -> str:
-    """Return why a cost is unknown although there is a price: of a row that was retried, too, for its first attempt may be billed."""
+    """Return why a cost is unknown although there is a price; the first attempt of a retried row may be billed, too."""
     if not requests:
         return "answers without usage"
-    return f"{plural(requests, 'request')} may be billed, and what they used was never seen; the ledger lists them as unknown"
+    return f"{plural(requests, 'request')} may be billed, and their usage is unknown; the ledger lists them with the outcome 'unknown'"
 
 
 def _problems(engine: RunExecutor) -> list[str]:
@@ -150,26 +150,26 @@ def _problems(engine: RunExecutor) -> list[str]:
 
 
 def first_error(engine: RunExecutor, made: Plan) -> str:
-    """Return the first reason of a row that failed."""
+    """Return the error of the first failed row."""
     before = (problem for problem in made.problems.values() if problem.code != "missing")
     after = (error for _, error in sorted(engine.answers.errors.items()) if error.code != "not_sent")
     return next((str(error) for error in (*before, *after)), "")
 
 
 def remedy(engine: RunExecutor, made: Plan, column: str) -> str:
-    """Return how to get answers for failed rows, by what failed."""
+    """Return how to get answers for the failed rows, by their error codes."""
     codes = {error.code for found in (engine.answers.errors, made.problems) for error in found.values()}
-    if codes & {"filtered", "empty"}:  # their answers are there, and cached: they are asked anew only on request
+    if codes & {"filtered", "empty"}:  # their answers are cached: only refresh= asks again
         return f"refresh=tsn.last_run().frame[{column!r}].notna() asks those again"
     if codes & {"server", "connection", "timeout", "unreadable"}:
         return "Run again to pay only for those"
     if "not_cached" in codes:
         return "cache='use' sends those"
-    return "Mend what the column names and run again: only those are sent"
+    return "Repair what the column names and run again: only those are sent"
 
 
 def _models(engine: RunExecutor) -> list[str]:
-    """Return a sentence where one model was asked for and several answered, with rows and dates."""
+    """Return a warning where several models answered for one, with rows and dates."""
     answers, copies, asked = engine.answers, engine.work.copies, engine.work.requests.models
     if len({answer.model for answer in answers.completions if answer} - {None}) < 2:
         return []

@@ -158,9 +158,7 @@ def test_a_retried_row_makes_a_total_the_least_also_at_other_prices(sim, client)
     sim.faults = Faults(cut_json=0.5, first_attempt_only=True)
     client = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices=PRICES,
                         retry=tsn.Retry(backoff=0.01))  # fmt: skip
-    with pytest.warns(
-        tsn.errors.TSNWarning, match="requests may be billed, and what they used was never seen; the ledger lists them"
-    ):
+    with pytest.warns(tsn.errors.TSNWarning, match="requests may be billed, and their usage is unknown; the ledger lists them"):
         out = many().tsn.complete("Say: {text}", progress=False, include=FACTS, client=client)
     assert out["error"].isna().all() and 0 < out["cost"].isna().sum() < 20
     for report in (out.tsn.cost(), out.tsn.usage(), out.tsn.cost(prices=PRICES)):

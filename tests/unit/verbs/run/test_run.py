@@ -34,7 +34,7 @@ def stop_soon():
     before = tsn.last_run()
 
     def stop():
-        until(lambda: tsn.last_run() is not before and tsn.last_run()._said_long)
+        until(lambda: tsn.last_run() is not before and tsn.last_run()._warned_long)
         tsn.last_run().stop()
 
     threading.Thread(target=stop).start()
