@@ -62,6 +62,7 @@ class CircuitBreaker:
         self.pauses_in_a_row = 0  # without an accepted request between them
         self._opened = self._until = -math.inf
         self._probe: int | None = None
+        self._crowded = False  # the probe waits for a response, which leaves room for it
         self._streak, self._jitter = Streak(self.STREAK), jitter
 
     def reset(self) -> None:
@@ -69,11 +70,11 @@ class CircuitBreaker:
         self._streak.length = self.STREAK
         self._close()
 
-    def seconds_until_allowed(self, now: float, max_wait: float) -> float:
+    def seconds_until_allowed(self, now: float, max_wait: float, in_flight: int = 0) -> float:
         """Return the seconds until a request may go, at most ``max_wait`` after the pause began; inf: when the probe is back."""
         if self.state is State.CLOSED:
             return 0.0
-        if self._probe is not None:
+        if self._probe is not None or (self._crowded and in_flight):
             return math.inf
         return max(0.0, min(self._until, self._opened + max_wait) - now)
 
@@ -84,6 +85,7 @@ class CircuitBreaker:
 
     def on_accepted(self, seq: int) -> bool:
         """Close if it was the probe, and return whether that ends a pause."""
+        self._crowded = False
         if seq != self._probe:
             return False
         paused = self.pauses_in_a_row > 0
@@ -97,7 +99,7 @@ class CircuitBreaker:
         if seq == self._probe:
             self._open(now, asked)
         elif self.state is State.CLOSED and self._streak.add(seq):
-            self.state, self._opened, self._until = State.HALF_OPEN, now, now
+            self.state, self._opened, self._until, self._crowded = State.HALF_OPEN, now, now, True
 
     def on_cancelled(self, now: float, seq: int) -> None:
         """Let another request be the probe."""

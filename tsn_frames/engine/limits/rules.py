@@ -93,7 +93,7 @@ class RateRules:
         return max(
             (requests, "requests"),
             (allowed, "tokens"),
-            (self.breaker.seconds_until_allowed(now, quota.max_wait), "pause"),
+            (self.breaker.seconds_until_allowed(now, quota.max_wait, self.in_flight), "pause"),
             (quota.seconds_until_allowed(now, tokens), "limits"),
         )
 
