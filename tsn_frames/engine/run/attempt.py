@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...api import Completion, Request, Usage
 from ...api.prompt_size import prompt_size
@@ -87,7 +87,7 @@ class AttemptSender:
 
     def __init__(self, session: Session, run: str, counts: Counts, tag: Callable[[int], str | None], *,
                  stream: StreamOptions | None = None, nonce: str = "", priority: int = FRAME) -> None:  # fmt: skip
-        self.session, self.stream, self.sending = session, stream, set[asyncio.Task[None]]()
+        self.session, self.stream, self.sending = session, stream, set[asyncio.Task[Any] | None]()
         self._run, self._counts, self._tag, self._host = run, counts, tag, session.client.host
         self._nonce, self._priority, self._answers = nonce or run, priority, 0
 
@@ -122,14 +122,12 @@ class AttemptSender:
 
     async def _admitted(self, item: PendingRequest) -> Attempt:
         permit = await self.session.account.limiter.acquire(self.session.quota, self.tokens(item.request), self._priority)
-        task = asyncio.current_task()
-        assert task is not None
-        self.sending.add(task)
+        self.sending.add(asyncio.current_task())  # in no variable: a cancelled task refers to this frame
         self._counts.requests += 1
         try:
             return await self._exchange(item, permit)
         finally:
-            self.sending.discard(task)
+            self.sending.discard(asyncio.current_task())
 
     async def _exchange(self, item: PendingRequest, permit: Permit) -> Attempt:
         begun, item.in_flight = time.monotonic(), True

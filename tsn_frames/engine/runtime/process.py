@@ -43,6 +43,19 @@ class ServiceAccount:
     active_runs: int = 0
     answered_keys: set[tuple[str, bytes]] = field(default_factory=set)
     waiters: dict[tuple[str, bytes], list[asyncio.Future[tuple[bytes, float] | None]]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self) -> None:
+        """Count a run that is about to look its requests up; from any thread."""
+        with self.lock:
+            self.active_runs += 1
+
+    def leave(self) -> None:
+        """Count a run that is over; without runs the keys answered meanwhile serve no purpose."""
+        with self.lock:
+            self.active_runs -= 1
+            if not self.active_runs:
+                self.answered_keys.clear()
 
 
 class LoopTask(Stoppable, Protocol):

@@ -1,7 +1,7 @@
-"""The thread that makes answers durable: the ledger's lines first, then the cache's, each group in one commit.
+"""Group commit on a thread: a group's ledger lines in one transaction, then its answers in the cache.
 
-An answer counts only when its commit is done. Where the disk is full, or can't be written, or another process holds
-the file, the run goes on: what could not be saved is kept, tried again from time to time and at the end, and told once.
+An answer counts only after its commit. Where the disk is full or another process holds the file, the run goes on: unsaved
+rows are kept, tried again every ``RETRY_INTERVAL`` seconds and at the end, and reported once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -22,31 +22,30 @@ from ..ledger.ledger import Ledger
 from ..ledger.run_record import RunRecord, Saving
 from ..storage.sqlite import BUSY_TIMEOUT, is_corrupt
 
-GROUP = 512
-# A commit costs many times what a row in it does: it waits until so many rows have come, or so many seconds are over.
-DUE, APART = 16, 0.01
-PAUSE = 2.0  # seconds between two tries to save what could not be saved
+MAX_GROUP = 512
+BATCH, MIN_INTERVAL = 16, 0.01  # commit after 16 rows or 10 ms: a commit costs about ten row inserts
+RETRY_INTERVAL = 2.0  # seconds between two attempts to save what could not be saved
 SHORT_BUSY_TIMEOUT = 0.2
 
 
 class PendingWrite(NamedTuple):
-    """One attempt to record, with its answer where it is to be cached; or a line that is about the run."""
+    """One attempt to record, with its answer where it is to be cached; or a line about the run, for which no one waits."""
 
     entry: Entry | RunRecord | Saving
-    answer: tuple[bytes, bytes] | None
-    done: asyncio.Future[None]
+    answer: tuple[bytes, bytes] | None = None
+    done: CommitFuture | None = None
 
 
 class CommitFuture(asyncio.Future[None]):
-    """Done when an attempt is on disk. Who waits for it and is cancelled hears of that afterwards: it comes in any case."""
+    """Done when an attempt is on disk. It can't be cancelled: a task that awaits it is cancelled after the commit."""
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's signature
-        """Cancel nothing."""
+        """Return False: a commit can't be cancelled."""
         return False
 
 
 class Writer:
-    """Records attempts and answers from the loop's thread, on a thread of its own.
+    """Writes attempts and answers that the loop's thread puts, on a thread of its own.
 
     Parameters
     ----------
@@ -69,20 +68,20 @@ class Writer:
 
     @property
     def problems(self) -> dict[str, str]:
-        """What keeps the ledger or the cache from being written, where something does."""
+        """Why the ledger or the cache can't be written, by name; empty where both can."""
         named = {"ledger": self._entries, "cache": self._answers}
         return {name: part.problem for name, part in named.items() if part and part.problem}
 
     def put(self, entry: Entry, answer: tuple[bytes, bytes] | None = None) -> CommitFuture:
-        """Record an attempt and its answer; the future is done when both are committed, or told as a problem."""
+        """Record an attempt and its answer; the future is done when both are committed, or kept as a problem."""
         done = CommitFuture(loop=self._loop)
         self._add(PendingWrite(entry, answer, done))
         return done
 
     def note(self, lines: Iterable[RunRecord | Saving]) -> None:
-        """Record what is about the run as a whole; nobody waits for it but the end of the run."""
+        """Record lines about the run as a whole; they are on disk when :meth:`aclose` returns."""
         for line in lines:
-            self._add(PendingWrite(line, None, self._loop.create_future()))
+            self._add(PendingWrite(line))
 
     async def aclose(self) -> None:
         """Write what is left and end the thread."""
@@ -100,29 +99,32 @@ class Writer:
                 self._answers.save(
                     [(*job.answer, job.entry.time) for job in jobs if job.answer and type(job.entry) is Entry], last=last
                 )
-            self._loop.call_soon_threadsafe(_release, [job.done for job in jobs])
+            if done := [job.done for job in jobs if job.done is not None]:
+                self._loop.call_soon_threadsafe(_resolve, done)
         for part in (self._entries, self._answers):
             if part:
                 part.close()
-        self._loop.call_soon_threadsafe(_release, [self._ended])
+        self._loop.call_soon_threadsafe(_resolve, [self._ended])
 
     def _add(self, job: PendingWrite | None) -> None:
         self._jobs.put(job)
-        if job is None or self._jobs.qsize() == DUE:
+        if job is None or self._jobs.qsize() == BATCH:
             self._due.set()
 
     def _next_group(self) -> list[PendingWrite | None]:
-        self._due.wait(max(0.0, self._begun + APART - time.monotonic()))  # first: then what has come meanwhile wakes nobody
+        self._due.wait(
+            max(0.0, self._begun + MIN_INTERVAL - time.monotonic())
+        )  # before get(): rows that arrive meanwhile need no wake-up
         self._due.clear()
         group = [self._jobs.get()]
         self._begun = time.monotonic()
-        while len(group) < GROUP and not self._jobs.empty():
+        while len(group) < MAX_GROUP and not self._jobs.empty():
             group.append(self._jobs.get())
         return group
 
 
 class _PendingRows:
-    """What waits to be written to one file, and what stands in its way."""
+    """Rows to write to one file, and the problem that keeps them from being written."""
 
     def __init__(self, path: Path, opening: Callable[[float], LedgerFile | Store]) -> None:
         self.problem: str | None = None
@@ -133,16 +135,16 @@ class _PendingRows:
         self._not_before = 0.0
 
     def save(self, rows: list[Any], *, last: bool) -> None:
-        """Write rows and those that waited, or keep them all for later; never raise."""
+        """Write rows and earlier unsaved ones, or keep them all for later; never raise."""
         self._rows += rows
         if not self._rows or (self.problem and not last and time.monotonic() < self._not_before):
             return
         try:
             self._write(SHORT_BUSY_TIMEOUT if self.problem and not last else BUSY_TIMEOUT)
-        except Exception as error:  # noqa: BLE001 - a thread that dies here would hold every answer of the run back for ever
+        except Exception as error:  # noqa: BLE001 - a dead thread would block every answer of the run
             text = str(error) or type(error).__name__
             self.problem = text if str(self._path) in text else f"{self._path}: {text}"
-            self._not_before = time.monotonic() + PAUSE
+            self._not_before = time.monotonic() + RETRY_INTERVAL
         else:
             self.problem, self._rows = None, []
 
@@ -175,7 +177,7 @@ class _PendingRows:
         self._busy_timeout = busy_timeout
 
 
-def _release(futures: list[asyncio.Future[None]]) -> None:
+def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)

@@ -67,7 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         self._begun = self._keeps = False
         # httptools looks these up once; two are C functions, called for every header and piece of a body.
         self.on_header, self.on_body = self._found.__setitem__, self._parts.append
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True, lenient_chunked_length=True
         )  # a response that is paid for is read where its meaning is plain
@@ -150,7 +150,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the request in flight."""
-        self._transport = None
+        self._transport = self._parser = None  # the parser refers to this object
         if self._waiting is not None:
             why = f"{type(exc).__name__}: {exc}" if exc else "closed before the answer was whole"
             self._end(None if self._never_arrived() else HttpFailure("connection", f"the connection broke ({why})", sent=True))

@@ -134,7 +134,7 @@ class Run(Generic[R]):
 
         self._check_process()
         try:
-            wait_for(self._start, timeout, on_poll)
+            wait_for(self._start if timeout is not None else self._start_prepared, timeout, on_poll)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"stopped: {self.progress.answered:,} of {plural(self.progress.rows, 'row')} are answered and kept "
@@ -183,6 +183,13 @@ class Run(Generic[R]):
             self._started, process_state.last_run = True, self
         return self._engine
 
+    def _start_prepared(self) -> LoopTask:
+        """Look up the cache in this thread, which waits anyway, and start."""
+        if not self._started:
+            process_state.start_loop()  # raises where nothing can be sent
+            self._engine.prepare()
+        return self._start()
+
     async def _moment(self) -> bool:
         """Sleep for a fraction of the run's time so far, on the caller's event loop, and return whether the run is over."""
         await asyncio.sleep(min(POLL, (time.monotonic() - self._created) / 20))
@@ -225,7 +232,10 @@ class Run(Generic[R]):
                 raise
         if failure is not None:
             failure.partial = frame
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # it refers to this frame
         return self._result(frame)
 
     def _warn_all(self) -> None:

@@ -96,7 +96,7 @@ def test_an_answer_without_usage_is_stored_all_the_same(usage, requests, tmp_pat
 
 def test_a_streamed_row_reserves_and_spends_its_budget(sim, tmp_path):
     executor = streamed(rows(60), client_of(sim, tmp_path), {"max_tokens": 5}, max_cost=0.0005)
-    assert isinstance(executor.end, tsn.BudgetExceeded)
+    assert isinstance(executor.end, tsn.errors.BudgetExceeded)
     assert 0 < executor.counts.answered < 60 and executor.counts.cost <= Decimal("0.0005")
 
 

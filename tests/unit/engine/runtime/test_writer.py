@@ -9,7 +9,7 @@ from support.waiting import SECONDS
 from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.ledger.ledger import Ledger
 from tsn_frames.engine.runtime import writer as writer_module
-from tsn_frames.engine.runtime.writer import DUE, Writer
+from tsn_frames.engine.runtime.writer import BATCH, Writer
 
 
 def entry(number):
@@ -21,12 +21,12 @@ def entry(number):
 def use_clock(monkeypatch, step):
     """Let a clock advance by so many seconds each time it is read, and an hour be the pause between two commits."""
     monkeypatch.setattr(writer_module, "time", SimpleNamespace(monotonic=itertools.count(10_000.0, step).__next__))
-    monkeypatch.setattr(writer_module, "APART", 3600.0)
+    monkeypatch.setattr(writer_module, "MIN_INTERVAL", 3600.0)
 
 
 def test_rows_that_come_close_together_share_a_commit(tmp_path, monkeypatch):
     use_clock(monkeypatch, step=0.0)
-    ledger, commits, rows = Ledger(tmp_path / "ledger.db"), [], 10 * DUE
+    ledger, commits, rows = Ledger(tmp_path / "ledger.db"), [], 10 * BATCH
     save = writer_module._PendingRows.save
 
     def count(self, rows, **words):
@@ -44,7 +44,7 @@ def test_rows_that_come_close_together_share_a_commit(tmp_path, monkeypatch):
 
     asyncio.run(work())
     assert [one.prompt_tokens for one in ledger.entries()] == list(range(rows))
-    assert sum(commits) == rows and len(commits) <= 1 + rows / DUE + 1, "not one a row"
+    assert sum(commits) == rows and len(commits) <= 1 + rows / BATCH + 1, "not one a row"
 
 
 def test_a_row_that_comes_alone_does_not_wait_for_others(tmp_path, monkeypatch):
