@@ -1,4 +1,4 @@
-"""What came of the requests of a run: parallel lists, a position a request, filled by the cache and by sending alike."""
+"""Results of a run's requests as parallel lists, by position; filled from the cache and by sending."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..errors import RowError
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of one request that is over, on its way into :class:`Answers`.
+    """Result of one finished request.
 
-    ``cost`` is what this run visibly paid for it, wasted attempts included: None where that is unknown. ``shared`` is an
+    ``cost`` is what this run visibly paid for it, wasted attempts included; None where that is unknown. ``shared`` marks an
     answer that another run of this process paid for at the same time.
     """
 
@@ -29,9 +29,9 @@ class Outcome:
 
 
 class Outcomes:
-    """What came of each distinct request. A million of them are a few lists, not a million objects of ours.
+    """Result of each distinct request. A million of them are a few lists, not a million objects.
 
-    A request is over when it has a completion, an error, or both: an answer without content has both.
+    A request is finished when it has a completion, an error, or both: an answer without content has both.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class Outcomes:
         return len(self.completions)
 
     def add_cached(self, rows: Iterable[tuple[int, bytes, float]]) -> None:
-        """Take in what the cache has: position, body and time of each, one after the other, so that no body is held.
+        """Add cached answers: position, body and time of each, from an iterator, so that no body is held.
 
-        A body that can't be read is no answer, and is asked for again.
+        A body that can't be read counts as no answer, and its request is sent again.
         """
         completions, times, cached = self.completions, self.times, self.cached
         for at, body, when in rows:
@@ -77,7 +77,7 @@ class Outcomes:
                 self.errors[at] = error
 
     def set(self, at: int, outcome: Outcome) -> None:
-        """Take in what came of one request."""
+        """Set the result of one request."""
         if outcome.error is not None:
             self.errors[at] = outcome.error
         if outcome.cost != 0:
@@ -88,7 +88,7 @@ class Outcomes:
         self.completions[at] = outcome.completion
 
     def unfinished(self) -> list[int]:
-        """Return the positions that aren't over."""
-        if 0 not in self.cached:  # as often, and asked several times
+        """Return the positions of unfinished requests."""
+        if 0 not in self.cached:  # the usual case
             return []
         return [at for at, completion in enumerate(self.completions) if completion is None and at not in self.errors]

@@ -1,62 +1,75 @@
-"""What the ledger is told of a run beside its attempts: its card at the start and at the end, and what it did not pay."""
+"""A run's lines in the ledger beside its attempts: the run's record, and its savings."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 from itertools import compress
 from typing import NamedTuple
 
-from ...api import Completion, Requests, Usage
+from ...api import Completion, Usage
 from ..ledger.ledger import Ledger
-from ..ledger.run_record import RunDescription, RunRecord, Saving, distinct_json
+from ..ledger.run_record import RunRecord, Saving, distinct_json
 from ..outcomes import Outcomes
 from ..runtime.client import Client
 from .counts import Counts
+from .spec import RunSpec
 
 _COUNTED = [field for field in Counts.__slots__ if field in RunRecord._fields and field not in ("rows", "cost", "cost_known")]
 
 
-class RunRequests(NamedTuple):
-    """What a run asks for: its distinct requests, how many rows share each, and under which tags.
+class RunAccounting:
+    """A run's own lines in the ledger: its record at the start and at the end, and what it did not have to pay.
 
-    ``tags`` has the tag of each request's first row, which pays for it; ``others`` the tags of all rows of those requests
-    whose rows differ in it.
+    Parameters
+    ----------
+    run : str
+        The run's id.
+    client : Client
+        Its host and prices.
+    work : RunSpec
+        Its requests, how many rows share each, and their tags. The first of equal rows pays, under its own tag.
+    counts : Counts
+        The run's counters.
     """
 
-    requests: Requests
-    copies: Sequence[int]
-    tags: Sequence[str | None]
-    others: Mapping[int, Sequence[str | None]]
-
-
-class RunAccounting:
-    """The lines of one run that aren't attempts."""
-
-    def __init__(self, run: str, client: Client, asked: RunRequests, counts: Counts, about: RunDescription) -> None:
-        self._client, self._asked, self._counts = client, asked, counts
-        models = distinct_json(asked.requests.models)
-        tags = distinct_json([*asked.tags, *(tag for tags in asked.others.values() for tag in tags)])
-        texts = None if about.texts is None else json.dumps(about.texts, default=str)
-        self.card = RunRecord(
-            run, time.time(), None, about.verb, client.host, models, tags, json.dumps(about.hashes), texts,
-            counts.rows, len(asked.requests),
-        )  # fmt: skip
+    def __init__(self, run: str, client: Client, work: RunSpec, counts: Counts) -> None:
+        self._client, self._work, self._counts, about = client, work, counts, work.about
+        tags = (*work.tags, *(tag for tags in work.other_tags.values() for tag in tags))
+        self.record = RunRecord(
+            run=run,
+            began=time.time(),
+            ended=None,
+            verb=about.verb,
+            host=client.host,
+            models=distinct_json(work.requests.models),
+            tags=distinct_json(tags),
+            hashes=json.dumps(about.hashes),
+            texts=None if about.texts is None else json.dumps(about.texts, default=str),
+            rows=counts.rows,
+            distinct_requests=len(work.requests),
+        )
 
     def ended(self, answers: Outcomes, end: str) -> list[RunRecord | Saving]:
-        """Return the finished card and what the run's rows did not cost."""
+        """Return the finished record and the savings."""
         now, counts, prices = time.time(), self._counts, self._client.prices
         savings = list(self._savings(answers, now))
         known = [Decimal(saving.cost) for saving in savings if saving.cost is not None]
-        card = self.card._replace(
-            ended=now, end=end, cost=str(counts.cost) if prices else None, cost_known=prices is not None and counts.cost_known,
-            currency=prices.currency if prices else None, saved=str(sum(known, Decimal(0))) if known else None, copied=counts.deduplicated, **{name: getattr(counts, name) for name in _COUNTED},
-        )  # fmt: skip
-        return [card, *savings]
+        record = self.record._replace(
+            ended=now,
+            end=end,
+            cost=str(counts.cost) if prices else None,
+            cost_known=prices is not None and counts.cost_known,
+            currency=prices.currency if prices else None,
+            saved=str(sum(known, Decimal(0))) if known else None,
+            copied=counts.deduplicated,
+            **{name: getattr(counts, name) for name in _COUNTED},
+        )
+        return [record, *savings]
 
     def _savings(self, answers: Outcomes, now: float) -> Iterator[Saving]:
         prices = self._client.prices
@@ -65,14 +78,24 @@ class RunAccounting:
             price = prices.price(model, now) if prices else None
             cost = price.cost(usage) if price and sums.known else None
             yield Saving(
-                now, self.card.run, self.card.host, model, tag, kind, sums.rows, sums.prompt, sums.completion,
-                None if cost is None else str(cost), price.currency if price else None, price.note if price else None,
-            )  # fmt: skip
+                time=now,
+                run=self.record.run,
+                host=self.record.host,
+                model=model,
+                tag=tag,
+                kind=kind,
+                rows=sums.rows,
+                prompt_tokens=sums.prompt,
+                completion_tokens=sums.completion,
+                cost=None if cost is None else str(cost),
+                currency=price.currency if price else None,
+                price_source=price.note if price else None,
+            )
 
     def _unpaid(self, answers: Outcomes) -> Iterator[tuple[str, str, str | None, _Sums]]:
-        """Yield what came from the cache or from an equal row: kind, model, tag, and rows and tokens."""
-        models = self._asked.requests.models
-        one = not self._asked.tags and len(set(models)) == 1  # nearly every run: a million rows are one group
+        """Yield the sums of rows that cost nothing: kind (cached or equal to another row), model, tag, rows and tokens."""
+        models = self._work.requests.models
+        one = not self._work.tags and len(set(models)) == 1  # the usual case: a million rows are one group
         for kind, free in self._free(answers):
             groups = {(models[0], None): free} if one else self._grouped(free, models)
             for (model, tag), some in groups.items():
@@ -81,8 +104,8 @@ class RunAccounting:
                         yield kind, model, tag, sums
 
     def _free(self, answers: Outcomes) -> Iterator[tuple[str, _Free]]:
-        """Yield for each kind the answers that some rows had for nothing."""
-        copies, cached, shared = self._asked.copies, answers.cached, answers.shared
+        """Yield for each kind the answers that rows got without paying."""
+        copies, cached, shared = self._work.copies, answers.cached, answers.shared
         yield "cached", _Free(list(compress(range(len(copies)), cached)), list(compress(copies, cached)))
         if shared or sum(copies) > len(copies):
             free = {at: rows - (at not in shared) for at, rows in enumerate(copies) if not cached[at]}
@@ -90,8 +113,8 @@ class RunAccounting:
             yield "copied", _Free(list(free), list(free.values()))
 
     def _grouped(self, free: _Free, models: Sequence[str]) -> dict[_Group, _Free]:
-        """Return them by model and tag; of equal rows the first one has paid, so the last ones' tags count."""
-        tags, others = self._asked.tags, self._asked.others
+        """Group them by model and tag; of equal rows the first one has paid, so the tags of the others count."""
+        tags, others = self._work.tags, self._work.other_tags
         groups: dict[_Group, _Free] = {}
         for at, rows in zip(*free, strict=True):
             mine = Tally(others[at][-rows:]) if at in others else {tags[at] if tags else None: rows}
@@ -106,7 +129,7 @@ _Group = tuple[str, str | None]
 
 
 class _Free(NamedTuple):
-    """Answers by position, and how many rows had each for nothing: two lists, since there may be a million."""
+    """Positions of answers, and how many rows got each without paying: two lists, since there may be a million."""
 
     positions: list[int]
     rows: list[int]
@@ -118,11 +141,11 @@ class _Sums(NamedTuple):
     completion: int
     cached: int
     known: bool
-    total: int  # with the thoughts that some services count there alone
+    total: int  # with the reasoning that some services count there only
 
 
 def _summed(completions: Sequence[Completion | None], free: _Free) -> tuple[_Sums, _Sums]:
-    """Return the sums of the answers whose usage is known, and what is known of the others: they have no price."""
+    """Return the sums of answers whose usage is known, and those of the others, which have no price."""
     rows = prompt = completion = cached = total = 0
     odd: list[tuple[int, Completion]] = []
     for at, number in zip(*free, strict=True):
@@ -147,6 +170,6 @@ _NOTHING = _Sums(0, 0, 0, 0, known=False, total=0)
 
 
 def write(ledger: Ledger, lines: Sequence[RunRecord | Saving]) -> None:
-    """Write lines of a run that opened nothing, since all of it was cached."""
+    """Write the lines of a run that sent nothing and so has no writer."""
     with closing(ledger.open()) as file:
         file.write(lines)

@@ -101,33 +101,38 @@ class AttemptSender:
         asyncio.CancelledError
             If the run was stopped. A request that was in flight then is in the ledger as one that may be billed.
         """
+        send = self._send if self.stream is None else self._send_stream
         if self.session.budget is None:
-            return await self._send(item)
+            return await send(item)
         item.reservation = await self.session.budget.reserve(item.request)
         try:
-            return await self._send(item)
+            return await send(item)
         finally:
             self.session.budget.release(item.reservation)  # does nothing where it was billed
 
-    async def _send(self, item: PendingRequest) -> Attempt:
-        attempt, stream = await self._admitted(item), self.stream
-        if stream is None:
-            return attempt
-        if stream.may_be_refused(attempt.classification):
+    async def _send_stream(self, item: PendingRequest) -> Attempt:
+        """Send once more without the option that asks for the usage, where the service may have refused that."""
+        stream = self.stream
+        assert stream is not None
+        usage, tried = stream.usage, stream.tried  # as this request is sent; others may change them meanwhile
+        attempt = await self._send(item)
+        if usage and stream.may_be_refused(attempt.classification, tried=tried):
             stream.usage = False
-            attempt = await self._admitted(item)
+            attempt = await self._send(item)
             stream.usage = attempt.classification.kind == "row_error"  # then it was something else
         stream.tried |= attempt.classification.kind in ("answer", "row_error")
         return attempt
 
-    async def _admitted(self, item: PendingRequest) -> Attempt:
+    async def _send(self, item: PendingRequest) -> Attempt:
         permit = await self.session.account.limiter.acquire(self.session.quota, self.tokens(item.request), self._priority)
-        self.sending.add(asyncio.current_task())  # in no variable: a cancelled task refers to this frame
+        task = asyncio.current_task()
+        self.sending.add(task)
         self._counts.requests += 1
         try:
             return await self._exchange(item, permit)
         finally:
-            self.sending.discard(asyncio.current_task())
+            self.sending.discard(task)
+            del task  # a cancelled task refers to this frame
 
     async def _exchange(self, item: PendingRequest, permit: Permit) -> Attempt:
         begun, item.in_flight = time.monotonic(), True

@@ -12,7 +12,7 @@ from ..outcomes import Outcome, Outcomes
 
 @dataclass(slots=True)
 class Counts:
-    """What a run has come to so far, by rows and by requests; read from any thread."""
+    """Counters of a run so far, by rows and by requests; read from any thread."""
 
     rows: int = 0
     answered: int = 0
@@ -39,7 +39,7 @@ class Counts:
 
     @property
     def projected(self) -> Decimal | None:
-        """What the run comes to if the other requests cost what those that are paid for did; None before there are ten."""
+        """Projected cost of the run, from the average so far; None before ten requests are paid for."""
         return self.cost / self.paid * max(self.to_send, self.paid) if self.paid >= 10 else None
 
     def finish(self, outcome: Outcome, rows: int) -> None:
@@ -54,7 +54,7 @@ class Counts:
             self.deduplicated += rows - 1
 
     def found(self, answers: Outcomes, copies: Sequence[int]) -> None:
-        """Count the rows of all that came from the cache."""
+        """Count the rows of all cached answers."""
         rows, empty = sum(compress(copies, answers.cached)), sum(copies[at] for at in answers.errors)
         self.answered += rows - empty
         self.cached += rows - empty

@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from enum import Enum
 
@@ -30,7 +31,7 @@ from ..outcomes import Outcome, Outcomes
 from ..runtime.client import Client
 from ..runtime.process import ServiceAccount, process_state
 from ..runtime.session import Session, open_session
-from .accounting import RunAccounting, RunRequests, write
+from .accounting import RunAccounting, write
 from .attempt import AttemptSender, check_within_limits
 from .counts import Counts
 from .result_handler import ResultHandler
@@ -161,33 +162,33 @@ class RunExecutor:
             await asyncio.to_thread(self.prepare)
         if self.failure is not None:
             return
-        asked = RunRequests(work.requests, work.copies, work.tags, work.other_tags)
-        record = RunAccounting(self.id, self.client, asked, self.counts, _without_key(work.about, self._key))
+        about = _without_key(work.about, self._key)
+        accounting = RunAccounting(self.id, self.client, replace(work, about=about), self.counts)
         if work.mode == "only":
             self._finish_all(_NOT_CACHED)
         elif self._pending and self.state is RunState.RUNNING and isinstance(self._key, Secret):
             async with open_session(
                 self.client, self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost
             ) as session:
-                session.writer.note([record.card])
+                session.writer.note([accounting.record])
                 try:
                     await self._send(session, self._pending)
                 finally:
-                    session.writer.note(self._closing(record))
+                    session.writer.note(self._closing(accounting))
             self.problems |= session.writer.problems
             return
-        await self._note(record)
+        await self._note(accounting)
 
-    async def _note(self, record: RunAccounting) -> None:
+    async def _note(self, accounting: RunAccounting) -> None:
         """Record a run that sent nothing; it spent nothing, so a ledger that can't be written is no loss."""
         try:
-            await asyncio.to_thread(write, self.client.ledger, self._closing(record))
+            await asyncio.to_thread(write, self.client.ledger, self._closing(accounting))
         except Exception as error:  # noqa: BLE001 - see above
             log.info("the ledger can't be written: %s", type(error).__name__)
 
-    def _closing(self, record: RunAccounting) -> list[RunRecord | Saving]:
+    def _closing(self, accounting: RunAccounting) -> list[RunRecord | Saving]:
         self._finish_all(NOT_SENT)
-        return record.ended(self.answers, type(self.end).__name__ if self.end else self._last_state().value)
+        return accounting.ended(self.answers, type(self.end).__name__ if self.end else self._last_state().value)
 
     def _last_state(self) -> RunState:
         if self.failure is not None:
@@ -299,6 +300,8 @@ class RunExecutor:
         self._stop(None)
 
     def _stop(self, grace: float | None) -> None:
+        if self.state is RunState.DONE:
+            self.state = RunState.STOPPED  # a call of several runs sends no further one
         if self.state not in (RunState.CREATED, RunState.RUNNING, RunState.STOPPING):
             return
         self.state = RunState.STOPPING

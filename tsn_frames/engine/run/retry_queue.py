@@ -1,4 +1,4 @@
-"""The rows of a run on their way: what each still needs, who is next, and how many have come to what."""
+"""The requests of a run that are still to be sent, and their order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,27 @@ from ..budget.accounts import Reservation
 
 @dataclass(slots=True)
 class PendingRequest:
-    """One distinct request that is to be sent, and what its attempts have come to."""
+    """One distinct request that is to be sent, and its attempts so far.
+
+    Attributes
+    ----------
+    fresh : bool
+        Whether an earlier answer must not be replayed.
+    leads : bool
+        Whether other runs wait for its answer (single flight).
+    in_flight : bool
+        Whether it is sent and its answer isn't on disk yet.
+    attempts, refusals : int
+        Failed attempts, and refusals, which are not attempts.
+    seen : int
+        How many requests of the run had been answered at its last failure.
+    alone : int
+        How many of its refusals came while others were answered.
+    fails_alone : bool
+        Whether it failed while others were answered.
+    cost : Decimal or None
+        What its attempts cost so far; None where that is unknown.
+    """
 
     index: int
     request: Request
@@ -36,12 +56,12 @@ class PendingRequest:
 
 
 class RetryQueue:
-    """Who is next: rows whose wait is over, then rows that were never sent, then rows that are refused though others aren't.
+    """Order: due retries, then unsent requests, then requests that fail or are refused alone.
 
     Parameters
     ----------
-    items : iterable of Item
-        Taken one by one, when a worker is free: a million rows are not a million objects.
+    items : iterable of PendingRequest
+        Taken one by one when a worker is free, so that a million rows aren't a million objects at once.
     """
 
     def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,7 +74,7 @@ class RetryQueue:
         self._sleepers: deque[asyncio.Future[None]] = deque()
 
     async def next(self) -> PendingRequest | None:
-        """Return the next item, waiting for one whose wait isn't over; None when all are done."""
+        """Return the next item, as soon as one is due; None when all are finished."""
         while self._open:
             now = self._clock()
             item = self._due(self._delayed, now) or next(self._fresh, None) or self._due(self._last, now)
@@ -69,24 +89,24 @@ class RetryQueue:
         return None
 
     def requeue(self, item: PendingRequest, delay: float, *, last: bool = False) -> None:
-        """Put an item back, to be tried again after ``delay`` seconds: before any that was never sent, or after all."""
+        """Put an item back, due in ``delay`` seconds: before unsent items, or with ``last`` after all."""
         self._out -= 1
         heapq.heappush(self._last if last else self._delayed, (self._clock() + delay, next(self._order), item))
         self._wake(1)
 
     def done(self) -> None:
-        """Note that an item is finished."""
+        """Count an item as finished."""
         self._out -= 1
         if not self._out and not self._delayed and not self._last:
             self._wake(len(self._sleepers))
 
     def close(self) -> None:
-        """Hand out nothing more."""
+        """Return no item any more."""
         self._open = False
         self._wake(len(self._sleepers))
 
     def drain(self) -> list[PendingRequest]:
-        """Take out the items that still wait for another attempt."""
+        """Remove and return the items that wait for another attempt."""
         items = [item for _, _, item in (*self._delayed, *self._last)]
         self._delayed, self._last, self._out = [], [], self._out + len(items)
         return items

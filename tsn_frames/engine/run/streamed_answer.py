@@ -46,11 +46,11 @@ class StreamOptions:
         """Return whether the cache may have an answer: it is whole, with its finish, as the service would send it in one piece."""
         return reply.storable or (self.store_without_usage and reply.whole and reply.finish_reason is not None)
 
-    def may_be_refused(self, found: Classification) -> bool:
+    def may_be_refused(self, found: Classification, *, tried: bool) -> bool:
         """Return whether an error may be about the option that asks for the usage: it names it, or an unknown parameter."""
-        if not self.usage or found.error is None or found.error.code != "bad_request":
+        if found.error is None or found.error.code != "bad_request":
             return False
-        return names_usage_option(found.error.message) or (not self.tried and names_unknown_parameter(found.error.message))
+        return names_usage_option(found.error.message) or (not tried and names_unknown_parameter(found.error.message))
 
 
 class StreamedAnswer:

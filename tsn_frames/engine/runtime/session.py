@@ -36,22 +36,33 @@ async def open_session(
     key: Secret,
     *,
     store: bool,
-    transport: Transport | None = None,
     run: str = "",
     max_cost: Decimal | None = None,
 ) -> AsyncIterator[Session]:
     """Open the live parts of a run.
 
-    ``store`` says whether answers are to be cached; a transport that is given is closed, too; ``run`` is whose spending
-    the ledger notes, and ``max_cost`` the most that it may come to.
+    Parameters
+    ----------
+    client : Client
+        The settings.
+    key : Secret
+        API key, headers and query.
+    store : bool
+        Whether answers go into the cache.
+    run : str
+        The run's id in the ledger.
+    max_cost : Decimal or None
+        The most that the run may cost.
     """
     budget = await process_state.budgets.admission(client.budget.with_run(max_cost), client.ledger, client.prices, run)
-    transport = transport or open_transport(client.base_url, key, client.timeout)
+    transport = open_transport(client.base_url, key, client.timeout)
     writer = Writer(client.ledger, client.cache if store else None)
     account = process_state.account(client.base_url, key)
     try:
         with account.limiter.run(client.limits) as quota:
-            yield Session(client, key, transport, writer, account, quota, budget)
+            yield Session(
+                client=client, secret=key, transport=transport, writer=writer, account=account, quota=quota, budget=budget
+            )
     finally:
         await writer.aclose()
         await transport.aclose()

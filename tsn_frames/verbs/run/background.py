@@ -122,7 +122,7 @@ class BackgroundRun(Run[R]):
         """Whether all runs are over."""
         return self.finished.is_set()
 
-    def _start(self) -> Stoppable:
+    def _start(self, *, prepare: bool = False) -> Stoppable:  # noqa: ARG002 - the base class has it
         return self  # started by the constructor
 
     def _warn_if_long(self) -> None:

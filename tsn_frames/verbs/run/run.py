@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import pandas as pd
@@ -134,7 +135,7 @@ class Run(Generic[R]):
 
         self._check_process()
         try:
-            wait_for(self._start if timeout is not None else self._start_prepared, timeout, on_poll)
+            wait_for(partial(self._start, prepare=timeout is None), timeout, on_poll)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"stopped: {self.progress.answered:,} of {plural(self.progress.rows, 'row')} are answered and kept "
@@ -177,18 +178,15 @@ class Run(Generic[R]):
     def __repr__(self) -> str:
         return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
 
-    def _start(self) -> Stoppable:
+    def _start(self, *, prepare: bool = False) -> Stoppable:
+        """Start the run once; ``prepare`` looks up the cache in this thread, which waits anyway."""
         if not self._started:
+            if prepare:
+                process_state.start_loop()  # raises where nothing can be sent
+                self._engine.prepare()
             process_state.start_task(self._engine)
             self._started, process_state.last_run = True, self
         return self._engine
-
-    def _start_prepared(self) -> LoopTask:
-        """Look up the cache in this thread, which waits anyway, and start."""
-        if not self._started:
-            process_state.start_loop()  # raises where nothing can be sent
-            self._engine.prepare()
-        return self._start()
 
     async def _moment(self) -> bool:
         """Sleep for a fraction of the run's time so far, on the caller's event loop, and return whether the run is over."""

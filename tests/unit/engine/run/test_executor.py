@@ -93,7 +93,8 @@ def test_the_states_of_a_run(sim, tmp_path):
     assert set(seen) <= {RunState.CREATED, RunState.RUNNING, RunState.DONE} and run._engine.state is RunState.DONE
     run.stop()
     process_state.submit(_nothing()).result(SECONDS)
-    assert run._engine.state is RunState.DONE, "a stop after the end changes nothing"
+    assert run._engine.state is RunState.STOPPED, "a call of several runs sends no further one"
+    assert run.progress.answered == 3
 
 
 async def _nothing():

@@ -1,7 +1,8 @@
 """Rows whose answers are asked for as event streams: the same answers, the same cache, the same ledger."""
 
+import contextlib
 import json
-from dataclasses import replace
+import warnings
 from decimal import Decimal
 
 import pandas as pd
@@ -9,28 +10,21 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.store import scan
-from tsn_frames.engine.run.executor import RunExecutor
-from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Faults, Simulator
-from tsn_frames.verbs.run.prepare import prepare
 
-WORDS = {
-    "prompt": "One of: yes, no. {t}", "system": None, "messages": None, "missing": "skip", "cache": "use", "refresh": None,
-    "tag": "streams", "max_cost": None,
-}  # fmt: skip
+PROMPT = "One of: yes, no. {t}"
 
 
 def rows(number):
     return pd.DataFrame({"t": [f"row {i}" for i in range(number)]})
 
 
-def streamed(df, client, parameters=None, **words):
-    """Run a frame's requests as streams, to their end, and return the executor."""
-    call = prepare("complete", df, client, {"model": None, **(parameters or {})}, WORDS | words)
-    executor = RunExecutor(client, replace(call.work, stream=True))
-    process_state.submit(executor.run()).result(60)
-    assert executor.failure is None, executor.failure
-    return executor
+def streamed(df, client, **words):
+    """Complete a frame by streams and return the run's executor."""
+    with warnings.catch_warnings(), contextlib.suppress(tsn.errors.BudgetExceeded):
+        warnings.simplefilter("ignore")
+        df.tsn.complete(PROMPT, client=client, tag="streams", stream=True, progress=False, **words)
+    return tsn.last_run()._engine
 
 
 def client_of(sim, tmp_path, **words):
@@ -50,7 +44,7 @@ def any_backend(request, monkeypatch):
 
 def test_a_streamed_row_has_the_answer_of_a_plain_one(sim, tmp_path, any_backend):
     client = client_of(sim, tmp_path)
-    plain = rows(40).tsn.complete(WORDS["prompt"], client=client, cache="off", progress=False)
+    plain = rows(40).tsn.complete(PROMPT, client=client, cache="off", progress=False)
     executor = streamed(rows(40), client)
     assert [answer.content for answer in executor.answers.completions] == plain["content"].tolist()
     assert executor.counts.prompt_tokens == plain["prompt_tokens"].sum()
@@ -63,7 +57,7 @@ def test_a_streamed_row_has_the_answer_of_a_plain_one(sim, tmp_path, any_backend
 def test_a_streamed_answer_is_found_by_a_plain_call_and_the_other_way_round(sim, tmp_path):
     client = client_of(sim, tmp_path)
     streamed(rows(5), client)
-    out = rows(8).tsn.complete(WORDS["prompt"], client=client, progress=False)
+    out = rows(8).tsn.complete(PROMPT, client=client, progress=False)
     assert out["cached"].tolist() == [True] * 5 + [False] * 3
     executor = streamed(rows(8), client)
     assert (executor.counts.cached, sim.stats().requests) == (8, 8)
@@ -95,7 +89,7 @@ def test_an_answer_without_usage_is_stored_all_the_same(usage, requests, tmp_pat
 
 
 def test_a_streamed_row_reserves_and_spends_its_budget(sim, tmp_path):
-    executor = streamed(rows(60), client_of(sim, tmp_path), {"max_tokens": 5}, max_cost=0.0005)
+    executor = streamed(rows(60), client_of(sim, tmp_path), max_tokens=5, max_cost=0.0005)
     assert isinstance(executor.end, tsn.errors.BudgetExceeded)
     assert 0 < executor.counts.answered < 60 and executor.counts.cost <= Decimal("0.0005")
 
@@ -117,3 +111,11 @@ def test_a_plain_answer_to_a_request_for_a_stream_is_an_answer(tmp_path):
         executor = streamed(rows(3), client)
     assert [answer.content for answer in executor.answers.completions] == ["yes"] * 3
     assert client.cache.stats().answers == 3
+
+
+def test_rows_in_flight_together_are_all_asked_again_where_the_usage_is_refused(tmp_path):
+    with Simulator(seed=0, latency=0.02, stream_usage="reject") as sim:
+        client = client_of(sim, tmp_path, limits=tsn.Limits(8))
+        executor = streamed(rows(40), client)
+        assert not executor.answers.errors and client.cache.stats().answers == 40
+        assert 41 <= sim.stats().requests < 60
