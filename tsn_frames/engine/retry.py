@@ -17,7 +17,7 @@ from .transport.http_types import HttpFailure, HttpResponse
 Kind = Literal["answer", "refused", "retry", "row_error", "end_run"]
 Billed = Literal["no", "yes", "unknown"]
 SINGLED_OUT = 12  # at random, one refusal in five, a row meets this once in 250 million
-SUSPICIONS = 5  # first rows that are all refused in such words: no echo of one prompt
+SUSPICIONS = 4  # first rows that are all refused in such words: no echo of one prompt
 TIMED_OUT = frozenset({408, 499, 504, 524})  # a gateway stopped waiting; the model may have worked, and be billed
 _ACCOUNT = frozenset({401, 402, 403, 404})
 _END: dict[Meaning, type[RunError]] = {"key": AuthenticationError, "balance": BalanceError, "model": ModelError}

@@ -7,6 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from .api_errors import ApiError, bad_key, rate_limited, server_error, unknown_path, wrong_method
+from .dialects import Failure
+from .dialects import checked as dialect_named
 from .fault_injection import Reply
 from .http_responses import dump, model_list
 from .quota import Charge, Meter, Refusal
@@ -30,6 +32,7 @@ class App:
 
     def __init__(self, settings: Options, faults: Faults) -> None:
         self.settings = settings
+        self.dialect = dialect_named(settings.dialect)
         self.set_faults(faults)
         self.tally = Tally(settings.keep_log)
         self.meter = None if settings.quota is None else Meter(settings.quota)
@@ -86,6 +89,11 @@ class App:
             return ""
         return limit_headers(self.meter, time.monotonic(), self.settings.lying_headers)
 
+    def error_reply(self, error: ApiError) -> Reply:
+        """Write an error in the JSON of the dialect."""
+        status, payload = self.dialect.error(Failure(error.status, error.message, error.kind, error.code))
+        return Reply(status, dump(payload), extra=error.headers)
+
     def reply_step(self, reply: Reply, request: HttpRequest, tokens: int = 0) -> Step:
         """Send a whole answer at once."""
         data = reply.head(self.limit_lines(), request.closes) + reply.wire()
@@ -100,7 +108,7 @@ class PlainHandler:
         try:
             reply = _small_reply(app, request)
         except ApiError as error:
-            reply = error_reply(error)
+            reply = app.error_reply(error)
         self.plan = Plan(reply.status, lambda: iter((app.reply_step(reply, request),)))
 
     def taken(self, step: Step) -> None:  # noqa: ARG002 - as every job
@@ -120,12 +128,7 @@ def _small_reply(app: App, request: HttpRequest) -> Reply:
     if request.method != "GET":
         raise wrong_method(request.method, "GET")
     app.check_key(request)
-    return Reply(200, dump(model_list(app.settings.models)))
-
-
-def error_reply(error: ApiError) -> Reply:
-    """Write an error as the documented JSON."""
-    return Reply(error.status, dump(error.payload()), extra=error.headers)
+    return Reply(200, dump(app.dialect.models(model_list(app.settings.models))))
 
 
 def bearer(request: HttpRequest) -> str | None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from .answers import Answer, compose, prompt_key
 from .api_errors import ApiError, empty_balance, server_error, unknown_model
-from .app import App, bearer, error_reply
+from .app import App, bearer
 from .fault_injection import WIRE, Reply, refusal, replacement, spoil, tamper, wire_steps
 from .faults import UNBILLED, pick
-from .http_responses import STREAM_TYPE, completion, head
+from .http_responses import STREAM_TYPE, completion, dump, head
 from .options import wait_of
 from .quota import ESTIMATE, Charge
 from .response_plan import NO_PLAN, Plan, Step
-from .sse import LAST_CHUNK, Event, data_line, events, framed
+from .sse import LAST_CHUNK, Event, data_line, events, framed, rewritten
 from .tokens import count_prompt
 from .validation import ChatRequest, check, parse
 
@@ -92,20 +93,21 @@ class ChatHandler:
         app = self._app
         identity: Json = {"id": f"chatcmpl-sim-{name}", "created": int(time.time()), "model": chat.model}
         if not fault and not chat.stream:
-            return Plan(200, partial(self._send, _whole(chat, answer, identity), answer), wait)
+            return Plan(200, partial(self._send, self._whole(chat, answer, identity), answer), wait)
         error = refusal(fault, app.faults, app.settings.retry_hint, time.time(), bearer(self._http) or "")
         if error is not None:
             return self._error_plan(error, wait)
         if chat.stream and fault in ("", "stream_error", *_CONTENT):
             return Plan(200, partial(self._stream, fault, chat, spoil(fault, answer), identity), wait)
-        reply = replacement(fault, app.faults) or tamper(fault, _whole(chat, spoil(fault, answer), identity))
+        reply = replacement(fault, app.faults) or tamper(fault, self._whole(chat, spoil(fault, answer), identity))
         if fault not in WIRE:
             return Plan(reply.status, partial(self._send, reply, answer), wait)
         status = 0 if fault in ("hang", "reset_before") else 200
         return Plan(status, partial(self._wreck, fault, reply, answer), 0.0 if fault == "hang" else wait)
 
     def _error_plan(self, error: ApiError, wait: float = 0.0) -> Plan:
-        return Plan(error.status, lambda: iter((self._app.reply_step(error_reply(error), self._http),)), wait)
+        reply = self._app.error_reply(error)
+        return Plan(reply.status, lambda: iter((self._app.reply_step(reply, self._http),)), wait)
 
     def _cached(self, chat: ChatRequest) -> int | None:
         if not self._app.settings.cached_tokens:
@@ -113,6 +115,19 @@ class ChatHandler:
         seen = chat.system in self._app.systems
         self._app.systems.add(chat.system)
         return count_prompt([chat.system]) if seen and chat.system else 0
+
+    def _whole(self, chat: ChatRequest, answer: Answer, identity: Json) -> Reply:
+        """Write the answer in one piece; a stream as all its events."""
+        if chat.stream:
+            data = b"".join(event.data for event in self._events(chat, answer, identity))
+            return Reply(200, data, STREAM_TYPE, chunked=True)
+        body = completion(answer, identity)
+        plain = self._app.settings.dialect == "openai"
+        return Reply(200, body if plain else dump(self._app.dialect.answer(json.loads(body))))
+
+    def _events(self, chat: ChatRequest, answer: Answer, identity: Json) -> list[Event]:
+        made = list(events(answer, identity, chat.include_usage))
+        return made if self._app.settings.dialect == "openai" else rewritten(made, self._app.dialect.chunks)
 
     # How it is sent
 
@@ -124,7 +139,7 @@ class ChatHandler:
         return wire_steps(fault, self._app.faults, start, reply.wire(), answer.completion_tokens)
 
     def _stream(self, fault: str, chat: ChatRequest, answer: Answer, identity: Json) -> Iterator[Step]:
-        sent = list(events(answer, identity, chat.include_usage))
+        sent = self._events(chat, answer, identity)
         unsaid = answer.completion_tokens - sum(event.tokens for event in sent)
         sent[0] = Event(sent[0].data, unsaid)  # A content that a fault has taken away is paid all the same.
         if fault == "stream_error":
@@ -185,11 +200,3 @@ class ChatHandler:
 
 _CONTENT = ("no_choices", "null_content", "filtered", "no_usage", "absurd_usage")
 """Faults of the answer's content, which a stream can carry."""
-
-
-def _whole(chat: ChatRequest, answer: Answer, identity: Json) -> Reply:
-    """Write the answer in one piece; a stream as all its events."""
-    if not chat.stream:
-        return Reply(200, completion(answer, identity))
-    data = b"".join(event.data for event in events(answer, identity, chat.include_usage))
-    return Reply(200, data, STREAM_TYPE, chunked=True)

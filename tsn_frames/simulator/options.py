@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .seeded_random import random_fraction
 
 if TYPE_CHECKING:
+    from .dialects import DialectName
     from .quota import Quota
     from .rate_limit_headers import RetryHint
 
@@ -44,6 +45,7 @@ class Options:
     keep_log: int
     max_body: int
     answer: AnswerFunction | None
+    dialect: DialectName
 
     def __post_init__(self) -> None:
         numbers = self.latency if isinstance(self.latency, tuple) else (self.latency, 0.0)

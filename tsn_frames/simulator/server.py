@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from .app import PREFIX, App, PlainHandler, is_chat
 from .chat_handler import ChatHandler
 from .connection import Connection
+from .dialects import DialectName
 from .faults import Faults
 from .options import MODELS, AnswerFunction, Latency, Options, StreamUsage
 from .quota import TIERS, Quota, Tier
@@ -79,13 +80,15 @@ class Simulator:
         Largest request body in bytes; more is a 413.
     answer
         A function of the request body (a dict) that returns the text of the answer, or None for the simulated one.
+    dialect
+        The service whose way of writing answers, streams, errors and lists of models it has, such as "openrouter".
     faults
         What goes wrong; can be set later too.
 
     Raises
     ------
     ValueError
-        If an option is out of its range, or both tier and quota are given.
+        If an option is out of its range, the dialect is unknown, or both tier and quota are given.
 
     Examples
     --------
@@ -121,6 +124,7 @@ class Simulator:
         keep_log: int = 10_000,
         max_body: int = 64 * 1024 * 1024,
         answer: AnswerFunction | None = None,
+        dialect: DialectName = "openai",
         faults: Faults | None = None,
     ) -> None:
         if tier is not None and quota is not None:
@@ -144,6 +148,7 @@ class Simulator:
             keep_log=keep_log,
             max_body=max_body,
             answer=answer,
+            dialect=dialect,
         )
         self._app = App(settings, faults or Faults())
         self._host = host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from .http_responses import dump
 from .text_generator import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .answers import Answer, Choice
     from .validation import Json
@@ -69,6 +70,14 @@ def _paid_pieces(text: str) -> Iterator[tuple[str, int]]:
         before = (size + 3) // 4
         size += len(piece.encode())
         yield piece, (size + 3) // 4 - before
+
+
+def rewritten(made: list[Event], change: Callable[[list[Json]], list[Json]]) -> list[Event]:
+    """Rewrite the chunks of a stream in another dialect, which may leave out the last of them."""
+    chunks = [event for event in made if b"data: {" in event.data]
+    payloads = change([json.loads(event.data[event.data.index(b"data: ") + 6 :]) for event in chunks])
+    tokens = [event.tokens for event in chunks]
+    return [Event(PING), *(Event(data_line(payload), paid) for payload, paid in zip(payloads, tokens, strict=False)), Event(DONE)]
 
 
 def framed(data: bytes) -> bytes:
