@@ -23,13 +23,8 @@ _Z = NormalDist().inv_cdf(0.975)
 def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
     """Return the comparable form of each value: None where it is missing or blank, ``UNREADABLE`` where ``normalise`` raised.
 
-    Parameters
-    ----------
-    column : Series
-        Answers or gold labels. A value that isn't text is compared as the text that a prompt would show of it; floats that
-        are all whole, which is what pandas makes of integers with gaps, are shown as integers.
-    normalise : {"casefold"}, callable or None
-        ``"casefold"``: ``text.strip().casefold()``. A function of the text: what it returns. None: the text as it is.
+    A value that isn't text is compared by its text in a prompt; floats that are all whole, such as integers with gaps in pandas,
+    as integers.
 
     Examples
     --------
@@ -115,12 +110,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def mcnemar(only_left: int, only_right: int) -> float:
-    """Return the two-sided exact p value of McNemar's test, that both are right equally often.
-
-    Parameters
-    ----------
-    only_left, only_right : int
-        Rows where the one is right and the other isn't.
+    """Return the two-sided exact p value of McNemar's test from the numbers of rows where only one of the two is right.
 
     Notes
     -----

@@ -79,7 +79,7 @@ extra_body : optional
     Returns
     -------
     Comparison
-        ``.table`` has a row a model, ``.answers`` a row of the sample and a column a model, ``.agreement`` a row a pair
+        ``.table`` has a row per model, ``.answers`` the sample and a column per model, ``.agreement`` a row per pair
         of models, ``.frames`` what :func:`complete` returns for each model.
 
     Raises

@@ -1,9 +1,8 @@
-"""How many minutes a call takes at the limits that are known."""
+"""Minutes that a call takes at the known limits."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from ...engine.ledger.queries import PastUsage
@@ -13,36 +12,28 @@ from ...errors import ConfigError
 
 
 def minutes(client: Client, requests: int, tokens: float, history: Sequence[PastUsage]) -> tuple[float | None, str]:
-    """Return the minutes that requests with so many tokens take, and what limits them; None where nothing is known.
-
-    The limits are those that the user has set, and those that the service's headers have told this process.
-    """
+    """Return the minutes that requests with so many tokens take, and what limits them; None where nothing is known."""
     if not requests:
         return 0.0, ""
-    rules = [(needed / limit, words) for needed, limit, words in _limits(client, requests, tokens) if limit < math.inf]
+    limits = list(_by_limits(client, requests, tokens))
     if history:
         seconds = median(one.seconds for one in history)
-        words = f"{min(client.concurrency, requests)} at once, {seconds:.2g} s each as the ledger has it"
-        rules.append((requests * seconds / client.concurrency / 60, words))
-    longest, why = max(rules, default=(None, "no limit and no earlier answer is known"))
-    limited = any(limit < math.inf for _, limit, _ in _limits(client, requests, tokens))
-    return longest, why if limited or longest is None else f"{why}; no limit is known"
+        reason = f"{min(client.concurrency, requests)} at once, {seconds:.2g} s each as the ledger has it"
+        reason += "" if limits else "; no limit is known"
+        limits.append((requests * seconds / client.concurrency / 60, reason))
+    return max(limits, default=(None, "no limit and no earlier answer is known"))
 
 
-def _limits(client: Client, requests: int, tokens: float) -> list[tuple[float, float, str]]:
-    """Return what is needed, what a minute allows, and who says so."""
-    limits = client.limits
-    rules = [
-        (requests, limits.requests_per_minute or math.inf, f"{limits.requests_per_minute} requests a minute, as Limits says"),
-        (tokens, limits.tokens_per_minute or math.inf, f"{limits.tokens_per_minute} tokens a minute, as Limits says"),
-    ]
+def _by_limits(client: Client, requests: int, tokens: float) -> Iterator[tuple[float, str]]:
+    """Yield minutes by each limit that the user has set, or that the service has stated to this process."""
+    known = [(client.limits.requests_per_minute, client.limits.tokens_per_minute, "as Limits says")]
     try:
         account = process_state.accounts.get((client.base_url, client.key()))
-    except ConfigError:  # no key yet: nothing is known of its account
+    except ConfigError:  # no key yet
         account = None
     if account is not None:
-        known = account.limiter.rules
-        said = "as the service has said"
-        rules.append((requests, known.requests.limit, f"{known.requests.limit:,.0f} requests a minute, {said}"))
-        rules.append((tokens, known.tokens.limit, f"{known.tokens.limit:,.0f} tokens a minute, {said}"))
-    return rules
+        known.append((account.limiter.rules.requests.limit, account.limiter.rules.tokens.limit, "as the service has said"))
+    for per_minute, tokens_per_minute, source in known:
+        for needed, limit, unit in ((requests, per_minute, "requests"), (tokens, tokens_per_minute, "tokens")):
+            if limit and limit < float("inf"):
+                yield needed / limit, f"{limit:,.10g} {unit} a minute, {source}"

@@ -26,13 +26,7 @@ from .usage_samples import UsageSample, known_usage
 
 
 def check_pilot(number: object, seed: object, cache: object, refresh: object) -> None:
-    """Refuse a pilot whose interval or cache would be of no use.
-
-    Raises
-    ------
-    ParameterError
-        With the bad value.
-    """
+    """Refuse a pilot that is too small for an interval, or whose answers would not be cached."""
     if not pd.api.types.is_integer(number) or number < MIN_SAMPLE:
         raise ParameterError(f"pilot must be a number of requests of at least {MIN_SAMPLE}, got {quoted(number)}")
     if not pd.api.types.is_integer(seed) or seed < 0:

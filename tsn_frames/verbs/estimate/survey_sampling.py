@@ -40,15 +40,7 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """The requests that are drawn.
-
-    Attributes
-    ----------
-    positions : integer array
-        Their positions.
-    weights : array of float
-        How many requests that aren't drawn each one represents: the inverse of its inclusion probability, less one.
-    """
+    """Drawn requests, and how many of the others each represents: the inverse of its inclusion probability, less one."""
 
     positions: Array
     weights: Array
@@ -58,15 +50,6 @@ def draw(lengths: Array, number: int, seed: int) -> Sample:
     """Return a systematic sample of requests with probability proportional to size.
 
     The same lengths and seed give the same sample in every process, so that a pilot that is run again finds its answers cached.
-
-    Parameters
-    ----------
-    lengths : array of float
-        What is known of each request's cost: its prompt's.
-    number : int
-        How many to draw.
-    seed : int
-        Another seed draws another sample.
 
     Examples
     --------
@@ -99,14 +82,7 @@ def _inclusion_probabilities(sizes: Array, number: int) -> Array:
 def total(known: Array, values: Array, weights: Array, rest: Array) -> Range:
     """Return the total of the requests that weren't drawn, with a 95 % interval.
 
-    Parameters
-    ----------
-    known, values : array of float
-        The length of each drawn request, and its value.
-    weights : array of float
-        How many of the others each represents, as in :class:`Sample`.
-    rest : array of float
-        The lengths of the others.
+    ``known``, ``values`` and ``weights`` are lengths, values and weights of the drawn requests, ``rest`` the lengths of the others.
 
     Examples
     --------

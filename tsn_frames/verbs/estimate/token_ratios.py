@@ -133,13 +133,7 @@ def _columns(low: Array, expected: Array, high: Array) -> Array:
 
 
 def counted(requests: Requests, tokenizer: Tokenizer) -> tuple[Array, str]:
-    """Return the tokens of each prompt as the user's tokenizer counts them.
-
-    Raises
-    ------
-    ParameterError
-        If it returns neither a number nor the tokens.
-    """
+    """Return the tokens of each prompt as the user's tokenizer counts them."""
     table = np.zeros((len(requests), 3))
     for at, request in enumerate(requests):
         texts = _texts(request)

@@ -15,18 +15,9 @@ _RANGES = ("prompt_tokens", "completion_tokens", "cost")
 def total_estimate(
     found: Sequence[Estimate], most: Decimal | None, note: str | None, parts: Mapping[str, Estimate] | None = None
 ) -> Estimate:
-    """Return the sum of some estimates; what is unknown in one of them is unknown in the sum.
+    """Return the sum of at least one estimate; what is unknown in one of them is unknown in the sum.
 
-    Parameters
-    ----------
-    found : sequence of Estimate
-        At least one.
-    most : Decimal, optional
-        What all of them together may cost.
-    note : str, optional
-        What to know about the sum.
-    parts : mapping of str to Estimate, optional
-        The estimates by name, where the sum keeps them.
+    ``most`` is the budget of all together, ``parts`` the estimates by name, if the sum is to keep them.
     """
     first = next((part for part in found if part.to_send), found[0])
     notes = [one for one in first.notes if one.startswith("the cost is unknown")] + ([note] if note else [])

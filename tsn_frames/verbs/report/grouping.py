@@ -73,24 +73,10 @@ class Report(FrameLike):
 
 def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, pd.Series], *, sums: Sequence[str],
             of: str = "total_tokens", saved: Mapping[str, pd.Series] | None = None) -> pd.DataFrame:  # fmt: skip
-    """Return a row per group: counts, sums, statistics of ``value``, and parts of a sum.
+    """Return a row per group: counts, sums, statistics of ``value``, and partial sums.
 
-    Parameters
-    ----------
-    df : DataFrame
-        The frame, whose columns ``by`` may name.
-    by
-        What ``DataFrame.groupby`` takes; None for a single group.
-    rows : DataFrame
-        Usage and cost of each row, in the order of ``df``.
-    parts : mapping of str to boolean Series
-        For each such column of the table, the rows over which it sums ``of``, or the column of the same name if there is one.
-    sums : sequence of str
-        Columns that are added up.
-    of : str
-        The column that ``parts`` are sums of.
-    saved : mapping of str to boolean Series, optional
-        The same for the column ``answer``.
+    ``rows`` has usage and cost of each row of ``df``; ``by`` is None for a single group. ``parts`` has for each partial sum the rows
+    over which ``of``, or the column of that name if there is one, is summed; ``saved`` is the same for the column ``answer``.
     """
     if by is None:
         codes, index = np.zeros(len(rows), dtype=int), pd.Index(["all"])

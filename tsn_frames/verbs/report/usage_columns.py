@@ -44,14 +44,7 @@ def prefix(df: pd.DataFrame, name: str | None) -> str:
 def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     """Return usage and cost of each row, in dtypes that a CSV file may have lost.
 
-    Parameters
-    ----------
-    df : DataFrame
-        What ``complete`` returned.
-    begins : str
-        The prefix of the columns.
-    costs : bool
-        Whether ``cost`` is needed.
+    ``begins`` is the prefix of the columns, ``costs`` whether ``cost`` is required.
 
     Returns
     -------
