@@ -1,77 +1,88 @@
-"""Language models over pandas frames: a row becomes a request, and the same request is never paid for twice."""
+"""Language models over pandas frames: a row becomes a request, and the same request is never paid for twice.
 
+Importing the package registers ``df.tsn`` and imports nothing but pandas; everything else is imported when it is first used.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import accessor as _accessor  # registers df.tsn
-from . import errors as errors  # tsn.errors
-from . import plot as plot  # tsn.plot
-from .engine.cache.cache import Cache
-from .engine.ledger.ledger import Ledger
-from .engine.limits.limits import Limits
-from .engine.retry import Retry
-from .engine.runtime.client import Client
-from .errors import RunError, TSNError
-from .pricing.prices import Prices
-from .sandbox import sample_messages, simulate
-from .settings import get_client, set_client, set_key
-from .verbs.call import estimate, start
-from .verbs.compare.compare import compare
-from .verbs.compare.result import Comparison
-from .verbs.complete import complete
-from .verbs.estimate.result import Estimate
-from .verbs.files.complete_file import complete_file
-from .verbs.files.parts import FileSummary
-from .verbs.report.grouping import Report
-from .verbs.run.run import Run, last_run
-from .verbs.run.summary import Summary
-from .verbs.runs import runs
+import pandas as pd
+
+from . import errors as errors
 
 if TYPE_CHECKING:
-    from .widget.chat import Chat
+    from . import plot as plot
+    from .accessor import FrameAccessor, SeriesAccessor
+    from .engine.cache.cache import Cache as Cache
+    from .engine.ledger.ledger import Ledger as Ledger
+    from .engine.limits.limits import Limits as Limits
+    from .engine.retry import Retry as Retry
+    from .engine.runtime.client import Client as Client
+    from .errors import RunError as RunError
+    from .errors import TSNError as TSNError
+    from .pricing.prices import Prices as Prices
+    from .sandbox import sample_messages as sample_messages
+    from .sandbox import simulate as simulate
+    from .settings import get_client as get_client
+    from .settings import set_client as set_client
+    from .settings import set_key as set_key
+    from .verbs.call import estimate as estimate
+    from .verbs.call import start as start
+    from .verbs.compare.compare import compare as compare
+    from .verbs.compare.result import Comparison as Comparison
+    from .verbs.complete import complete as complete
+    from .verbs.estimate.result import Estimate as Estimate
+    from .verbs.files.complete_file import complete_file as complete_file
+    from .verbs.files.parts import FileSummary as FileSummary
+    from .verbs.report.grouping import Report as Report
+    from .verbs.run.run import Run as Run
+    from .verbs.run.run import last_run as last_run
+    from .verbs.run.summary import Summary as Summary
+    from .verbs.runs import runs as runs
+    from .widget.chat import Chat as Chat
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Cache",
-    "Chat",
-    "Client",
-    "Comparison",
-    "Estimate",
-    "FileSummary",
-    "Ledger",
-    "Limits",
-    "Prices",
-    "Report",
-    "Retry",
-    "Run",
-    "RunError",
-    "Summary",
-    "TSNError",
-    "compare",
-    "complete",
-    "complete_file",
-    "estimate",
-    "get_client",
-    "last_run",
-    "runs",
-    "sample_messages",
-    "set_client",
-    "set_key",
-    "simulate",
-    "start",
-]
-del _accessor
+_PLACES = {
+    "Cache": "engine.cache.cache", "Chat": "widget.chat", "Client": "engine.runtime.client", "Comparison": "verbs.compare.result",
+    "Estimate": "verbs.estimate.result", "FileSummary": "verbs.files.parts", "Ledger": "engine.ledger.ledger",
+    "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
+    "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors",
+    "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",
+    "estimate": "verbs.call", "get_client": "settings", "last_run": "verbs.run.run", "runs": "verbs.runs",
+    "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox", "start": "verbs.call",
+}  # fmt: skip
+__all__ = list(_PLACES)
 _REPLACED = {"rehearse": "simulate"}
+
+
+@pd.api.extensions.register_dataframe_accessor("tsn")  # type: ignore[type-var]  # a function serves as well as a class
+def _frame_accessor(df: pd.DataFrame) -> "FrameAccessor":
+    from .accessor import FrameAccessor
+
+    return FrameAccessor(df)
+
+
+@pd.api.extensions.register_series_accessor("tsn")  # type: ignore[type-var]
+def _series_accessor(series: pd.Series) -> "SeriesAccessor":
+    from .accessor import SeriesAccessor
+
+    return SeriesAccessor(series)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "errors", "plot"]
 
 
 if not TYPE_CHECKING:  # a type checker would take every name for one that is there
 
     def __getattr__(name: str) -> Any:
-        """Import what needs the notebook's libraries when it is asked for."""
-        if name == "Chat":
-            from .widget.chat import Chat
-
-            return Chat
+        """Import a public name when it is first used."""
+        if name == "plot":
+            return import_module(".plot", __name__)
+        if name in _PLACES:
+            found = globals()[name] = getattr(import_module(f".{_PLACES[name]}", __name__), name)
+            return found
         if isinstance(getattr(errors, name, None), type):  # scripts may name any exception here; tsn.errors lists them
             return getattr(errors, name)
         hint = f"; it is tsn.{_REPLACED[name]}" if name in _REPLACED else ""

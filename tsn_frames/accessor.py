@@ -74,7 +74,6 @@ def _like_complete(returns: str) -> Callable[[F], F]:
     return decorate
 
 
-@pd.api.extensions.register_dataframe_accessor("tsn")
 class FrameAccessor:
     """Language models over the rows of a frame; see :func:`tsn_frames.complete`."""
 
@@ -115,7 +114,6 @@ class FrameAccessor:
         return await self.start(prompt, **options).aresult(progress=options.get("progress"))
 
 
-@pd.api.extensions.register_series_accessor("tsn")
 class SeriesAccessor:
     """Language models over a Series; its name is the placeholder, ``{value}`` where it has none."""
 
