@@ -97,6 +97,7 @@ def test_the_key_is_what_the_documents_say():
     ],
     ids=stable_repr,
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:model .* has blanks around it")
 def test_what_means_the_same_request_has_the_same_key(one, other):
     assert key(**one) == key(**other)
 

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tsn_frames.api import decode
+from tsn_frames.api import ErrorAnswer, Unreadable, decode
 from tsn_frames.api.stream_parser import CAP, LINE_CAP, MORE, NOTHING, TAIL, SseLines, StreamedReply
+from tsn_frames.engine.retry import classify
+from tsn_frames.engine.transport.http_types import HttpResponse
+from tsn_frames.secret import Secret
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
@@ -98,6 +101,120 @@ def test_no_bytes_whatever_raise(pieces):
     reply = read(*pieces)
     assert isinstance(reply.body, bytes) and isinstance(reply.text, str)
     assert not reply.whole or not (reply.problem or reply.error)
+
+
+OPTIONAL_TEXT = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+CALLS = st.lists(st.tuples(st.text("ab", min_size=1, max_size=3), st.text('{}":1a', max_size=12)), max_size=2)
+COUNTS = st.none() | st.just(USAGE) | st.just({"prompt_tokens": 9.0, "total_tokens": "12", "cached_tokens": 3})
+
+
+@st.composite
+def answers(draw):
+    """An answer in one piece, and its stream in a dialect."""
+    content, thought, refusal = draw(OPTIONAL_TEXT), draw(OPTIONAL_TEXT), draw(OPTIONAL_TEXT)
+    calls, usage = draw(CALLS), draw(COUNTS)
+    reason = draw(st.sampled_from(["stop", "length", "MAX_TOKENS", "tool_calls", "sensitive", "error", "network_error"]))
+    error = draw(st.none() | st.sampled_from([{"code": 502, "message": "died"}, {"code": "insufficient_quota"}]))
+    name = draw(st.sampled_from(["reasoning_content", "reasoning"]))
+    message = {"role": "assistant", "content": content}
+    message |= {name: thought} if thought else {}
+    message |= {"refusal": refusal} if refusal else {}
+    whole_calls = [{"id": f, "type": "function", "function": {"name": f, "arguments": given}} for f, given in calls]
+    message |= {"tool_calls": whole_calls} if calls else {}
+    plain = {"id": "1", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": reason}]}
+    plain |= ({"usage": usage} if usage else {}) | ({"error": error} if error else {})
+
+    deltas = [{"role": "assistant", "content": None}]
+    for field, text in ((name, thought), ("content", content), ("refusal", refusal)):
+        at = draw(st.integers(0, len(text or "")))
+        deltas += [{field: part} for part in ((text or "")[:at], (text or "")[at:])] if text is not None else []
+    for index, call in enumerate(whole_calls):
+        given = call["function"]["arguments"]
+        deltas += [{"tool_calls": [{"index": index, **call, "function": {**call["function"], "arguments": given[:2]}}]}]
+        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": given[2:]}}]}]
+    events = [chunk(delta) for delta in deltas]
+    last = chunk(finish=reason)
+    if draw(st.booleans()):
+        last["choices"][0]["message"] = message  # the whole message once more
+    events.append(last)
+    if usage:
+        where = draw(st.sampled_from(["own", "last", "groq", "choice"]))
+        if where == "own":
+            events.append({"choices": [], "usage": usage})
+        elif where == "last":
+            last["usage"] = usage
+        elif where == "groq":
+            last["x_groq"] = {"usage": usage}
+        else:
+            last["choices"][0]["usage"] = usage
+    events += [{"error": error}] if error else []
+    return plain, b"".join(map(line, events)) + draw(st.sampled_from([b"", b"data: [DONE]\n\n"]))
+
+
+def record(body):
+    """What an answer or an error is read as."""
+    try:
+        return decode(body)
+    except ErrorAnswer as problem:
+        return problem.error.status_under_200(), problem.usage, problem.billed
+    except Unreadable:
+        return None
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(answers())
+def test_an_answer_is_the_same_streamed_and_in_one_piece(answer):
+    plain, stream = answer
+    reply = read(stream)
+    assert record(reply.body) == record(json.dumps(plain).encode()) == record(stream)
+    assert reply.whole is (reply.error is None)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=60) | st.lists(st.sampled_from(
+    [b"data: ", b'{"choices":', b"[", b"]", b"{", b"}", b'"error":', b'"message":', b"null", b"0", b'"x"', b",", b":", b"\n", b"error: "]
+)).map(b"".join))  # fmt: skip
+def test_any_bytes_under_any_status_are_an_answer_or_an_error(body):
+    for status in (200, 400, 429, 500, 503):
+        found = classify(HttpResponse(status, {}, body), Secret("tsn_test_0123456789"))
+        assert found.completion is not None or found.error is not None
+
+
+@pytest.mark.parametrize(
+    ("deltas", "text"),
+    [
+        (["The cat", "The cat sat on", "The cat sat on the mat."], "The cat sat on the mat."),
+        (["The cat", "The cat sat on", "The cat sat on the mat.", "The cat sat on the mat."], "The cat sat on the mat."),
+        (["The cat", "The cat sat on", "The cat sat on the", " mat."], "The cat sat on the mat."),
+        (["ha", "haha", "hahaha!"], "hahahahahaha!"),
+        (["-", "--", "----", "--------"], "---------------"),
+        (["1", "12", "123"], "112123"),
+        (["I like it. ", "I like it. ", "I like it. "], "I like it. I like it. I like it. "),
+        (["The cat", "The cat sat"], "The catThe cat sat"),
+    ],
+)
+def test_deltas_that_hold_the_text_so_far_are_told_from_real_ones_where_that_is_certain(deltas, text):
+    assert read(*(line(chunk({"content": delta})) for delta in deltas), line(chunk(finish="stop"))).text == text
+
+
+@pytest.mark.parametrize("ends", [b"", b"data: [DONE]\n\n"])
+def test_a_reason_that_stands_in_every_chunk_is_no_end(ends):
+    pieces = [line(chunk({"content": text}, "stop")) for text in ("Hel", "lo")]
+    assert read(*pieces, ends).whole is bool(ends)
+    empty = [line(chunk({"content": text}, "")) for text in ("Hel", "lo")]
+    assert read(*empty, ends).whole is bool(ends)
+
+
+@pytest.mark.parametrize("bare", [b'error: {"code":500,"message":"died"}', b'{"error":"died"}', b"error: died"])
+def test_an_error_outside_of_an_event_ends_the_answer(bare):
+    reply = read(line(chunk({"content": "Hel"})), bare + b"\n\n", b"data: [DONE]\n\n")
+    assert not reply.whole and b"died" in reply.error and reply.text == "Hel"
+
+
+def test_the_last_model_that_is_named_counts():
+    pieces = [line(chunk({"content": "a"}) | {"model": name}) for name in ("", "router", "real", "")]
+    assert decode(read(*pieces, said("")).body).model == "m"
+    assert decode(read(*pieces, b"data: [DONE]\n\n").body).model == "real"
 
 
 def test_what_comes_is_known_at_once():
