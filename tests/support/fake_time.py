@@ -63,15 +63,17 @@ class Service:
     refusal : int
         Status of a refusal.
     headers : {"honest", "lying", "none"}
+    penalty : float
+        Share of requests that start 3 seconds in which all are refused.
     hint : str
         A message, with ``{wait}`` for the seconds until the window ends.
     """
 
     def __init__(self, dice, *, seconds=0.05, trip=0.002, window=2.0, requests=None, slots=None, lag=0.0, lone=0.0,
-                 headers="honest", hint="", outage=(0.0, 0.0), spread=3.0, refusal=429):  # fmt: skip
+                 headers="honest", hint="", outage=(0.0, 0.0), spread=3.0, refusal=429, penalty=0.0):  # fmt: skip
         self.dice, self.seconds, self.trip, self.window, self.most, self.slots = dice, seconds, trip, window, requests, slots
         self.lag, self.lone, self.headers, self.hint, self.outage = lag, lone, headers, hint, outage
-        self.spread, self.refusal = spread, refusal
+        self.spread, self.refusal, self.penalty, self.penalty_ends = spread, refusal, penalty, 0.0
         self.ends = self.used = self.working = 0
         self.arrivals: list[float] = []
         self.accepted: list[float] = []
@@ -94,6 +96,10 @@ class Service:
         if self.outage[0] <= at < self.outage[1]:
             self.failed.append(at)
             return Reply(503, {}, "overloaded")
+        if at < self.penalty_ends or (self.penalty and self.dice.random() < self.penalty):
+            self.penalty_ends = max(self.penalty_ends, at + 3.0) if at >= self.penalty_ends else self.penalty_ends
+            self.refused.append(at)
+            return Reply(self.refusal, self._headers(at), self.hint.format(wait=3))
         full = self.most is not None and self.used >= self.most
         if full or (self.slots is not None and self.working >= self.slots) or self.dice.random() < self.lone:
             self.refused.append(at)

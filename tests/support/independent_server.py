@@ -45,6 +45,7 @@ class Plan:
     hanging: float = 0.0  # g: no byte, ever
     empty: float = 0.0  # h: null content, half of them without any choice
     down: tuple[float, float] = (0.0, 0.0)  # 503 between these seconds after the first request
+    penalty: tuple[float, float] = (0.0, 0.0)  # the share of requests that start so many seconds in which all are refused
 
 
 class Threads(ThreadingHTTPServer):
@@ -67,7 +68,7 @@ class Server:
         self.log: list[float] = []
         self.level, self.filled = math.inf, 0.0
         self.working = self.peak = self.used = self.requests = 0
-        self.ends = self.begun = 0.0
+        self.ends = self.begun = self.penalty_ends = 0.0
         self.over = threading.Event()
 
     def __enter__(self):
@@ -146,6 +147,9 @@ class Server:
                 return self._refusal(wait)
         if plan.slots is not None and self.working >= plan.slots:
             return self._refusal(1.0)
+        if now < self.penalty_ends or self._dice("penalty", f"{self.requests}") < plan.penalty[0]:
+            self.penalty_ends = self.penalty_ends if now < self.penalty_ends else now + plan.penalty[1]
+            return self._refusal(plan.penalty[1])
         self.attempts[prompt] += 1
         if self._dice("lone", prompt) < plan.lone:
             return self._refusal(1.0)

@@ -20,7 +20,6 @@ class AdaptiveConcurrency:
     STREAK = 3
     COMMON = 0.12  # share of lone refusals
     MEMORY = 32  # requests, for that share
-    ROUND_TRIPS = 8  # at most, until the ceiling is tried where lone refusals are common: it may have been one of them
 
     def __init__(self) -> None:
         self.limit = 1
@@ -49,10 +48,9 @@ class AdaptiveConcurrency:
         self._successes += 1
         if self.limit + 1 < self._ceiling:  # slow start: one more per response doubles it per round trip
             self.limit += 1
-        elif self.limit < self._ceiling:
-            if self._successes > self._needed():  # try the ceiling
-                self.limit, self._successes = self.limit + 1, 0
-        elif self._successes >= self.limit:  # a whole round trip at the ceiling went well
+        elif self.limit < self._ceiling and self._successes > self._patience:  # try the ceiling
+            self.limit, self._successes = self.limit + 1, 0
+        elif self.limit >= self._ceiling and self._successes >= self.limit:  # a whole round trip at the ceiling went well
             self._ceiling, self._patience = math.inf, self._patience // 2
 
     def on_refused(self, seq: int, level: int) -> None:
@@ -65,10 +63,6 @@ class AdaptiveConcurrency:
             self._lone += (1 - self._lone) / self.MEMORY
         if level > 1 and (streak or (new and self._lone < self.COMMON)):
             self._cut(level, level - 1 if new else int(self.DECREASE * level))
-
-    def _needed(self) -> int:
-        """Return the successes that it takes to try the ceiling."""
-        return self._patience if self._lone < self.COMMON else min(self._patience, self.ROUND_TRIPS * self.limit)
 
     def _cut(self, level: int, limit: int) -> None:
         level = min(level, self.limit)

@@ -16,6 +16,7 @@ class HeaderQuota:
     """
 
     MARGIN = 0.002  # seconds: a reset is often rounded to the nearest millisecond
+    GROWTH = 2  # requests that go for each answer without headers, after the one that went first
 
     def __init__(self) -> None:
         self.limit = math.inf  # units a window, as the service states it
@@ -58,8 +59,8 @@ class HeaderQuota:
         if self._asking and accepted is False and not state.remaining:
             self._full = False
         if state.remaining is None or state.reset is None:
-            if self._asking and accepted:  # without headers on answers, ask with twice as many per round trip
-                self._remaining, self._asking = self.limit if self._full else self.in_flight + 2, not self._full
+            if self._asking and accepted:
+                self._remaining, self._asking = self.limit if self._full else self.in_flight + self.GROWTH, not self._full
             return
         self._asking = False
         self.limit = state.limit or (max(1.0, state.remaining) if self.limit == math.inf else self.limit)
