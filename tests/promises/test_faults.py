@@ -300,6 +300,16 @@ def test_every_row_is_answered_by_an_independent_server(client, plan):
     assert server.twice == (0 if "failing" in plan or "lone" in plan else server.requests - 200)
 
 
+def test_a_row_that_is_refused_alone_waits_for_what_its_refusal_asks_and_the_others_go_on(client):
+    with Server(seed=11, lone=0.05) as server:
+        out = frame(200).tsn.complete("{text}", client=client(server.url))
+    assert out["error"].isna().all()
+    again = [times for times in server.arrivals.values() if len(times) > 1]
+    assert len(again) > 3
+    assert all(later - earlier >= 0.99 for times in again for earlier, later in zip(times, times[1:], strict=False))
+    assert sum(len(times) == 1 and times[0] > again[0][0] for times in server.arrivals.values()) > 100
+
+
 @pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
 def test_an_empty_answer_of_an_independent_server_is_no_text(client):
     with Server(seed=11, empty=0.1) as server:

@@ -13,7 +13,7 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -64,6 +64,7 @@ class Server:
         self.plan, self.lock = Plan(**plan), threading.Lock()
         self.statuses, self.attempts, self.billed = Counter(), Counter(), Counter()
         self.served: list[float] = []
+        self.arrivals: defaultdict[str, list[float]] = defaultdict(list)  # of each prompt
         self.spans: list[tuple[float, float]] = []  # from when to when a slot was taken
         self.log: list[float] = []
         self.level, self.filled = math.inf, 0.0
@@ -134,6 +135,7 @@ class Server:
     def _admit(self, http, prompt):
         plan, now = self.plan, time.monotonic()
         self.requests += 1
+        self.arrivals[prompt].append(now)
         self.begun = self.begun or now
         if plan.key is not None and http.headers.get("authorization") != f"Bearer {plan.key}":
             return 401, f"Incorrect API key provided: {http.headers.get('authorization')}", {}

@@ -231,6 +231,16 @@ def test_lone_refusals_hardly_slow_a_run_down(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_a_penalty_is_waited_for_as_its_message_says_though_the_headers_show_room(seed):
+    told = drive(
+        service(seed, seconds=0.03, penalty=0.01, requests=10**6, window=60.0, headers="lying", hint="Retry after 3 seconds")
+    )
+    pauses = told.limiter.rules.breaker.pauses
+    assert 2 <= pauses <= told.refused <= 7 * pauses
+    assert told.seconds <= 3.0 * pauses + 4.0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_an_outage_costs_few_requests_and_ends_soon(seed):
     told = drive(service(seed, seconds=0.03, outage=(0.5, 3.5)))
     assert len(told.service.failed) <= 40
