@@ -208,6 +208,12 @@ class Server:
         http.wfile.write(data)
 
     def _limits(self):
+        if self.plan.penalty[0]:  # always the same room
+            return {
+                "x-ratelimit-limit-requests": 1000,
+                "x-ratelimit-remaining-requests": 900,
+                "x-ratelimit-reset-requests": "60s",
+            }
         if not self.plan.window or not self.plan.headers:
             return {}
         left, reset = self._room(time.monotonic())
