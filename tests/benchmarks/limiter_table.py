@@ -36,7 +36,7 @@ REAL: dict[str, tuple[int, float, dict[str, Any]]] = {  # rows, seconds at best,
     "5 slots, free 10 ms late": (500, 4.0, {"slots": 5, "late": 0.01}),
     "1 refusal in 5 at random": (500, 0.95, {"lone": 0.2}),
     "1 % start a penalty of 3 s, wait in the message": (
-        500, 13.5, {"penalty": (0.01, 3.0), "wait": "message"},
+        500, 10.5, {"penalty": (0.01, 3.0), "wait": "message"},
     ),
     "3 s of 503": (500, 4.0, {"down": (0.3, 3.3)}),
 }  # fmt: skip
