@@ -4,7 +4,7 @@ from .completion import Completion, decode
 from .dialects.errors import ErrorAnswer, ServiceError, error_of
 from .dialects.tables import Meaning
 from .dialects.usage import Usage
-from .request import Request, Requests, Shape, body_head, messages_around
+from .request import Request, RequestHead, Requests, around_user_text, body_head
 from .serialization import Unreadable, dumps, load
 
 __all__ = [
@@ -12,15 +12,15 @@ __all__ = [
     "ErrorAnswer",
     "Meaning",
     "Request",
+    "RequestHead",
     "Requests",
     "ServiceError",
-    "Shape",
     "Unreadable",
     "Usage",
+    "around_user_text",
     "body_head",
     "decode",
     "dumps",
     "error_of",
     "load",
-    "messages_around",
 ]

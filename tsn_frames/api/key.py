@@ -8,7 +8,7 @@ SCHEME = b"tsn-frames:1"
 
 
 def base_hash(base_url: str, repeat: int, head: bytes) -> hashlib._Hash:
-    """Return the hash of what many requests have in common; each copies it and adds its messages.
+    """Hash the part that many requests share; each copies the hash and adds its messages.
 
     The key is a contract: sha256 over the scheme's tag, the normalised base_url, ``repeat``, and the body. Neither the
     API key nor time-outs nor headers are in it.

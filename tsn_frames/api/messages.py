@@ -1,4 +1,4 @@
-"""Message lists as the API has them, checked before anything is sent."""
+"""Message lists in the form of the API, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def _is_none(value: Any) -> bool:
     return value is None
 
 
-def checked(given: Any, where: str, is_gap: IsGap = _is_none) -> list[dict[str, Any]]:
-    """Return a message list made of plain values, role and content first.
+def check_messages(given: Any, where: str, is_gap: IsGap = _is_none) -> list[dict[str, Any]]:
+    """Check a message list and return it as plain values, role and content first.
 
     Parameters
     ----------
     given : list, tuple or array of mappings
         The messages.
     where : str
-        What they are called in a sentence about them.
+        Their name in error messages.
     is_gap : callable
         Whether a content is missing; by default None is.
 
@@ -41,7 +41,7 @@ def checked(given: Any, where: str, is_gap: IsGap = _is_none) -> list[dict[str, 
 
     Examples
     --------
-    >>> checked(({"content": "Hi", "role": "user"},), "messages")
+    >>> check_messages(({"content": "Hi", "role": "user"},), "messages")
     [{'role': 'user', 'content': 'Hi'}]
     """
     if isinstance(given, str):
@@ -57,12 +57,12 @@ def has_system(messages: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def has_late_system(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a list has a system message that isn't its first one."""
+    """Return whether a list has a system message after its first message."""
     return any(message["role"] == "system" for message in messages[1:])
 
 
-def characters(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Return the length of all texts of a list; what isn't text, such as an image, doesn't count."""
+def count_characters(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Count the characters of all texts of a list; images and other parts have none."""
     contents = [message.get("content") or "" for message in messages]
     parts = [[content] if isinstance(content, str) else [part.get("text") or "" for part in content] for content in contents]
     return sum(len(text) for texts in parts for text in texts)
@@ -77,7 +77,9 @@ def _message(message: Any, where: str, is_gap: IsGap) -> dict[str, Any]:
     if is_gap(content) and not (message["role"] == "assistant" and any(message.get(name) for name in _INSTEAD_OF_CONTENT)):
         raise PromptError(f"{where} has no content")
     if not is_gap(content) and not isinstance(content, str) and not _is_parts(content):
-        raise PromptError(f"{where} has the content {quoted(content)}: it must be a text, or a list of parts as the API has them")
+        raise PromptError(
+            f"{where} has the content {quoted(content)}: it must be a text, or a list of parts in the form of the API"
+        )
     rest = {key: value for key, value in message.items() if key not in ("role", "content")}
     try:
         return {"role": str(message["role"]), "content": None if is_gap(content) else plain(where, content), **plain(where, rest)}

@@ -1,4 +1,4 @@
-"""Request parameters: each checked against the API's range before anything is sent, and made plain."""
+"""Request parameters: checked against the API's ranges before anything is sent, and converted to plain values."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ RESERVED = (*ORDER, "messages", "stream", "stream_options", "n")
 
 
 def check(name: str, value: Any) -> Any:
-    """Return one parameter as the plain value that is sent.
+    """Check one parameter and return it as the plain value that is sent.
 
     Parameters
     ----------
     name : str
         A parameter of the API, or ``"repeat"`` or ``"extra_body"``.
     value : object
-        What the user gave for it; numpy scalars are made plain.
+        The user's value; numpy scalars are converted.
 
     Raises
     ------

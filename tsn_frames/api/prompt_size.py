@@ -1,4 +1,4 @@
-"""How long a text is, in characters and by kind of writing, read from its bytes: what token counts are estimated from."""
+"""The length of a prompt in characters and its script, read from its UTF-8 bytes: token counts are estimated from both."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Language = Literal["latin", "cjk", "other"]
 _CONTINUATION = bytes(range(0x80, 0xC0))
 _CJK = bytes(range(0xE3, 0xEE))  # the first bytes of kana, Chinese characters, Hangul and their punctuation
 _OTHER = bytes([*range(0xCD, 0xE2), 0xEE, 0xEF, *range(0xF0, 0xF5)])  # Greek, Cyrillic, Arabic, Indic, Thai, emoji, ...
-SHARE = 0.2  # so many letters of another writing outweigh the ASCII around them
+SHARE = 0.2  # of the characters: from here on a text counts as written in another script
 
 
 class Size(NamedTuple):
-    """How long a text is."""
+    """The length of a text and its script."""
 
     chars: int
     language: Language
@@ -28,7 +28,7 @@ class _Count(NamedTuple):
 
 
 def prompt_size(request: Request) -> Size:
-    """Return how long a request's messages are, as they stand in its JSON.
+    """Return the size of a request's messages, in its JSON.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def prompt_size(request: Request) -> Size:
 
 @lru_cache(maxsize=256)
 def _head(head: bytes) -> _Count:
-    """Return the count of what many requests begin with: their system message."""
+    """Count the system message that many requests begin with."""
     _, found, start = head.rpartition(b'"messages":')
     return _count(start if found else head)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..api import dumps, messages_around
-from ..api.messages import characters, checked, has_late_system, has_system
+from ..api import around_user_text, dumps
+from ..api.messages import check_messages, count_characters, has_late_system, has_system
 from ..errors import ParameterError, PromptError, RowError
 from ..secret import redact
 from ..text import did_you_mean, quoted, warn
@@ -92,7 +92,7 @@ def _from_template(df: pd.DataFrame, parts: list[Part], systems: list[Part] | No
     labels = list(dict.fromkeys([*columns_of(parts), *columns_of(systems or [])]))
     filled, gaps = filled_texts(df, labels, missing)
     constant = systems is None or not columns_of(systems)
-    before, after = messages_around("".join(map(str, systems)) if systems is not None and constant else None)
+    before, after = around_user_text("".join(map(str, systems)) if systems is not None and constant else None)
     users = _fill(parts, filled, len(df))
     if constant:
         return _serialised(users, gaps, dumps, before, after)
@@ -101,7 +101,7 @@ def _from_template(df: pd.DataFrame, parts: list[Part], systems: list[Part] | No
 
 
 def _with_system(system: str, user: str) -> bytes:
-    before, after = messages_around(system)
+    before, after = around_user_text(system)
     return before + dumps(user) + after
 
 
@@ -141,7 +141,7 @@ def _call_prompt(prompt: Callable[[dict[Any, Any]], Any], row: dict[Hashable, An
         if values.is_missing(made) or (isinstance(made, str) and not made.strip()):
             problems[position] = RowError("missing", "the prompt function returned nothing for this row")
             return None
-        listed = checked(
+        listed = check_messages(
             [{"role": "user", "content": made}] if isinstance(made, str) else made,
             "the prompt function's messages",
             values.is_missing,
@@ -196,7 +196,7 @@ def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int,
 def _checked_list(df: pd.DataFrame, found: Any, position: int, problems: dict[int, RowError]) -> list[dict[str, Any]] | None:
     """Return a row's message list. Content that can't be sent is a row error; anything but a list of messages raises."""
     try:
-        return checked(found, f"messages in row {df.index[position]!r}", values.is_missing)
+        return check_messages(found, f"messages in row {df.index[position]!r}", values.is_missing)
     except ParameterError as error:
         problems[position] = RowError("bad_text", str(error))
         return None
@@ -220,7 +220,7 @@ def _serialised_list(listed: list[dict[str, Any]], position: int, problems: dict
     except TypeError as error:
         problems[position] = RowError("bad_text", f"the messages can't be written as JSON: {error}")
         return None
-    if len(data) > LONGEST and (length := characters(listed)) > LONGEST:
+    if len(data) > LONGEST and (length := count_characters(listed)) > LONGEST:
         problems[position] = _too_long(length)
         return None
     return data

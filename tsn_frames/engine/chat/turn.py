@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from ...api.messages import checked
+from ...api.messages import check_messages
 
 State = Literal["whole", "stopped", "failed"]
 
@@ -85,7 +85,7 @@ def turns_of(messages: Any) -> tuple[tuple[Turn, ...], str | None]:
     PromptError, ParameterError
         If they can't be sent.
     """
-    listed = [] if isinstance(messages, (list, tuple)) and not messages else checked(messages, "messages")
+    listed = [] if isinstance(messages, (list, tuple)) and not messages else check_messages(messages, "messages")
     turns = tuple(
         Turn(m["role"], m["content"], extra={k: v for k, v in m.items() if k not in ("role", "content")}) for m in listed
     )

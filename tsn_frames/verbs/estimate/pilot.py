@@ -79,7 +79,7 @@ def _usage_of(call: PreparedCall, table: RequestTable, answers: Outcomes, sample
 
 def _send(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, positions: list[int], *, progress: bool | None) -> None:
     """Send some of a call's requests through the ordinary run, and add their outcomes to ``answers``."""
-    work, requests = call.work, call.work.requests.some(positions)
+    work, requests = call.work, call.work.requests.take(positions)
     hashes = {name: value for name, value in work.about.hashes.items() if name not in ("rows", "keys")}
     hashes["frame"] = work.about.hashes.get("keys", "")  # lets the next pilot of the same frame find this one
     tags = [work.tags[at] for at in positions] if work.tags else ()
@@ -97,7 +97,7 @@ def _answered_rows(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, posi
     """Return the first row of each of some requests, with the columns of its answer."""
     firsts = frame_columns.first_rows(call.made.inverse, len(call.made.requests))
     rows = positions if firsts is None else firsts[positions]
-    wanted, requests = frame_columns.layout(None, usage=True, include=()), call.made.requests.some(positions.tolist())
+    wanted, requests = frame_columns.layout(None, usage=True, include=()), call.made.requests.take(positions.tolist())
     columns = frame_columns.build(answers, requests, np.arange(len(positions)), {}, wanted)
     return frame_columns.add(df.iloc[rows], wanted, columns)
 

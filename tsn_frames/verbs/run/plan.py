@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
-from ...api import Requests, Shape, body_head, dumps
+from ...api import RequestHead, Requests, body_head, dumps
 from ...api.key import base_hash
 from ...api.parameters import body
 from ...engine.runtime.client import Client
@@ -96,7 +96,7 @@ class _Shapes:
 
     Attributes
     ----------
-    made : list of Shape
+    made : list of RequestHead
         The shapes.
     bases : list of hash
         The hash of each head.
@@ -105,7 +105,7 @@ class _Shapes:
     """
 
     def __init__(self, base_url: str, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]], prefix: bytes) -> None:
-        self.made, self.bases, self.numbers = list[Shape](), list[Any](), list[int]()
+        self.made, self.bases, self.numbers = list[RequestHead](), list[Any](), list[int]()
         self._base_url, self._constant, self._prefix = base_url, constant, prefix
         if not varying:
             self._make({})
@@ -122,7 +122,7 @@ class _Shapes:
     def _make(self, own: Mapping[str, Any]) -> None:
         values = {**self._constant, **own}
         head = body_head(body(values)) + self._prefix
-        self.made.append(Shape(head, values["model"], values.get("max_tokens")))
+        self.made.append(RequestHead(head, values["model"], values.get("max_tokens")))
         self.bases.append(base_hash(self._base_url, values.get("repeat") or 0, head))
 
 
