@@ -101,6 +101,7 @@ ERROR_CODES: dict[str, tuple[Meaning, Seen]] = {
     "incorrect_api_key_error": ("key", Seen("Kimi", "docs")),
     "api_key_invalid": ("key", Seen("Gemini", "continuedev/continue#10290")),
     "unauthenticated": ("key", Seen("Gemini", "docs")),
+    "no_db_connection": ("key", Seen("LiteLLM without a database, for an unknown key", "tests/promises/test_litellm.py")),
     "base_resp_1004": ("key", Seen("MiniMax", "docs")),
     "base_resp_2049": ("key", Seen("MiniMax", "docs")),
     "insufficient_balance": ("balance", Seen("TokenSuperNova, Venice", "veniceai/api-docs#149")),

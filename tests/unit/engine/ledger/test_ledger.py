@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
-from tsn_frames.api import Completion, Request, body_head, dumps, messages_around
+from tsn_frames.api import Completion, Request, body_head, dumps, around_user_text
 from tsn_frames.api.prompt_size import prompt_size
 from tsn_frames.engine.cache.store import scan
 from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema_version
@@ -643,7 +643,7 @@ def test_runs_are_listed_over_kernels(sim, client):
 @given(st.text(), st.text(), st.booleans())
 def test_a_prompt_is_measured_in_characters_as_its_json_has_them(system, text, with_system):
     """Whatever it is written in; the parameters before the messages don't count."""
-    before, after = messages_around(system if with_system else None)
+    before, after = around_user_text(system if with_system else None)
     try:
         tail = dumps(text) + after
     except TypeError:  # half a surrogate pair is never sent
