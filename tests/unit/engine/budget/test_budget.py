@@ -567,7 +567,7 @@ def test_reserving_settling_and_releasing_in_any_order_stays_under_every_cap(req
 
 @given(st.text(), st.integers(1, 10_000))
 def test_the_worst_case_is_above_what_the_simulator_bills(text, most):
-    from tsn_frames.api import dumps, around_user_text
+    from tsn_frames.api import around_user_text, dumps
     from tsn_frames.simulator.tokens import count_prompt
 
     before, after = around_user_text("Be kind.")
