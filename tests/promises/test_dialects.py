@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from support.dialect_service import USAGE, DialectService, chunk, completion, plain, stream
@@ -222,6 +224,7 @@ def test_each_code_of_key_balance_or_model_ends_the_run(ask, code, status):
 @pytest.mark.parametrize("status", [200, 400, 429])
 def test_each_other_code_of_an_error_has_its_meaning(ask, status):
     codes, seen = [code for code, (meaning, _) in ERROR_CODES.items() if meaning not in ENDS], set()
+    codes = codes[::6] if status == 429 else codes  # each of these refusals is waited for
 
     def respond(body, _):
         row = body["messages"][-1]["content"]
@@ -290,6 +293,29 @@ def test_words_of_key_balance_or_model_that_all_rows_get_end_the_run(ask, meanin
     assert type(error) is ENDS[meaning] and service.requests < 14
 
 
+@pytest.mark.parametrize(
+    ("status", "number"), [(500, 401), (400, 402), (503, 404), (422, "401"), (429, 402), (405, None), (410, None), (403, None)]
+)
+def test_a_number_of_key_balance_or_model_that_all_rows_get_ends_the_run_whatever_the_status(ask, status, number):
+    _, service, error = ask(plain({"error": {"message": "no", "code": number}}, status), rows=40)
+    kinds = {401: tsn.errors.AuthenticationError, 402: tsn.errors.BalanceError, 403: tsn.errors.AuthenticationError}
+    assert type(error) is kinds.get(int(number or status), tsn.errors.ModelError) and service.requests < 14
+
+
+def test_a_stream_of_json_lines_is_read(ask, chat):
+    lines = [json.dumps(chunk("Hel")).encode() + b"\n", json.dumps(chunk("lo", "stop", USAGE)).encode() + b"\n"]
+    out, _, _ = ask(plain(b"".join(lines)))
+    turn, _, _ = chat(stream(*lines))
+    assert out["content"][0] == turn["content"] == "Hello" and out["total_tokens"][0] == turn["total_tokens"] == 120
+
+
+def test_an_error_that_is_a_list_in_an_event_ends_the_answer(chat):
+    turn, service, error = chat(
+        stream([{"error": {"code": 400, "message": "API key not valid", "details": [{"reason": "API_KEY_INVALID"}]}}])
+    )
+    assert isinstance(error, tsn.errors.AuthenticationError) and service.requests == 1 and turn["state"] == "failed"
+
+
 @pytest.mark.parametrize("status", [200, 400, 403, 500])
 def test_such_words_in_a_few_rows_are_those_rows_errors(ask, status):
     def respond(body, _):
@@ -318,6 +344,9 @@ def test_a_request_that_is_too_large_is_its_row_s_error_at_once(ask, sentence, s
         plain({"error": "Upstream died"}),
         plain([{"error": {"code": 502, "message": "Upstream died"}}]),
         plain({"object": "error", "message": "Upstream died", "code": 500}),
+        plain({"code": 50001, "msg": "Upstream died"}),
+        plain({"statusCode": 502, "message": "Upstream died"}),
+        plain({"success": False, "message": "Upstream died"}),
         stream(chunk("Half"), {"error": {"code": 502, "message": "Upstream died"}}),
     ],
 )
@@ -364,6 +393,10 @@ def test_an_empty_error_beside_an_answer_is_none(ask, empty):
         ({"success": False, "errors": [{"code": 5007, "message": "Not so"}]}, "Not so"),
         ([{"error": {"code": 400, "message": "Not so"}}], "Not so"),
         ({"error": "Not so"}, "Not so"),
+        ({"code": 40001, "msg": "Not so"}, "Not so"),
+        ({"error": True, "message": "Not so"}, "Not so"),
+        ({"errors": {"n": ["too", "few"]}}, "too"),
+        ({"type": "error", "error": {"type": "x", "message": "Not so"}}, "Not so"),
         ({"error": {"message": '{"error": {"message": "deep"}}'}}, "deep"),
         ({"error": {"message": "Provider returned error", "metadata": {"raw": '{"message": "own words"}'}}}, "own words"),
         (b"plain words", "plain words"),

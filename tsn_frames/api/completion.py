@@ -113,7 +113,7 @@ def decode(body: bytes) -> Completion:
         answer = _decode_usual(body)
         choice = answer.choices[0]
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):  # msgspec's are ValueErrors from 0.21 on
-        return decode_tolerantly(load(_in_one_piece(body)))
+        return decode_tolerantly(_load(body))
     usage, message = answer.usage, choice.message
     prompt, details = usage.prompt_tokens, usage.prompt_tokens_details
     cached = usage.prompt_cache_hit_tokens if details is None or not details.cached_tokens else details.cached_tokens
@@ -201,10 +201,14 @@ def _error(data: dict[str, Any], choice: dict[str, Any]) -> ServiceError | None:
     return None
 
 
-def _in_one_piece(body: bytes) -> bytes:
-    """Return the body of an answer; one that is sent as an event stream, though none was asked for, is put together."""
+def _load(body: bytes) -> Any:
+    """Parse the body of an answer; one that is sent as a stream, though none was asked for, is put together."""
     if not body[:64].lstrip(_BOM_AND_BLANKS).startswith(_STREAM_STARTS):
-        return body
+        try:
+            return load(body)
+        except Unreadable:
+            if b"\n{" not in body:
+                raise
     from .stream_parser import StreamedReply  # it reads answers in one piece with this module
 
     reply = StreamedReply()
@@ -212,7 +216,7 @@ def _in_one_piece(body: bytes) -> bytes:
     reply.close()
     if reply.error is None and not reply.whole:
         raise Unreadable(reply.problem or "the event stream ended before the answer did")
-    return reply.body
+    return load(reply.body)
 
 
 def content_error(completion: Completion) -> RowError | None:

@@ -110,8 +110,19 @@ class StreamedReply:
     def close(self) -> None:
         """Take in that it ended in good order, and a last line that no line end follows."""
         self._ended = True
+        self._read_lines_of_json()
         if not self.problem and not self._stopped_by_error and self._body is None:
             self._take([self._lines.rest, b""])
+
+    def _read_lines_of_json(self) -> None:
+        """Read a body in one piece that is no JSON, but whose lines are, as a stream of chunks."""
+        if self._body is None or b"\n{" not in self._body or _parsed(bytes(self._body)) is not None:
+            return
+        events = [event for line in _ENDS.split(bytes(self._body)) if line.strip() and (event := _parsed(line)) is not None]
+        if any(isinstance(event.get("choices"), list) for event in events):
+            self._body = None
+            for event in events:
+                self._chunk(event)
 
     @property
     def text(self) -> str:
@@ -231,6 +242,9 @@ class StreamedReply:
             self._chunk(event)
         elif data.strip() == b"[DONE]":
             self.done = True
+        elif data.startswith(b"["):  # Gemini's errors are lists
+            for item in _parsed_list(data):
+                self._chunk(item)
         elif data and self._event == b"error":
             self._fail({"message": data.decode("utf-8", "replace")})
         elif data.startswith(b"{"):
@@ -298,6 +312,15 @@ class StreamedReply:
         elif "failed" in (ending(self.finish_reason), ending(self._native)):
             reason = self._native if ending(self.finish_reason) != "failed" else self.finish_reason
             self._error = {"error": {"message": f"the service ended the answer with finish_reason {reason!r}", "code": reason}}
+
+
+def _parsed_list(data: bytes) -> list[dict[str, Any]]:
+    """Return the JSON objects of an event that is a list."""
+    try:
+        items = load(data)
+    except Unreadable:
+        return []
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:

@@ -20,6 +20,10 @@ SINGLED_OUT = 12  # at random, one refusal in five, a row meets this once in 250
 SUSPICIONS = 4  # first rows that are all refused in such words: no echo of one prompt
 TIMED_OUT = frozenset({408, 499, 504, 524})  # a gateway stopped waiting; the model may have worked, and be billed
 _ACCOUNT = frozenset({401, 402, 403, 404})
+# Numbers of a refusal of key, balance, model or endpoint, as a status or, under another status, in the error itself.
+_SUSPECT_NUMBERS: dict[int, type[RunError]] = {
+    401: AuthenticationError, 402: BalanceError, 403: AuthenticationError, 404: ModelError, 405: ModelError, 410: ModelError,
+}  # fmt: skip
 _END: dict[Meaning, type[RunError]] = {"key": AuthenticationError, "balance": BalanceError, "model": ModelError}
 AGAIN = frozenset({408, 409, 425, 500, 502, 504, *range(520, 530)})
 
@@ -135,7 +139,7 @@ def _error(status: int, found: ServiceError, secret: Secret, wait: float | None,
     text = f"{status}: {redact(found.message, secret) or 'no message'}"
     if status == 413 or (status not in _ACCOUNT and "too_long" in (coded, found.worded)):
         return Classification("row_error", RowError("too_long", text))
-    suspect = _END.get(meaning) if meaning else None
+    suspect = _END.get(meaning) if meaning else _SUSPECT_NUMBERS.get(found.status or 0)
     if certain and (end := _run_end(status, coded, meaning)):
         is_model = end is ModelError
         return Classification(
@@ -149,8 +153,7 @@ def _error(status: int, found: ServiceError, secret: Secret, wait: float | None,
         return Classification("row_error", RowError("filtered", text))
     if not certain or status in AGAIN or status >= 500:
         return Classification("retry", RowError("server", text), wait=wait, suspect=suspect)
-    suspect = suspect or (AuthenticationError if status == 403 else None)
-    return Classification("row_error", RowError("bad_request", text), suspect=suspect)
+    return Classification("row_error", RowError("bad_request", text), suspect=suspect or _SUSPECT_NUMBERS.get(status))
 
 
 def _run_end(status: int, coded: Meaning | None, meaning: Meaning | None) -> type[RunError] | None:

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from ..serialization import Unreadable, load
+from ..serialization import Unreadable, dumps_any, load
 from .tables import STATUS, Meaning, meaning_of_code, meaning_of_words
 from .usage import Usage
 
 _WORDS = ("message", "msg", "error_message", "error_msg", "detail", "error", "errors", "status_msg", "title", "reason")
 _CODES = ("code", "type", "status", "reason", "error_type", "error_code", "status_code", "http_code", "statusCode")
 _NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp")
+_STATED = ("code", "type", "status", "status_code", "statusCode")
 _DEPTH = 6
 _CAP = 4000  # characters of a message; it is cut again when keys are taken out of it
 _TAGS = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
@@ -68,7 +69,8 @@ def read_error(data: Any) -> ServiceError:
     """Return what parsed JSON says of an error."""
     codes = tuple(dict.fromkeys(_codes(data)))
     numbers = (int(code) for code in codes if code.isascii() and code.isdigit() and len(code) == 3)
-    return ServiceError(_words(data)[:_CAP], codes, next((number for number in numbers if 400 <= number < 600), None))
+    words = _words(data) or (dumps_any(data).decode("utf-8", "replace") if data else "")
+    return ServiceError(words[:_CAP], codes, next((number for number in numbers if 400 <= number < 600), None))
 
 
 def holds_error(data: dict[str, Any]) -> bool:
@@ -80,8 +82,12 @@ def holds_error(data: dict[str, Any]) -> bool:
         return True
     if type(data.get("choices")) is list:
         return False
-    named = any(data.get(name) for name in ("errors", "detail", "error_message", "error_type", "error_code", "error_msg"))
-    return named or (type(data.get("message")) is str and any(data.get(name) for name in ("code", "type", "status")))
+    if any(data.get(name) for name in ("errors", "detail", "error_message", "error_type", "error_code", "error_msg")):
+        return True
+    worded = any(type(data.get(name)) is str for name in ("message", "msg"))
+    return worded and (
+        data.get("success") is False or any(data.get(name) not in (None, 0, 200, "", "0", "200") for name in _STATED)
+    )
 
 
 def _words(value: Any, depth: int = 0) -> str:
