@@ -135,9 +135,11 @@ def test_the_bar_shows_what_is_spent_what_it_comes_to_and_how_fast(tmp_path, cap
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db",
                             prices={"sim-small": (0.25, 1)}, limits=tsn.Limits(4))  # fmt: skip
         rows(60).tsn.complete("{t}", client=client, progress=True)
-    said = re.findall(r"([\d.]+) spent of about ([\d.]+), ([\d.]+) a minute", capsys.readouterr().err)
+    shown = capsys.readouterr().err
+    said = re.findall(r"([\d.]+) spent of about ([\d.]+), ([\d.]+) a minute", shown)
     total = tsn.last_run().summary.cost
-    assert said and float(said[-1][0]) == pytest.approx(total, rel=0.06) == pytest.approx(float(said[-1][1]), rel=0.06)
+    assert said, shown
+    assert float(said[-1][0]) == pytest.approx(total, rel=0.06) == pytest.approx(float(said[-1][1]), rel=0.06)
     assert float(said[0][0]) < total / 1.5 and float(said[0][1]) == pytest.approx(total, rel=0.5)
     assert float(said[-1][2]) > total  # it took less than a minute
 
