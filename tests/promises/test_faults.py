@@ -344,3 +344,14 @@ def test_an_independent_server_that_ends_the_run_is_asked_no_more(client, plan, 
     assert server.requests <= most
     assert caught.value.partial["content"].notna().sum() == sum(server.billed.values())
     assert KEY not in str(caught.value)
+
+
+def test_rows_that_all_fail_the_first_time_are_answered_after_runs_that_ended_in_errors(client):
+    with Simulator(latency=0.005) as sim:
+        sim.faults = Faults(error_500=1)
+        for _ in range(3):
+            with pytest.raises(tsn.errors.ServerError):
+                frame(50).tsn.complete("{text}", client=client(sim.base_url), cache="off")
+        sim.faults = Faults(error_500=1, first_attempt_only=True)
+        out = frame(50).tsn.complete("again {text}", client=client(sim.base_url))
+    assert out["error"].isna().all() and summary().requests == 100

@@ -1,4 +1,4 @@
-"""Rate limiter of one account: an async queue in front of the rules, chat before frames."""
+"""Rate limiter of one account: an async queue in front of the rules: chat, then retries, then other rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itertools import count
 from .limits import Limits
 from .rules import Permit, RateRules, UserQuota
 
-CHAT, FRAME = 0, 1
+CHAT, RETRY, FRAME = 0, 1, 2  # priorities
 SHORTEST_TIMER = 0.001
 
 

@@ -16,7 +16,7 @@ from ...errors import ConfigError
 from .. import retry as policy
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
-from ..limits.limiter import FRAME
+from ..limits.limiter import FRAME, RETRY
 from ..limits.limits import Limits
 from ..limits.rules import Permit
 from ..retry import Classification, classify
@@ -124,7 +124,8 @@ class AttemptSender:
         return attempt
 
     async def _send(self, item: PendingRequest) -> Attempt:
-        permit = await self.session.account.limiter.acquire(self.session.quota, self.tokens(item.request), self._priority)
+        priority = min(self._priority, RETRY) if item.attempts and not item.fails_alone else self._priority
+        permit = await self.session.account.limiter.acquire(self.session.quota, self.tokens(item.request), priority)
         task = asyncio.current_task()
         self.sending.add(task)
         self._counts.requests += 1

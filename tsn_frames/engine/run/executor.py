@@ -27,6 +27,7 @@ from ..budget.worst_case import check_bounded, worst_case
 from ..cache.reader import check
 from ..cache.store import lookup
 from ..ledger.run_record import RunDescription, RunRecord, Saving
+from ..limits.circuit_breaker import State
 from ..outcomes import Outcome, Outcomes
 from ..runtime.client import Client
 from ..runtime.process import ServiceAccount, process_state
@@ -239,10 +240,11 @@ class RunExecutor:
         if self.state is not RunState.RUNNING:  # stopped while the session was opened
             return
         fresh, mode, tags, requests = self.work.fresh, self.work.mode, self.work.tags, self.work.requests
-        self._queue = RetryQueue(PendingRequest(i, requests[i], i in fresh or mode != "use") for i in pending)
+        limiter = session.account.limiter
+        items = (PendingRequest(i, requests[i], i in fresh or mode != "use") for i in pending)
+        self._queue = RetryQueue(items, paused=lambda: limiter.rules.breaker.state is not State.CLOSED)
         stream = StreamOptions() if self.work.stream else None
         self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None, stream=stream)
-        limiter = session.account.limiter
         handler = ResultHandler(
             self.client, requests.models, self._queue, limiter.rules.breaker,
             counts=self.counts, done=self._done, end=self._end,

@@ -58,14 +58,20 @@ class PendingRequest:
 class RetryQueue:
     """Order: due retries, then unsent requests, then requests that fail or are refused alone.
 
+    While the account is paused, unsent requests are held back as long as there are retries: a request that failed before is the
+    better probe, since a row that is at fault itself says nothing about the server.
+
     Parameters
     ----------
     items : iterable of PendingRequest
         Taken one by one when a worker is free, so that a million rows aren't a million objects at once.
+    paused : callable
+        Whether the account is paused.
     """
 
-    def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic) -> None:
-        self._fresh, self._clock = iter(items), clock
+    def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic,
+                 paused: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
+        self._fresh, self._clock, self._paused = iter(items), clock, paused
         self._delayed: list[tuple[float, int, PendingRequest]] = []
         self._last: list[tuple[float, int, PendingRequest]] = []
         self._order = count()
@@ -77,11 +83,14 @@ class RetryQueue:
         """Return the next item, as soon as one is due; None when all are finished."""
         while self._open:
             now = self._clock()
-            item = self._due(self._delayed, now) or next(self._fresh, None) or self._due(self._last, now)
+            held_back = bool(self._delayed) and self._paused()
+            item = self._due(self._delayed, now)
+            if item is None and not held_back:
+                item = next(self._fresh, None) or self._due(self._last, now)
             if item is not None:
                 self._out += 1
                 return item
-            waiting = [heap[0][0] for heap in (self._delayed, self._last) if heap]
+            waiting = [heap[0][0] for heap in (self._delayed, [] if held_back else self._last) if heap]
             if not waiting and not self._out:
                 self.close()
                 break
@@ -97,7 +106,7 @@ class RetryQueue:
     def done(self) -> None:
         """Count an item as finished."""
         self._out -= 1
-        if not self._out and not self._delayed and not self._last:
+        if (not self._out and not self._delayed and not self._last) or not self._paused():
             self._wake(len(self._sleepers))
 
     def close(self) -> None:

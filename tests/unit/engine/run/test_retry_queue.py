@@ -1,0 +1,42 @@
+"""The order in which a run's requests are sent."""
+
+import asyncio
+
+from support import fake_time
+
+from tsn_frames.engine.run.retry_queue import PendingRequest, RetryQueue
+
+
+def test_while_the_account_is_paused_a_retry_goes_before_rows_that_were_never_sent():
+    paused, taken = [True], []
+
+    async def main():
+        queue = RetryQueue((PendingRequest(i, None) for i in range(4)), fake_time.now, lambda: paused[0])
+        first = await queue.next()
+        queue.requeue(first, 5.0)
+        taken.append(((await queue.next()).index, fake_time.now()))  # the retry, though it is due only in 5 seconds
+        paused[0] = False
+        queue.done()
+        taken.append(((await queue.next()).index, fake_time.now()))
+
+    fake_time.run(main)
+    assert taken == [(0, 5.0), (1, 5.0)]
+
+
+def test_rows_that_were_never_sent_go_on_when_the_pause_is_over():
+    paused, taken = [True], []
+
+    async def main():
+        queue = RetryQueue((PendingRequest(i, None) for i in range(2)), fake_time.now, lambda: paused[0])
+        first = await queue.next()
+        queue.requeue(first, 60.0)
+        waiting = asyncio.ensure_future(queue.next())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        paused[0] = False
+        queue._out += 1
+        queue.done()  # the answer that ended the pause
+        taken.append(((await waiting).index, fake_time.now()))
+
+    fake_time.run(main)
+    assert taken == [(1, 1.0)]
