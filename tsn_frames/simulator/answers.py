@@ -1,4 +1,4 @@
-"""What the simulated models answer: a pure function of the seed and the request."""
+"""The answers of the simulated models: a pure function of the seed and the request."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Everything the model says, before it becomes bytes."""
+    """The answer of a model, before it is serialised."""
 
     choices: tuple[Choice, ...]
     prompt_tokens: int
     completion_tokens: int
     usage: Json | None
-    """What the client is told; a fault can make it differ from the truth above."""
+    """The usage that the client gets; a fault can make it differ from the counts above."""
 
 
 def prompt_key(request: ChatRequest) -> str:
@@ -127,7 +127,7 @@ def _logprobs(body: Json, content: str, options: list[str], seed: bytes) -> tupl
 
 
 def _entry(tokens: list[str], sure: float, count: int) -> Json:
-    """Give the first token the probability `sure`; each next one gets half of what is left."""
+    """Return the first token the probability `sure`; each next one gets half of what is left."""
     chances = [sure] + [(1 - sure) / 2**place for place in range(1, len(tokens))]
     entries: list[Json] = [
         {"token": token, "logprob": round(math.log(chance), 6), "bytes": list(token.encode())}

@@ -1,4 +1,4 @@
-"""What the simulated service refuses, in the service's own error JSON."""
+"""The errors of the simulated service, with their documented JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ApiError(Exception):
         """More header lines, each ended by CR LF."""
 
     def payload(self) -> dict[str, object]:
-        """Give the body of the answer."""
+        """Return the body of the answer."""
         return {"error": {"message": self.message, "type": self.kind, "code": self.code}}
 
 
@@ -31,7 +31,7 @@ def bad_key(message: str) -> ApiError:
 
 
 def empty_balance() -> ApiError:
-    """Refuse because nothing is left to pay with."""
+    """Refuse because the balance is empty."""
     return ApiError(402, "Insufficient balance. Top up to go on.", "billing_error", "insufficient_balance")
 
 
@@ -41,7 +41,7 @@ def unknown_model(model: str) -> ApiError:
 
 
 def unknown_path(method: str, path: str) -> ApiError:
-    """Refuse an address that is not part of the API."""
+    """Refuse a path that is not part of the API."""
     return ApiError(404, f"Unknown endpoint: {method} {path}", "invalid_request_error", "not_found")
 
 

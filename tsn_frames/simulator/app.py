@@ -1,4 +1,4 @@
-"""The simulated service: its state, and which request gets what."""
+"""The simulated service: its state, and the handlers of all endpoints but chat."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MODELS_PATH = f"{PREFIX}/models"
 
 
 class App:
-    """What the simulator remembers between requests; only the server's thread changes it."""
+    """The state between requests; only the server's thread changes it."""
 
     def __init__(self, settings: Options, faults: Faults) -> None:
         self.settings = settings
@@ -37,7 +37,7 @@ class App:
         self.tally = Tally(settings.keep_log)
         self.meter = None if settings.quota is None else Meter(settings.quota)
         self.balance = settings.balance
-        """Answers left to pay for; those in work are taken off already."""
+        """Answers that can still be billed; those in progress are subtracted already."""
         self.attempts: Counter[str] = Counter()
         self.replays: dict[str, Answer] = {}
         self.systems: set[str] = set()
@@ -46,7 +46,7 @@ class App:
         self._outage = (float("-inf"), 503)
 
     def set_faults(self, faults: Faults) -> None:
-        """Change what goes wrong; which faults are on is found once, not for every request."""
+        """Set the faults; the active ones are found once, not for every request."""
         self.faults, self.active_faults = faults, faults.active()
 
     def begin_outage(self, seconds: float, status: int) -> None:
@@ -68,7 +68,7 @@ class App:
         raise bad_key(f"Invalid API key{shown}.")
 
     def admit(self, tokens: int) -> Charge | None:
-        """Let a request in or refuse it with 429."""
+        """Admit a request or refuse it with 429."""
         charge = None if self.meter is None else self.meter.admit(tokens, time.monotonic())
         if isinstance(charge, Refusal):
             style, wait = self.settings.retry_hint, charge.wait
@@ -84,7 +84,7 @@ class App:
             self.meter.settle(charge, tokens, time.monotonic())
 
     def limit_lines(self) -> str:
-        """Give the header lines that every answer carries."""
+        """Return the header lines that every answer carries."""
         if self.meter is None:
             return ""
         return limit_headers(self.meter, time.monotonic(), self.settings.lying_headers)
@@ -111,12 +111,12 @@ class PlainHandler:
             reply = app.error_reply(error)
         self.plan = Plan(reply.status, lambda: iter((app.reply_step(reply, request),)))
 
-    def taken(self, step: Step) -> None:  # noqa: ARG002 - as every job
+    def on_step(self, step: Step) -> None:  # noqa: ARG002 - the protocol's signature
         """Count the status."""
         self._tally.status(self.plan.status)
 
-    def end(self, left: bool) -> None:
-        """Do nothing: nothing is owed."""
+    def on_end(self, left: bool) -> None:
+        """Do nothing: nothing is billed."""
 
 
 def _small_reply(app: App, request: HttpRequest) -> Reply:
@@ -132,11 +132,11 @@ def _small_reply(app: App, request: HttpRequest) -> Reply:
 
 
 def bearer(request: HttpRequest) -> str | None:
-    """Give the key that was sent."""
+    """Return the key that was sent."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else None
 
 
 def is_chat(request: HttpRequest) -> bool:
-    """Tell whether this asks for a completion."""
+    """Return whether this asks for a completion."""
     return request.path == CHAT and request.method == "POST"

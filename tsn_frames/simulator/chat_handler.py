@@ -1,4 +1,4 @@
-"""One chat request in work: from its checks to its bill."""
+"""Handle one chat request: checks, faults, response plan, billing and log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STREAM_ERROR = server_error(500).payload()
 
 
 class ChatHandler:
-    """A chat request; making one decides everything about it, later calls only keep the books."""
+    """A chat request: the constructor decides the response, later calls bill and log it."""
 
     def __init__(self, app: App, request: HttpRequest) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class ChatHandler:
         self._charge: Charge | None = None
         self._admitted = False
         self._answer: Answer | None = None
-        """What is owed for; None if nothing will be."""
+        """The answer that is billed; None if none is."""
         self._line: BillLine | None = None
         self._paid = False
         self._billed_tokens = 0
@@ -53,7 +53,7 @@ class ChatHandler:
         except ApiError as error:
             self.plan = self._error_plan(error)
 
-    # What will be sent
+    # Decide the response
 
     def _decide(self) -> Plan:
         app = self._app
@@ -129,7 +129,7 @@ class ChatHandler:
         made = list(events(answer, identity, chat.include_usage))
         return made if self._app.settings.dialect == "openai" else rewritten(made, self._app.dialect.chunks)
 
-    # How it is sent
+    # Send it
 
     def _send(self, reply: Reply, answer: Answer) -> Iterator[Step]:
         yield self._app.reply_step(reply, self._http, answer.completion_tokens)
@@ -155,9 +155,9 @@ class ChatHandler:
             start = b""
         yield Step(0.0, LAST_CHUNK, "done")
 
-    # The books
+    # Billing and log
 
-    def taken(self, step: Step) -> None:
+    def on_step(self, step: Step) -> None:
         """Bill an answer when its first step is sent, and the tokens of a stream as they go."""
         if step.data and not self._began:
             self._began = True
@@ -173,8 +173,8 @@ class ChatHandler:
         if self._replay_key and self._app.settings.replay_idempotent:
             self._app.replays[self._replay_key] = answer
 
-    def end(self, left: bool) -> None:
-        """Close the books: bill or give back, free the place, write the log."""
+    def on_end(self, left: bool) -> None:
+        """Bill or refund, release the quota, write the log."""
         app, answer = self._app, self._answer
         if left and answer is not None and not self._paid and app.settings.bill_abandoned:
             self._pay(answer, answer.completion_tokens)
@@ -185,8 +185,8 @@ class ChatHandler:
             app.release(self._charge, owed)
         self._log()
         if left:
-            app.tally.add("disconnects")  # last: who waits for it finds the rest of the books closed
-        # The plan refers back to this job: a circle for each request is work for the garbage collector.
+            app.tally.add("disconnects")  # last: a test that waits for it finds all other counts complete
+        # The plan refers to this handler: break the reference cycle.
         self.plan = NO_PLAN
 
     def _log(self) -> None:

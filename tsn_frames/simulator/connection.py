@@ -1,4 +1,4 @@
-"""One TCP connection: reads requests, takes the steps of their plans, sees when the client leaves."""
+"""One TCP connection: reads requests, sends the steps of their plans, detects a client that disconnects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LINGER = 0.5
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Serves one client; `accept` turns a request into a job, `gone` is called when the connection ends."""
+    """Serves one client; `accept` returns the handler of a request, `gone` is called when the connection ends."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = bytearray(_BUFFER)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._job: RequestHandler | None = None
+        self._handler: RequestHandler | None = None
         self._steps: Iterator[Step] = iter(())
         self._waiting = bytearray()
         self._closes = False
@@ -55,14 +55,14 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what has come."""
+        """Take in received bytes."""
         self.data_received(bytes(self._buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Read on; bytes that come during an answer wait until it is complete."""
         if self._deaf:
             return
-        if self._job is not None:
+        if self._handler is not None:
             self._waiting += data
             return
         try:
@@ -77,24 +77,24 @@ class Connection(asyncio.BufferedProtocol):
             self._write(_CONTINUE)
 
     def eof_received(self) -> bool:
-        """Take an end of sending for the client's leaving, as most gateways do."""
+        """Treat a half-closed connection as a disconnect, as most gateways do."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the base class asks for it
-        """Stop at once, and let the job know if it was not complete."""
+        """Stop at once, and end the handler if the response is not complete."""
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
-        job, self._job = self._job, None
-        if job is not None:
-            job.end(left=True)
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.on_end(left=True)
         self._gone(self)
 
     def reset(self) -> None:
-        """End the connection with a TCP reset; it is the server's doing, so the client did not leave."""
-        job, self._job = self._job, None
-        if job is not None:
-            job.end(left=False)
+        """End the connection with a TCP reset; it does not count as a disconnect of the client."""
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.on_end(left=False)
         transport = self._transport
         if transport is not None:
             with suppress(OSError):  # closed by the client in this moment
@@ -104,19 +104,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def _start(self, request: HttpRequest) -> None:
         self._closes = request.closes
-        self._job = job = self._accept(request)
-        if job.plan.delay > 0:
-            self._timer = self._loop.call_later(job.plan.delay, self._begin)
+        self._handler = handler = self._accept(request)
+        if handler.plan.delay > 0:
+            self._timer = self._loop.call_later(handler.plan.delay, self._begin)
         else:
             self._begin()
 
     def _begin(self) -> None:
-        if self._job is not None:
-            self._steps = self._job.plan.steps()
+        if self._handler is not None:
+            self._steps = self._handler.plan.steps()
             self._advance()
 
     def _advance(self) -> None:
-        """Take steps until one has to wait or is the last."""
+        """Send steps until one has a delay or is the last."""
         for step in self._steps:
             if step.delay > 0:
                 self._timer = self._loop.call_later(step.delay, self._take_and_advance, step)
@@ -129,14 +129,14 @@ class Connection(asyncio.BufferedProtocol):
             self._advance()
 
     def _take(self, step: Step) -> bool:
-        """Send one step; the books are closed before the last bytes leave, so no client sees them open."""
-        job = self._job
-        if job is None:
+        """Send one step; billing ends before the last bytes are sent, so that a client finds it complete."""
+        handler = self._handler
+        if handler is None:
             return True
-        job.taken(step)
+        handler.on_step(step)
         if step.end:
-            self._job = None
-            job.end(left=False)
+            self._handler = None
+            handler.on_end(left=False)
         if step.data:
             self._write(step.data)
         if step.end:

@@ -1,4 +1,4 @@
-"""How each fault looks: in the answer, in the body, on the wire."""
+"""Inject faults into the answer, the body, or the bytes on the wire."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WIRE = frozenset(("reset_before", "hang", "half_open", "reset", "truncate", "dri
 _BAD_GATEWAY = b"<html><head><title>502</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _BROKEN = b'{"id": "chatcmpl-sim", "choices": [}'
 _RESET_PAUSE = 0.02
-"""Lets the bytes arrive, since a reset on their heels can swallow them."""
+"""Seconds before a reset, so that the bytes before it arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def spoil(fault: str, answer: Answer) -> Answer:
 
 
 def refusal(fault: str, faults: Faults, style: RetryHint, wall: float, key: str) -> ApiError | None:
-    """Give the error of a fault that is one."""
+    """Return the error of a fault that is one."""
     match fault:
         case "error_500" | "error_503":
             return server_error(int(fault[-3:]))
@@ -92,7 +92,7 @@ def refusal(fault: str, faults: Faults, style: RetryHint, wall: float, key: str)
 
 
 def replacement(fault: str, faults: Faults) -> Reply | None:
-    """Give the answer that stands in for the true one."""
+    """Return the answer that stands in for the true one."""
     match fault:
         case "error_502" | "html" | "empty_body":
             return _FIXED[fault]
@@ -144,7 +144,7 @@ def wire_steps(fault: str, faults: Faults, start: bytes, body: bytes, tokens: in
 
 
 def _padded(padding: bytes) -> tuple[bytes, bytes]:
-    """Give a good completion in two parts; any padding of JSON space fits between them."""
+    """Return a good completion in two parts; any padding of JSON space fits between them."""
     message = {"role": "assistant", "content": "[simulated] large"}
     whole = dump(
         {
@@ -161,14 +161,14 @@ def _padded(padding: bytes) -> tuple[bytes, bytes]:
 
 @cache
 def huge() -> bytes:
-    """Give a good answer of 30 MB."""
+    """Return a good answer of 30 MB."""
     first, last = _padded(b" " * HUGE_BYTES)
     return first + last
 
 
 @cache
 def gzip_bomb() -> bytes:
-    """Give a small gzip body of a good answer of 110 MB; one packed megabyte is repeated."""
+    """Return a small gzip body of a good answer of 110 MB; one packed megabyte is repeated."""
     block = b" " * (1024 * 1024)
     first, last = _padded(b"")
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)

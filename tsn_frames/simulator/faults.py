@@ -1,4 +1,4 @@
-"""What can go wrong, how often, and what of it is billed."""
+"""The faults: their probabilities, their order, and which are billed."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Faults:
             raise ValueError(f"other_status must be from 400 to 599, not {self.other_status!r}")
 
     def active(self) -> tuple[str, ...]:
-        """Give the names of the faults that can happen."""
+        """Return the names of the faults that can happen."""
         return tuple(name for name in NAMES if getattr(self, name) > 0)
 
 

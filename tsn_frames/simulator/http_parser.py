@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests out of bytes, as far as an API client speaks it."""
+"""Parse HTTP/1.1 requests, as far as API clients use it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MAX_HEAD = 64 * 1024
 
 
 class BrokenRequestError(Exception):
-    """Bytes that are no request, or one that is too large; the connection ends with this status."""
+    """Bytes that are no valid request, or one that is too large; the connection closes with this status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

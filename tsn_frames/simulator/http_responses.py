@@ -1,4 +1,4 @@
-"""Bytes of answers: HTTP heads, completion JSON, model lists."""
+"""Serialise responses: HTTP heads, completions, model lists."""
 
 from __future__ import annotations
 
@@ -66,6 +66,6 @@ def _choice(index: int, choice: Choice) -> str:
 
 
 def model_list(models: tuple[str, ...]) -> Json:
-    """Give the body of GET /models."""
+    """Return the body of GET /models."""
     shape: Json = {"object": "model", "created": 0, "owned_by": "tsn_frames simulator"}
     return {"object": "list", "data": [{"id": model, **shape} for model in models]}

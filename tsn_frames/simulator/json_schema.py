@@ -1,4 +1,4 @@
-"""Makes a JSON value that fits a JSON Schema, chosen by a seed.
+"""Generate a JSON value that fits a JSON Schema, chosen by a seed.
 
 Known words: type (also a list of types), enum, const, properties, required, additionalProperties, items,
 prefixItems, minItems, maxItems, uniqueItems, anyOf, oneOf, allOf, $ref into the same document, and the leaves
@@ -31,7 +31,7 @@ class _UnfitError(Exception):
 
 
 def instance(schema: Schema, seed: bytes, text: str) -> Any:
-    """Give a value that fits the schema; 400 if there is none."""
+    """Return a value that fits the schema; 400 if there is none."""
     try:
         return _make(schema, Context(schema, seed, text), "$", 0)
     except _UnfitError as error:
@@ -213,12 +213,12 @@ class Context:
 
 
 def boolean(context: Context, path: str) -> bool:
-    """Give true or false."""
+    """Return true or false."""
     return bool(random_integer(context.seed.hex(), path) & 1)
 
 
 def string(schema: dict[str, Any], context: Context, path: str) -> str:
-    """Give a string of an allowed length, with words of the prompt where it is free."""
+    """Return a string of an allowed length, with words of the prompt where it is free."""
     known = _FORMATS.get(schema.get("format", ""))
     if known is not None:
         return known
@@ -228,7 +228,7 @@ def string(schema: dict[str, Any], context: Context, path: str) -> str:
 
 
 def integer(schema: dict[str, Any], context: Context, path: str) -> int | None:
-    """Give an integer within the bounds, or None if there is none."""
+    """Return an integer within the bounds, or None if there is none."""
     low, high = _bounds(schema, 1)
     step: float = schema.get("multipleOf", 1)
     first, last = math.ceil(low / step), math.floor(high / step)
@@ -238,7 +238,7 @@ def integer(schema: dict[str, Any], context: Context, path: str) -> int | None:
 
 
 def number(schema: dict[str, Any], context: Context, path: str) -> float | None:
-    """Give a number within the bounds, or None if there is none."""
+    """Return a number within the bounds, or None if there is none."""
     if "multipleOf" in schema:
         low, high = _bounds(schema, schema["multipleOf"])
         first, last = math.ceil(low / schema["multipleOf"]), math.floor(high / schema["multipleOf"])
@@ -255,7 +255,7 @@ def number(schema: dict[str, Any], context: Context, path: str) -> float | None:
 
 
 def _bounds(schema: dict[str, Any], step: float) -> tuple[float, float]:
-    """Give the least and greatest value; exclusive bounds are moved by one step."""
+    """Return the least and greatest value; exclusive bounds are moved by one step."""
     low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf) + step)
     high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - step)
     if low == -math.inf:

@@ -1,4 +1,4 @@
-"""Everything a simulator can be told at its start."""
+"""The options of a simulator."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Options:
 
 
 def wait_of(settings: Options, prompt: str, attempt: int) -> float:
-    """Give the seconds until the answer begins; lognormal around the median if there is a sigma."""
+    """Return the seconds until the answer begins; lognormal around the median if there is a sigma."""
     if not isinstance(settings.latency, tuple):
         return settings.latency
     median, sigma = settings.latency

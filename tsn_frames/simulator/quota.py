@@ -1,4 +1,4 @@
-"""The service's limits, really enforced."""
+"""The limits of the service: requests and tokens per window, and concurrency."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Which limit said no, and the seconds until it would say yes."""
+    """The limit that refuses a request, and the seconds until it would not."""
 
     limit: Literal["requests", "tokens", "concurrency"]
     wait: float
@@ -101,7 +101,7 @@ class Meter:
         self._working = 0
 
     def admit(self, tokens: int, now: float) -> Charge | Refusal:
-        """Take a request in, or say why not."""
+        """Admit a request, or return why it is refused."""
         self._close_old_window(now)
         refusal = self._refusal(tokens, now)
         if refusal is not None:
@@ -115,14 +115,14 @@ class Meter:
         return Charge(self._window, tokens)
 
     def settle(self, charge: Charge, tokens: int, now: float) -> None:
-        """End a request: free its place and correct its tokens."""
+        """End a request: release its slot and correct its tokens."""
         self._working -= 1
         self._close_old_window(now)
         if charge.window == self._window and self._requests:
             self._tokens = max(0, self._tokens - charge.tokens + tokens)
 
     def room(self, now: float) -> Headroom:
-        """Say what is left."""
+        """Return what is left."""
         self._close_old_window(now)
         quota = self.quota
         return Headroom(

@@ -1,4 +1,4 @@
-"""How limits are told to a client: the x-ratelimit headers and the many spellings of Retry-After."""
+"""The x-ratelimit headers, and Retry-After in its forms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def duration(seconds: float) -> str:
 
 
 def limit_headers(meter: Meter, now: float, lying: bool) -> str:
-    """Give the header lines; the concurrency limit is never among them."""
+    """Return the header lines; the concurrency limit is never among them."""
     room, quota = meter.room(now), meter.quota
     reset = duration(room.reset)
     rows = (("requests", quota.requests, room.requests), ("tokens", quota.tokens, room.tokens))
@@ -36,7 +36,7 @@ def limit_headers(meter: Meter, now: float, lying: bool) -> str:
 
 
 def retry_headers(style: RetryHint, wait: float, wall: float) -> str:
-    """Give the header line that says when to come back, or nothing."""
+    """Return the header line that says when to come back, or nothing."""
     match style:
         case "both" | "header":
             return f"retry-after: {whole_seconds(wait)}\r\n"
@@ -51,12 +51,12 @@ def retry_headers(style: RetryHint, wait: float, wall: float) -> str:
 
 
 def retry_message(style: RetryHint, wait: float) -> str:
-    """Give the message, with the seconds in it where the style says so."""
+    """Return the message, with the seconds in it where the style says so."""
     if style in ("both", "message"):
         return f"Rate limit exceeded. Retry after {whole_seconds(wait)} seconds."
     return "Rate limit exceeded."
 
 
 def whole_seconds(wait: float) -> int:
-    """Round up, so that who waits that long is not early."""
+    """Round up, so that a client that waits that long is not early."""
     return max(1, math.ceil(wait))

@@ -1,4 +1,4 @@
-"""One request in work: what will be sent when, and what it costs."""
+"""The plan of a response: what is sent when, and what it costs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Step(NamedTuple):
     data: bytes
     end: End = ""
     tokens: int = 0
-    """Completion tokens that are owed once this step is taken."""
+    """Completion tokens that are billed with this step."""
 
 
 class Plan(NamedTuple):
-    """What a request gets: after `delay` seconds these steps."""
+    """The steps of a response, which begin after `delay` seconds."""
 
     status: int
     """HTTP status; 0 if the client will see none."""
@@ -38,17 +38,17 @@ NO_PLAN = Plan(0, lambda: iter(()))
 
 
 class RequestHandler(Protocol):
-    """What a connection needs to know of a request in work."""
+    """The handler of a request, as a connection uses it."""
 
     @property
     def plan(self) -> Plan:
         """What to send."""
         ...
 
-    def taken(self, step: Step) -> None:
-        """Note that a step is about to be sent."""
+    def on_step(self, step: Step) -> None:
+        """Account for a step that is about to be sent."""
         ...
 
-    def end(self, left: bool) -> None:
-        """Note that the answer is complete, or that the client left before."""
+    def on_end(self, left: bool) -> None:
+        """End the request: the response is complete, or the client has disconnected before."""
         ...

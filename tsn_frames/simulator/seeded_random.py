@@ -17,11 +17,11 @@ def digest(*parts: object) -> bytes:
 
 
 def random_integer(*parts: object) -> int:
-    """Give a number from 0 to 2**64 - 1 that depends on the given values only."""
+    """Return a number from 0 to 2**64 - 1 that depends on the given values only."""
     text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
 
 def random_fraction(*parts: object) -> float:
-    """Give a number in [0, 1) that depends on the given values only."""
+    """Return a number in [0, 1) that depends on the given values only."""
     return min(random_integer(*parts) / _SCALE, 1.0 - 2.0**-53)

@@ -1,4 +1,4 @@
-"""The simulator's face: a server on a private thread."""
+"""The public class: a server on a private thread."""
 
 from __future__ import annotations
 
@@ -185,11 +185,11 @@ class Simulator:
         self._loop = self._thread = None
 
     def stop_listening(self) -> None:
-        """Vanish as a crashed server does: open connections are reset, new ones refused."""
+        """Stop as a crashed server does: open connections are reset, new ones refused."""
         self._run(self._hang_up())
 
     def resume_listening(self) -> None:
-        """Come back on the same port."""
+        """Listen on the same port again."""
         self._run(self._listen())
 
     def __enter__(self) -> Self:
@@ -202,7 +202,7 @@ class Simulator:
         state = "closed" if self._loop is None else self.base_url
         return f"<Simulator {state}>"
 
-    # What a test or a person asks and sets
+    # State and settings
 
     @property
     def base_url(self) -> str:
@@ -214,7 +214,7 @@ class Simulator:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong; set it to change that from the next request on."""
+        """The faults; set them for the next requests."""
         return self._app.faults
 
     @faults.setter
@@ -239,7 +239,7 @@ class Simulator:
         return self._app.tally.stats()
 
     def bill(self) -> list[BillLine]:
-        """List every attempt that was let in, in the order in which they came, with the tokens that it was billed."""
+        """List every admitted attempt, in the order of arrival, with the tokens that it was billed."""
         return self._app.tally.lines()
 
     def reset_stats(self) -> None:

@@ -34,7 +34,7 @@ def data_line(payload: object) -> bytes:
 
 
 def events(answer: Answer, identity: Json, include_usage: bool) -> Iterator[Event]:
-    """Give the events of a stream: each choice in turn, usage if asked for, then the end mark."""
+    """Return the events of a stream: each choice in turn, usage if asked for, then the end mark."""
     frame: Json = {**identity, "object": "chat.completion.chunk"}
     if include_usage:
         frame["usage"] = None
@@ -64,7 +64,7 @@ def _choice_events(frame: Json, index: int, choice: Choice) -> Iterator[Event]:
 
 
 def _paid_pieces(text: str) -> Iterator[tuple[str, int]]:
-    """Give the pieces of a text with their tokens, which sum up to the tokens of the whole."""
+    """Return the pieces of a text with their tokens, which sum up to the tokens of the whole."""
     size = 0
     for piece in pieces(text):
         before = (size + 3) // 4

@@ -1,4 +1,4 @@
-"""What happened at the simulator: counts, the bill, and a log of exchanges."""
+"""Statistics: counts, the bill, and a log of exchanges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One chat request and what became of it.
+    """One chat request and its response.
 
     The key never gets here: the header is dropped and only whether one was sent is kept.
 
@@ -61,7 +61,7 @@ class Stats:
     refused: int = 0
     """Answers with status 429, by a limit or by a fault."""
     peak_concurrency: int = 0
-    """Most chat requests in work at the same moment."""
+    """Most chat requests in progress at the same time."""
     connections: int = 0
     """TCP connections accepted."""
     disconnects: int = 0
@@ -84,7 +84,7 @@ class Stats:
 
 @dataclass(slots=True)
 class BillLine:
-    """One attempt that was let in, and what it was billed: 0 tokens where no model ran."""
+    """One admitted attempt and its billed tokens: 0 where no model ran."""
 
     key: str
     """Its Idempotency-Key; empty if none was sent."""
@@ -149,7 +149,7 @@ class Tally:
                 self._keys[idempotency_key] += 1
 
     def working(self, now: int) -> None:
-        """Note how many requests are in work."""
+        """Record how many requests are in progress."""
         self._peak = max(self._peak, now)
 
     def fault(self, name: str) -> None:
@@ -192,7 +192,7 @@ class Tally:
             self._log.append(raw)
 
     def exchanges(self) -> list[Exchange]:
-        """Give the log, with the bodies parsed."""
+        """Return the log, with the bodies parsed."""
         with self._lock:
             raws = list(self._log)
         return [Exchange(_parsed(raw[0]), _headers(raw[1]), *raw[2:]) for raw in raws]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 MARK = "[simulated]"
-"""Begins every free text, so that nobody takes it for a model's answer."""
+"""The start of every free text, so that it is not taken for a model's answer."""
 
 _OFFER = re.compile(r"\bone of\b[^:\n]{0,40}:[ \t]*(.+?)(?:\.(?=\s|$)|\n|$)", re.IGNORECASE)
 _EDGES = " \t\"'`[](){}*.;:!?,"
@@ -61,7 +61,7 @@ def sentence(text: str, seed: bytes) -> str:
 
 
 def topics(text: str) -> list[str]:
-    """Give up to three words of the text, from its end, where templates have their data."""
+    """Return up to three words of the text, from its end, where templates have their data."""
     tail = text[-240:].split()
     return [word for word in (item.strip(_EDGES) for item in tail) if 3 < len(word) < 25][-3:]
 
@@ -72,5 +72,5 @@ def pieces(text: str) -> list[str]:
 
 
 def other_words(seed: bytes, count: int) -> list[str]:
-    """Give words that could have stood there instead."""
+    """Return words that could have stood there instead."""
     return [" " + _WORDS[(seed[index % 64] + index) & 63] for index in range(count)]

@@ -1,4 +1,4 @@
-"""How the simulator counts tokens: a stated rule, so that a bill can be checked by hand."""
+"""Token counts by a simple rule, so that a bill can be checked by hand."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def count_prompt(texts: Iterable[str]) -> int:
 
 
 def cut_to_tokens(text: str, limit: int) -> str:
-    """Give the longest start of a text that has at most `limit` tokens."""
+    """Return the longest start of a text that has at most `limit` tokens."""
     return text.encode("utf-8", "surrogatepass")[: limit * 4].decode("utf-8", "ignore")

@@ -1,4 +1,4 @@
-"""Reads a chat request and refuses what the API's rules forbid; unknown fields pass."""
+"""Validate a chat request by the API's rules; unknown fields pass."""
 
 from __future__ import annotations
 
@@ -220,10 +220,10 @@ _RULES: dict[str, Callable[[str, object], None]] = {
 
 
 def is_object(value: object) -> TypeGuard[Json]:
-    """Tell whether this is a JSON object."""
+    """Return whether this is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Tell whether this is a JSON array."""
+    """Return whether this is a JSON array."""
     return isinstance(value, list)
