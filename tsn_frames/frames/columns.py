@@ -39,13 +39,7 @@ class Layout:
 
 
 def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
-    """Return the requested columns.
-
-    Raises
-    ------
-    ParameterError
-        If ``include`` names a fact that an answer doesn't have.
-    """
+    """Return the requested columns."""
     if name is not None and (not isinstance(name, str) or not name):
         raise ParameterError(f"name must be a text, got {quoted(name)}")
     facts = (include,) if isinstance(include, str) else tuple(include or ())
@@ -56,13 +50,7 @@ def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
 
 
 def check_clash(df: pd.DataFrame, wanted: Layout, overwrite: bool) -> None:
-    """Raise if output columns would replace existing ones, before anything is sent.
-
-    Raises
-    ------
-    ColumnError
-        If the frame has columns of those names and ``overwrite`` is false.
-    """
+    """Raise if output columns would replace existing ones, before anything is sent."""
     labels = [wanted.label(column) for column in wanted.columns]
     clash = [label for label in labels if label in df.columns]
     if clash and not overwrite:
@@ -87,23 +75,7 @@ def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, 
 
 def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
           wanted: Layout, *, prices: Prices | None = None) -> dict[str, Any]:  # fmt: skip
-    """Return the arrays of all wanted columns, one value a row.
-
-    Parameters
-    ----------
-    outcomes : Outcomes
-        The result of each distinct request so far.
-    requests : Requests
-        The distinct requests.
-    inverse : integer array
-        For each row its distinct request, -1 where none was sent.
-    problems : dict of int to RowError
-        Why rows were not sent, by position.
-    wanted : Layout
-        The columns.
-    prices : Prices, optional
-        For ``cost_source``.
-    """
+    """Return the arrays of all wanted columns, one value a row; ``inverse`` has each row's request, -1 where none was sent."""
     spread = _Spread(inverse, len(requests))
     completions = [completion or _NO_ANSWER for completion in outcomes.completions]
     makers: dict[str, Callable[[], Any]] = {
@@ -128,15 +100,7 @@ _DTYPES |= dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens", 
 
 
 class _Spread:
-    """Spreads values of distinct requests over rows; a row without a request gets NA.
-
-    Parameters
-    ----------
-    inverse : integer array
-        For each row its distinct request, or -1.
-    distinct : int
-        How many there are.
-    """
+    """Spreads values of distinct requests over rows; a row without a request gets NA."""
 
     def __init__(self, inverse: np.ndarray[Any, Any], distinct: int) -> None:
         self.rows, self.firsts = len(inverse), first_rows(inverse, distinct)

@@ -15,20 +15,7 @@ from . import values
 
 
 def resolve(df: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Return the parameters that are the same for all rows, and those with a value for each.
-
-    Parameters
-    ----------
-    df : DataFrame
-        The rows.
-    given : mapping of str to object
-        Per parameter: None (not given), one value, a Series, a callable of the frame, or ``pd.col(...)``.
-
-    Raises
-    ------
-    ParameterError
-        If a value is missing or out of its range; the message names the first row.
-    """
+    """Return the parameters that are the same for all rows, and those with a value for each."""
     constant: dict[str, Any] = {}
     varying: dict[str, list[Any]] = {}
     for name, value in given.items():
@@ -54,13 +41,7 @@ def series_of(df: pd.DataFrame, name: str, value: Any) -> pd.Series | None:
 
 
 def flags(df: pd.DataFrame, name: str, value: Any) -> list[bool]:
-    """Return a boolean for each row.
-
-    Raises
-    ------
-    ParameterError
-        If it is no boolean Series or callable, or has gaps.
-    """
+    """Return a boolean for each row."""
     series = series_of(df, name, value)
     if series is None or not pd.api.types.is_bool_dtype(series.dtype) or series.isna().any():
         raise ParameterError(f'{name} must be a boolean Series or a callable of the frame, such as {name}=out["error"].notna()')

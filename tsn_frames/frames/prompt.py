@@ -37,26 +37,7 @@ class Rendered:
 
 
 def render(df: pd.DataFrame, prompt: Prompt | None, messages: Any, system: str | None, missing: Missing) -> Rendered:
-    """Return the messages of every row of a frame.
-
-    Parameters
-    ----------
-    df : DataFrame
-        The rows.
-    prompt : str or callable, optional
-        A template, or a function of one row (a dict of exact scalars) that returns a text, a message list or None.
-    messages : column label or Series, optional
-        Message lists in the API's form; exactly one of ``prompt`` and ``messages`` is given.
-    system : str, optional
-        A template for the system message.
-    missing : {"skip", "empty", "raise"} or mapping of column to text
-        How to treat rows in which a column of the templates is missing.
-
-    Raises
-    ------
-    PromptError
-        If the arguments contradict each other or a template names an unknown column.
-    """
+    """Return the messages of every row of a frame."""
     _check_arguments(prompt, messages, system, missing)
     systems = _parsed(system, df, "system prompt") if system is not None else None
     if messages is not None:
@@ -269,15 +250,7 @@ def _too_long(length: int) -> RowError:
 
 
 def check_frame(df: object) -> pd.DataFrame:
-    """Return the frame if it is a DataFrame with flat columns.
-
-    Raises
-    ------
-    ParameterError
-        If it is no DataFrame.
-    PromptError
-        If its columns are a MultiIndex.
-    """
+    """Return the frame if it is a DataFrame with flat columns."""
     if not isinstance(df, pd.DataFrame):
         raise ParameterError(f"a pandas DataFrame is needed, got a {type(df).__name__}")
     if isinstance(df.columns, pd.MultiIndex):

@@ -33,23 +33,6 @@ Part = str | Column
 def parse(template: str, columns: Iterable[Hashable], *, what: str = "prompt") -> list[Part]:
     """Return a template as a list of texts and columns.
 
-    Parameters
-    ----------
-    template : str
-        The text.
-    columns : iterable of hashable
-        The labels that a placeholder can name; a label that is no text is named by its ``str``.
-    what : str
-        What the template is for, for messages.
-
-    Raises
-    ------
-    PromptError
-        If a placeholder names no column, or asks for more than a column (a format, an attribute, an item), or the text
-        can't be sent.
-
-    Examples
-    --------
     >>> parse('{"text": {text}}', ["text"])
     ['{"text": ', Column(label='text'), '}']
     """
@@ -74,13 +57,7 @@ def columns_of(parts: Iterable[Part]) -> list[Hashable]:
 
 
 def check_is_no_name(template: str, columns: Iterable[Hashable], *, what: str = "prompt") -> None:
-    """Raise if a template is the bare name of a column.
-
-    Raises
-    ------
-    PromptError
-        If the whole template is a column's name.
-    """
+    """Raise if a template is the bare name of a column."""
     if template.strip() in _names(columns):
         raise PromptError(f"the {what} is the text {template!r}, not the column: write {'{' + template.strip() + '}'!r}")
 

@@ -14,8 +14,6 @@ from ..errors import ParameterError, PromptError
 def exact(column: pd.Series) -> list[Any]:
     """Return a column's values as plain Python scalars, none of them rounded or widened.
 
-    Examples
-    --------
     >>> exact(pd.Series([2**60 + 1, 1]))
     [1152921504606846977, 1]
     """
@@ -35,15 +33,8 @@ def exact(column: pd.Series) -> list[Any]:
 def texts(column: pd.Series) -> list[str]:
     """Return a column's values as texts for a prompt; missing values are ''.
 
-    Examples
-    --------
     >>> texts(pd.Series([0.1, None], dtype="float32"))
     ['0.1', '']
-
-    Raises
-    ------
-    PromptError
-        If a cell holds bytes.
     """
     values = exact(column)
     if _holds_any(column):
@@ -64,13 +55,7 @@ def is_blank(shown: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def column(df: pd.DataFrame, label: Hashable) -> pd.Series:
-    """Return one column.
-
-    Raises
-    ------
-    PromptError
-        If the label stands for several columns.
-    """
+    """Return one column."""
     found: Any = df[label]
     if isinstance(found, pd.DataFrame):
         raise PromptError(f"column {label!r} appears {found.shape[1]} times in the frame; rename or drop the others")
@@ -91,13 +76,7 @@ def rows(df: pd.DataFrame) -> Sequence[dict[Hashable, Any]]:
 
 
 def aligned(df: pd.DataFrame, given: pd.Series, what: str) -> pd.Series:
-    """Align a Series with the frame's rows: by position if the indexes are equal, else by a unique index.
-
-    Raises
-    ------
-    ParameterError
-        If the indexes differ and one of them has duplicates, or rows of the frame are not in the Series.
-    """
+    """Align a Series with the frame's rows: by position if the indexes are equal, else by a unique index."""
     if given.index.equals(df.index):
         return given
     if not given.index.is_unique or not df.index.is_unique:

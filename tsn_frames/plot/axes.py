@@ -25,15 +25,7 @@ FEW = 8
 
 
 def axes(ax: Axes | None) -> Axes:
-    """Return the axes to draw on: those given, else those of a new figure.
-
-    Raises
-    ------
-    ConfigError
-        If matplotlib is not installed.
-    ParameterError
-        If ``ax`` is no matplotlib Axes.
-    """
+    """Return the axes to draw on: those given, else those of a new figure."""
     try:
         from matplotlib import pyplot as plt
         from matplotlib.axes import Axes
@@ -69,8 +61,6 @@ def legend(ax: Axes, names: Iterable[object], **where: Any) -> None:
 def short(name: object) -> str:
     """Return a name in one line of at most 40 characters.
 
-    Examples
-    --------
     >>> short("marketing"), short("a very long " + "name " * 20)
     ('marketing', 'a very long name name name name name na…')
     """
@@ -129,8 +119,6 @@ def time_axis(ax: Axes, places: np.ndarray[Any, Any], names: list[str]) -> None:
 def plain(value: float) -> str:
     """Return a number in full, with six significant digits at most.
 
-    Examples
-    --------
     >>> plain(0.00015000000000000001), plain(1234567.0), plain(0)
     ('0.00015', '1,234,567', '0')
     """
@@ -140,8 +128,6 @@ def plain(value: float) -> str:
 def in_money(what: str, currency: str | None) -> str:
     """Return an axis' label with its unit.
 
-    Examples
-    --------
     >>> in_money("cost", "USD"), in_money("cost", None)
     ('cost (USD)', "cost (in the prices' currency)")
     """
@@ -151,8 +137,6 @@ def in_money(what: str, currency: str | None) -> str:
 def amount(value: float, currency: str | None) -> str:
     """Return an amount of money for a sentence.
 
-    Examples
-    --------
     >>> amount(0.0123, "USD"), amount(0.0123, None)
     ('0.012 USD', '0.012')
     """

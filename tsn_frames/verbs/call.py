@@ -20,21 +20,11 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Call(Generic[R]):
-    """A call of a paying verb with its arguments checked; nothing is sent yet.
+    """A call of a paying verb with its arguments checked; nothing is sent yet."""
 
-    Attributes
-    ----------
-    result : callable
-        Sends the requests, waits for the answers and returns what the verb returns.
-    start : callable
-        Sends the requests in the background and returns the run.
-    estimate : callable
-        Returns the estimate of what would be sent.
-    """
-
-    result: Callable[[], R]
-    start: Callable[[], Run[R]]
-    estimate: Callable[[], Estimate]
+    result: Callable[[], R]  # sends the requests and waits for the answers
+    start: Callable[[], Run[R]]  # sends them in the background
+    estimate: Callable[[], Estimate]  # sends nothing
 
     @classmethod
     def of_run(cls, run: Callable[[], Run[R]], estimate: Callable[[], Estimate], progress: bool | None) -> Call[R]:
@@ -43,17 +33,7 @@ class Call(Generic[R]):
 
 
 def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[[Callable[P, Call[R]]], Callable[P, R]]:
-    """Return a decorator that makes a verb of a function that checks its arguments and returns a :class:`Call`.
-
-    The verb waits for the answers and returns the result. :func:`start` and :func:`estimate` take it, too.
-
-    Parameters
-    ----------
-    words : TypedDict
-        What the function's ``**options`` may be.
-    defaults : mapping
-        The defaults of those that have another than None.
-    """
+    """Return a decorator that makes a paying verb of a function that returns a :class:`Call`; ``words`` are its ``**options``."""
 
     def decorate(plan: Callable[P, Call[R]]) -> Callable[P, R]:
         @functools.wraps(plan)
@@ -71,13 +51,7 @@ def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[
 
 
 def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
-    """Return the call of a paying verb: a function of the package, or a method of ``df.tsn`` or ``series.tsn``.
-
-    Raises
-    ------
-    TypeError
-        If it is no paying verb, or has no such parameter.
-    """
+    """Return the call of a paying verb: a function of the package, or a method of ``df.tsn`` or ``series.tsn``."""
     plan = getattr(verb, "plan", None)
     if plan is None or not callable(verb):
         raise TypeError(_no_verb(verb))

@@ -33,22 +33,12 @@ CLASSES = {name for name in STANDARD_TYPES.values() if name}
 def code_html(code: str, info: str = "", *, growing: bool = False) -> str:
     r"""Return the HTML of a code block.
 
-    Parameters
-    ----------
-    code : str
-        The code.
-    info : str
-        The info string of its fence; the first word is the language.
-    growing : bool
-        Whether the fence is still open. Long code is not highlighted then: each update would cost as much as the whole.
-
-    Examples
-    --------
     >>> code_html("x = 1", "py")
     '<pre><code class="language-python"><span class="n">x</span> <span class="o">=</span> <span class="mi">1</span></code></pre>\n'
     """
     code, words = code.translate(_BIDI_CONTROLS), info.split(maxsplit=1)
     language = LANGUAGES.get(words[0].lower(), "") if words else ""
+    # All of a block is highlighted at each update, so long code only at its end.
     short = len(code) <= (LIVE if growing else MOST_CODE) and max(map(len, code.split("\n"))) <= MOST_LINE
     highlighted = _highlight(code, language) if language and short else None
     named = f' class="language-{language}"' if language else ""

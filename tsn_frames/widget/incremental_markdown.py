@@ -15,8 +15,6 @@ MOST = 200_000  # characters parsed as markdown; the rest is shown as plain text
 def render(text: str) -> str:
     r"""Return the HTML of a whole text.
 
-    Examples
-    --------
     >>> render("**Hi** <script>")
     '<p><strong>Hi</strong> &lt;script&gt;</p>\n'
     >>> render("[a](javascript:alert)")
@@ -29,8 +27,6 @@ def render(text: str) -> str:
 class IncrementalMarkdown:
     r"""The HTML of a growing text, block by block.
 
-    Examples
-    --------
     >>> page = IncrementalMarkdown()
     >>> page.grow("Hello *wor")
     [(0, '<p>Hello *wor</p>\n')]

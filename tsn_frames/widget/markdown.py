@@ -192,8 +192,6 @@ def _is_open(token: Token) -> bool:
 def close_code_fence(text: str) -> str:
     r"""Close the last code fence of a text if it is open, as after a stop.
 
-    Examples
-    --------
     >>> close_code_fence("```py\nx = 1"), close_code_fence("```py\nx = 1\n```")
     ('```py\nx = 1\n```', '```py\nx = 1\n```')
     """

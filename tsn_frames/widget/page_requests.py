@@ -16,17 +16,7 @@ log = logging.getLogger("tsn_frames")
 
 
 class PageRequests:
-    """Dispatches a page's message to the conversation; an error goes back to that page.
-
-    Parameters
-    ----------
-    chat : Conversation
-        The conversation.
-    page : PageSync
-        Sends replies to the page.
-    code : callable or None
-        Generates the code of "apply to all rows"; None for a chat without rows.
-    """
+    """Dispatches a page's message to the conversation; an error goes back to that page."""
 
     def __init__(self, chat: Conversation, page: PageSync, code: Callable[[], str] | None) -> None:
         self._chat, self._page, self._code = chat, page, code

@@ -28,19 +28,7 @@ WINDOW = 50  # turns in a snapshot; earlier ones are sent when the page asks for
 
 
 class PageSync:
-    """Keeps the pages of one conversation up to date.
-
-    Parameters
-    ----------
-    chat : Conversation
-        The conversation.
-    send : callable
-        Sends a message to all pages.
-    settled : callable
-        Called after each turn and each change.
-    about : str
-        The subject of the chat, such as a row; may be empty.
-    """
+    """Keeps the pages of one conversation up to date; ``settled`` is called after each turn and each change."""
 
     def __init__(
         self, chat: Conversation, send: Callable[[dict[str, Any]], None], settled: Callable[[], None], about: str = ""

@@ -20,8 +20,6 @@ WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "develop
 def facts(turn: Turn) -> str:
     """Return model, tokens, cost and seconds of a message in one line.
 
-    Examples
-    --------
     >>> facts(Turn("assistant", "Hi", "sim-small", 12, 3, 15, Decimal("0.000006"), 1.24))
     'sim-small · 12 + 3 tokens · cost 0.0000060 · 1.2 s'
     """
@@ -42,8 +40,6 @@ def facts(turn: Turn) -> str:
 def totals(turns: Sequence[Turn]) -> str:
     """Return count, tokens, cost and seconds of all messages; "at least" where an answer's cost is unknown.
 
-    Examples
-    --------
     >>> totals([Turn("user", "Hi"), Turn("assistant", "Hi", "m", 12, 3, 15, Decimal("0.000006"), 1.24)])
     '2 messages · 15 tokens · cost 0.0000060 · 1.2 s'
     """

@@ -116,15 +116,7 @@ extra_body : optional
 
 
 def to_frame(conversation: Conversation) -> pd.DataFrame:
-    """Return the turns of a conversation as a frame.
-
-    Returns
-    -------
-    DataFrame
-        A row a turn; row ``i`` is turn ``i``, and the system prompt is not among them. ``role``, ``content``, ``model``
-        (string), ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``cost`` (Float64, the currency of the
-        prices), ``seconds`` (Float64), ``time`` (datetime64, UTC), ``finish_reason``, ``state``, ``error`` (string).
-    """
+    """Return the turns of a conversation as a frame."""
     turns = conversation.turns
     columns: dict[str, Any] = {}
     columns["role"] = pd.array([turn.role for turn in turns], dtype="string")

@@ -30,13 +30,7 @@ class Rows(NamedTuple):
     own_client: bool
 
     def code(self, conversation: Conversation) -> str:
-        """Return the call that asks all rows a chat's last question, with its system prompt and its parameters.
-
-        Raises
-        ------
-        PromptError
-            If nothing was asked yet, or the last question is no text.
-        """
+        """Return the call that asks all rows a chat's last question, with its system prompt and its parameters."""
         system, prompt = self._system_of(conversation.system), self._prompt_of(_last_question(conversation))
         if not columns_of([*parse(prompt, self.df.columns), *parse(system or "", self.df.columns)]):
             prompt = joined(prompt, self.context)

@@ -26,8 +26,6 @@ def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
     A value that isn't text is compared by its text in a prompt; floats that are all whole, such as integers with gaps in pandas,
     as integers.
 
-    Examples
-    --------
     >>> comparable(pd.Series([" Billing", None]), "casefold")
     ['billing', None]
     >>> comparable(pd.Series([1.0, float("nan")]), None)
@@ -38,13 +36,7 @@ def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
 
 
 def normaliser(normalise: Normalise) -> Callable[[str], Any]:
-    """Return the function of a text that ``normalise=`` stands for; where it raises, it returns ``UNREADABLE``.
-
-    Raises
-    ------
-    ParameterError
-        If it is no function, None or ``"casefold"``.
-    """
+    """Return the function of a text that ``normalise=`` stands for; where it raises, it returns ``UNREADABLE``."""
     if normalise is None:
         return str
     if normalise == "casefold":
@@ -69,8 +61,6 @@ def same(left: Sequence[Any], right: Sequence[Any]) -> tuple[np.ndarray[Any, Any
 
     An ``UNREADABLE`` value is present and equals nothing.
 
-    Examples
-    --------
     >>> both, equal = same(["a", "b", None], ["a", "c", "c"])
     >>> both.tolist(), equal.tolist()
     ([True, True, False], [True, False, False])
@@ -96,8 +86,6 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of the American
     Statistical Association 22 (1927), 209-212. It stays between 0 and 1, and holds for few rows, too.
 
-    Examples
-    --------
     >>> [round(end, 4) for end in wilson(81, 263)]
     [0.2553, 0.3662]
     """
@@ -116,8 +104,6 @@ def mcnemar(only_left: int, only_right: int) -> float:
     -----
     Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of its approximation.
 
-    Examples
-    --------
     >>> mcnemar(1, 9)
     0.021484375
     """

@@ -87,13 +87,7 @@ def gold_of(df: pd.DataFrame, gold: Any) -> pd.Series:
 
 
 def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
-    """Return gold in comparable form.
-
-    Raises
-    ------
-    ParameterError
-        If there is nothing to judge by, or ``normalise`` raised.
-    """
+    """Return gold in comparable form."""
     right = comparable(truth, normalise)
     if all(value is None for value in right):
         raise ParameterError(f"gold is missing or blank in all {plural(len(truth), 'row')}: there is nothing to judge by")
@@ -124,13 +118,7 @@ def sampled(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value:
 
 
 def check_money(calls: Iterable[PreparedCall]) -> None:
-    """Refuse a budget that has no upper bound of cost for one of the models.
-
-    Raises
-    ------
-    ConfigError
-        With what is missing: a price, or ``max_tokens``.
-    """
+    """Refuse a budget that has no upper bound of cost for one of the models."""
     for call in calls:
         if call.client.budget.with_run(call.work.max_cost) and call.work.mode != "only":
             check_bounded(call.client.prices, (call.work.requests[at] for at in cached_answers(call).unfinished()))

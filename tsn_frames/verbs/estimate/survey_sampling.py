@@ -51,8 +51,6 @@ def draw(lengths: Array, number: int, seed: int) -> Sample:
 
     The same lengths and seed give the same sample in every process, so that a pilot that is run again finds its answers cached.
 
-    Examples
-    --------
     >>> sample = draw(np.array([1.0, 1, 1, 1, 50]), 3, seed=0)
     >>> 4 in sample.positions, len(sample.positions)
     (True, 3)
@@ -84,8 +82,6 @@ def total(known: Array, values: Array, weights: Array, rest: Array) -> Range:
 
     ``known``, ``values`` and ``weights`` are lengths, values and weights of the drawn requests, ``rest`` the lengths of the others.
 
-    Examples
-    --------
     >>> x = np.arange(1.0, 21)
     >>> found = total(x, 3 * x + 5, np.full(20, 2.0), np.arange(1.0, 41))
     >>> round(found.low, 6), round(found.expected, 6), round(found.high, 6)
@@ -125,8 +121,6 @@ def _inverse_hall(value: float, skewness: float) -> float:
 def student(freedom: float) -> float:
     """Return the 97.5 % quantile of Student's t, by Cornish and Fisher's expansion: within 0.001 from 8 degrees on, 4 % from 2.
 
-    Examples
-    --------
     >>> round(student(8), 3), round(student(28), 3)
     (2.306, 2.048)
     """

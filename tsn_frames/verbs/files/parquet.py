@@ -38,22 +38,7 @@ def _parquet() -> Any:
 
 
 class Source:
-    """A Parquet file, or a directory of them, read a piece at a time.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file or directory.
-    chunksize : int
-        Rows of a piece.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such file, or it is no Parquet, or files of a directory have different columns.
-    ColumnError
-        If a column's name appears more than once.
-    """
+    """A Parquet file, or a directory of them, read a piece at a time."""
 
     def __init__(self, path: str | Path, chunksize: int) -> None:
         self.path, self.chunksize = _path("source", path), chunksize
@@ -112,13 +97,7 @@ def to_frame(table: Any) -> pd.DataFrame:
 
 
 def _common_schema(files: Sequence[Path], schemas: Sequence[Any]) -> Any:
-    """Return one schema for the files of a folder: the order of the first, a type for columns without values, long strings.
-
-    Raises
-    ------
-    ParameterError
-        If a file has other columns, or another type in one of them.
-    """
+    """Return one schema for the files of a folder: the order of the first, a type for columns without values, long strings."""
     import pyarrow as pa
 
     common = schemas[0]
@@ -140,29 +119,16 @@ def _common_schema(files: Sequence[Path], schemas: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True)
 class Target:
-    """A directory of parts.
-
-    Attributes
-    ----------
-    path : Path
-        The directory.
-    schema : pyarrow.Schema
-        The schema of every part, with the stamp.
-    labels : sequence of str
-        The added columns.
-    """
+    """A directory of parts."""
 
     path: Path
-    schema: Any
-    labels: Sequence[str]
+    schema: Any  # of every part, with the stamp
+    labels: Sequence[str]  # the added columns
 
     def open(self, parts: int, *, overwrite: bool) -> None:
-        """Make the directory, or reuse that of the same call; a first part without rows is written at once.
+        """Make the directory, or reuse that of the same call; only parts of another call, and only with ``overwrite``, are deleted.
 
-        Raises
-        ------
-        ParameterError
-            If something else is there. Only parts of another call, and only with ``overwrite``, are deleted.
+        A first part without rows is written at once.
         """
         try:
             if self.path.is_dir():
@@ -239,13 +205,7 @@ class Target:
 
 
 def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> Target:
-    """Return the target of a source, with one schema for all parts: its columns and the added ones.
-
-    Raises
-    ------
-    ParameterError
-        If it is the source itself, or lies in it.
-    """
+    """Return the target of a source, with one schema for all parts: its columns and the added ones."""
     where = _path("target", path)
     if where.resolve() == source.path.resolve() or source.path.resolve() in where.resolve().parents:
         raise ParameterError(f"target {where} is the source, or lies in it: give another name")

@@ -262,13 +262,7 @@ def _cost_when_bought(rows: pd.DataFrame) -> pd.Series:
 
 
 def _currency(rows: pd.DataFrame) -> str | None:
-    """Return the currency of a cost column, if the column of its sources is there.
-
-    Raises
-    ------
-    ParameterError
-        If costs in several currencies were put together.
-    """
+    """Return the currency of a cost column, if the column of its sources is there."""
     sources = rows.loc[rows["cost"].gt(0), "cost_source"]
     units = sources.dropna().astype(str).str.extract(r"(?:^|\s)([^\s\d]\S*) per million")[0]
     found = [*sorted(set(units.dropna())), *(["a currency that isn't named"] if units.isna().any() else [])]

@@ -15,13 +15,7 @@ _TRUE = {"true", "1", "1.0"}  # as files write it
 
 
 def prefix(df: pd.DataFrame, name: str | None) -> str:
-    """Return the prefix of the columns of one ``complete``.
-
-    Raises
-    ------
-    ColumnError
-        If the frame has no such columns, or several sets of them and ``name`` chooses none.
-    """
+    """Return the prefix of the columns of one ``complete``."""
     if name is not None:
         if f"{name}_prompt_tokens" not in df.columns:
             raise _missing(f"{name}_prompt_tokens")
@@ -44,22 +38,8 @@ def prefix(df: pd.DataFrame, name: str | None) -> str:
 def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     """Return usage and cost of each row, in dtypes that a CSV file may have lost.
 
-    ``begins`` is the prefix of the columns, ``costs`` whether ``cost`` is required.
-
-    Returns
-    -------
-    DataFrame
-        The same index: ``prompt_tokens``, ``completion_tokens``, ``total_tokens``, ``cached_tokens``, ``cost`` (float64),
-        ``answered``, ``reasoned``, ``failed``, ``skipped``, ``not_sent``, ``cached``, ``copied``, ``lost`` (bool: an attempt
-        may be billed whose usage was not seen), ``request_key``, ``model``, ``cost_source`` (object),
-        ``answered_at`` (POSIX seconds). What the frame doesn't have is NaN or None.
-
-    Raises
-    ------
-    ColumnError
-        If a column that is needed is missing.
-    ParameterError
-        If a column that should hold numbers doesn't.
+    ``begins`` is the prefix of the columns, ``costs`` whether ``cost`` is required. What the frame doesn't have is NaN or None;
+    ``answered_at`` is in POSIX seconds.
     """
     out = pd.DataFrame(index=df.index)
     for field in (*_COUNTS, "cached_tokens", "cost"):

@@ -28,17 +28,8 @@ OnRun: TypeAlias = Callable[[Run[Any]], None]
 class BackgroundRun(Run[R]):
     """The runs of one verb, one after the other, on a thread of their own.
 
-    ``frame``, ``answers`` and ``client`` are those of the current run; counts and costs are of all so far. Warnings are
-    shown to the thread that waits.
-
-    Parameters
-    ----------
-    client : Client
-        Where the first run sends its requests.
-    rows : int
-        The rows of all runs.
-    work : callable
-        The verb: it calls its argument with each run before the run starts, and returns the result.
+    ``work`` is the verb: it calls its argument with each run before the run starts. ``frame``, ``answers`` and ``client`` are those
+    of the current run; counts and costs are of all so far. Warnings are shown to the thread that waits.
     """
 
     def __init__(self, client: Client, rows: int, work: Callable[[OnRun], R]) -> None:

@@ -18,23 +18,7 @@ WHOLE = 10_000  # of larger frames every n-th row is hashed
 
 def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: Any, messages: Any, system: str | None,
           constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> RunDescription:  # fmt: skip
-    """Return the description of a call for its run record.
-
-    Parameters
-    ----------
-    verb : str
-        The verb that the user called.
-    client : Client
-        Its base_url is hashed; ``keep_prompts`` says whether the texts are kept, too.
-    df : DataFrame
-        The rows.
-    made : Plan
-        The plan of their requests.
-    prompt, messages, system
-        As given to the verb.
-    constant, varying : mapping
-        The parameters, checked.
-    """
+    """Return the description of a call for its run record."""
     parameters = {**constant, **varying}
     model = parameters.pop("model", client.model)
     hashes = {

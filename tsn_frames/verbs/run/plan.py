@@ -26,21 +26,11 @@ Errors = Literal["coerce", "raise"]
 
 @dataclass(frozen=True)
 class Plan:
-    """The distinct requests of a frame, the request of each row, and the rows that aren't sent.
+    """The distinct requests of a frame, the request of each row, and the rows that aren't sent."""
 
-    Attributes
-    ----------
-    requests : Requests
-        The distinct requests, in the order of their first rows.
-    inverse : integer array, one a row
-        The position of a row's request in ``requests``; -1 where the row isn't sent.
-    problems : dict of int to RowError
-        Why rows aren't sent, by position.
-    """
-
-    requests: Requests
-    inverse: np.ndarray[Any, Any]
-    problems: dict[int, RowError]
+    requests: Requests  # in the order of their first rows
+    inverse: np.ndarray[Any, Any]  # each row's position in `requests`; -1 where the row isn't sent
+    problems: dict[int, RowError]  # why rows aren't sent, by position
 
     @cached_property
     def copies(self) -> list[int]:
@@ -51,22 +41,7 @@ class Plan:
 
 
 def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> Plan:
-    """Return the distinct requests of rendered prompts with their parameters.
-
-    Parameters
-    ----------
-    client : Client
-        Its base_url is part of every key, its model is used where none is given.
-    rendered : Rendered
-        The messages.
-    constant, varying : mapping
-        Checked parameters: one value, or one for each row.
-
-    Raises
-    ------
-    ConfigError
-        If no model is given anywhere.
-    """
+    """Return the distinct requests of rendered prompts with their parameters."""
     shapes = _Shapes(client.keyed_url, _with_model(client, constant, varying, rendered.tails), varying, rendered.prefix)
     index, inverse = _numbered(rendered.tails, shapes)
     firsts = first_rows(inverse, len(index))
@@ -92,20 +67,11 @@ def _numbered(tails: Sequence[bytes | None], shapes: _Shapes) -> tuple[dict[byte
 
 
 class _Shapes:
-    """Request heads, everything but the messages: serialised and hashed once for all rows with equal parameters.
-
-    Attributes
-    ----------
-    made : list of RequestHead
-        The shapes.
-    bases : list of hash
-        The hash of each head.
-    numbers : list of int
-        The shape of each row; empty where all rows have the only one.
-    """
+    """Request heads, everything but the messages: serialised and hashed once for all rows with equal parameters."""
 
     def __init__(self, base_url: str, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]], prefix: bytes) -> None:
-        self.made, self.bases, self.numbers = list[RequestHead](), list[Any](), list[int]()
+        self.made, self.bases = list[RequestHead](), list[Any]()  # each head and its hash
+        self.numbers = list[int]()  # the head of each row; empty where all rows have the only one
         self._base_url, self._constant, self._prefix = base_url, constant, prefix
         if not varying:
             self._make({})

@@ -33,24 +33,7 @@ class PreparedCall(NamedTuple):
 
 
 def prepare(verb: str, df: pd.DataFrame, prompt: Any, options: Mapping[str, Any]) -> PreparedCall:
-    """Return the requests of a call. Nothing is sent.
-
-    Parameters
-    ----------
-    verb : str
-        The verb that the user called.
-    df : DataFrame
-        The rows.
-    prompt : str, callable or None
-        As it was given.
-    options : mapping
-        The options of the verb, with their defaults.
-
-    Raises
-    ------
-    PromptError, ParameterError, ConfigError
-        If it can't be sent.
-    """
+    """Return the requests of a call. Nothing is sent."""
     frame_prompt.check_frame(df)
     client, mode, refresh = client_or_default(options.get("client")), options["cache"], options.get("refresh")
     check_choice("cache", mode, CacheMode)
@@ -70,13 +53,7 @@ def prepare(verb: str, df: pd.DataFrame, prompt: Any, options: Mapping[str, Any]
 
 
 def check_columns(df: pd.DataFrame, options: Mapping[str, Any]) -> frame_columns.Layout:
-    """Return the columns that a call adds to a frame.
-
-    Raises
-    ------
-    ParameterError, ColumnError
-        If an option is none, or the frame has such a column already.
-    """
+    """Return the columns that a call adds to a frame."""
     frame_prompt.check_frame(df)
     check_choice("errors", options["errors"], Errors)
     wanted = frame_columns.layout(options.get("name"), options["usage"], options["include"])
