@@ -163,12 +163,13 @@ def _shown(label: Hashable) -> str:
 def _context(df: pd.DataFrame) -> str:
     """Return a template of a row's cells, one line for each column.
 
-    Columns that no placeholder can name are left out, and so are the usage columns of answers.
+    Columns that no placeholder can name are left out, and so are bytes, which are no text, and the usage columns of answers.
     """
     shown = [str(label) for label in df.columns]
+    binary = {str(label) for label, kind in df.head(100).apply(pd.api.types.infer_dtype).items() if kind == "bytes"}
     beside = _beside_answers(shown)
     names = [name for name in shown if shown.count(name) == 1 and name.strip() and "{" not in name and "}" not in name]
-    names = [name for name in names if name not in beside]
+    names = [name for name in names if name not in beside | binary]
     return "\n".join(f"{name}: {{{name}}}" for name in names)
 
 

@@ -71,7 +71,7 @@ def test_cells_of_any_kind_are_context_and_what_is_too_long_is_told(client):
     cells = {"n": np.nan, "t": pd.NaT, "b": b"\xff", "l": [1, 2], "d": {"a": 1}, "i": 2**62, "f": 0.1, "c": "x\ny"}
     df = pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in cells.items()})
     said = chat(df, 0, client=client).conversation.system
-    assert said.endswith("n: \nt: \nb: b'\\xff'\nl: [1, 2]\nd: {'a': 1}\ni: 4611686018427387904\nf: 0.1\nc: x\ny")
+    assert said.endswith("n: \nt: \nl: [1, 2]\nd: {'a': 1}\ni: 4611686018427387904\nf: 0.1\nc: x\ny")
     with pytest.raises(tsn.errors.PromptError, match="the most that is sent"):
         chat(df.assign(h="h" * 3_000_000), 0, client=client)
 
