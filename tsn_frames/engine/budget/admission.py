@@ -3,77 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
 from decimal import Decimal
 
-from ...api import Request, Usage
-from ...errors import BudgetExceeded, ConfigError
+from ...api import Request
+from ...errors import RunError
 from ...pricing.prices import Prices
 from ...text import money
+from ..ledger.file import LeaseEnd
 from ..ledger.ledger import Ledger
-from ..ledger.queries import LedgerScope, spent
-from .accounts import Account, Cap, Reservation, SpentBefore, budget_exceeded, reserve
+from . import leases
+from .accounts import FOREVER, Account, Cap, Reservation, budget_exceeded, reserve
 from .budget import PERIODS, Budget, period
+from .leases import Demand, Leases
 from .worst_case import check_bounded, worst_case
 
-
-@dataclass
-class SharedBudgets:
-    """Accounts of days and months that all runs of this process share, and the requests that wait for money."""
-
-    clock: Callable[[], float] = time.time
-    accounts: dict[tuple[LedgerScope, float, float], Account] = field(default_factory=dict)
-    waiting: deque[tuple[asyncio.Future[Reservation], BudgetAdmission, Decimal]] = field(default_factory=deque)
-    read_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def admission(self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str) -> BudgetAdmission | None:
-        """Return the admission control of a run, with earlier spending read from the ledger; None without a budget.
-
-        Raises
-        ------
-        ConfigError
-            If the ledger can't be read or written.
-        """
-        if not budget:
-            return None
-        caps = (
-            [] if budget.run is None else [Cap(Account("run"), budget.run, f"the budget of {money(budget.run, 3)} for this run")]
-        )
-        scope = LedgerScope(ledger.path.resolve(), prices.currency if prices else None)  # links to one file share its accounts
-        for name in PERIODS:
-            if (limit := getattr(budget, name)) is not None:
-                account = await self._read_account(name, budget.timezone, scope, prices, run)
-                caps.append(Cap(account, limit, f"the budget of {money(limit, 3)} a {name} ({budget.timezone})"))
-        return BudgetAdmission(caps, prices, self, scope, budget.timezone)
-
-    def account(self, name: str, timezone: str, scope: LedgerScope) -> Account:
-        """Return the account of the current day or month; time zones in which it is the same period share it."""
-        begins, ends = period(name, self.clock(), timezone)
-        return self.accounts.setdefault((scope, begins, ends), Account(name, begins=begins, ends=ends))
-
-    def admit_waiting(self) -> None:
-        """Admit each waiting request that fits now, in order of arrival; reject those that can never fit."""
-        for _ in range(len(self.waiting)):
-            future, admission, amount = self.waiting.popleft()
-            if not future.done() and not admission.try_admit(future, amount):
-                self.waiting.append((future, admission, amount))
-
-    async def _read_account(self, name: str, timezone: str, scope: LedgerScope, prices: Prices | None, run: str) -> Account:
-        """Return an account with earlier spending read from the ledger.
-
-        Reads are serialised, and a run spends only after its own: otherwise a slow read would find in the ledger what
-        another run of this process has spent meanwhile, and count it twice.
-        """
-        async with self.read_lock:
-            account = self.account(name, timezone, scope)
-            account.runs.add(run)  # before the read, which leaves these runs out: their spending is counted as it happens
-            await asyncio.to_thread(_check_writable, scope)
-            account.before = await asyncio.to_thread(_spent_before, scope, prices, account.begins, frozenset(account.runs))
-        return account
+POLL_INTERVAL = 0.1  # seconds between two looks at money that other runs have leased
 
 
 class BudgetAdmission:
@@ -81,28 +29,60 @@ class BudgetAdmission:
 
     Parameters
     ----------
-    caps : list of Cap
-        The run's own cap, and those it shares with other runs.
+    budget : Budget
+        The limits.
+    ledger : Ledger
+        Record of all spending, which days and months need.
     prices : Prices or None
         Prices for the worst-case cost.
-    shared : SharedBudgets
-        Shared accounts and the waiting queue.
-    scope : LedgerScope
-        Ledger and currency of the shared accounts.
-    timezone : str
-        Time zone of days and months.
+    run : str
+        The run's id in the ledger.
+    clock : callable
+        The time, in POSIX seconds.
     """
 
     def __init__(
-        self, caps: list[Cap], prices: Prices | None, shared: SharedBudgets, scope: LedgerScope, timezone: str = "UTC"
+        self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str, clock: Callable[[], float] = time.time
     ) -> None:
-        self.caps, self._scope, self._timezone, self._prices, self._shared = caps, scope, timezone, prices, shared
+        self._prices, self._run, self._timezone, self._clock = prices, run, budget.timezone, clock
+        self._run_caps, self._period_caps = _run_caps(budget), _period_caps(budget)
+        self.caps = [*self._run_caps, *self._period_caps]
+        self._accounts = [cap.account for cap in self.caps]
+        self._leases = Leases(ledger, prices, run)
+        self._waiting: deque[tuple[asyncio.Future[Reservation], Decimal]] = deque()
+        self._wake = asyncio.Event()
+        self._renewing: asyncio.Task[None] | None = None
         self._rejected: tuple[Cap, Decimal] | None = None
+        self._failure: str | None = None
 
     @property
     def run_spent(self) -> Decimal:
         """Money spent under the run's own cap, unknown costs at their upper bound; 0 without such a cap."""
-        return sum((cap.account.spent for cap in self.caps if cap.account.name == "run"), Decimal(0))
+        return sum((cap.account.spent for cap in self._run_caps), Decimal(0))
+
+    async def open(self) -> None:
+        """Lease money of days and months from here on, until :meth:`close`.
+
+        Raises
+        ------
+        ConfigError
+            If the ledger can't be read or written.
+        """
+        if self._period_caps:
+            self._failure = None
+            await self._renew()
+            self._renewing = asyncio.create_task(self._keep_renewing())
+
+    async def close(self) -> list[LeaseEnd]:
+        """Stop renewing leases; return what ends them, to be written after the run's last attempt."""
+        if self._renewing is None:
+            return []
+        renewing, self._renewing = self._renewing, None
+        self._wake.set()
+        await renewing  # a transaction that has begun would write a lease after its end
+        for cap in self._period_caps:
+            cap.account.expires = -FOREVER
+        return [LeaseEnd(self._run)]
 
     def worst_case(self, request: Request) -> Decimal:
         """Return the most that a request can cost.
@@ -122,8 +102,10 @@ class BudgetAdmission:
         """Return whether not even the smallest request will ever fit again."""
         return any(cap.can_never_fit(smallest) for cap in self.caps)
 
-    def rejection(self) -> BudgetExceeded | None:
+    def rejection(self) -> RunError | None:
         """Return the error of the last rejected request, with current spending; None if every request was admitted."""
+        if self._failure is not None:
+            return RunError(self._failure)
         return budget_exceeded(*self._rejected) if self._rejected else None
 
     async def reserve(self, request: Request) -> Reservation:
@@ -132,14 +114,18 @@ class BudgetAdmission:
         Raises
         ------
         BudgetExceeded
-            If it doesn't fit, and no open reservation can make room for it.
+            If it doesn't fit, and nothing that is reserved or leased can make room for it.
+        RunError
+            If the ledger can't be written any more.
         ConfigError
             If nothing bounds the cost.
         """
         future: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
         amount = self.worst_case(request)
-        if not self.try_admit(future, amount):
-            self._shared.waiting.append((future, self, amount))
+        if not self._try_admit(future, amount):
+            if not self._waiting:  # else an extension is due already
+                self._wake.set()
+            self._waiting.append((future, amount))
         try:
             return await future
         except asyncio.CancelledError:
@@ -147,56 +133,90 @@ class BudgetAdmission:
                 self.release(future.result())
             raise
 
-    def try_admit(self, future: asyncio.Future[Reservation], amount: Decimal) -> bool:
-        """Resolve the future with a reservation or a rejection; return False if the request has to wait."""
-        self._roll_over_periods()
-        reservation = reserve(self.caps, amount)
-        full = next((cap for cap in self.caps if cap.can_never_fit(amount)), None) if reservation is None else None
-        if reservation is not None:
-            future.set_result(reservation)
-        elif full is not None:
-            self._rejected = full, amount
-            future.set_exception(budget_exceeded(full, amount))
-        return future.done()
-
     def settle(self, reservation: Reservation, cost: Decimal | None) -> None:
         """Replace a reservation by its cost; if that is unknown (None), the reserved amount counts as spent."""
         if not reservation.closed:
-            self._roll_over_periods()
+            self._begin_periods()
             reservation.settle(cost)
-            self._shared.admit_waiting()
+            self._admit_waiting()
 
     def release(self, reservation: Reservation) -> None:
         """Free a reservation unless it is settled: its request was not billed."""
         if not reservation.closed:
             reservation.release()
-            self._shared.admit_waiting()
+            self._admit_waiting()
 
-    def _roll_over_periods(self) -> None:
-        now = self._shared.clock()
-        for at, cap in enumerate(self.caps):
-            if now >= cap.account.ends:
-                account = self._shared.account(cap.account.name, self._timezone, self._scope)
-                cap.account.carry_over(account)
-                self.caps[at] = cap._replace(account=account)
+    def _try_admit(self, future: asyncio.Future[Reservation], amount: Decimal) -> bool:
+        """Resolve the future with a reservation or a rejection; return False if the request has to wait."""
+        self._begin_periods()
+        if self._failure is not None:
+            future.set_exception(RunError(self._failure))
+        elif (reservation := reserve(self._accounts, amount, self._clock())) is not None:
+            future.set_result(reservation)
+        elif (full := next((cap for cap in self.caps if cap.can_never_fit(amount)), None)) is not None:
+            self._rejected = full, amount
+            future.set_exception(budget_exceeded(full, amount))
+        return future.done()
+
+    def _admit_waiting(self) -> None:
+        """Admit each waiting request that fits now, in order of arrival; reject those that can never fit."""
+        self._waiting = deque(one for one in self._waiting if not (one[0].done() or self._try_admit(*one)))
+
+    def _begin_periods(self) -> None:
+        """Begin the day or month in which it is now, where the last one is over."""
+        now = self._clock()
+        for account in self._accounts:
+            if now >= account.ends:
+                account.begin(*period(account.name, now, self._timezone))
+
+    async def _keep_renewing(self) -> None:
+        """Renew the leases in time, extend them when a request waits, and give back what isn't in use."""
+        while self._renewing is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._wake.wait(), POLL_INTERVAL if self._waiting else leases.LEASE_SECONDS / leases.RENEWALS
+                )
+            self._wake.clear()
+            if self._renewing is not None:
+                await self._renew_or_fail()
+                self._admit_waiting()
+
+    async def _renew_or_fail(self) -> None:
+        """Renew the leases; a ledger that can't be written until they expire ends the run."""
+        try:
+            await self._renew()
+        except Exception as error:  # noqa: BLE001 - a request that waits would wait forever
+            if self._clock() >= min(cap.account.expires for cap in self._period_caps):
+                self._failure = f"the budget can't be kept any longer: {error}"
+
+    async def _renew(self) -> None:
+        self._begin_periods()
+        most = min((cap.account.authorized - cap.account.total for cap in self._run_caps), default=Decimal("inf"))
+        waiting = [amount for future, amount in self._waiting if not future.done()]
+        demands = [
+            Demand(cap.account.name, cap.account.begins, cap.account.ends, cap.limit, cap.account.total)
+            for cap in self._period_caps
+        ]
+        for cap in self._period_caps:  # until the transaction is over, only what is freed meanwhile may be reserved again
+            cap.account.authorized = cap.account.total
+        renewed = await asyncio.to_thread(self._leases.renew, demands, waiting, most, self._clock())
+        for cap, demand, lease in zip(self._period_caps, demands, renewed, strict=True):
+            if cap.account.begins == demand.begins:  # else the period has ended meanwhile
+                cap.account.authorized, cap.account.expires, cap.account.others = lease.authorized, lease.expires, lease.others
 
 
-def _spent_before(scope: LedgerScope, prices: Prices | None, since: float, without_runs: frozenset[str]) -> SpentBefore:
-    """Return the spending on record since a time; what was bought without prices is priced now, or counts as nothing."""
-    recorded = spent(scope, since, without_runs)
-    costs = (prices.cost(model, Usage(*usage), when) for model, when, *usage in recorded.unpriced) if prices else ()
-    return SpentBefore(recorded.known + sum((cost for cost in costs if cost is not None), Decimal(0)), recorded.held)
+def _run_caps(budget: Budget) -> list[Cap]:
+    return (
+        []
+        if budget.run is None
+        else [Cap(Account("run", budget.run), budget.run, f"the budget of {money(budget.run, 3)} for this run")]
+    )
 
 
-def _check_writable(scope: LedgerScope) -> None:
-    """Refuse a ledger that can't be written: the budgets of later runs would miss this run's spending.
-
-    Raises
-    ------
-    ConfigError
-        If the file is no ledger, or can't be written.
-    """
-    try:
-        Ledger(scope.path).open().close()
-    except (sqlite3.Error, OSError) as error:
-        raise ConfigError(f"{scope.path} can't be written ({error}), and a budget of a day or a month needs it") from None
+def _period_caps(budget: Budget) -> list[Cap]:
+    limits = [(name, getattr(budget, name)) for name in PERIODS]
+    return [
+        Cap(Account(name, ends=-FOREVER), limit, f"the budget of {money(limit, 3)} a {name} ({budget.timezone})")
+        for name, limit in limits
+        if limit is not None
+    ]

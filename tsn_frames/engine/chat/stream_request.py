@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
 from ...api import Completion, Request
 from ...api.completion import content_error
 from ...api.stream_parser import StreamedReply
-from ...errors import BudgetExceeded, RowError, RunError, ServerError, TSNError
+from ...errors import RowError, RunError, ServerError, TSNError
 from ...secret import Secret
 from ..budget.admission import BudgetAdmission
 from ..cache.mode import CacheMode
@@ -102,9 +101,10 @@ class StreamedRequest:
             return _whole(Outcome(hit), cached=True)
         if self._mode == "only":
             return StreamResult("failed", Completion(None), _NOT_CACHED, RunError)
-        async with open_session(self._client, self._key, store=self._mode != "off", run=self._run) as opened:
-            self.budget = self.budget or opened.budget
-            result = await self._send(replace(opened, budget=self.budget))
+        store = self._mode != "off"
+        async with open_session(self._client, self._key, store=store, run=self._run, budget=self.budget) as opened:
+            self.budget = opened.budget
+            result = await self._send(opened)
         for name, problem in opened.writer.problems.items():
             log.warning("the %s can't be written: %s", name, problem)
         return result
@@ -123,8 +123,8 @@ class StreamedRequest:
         self._sending = asyncio.create_task(self._attempts(session))
         try:
             return await self._sending
-        except BudgetExceeded as end:
-            return self._failed(RowError("not_sent", str(end)), BudgetExceeded)
+        except RunError as end:
+            return self._failed(RowError("not_sent", str(end)), type(end))
         except asyncio.CancelledError:
             if not self._stopped:
                 raise

@@ -14,6 +14,10 @@ from ..storage.sqlite import BUSY_TIMEOUT, OpenDatabase, connect, make_private, 
 from .run_record import TABLES, RunRecord, Saving
 
 Row = TypeVar("Row", "Entry", RunRecord, Saving)
+LEASES = """CREATE TABLE IF NOT EXISTS budget_leases (
+    run TEXT NOT NULL, period TEXT NOT NULL, begins REAL NOT NULL, ends REAL NOT NULL, currency TEXT,
+    authorized TEXT NOT NULL, expires REAL NOT NULL, PRIMARY KEY (run, period)
+) STRICT"""  # of no schema version: an older release may go on writing to the file
 
 # The statements of each schema version. A released version never changes.
 MIGRATIONS: list[tuple[str, ...]] = [
@@ -65,14 +69,21 @@ class Entry(NamedTuple):
     held: str | None = None
 
 
+class LeaseEnd(NamedTuple):
+    """The end of a run that has leases: they are deleted, in order with the attempts that the run has recorded."""
+
+    run: str
+
+
 def _values_into(table: str, fields: tuple[str, ...]) -> str:
     return f"INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
 
 
-_INSERTS: dict[type, str] = {
+_STATEMENTS: dict[type, str] = {
     Entry: "INSERT " + _values_into("attempts", Entry._fields),
     RunRecord: "INSERT OR REPLACE " + _values_into("runs", RunRecord._fields),
     Saving: "INSERT " + _values_into("savings", Saving._fields),
+    LeaseEnd: "DELETE FROM budget_leases WHERE run = ?",
 }
 _TABLE_AND_ORDER = {Entry: ("attempts", "id"), RunRecord: ("runs", "began, run"), Saving: ("savings", "id")}
 
@@ -96,11 +107,17 @@ class LedgerFile(OpenDatabase):
             self._connection.close()
             raise
 
-    def write(self, rows: Iterable[Entry | RunRecord | Saving]) -> None:
+    def write(self, rows: Iterable[Entry | RunRecord | Saving | LeaseEnd]) -> None:
         """Append rows in one commit; a run's final record replaces the one written at its start."""
-        with transaction(self._connection):
+        with self.transaction() as connection:
             for kind, group in groupby(rows, type):
-                self._connection.executemany(_INSERTS[kind], map(_with_valid_tag, group))
+                connection.executemany(_STATEMENTS[kind], map(_with_valid_tag, group))
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run the block in one transaction, in which no other process writes."""
+        with transaction(self._connection):
+            yield self._connection
 
     def _migrate(self) -> None:
         with transaction(self._connection):  # two processes may open a new ledger at once
@@ -108,6 +125,7 @@ class LedgerFile(OpenDatabase):
             for statement in chain.from_iterable(MIGRATIONS[version:]):
                 self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {max(version, len(MIGRATIONS))}")
+            self._connection.execute(LEASES)
 
 
 def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
@@ -167,8 +185,8 @@ def schema_version(path: Path) -> int:
     return version
 
 
-def _with_valid_tag(row: Entry | RunRecord | Saving) -> tuple[Any, ...]:
+def _with_valid_tag(row: Entry | RunRecord | Saving | LeaseEnd) -> tuple[Any, ...]:
     """Return a row whose tag SQLite can store: a lone surrogate in a tag must not keep spending off the record."""
-    if isinstance(row, RunRecord) or row.tag is None:
+    if isinstance(row, (RunRecord, LeaseEnd)) or row.tag is None:
         return row
     return row._replace(tag=row.tag.encode("utf-8", "replace").decode())

@@ -281,7 +281,7 @@ class RunExecutor:
                 self._take_shared(item, *shared)
                 return
             answer = handler.handle(item, await sender.send(item))
-        except BudgetExceeded as end:
+        except RunError as end:
             self._give_up_unaffordable(sender.session, item, end)
             await asyncio.sleep(0)  # rows that don't fit never wait: let other tasks run between them
         except asyncio.CancelledError:
@@ -290,10 +290,10 @@ class RunExecutor:
         finally:
             flights.publish(item, answer)
 
-    def _give_up_unaffordable(self, session: Session, item: PendingRequest, end: BudgetExceeded) -> None:
-        """Give up a request that doesn't fit into the budget; the run goes on while a cheaper one may fit."""
+    def _give_up_unaffordable(self, session: Session, item: PendingRequest, end: RunError) -> None:
+        """Give up a request that doesn't fit into the budget; the run goes on while a cheaper one may fit, and the budget is kept."""
         self._give_up(item, RowError("not_sent", str(end)))
-        if session.budget is None or session.budget.is_exhausted(self._min_cost):
+        if not isinstance(end, BudgetExceeded) or session.budget is None or session.budget.is_exhausted(self._min_cost):
             self._end(end)
 
     def _end(self, error: RunError) -> None:

@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeVar
 
 from ...errors import RunError
 from ...secret import Secret
-from ..budget.admission import SharedBudgets
 from ..limits.limiter import RateLimiter
 from .interrupts import Stoppable
 
@@ -69,7 +68,7 @@ class LoopTask(Stoppable, Protocol):
 class ProcessState:
     """The state of one process.
 
-    Only the loop's thread touches ``accounts``, ``budgets`` and ``tasks``.
+    Only the loop's thread touches ``accounts`` and ``tasks``.
     """
 
     key: Secret = field(default_factory=lambda: Secret(None))
@@ -77,7 +76,6 @@ class ProcessState:
     forked_during_run: bool = False
     last_run: Any = None
     accounts: dict[tuple[str, Secret], ServiceAccount] = field(default_factory=dict)
-    budgets: SharedBudgets = field(default_factory=SharedBudgets)
     loop: asyncio.AbstractEventLoop | None = None
     executor: ThreadPoolExecutor | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)

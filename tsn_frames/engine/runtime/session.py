@@ -38,6 +38,7 @@ async def open_session(
     store: bool,
     run: str = "",
     max_cost: Decimal | None = None,
+    budget: BudgetAdmission | None = None,
 ) -> AsyncIterator[Session]:
     """Open the live parts of a run.
 
@@ -53,16 +54,24 @@ async def open_session(
         The run's id in the ledger.
     max_cost : Decimal or None
         The most that the run may cost.
+    budget : BudgetAdmission or None
+        The budget that a conversation has had so far; None begins with the client's.
     """
-    budget = await process_state.budgets.admission(client.budget.with_run(max_cost), client.ledger, client.prices, run)
+    limits = client.budget.with_run(max_cost)
+    if budget is None and limits:
+        budget = BudgetAdmission(limits, client.ledger, client.prices, run)
     transport = open_transport(client.base_url, key, client.timeout)
     writer = Writer(client.ledger, client.cache if store else None)
     account = process_state.account(client.base_url, key)
     try:
+        if budget:
+            await budget.open()
         with account.limiter.run(client.limits) as quota:
             yield Session(
                 client=client, secret=key, transport=transport, writer=writer, account=account, quota=quota, budget=budget
             )
     finally:
+        if budget:
+            writer.note(await budget.close())
         await writer.aclose()
         await transport.aclose()

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..cache.cache import Cache
 from ..cache.store import Store, recover_store
-from ..ledger.file import Entry, LedgerFile
+from ..ledger.file import Entry, LeaseEnd, LedgerFile
 from ..ledger.ledger import Ledger
 from ..ledger.run_record import RunRecord, Saving
 from ..storage.sqlite import BUSY_TIMEOUT, is_corrupt
@@ -31,7 +31,7 @@ SHORT_BUSY_TIMEOUT = 0.2
 class PendingWrite(NamedTuple):
     """One attempt to record, with its answer where it is to be cached; or a line about the run, for which no one waits."""
 
-    entry: Entry | RunRecord | Saving
+    entry: Entry | RunRecord | Saving | LeaseEnd
     answer: tuple[bytes, bytes] | None = None
     done: CommitFuture | None = None
 
@@ -78,7 +78,7 @@ class Writer:
         self._add(PendingWrite(entry, answer, done))
         return done
 
-    def note(self, lines: Iterable[RunRecord | Saving]) -> None:
+    def note(self, lines: Iterable[RunRecord | Saving | LeaseEnd]) -> None:
         """Record lines about the run as a whole; they are on disk when :meth:`aclose` returns."""
         for line in lines:
             self._add(PendingWrite(line))

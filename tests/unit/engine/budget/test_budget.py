@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import random
 import re
+import sqlite3
 import threading
 import time
 import warnings
@@ -20,14 +21,14 @@ from support.waiting import until
 
 import tsn_frames as tsn
 from tsn_frames.api import Request, dumps
-from tsn_frames.engine.budget.accounts import Account, Cap, reserve
-from tsn_frames.engine.budget.admission import SharedBudgets
+from tsn_frames.engine.budget import leases as budget_leases
+from tsn_frames.engine.budget.accounts import Account, Cap, extension, other_runs, reserve
+from tsn_frames.engine.budget.admission import BudgetAdmission
 from tsn_frames.engine.budget.budget import Budget, period
 from tsn_frames.engine.budget.worst_case import check_bounded, worst_case
 from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.ledger.ledger import Ledger
 from tsn_frames.engine.retry import classify
-from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.engine.transport.http_types import HttpResponse
 from tsn_frames.pricing.prices import Prices
 from tsn_frames.secret import Secret
@@ -51,12 +52,9 @@ def texts(number, seed=0, sigma=0.8):
 
 @pytest.fixture(autouse=True)
 def a_day_of_its_own():
-    """Start with empty accounts, and away from midnight, when a day's budget starts again."""
-    process_state.budgets = SharedBudgets()
+    """Start away from midnight, when a day's budget starts again."""
     if (left := 86_400 - time.time() % 86_400) < 20:
         time.sleep(left)
-    yield
-    process_state.budgets = SharedBudgets()
 
 
 @pytest.fixture
@@ -193,7 +191,9 @@ def test_a_run_without_a_budget_is_not_capped(sim, client):
     assert ask(texts(30), client)["content"].notna().all()
 
 
-def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_nothing_reserved(sim, tmp_path):
+def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_nothing_reserved(tmp_path, monkeypatch):
+    admissions, close = [], BudgetAdmission.close
+    monkeypatch.setattr(BudgetAdmission, "close", lambda one: admissions.append(one) or close(one))
     with Simulator(latency=0.3) as slow:
         client = paying(slow, tmp_path, budget={"day": 0.002})
         run = start(texts(60), client)
@@ -202,9 +202,11 @@ def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_nothing_reserved
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run.result(progress=False)
-        (account,) = process_state.budgets.accounts.values()
-        assert account.reserved == 0 and not [one for one in process_state.budgets.waiting if not one[0].done()]
-        assert bill(slow) <= account.spent <= Decimal("0.002")
+        (admission,) = admissions
+        (cap,) = admission.caps
+        assert cap.account.reserved == 0 and not [one for one in admission._waiting if not one[0].done()]
+        assert bill(slow) <= cap.account.spent <= Decimal("0.002")
+        assert leases(client) == []
 
 
 # What it needs
@@ -373,37 +375,56 @@ def test_two_runs_at_once_share_the_day(tmp_path):
         assert day * Decimal("0.85") <= bill(sim) <= day
 
 
-def test_runs_that_begin_at_once_count_nothing_twice(tmp_path, monkeypatch):
-    """A reader that is slow doesn't see in the ledger what another run of this process has spent meanwhile."""
-    from tsn_frames.engine.budget import admission as rooms
+REQUEST = Request(b"k", b"", b"x" * 336, "m", 100)  # worst: (336 + 64 + 100) / a million
 
-    ledger, request, slow = Ledger(tmp_path / "ledger.db"), Request(b"k", b"", b"x" * 336, "m", 100), threading.Event()
 
-    def read(*words):
-        if not slow.is_set():  # the first one
-            slow.set()
-            time.sleep(0.3)
-        return rooms_spent(*words)
+def admission(path, name, clock=time.time, **limits):
+    """Return the admission control of a run whose requests cost half a thousandth at most."""
+    amounts = {period: Decimal(limit) for period, limit in limits.items()}
+    return BudgetAdmission(Budget(**amounts), Ledger(path), Prices({"m": (1, 1)}), name, clock)
 
-    async def first(budgets):
-        return await budgets.admission(Budget(day=Decimal(1)), ledger, Prices({"m": (1, 1)}), "first")
 
-    async def second(budgets):
-        await asyncio.to_thread(slow.wait)
-        admission = await budgets.admission(Budget(day=Decimal(1)), ledger, Prices({"m": (1, 1)}), "second")
-        admission.settle(await admission.reserve(request), Decimal("0.0004"))
-        with closing(ledger.open()) as file:
-            line = Entry(time.time(), "second", "h", "m", "answered", 1, 1, 2, "0.0004", b"k" * 32, None, 0.1)
-            file.write([line])
+def record(path, run, cost, when=None):
+    """Write a line of the ledger."""
+    with closing(Ledger(path).open()) as file:
+        file.write([Entry(when or time.time(), run, "h", "m", "answered", 1, 1, 2, cost, b"k" * 32, None, 0.1)])
+
+
+def end(path, rows):
+    with closing(Ledger(path).open()) as file:
+        file.write(rows)
+
+
+def leases(client):
+    """Return the leases in a client's ledger."""
+    with closing(sqlite3.connect(client.ledger.path)) as connection:
+        return connection.execute("SELECT run, period, authorized FROM budget_leases").fetchall()
+
+
+def test_a_run_counts_its_own_lines_and_those_of_other_runs_once(tmp_path):
+    """Its own spending is counted in memory; that of others by their lines, or by their leases where these are larger."""
+    path = tmp_path / "ledger.db"
 
     async def both():
-        budgets = SharedBudgets()
-        admission, _ = await asyncio.gather(first(budgets), second(budgets))
-        return admission.caps[0].account.spent
+        first, second = (admission(path, run, day="0.0021") for run in ("first", "second"))
+        for one in (first, second):
+            await one.open()
+            one.settle(await one.reserve(REQUEST), Decimal("0.0004"))
+        record(path, "first", "0.0004")
+        record(path, "second", "0.0004")
+        held = [await first.reserve(REQUEST), await first.reserve(REQUEST)]  # 0.0018 with what is spent
+        waits = asyncio.ensure_future(second.reserve(REQUEST))
+        await asyncio.sleep(0.3)
+        assert not waits.done()
+        first.settle(held[0], Decimal("0.0001"))
+        first.release(held[1])
+        record(path, "first", "0.0001")
+        end(path, await first.close())
+        second.settle(await asyncio.wait_for(waits, 10), Decimal("0.0005"))
+        assert second.caps[0].account.spent == Decimal("0.0014")
+        end(path, await second.close())
 
-    rooms_spent = rooms.spent
-    monkeypatch.setattr(rooms, "spent", read)
-    assert asyncio.run(both()) == Decimal("0.0004")
+    asyncio.run(both())
 
 
 def test_a_day_counts_what_other_processes_and_earlier_ones_have_spent(sim, tmp_path):
@@ -417,7 +438,6 @@ def test_a_day_counts_what_other_processes_and_earlier_ones_have_spent(sim, tmp_
     with pytest.raises(tsn.BudgetExceeded):  # the same process again: nothing is counted twice, nothing is forgotten
         ask(texts(300, seed=2), client)
     assert bill(sim) <= before + Decimal("0.001") and bill(sim) >= spent
-    process_state.budgets = SharedBudgets()  # as in another process
     with pytest.raises(tsn.BudgetExceeded):
         ask(texts(300, seed=3), client)
     assert bill(sim) <= before + Decimal("0.001")
@@ -434,7 +454,6 @@ def test_what_may_be_billed_still_counts_after_a_restart(tmp_path, fault, first)
         with pytest.raises(tsn.BudgetExceeded):
             ask(texts(60), before, max_cost=0.002)
         for seed in range(1, 4):
-            process_state.budgets = SharedBudgets()  # as in another process
             with pytest.raises(tsn.BudgetExceeded, match=r"([\d.]+) spent \(\1 of it held for requests"):
                 ask(texts(60, seed), paying(sim, tmp_path, budget={"day": 0.002}, **words))
         assert bill(sim) <= Decimal("0.002")
@@ -479,7 +498,6 @@ def test_spending_in_another_currency_does_not_count(sim, tmp_path):
     ask(texts(40), paying(sim, tmp_path, prices=euros))
     dollars = paying(sim, tmp_path, prices=tsn.Prices({"sim-small": (0.25, 1)}, currency="USD"), budget={"day": bill(sim)})
     assert ask(texts(10, seed=4), dollars)["content"].notna().all()
-    process_state.budgets = SharedBudgets()
     with pytest.raises(tsn.BudgetExceeded):
         ask(texts(30, seed=5), paying(sim, tmp_path, prices=euros, budget={"day": bill(sim) * Decimal("0.8")}))
 
@@ -525,23 +543,121 @@ def test_every_moment_lies_in_its_period(now, zone):
 def test_a_new_day_starts_with_nothing_spent_and_keeps_reservations(tmp_path):
     async def day():
         now = datetime(2026, 5, 1, 23, 59, tzinfo=UTC).timestamp()
-        budgets = SharedBudgets(clock=lambda: now)
-        admission = await budgets.admission(Budget(day=Decimal("0.001")), Ledger(tmp_path / "l.db"), Prices({"m": (1, 1)}), "r")
-        request = Request(b"k", b"", b"x" * 336, "m", 100)  # worst: (336 + 64 + 100) / a million
-        first, second = await admission.reserve(request), await admission.reserve(request)
-        admission.settle(first, Decimal("0.0004"))
+        budgets = admission(tmp_path / "l.db", "r", lambda: now, day="0.001")
+        await budgets.open()
+        first, second = await budgets.reserve(REQUEST), await budgets.reserve(REQUEST)
+        budgets.settle(first, Decimal("0.0004"))
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(admission.reserve(request), 0.01)
+            await asyncio.wait_for(budgets.reserve(REQUEST), 0.3)
         now += 120
-        third = await admission.reserve(request)  # a new day; the second is held still
+        third = await asyncio.wait_for(budgets.reserve(REQUEST), 10)  # a new day; the second is held still
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(admission.reserve(request), 0.01)
-        admission.settle(second, Decimal("0.0001"))
-        admission.settle(third, None)
-        (cap,) = admission.caps
+            await asyncio.wait_for(budgets.reserve(REQUEST), 0.3)
+        budgets.settle(second, Decimal("0.0001"))
+        budgets.settle(third, None)
+        await budgets.close()
+        (cap,) = budgets.caps
         return cap.account.settled, cap.account.unsettled, cap.account.reserved
 
     assert asyncio.run(day()) == (Decimal("0.0001"), Decimal("0.0005"), 0)
+
+
+def test_a_run_that_has_not_renewed_its_lease_since_midnight_counts_in_the_new_day(tmp_path):
+    async def days():
+        now = datetime(2026, 5, 1, 23, 59, 50, tzinfo=UTC).timestamp()
+        before, after = (admission(tmp_path / "l.db", run, lambda: now, day="0.0011") for run in ("before", "after"))
+        await before.open()
+        held = [await before.reserve(REQUEST), await before.reserve(REQUEST)]
+        now += 20
+        await after.open()
+        waits = asyncio.ensure_future(after.reserve(REQUEST))
+        await asyncio.sleep(0.3)
+        assert not waits.done()
+        before.settle(held[0], Decimal("0.0005"))
+        before.release(held[1])
+        record(tmp_path / "l.db", "before", "0.0005", now)
+        end(tmp_path / "l.db", await before.close())
+        after.release(await asyncio.wait_for(waits, 10))
+        await after.close()
+
+    asyncio.run(days())
+
+
+def test_a_run_whose_lease_has_expired_spends_nothing_before_it_has_a_new_one(tmp_path):
+    """A process that was suspended goes on later: others have used the money meanwhile."""
+    path = tmp_path / "l.db"
+
+    async def days():
+        now = datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()
+        asleep, awake = (admission(path, run, lambda: now, day="0.0011") for run in ("asleep", "awake"))
+        await asleep.open()
+        first = await asleep.reserve(REQUEST)
+        asleep.settle(first, Decimal(0))  # its lease still authorizes a request
+        now += 61
+        await awake.open()
+        for _ in range(2):
+            awake.settle(await awake.reserve(REQUEST), Decimal("0.0005"))
+            record(path, "awake", "0.0005", now)
+        with pytest.raises(tsn.BudgetExceeded, match=r"0\.00100 spent"):
+            await asyncio.wait_for(asleep.reserve(REQUEST), 10)
+        await asleep.close()
+        await awake.close()
+
+    asyncio.run(days())
+
+
+def test_a_run_gives_back_what_it_does_not_use_while_it_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget_leases, "LEASE_SECONDS", 1.0)
+
+    async def both():
+        idle, busy = (admission(tmp_path / "l.db", run, day="0.0031") for run in ("idle", "busy"))
+        await idle.open()
+        first = await idle.reserve(REQUEST)  # its lease authorizes an eighth of the rest, too
+        await busy.open()
+        held = [await asyncio.wait_for(busy.reserve(REQUEST), 10) for _ in range(5)]
+        for one in held:
+            busy.release(one)
+        idle.release(first)
+        await idle.close()
+        await busy.close()
+
+    asyncio.run(both())
+
+
+def test_a_day_and_a_month_are_leased_by_the_smaller_of_both(tmp_path):
+    path = tmp_path / "l.db"
+
+    async def leased():
+        one = admission(path, "one", run="5", day="0.004", month="0.0011")
+        await one.open()
+        held = await one.reserve(REQUEST)
+        with closing(sqlite3.connect(path)) as connection:
+            found = dict(connection.execute("SELECT period, authorized FROM budget_leases").fetchall())
+        one.release(held)
+        end(path, await one.close())
+        return found
+
+    assert asyncio.run(leased()) == {"day": "0.000575", "month": "0.000575"}  # the request, and an eighth of the other 0.0006
+
+
+@pytest.mark.parametrize("fault", ["locked", "gone"])
+def test_a_ledger_that_cannot_be_written_any_more_ends_the_run_and_keeps_its_answers(tmp_path, monkeypatch, fault):
+    """The run goes on while its leases last; then it ends with what it has."""
+    monkeypatch.setattr(budget_leases, "LEASE_SECONDS", 1.5)
+    with Simulator(latency=0.05) as slow, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client = paying(slow, tmp_path, budget={"day": 1}, limits=tsn.Limits(2))
+        run = start(texts(2000), client, cache="off")
+        until(lambda: slow.stats().requests > 5)
+        other = sqlite3.connect(client.ledger.path, isolation_level=None, timeout=30)
+        with closing(other), pytest.raises(tsn.errors.RunError, match=r"can't be kept any longer: .*ledger\.db") as error:
+            if fault == "locked":
+                other.execute("BEGIN IMMEDIATE")
+            else:
+                client.ledger.path.rename(tmp_path / "moved.db")
+                client.ledger.path.mkdir()
+            run.result(progress=False)
+        assert error.value.partial["content"].notna().sum() > 5 and slow.stats().requests < 2000
 
 
 # The arithmetic
@@ -550,10 +666,10 @@ def test_a_new_day_starts_with_nothing_spent_and_keeps_reservations(tmp_path):
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 100), st.sampled_from(["settle", "release", "unknown"])), max_size=60),
        st.randoms(use_true_random=False))  # fmt: skip
 def test_reserving_settling_and_releasing_in_any_order_stays_under_every_cap(requests, dice):
-    run, day = Cap(Account("run"), Decimal(100), "run"), Cap(Account("day"), Decimal(150), "day")
+    run, day = (Cap(Account(name, Decimal(limit)), Decimal(limit), name) for name, limit in (("run", 100), ("day", 150)))
     out, true = [], Decimal(0)
     for worst, share, outcome in requests:
-        if (held := reserve([run, day], Decimal(worst))) is not None:
+        if (held := reserve([run.account, day.account], Decimal(worst), 0.0)) is not None:
             out.append((held, Decimal(worst) * share / 100, outcome))
         while out and dice.random() < 0.6:
             held, cost, end = out.pop(dice.randrange(len(out)))
@@ -563,6 +679,56 @@ def test_reserving_settling_and_releasing_in_any_order_stays_under_every_cap(req
         for cap in (run, day):
             assert true <= cap.account.spent and cap.account.spent + cap.account.reserved <= cap.limit
             assert cap.account.reserved == sum(held.amount for held, _, _ in out)
+
+
+AMOUNTS = st.integers(0, 1000).map(lambda cents: Decimal(cents) / 100)
+BY_RUN = st.dictionaries(st.sampled_from("abcd"), AMOUNTS)
+
+
+@given(AMOUNTS, st.lists(AMOUNTS.filter(bool)))
+def test_an_extension_is_never_more_than_is_free_and_lets_a_request_go_or_is_nothing(free, waiting):
+    more = extension(free, waiting)
+    assert 0 <= more <= free
+    assert more >= min(sum(waiting), free) if any(amount <= free for amount in waiting) else more == 0
+
+
+@given(BY_RUN, BY_RUN, BY_RUN)
+def test_other_runs_count_once_by_their_lines_or_by_a_larger_lease(known, unknown, authorized):
+    others = other_runs("a", known, unknown, authorized)
+    each = {run: max(known.get(run, 0) + unknown.get(run, 0), authorized.get(run, 0)) for run in "bcd"}
+    assert others.committed == sum(each.values()) >= others.known + others.unknown
+    assert others.known == sum(known.get(run, 0) for run in "bcd")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60), st.integers(0, 100), st.booleans()), max_size=80),
+    st.integers(0, 50),
+)
+def test_leases_of_several_runs_never_pass_a_cap_whatever_their_order(steps, earlier):
+    """Each step is a request of one run, or its end: the cost is on record before or after the lease is renewed."""
+    limit, known = Decimal(100), {"earlier": Decimal(earlier)}
+    accounts, authorized, open_ = [Account("day") for _ in range(4)], {}, [[] for _ in range(4)]
+
+    def renew(at, waiting):
+        others, account = other_runs(str(at), known, {}, authorized), accounts[at]
+        authorized[str(at)] = account.total + extension(limit - others.committed - account.total, waiting)
+        account.authorized = authorized[str(at)]
+
+    for at, worst, share, ends in steps:
+        if ends and open_[at]:
+            reservation, cost = open_[at].pop(0)
+            reservation.settle(cost)
+            known[str(at)] = known.get(str(at), Decimal(0)) + cost
+        elif ends and not accounts[at].reserved:
+            authorized.pop(str(at), None)  # the run is over
+            accounts[at].authorized = Decimal(0)
+        elif (
+            (found := reserve([accounts[at]], Decimal(worst), 0.0))
+            or renew(at, [Decimal(worst)])
+            or (found := reserve([accounts[at]], Decimal(worst), 0.0))
+        ):
+            open_[at].append((found, Decimal(worst) * share / 100))
+        assert sum(account.total for account in accounts) + earlier <= limit
 
 
 @given(st.text(), st.integers(1, 10_000))
