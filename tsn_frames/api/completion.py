@@ -13,6 +13,7 @@ from .dialects.message import Message, read_message
 from .dialects.tables import ending
 from .dialects.usage import ABSURD, Usage, counted, find_usage, read_usage
 from .serialization import Unreadable, dumps_any, load
+from .stream_parser import StreamedReply
 
 _BOM_AND_BLANKS = b"\xef\xbb\xbf \t\r\n"
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -209,8 +210,6 @@ def _load(body: bytes) -> Any:
         except Unreadable:
             if b"\n{" not in body:
                 raise
-    from .stream_parser import StreamedReply  # it reads answers in one piece with this module
-
     reply = StreamedReply()
     reply.feed(body)
     reply.close()

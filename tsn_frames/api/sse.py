@@ -1,0 +1,59 @@
+"""Server-sent events: bytes to lines, and the JSON of an event."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .serialization import Unreadable, load
+
+LINE_ENDS = re.compile(rb"\r\n|\n|\r")
+
+
+class SseLines:
+    """Bytes to lines, wherever they are cut; CR LF, LF and CR end one."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that these bytes complete."""
+        if self._after_cr and data:
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\n" not in data and b"\r" not in data:
+            self._rest += data
+            return []
+        self._after_cr = data.endswith(b"\r")
+        *lines, rest = LINE_ENDS.split(bytes(self._rest) + data)
+        self._rest = bytearray(rest)
+        return lines
+
+    @property
+    def rest(self) -> bytes:
+        """The line that is not complete yet."""
+        return bytes(self._rest)
+
+    def __len__(self) -> int:
+        return len(self._rest)
+
+
+def parsed_list(data: bytes) -> list[dict[str, Any]]:
+    """Return the JSON objects of an event that is a list."""
+    try:
+        items = load(data)
+    except Unreadable:
+        return []
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def parsed(data: bytes) -> dict[str, Any] | None:
+    """Return an event that is a JSON object; other things that servers send there, such as a word, mean nothing."""
+    if not data.startswith(b"{"):
+        return None
+    try:
+        event = load(data)
+    except Unreadable:
+        return None
+    return event if isinstance(event, dict) else None
