@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,44 +15,30 @@ if TYPE_CHECKING:
     from .simulator import Faults
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
-    """A subcommand."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tsn_frames", description="Language models over frames.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    name: str
-    summary: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
+    def command(name: str, summary: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        child: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+        child.set_defaults(run=run)
+        return child
 
-
-def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+    add = command("simulate", "run a local simulation of the service; its answers are made up", _simulate).add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
     add("--seed", type=int, default=0, help="chooses answers and faults (default: %(default)s)")
-    add(
-        "--latency",
-        type=float,
-        default=0.05,
-        metavar="SECONDS",
-        help="until an answer begins (default: %(default)s)",
-    )
+    add("--latency", type=float, default=0.05, metavar="SECONDS", help="until an answer begins (default: %(default)s)")
     add("--token-rate", type=float, metavar="N", help="tokens a second of streams (default: all at once)")
     add("--tier", choices=("free", "starter", "pro"), help="enforce the limits of a tier (default: none)")
-    add(
-        "--key",
-        action="append",
-        metavar="KEY",
-        help="accept this key only; can be repeated (default: any key, or none)",
-    )
+    add("--key", action="append", metavar="KEY", help="accept this key only; can be repeated (default: any key, or none)")
     add("--balance", type=int, metavar="N", help="answers until the balance is empty (default: endless)")
-    add(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="NAME=P",
-        help="make a fault this likely, such as error_500=0.1",
-    )
+    add("--fault", action="append", default=[], metavar="NAME=P", help="make a fault this likely, such as error_500=0.1")
+    command("demo", "answer a CSV row by row, twice, and show that the second run sends nothing", _demo)
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -60,16 +46,9 @@ def _simulate(options: argparse.Namespace) -> int:
 
     try:
         simulator = Simulator(
-            options.seed,
-            options.latency,
-            host=options.host,
-            port=options.port,
-            token_rate=options.token_rate,
-            tier=options.tier,
-            keys=options.key,
-            balance=options.balance,
-            faults=_faults(options.fault),
-        ).start()
+            options.seed, options.latency, host=options.host, port=options.port, token_rate=options.token_rate, tier=options.tier,
+            keys=options.key, balance=options.balance, faults=_faults(options.fault),
+        ).start()  # fmt: skip
     except (ValueError, TypeError, OSError, OverflowError) as error:
         sys.stderr.write(f"simulate: {error}\n")
         return 2
@@ -88,8 +67,6 @@ def _demo(_options: argparse.Namespace) -> int:
 
 
 def _faults(options: Sequence[str]) -> Faults:
-    from dataclasses import fields
-
     from .simulator import Faults
 
     known = [field.name for field in fields(Faults)]
@@ -105,30 +82,6 @@ def _faults(options: Sequence[str]) -> Faults:
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-_COMMANDS = (
-    _Command(
-        "simulate",
-        "run a local simulation of the service; its answers are made up",
-        _simulate_arguments,
-        _simulate,
-    ),
-    _Command("demo", "answer a CSV row by row, twice, and show that the second run sends nothing", lambda _parser: None, _demo),
-)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand and give its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tsn_frames", description="Language models over frames.")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        child = commands.add_parser(command.name, help=command.summary, description=command.summary)
-        command.add_arguments(child)
-        child.set_defaults(run=command.run)
-    options = parser.parse_args(arguments)
-    status: int = options.run(options)
-    return status
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,8 +32,6 @@ class Rendered:
 
     def messages(self) -> list[list[dict[str, Any]] | None]:
         """Return the messages in the API's form."""
-        import json
-
         return [None if tail is None else json.loads(self.prefix + tail) for tail in self.tails]
 
 
@@ -99,71 +98,67 @@ def _fill(parts: Sequence[Part], filled: Mapping[Hashable, list[str]], rows: int
 def _from_callable(
     df: pd.DataFrame, prompt: Callable[[dict[Any, Any]], Any], systems: list[Part] | None, missing: Missing
 ) -> Rendered:
-    filled, problems = filled_texts(df, columns_of(systems or []), missing)
-    prefixes = _fill(systems, filled, len(df)) if systems is not None else None
-    tails: list[bytes | None] = []
-    for position, row in enumerate(values.rows(df)):
-        tail = None
-        if position not in problems:
-            tail = _call_prompt(prompt, row, prefixes[position] if prefixes else None, position, problems)
-        tails.append(tail)
-    nothing = [position for position, problem in problems.items() if problem.code == "missing"]
+    heads, problems = _system_messages(df, systems, missing)
+    made = [problems.get(at) or _called(prompt, row, heads[at]) for at, row in enumerate(values.rows(df))]
+    nothing = [at for at, one in enumerate(made) if isinstance(one, RowError) and one.code == "missing"]
     if missing == "raise" and nothing:
-        raise PromptError(
-            f"the prompt function returned nothing for {len(nothing):,} rows, the first is {df.index[nothing[0]]!r}"
-        )
-    return Rendered(b"", tails, problems)
+        first = df.index[nothing[0]]
+        raise PromptError(f"the prompt function returned nothing for {len(nothing):,} rows, the first is {first!r}")
+    return _rendered(made)
 
 
-def _call_prompt(prompt: Callable[[dict[Any, Any]], Any], row: dict[Hashable, Any], system: str | None, position: int,
-            problems: dict[int, RowError]) -> bytes | None:  # fmt: skip
+def _system_messages(
+    df: pd.DataFrame, systems: list[Part] | None, missing: Missing
+) -> tuple[list[list[dict[str, Any]]], dict[int, RowError]]:
+    """Return each row's system message, an empty list without one, and the rows where it lacks a value."""
+    filled, problems = filled_texts(df, columns_of(systems or []), missing)
+    if systems is None:
+        return [[]] * len(df), problems
+    return [[{"role": "system", "content": text}] for text in _fill(systems, filled, len(df))], problems
+
+
+def _rendered(made: Sequence[bytes | RowError]) -> Rendered:
+    tails = [one if isinstance(one, bytes) else None for one in made]
+    return Rendered(b"", tails, {at: one for at, one in enumerate(made) if isinstance(one, RowError)})
+
+
+def _called(prompt: Callable[[dict[Any, Any]], Any], row: dict[Hashable, Any], head: list[dict[str, Any]]) -> bytes | RowError:
     try:
         made = prompt(row)
         if values.is_missing(made) or (isinstance(made, str) and not made.strip()):
-            problems[position] = RowError("missing", "the prompt function returned nothing for this row")
-            return None
-        listed = check_messages(
-            [{"role": "user", "content": made}] if isinstance(made, str) else made,
-            "the prompt function's messages",
-            values.is_missing,
-        )
+            return RowError("missing", "the prompt function returned nothing for this row")
+        listed = [{"role": "user", "content": made}] if isinstance(made, str) else made
+        listed = check_messages(listed, "the prompt function's messages", values.is_missing)
     except ParameterError as error:
-        problems[position] = RowError("bad_text", redact(str(error)))
-        return None
+        return RowError("bad_text", redact(str(error)))
     except Exception as error:  # noqa: BLE001 - the user's own code: its row fails, the others go on
-        problems[position] = RowError("prompt", redact(f"the prompt function failed: {type(error).__name__}: {error}"))
-        return None
-    if system is not None and has_system(listed):
-        problems[position] = RowError(
-            "prompt", "the messages begin with a system message: leave system= out, or remove that message"
-        )
-        return None
-    return _serialised_list(
-        [{"role": "system", "content": system}, *listed] if system is not None else listed, position, problems
-    )
+        return RowError("prompt", redact(f"the prompt function failed: {type(error).__name__}: {error}"))
+    if head and has_system(listed):
+        return RowError("prompt", "the messages begin with a system message: leave system= out, or remove that message")
+    return _serialised_list([*head, *listed])
 
 
 def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, missing: Missing) -> Rendered:
-    filled, problems = filled_texts(df, columns_of(systems or []), missing)
-    prefixes = _fill(systems, filled, len(df)) if systems is not None else None
+    heads, problems = _system_messages(df, systems, missing)
     lists = _message_lists(df, given)
     problems |= _gaps(df, lists, missing)
-    late = 0
-    tails: list[bytes | None] = []
-    for position, found in enumerate(lists):
-        listed = None if position in problems else _checked_list(df, found, position, problems)
-        if listed and prefixes and has_system(listed):
+    late, made = 0, list[bytes | RowError]()
+    for at, found in enumerate(lists):
+        listed = problems.get(at) or _checked_list(found, f"messages in row {df.index[at]!r}")
+        if isinstance(listed, RowError):
+            made.append(listed)
+            continue
+        if heads[at] and has_system(listed):
             raise PromptError(
-                f"messages in row {df.index[position]!r} begin with a system message: leave system= out, or remove that message"
+                f"messages in row {df.index[at]!r} begin with a system message: leave system= out, or remove that message"
             )
-        late += listed is not None and has_late_system(listed)
-        head = [{"role": "system", "content": prefixes[position]}] if prefixes else []
-        tails.append(None if listed is None else _serialised_list([*head, *listed], position, problems))
+        late += has_late_system(listed)
+        made.append(_serialised_list([*heads[at], *listed]))
     if late:
         warn(
             f"{late:,} of {len(df):,} message lists have a system message that isn't their first one: the service may refuse them"
         )
-    return Rendered(b"", tails, problems)
+    return _rendered(made)
 
 
 def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int, RowError]:
@@ -174,13 +169,12 @@ def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int,
     return dict.fromkeys(gaps, RowError("missing", "the message list is missing in this row"))
 
 
-def _checked_list(df: pd.DataFrame, found: Any, position: int, problems: dict[int, RowError]) -> list[dict[str, Any]] | None:
+def _checked_list(found: Any, what: str) -> list[dict[str, Any]] | RowError:
     """Return a row's message list. Content that can't be sent is a row error; anything but a list of messages raises."""
     try:
-        return check_messages(found, f"messages in row {df.index[position]!r}", values.is_missing)
+        return check_messages(found, what, values.is_missing)
     except ParameterError as error:
-        problems[position] = RowError("bad_text", str(error))
-        return None
+        return RowError("bad_text", str(error))
 
 
 def _message_lists(df: pd.DataFrame, given: Any) -> list[Any]:
@@ -195,16 +189,12 @@ def _message_lists(df: pd.DataFrame, given: Any) -> list[Any]:
     return list(values.column(df, given).array)
 
 
-def _serialised_list(listed: list[dict[str, Any]], position: int, problems: dict[int, RowError]) -> bytes | None:
+def _serialised_list(listed: list[dict[str, Any]]) -> bytes | RowError:
     try:
         data = dumps(listed)
     except TypeError as error:
-        problems[position] = RowError("bad_text", f"the messages can't be written as JSON: {error}")
-        return None
-    if len(data) > LONGEST and (length := count_characters(listed)) > LONGEST:
-        problems[position] = _too_long(length)
-        return None
-    return data
+        return RowError("bad_text", f"the messages can't be written as JSON: {error}")
+    return _too_long(length) if len(data) > LONGEST and (length := count_characters(listed)) > LONGEST else data
 
 
 def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[[Any], bytes], prefix: bytes = b"",
@@ -214,12 +204,12 @@ def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[
     try:
         tails += [dump(text) + suffix for text in texts]
     except TypeError:  # a lone surrogate somewhere: find the rows
-        tails = [_serialised_text(text, dump, suffix, position, problems) for position, text in enumerate(texts)]
-    for position, tail in enumerate(tails):
-        if tail is not None and len(tail) > LONGEST:
-            _check_length(texts[position], position, problems)
-    for position in problems:
-        tails[position] = None
+        tails = [_serialised_text(text, dump, suffix, at, problems) for at, text in enumerate(texts)]
+    for at, tail in enumerate(tails):
+        if tail is not None and len(tail) > LONGEST and (length := len("".join(texts[at]))) > LONGEST:
+            problems[at] = _too_long(length)
+    for at in problems:
+        tails[at] = None
     return Rendered(prefix, tails, problems)
 
 
@@ -229,24 +219,15 @@ def _serialised_text(
     try:
         return dump(text) + suffix
     except TypeError:
-        joined = text if isinstance(text, str) else "".join(text)
-        at = next((i for i, c in enumerate(joined) if "\ud800" <= c <= "\udfff"), 0)
-        problems[position] = RowError(
-            "bad_text", f"a lone surrogate at position {at}; repair it with .encode('utf-8', 'replace').decode()"
-        )
+        at = next((i for i, c in enumerate("".join(text)) if "\ud800" <= c <= "\udfff"), 0)
+        remedy = "repair it with .encode('utf-8', 'replace').decode()"
+        problems[position] = RowError("bad_text", f"a lone surrogate at position {at}; {remedy}")
         return None
 
 
-def _check_length(text: Any, position: int, problems: dict[int, RowError]) -> None:
-    length = len(text) if isinstance(text, str) else sum(map(len, text))
-    if length > LONGEST:
-        problems[position] = _too_long(length)
-
-
 def _too_long(length: int) -> RowError:
-    return RowError(
-        "too_long", f"{length:,} characters, about {length // 4:,} tokens; the most that is sent is {LONGEST:,} characters"
-    )
+    most = f"the most that is sent is {LONGEST:,} characters"
+    return RowError("too_long", f"{length:,} characters, about {length // 4:,} tokens; {most}")
 
 
 def check_frame(df: object) -> pd.DataFrame:
