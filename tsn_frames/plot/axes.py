@@ -59,11 +59,7 @@ def legend(ax: Axes, names: Iterable[object], **where: Any) -> None:
 
 
 def short(name: object) -> str:
-    """Return a name in one line of at most 40 characters.
-
-    >>> short("marketing"), short("a very long " + "name " * 20)
-    ('marketing', 'a very long name name name name name na…')
-    """
+    """Return a name in one line of at most 40 characters."""
     line = " ".join(str(name).split())
     return line if len(line) <= 40 else f"{line[:39]}…"
 
@@ -126,20 +122,12 @@ def plain(value: float) -> str:
 
 
 def in_money(what: str, currency: str | None) -> str:
-    """Return an axis' label with its unit.
-
-    >>> in_money("cost", "USD"), in_money("cost", None)
-    ('cost (USD)', "cost (in the prices' currency)")
-    """
+    """Return an axis' label with its unit."""
     return f"{what} ({currency})" if currency else f"{what} (in the prices' currency)"
 
 
 def amount(value: float, currency: str | None) -> str:
-    """Return an amount of money for a sentence.
-
-    >>> amount(0.0123, "USD"), amount(0.0123, None)
-    ('0.012 USD', '0.012')
-    """
+    """Return an amount of money for a sentence."""
     return f"{money(value)} {currency or ''}".strip()
 
 

@@ -54,7 +54,9 @@ def costs(
     'cost of 1,000 such rows (USD)'
     """
     if isinstance(costs, Report):
-        costs, currency = _of_report(costs), currency or costs.currency
+        if costs.title != "Cost":
+            raise ParameterError("a report of usage has no costs: give one of df.tsn.cost(...)")
+        costs, currency = costs._rows["cost"], currency or costs.currency
     series = _numbers(costs, column)
     ax = axes.axes(ax)
     paid = series[series > 0].to_numpy()
@@ -69,13 +71,6 @@ def costs(
     what = "cost of a row" if many == 1 else f"cost of {many:,} such rows"
     across = axes.in_money(what, currency) + (", log scale" if log else "")
     return axes.style(ax, _note(series, paid, currency), across=across, up="rows")
-
-
-def _of_report(report: Report) -> pd.Series:
-    if report.title != "Cost":
-        raise ParameterError("a report of usage has no costs: give one of df.tsn.cost(...)")
-    found: pd.Series = report._rows["cost"]
-    return found
 
 
 def _numbers(costs: Any, column: str) -> pd.Series:

@@ -40,7 +40,7 @@ class PageRequests:
             case {"type": "edit", "index": int(i), "text": str(text)}:
                 self._chat.edit(i, text)
             case {"type": "undo"}:
-                self._undo()
+                self._chat.truncate(self._chat.last_question or 0)
             case {"type": "clear"}:
                 self._chat.clear()
             case {"type": "set", "name": str(name), "value": value}:
@@ -61,21 +61,13 @@ class PageRequests:
             case _:
                 log.debug("unknown message from the page: %.80r", message)
 
-    def _undo(self) -> None:
-        self._chat.truncate(self._chat.last_question or 0)
-
     def _change_setting(self, name: str, value: Any, view: str, n: Any) -> None:
         try:
-            self._set(name, value)
+            if name in ("model", "system"):
+                setattr(self._chat, name, value)
+            else:
+                self._chat.set_parameter(name, value)
         except Busy:  # an answer is streaming: the page keeps the setting and sends it again later
             self._page.defer_setting(view, name)
         else:
             self._page.confirm_setting(view, name, n)
-
-    def _set(self, name: str, value: Any) -> None:
-        if name == "model":
-            self._chat.model = value
-        elif name == "system":
-            self._chat.system = value
-        else:
-            self._chat.set_parameter(name, value)

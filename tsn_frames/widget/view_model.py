@@ -38,11 +38,7 @@ def facts(turn: Turn) -> str:
 
 
 def totals(turns: Sequence[Turn]) -> str:
-    """Return count, tokens, cost and seconds of all messages; "at least" where an answer's cost is unknown.
-
-    >>> totals([Turn("user", "Hi"), Turn("assistant", "Hi", "m", 12, 3, 15, Decimal("0.000006"), 1.24)])
-    '2 messages · 15 tokens · cost 0.0000060 · 1.2 s'
-    """
+    """Return count, tokens, cost and seconds of all messages; "at least" where an answer's cost is unknown."""
     asked = [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
     parts = [plural(len(turns), "message")] if turns else []
     tokens = [turn.total_tokens for turn in asked if turn.total_tokens is not None or turn.cost == 0]  # not billed: none

@@ -24,6 +24,11 @@ from ...text import did_you_mean, plural, quoted
 from .generate_code import Rows, Template, joined
 
 _INTRODUCTION = "The questions are about this row of a table:"
+_DTYPES = {
+    "role": "string", "content": "string", "model": "string", "prompt_tokens": "Int64", "completion_tokens": "Int64",
+    "total_tokens": "Int64", "cost": "Float64", "seconds": "Float64", "time": "Float64", "finish_reason": "string", "state": "string",
+    "error": "string",
+}  # fmt: skip
 
 
 class Opened(NamedTuple):
@@ -117,21 +122,11 @@ extra_body : optional
 
 def to_frame(conversation: Conversation) -> pd.DataFrame:
     """Return the turns of a conversation as a frame."""
-    turns = conversation.turns
-    columns: dict[str, Any] = {}
-    columns["role"] = pd.array([turn.role for turn in turns], dtype="string")
-    columns["content"] = pd.array([text_of(turn.content) for turn in turns], dtype="string")
-    columns["model"] = pd.array([turn.model for turn in turns], dtype="string")
-    for field in ("prompt_tokens", "completion_tokens", "total_tokens"):
-        columns[field] = pd.array([getattr(turn, field) for turn in turns], dtype="Int64")
-    for field in ("cost", "seconds"):
-        values = [getattr(turn, field) for turn in turns]
-        columns[field] = pd.array([None if value is None else float(value) for value in values], dtype="Float64")
-    times = pd.Series([turn.time for turn in turns], dtype="float64")
-    columns["time"] = pd.to_datetime(times, unit="s", utc=True).astype("datetime64[us, UTC]")
-    for field in ("finish_reason", "state", "error"):
-        columns[field] = pd.array([getattr(turn, field) for turn in turns], dtype="string")
-    return pd.DataFrame(columns)
+    columns: dict[str, list[Any]] = {field: [getattr(turn, field) for turn in conversation.turns] for field in _DTYPES}
+    columns["content"] = list(map(text_of, columns["content"]))
+    columns["cost"] = [None if cost is None else float(cost) for cost in columns["cost"]]
+    frame = pd.DataFrame({field: pd.array(found, dtype=_DTYPES[field]) for field, found in columns.items()})  # type: ignore[call-overload]
+    return frame.assign(time=pd.to_datetime(frame["time"], unit="s", utc=True).astype("datetime64[us, UTC]"))
 
 
 def _one(df: pd.DataFrame, row: Hashable) -> pd.DataFrame:

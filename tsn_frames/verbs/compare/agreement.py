@@ -25,11 +25,6 @@ def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
 
     A value that isn't text is compared by its text in a prompt; floats that are all whole, such as integers with gaps in pandas,
     as integers.
-
-    >>> comparable(pd.Series([" Billing", None]), "casefold")
-    ['billing', None]
-    >>> comparable(pd.Series([1.0, float("nan")]), None)
-    ['1', None]
     """
     shown, made = values.texts(_whole(column)), normaliser(normalise)  # what is missing is shown as ''
     return [None if gap else made(text) for gap, text in zip(values.is_blank(shown), shown, strict=True)]
@@ -85,9 +80,6 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     -----
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of the American
     Statistical Association 22 (1927), 209-212. It stays between 0 and 1, and holds for few rows, too.
-
-    >>> [round(end, 4) for end in wilson(81, 263)]
-    [0.2553, 0.3662]
     """
     if not trials:
         return math.nan, math.nan
@@ -103,9 +95,6 @@ def mcnemar(only_left: int, only_right: int) -> float:
     Notes
     -----
     Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of its approximation.
-
-    >>> mcnemar(1, 9)
-    0.021484375
     """
     trials = only_left + only_right
     ways = accumulate(range(min(only_left, only_right)), lambda n, k: n * (trials - k) // (k + 1), initial=1)

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from ...engine.ledger.ledger import Ledger
-from ...engine.run.counts import Counts
 from ...errors import ConfigError
 from ..run.run import Run
 from .agreement import mcnemar, same, wilson
@@ -36,7 +35,8 @@ def table(parts: Mapping[str, ModelRun], answers: Mapping[str, Sequence[Any]], g
     seconds = _seconds(parts.values())
     rows = []
     for label, part in parts.items():
-        row = _counts(part.run.progress) | _usage(part, seconds[part.run.client.ledger]) | _accuracy(answers[label], gold)
+        counts = {name: getattr(part.run.progress, name) for name in _COUNTS}
+        row = counts | _usage(part, seconds[part.run.client.ledger]) | _accuracy(answers[label], gold)
         if gold is not None:
             row["cost_per_correct"] = row["cost"] / row["correct"] if row["correct"] and row["cost"] is not None else None
         row["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
@@ -49,10 +49,6 @@ def pairs(answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> p
     rows = [_pair(left, right, answers, gold) for left, right in combinations(answers, 2)]
     names = ["left", "right", "rows", "agree", "agreement", "agreement_low", "agreement_high"]
     return _typed(rows, None, names + (["only_left", "only_right", "p"] if gold is not None else []))
-
-
-def _counts(counts: Counts) -> dict[str, Any]:
-    return {name: getattr(counts, name) for name in _COUNTS}
 
 
 def _usage(part: ModelRun, seconds: Mapping[bytes, float]) -> dict[str, Any]:

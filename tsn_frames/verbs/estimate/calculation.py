@@ -1,22 +1,27 @@
-"""Calculate an estimate: bounds from the prompts and prices, predictions from a sample of known usage."""
+"""Calculate an estimate: bounds from prompts and prices, predictions from a sample of known usage, minutes from the limits."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from statistics import median
 
 import numpy as np
 
 from ...engine.budget.worst_case import longest, worst_case
+from ...engine.ledger.queries import PastUsage
 from ...engine.outcomes import Outcomes
+from ...engine.runtime.client import Client
+from ...engine.runtime.process import process_state
+from ...errors import ConfigError
 from ...pricing.prices import Prices
 from ..run.prepare import PreparedCall
-from .duration import minutes
 from .request_table import RequestTable
-from .result import Estimate
+from .result import UNKNOWN, Estimate
 from .survey_sampling import MIN_SAMPLE, Array, Range
 from .token_ratios import total_of
-from .usage_samples import UNKNOWN, UsageSample, known_usage, sample_without_pilot
+from .usage_samples import UsageSample, known_usage, sample_without_pilot
 
 
 def calculate(call: PreparedCall, table: RequestTable, answers: Outcomes, pilot: UsageSample | None = None) -> Estimate:
@@ -43,7 +48,7 @@ def calculate(call: PreparedCall, table: RequestTable, answers: Outcomes, pilot:
             basis["prompt_tokens"] = sample.basis
     if cost == UNKNOWN:
         basis["cost"] = "a price is missing"
-    duration, basis["minutes"] = minutes(
+    duration, basis["minutes"] = _minutes(
         client, len(rest), (prompt.expected or 0.0) + (completion.expected or 0.0), table.history
     )
     return Estimate(
@@ -114,3 +119,31 @@ def _clip(found: Range, bound: Range) -> Range:
     """Return a range within the bounds of what is possible."""
     low, high = bound.low or 0.0, math.inf if bound.high is None else bound.high
     return Range(*(None if one is None else min(max(one, low), high) for one in found))
+
+
+def _minutes(client: Client, requests: int, tokens: float, history: Sequence[PastUsage]) -> tuple[float | None, str]:
+    """Return the minutes that requests with so many tokens take, and what limits them; None where nothing is known."""
+    if not requests:
+        return 0.0, ""
+    limits = list(_by_limits(client, requests, tokens))
+    if history:
+        seconds = median(one.seconds for one in history)
+        reason = f"{min(client.concurrency, requests)} at once, {seconds:.2g} s each as the ledger has it"
+        reason += "" if limits else "; no limit is known"
+        limits.append((requests * seconds / client.concurrency / 60, reason))
+    return max(limits, default=(None, "no limit and no earlier answer is known"))
+
+
+def _by_limits(client: Client, requests: int, tokens: float) -> Iterator[tuple[float, str]]:
+    """Yield minutes by each limit that the user has set, or that the service has stated to this process."""
+    known = [(client.limits.requests_per_minute, client.limits.tokens_per_minute, "as Limits says")]
+    try:
+        account = process_state.accounts.get((client.base_url, client.key()))
+    except ConfigError:  # no key yet
+        account = None
+    if account is not None:
+        known.append((account.limiter.rules.requests.limit, account.limiter.rules.tokens.limit, "as the service has said"))
+    for per_minute, tokens_per_minute, source in known:
+        for needed, limit, unit in ((requests, per_minute, "requests"), (tokens, tokens_per_minute, "tokens")):
+            if limit and limit < float("inf"):
+                yield needed / limit, f"{limit:,.10g} {unit} a minute, {source}"

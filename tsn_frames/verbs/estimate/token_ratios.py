@@ -74,12 +74,7 @@ def measured(requests: Requests) -> Prompts:
 
 
 def fit_lines(past: Iterable[PastUsage]) -> dict[tuple[str, str], TokenLine]:
-    """Return a line for each model and script with at least ``MIN_SAMPLE`` answers.
-
-    >>> line = fit_lines([PastUsage("m", "latin", 400, 200, 9, 0.1)] * 20)["m", "latin"]
-    >>> line(np.array([400.0])).round(), line.answers
-    (array([200.]), 20)
-    """
+    """Return a line for each model and script with at least ``MIN_SAMPLE`` answers."""
     pairs: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for one in past:
         pairs.setdefault((one.model, one.language), []).append((one.prompt_chars, one.prompt_tokens))

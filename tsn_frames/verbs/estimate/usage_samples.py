@@ -12,10 +12,10 @@ from ...engine.outcomes import Outcomes
 from ...pricing.prices import Prices
 from ..run.prepare import PreparedCall
 from .request_table import RequestTable
+from .result import UNKNOWN
 from .survey_sampling import MIN_SAMPLE, Array, Range, total
 from .token_ratios import DEFAULTS
 
-UNKNOWN = Range(None, None, None)
 NEVER_BILLED = frozenset({"bad_request", "model"})  # row errors that would come, unbilled, in the whole run, too
 MAX_RUNS = 20
 

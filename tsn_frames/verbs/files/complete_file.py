@@ -103,7 +103,7 @@ def complete_file(
     file = Source(source, _chunk(chunksize))
     _check_values(words)
     wanted = frame_columns.layout(words.get("name"), words["usage"], words["include"])
-    _check_frame(file.empty(), wanted, prompt, words)
+    _check_frame(to_frame(file.schema.empty_table()), wanted, prompt, words)
     contents = {"prompt": prompt, **{name: words.get(name) for name in ("system", "messages", *PER_ROW)}}
     described = {**contents, "default": client.model, "at": client.keyed_url}
     into = target_of(target, file, wanted, fingerprint({word: _described(value) for word, value in described.items()}))

@@ -53,10 +53,6 @@ class Source:
         """The number of pieces; an empty file has one without rows."""
         return -(-self.rows // self.chunksize) or 1
 
-    def empty(self) -> pd.DataFrame:
-        """Return the columns without rows."""
-        return to_frame(self.schema.empty_table())
-
     def pieces(self) -> Iterator[Any]:
         """Yield tables of ``chunksize`` rows; the last one has the rest."""
         import pyarrow as pa
@@ -159,13 +155,11 @@ class Target:
 
     def whole(self, parts: int) -> int:
         """Return how many of ``parts`` parts are written; the first one counts only with rows."""
-        return self._has_rows(0) + sum(self._part(number).exists() for number in range(1, parts))
-
-    def _has_rows(self, number: int) -> bool:
         try:
-            return _metadata(self._part(number))[1] > 0
+            first = _metadata(self._part(0))[1] > 0
         except ParameterError:
-            return False
+            first = False
+        return first + sum(self._part(number).exists() for number in range(1, parts))
 
     def _write(self, number: int, table: Any) -> None:
         unfinished = self.path / f".part-{number:05}-{uuid.uuid4().hex}.tmp"  # readers of a directory ignore hidden files

@@ -46,14 +46,8 @@ class Summary:
     waited: dict[str, float]
 
     def __str__(self) -> str:
-        rows = [
-            (self.cached, "cached"),
-            (self.deduplicated, "deduplicated"),
-            (self.failed, "failed"),
-            (self.missing, "missing"),
-            (self.not_sent, "not sent"),
-        ]
-        detail = ", ".join(f"{n:,} {what}" for n, what in rows if n)
+        rows = {name: getattr(self, name) for name in ("cached", "deduplicated", "failed", "missing", "not_sent")}
+        detail = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in rows.items() if n)
         sent = [(self.refused, "refused"), (self.retried, "retried"), (self.unknown, "possibly billed without an answer")]
         trouble = "".join(f", {n:,} {what}" for n, what in sent if n)
         waits = {rule: s for rule, s in self.waited.items() if s >= 1 and rule != "concurrency"}
@@ -113,7 +107,11 @@ def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str) ->
     if engine.client.prices is not None and not counts.cost_known:
         why = engine.client.prices.hint(engine.work.requests.models) or _lost(counts.unknown)
         out.append(f"the cost of some answers is unknown ({why}): totals are 'at least'")
-    return out + _models(engine) + _problems(engine)
+    unavailable = {
+        "cache": "the cache can't be used ({}): this run's answers are in its frame only",
+        "ledger": "the ledger can't be written ({}): this run's spending is not on record",
+    }
+    return out + _models(engine) + [unavailable[what].format(problem) for what, problem in engine.problems.items()]
 
 
 def _incomplete(engine: RunExecutor) -> list[str]:
@@ -139,14 +137,6 @@ def _lost(requests: int) -> str:
     if not requests:
         return "answers without usage"
     return f"{plural(requests, 'request')} may be billed, and their usage is unknown; the ledger lists them with the outcome 'unknown'"
-
-
-def _problems(engine: RunExecutor) -> list[str]:
-    lost = {
-        "cache": "used ({}): this run's answers are in its frame only",
-        "ledger": "written ({}): this run's spending is not on record",
-    }
-    return [f"the {what} can't be {lost[what].format(problem)}" for what, problem in engine.problems.items()]
 
 
 def first_error(engine: RunExecutor, made: Plan) -> str:
@@ -186,8 +176,8 @@ def _models(engine: RunExecutor) -> list[str]:
         for name, (count, first, last) in by_name.items()
         if len(by_name) > 1
     ]
-    said = f"the answers come from several models: {', '.join(lines)}; include=('model', 'answered_at') shows which"
-    return [said] if lines else []
+    models = f"the answers come from several models: {', '.join(lines)}; include=('model', 'answered_at') shows which"
+    return [models] if lines else []
 
 
 def _day(when: float) -> str:
