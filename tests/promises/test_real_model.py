@@ -121,7 +121,7 @@ def test_a_prompt_longer_than_the_context_fails_its_own_row_only(model):
     summary = tsn.last_run().summary
 
     assert out["error"].isna().tolist() == [True, False, True]
-    assert out.loc[1, "error"].startswith("bad_request: 400: ") and "context size" in out.loc[1, "error"]
+    assert out.loc[1, "error"].startswith("too_long: 400: ") and "context size" in out.loc[1, "error"]
     assert out.loc[1, ["content", "finish_reason", "total_tokens"]].isna().all()
     assert out.loc[[0, 2], "content"].notna().all()
     assert (summary.requests, summary.answered, summary.failed, summary.retried, summary.unknown) == (3, 2, 1, 0, 0)
