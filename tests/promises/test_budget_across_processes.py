@@ -96,3 +96,21 @@ def test_a_process_that_dies_or_is_suspended_costs_the_others_its_lease_until_th
             first.communicate()
         in_flight = 16 * Decimal("0.02")
         assert bill(sim) <= 10 + in_flight
+
+
+EXITS = (
+    CHILD.split("try:", maxsplit=1)[0]
+    + """
+run = tsn.start(tsn.complete, df, "one of: a, b. {t}", client=client, max_tokens=2)
+while not run.progress.requests:
+    pass
+"""
+)
+
+
+def test_a_script_that_ends_during_a_run_leaves_no_lease(tmp_path):
+    with Simulator(latency=(0.05, 0.1)) as sim:
+        command = [sys.executable, "-c", EXITS, sim.base_url, str(tmp_path), "exits", "1000", "10", "60"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert bill(sim) <= recorded(tmp_path)[0] <= 10 and recorded(tmp_path)[1] == []

@@ -15,9 +15,11 @@ from ...pricing.prices import Prices
 from ...text import money
 from ..ledger.file import LeaseEnd
 from ..ledger.ledger import Ledger
+from ..ledger.spending import Period
 from . import leases
 from .accounts import FOREVER, Account, Cap, Reservation, budget_exceeded, reserve
-from .budget import PERIODS, Budget, period
+from .budget import PERIODS, Budget
+from .budget import period as calendar_period
 from .leases import Demand, Leases
 from .worst_case import check_bounded, worst_case
 
@@ -48,7 +50,7 @@ class BudgetAdmission:
         self._run_caps, self._period_caps = _run_caps(budget), _period_caps(budget)
         self.caps = [*self._run_caps, *self._period_caps]
         self._accounts = [cap.account for cap in self.caps]
-        self._leases = Leases(ledger, prices, run)
+        self._leases, self._currency = Leases(ledger, prices, run), prices.currency if prices else None
         self._waiting: deque[tuple[asyncio.Future[Reservation], Decimal]] = deque()
         self._wake = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
@@ -167,7 +169,7 @@ class BudgetAdmission:
         now = self._clock()
         for account in self._accounts:
             if now >= account.ends:
-                account.begin(*period(account.name, now, self._timezone))
+                account.begin(*calendar_period(account.name, now, self._timezone))
 
     async def _keep_renewing(self) -> None:
         """Renew the leases in time, extend them when a request waits, and give back what isn't in use."""
@@ -191,32 +193,28 @@ class BudgetAdmission:
 
     async def _renew(self) -> None:
         self._begin_periods()
+        accounts = [cap.account for cap in self._period_caps]
         most = min((cap.account.authorized - cap.account.total for cap in self._run_caps), default=Decimal("inf"))
         waiting = [amount for future, amount in self._waiting if not future.done()]
-        demands = [
-            Demand(cap.account.name, cap.account.begins, cap.account.ends, cap.limit, cap.account.total)
-            for cap in self._period_caps
-        ]
-        for cap in self._period_caps:  # until the transaction is over, only what is freed meanwhile may be reserved again
-            cap.account.authorized = cap.account.total
+        periods = [Period(one.name, one.begins, one.ends, self._currency) for one in accounts]
+        demands = [Demand(at, cap.limit, cap.account.total) for at, cap in zip(periods, self._period_caps, strict=True)]
+        for account in accounts:  # until the transaction is over, only what is freed meanwhile may be reserved again
+            account.authorized = min(account.authorized, account.total)
         renewed = await asyncio.to_thread(self._leases.renew, demands, waiting, most, self._clock())
-        for cap, demand, lease in zip(self._period_caps, demands, renewed, strict=True):
-            if cap.account.begins == demand.begins:  # else the period has ended meanwhile
-                cap.account.authorized, cap.account.expires, cap.account.others = lease.authorized, lease.expires, lease.others
+        for account, period, lease in zip(accounts, periods, renewed, strict=True):
+            if account.begins == period.begins:  # else the period has ended meanwhile
+                account.authorized, account.expires, account.others = lease
 
 
 def _run_caps(budget: Budget) -> list[Cap]:
-    return (
-        []
-        if budget.run is None
-        else [Cap(Account("run", budget.run), budget.run, f"the budget of {money(budget.run, 3)} for this run")]
-    )
+    if budget.run is None:
+        return []
+    return [Cap(Account("run", budget.run), budget.run, f"the budget of {money(budget.run, 3)} for this run")]
 
 
 def _period_caps(budget: Budget) -> list[Cap]:
-    limits = [(name, getattr(budget, name)) for name in PERIODS]
+    limits = [(name, limit) for name in PERIODS if (limit := getattr(budget, name)) is not None]
     return [
         Cap(Account(name, ends=-FOREVER), limit, f"the budget of {money(limit, 3)} a {name} ({budget.timezone})")
         for name, limit in limits
-        if limit is not None
     ]

@@ -17,7 +17,7 @@ from ...api import Usage
 from ...errors import ConfigError
 from ...pricing.prices import Prices
 from ..ledger.ledger import Ledger
-from ..ledger.spending import Period, RecordedSpending, delete_expired, live_leases, write_lease
+from ..ledger.spending import Period, RecordedSpending, live_leases, write_lease
 from .accounts import OtherRuns, extension, other_runs
 
 LEASE_SECONDS = 60.0  # a lease that isn't renewed for so long expires
@@ -27,9 +27,7 @@ RENEWALS = 3  # in that time
 class Demand(NamedTuple):
     """State of one capped account when its lease is to be renewed."""
 
-    name: str
-    begins: float
-    ends: float
+    period: Period
     limit: Decimal
     total: Decimal
 
@@ -50,14 +48,13 @@ class Leases:
     ledger : Ledger
         The file that all processes share.
     prices : Prices or None
-        Currency, and prices for what was bought without any.
+        Prices for what was bought without any.
     run : str
         The run's id in the ledger.
     """
 
     def __init__(self, ledger: Ledger, prices: Prices | None, run: str) -> None:
         self._ledger, self._prices, self._run = ledger, prices, run
-        self._currency = prices.currency if prices else None
         self._recorded: dict[Period, RecordedSpending] = {}
         self._identity: tuple[int, int] | None = None
 
@@ -74,14 +71,12 @@ class Leases:
             with closing(self._ledger.open()) as file, file.transaction() as connection:
                 if file.identity != self._identity:  # the first time, or the file was replaced
                     self._recorded, self._identity = {}, file.identity
-                delete_expired(connection, now)
-                periods = [Period(demand.name, demand.begins, demand.ends, self._currency) for demand in demands]
-                others = [self._others(connection, period, now) for period in periods]
+                others = [self._others(connection, demand.period, now) for demand in demands]
                 free = [demand.limit - other.committed - demand.total for demand, other in zip(demands, others, strict=True)]
                 more = extension(min(most, *free), waiting)
                 leases = [Lease(demand.total + more, expires, other) for demand, other in zip(demands, others, strict=True)]
-                for period, lease in zip(periods, leases, strict=True):
-                    write_lease(connection, self._run, period, lease.authorized, expires)
+                for demand, lease in zip(demands, leases, strict=True):
+                    write_lease(connection, self._run, demand.period, lease.authorized, now=now, expires=expires)
         except (sqlite3.Error, OSError, InvalidOperation) as error:
             self._recorded = {}  # an update may have ended half-way
             raise ConfigError(

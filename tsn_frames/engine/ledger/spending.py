@@ -64,16 +64,14 @@ def live_leases(connection: sqlite3.Connection, period: Period, now: float) -> d
     return {run: Decimal(money) for run, money in connection.execute(_LEASES, {**period._asdict(), "now": now})}
 
 
-def write_lease(connection: sqlite3.Connection, run: str, period: Period, authorized: Decimal, expires: float) -> None:
-    """Write a run's lease in place of its last one."""
+def write_lease(
+    connection: sqlite3.Connection, run: str, period: Period, authorized: Decimal, *, now: float, expires: float
+) -> None:
+    """Write a run's lease in place of its last one; delete those of processes that ended without giving them back."""
+    connection.execute("DELETE FROM budget_leases WHERE expires <= ?", (now,))
     values = {**period._asdict(), "run": run, "authorized": str(authorized), "expires": expires}
     connection.execute(
         "INSERT OR REPLACE INTO budget_leases (run, period, begins, ends, currency, authorized, expires) "
         "VALUES (:run, :period, :begins, :ends, :currency, :authorized, :expires)",
         values,
     )
-
-
-def delete_expired(connection: sqlite3.Connection, now: float) -> None:
-    """Delete the leases of processes that ended without giving them back."""
-    connection.execute("DELETE FROM budget_leases WHERE expires <= ?", (now,))

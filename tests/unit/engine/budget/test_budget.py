@@ -26,6 +26,7 @@ from tsn_frames.engine.budget.accounts import Account, Cap, extension, other_run
 from tsn_frames.engine.budget.admission import BudgetAdmission
 from tsn_frames.engine.budget.budget import Budget, period
 from tsn_frames.engine.budget.worst_case import check_bounded, worst_case
+from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.ledger.ledger import Ledger
 from tsn_frames.engine.retry import classify
@@ -622,6 +623,16 @@ def test_a_run_gives_back_what_it_does_not_use_while_it_goes_on(tmp_path, monkey
         await busy.close()
 
     asyncio.run(both())
+
+
+def test_a_chat_leases_money_while_it_is_answered_and_counts_all_of_its_turns(sim, tmp_path):
+    client = paying(sim, tmp_path, budget={"day": 1, "run": 1})
+    chat = Conversation(client, max_tokens=100)
+    for question in ("One?", "Two?", "Three?"):
+        chat.send(question)
+        assert leases(client) == []
+    with pytest.raises(tsn.BudgetExceeded, match="spent, and the next request may cost"):
+        ask(texts(40), paying(sim, tmp_path, budget={"day": bill(sim) + Decimal("0.0001")}))
 
 
 def test_a_day_and_a_month_are_leased_by_the_smaller_of_both(tmp_path):
