@@ -176,7 +176,7 @@ class Run(Generic[R]):
         return self._close()
 
     def __repr__(self) -> str:
-        return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
+        return f"<Run {'done' if self.done else 'running'}: {self.summary}>"
 
     def _start(self, *, prepare: bool = False) -> Stoppable:
         """Start the run once; ``prepare`` looks up the cache in this thread, which waits anyway."""
