@@ -15,6 +15,7 @@ from ...errors import CacheError, ConfigError
 from ...text import quoted
 from ..storage.sqlite import BUSY_TIMEOUT
 from . import export
+from .features import add_features, read_features
 from .reader import FILE
 from .store import Store, open_store, scan, totals
 
@@ -97,9 +98,9 @@ class Cache:
         ----------
         path : str or Path
             ``.jsonl`` for JSON lines, ``.parquet`` for Parquet (needs ``pip install 'tsn-frames[parquet]'``). The file
-            holds answers, no prompts and no API key. An existing file is replaced when the new one is complete.
+            holds answers and what the services can do, no prompts and no API key. An existing file is replaced when the new one is complete.
         """
-        return export.export(scan(self.file), Path(path))
+        return export.export(scan(self.file), Path(path), read_features(self.folder))
 
     def load(self, path: str | Path) -> int:
         """Import the answers of an exported file that are missing here; return how many.
@@ -109,9 +110,13 @@ class Cache:
         CacheError
             If a row is not an exported answer. Nothing is added then.
         """
-        rows = export.read(Path(path))
+        rows, features = export.read(Path(path))
         with closing(self.open()) as store:
-            return store.add(rows)
+            added = store.add(rows)
+        new = {name: value for name, value in features.items() if name not in read_features(self.folder)}
+        if new:
+            add_features(self.folder, new)
+        return added
 
     def open(self, busy_timeout: float = BUSY_TIMEOUT) -> Store:
         """Open the cache for writing."""

@@ -7,26 +7,36 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from ...api import Unreadable, decode, dumps
+from ...api import Unreadable, decode, dumps, load
 from ...errors import CacheError
 from .reader import Row
 
 _COLUMNS = ("request_key", "answered_at", "body")
+_FEATURES = "features"  # a last line of JSON lines, or the metadata of the Parquet schema
+_METADATA = b"tsn_frames.features"
 
 
-def export(rows: Iterable[Row], path: Path) -> int:
-    """Write rows to a ``.jsonl`` or ``.parquet`` file, which replaces an existing one when complete."""
+class Exported(NamedTuple):
+    """The content of an exported file: its answers, and the services' features."""
+
+    rows: list[Row]
+    features: dict[str, Any]
+
+
+def export(rows: Iterable[Row], path: Path, features: Mapping[str, Any] = MappingProxyType({})) -> int:
+    """Write rows and the services' features to a ``.jsonl`` or ``.parquet`` file, which replaces an existing one when complete."""
     write = _write_parquet if _suffix(path) == ".parquet" else _write_lines
     try:
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         try:
             part.touch(0o600, exist_ok=False)  # its owner's only
-            count = write(rows, part)
+            count = write(rows, part, features)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -35,8 +45,8 @@ def export(rows: Iterable[Row], path: Path) -> int:
     return count
 
 
-def read(path: Path) -> list[Row]:
-    """Return the rows of an exported file.
+def read(path: Path) -> Exported:
+    """Return the content of an exported file.
 
     Raises
     ------
@@ -46,8 +56,9 @@ def read(path: Path) -> list[Row]:
     suffix = _suffix(path)
     if not path.is_file():
         raise CacheError(f"there is no file {path}")
-    found = _read_parquet(path) if suffix == ".parquet" else _read_lines(path)
-    return [_checked(number, row, path) for number, row in enumerate(found, 1)]
+    features: dict[str, Any] = {}
+    found = _read_parquet(path, features) if suffix == ".parquet" else _read_lines(path, features)
+    return Exported([_checked(number, row, path) for number, row in enumerate(found, 1)], features)
 
 
 def _suffix(path: Path) -> str:
@@ -56,23 +67,28 @@ def _suffix(path: Path) -> str:
     return path.suffix
 
 
-def _write_lines(rows: Iterable[Row], path: Path) -> int:
+def _write_lines(rows: Iterable[Row], path: Path, features: Mapping[str, Any]) -> int:
     count = 0
     with path.open("wb") as file:
         for key, body, when in rows:
             line = dict(zip(_COLUMNS, (key.hex(), when, base64.b64encode(body).decode()), strict=True))
             file.write(dumps(line) + b"\n")
             count += 1
+        if features:
+            file.write(dumps({_FEATURES: dict(features)}) + b"\n")
     return count
 
 
-def _read_lines(path: Path) -> Iterator[Any]:
+def _read_lines(path: Path, features: dict[str, Any]) -> Iterator[Any]:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 data = json.loads(line)
+                if data.keys() == {_FEATURES}:
+                    features.update(data[_FEATURES])
+                    continue
                 yield bytes.fromhex(data["request_key"]), base64.b64decode(data["body"], validate=True), data["answered_at"]
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise CacheError(f"{path}, line {number}, is not an exported answer: {error!r}") from None
 
 
@@ -84,11 +100,12 @@ def _parquet() -> Any:
     return parquet
 
 
-def _write_parquet(rows: Iterable[Row], path: Path) -> int:
+def _write_parquet(rows: Iterable[Row], path: Path, features: Mapping[str, Any]) -> int:
     parquet = _parquet()
     import pyarrow as pa
 
     schema = pa.schema([("request_key", pa.binary()), ("answered_at", pa.float64()), ("body", pa.binary())])
+    schema = schema.with_metadata({_METADATA: dumps(dict(features))} if features else None)
     count, rest = 0, iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
         while chunk := list(islice(rest, 10_000)):
@@ -98,15 +115,17 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> int:
     return count
 
 
-def _read_parquet(path: Path) -> Iterator[Any]:
+def _read_parquet(path: Path, features: dict[str, Any]) -> Iterator[Any]:
     parquet = _parquet()
     import pyarrow as pa
 
     try:
         with parquet.ParquetFile(path) as file:
+            stored = (file.schema_arrow.metadata or {}).get(_METADATA)
+            features.update(load(stored) if stored else {})
             for batch in file.iter_batches(10_000, columns=list(_COLUMNS)):
                 yield from ((row["request_key"], row["body"], row["answered_at"]) for row in batch.to_pylist())
-    except (pa.ArrowException, KeyError, OSError) as error:
+    except (pa.ArrowException, KeyError, OSError, Unreadable, TypeError, ValueError) as error:
         raise CacheError(f"{path} is not an exported cache: {error}") from None
 
 
