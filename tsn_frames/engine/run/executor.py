@@ -169,7 +169,7 @@ class RunExecutor:
             self._finish_all(_NOT_CACHED)
         elif self._pending and self.state is RunState.RUNNING and isinstance(self._key, Secret):
             async with open_session(
-                self.client, self._key, store=work.mode != "off", run=self.id, max_cost=work.max_cost
+                self.client, self._key, store=work.mode != "off", shared=work.shared, run=self.id, max_cost=work.max_cost
             ) as session:
                 session.writer.note([accounting.record])
                 try:

@@ -22,9 +22,14 @@ class Progress:
     ----------
     shown : bool or None
         None: in a notebook and on a terminal only.
+    rows : int
+        How many rows there are.
+    note : callable, optional
+        Returns what stands before the tokens, such as the round of a verb of several rounds.
     """
 
-    def __init__(self, shown: bool | None, rows: int) -> None:
+    def __init__(self, shown: bool | None, rows: int, note: Callable[[], str] = str) -> None:
+        self._note = note
         self._notebook, self._rows = _in_notebook(), rows
         self._shown = (self._notebook or _is_terminal()) if shown is None else shown
         self._bar: Any = None
@@ -48,7 +53,8 @@ class Progress:
     def _draw(self, counts: Counts) -> None:
         self._bar = self._bar or self._new_bar()
         self._bar.n = counts.done - counts.not_sent
-        self._bar.set_postfix_str(status(counts, time.monotonic() - self._started))
+        parts = [self._note(), status(counts, time.monotonic() - self._started)]
+        self._bar.set_postfix_str(", ".join(filter(None, parts)))
 
     def _finish(self, counts: Counts, line: str) -> None:
         self._draw(counts)

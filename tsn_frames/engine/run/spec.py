@@ -9,6 +9,7 @@ from decimal import Decimal
 from ...api import Requests
 from ..cache.mode import CacheMode
 from ..ledger.run_record import RunDescription
+from ..runtime.session import SharedSession
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class RunSpec:
     stream : bool
         Whether answers are asked for as event streams. It is no part of a request's key: a whole answer is stored as if it
         had come in one piece.
+    shared : SharedSession or None
+        What other runs of the same verb go on to use.
     """
 
     requests: Requests
@@ -47,3 +50,4 @@ class RunSpec:
     about: RunDescription = field(default_factory=RunDescription)
     max_cost: Decimal | None = None
     stream: bool = False
+    shared: SharedSession | None = None

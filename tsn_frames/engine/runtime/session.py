@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Self
 
+from ...errors import ConfigError
 from ...secret import Secret
 from ..budget.admission import BudgetAdmission
 from ..limits.rules import UserQuota
@@ -30,12 +32,53 @@ class Session:
     budget: BudgetAdmission | None = None
 
 
+class SharedSession:
+    """What several runs of one verb share: open connections, and what the limiter has learned. Not for the loop's thread.
+
+    Parameters
+    ----------
+    client : Client
+        The client of all runs.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._stack = client, ExitStack()
+        self._transport: Transport | None = None
+
+    def transport(self, key: Secret) -> Transport:
+        """Return the connections, opened by the first run that sends; on the loop's thread."""
+        if self._transport is None:
+            self._transport = open_transport(self._client.base_url, key, self._client.timeout)
+        return self._transport
+
+    def __enter__(self) -> Self:
+        try:
+            key = self._client.key()
+        except ConfigError:  # the first run that has to send raises it
+            return self
+        process_state.submit(self._open(key)).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process_state.submit(self._close()).result()
+
+    async def _open(self, key: Secret) -> None:
+        limiter = process_state.account(self._client.base_url, key).limiter
+        self._stack.enter_context(limiter.run(self._client.limits))
+
+    async def _close(self) -> None:
+        self._stack.close()
+        if self._transport is not None:
+            await self._transport.aclose()
+
+
 @asynccontextmanager
 async def open_session(
     client: Client,
     key: Secret,
     *,
     store: bool,
+    shared: SharedSession | None = None,
     run: str = "",
     max_cost: Decimal | None = None,
     budget: BudgetAdmission | None = None,
@@ -50,6 +93,8 @@ async def open_session(
         API key, headers and query.
     store : bool
         Whether answers go into the cache.
+    shared : SharedSession or None
+        What other runs of the same verb go on to use.
     run : str
         The run's id in the ledger.
     max_cost : Decimal or None
@@ -60,7 +105,7 @@ async def open_session(
     limits = client.budget.with_run(max_cost)
     if budget is None and limits:
         budget = BudgetAdmission(limits, client.ledger, client.prices, run)
-    transport = open_transport(client.base_url, key, client.timeout)
+    transport = shared.transport(key) if shared else open_transport(client.base_url, key, client.timeout)
     writer = Writer(client.ledger, client.cache if store else None)
     account = process_state.account(client.base_url, key)
     try:
@@ -74,4 +119,5 @@ async def open_session(
         if budget:
             writer.note(await budget.close())
         await writer.aclose()
-        await transport.aclose()
+        if shared is None:
+            await transport.aclose()
