@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .verbs.estimate.result import Estimate as Estimate
     from .verbs.files.complete_file import complete_file as complete_file
     from .verbs.files.parts import FileSummary as FileSummary
+    from .verbs.label.label import label as label
+    from .verbs.label.to_labels import to_labels as to_labels
     from .verbs.report.grouping import Report as Report
     from .verbs.run.run import Run as Run
     from .verbs.run.run import last_run as last_run
@@ -49,8 +51,9 @@ _PLACES = {
     "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
     "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors",
     "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",
-    "estimate": "verbs.call", "get_client": "settings", "last_run": "verbs.run.run", "runs": "verbs.runs",
-    "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox", "start": "verbs.call",
+    "estimate": "verbs.call", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
+    "runs": "verbs.runs", "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox",
+    "start": "verbs.call", "to_labels": "verbs.label.to_labels",
 }  # fmt: skip
 __all__ = list(_PLACES)
 _REPLACED = {"rehearse": "simulate"}

@@ -110,7 +110,7 @@ class TSNWarning(UserWarning):
 
 RowCode = Literal[
     "missing", "prompt", "bad_text", "too_long", "bad_request", "model", "server", "connection",
-    "timeout", "unreadable", "filtered", "empty", "not_cached", "not_sent",
+    "timeout", "unreadable", "filtered", "empty", "not_cached", "not_sent", "invalid", "tie",
 ]  # fmt: skip
 ROW_CODES: tuple[RowCode, ...] = get_args(RowCode)
 

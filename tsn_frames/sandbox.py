@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +20,18 @@ from .settings import set_client
 if TYPE_CHECKING:
     from .simulator import Simulator
 
+GOLD = ("topic", "sentiment", "urgent")
+ACCURACY = 0.8  # of a simulated label, where the sample data has the gold label of a text
+_TEXT = re.compile(r"^--- text (\w+) ---\n(.*)\n--- end \1 ---$", re.DOTALL | re.MULTILINE)
+_LABEL = re.compile(r"^ *- (.+?)(?:: .*)?$", re.MULTILINE)
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner": (0.60, 2.40)}
 
 
 def simulate(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[str, Any] | None = None) -> Simulator:
     """Start the local simulator and make it the default client, so that every example runs without a key or a cost.
 
-    Its answers are simulated and say so. Cache and ledger are temporary; ``close()`` removes all of them.
+    Its answers are simulated and say so. Asked to label a text of :func:`sample_messages`, it gives the gold label with a chance of
+    80 %. Cache and ledger are temporary; ``close()`` removes all of them.
 
     Parameters
     ----------
@@ -62,7 +70,7 @@ def simulate(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[s
             folder.cleanup()
 
     folder = tempfile.TemporaryDirectory(prefix="tsn_sandbox_", ignore_cleanup_errors=True)
-    simulator = SandboxSimulator(seed=seed, latency=latency).start()
+    simulator = SandboxSimulator(seed=seed, latency=latency, answer=_gold_answers()).start()
     client = Client(simulator.base_url, model="sim-small", cache=folder.name, ledger=f"{folder.name}/ledger.db", prices=table)
     set_client(client)
     return simulator
@@ -84,3 +92,33 @@ def sample_messages() -> pd.DataFrame:
     """
     with (files("tsn_frames") / "data" / "customer_messages.csv").open("rb") as file:
         return pd.read_csv(file, keep_default_na=False, na_values={"order value": [""]})
+
+
+def _gold_answers() -> Callable[[dict[str, Any]], str | None]:
+    """Return a function that answers labelling requests about the sample data: mostly right, by a hash of the request."""
+    rows = sample_messages()
+    gold = {text: values for text, *values in zip(rows["text"], *(rows[name].astype(str) for name in GOLD), strict=True)}
+
+    def answer(body: dict[str, Any]) -> str | None:
+        contents = [str(message["content"]) for message in body["messages"]]
+        texts = [found[2] for content in contents if (found := _TEXT.search(content))]
+        labels = _LABEL.findall(contents[0])
+        right = next((label for label in gold.get(texts[-1], ()) if label in labels), None) if texts else None
+        if right is None:
+            return None
+        drawn = int.from_bytes(sha256(json.dumps(body, sort_keys=True).encode()).digest()[:8], "big") / 2**64
+        wrong = [label for label in labels if label != right] or labels
+        label = right if drawn < ACCURACY else wrong[int(drawn * 1000) % len(wrong)]
+        return _in_form(body, label, texts[-1])
+
+    return answer
+
+
+def _in_form(body: Mapping[str, Any], label: str, text: str) -> str:
+    """Return a label in the form that the request asks for: a text, or an object with all keys of its schema."""
+    form = body.get("response_format")
+    if form is None:
+        return label
+    schema = form.get("json_schema", {}).get("schema", {"properties": {"label": {}}})
+    known = {"label": label, "reason": f"[simulated] It sounds like {label}.", "quote": " ".join(text.split()[:4])}
+    return json.dumps({key: known.get(key, key == label) for key in schema["properties"]}, ensure_ascii=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -58,10 +58,15 @@ def check_clash(df: pd.DataFrame, wanted: Layout, overwrite: bool) -> None:
 
 
 def add(df: pd.DataFrame, wanted: Layout, columns: dict[str, Any]) -> pd.DataFrame:
-    """Return a new frame with the columns added; rows, order, index and other dtypes are kept."""
-    if df.shape[1] > WIDE:
+    """Return a new frame with the wanted columns added."""
+    return assign(df, {wanted.label(column): columns[column] for column in wanted.columns})
+
+
+def assign(df: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a new frame with columns added; rows, order, index and other dtypes are kept."""
+    if df.shape[1] + len(columns) > WIDE:
         df = df.copy()  # consolidates its blocks; else pandas warns of fragmentation
-    return df.assign(**{wanted.label(column): columns[column] for column in wanted.columns})
+    return df.assign(**columns)
 
 
 def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -34,6 +34,16 @@ class PreparedCall(NamedTuple):
 
 def prepare(verb: str, df: pd.DataFrame, prompt: Any, options: Mapping[str, Any]) -> PreparedCall:
     """Return the requests of a call. Nothing is sent."""
+    messages, system = options.get("messages"), options.get("system")
+    return prepare_messages(
+        verb, df, lambda: frame_prompt.render(df, prompt, messages, system, options["missing"]), options, prompt=prompt
+    )
+
+
+def prepare_messages(
+    verb: str, df: pd.DataFrame, render: Callable[[], frame_prompt.Rendered], options: Mapping[str, Any], *, prompt: Any = None
+) -> PreparedCall:
+    """Return the requests of a call whose messages a function renders, after the other options are checked."""
     frame_prompt.check_frame(df)
     client, mode, refresh = client_or_default(options.get("client")), options["cache"], options.get("refresh")
     check_choice("cache", mode, CacheMode)
@@ -44,7 +54,7 @@ def prepare(verb: str, df: pd.DataFrame, prompt: Any, options: Mapping[str, Any]
         raise ParameterError(f"stream must be True or False, got {quoted(options['stream'])}")
     constant, varying = per_row.resolve(df, {name: options.get(name) for name in PER_ROW})
     with gc_paused():
-        made = plan(client, frame_prompt.render(df, prompt, messages, system, options["missing"]), constant, varying)
+        made = plan(client, render(), constant, varying)
         card = about(verb, client, df, made, prompt=prompt, messages=messages, system=system, constant=constant, varying=varying)
     first_tags, other_tags = tags(df, options.get("tag"), made)
     work = RunSpec(made.requests, made.copies, fresh_requests(df, refresh, made), first_tags, mode, other_tags, card,

@@ -48,6 +48,8 @@ class Run(Generic[R]):
     :func:`start` returns one; :func:`last_run` returns the newest one of this process.
     """
 
+    part_of: Run[Any] | None = None  # the run of a verb of several rounds, which is the last run and warns of its rows itself
+
     def __init__(self, engine: RunExecutor, made: Plan, frame: Callable[[RunExecutor], pd.DataFrame], errors: Errors, column: str,
                  *, beyond: int = 0, result: Callable[[pd.DataFrame], R] = lambda frame: cast("R", frame)) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
@@ -117,7 +119,7 @@ class Run(Generic[R]):
         RunError
             In a forked child, where the run of its parent doesn't go on.
         """
-        bar = Progress(progress, self.progress.rows)
+        bar = self._new_bar(progress)
         try:
             self._wait_while(timeout, bar.update)
         except BaseException:
@@ -125,6 +127,9 @@ class Run(Generic[R]):
             raise
         self._show_end(bar)
         return self.done
+
+    def _new_bar(self, shown: bool | None) -> Progress:
+        return Progress(shown, self.progress.rows)
 
     def _wait_while(self, timeout: float | None, show: Callable[[Counts], object]) -> None:
         """Wait as :meth:`wait` does, and call ``show`` with the counts about ten times a second."""
@@ -160,7 +165,7 @@ class Run(Generic[R]):
     async def aresult(self, *, progress: bool | None = None) -> R:
         """Like :meth:`result`, without blocking the caller's event loop."""
         self._check_process()
-        bar = Progress(progress, self.progress.rows)
+        bar = self._new_bar(progress)
         try:
             self._start()
             while not await self._moment():
@@ -176,7 +181,7 @@ class Run(Generic[R]):
         return self._close()
 
     def __repr__(self) -> str:
-        return f"<Run {'done' if self.done else 'running'}: {self.summary}>"
+        return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
 
     def _start(self, *, prepare: bool = False) -> Stoppable:
         """Start the run once; ``prepare`` looks up the cache in this thread, which waits anyway."""
@@ -185,7 +190,7 @@ class Run(Generic[R]):
                 process_state.start_loop()  # raises where nothing can be sent
                 self._engine.prepare()
             process_state.start_task(self._engine)
-            self._started, process_state.last_run = True, self
+            self._started, process_state.last_run = True, self.part_of or self
         return self._engine
 
     async def _moment(self) -> bool:
@@ -239,7 +244,7 @@ class Run(Generic[R]):
     def _warn_all(self) -> None:
         if not self._warned_all:
             self._warned_all = True
-            for text in warnings_of(self._engine, self._made, self._errors, self._column):
+            for text in warnings_of(self._engine, self._made, self._errors, self._column, rows=self.part_of is None):
                 warn(text)
 
     def _failure(self) -> RunError | None:

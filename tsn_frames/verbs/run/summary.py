@@ -94,8 +94,20 @@ def added(one: Counts, other: Counts) -> Counts:
     return replace(one, **{**sums, "rows": one.rows, "cost_known": one.cost_known and other.cost_known})
 
 
-def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str) -> list[str]:
-    """Return the warnings of a finished run; ``column`` is the column of its errors."""
+def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str, *, rows: bool = True) -> list[str]:
+    """Return the warnings of a finished run; ``column`` is the column of its errors, ``rows`` whether to warn of its rows."""
+    out = _row_warnings(engine, made, errors, column) if rows else []
+    if engine.client.prices is not None and not engine.counts.cost_known:
+        why = engine.client.prices.hint(engine.work.requests.models) or _lost(engine.counts.unknown)
+        out.append(f"the cost of some answers is unknown ({why}): totals are 'at least'")
+    unavailable = {
+        "cache": "the cache can't be used ({}): this run's answers are in its frame only",
+        "ledger": "the ledger can't be written ({}): this run's spending is not on record",
+    }
+    return out + _models(engine) + [unavailable[what].format(problem) for what, problem in engine.problems.items()]
+
+
+def _row_warnings(engine: RunExecutor, made: Plan, errors: Errors, column: str) -> list[str]:
     counts, out = engine.counts, []
     rows = plural(counts.rows, "row")
     if counts.failed and errors == "coerce" and engine.end is None:
@@ -103,15 +115,7 @@ def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str) ->
         out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {remedy(engine, made, column)}")
     if counts.not_sent and engine.end is None:
         out.append(f"{counts.not_sent:,} of {rows} were not sent, since the run was stopped; run again to go on")
-    out += _incomplete(engine)
-    if engine.client.prices is not None and not counts.cost_known:
-        why = engine.client.prices.hint(engine.work.requests.models) or _lost(counts.unknown)
-        out.append(f"the cost of some answers is unknown ({why}): totals are 'at least'")
-    unavailable = {
-        "cache": "the cache can't be used ({}): this run's answers are in its frame only",
-        "ledger": "the ledger can't be written ({}): this run's spending is not on record",
-    }
-    return out + _models(engine) + [unavailable[what].format(problem) for what, problem in engine.problems.items()]
+    return out + _incomplete(engine)
 
 
 def _incomplete(engine: RunExecutor) -> list[str]:

@@ -1,0 +1,146 @@
+"""The columns of a labelled frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..rounds.options import USAGE
+from ..rounds.rounds import Rounds
+from ..rounds.task import Vote
+from ..rounds.texts import quote_stands_in
+from .codebook import Codebook, Label
+from .prompt import LabelTask
+from .reading import How, Reading
+from .voting import Decision, decide
+
+HOWS = ("exact", "snapped", "repaired", "tied", "none")
+
+
+class Row(NamedTuple):
+    """What a row's votes decide: the label, or the decision on each label with ``multiple``; None where they tie."""
+
+    labels: tuple[Label | None, ...]
+    how: How
+    error: str | None = None
+    agreement: float | None = None
+    reading: Reading = Reading()
+
+
+def label_columns(rounds: Rounds[Reading], task: LabelTask, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of a labelled frame by their names without the prefix, at least the wanted ones; ``""`` is the label."""
+    rows = _rows(rounds, task)
+    ballots = [rounds.ballots.get(at, ()) for at in range(len(rows))]
+    quotes = [row.reading.explanation for row in rows]
+    quoted = [None if quote is None else quote_stands_in(quote, text or "") for quote, text in zip(quotes, rounds.texts.texts)]
+    explained = pd.array(quotes, dtype="string")
+    return {
+        **(decisions if task.multiple else categories)([row.labels for row in rows], task.codebook),
+        "how": pd.Categorical([row.how for row in rows], categories=list(HOWS)),
+        "agreement": _floats([row.agreement for row in rows]),
+        "votes": pd.array([len(cast) or None for cast in ballots], dtype="Int64"),
+        "probability": _floats([row.reading.probability for row in rows]),
+        "reason": explained,
+        "quote": explained,
+        "quoted": pd.array(quoted, dtype="boolean"),
+        **({"raw": pd.array([raw(cast) for cast in ballots], dtype="string")} if "raw" in wanted else {}),
+        "error": pd.array([row.error for row in rows], dtype="string"),
+        **rounds.totals.columns(),
+    }
+
+
+def wanted_columns(task: LabelTask, options: Mapping[str, Any], *, several: bool) -> list[str]:
+    """Return the names of the columns that a call adds, in their order; ``several`` is whether a row has several votes."""
+    names = [*map(str, task.codebook.labels)] if task.multiple else [""]
+    names += ["group"] if task.codebook.groups and not task.multiple else []
+    names += ["how"]
+    names += ["agreement", "votes"] if several else []
+    names += ["probability"] if options["probability"] and not task.multiple else []
+    names += {"reason": ["reason"], "quote": ["quote", "quoted"], None: []}[task.explain]
+    return [*names, *(USAGE if options["usage"] else ())]
+
+
+def categories(labels: Sequence[tuple[Label | None, ...]], book: Codebook) -> dict[str, Any]:
+    """Return the Categorical of the labels, and that of their groups."""
+    single = [row[0] if row else None for row in labels]
+    groups = [None if label is None else book.groups.get(label) for label in single]
+    return {
+        "": pd.Categorical(single, categories=list(book.labels), ordered=book.ordered),
+        "group": pd.Categorical(groups, categories=list(dict.fromkeys(book.groups.values()))),
+    }
+
+
+def decisions(labels: Sequence[tuple[Label | None, ...]], book: Codebook) -> dict[str, Any]:
+    """Return a boolean column for each label; a row has one decision for each, or none."""
+    values = {str(label): [row[at] if row else None for row in labels] for at, label in enumerate(book.labels)}
+    return {
+        name: pd.array([None if one is None else bool(one) for one in column], dtype="boolean") for name, column in values.items()
+    }
+
+
+def affirmed(reading: Reading, book: Codebook) -> tuple[Label | None, ...]:
+    """Return the decision on each label, 1 or 0; nothing where the answer is not valid."""
+    return tuple(int(label in reading.labels) for label in book.labels) if reading.valid else ()
+
+
+def raw(votes: Sequence[Vote[Any]]) -> str | None:
+    """Return the answer of a row, or a JSON list of the answers to several votes."""
+    if len(votes) < 2:
+        return votes[0].content if votes else None
+    return json.dumps([vote.content for vote in votes], ensure_ascii=False)
+
+
+def _rows(rounds: Rounds[Reading], task: LabelTask) -> list[Row]:
+    """Return what each row's votes decide; rows with the same votes share a decision."""
+    known: dict[tuple[int, ...], Row] = {}
+    rows = []
+    for at in range(len(rounds.df)):
+        cast = rounds.ballots.get(at)
+        if not cast:
+            rows.append(Row((), "none", rounds.error_of(at)))
+            continue
+        votes = tuple(map(id, cast))
+        if votes not in known:
+            known[votes] = _row(rounds.error_of(at), cast, task)
+        rows.append(known[votes])
+    return rows
+
+
+def _row(error: str | None, votes: Sequence[Vote[Reading]], task: LabelTask) -> Row:
+    if error is not None:
+        return Row((), "none", error)
+    return (_several if task.multiple else _single)(votes, task.codebook)
+
+
+def _single(votes: Sequence[Vote[Reading]], codebook: Codebook) -> Row:
+    made = decide([vote.reading.labels[0] if vote.valid else None for vote in votes], codebook)
+    if made.label is None:
+        return Row((), "tied", made.problem, made.agreement)
+    deciding = [vote for vote in votes if vote.valid and vote.reading.labels == (made.label,)]
+    return Row((made.label,), _how(deciding), None, made.agreement, deciding[0].reading)
+
+
+def _several(votes: Sequence[Vote[Reading]], codebook: Codebook) -> Row:
+    choice = Codebook((0, 1))
+    cast = [affirmed(vote.reading, codebook) if vote.valid else () for vote in votes]
+    made: list[Decision] = [decide([row[at] if row else None for row in cast], choice) for at in range(len(codebook.labels))]
+    tied = [str(label) for label, one in zip(codebook.labels, made, strict=True) if one.label is None]
+    agreement = min(one.agreement or 0.0 for one in made)
+    valid = [vote for vote in votes if vote.valid]
+    error = f"tie: {', '.join(tied)}" if tied else None
+    return Row(tuple(one.label for one in made), "tied" if tied else _how(valid), error, agreement, valid[0].reading)
+
+
+def _how(votes: Sequence[Vote[Reading]]) -> How:
+    if any(vote.repaired for vote in votes):
+        return "repaired"
+    return "exact" if all(vote.reading.how == "exact" for vote in votes) else "snapped"
+
+
+def _floats(values: Sequence[float | None]) -> Any:
+    numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
+    return pd.arrays.FloatingArray(numbers, np.isnan(numbers))

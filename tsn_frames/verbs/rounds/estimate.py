@@ -1,0 +1,122 @@
+"""The estimate of a verb of several rounds: at least its first votes, at most all votes with a repair of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...frames.columns import build
+from ...text import plural
+from ..estimate.estimate import estimate_call
+from ..estimate.request_table import cached_answers
+from ..estimate.result import Estimate
+from ..estimate.survey_sampling import Range
+from ..estimate.total import total_estimate
+from ..run.prepare import PreparedCall
+from .features import Features
+from .rounds import Rounds
+from .task import Message, Vote
+
+LONGEST_WORDS = 500  # characters that the message of a repair may have beyond that of an unreadable answer
+
+
+def estimate_rounds(rounds: Rounds[Any]) -> Estimate:
+    """Return what a call would send. Cached votes are read, so that rows which are decided already count as such."""
+    found = _RoundsEstimate(rounds)
+    for turn in range(rounds.most):
+        found.add_round(turn)
+    return found.total()
+
+
+@dataclass
+class _RoundsEstimate:
+    """The estimates of the requests that are sent for sure, and of those that may follow.
+
+    Attributes
+    ----------
+    rounds : Rounds
+        The rounds, whose votes so far are those of the cache.
+    sure, possible : list of Estimate
+        What is sent for sure, and what may follow.
+    unknown : set of int
+        Rows with a vote that is not cached.
+    """
+
+    rounds: Rounds[Any]
+    sure: list[Estimate] = field(default_factory=list)
+    possible: list[Estimate] = field(default_factory=list)
+    unknown: set[int] = field(default_factory=set)
+
+    def add_round(self, turn: int) -> None:
+        """Add the requests of one vote of each row that wants it, or may want it."""
+        rounds, open_rows = self.rounds, sorted(self.unknown)
+        known = [at for at in rounds.open_rows() if at not in self.unknown]
+        votes = self._add(known, turn, {}, self.sure)
+        self._add(open_rows, turn, {}, self.sure if turn < rounds.least else self.possible)
+        repairs = rounds.repairs(votes)
+        again = self._add(list(repairs), turn, repairs, self.sure)
+        votes |= {at: rounds.merged(votes[at], vote) for at, vote in again.items()}
+        worst = dict.fromkeys(set(open_rows) | (self.unknown - set(repairs)), _longest_repair(rounds))
+        self._add(sorted(worst), turn, worst, self.possible)
+        for at, vote in votes.items():
+            rounds.ballots[at].append(vote)
+
+    def _add(
+        self, rows: Sequence[int], turn: int, repairs: Mapping[int, Sequence[Message]], found: list[Estimate]
+    ) -> dict[int, Vote[Any]]:
+        """Add the estimate of some rows' requests and return the votes that are cached."""
+        votes: dict[int, Vote[Any]] = {}
+        for features, some in self.rounds.groups(rows).items():
+            call = self.rounds.prepare(np.array(some, dtype=int), features, turn, repairs)
+            found.append(estimate_call(call))
+            votes |= self._cached(some, call)
+        self.unknown |= set(rows) - set(votes)
+        return votes
+
+    def _cached(self, rows: Sequence[int], call: PreparedCall) -> dict[int, Vote[Any]]:
+        outcomes, made = cached_answers(call), call.made
+        waiting = set(outcomes.unfinished())
+        columns = build(outcomes, made.requests, made.inverse, made.problems, self.rounds.layout)
+        answered = [number not in waiting for number in made.inverse.tolist()]
+        frame = pd.DataFrame(columns)[answered]
+        return self.rounds.read([at for at, one in zip(rows, answered, strict=True) if one], frame)
+
+    def total(self) -> Estimate:
+        """Return the estimate of the whole call."""
+        rounds = self.rounds
+        if not self.sure:
+            self.sure.append(estimate_call(rounds.prepare(np.array([], dtype=int), Features(), 0, {})))
+        least, most = total_estimate(self.sure, None, None), total_estimate([*self.sure, *self.possible], None, None)
+        return replace(
+            least,
+            rows=len(rounds.df),
+            missing=len(rounds.texts.problems),
+            cost_upper_bound=most.cost_upper_bound,
+            notes=(*least.notes, *self._notes(most)),
+            prompt_tokens=_widened(least.prompt_tokens, most.prompt_tokens),
+            completion_tokens=_widened(least.completion_tokens, most.completion_tokens),
+            cost=_widened(least.cost, most.cost),
+        )
+
+    def _notes(self, most: Estimate) -> list[str]:
+        further = sum(part.to_send for part in self.possible)
+        notes = [f"at most {plural(further, 'further request')}: more votes, and one repair of each answer that can't be used"]
+        budget = self.rounds.client.budget.with_run(self.rounds.max_cost).run
+        if budget is not None and most.cost.high is not None and most.cost.high > budget:
+            notes.append(f"it may cost more than the budget of {budget} for a run allows, and would end there")
+        return notes if further else []
+
+
+def _widened(least: Range, most: Range) -> Range:
+    return Range(least.low, least.expected, most.high)
+
+
+def _longest_repair(rounds: Rounds[Any]) -> list[Message]:
+    """Return the longest turns that can ask once more after an answer."""
+    answer = "\x01" * rounds.task.longest_repaired  # six bytes each in JSON
+    words = rounds.task.repair(rounds.task.read(answer)) + " " * LONGEST_WORDS
+    return [{"role": "assistant", "content": answer}, {"role": "user", "content": words}]

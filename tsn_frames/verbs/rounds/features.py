@@ -1,0 +1,76 @@
+"""Which features a service has, found out by the first request of a model and kept beside the cache."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, get_args
+
+from ...engine.cache.features import add_features, read_features
+from ...engine.cache.mode import CacheMode
+from ...engine.runtime.client import Client
+from .task import Mode
+
+
+class Features(NamedTuple):
+    """How a service can be asked: the form of answers, and whether it takes ``temperature`` and ``logprobs``."""
+
+    mode: Mode = "json_schema"
+    temperature: bool = True
+    logprobs: bool = True
+
+
+_WEAKER: dict[Mode, Mode] = {"json_schema": "json_object", "json_object": "text"}
+
+
+class FeatureStore(NamedTuple):
+    """Where the features of one model of one service are kept; a call that doesn't write the cache keeps none."""
+
+    client: Client
+    name: str
+    stored: bool
+
+    @classmethod
+    def of(cls, client: Client, model: Any, cache: CacheMode) -> FeatureStore:
+        """Return the place for a model as the options name it."""
+        return cls(client, f"{client.keyed_url} {model or client.model}", cache in ("use", "refresh"))
+
+    def known(self) -> Features | None:
+        """Return what is known of the service, or None."""
+        found = read_features(self.client.cache.folder).get(self.name)
+        if not isinstance(found, dict) or found.get("mode") not in get_args(Mode):
+            return None
+        return Features(**{name: found[name] for name in Features._fields if name in found})
+
+    def keep(self, features: Features, *, fixed: bool) -> None:
+        """Keep what an answered request has shown; a form that the user fixed is no finding."""
+        known = self.known()
+        if fixed:
+            features = features._replace(mode=known.mode) if known else known  # type: ignore[assignment]
+        if self.stored and features is not None and known != features:
+            add_features(self.client.cache.folder, {self.name: features._asdict()})
+
+
+def first_features(known: Features | None, structured: str) -> Features:
+    """Return the features to try first: what is known of the service, else all; ``structured`` may fix the form."""
+    features = known or Features()
+    return features if structured == "auto" else features._replace(mode=structured)  # type: ignore[arg-type]
+
+
+def next_features(features: Features, failure: str, *, fixed: bool) -> Features | None:
+    """Return what to try after a refusal of the request's form; None where there is nothing else to try.
+
+    Examples
+    --------
+    >>> next_features(Features(), "bad_request: 400: response_format is not supported", fixed=False).mode
+    'json_object'
+    >>> next_features(Features(), "bad_request: 400: temperature must be 1", fixed=True).temperature
+    False
+    """
+    if not failure.startswith("bad_request:"):
+        return None
+    words = failure.casefold()
+    if "temperature" in words and features.temperature:
+        return features._replace(temperature=False)
+    if "logprob" in words and features.logprobs:
+        return features._replace(logprobs=False)
+    weaker = None if fixed else _WEAKER.get(features.mode)
+    return features._replace(mode=weaker) if weaker else None

@@ -1,0 +1,72 @@
+"""The text of an answer without what wraps it, and its JSON. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_THOUGHTS = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})[\w-]*[ \t]*\n?(.*?)\n?\s*\1\s*", re.DOTALL)
+SHOWN = 80  # characters of a wrong answer that a message shows
+
+
+def without_wrapping(text: str | None) -> str:
+    r"""Return an answer without thoughts before it, a code fence and white space around it.
+
+    Examples
+    --------
+    >>> without_wrapping("<think>A or B?</think>```json\n[1]\n```")
+    '[1]'
+    """
+    bare = text or ""
+    thoughts = _THOUGHTS.match(bare)
+    bare = bare[thoughts.end() :] if thoughts else bare
+    fence = _FENCE.fullmatch(bare)
+    return (fence[2] if fence else bare).strip()
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises
+    ------
+    ValueError
+        If it is none, names a key twice, which says two things, or holds a number that JSON doesn't have.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def is_complete_json(text: str | None) -> bool:
+    """Return whether an answer is a JSON object or list to its end.
+
+    Examples
+    --------
+    >>> is_complete_json('{"label": "no"}'), is_complete_json('{"label": "no"'), is_complete_json("no")
+    (True, False, False)
+    """
+    bare = without_wrapping(text)
+    try:
+        return bare[:1] in ("{", "[") and parse_json(bare) is not None
+    except ValueError:
+        return False
+
+
+def shortened(text: str) -> str:
+    """Return an answer as a message shows it: on one line, in quotes, cut."""
+    short = " ".join(text.split())
+    return repr(short if len(short) <= SHOWN else short[: SHOWN - 1] + "…")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key appears twice")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,111 @@
+"""The options of the verbs of several rounds, and their checks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal, TypedDict
+
+import pandas as pd
+
+from ...api.parameters import PerRow
+from ...engine.cache.mode import CacheMode
+from ...engine.runtime.client import Client
+from ...errors import ColumnError, ParameterError
+from ...frames.missing import Missing
+from ...text import check_choice, did_you_mean, quoted
+from ..run.plan import Errors
+
+Explain = Literal["reason", "quote"]
+Structured = Literal["auto", "json_schema", "json_object", "text"]
+ROUND_DEFAULTS: Mapping[str, Any] = {
+    "structured": "auto", "stream": False, "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": "skip",
+    "cache": "use",
+}  # fmt: skip
+USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
+
+
+class RoundOptions(TypedDict, total=False):
+    """The options that all verbs of several rounds share: most are those of ``complete``."""
+
+    structured: Structured
+    model: str | PerRow | None
+    temperature: float | PerRow | None
+    max_tokens: int | PerRow | None
+    seed: int | PerRow | None
+    extra_body: Mapping[str, Any] | PerRow | None
+    stream: bool
+    usage: bool
+    include: Sequence[str]
+    overwrite: bool
+    errors: Errors
+    missing: Missing
+    cache: CacheMode
+    refresh: pd.Series | PerRow | None
+    max_cost: float | Decimal | None
+    tag: str | PerRow | None
+    progress: bool | None
+    client: Client | None
+
+
+def check_options(options: Mapping[str, Any], explains: tuple[str, ...]) -> None:
+    """Check the options that are not passed to ``complete``.
+
+    Parameters
+    ----------
+    options : mapping
+        The options of the verb, with their defaults.
+    explains : tuple of str
+        What ``explain=`` may be.
+
+    Raises
+    ------
+    ParameterError
+        With the option that can't be.
+    """
+    instructions, explain = options.get("instructions"), options.get("explain")
+    if instructions is not None and (not isinstance(instructions, str) or not instructions.strip()):
+        raise ParameterError(f"instructions must be a text, got {quoted(instructions)}")
+    if explain is not None and explain not in explains:
+        raise ParameterError(f"explain must be None or {' or '.join(map(repr, explains))}, got {quoted(explain)}")
+    check_choice("structured", options["structured"], Structured)
+    check_choice("errors", options["errors"], Errors)
+    for name in ("usage", "overwrite"):
+        if not isinstance(options[name], bool):
+            raise ParameterError(f"{name} must be True or False, got {quoted(options[name])}")
+    for unknown in set(included(options)) - {"raw"}:
+        raise ParameterError(f"include has {quoted(unknown)}; {did_you_mean(unknown, ['raw'])}")
+
+
+def included(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the extra columns that a call asks for, each once."""
+    given = options["include"]
+    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given or ()))
+
+
+def check_new_columns(df: pd.DataFrame, names: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse columns that would have one name, or that the frame has already.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows.
+    names : sequence of str
+        The names of the columns to add.
+    overwrite : bool
+        Whether columns of the frame may be replaced.
+
+    Raises
+    ------
+    ParameterError, ColumnError
+        With the columns.
+    """
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ParameterError(
+            f"two of the columns to add would be called {twice!r}: rename the label or field, or give another name="
+        )
+    clash = [name for name in names if name in df.columns]
+    if clash and not overwrite:
+        raise ColumnError(f"the frame has columns {clash} already: give name='...' for other names, or overwrite=True")

@@ -1,0 +1,166 @@
+"""The call and the run of a verb of several rounds: one bar, one summary, one warning, one frame so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from ..._gc import gc_paused
+from ...engine.run.counts import Counts
+from ...engine.run.progress import Progress
+from ...errors import RunError
+from ...frames.columns import assign
+from ...text import plural, warn, warning_receiver, warnings_to
+from ..call import Call
+from ..run.background import BackgroundRun
+from ..run.run import Run
+from ..run.summary import Summary
+from .estimate import estimate_rounds
+from .rounds import Rounds
+
+Columns = Callable[[], Mapping[str, Any]]
+_ROWS = ("rows", "answered", "cached", "deduplicated", "failed", "not_sent")
+
+
+class RoundsRun(BackgroundRun[pd.DataFrame]):
+    """The rounds of one verb in the background; its rows are those of the frame, not those of a round.
+
+    Parameters
+    ----------
+    rounds : Rounds
+        The rounds.
+    columns : callable
+        Returns the columns to add, as the votes are now; the one of the errors is called ``error``.
+    error : str
+        The name of the column of the errors.
+    noun : str
+        What a row without a result lacks, for messages.
+    """
+
+    def __init__(self, rounds: Rounds[Any], columns: Columns, error: str, noun: str) -> None:
+        self._rounds, self._columns, self._error_column, self._noun = rounds, columns, error, noun
+        self._added: Mapping[str, Any] | None = None
+        self._end: Counts | None = None
+        super().__init__(rounds.client, len(rounds.df), self._work_through)
+
+    def _work_through(self, on_run: Callable[[Run[Any]], None]) -> pd.DataFrame:
+        self._rounds.on_run = on_run
+        with _each_warning_once():
+            try:
+                self._rounds.run()
+            except BaseException as end:
+                end.partial = self._finish()  # type: ignore[attr-defined]
+                raise
+            frame = self._finish()
+            self._report(frame)
+        return frame
+
+    def _finish(self) -> pd.DataFrame:
+        """Decide on all rows for the last time."""
+        with gc_paused():
+            self._added = self._columns()
+        self._end = self._final_counts()
+        return self.frame
+
+    def _next(self, run: Run[Any]) -> None:
+        run.part_of = self
+        super()._next(run)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The frame with the results of all rounds so far."""
+        return assign(self._rounds.df, self._results())
+
+    def _results(self) -> Mapping[str, Any]:
+        return self._columns() if self._added is None else self._added
+
+    @property
+    def progress(self) -> Counts:
+        """Counts of the frame's rows, and of the requests of all rounds so far."""
+        counts = super().progress
+        if self._end is not None:
+            return _with_rows(counts, self._end)
+        return _with_rows(counts, self._rows_so_far())
+
+    def _rows_so_far(self) -> Counts:
+        """Count the rows that are not in the round that goes on, or have been answered in it."""
+        rounds, now = self._rounds, self._now
+        here = min(now.progress.answered + now.progress.failed, rounds.waiting) if now is not None else 0
+        answered = len(rounds.ballots) - rounds.waiting + here
+        return Counts(rows=len(rounds.df), answered=answered, skipped=len(rounds.texts.problems))
+
+    def _final_counts(self) -> Counts:
+        codes = self._codes()
+        missing, not_sent, rows = codes.pop("missing", 0), codes.pop("not_sent", 0), len(self._rounds.df)
+        failed = codes.total()
+        answered = rows - failed - missing - not_sent
+        cached = min(int(self._rounds.totals.columns()["cached"].sum()), answered)
+        return Counts(rows=rows, answered=answered, cached=cached, failed=failed, skipped=missing, not_sent=not_sent)
+
+    def _codes(self) -> Counter[str]:
+        """Return the number of rows by the code of their error."""
+        errors = pd.Series(self._results()[self._error_column]).dropna()
+        return Counter(str(error).partition(":")[0] for error in errors)
+
+    @property
+    def summary(self) -> Summary:
+        """The summary of all rounds so far; its text is one line."""
+        whole, counts = super().summary, self.progress
+        return replace(whole, missing=counts.skipped, **{name: getattr(counts, name) for name in _ROWS})
+
+    def _report(self, frame: pd.DataFrame) -> None:
+        """Warn of the rows with an error, or raise where the options say so."""
+        codes = self._codes()
+        codes.pop("missing", None)
+        if not codes:
+            return
+        counted = ", ".join(f"{code} {count:,}" for code, count in codes.most_common())
+        text = f"{plural(codes.total(), 'row')} of {len(frame):,} {self._noun}: {counted}; the column {self._error_column!r} says why"
+        if self._rounds.options["errors"] == "raise":
+            failure = RunError(f"{text}; errors='coerce' returns the frame all the same")
+            failure.partial = frame
+            raise failure
+        warn(text)
+
+    def _new_bar(self, shown: bool | None) -> Progress:
+        return Progress(shown, len(self._rounds.df), lambda: "" if self.done else self._rounds.round)
+
+
+def call_of(rounds: Rounds[Any], columns: Columns, error: str, noun: str) -> Call[pd.DataFrame]:
+    """Return the call of a verb of several rounds. The parameters are those of :class:`RoundsRun`."""
+
+    def start() -> RoundsRun:
+        return RoundsRun(rounds, columns, error, noun)
+
+    def result() -> pd.DataFrame:
+        run = start()
+        try:
+            return run.result(progress=rounds.options.get("progress"))
+        except BaseException as end:  # Ctrl-C, too
+            if getattr(end, "partial", None) is None:
+                end.partial = run.frame  # type: ignore[attr-defined]
+            raise
+
+    return Call(result, start, lambda: estimate_rounds(rounds))
+
+
+def _with_rows(whole: Counts, rows: Counts) -> Counts:
+    """Return counts of requests with other counts of rows."""
+    return replace(whole, skipped=rows.skipped, **{name: getattr(rows, name) for name in _ROWS})
+
+
+def _each_warning_once() -> AbstractContextManager[None]:
+    """Leave out what an earlier round was warned of word for word."""
+    receive, seen = warning_receiver(), set[str]()
+
+    def once(text: str) -> None:
+        if text not in seen:
+            seen.add(text)
+            receive(text)
+
+    return warnings_to(once)

@@ -1,0 +1,100 @@
+"""The text of each row: rendered before anything is sent, and fenced in the prompt. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ..._gc import gc_paused
+from ...api import load
+from ...errors import ParameterError, RowError
+from ...frames import prompt as frame_prompt
+from ...frames.missing import Missing
+from ...text import did_you_mean, plural, quoted
+
+
+class Texts(NamedTuple):
+    """The text of each row, None for a row that is not sent, and the reasons of those rows by position."""
+
+    texts: list[str | None]
+    problems: dict[int, RowError]
+
+
+def texts_of(df: pd.DataFrame, text: Any, missing: Missing) -> Texts:
+    r"""Return the text of each row.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows.
+    text : column label or str
+        A column, or a template such as ``"{title}\n{body}"``.
+    missing : {"skip", "empty", "raise"} or dict of column to text
+        As in ``complete``.
+
+    Raises
+    ------
+    PromptError, ParameterError
+        If there is no such column, or the template names none.
+    """
+    rendered = frame_prompt.render(df, _template(df.columns, text), None, None, missing)
+    with gc_paused():
+        messages = [None if tail is None else load(rendered.prefix + tail) for tail in rendered.tails]
+    return Texts([None if one is None else one[0]["content"] for one in messages], rendered.problems)
+
+
+def example_texts(examples: object, text: Any, columns: list[str], what: str) -> list[str]:
+    """Return the texts of the examples: a frame with the columns of ``text`` and ``columns``, which hold ``what``.
+
+    Raises
+    ------
+    ParameterError
+        If it is no such frame, a text is missing, or a row belongs to the test part of a gold sample.
+    """
+    if not isinstance(examples, pd.DataFrame):
+        shown = ", ".join(map(repr, columns))
+        raise ParameterError(
+            f"examples must be a DataFrame with the texts and {what} in the columns {shown}, got {quoted(examples)}"
+        )
+    for name in columns:
+        if name not in examples.columns:
+            raise ParameterError(f"examples has no column {name!r} with {what}; {did_you_mean(name, examples.columns)}")
+    if "gold_split" in examples.columns and (examples["gold_split"] == "test").fillna(value=False).any():
+        raise ParameterError(
+            "examples has rows of the gold sample's test part, which would no longer test anything: use its dev rows"
+        )
+    texts, problems = texts_of(examples, text, "skip")
+    if problems:
+        raise ParameterError(f"examples: {plural(len(problems), 'row')} without a text; drop them")
+    return [str(one) for one in texts]
+
+
+def fenced(text: str, instruction: str) -> str:
+    """Return a text between two lines with a marker derived from it, which it can't hold itself, and an instruction after it."""
+    marker = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"--- text {marker} ---\n{text}\n--- end {marker} ---\n{instruction}"
+
+
+def quote_stands_in(quote: str, text: str) -> bool:
+    r"""Return whether the words of a quote stand in a text, whatever the white space and the case.
+
+    Examples
+    --------
+    >>> quote_stands_in("Charged  twice", "I was charged\ntwice."), quote_stands_in("three times", "twice")
+    (True, False)
+    """
+    words = " ".join(quote.casefold().split())
+    return bool(words) and words in " ".join(text.casefold().split())
+
+
+def _template(columns: pd.Index, text: Any) -> str:
+    if isinstance(text, Hashable) and text in columns:
+        return f"{{{text}}}"
+    if isinstance(text, str) and "{" in text:
+        return text
+    raise ParameterError(
+        f"text must be a column or a template such as '{{title}} {{body}}', got {quoted(text)}; {did_you_mean(text, columns)}"
+    )
