@@ -327,7 +327,7 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
         assert run.wait(0.05) is False and not run.done
     part = run.frame
     assert len(part) == ROWS and 0 < part["content"].notna().sum() < ROWS and list(part.columns) == list(run.frame.columns)
-    assert run.progress.rows == ROWS and 0 < run.progress.answered < ROWS and "going on" in repr(run)
+    assert run.progress.rows == ROWS and 0 < run.progress.answered < ROWS and "running" in repr(run)
     run.stop()
     with pytest.warns(tsn.errors.TSNWarning, match="were not sent, since the run was stopped"):
         assert run.wait(30) is True and run.done and "done" in repr(run)

@@ -7,7 +7,7 @@ This module alone imports matplotlib, when the first chart is drawn. Text, lines
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,14 +90,6 @@ def share_axis(axis: Any, *, log: bool = False) -> None:
     plain_axis(axis, log=log, shown=lambda value: f"{plain(100 * value)} %")
 
 
-def days(times: Any) -> np.ndarray[Any, Any]:
-    """Return times as matplotlib's numbers of days."""
-    from matplotlib import dates
-
-    made: np.ndarray[Any, Any] = cast("Any", dates).date2num(times.to_numpy())
-    return made
-
-
 def time_axis(ax: Axes, places: np.ndarray[Any, Any], names: list[str]) -> None:
     """Label each time of an axis where they are few; else let matplotlib choose."""
     from matplotlib import dates
@@ -129,8 +121,3 @@ def in_money(what: str, currency: str | None) -> str:
 def amount(value: float, currency: str | None) -> str:
     """Return an amount of money for a sentence."""
     return f"{money(value)} {currency or ''}".strip()
-
-
-def long_tailed(values: np.ndarray[Any, Any]) -> bool:
-    """Return whether positive numbers need a logarithmic axis."""
-    return len(values) > 1 and float(values.max()) > 20 * float(np.median(values))

@@ -40,8 +40,6 @@ def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = Non
     ------
     ParameterError
         If it is no comparison, or one without gold.
-    ConfigError
-        If matplotlib is not installed.
     """
     table = comparison.table if isinstance(comparison, Comparison) else comparison
     if not isinstance(table, pd.DataFrame) or not {"cost", "answered"} <= set(table.columns):

@@ -43,8 +43,6 @@ def costs(
     ------
     ParameterError
         If the frame has no such column, or the column has no numbers.
-    ConfigError
-        If matplotlib is not installed.
 
     Examples
     --------
@@ -62,7 +60,7 @@ def costs(
     paid = series[series > 0].to_numpy()
     if not len(paid):
         return axes.empty(ax, _nothing(series))
-    log, many = axes.long_tailed(paid), _many(paid)
+    log, many = bool(len(paid) > 1 and paid.max() > 20 * np.median(paid)), _many(paid)
     ax.hist(paid * many, bins=_bins(paid * many, log=log), color=axes.COLOURS[0])
     if log:
         ax.set_xscale("log")

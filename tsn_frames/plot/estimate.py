@@ -53,8 +53,6 @@ def estimate(
     ------
     ParameterError
         If there is no estimate, or no run that has ended.
-    ConfigError
-        If matplotlib is not installed.
     """
     if not isinstance(estimate, Estimate):
         raise ParameterError(f"an estimate is needed, as df.tsn.estimate returns one, got {quoted(estimate)}")

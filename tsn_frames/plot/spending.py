@@ -118,7 +118,7 @@ def _by_period(known: pd.DataFrame, by: str | None, every: Every, zone: ZoneInfo
 
 
 def _bars(ax: Axes, table: pd.DataFrame, every: Every) -> None:
-    places, base = axes.days(table.index), np.zeros(len(table))
+    places, base = table.index.to_numpy(), np.zeros(len(table))
     _, days, shown = _PERIODS[every]
     for label, colour in zip(table.columns, (*axes.COLOURS, axes.REST)):
         ax.bar(places, table[label], width=0.8 * days, bottom=base, color=colour)

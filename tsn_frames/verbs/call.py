@@ -97,20 +97,13 @@ def estimate(verb: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) ->
 
     Parameters
     ----------
-    verb : callable
-        ``df.tsn.complete``, ``df.tsn.compare``, ``tsn.complete_file``, ...
-    *args, **kwargs
-        What the verb takes.
+    verb, *args, **kwargs
+        As for :func:`start`, and so are the errors.
 
     Returns
     -------
     Estimate
         Rows, requests, tokens, money and minutes.
-
-    Raises
-    ------
-    TypeError
-        If it is no paying verb, or has no such parameter. What the verb itself raises before it sends is raised here.
 
     Examples
     --------

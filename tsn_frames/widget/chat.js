@@ -32,11 +32,11 @@ const FIELDS = /** @type {const} */ ([
   ["presence_penalty", "Presence penalty", { type: "number", min: "-2", max: "2", step: "any" }],
 ]);
 const ROLES = /** @type {Record<string, string>} */ ({ user: "You", assistant: "Answer", system: "System prompt", developer: "Developer", tool: "Tool" });
-const SILENCE = 1500; // milliseconds without a reply after which the reader is told
+const SILENCE = 1500; // milliseconds without a reply after which a notice is shown
 const STEP = 160; // pixels by which the chat grows while an answer comes
 const NEAR = 32; // pixels from the end that count as the end
 
-// What Python's allow-list lets through; said again here, so that both have to fail before anything gets in.
+// The same allow-list as Python's: unsafe HTML would have to pass both.
 const MARKUP = {
   elements:
     "a abbr b blockquote br code dd del dl div dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p pre s span strong sub sup table tbody td tfoot th thead tr u ul".split(
@@ -283,7 +283,7 @@ class ChatView {
     meanings[message.type]?.();
     if (message.state) this.#state(message.state);
     if ((message.type === "snapshot" || message.type === "wait") && !this.state.busy) this.#setAll();
-    if (message.type !== "tail") this.#untell("silence");
+    if (message.type !== "tail") this.#dismiss("silence");
   }
 
   /** @param {State} state */
@@ -322,7 +322,7 @@ class ChatView {
 
   #ended() {
     const last = this.shown.at(-1)?.turn.status ?? "done";
-    this.#untell("refusal");
+    this.#dismiss("refusal");
     this.#setAll();
     const words = { done: "The answer is complete.", stopped: "The answer was stopped.", error: "There is no answer.", streaming: "" };
     this.live.textContent = words[last];
@@ -367,7 +367,7 @@ class ChatView {
   /** The question is in the conversation: it need not be kept any more. @param {string} text */
   #arrived(text) {
     this.#toEnd();
-    if (text !== this.sent) return; // somebody else's, or the one before
+    if (text !== this.sent) return; // from another view, or an earlier one
     if (this.box.value === text) this.#put("");
     this.sent = "";
   }
@@ -392,7 +392,7 @@ class ChatView {
 
   /** @param {string} text @param {string} [field] */
   #refused(text, field) {
-    this.#tell(text, "refusal");
+    this.#notify(text, "refusal");
     if (field && this.fields[field]) this.fields[field].setAttribute("aria-invalid", "true");
     if (field !== "text" || !this.sent) return;
     if (this.box.value !== this.sent) this.#put([this.sent, this.box.value].filter(Boolean).join("\n"));
@@ -478,14 +478,14 @@ class ChatView {
   /** Ask Python; where it stays silent, say so. @param {object} message @param {boolean} patient */
   ask(message, patient = true) {
     if (patient) {
-      this.#untell("refusal");
+      this.#dismiss("refusal");
       clearTimeout(this.waiting);
       this.waiting = setTimeout(() => this.#silent(), SILENCE);
     }
     try {
       this.model.send({ ...message, view: this.id });
     } catch {
-      this.waiting ??= setTimeout(() => this.#silent(), 0); // a kernel that restarted knows this chat no more
+      this.waiting ??= setTimeout(() => this.#silent(), 0); // a restarted kernel doesn't have this chat
     }
   }
 
@@ -493,26 +493,26 @@ class ChatView {
   #silent() {
     if (this.sent && !this.box.value) this.#put(this.sent); // taken away again where it arrives after all
     if (this.seq >= 0) {
-      const told = "The kernel doesn't answer: it is busy, or was restarted. A busy one takes this up later; after a restart, run the cell again.";
-      return this.#tell(told, "silence");
+      const text = "The kernel doesn't answer: it is busy, or was restarted. A busy one handles this later; after a restart, run the cell again.";
+      return this.#notify(text, "silence");
     }
     /** @type {{role: string, content: string}[]} */
     const saved = this.model.get("_messages") ?? [];
     this.root.dataset.status = "offline";
     this.empty.hidden = saved.length > 0;
     this.#all(saved.map(({ role, content }, index) => ({ index, role, text: String(content ?? ""), blocks: null, status: "done", error: "", facts: "" })));
-    this.#tell("The kernel doesn't answer: it is busy, or is not the one of this chat. This is what was said, as it was saved; run the cell again to go on.", "silence");
+    this.#notify("The kernel doesn't answer: it is busy, or is not the one of this chat. These are its saved messages; run the cell again to go on.", "silence");
   }
 
   /** @param {string} text @param {"refusal" | "silence"} about */
-  #tell(text, about) {
+  #notify(text, about) {
     this.notice.textContent = text;
     this.notice.hidden = false;
     this.noticed = about;
   }
 
   /** @param {"refusal" | "silence"} about */
-  #untell(about) {
+  #dismiss(about) {
     if (this.noticed !== about) return;
     this.notice.textContent = this.noticed = "";
     this.notice.hidden = true;

@@ -155,15 +155,7 @@ class Chat(anywidget.AnyWidget):
             return self._chat.send(text)
 
     def regenerate(self) -> str:
-        """Send the last question again, wait and return the answer.
-
-        Raises
-        ------
-        RunError
-            If there is no answer, or only a part of one; ``messages`` has the part.
-        TSNError
-            If there is no question yet, or an answer is streaming.
-        """
+        """Send the last question again, wait and return the answer; it raises what :meth:`send` does, and TSNError without a question."""
         with self._kept():
             return self._chat.resend()
 

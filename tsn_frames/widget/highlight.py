@@ -24,9 +24,9 @@ LANGUAGES = {
 LIVE = 4_000  # characters: longer code is not highlighted while it streams
 MOST_CODE, MOST_LINE = 50_000, 2_000  # characters: longer code, or code with a longer line, is not highlighted
 LEXING = 0.2  # CPU seconds per block: hostile code makes some lexers very slow
-_BIDI_CONTROLS = dict.fromkeys(
-    [*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd"
-)  # bidi controls can make code look like other code
+# Bidi controls can make code look like other code.
+_BIDI_CONTROLS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
+_FORMATTER = HtmlFormatter(nowrap=True)
 CLASSES = {name for name in STANDARD_TYPES.values() if name}
 
 
@@ -48,21 +48,16 @@ def code_html(code: str, info: str = "", *, growing: bool = False) -> str:
 @lru_cache(64)  # code that took too long once is not tried again
 def _highlight(code: str, language: str) -> str | None:
     """Return highlighted code as HTML; None if that takes too long."""
-    lexer, formatter = _lexer(language), _formatter()  # loaded before the clock starts: that takes a while once
+    lexer = _lexer(language)  # loaded before the clock starts: that takes a while once
     end, tokens = thread_time() + LEXING, []
     for token in lexer.get_tokens(code):
         tokens.append(token)
         if thread_time() > end:
             return None
-    formatted: str = format_tokens(tokens, formatter)
+    formatted: str = format_tokens(tokens, _FORMATTER)
     return formatted if code.endswith("\n") else formatted.removesuffix("\n")  # the formatter adds it
 
 
 @cache
 def _lexer(language: str) -> Any:
     return get_lexer_by_name(language, stripnl=False, ensurenl=False)
-
-
-@cache
-def _formatter() -> Any:
-    return HtmlFormatter(nowrap=True)

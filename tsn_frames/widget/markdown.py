@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import nh3
@@ -90,34 +90,19 @@ def _keep_math(state: StateInline, silent: bool) -> bool:
     return True
 
 
-@cache
-def _inline_parser() -> MarkdownIt:
-    return _Markdown()
-
-
-@cache
-def _block_parser() -> MarkdownIt:
-    """Return a parser of block structure only; inline text is rendered separately and cached."""
-    return _Markdown().disable(["inline", "text_join"])
-
-
-@cache
-def _renderer() -> RendererHTML:
-    return RendererHTML()
-
-
-@cache
-def _cleaner() -> nh3.Cleaner:
-    return nh3.Cleaner(
-        tags=_TAGS, attributes={"*": set(), "a": {"href"}, "ol": {"start"}}, allowed_classes=_CLASSES, url_schemes={"http", "https"},
-        url_relative="deny", link_rel="noopener noreferrer", set_tag_attribute_values={"a": {"target": "_blank"}},
-    )  # fmt: skip
+_INLINES = _Markdown()
+_BLOCKS = _Markdown().disable(["inline", "text_join"])  # inline text is rendered separately and cached
+_RENDERER = RendererHTML()
+_CLEANER = nh3.Cleaner(
+    tags=_TAGS, attributes={"*": set(), "a": {"href"}, "ol": {"start"}}, allowed_classes=_CLASSES, url_schemes={"http", "https"},
+    url_relative="deny", link_rel="noopener noreferrer", set_tag_attribute_values={"a": {"target": "_blank"}},
+)  # fmt: skip
 
 
 def render_blocks(text: str, links: Links, memo: BlockCache) -> tuple[list[Block], Links]:
     """Return the blocks of a text and the link definitions known after it."""
     env: dict[str, Any] = {"references": dict(links)}
-    tokens = _block_parser().parse(text, env)
+    tokens = _BLOCKS.parse(text, env)
     after = {label: {"title": link["title"], "href": link["href"]} for label, link in env["references"].items()}
     memo.relink(after)
     blocks, lines, begin, depth, line = [], lines_of(text), 0, 0, 0
@@ -127,7 +112,7 @@ def render_blocks(text: str, links: Links, memo: BlockCache) -> tuple[list[Block
             end = (tokens[begin].map or [0, line])[1]
             some = tokens[begin : i + 1]
             html = code_html("".join(lines[(some[0].map or [line])[0] : end])) if _is_too_deep(some) else _html(some, env, memo)
-            html = _cleaner().clean(html)
+            html = _CLEANER.clean(html)
             blocks.append(Block(html, end, "".join(lines[line:end])))
             begin, line = i + 1, end
     return blocks, after
@@ -153,13 +138,13 @@ def _html(tokens: Sequence[Token], env: dict[str, Any], memo: BlockCache) -> str
         else:
             if token.type in ("th_open", "td_open"):
                 _align(token)
-            out.append(_renderer().renderToken(tokens, i, _block_parser().options, env))
+            out.append(_RENDERER.renderToken(tokens, i, _BLOCKS.options, env))
     return "".join(out)
 
 
 def _inline(text: str, env: dict[str, Any]) -> str:
-    children = _inline_parser().parseInline(text, env)[0].children or []
-    return _renderer().renderInline(_without_images(children, env), _inline_parser().options, env)
+    children = _INLINES.parseInline(text, env)[0].children or []
+    return _RENDERER.renderInline(_without_images(children, env), _INLINES.options, env)
 
 
 def _without_images(tokens: Sequence[Token], env: dict[str, Any]) -> list[Token]:
@@ -170,7 +155,7 @@ def _without_images(tokens: Sequence[Token], env: dict[str, Any]) -> list[Token]
         if token.type != "image":
             out.append(token)
             continue
-        alt = _renderer().renderInlineAsText(token.children, _inline_parser().options, env) or "image"
+        alt = _RENDERER.renderInlineAsText(token.children, _INLINES.options, env) or "image"
         text = Token("text", "", 0, content=alt)
         link = Token("link_open", "a", 1, attrs={"href": token.attrs["src"]})
         out += [text] if depth else [link, text, Token("link_close", "a", -1)]
@@ -195,7 +180,7 @@ def close_code_fence(text: str) -> str:
     >>> close_code_fence("```py\nx = 1"), close_code_fence("```py\nx = 1\n```")
     ('```py\nx = 1\n```', '```py\nx = 1\n```')
     """
-    last = next(reversed(_block_parser().parse(text, {})), None)
+    last = next(reversed(_BLOCKS.parse(text, {})), None)
     if last is None or last.type != "fence" or not _is_open(last):
         return text
     return text + ("" if text.endswith("\n") else "\n") + last.markup

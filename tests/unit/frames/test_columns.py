@@ -302,7 +302,7 @@ def test_errors_raise_keeps_the_frame(sim, priced):
     assert told.value.partial.columns.tolist() == ["t", *ALL]
 
 
-def test_an_answer_cut_off_keeps_its_text_and_is_told(client):
+def test_an_answer_cut_off_keeps_its_text_and_is_warned_of(client):
     with pytest.warns(tsn.errors.TSNWarning, match="cut off by max_tokens"):
         out = ask(pd.DataFrame({"t": ["Tell me a long story about a very long road"]}), client, max_tokens=1)
     assert out["finish_reason"].tolist() == ["length"]

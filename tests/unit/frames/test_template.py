@@ -108,7 +108,7 @@ def test_a_format_an_attribute_or_an_item_is_refused(access):
         one(access, a=1, b=2, **{"my col": 1, "x.y": 2})
 
 
-def test_jinja_is_told_apart_from_a_placeholder():
+def test_jinja_is_distinguished_from_a_placeholder():
     for template in ("{{ a }}", "{{ a | upper }}", "{{- a -}}"):
         with pytest.warns(tsn.errors.TSNWarning, match="Jinja; for the column write '{a}'"):
             one(template + " {b}", a=1, b=2)

@@ -33,7 +33,7 @@ QUESTION = "Is it warm? One of: yes, no."
 
 
 class Page:
-    """A page that keeps what it is told, and knows the order of it."""
+    """A page that keeps its messages and checks their order."""
 
     def __init__(self, chat, view="v1"):
         self.chat, self.view, self.told, self.before = chat, view, [], 0
@@ -46,7 +46,7 @@ class Page:
         return self.settled()
 
     def settled(self):
-        """Wait until everything that is due was said: what the loop has to tell, then what is told of it."""
+        """Wait until all due messages are sent: first the loop's callbacks, then the background thread's."""
         done = threading.Event()
         let_the_loop_turn()
         process_state.run_in_background(done.set)
@@ -193,7 +193,7 @@ def test_what_a_page_asks_is_done(chat, sim):
         ({"type": "regenerate"}, "text", "nothing was asked"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(chat, said, field, word):
+def test_invalid_requests_are_refused_with_the_reason(chat, said, field, word):
     page = Page(chat).ask(**said)
     refused = page.last("refused")
     assert word in refused["text"] and refused["field"] == field and refused["to"] == "v1"
@@ -272,7 +272,7 @@ def test_a_saved_notebook_has_the_text_escaped_and_no_markdown(client):
     assert "<img src=x onerror=alert(1)> **x**" in data["text/plain"]
 
 
-def test_the_page_and_its_look_are_whole_and_ask_nobody(chat):
+def test_the_page_and_its_styles_are_complete_and_load_nothing(chat):
     assert chat._esm.rstrip().endswith("export default { render };")
     for text in (chat._esm, chat._css):
         assert (
@@ -298,7 +298,7 @@ def test_totals_say_at_least_only_where_something_is_unknown():
     assert view_model.totals([paid, stopped]) == "2 messages · at least 15 tokens · cost at least 0.50 · 2.0 s"
 
 
-def test_closing_ends_what_is_on_its_way(endless, tmp_path):
+def test_closing_stops_the_streaming_answer(endless, tmp_path):
     with Simulator(latency=0.0, token_rate=5.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat).ask(type="send", text="Hello there")
@@ -401,7 +401,7 @@ def test_an_answer_that_is_asked_for_at_once_does_not_begin_with_the_one_before(
         chat.close()
 
 
-def test_an_answer_is_a_new_one_though_the_page_was_not_told_of_the_end_of_the_one_before(tmp_path):
+def test_an_answer_is_a_new_one_though_the_page_missed_the_end_of_the_one_before(tmp_path):
     """What takes long to render holds the rest up: then two answers were taken for one, and the second grew nowhere."""
     with Simulator(latency=0.0, token_rate=60.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
@@ -423,7 +423,7 @@ def test_an_answer_is_a_new_one_though_the_page_was_not_told_of_the_end_of_the_o
         chat.close()
 
 
-def test_a_chat_needs_what_it_is_told(client):
+def test_a_chat_validates_its_arguments(client):
     with pytest.raises(tsn.errors.ConfigError, match="client"):
         tsn.Chat("not a client")
     with pytest.raises(tsn.errors.ParameterError, match="temperature"):
@@ -459,7 +459,7 @@ def test_the_state_that_nbclient_saves_has_the_conversation_and_no_key(tmp_path,
 
 @pytest.mark.slow
 def test_what_the_code_says_is_in_the_saved_notebook_when_its_cell_ends(tmp_path, sim, monkeypatch):
-    """A program that runs notebooks hears what comes while a cell runs, and drops what is told of it later."""
+    """A program that runs notebooks receives output while a cell runs and drops later output."""
     made = """
 import threading, tsn_frames as tsn
 a, b, c, d, e, f, g = chats = [tsn.Chat(messages=[{"role": "user", "content": "Before"}]) for _ in range(7)]

@@ -73,12 +73,8 @@ def chat(
     model, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
 extra_body : optional
         The API's parameters; what isn't given isn't sent.
-    cache : {"off", "use", "refresh", "only"}
-        Use of the cache; by default a repeated question is sent again.
-    tag : str, optional
-        The tag of the spending in the ledger; default ``"chat"``.
-    client : Client, optional
-        Default: the client of :func:`set_client`, else one made from the ``TSN_*`` environment variables.
+    cache, tag, client : optional
+        As for :class:`Chat`.
 
     Returns
     -------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
@@ -12,13 +11,13 @@ import pandas as pd
 from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
 from ...frames.columns import layout
 from ...frames.prompt import Prompt, check_frame
-from ...text import money, plural, warning_receiver, warnings_to
+from ...text import money, plural
 from ..call import Call, paying_verb
 from ..complete import run_of
 from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate
 from ..estimate.total import total_estimate
-from ..run.background import BackgroundRun, OnRun
+from ..run.background import BackgroundRun, OnRun, labelled_warnings
 from ..run.options import DEFAULTS, CompareOptions
 from ..run.prepare import PER_ROW, PreparedCall, prepare
 from ..run.run import stopped_error
@@ -54,7 +53,7 @@ def compare(
     df : DataFrame
         The rows. It is not changed.
     prompt : str or callable
-        As in :func:`complete`.
+        As for :func:`complete`.
     models : list of str, or dict of str to str or dict
         The models' names. A dict gives each a label, and parameters of its own where it needs them:
         ``{"cold": {"model": "sim-small", "temperature": 0}, "large": "sim-large"}``. A model may have its own
@@ -68,13 +67,11 @@ def compare(
         Take a random sample: an int is a number of rows, a float a share. Default: all rows.
     random_state : optional
         What ``DataFrame.sample`` takes. The default draws the same rows each time, so that they are paid for once.
-    system, messages, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
-extra_body : optional
-        As in :func:`complete`, for all models that have none of their own.
     max_cost : number, optional
         The most that the whole comparison may cost. What the first models leave of it is for the next ones.
-    stream, missing, cache, repeat, tag, progress, client : optional
-        As in :func:`complete`. ``cache="only"`` compares what is there already and sends nothing.
+    system, messages, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
+extra_body, stream, missing, cache, repeat, tag, progress, client : optional
+        As for :func:`complete`, for all models without their own. ``cache="only"`` compares what is cached and sends nothing.
 
     Returns
     -------
@@ -112,7 +109,7 @@ extra_body : optional
     for label, own in varied.items():
         given = {**words, **own}
         shared = {name: sampled(df, positions, name, given.get(name)) for name in (*PER_ROW, "messages", "tag")}
-        with _labelled_warnings(label, warned):  # all before the first one is sent: a mistake in the last one costs nothing
+        with labelled_warnings(label, warned):  # all before the first one is sent: a mistake in the last one costs nothing
             calls[label] = prepare("compare", rows, given["prompt"], {**given, **shared})
     check_money(calls.values())
 
@@ -120,7 +117,7 @@ extra_body : optional
         comparison_run = _ComparisonRun(df, rows, truth, right, normalise, on_run)
         try:
             for label, call in calls.items():
-                with _labelled_warnings(label, warned):
+                with labelled_warnings(label, warned):
                     comparison_run.run(label, call, progress)
             comparison_run.check()
             return comparison_run.comparison()
@@ -213,15 +210,3 @@ class _ComparisonRun:
         if not table["cost_known"].all():
             out.append("some costs are unknown (no price, or no usage): they are left out of the sums")
         return tuple(out)
-
-
-def _labelled_warnings(label: str, seen: set[str]) -> AbstractContextManager[None]:
-    """Put the model's label before a warning, and leave out what another model was warned of word for word."""
-    receive = warning_receiver()
-
-    def labelled(text: str) -> None:
-        if text not in seen:
-            seen.add(text)
-            receive(f"{label}: {text}")
-
-    return warnings_to(labelled)

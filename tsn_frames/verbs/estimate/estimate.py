@@ -50,12 +50,8 @@ def estimate(
         Seed of the sample: running a cell again with the same one sends nothing.
     tokenizer : callable, optional
         From a text to its tokens, or their number. Default: a fit to the tokens of earlier answers, by model and script.
-    max_cost : number, optional
-        The most that the pilot may cost.
-    tag : str or Series, optional
-        The ledger's tag of the pilot's spending.
-    progress : bool, optional
-        Whether to show a bar for the pilot; default: in a notebook and on a terminal.
+    max_cost, tag, progress : optional
+        As for :func:`complete`, of the pilot.
 
     Returns
     -------

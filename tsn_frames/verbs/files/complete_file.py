@@ -24,13 +24,13 @@ from ..complete import run_of
 from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate
 from ..estimate.total import total_estimate
-from ..run.background import BackgroundRun, OnRun
+from ..run.background import BackgroundRun, OnRun, labelled_warnings
 from ..run.options import DEFAULTS, CompleteOptions
 from ..run.plan import Errors
 from ..run.prepare import PER_ROW, PreparedCall, prepare
 from ..run.run import Run
 from .parquet import Source, target_of, to_frame
-from .parts import FileSummary, PartRunner, warn_once
+from .parts import FileSummary, PartRunner
 
 CHUNK = 100_000
 
@@ -137,7 +137,7 @@ def complete_file(
 def _estimate(file: Source, call: Callable[[pd.DataFrame, Any], PreparedCall], most: Decimal | None) -> Estimate:
     warned, found = set[str](), []
     for at, piece in enumerate(file.pieces()):
-        with warnings_to(warn_once(f"part {at}", warned)):
+        with labelled_warnings(f"part {at}", warned, numbers=False):
             found.append(estimate_call(call(to_frame(piece), None)))
     note = "a request that is in several of them is counted in each, and is paid for once"
     return total_estimate(found, most, f"a sum over {plural(len(found), 'part')}: {note}" if len(found) > 1 else None)

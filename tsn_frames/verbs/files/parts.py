@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -16,7 +15,8 @@ from ...engine.run.counts import Counts
 from ...engine.run.progress import Progress
 from ...engine.runtime.interrupts import deferred_interrupts
 from ...errors import RunError
-from ...text import plural, warning_receiver, warnings_to
+from ...text import plural
+from ..run.background import labelled_warnings
 from ..run.run import Run, stopped_error
 from ..run.summary import Summary, added, total_summary
 from .parquet import Source, Target, to_frame
@@ -48,7 +48,7 @@ class PartRunner:
         begun, bar = time.monotonic(), Progress(progress, self._source.rows)
         try:
             for at, piece in enumerate(self._source.pieces()):
-                with warnings_to(warn_once(f"part {at}", self._warned)):
+                with labelled_warnings(f"part {at}", self._warned, numbers=False):
                     self._part(at, piece, bar)
             done = self._summary(time.monotonic() - begun)
         except KeyboardInterrupt:
@@ -95,16 +95,3 @@ class PartRunner:
         total = total_summary(self._summaries, self._counts, seconds)
         whole = {field.name: getattr(total, field.name) for field in fields(Summary)}
         return FileSummary(**whole, parts=self._source.parts, path=self._into.path)
-
-
-def warn_once(where: str, seen: set[str]) -> Callable[[str], None]:
-    """Return a function that warns of a text once, whatever its numbers: a hundred parts would repeat it a hundred times."""
-    receive = warning_receiver()
-
-    def once(text: str) -> None:
-        kind = re.sub(r"\d[\d,.]*", "#", text)
-        if kind not in seen:
-            seen.add(kind)
-            receive(f"{where}: {text}")
-
-    return once

@@ -87,10 +87,8 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
 
     Parameters
     ----------
-    df : DataFrame
-        What ``complete`` returned, now or when it was saved: no network, no hidden state.
-    by : label, list of labels, Series or callable, optional
-        What ``DataFrame.groupby`` takes.
+    df, by, name : optional
+        As for ``usage``.
     prices : Prices or mapping, optional
         Price the same usage anew. Default: with ``basis="billed"`` the column ``cost`` as it is, with
         ``basis="answers"`` the default client's prices.
@@ -100,8 +98,6 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     model : str or mapping, optional
         Price all rows as this model: what would this have cost on X? A mapping does so for each model of the column
         ``model``. Default: that column.
-    name : str, optional
-        The ``name=`` that ``complete`` was given, where a frame has several.
 
     Returns
     -------

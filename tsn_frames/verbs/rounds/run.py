@@ -68,7 +68,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
         return self.frame
 
     def _next(self, run: Run[Any]) -> None:
-        run.part_of = self
+        run._part_of = self
         super()._next(run)
 
     @property

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from decimal import Decimal
 from typing import Any, TypeAlias, TypeVar
 
@@ -17,7 +18,7 @@ from ...engine.run.executor import GRACE
 from ...engine.run.progress import Progress
 from ...engine.runtime.client import Client
 from ...engine.runtime.interrupts import Stoppable
-from ...text import warn, warnings_to
+from ...text import warn, warning_receiver, warnings_to
 from .run import PaidAnswer, Run
 from .summary import Summary, added, total_summary
 
@@ -133,3 +134,16 @@ class BackgroundRun(Run[R]):
         with suppress(Exception):  # a warning that is an error does not take the place of the run's own
             self._warn_if_long()
         raise self._error
+
+
+def labelled_warnings(label: str, seen: set[str], *, numbers: bool = True) -> AbstractContextManager[None]:
+    """Put a label before warnings, and leave out those that an earlier run gave, without ``numbers`` whatever their numbers."""
+    receive = warning_receiver()
+
+    def labelled(text: str) -> None:
+        kind = text if numbers else re.sub(r"\d[\d,.]*", "#", text)
+        if kind not in seen:
+            seen.add(kind)
+            receive(f"{label}: {text}")
+
+    return warnings_to(labelled)

@@ -53,8 +53,8 @@ def _rows(df: pd.DataFrame, prompt: Any, messages: Any, system: str | None, made
     """Return a hash of the values in the prompts, independent of the template and of their order."""
     every = slice(None, None, -(-len(df) // WHOLE) or 1)
     if messages is None and isinstance(prompt, str):
-        said = prompt + (system or "")
-        used = [column for column in df.columns.unique() if f"{{{column}}}" in said]
+        templates = prompt + (system or "")
+        used = [column for column in df.columns.unique() if f"{{{column}}}" in templates]
     else:
         used = []
     if not used:  # a function or message lists: hash the messages

@@ -48,7 +48,7 @@ class Run(Generic[R]):
     :func:`start` returns one; :func:`last_run` returns the newest one of this process.
     """
 
-    part_of: Run[Any] | None = None  # the run of a verb of several rounds, which is the last run and warns of its rows itself
+    _part_of: Run[Any] | None = None  # the run of a verb of several rounds, which is the last run and warns of its rows itself
 
     def __init__(self, engine: RunExecutor, made: Plan, frame: Callable[[RunExecutor], pd.DataFrame], errors: Errors, column: str,
                  *, beyond: int = 0, result: Callable[[pd.DataFrame], R] = lambda frame: cast("R", frame)) -> None:  # fmt: skip
@@ -181,7 +181,7 @@ class Run(Generic[R]):
         return self._close()
 
     def __repr__(self) -> str:
-        return f"<Run {'done' if self.done else 'going on'}: {self.summary}>"
+        return f"<Run {'done' if self.done else 'running'}: {self.summary}>"
 
     def _start(self, *, prepare: bool = False) -> Stoppable:
         """Start the run once; ``prepare`` looks up the cache in this thread, which waits anyway."""
@@ -190,7 +190,7 @@ class Run(Generic[R]):
                 process_state.start_loop()  # raises where nothing can be sent
                 self._engine.prepare()
             process_state.start_task(self._engine)
-            self._started, process_state.last_run = True, self.part_of or self
+            self._started, process_state.last_run = True, self._part_of or self
         return self._engine
 
     async def _moment(self) -> bool:
@@ -244,7 +244,7 @@ class Run(Generic[R]):
     def _warn_all(self) -> None:
         if not self._warned_all:
             self._warned_all = True
-            for text in warnings_of(self._engine, self._made, self._errors, self._column, rows=self.part_of is None):
+            for text in warnings_of(self._engine, self._made, self._errors, self._column, rows=self._part_of is None):
                 warn(text)
 
     def _failure(self) -> RunError | None:

@@ -67,7 +67,7 @@ def test_a_part_of_a_label_that_several_rows_have_says_what_a_whole_one_is(df, c
         chat(df, row, "{text}", client=client)
 
 
-def test_cells_of_any_kind_are_context_and_what_is_too_long_is_told(client):
+def test_cells_of_any_kind_are_context_and_too_long_ones_raise(client):
     cells = {"n": np.nan, "t": pd.NaT, "b": b"\xff", "l": [1, 2], "d": {"a": 1}, "i": 2**62, "f": 0.1, "c": "x\ny"}
     df = pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in cells.items()})
     said = chat(df, 0, client=client).conversation.system
@@ -195,7 +195,7 @@ def test_nothing_asked_is_no_code(df, client):
         alphabet=st.sampled_from("{}ab \n'\"\\:![].0ést\x0b\u2028\x00") | st.characters(exclude_categories=["Cs"]), min_size=1
     ).filter(str.strip)
 )
-def test_the_code_says_what_was_said_whatever_it_was(text):
+def test_the_code_repeats_any_question(text):
     df = pd.DataFrame({"ab": ["x{ab}", "y"], "s t": [1, 2]})
     opened = chat(df, 1, system=None, client=tsn.Client(model="m"))
     opened.conversation.messages = [*opened.conversation.messages, {"role": "user", "content": text}]

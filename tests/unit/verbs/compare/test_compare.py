@@ -436,7 +436,7 @@ def test_the_ledger_knows_a_comparisons_runs_as_such(df, client):
     assert [card.verb for card in client.ledger.run_records() if card.end == "done"] == ["compare", "compare"]
 
 
-def test_a_warning_names_its_model_and_is_not_said_twice(df, client):
+def test_a_warning_names_its_model_and_is_shown_once(df, client):
     df.loc["c", "text"] = " "
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

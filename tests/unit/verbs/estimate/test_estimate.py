@@ -84,7 +84,7 @@ def test_an_estimate_finds_a_column_that_is_there_already(client):
         texts().assign(content="x").tsn.estimate(PROMPT, client=client)
 
 
-def test_what_is_wrong_with_the_input_is_refused_as_the_call_would_tell_it(client):
+def test_wrong_input_raises_what_the_call_itself_would_raise(client):
     for words, kind in [({"temperature": 9}, tsn.errors.ParameterError), ({"cache": "no"}, tsn.errors.ParameterError),
                         ({"model": 3}, tsn.errors.ParameterError), ({"max_cost": -1}, tsn.errors.ConfigError)]:  # fmt: skip
         with pytest.raises(kind):
@@ -464,7 +464,7 @@ def test_a_refused_key_ends_the_pilot(tmp_path):
 # What is known without a pilot
 
 
-def test_answers_of_the_same_frame_and_of_earlier_runs_tell_of_completions(sim, client):
+def test_answers_of_the_same_frame_and_of_earlier_runs_predict_completions(sim, client):
     df = texts(400)
     run(df.head(100), client)
     half = guess(df, client)
@@ -523,7 +523,7 @@ def test_minutes_follow_the_limits_that_the_service_has_stated(tmp_path):
         client = client_of(sim, tmp_path)
         run(texts(5), client)
         found = guess(texts(400), client)
-    assert found.minutes == pytest.approx(395 / 120, rel=0.01) and "as the service has said" in found.basis["minutes"]
+    assert found.minutes == pytest.approx(395 / 120, rel=0.01) and "as the service has stated" in found.basis["minutes"]
 
 
 def test_minutes_without_limits_are_those_of_earlier_answers(tmp_path):

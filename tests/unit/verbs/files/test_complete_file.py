@@ -1,4 +1,4 @@
-"""A file that is larger than memory: parts, going on, one schema, nothing paid twice."""
+"""A file that is larger than memory: parts, resuming, one schema, nothing paid twice."""
 
 from __future__ import annotations
 
@@ -378,7 +378,7 @@ def test_bad_words_are_found_before_the_first_row(sim, source, target, client, w
     assert sim.stats().requests == 0 and not target.exists()
 
 
-def test_bad_places_are_told(sim, source, target, client, tmp_path):
+def test_bad_paths_raise(sim, source, target, client, tmp_path):
     (tmp_path / "in.csv").write_text("text\nhello\n")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no PAR1")
     (tmp_path / "empty").mkdir()
@@ -406,7 +406,7 @@ def test_bad_places_are_told(sim, source, target, client, tmp_path):
     assert sim.stats().requests == 0 and not target.exists()
 
 
-def test_without_pyarrow_the_way_to_get_it_is_told(source, target, client, monkeypatch):
+def test_without_pyarrow_the_error_names_the_package_to_install(source, target, client, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(tsn.errors.ConfigError, match=r"pip install 'tsn-frames\[parquet\]'"):
         ask(source, target, client)
@@ -415,7 +415,7 @@ def test_without_pyarrow_the_way_to_get_it_is_told(source, target, client, monke
 # Rows that fail, and what is told
 
 
-def test_a_warning_is_told_once_and_not_once_a_part(target, client, tmp_path):
+def test_a_warning_is_shown_once_and_not_once_a_part(target, client, tmp_path):
     pd.DataFrame({"text": ["a", None] * 10}).to_parquet(tmp_path / "in.parquet")
     with pytest.warns(tsn.errors.TSNWarning) as told:
         done = ask(tmp_path / "in.parquet", target, client)

@@ -73,7 +73,7 @@ def test_usage_in_all_and_by_group(client):
 
 
 def test_answers_that_were_free_still_have_a_price(client):
-    """Billed 0 is said with its reason; basis='answers' is what they cost, once for equal rows."""
+    """The report of a bill of 0 has its reason; basis='answers' is what the answers cost, once for equal rows."""
     first = ask(frame(), include=FACTS)
     again = ask(frame(), include=FACTS)
     assert again.tsn.cost().total == 0 and "nothing was billed: 4 answers came from the cache" in repr(again.tsn.cost())
@@ -290,7 +290,7 @@ def test_costs_in_two_currencies_are_not_added(sim, client):
 
 
 def test_a_currency_that_is_not_named_is_another_one(sim, client):
-    """Costs of a table without a currency aren't taken for euros; where a source is missing, no currency is said."""
+    """Costs of a table without a currency aren't taken for euros; where a source is missing, no currency is shown."""
     other = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, prices=PRICES)
     one, two = ask(frame("a"), include=FACTS), ask(frame("z"), include=FACTS, client=other)
     with pytest.raises(tsn.errors.ParameterError, match="in EUR and a currency that isn't named"):

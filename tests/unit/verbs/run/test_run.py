@@ -30,7 +30,7 @@ def slow(tmp_path):
 
 
 def stop_soon():
-    """Stop the run that comes next, when it has said how long it takes."""
+    """Stop the next run when it has warned how long it takes."""
     before = tsn.last_run()
 
     def stop():
@@ -130,7 +130,7 @@ def test_the_bar_shows_rows_tokens_and_the_summary(client, capsys):
     assert "5/5" in shown and "tokens" in shown and "5 of 5 rows answered" in shown
 
 
-def test_the_bar_shows_what_is_spent_what_it_comes_to_and_how_fast(tmp_path, capsys):
+def test_the_bar_shows_the_cost_its_forecast_and_the_rate(tmp_path, capsys):
     with Simulator(latency=0.1) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db",
                             prices={"sim-small": (0.25, 1)}, limits=tsn.Limits(4))  # fmt: skip
@@ -144,12 +144,12 @@ def test_the_bar_shows_what_is_spent_what_it_comes_to_and_how_fast(tmp_path, cap
     assert float(said[-1][2]) > total  # it took less than a minute
 
 
-def test_nothing_is_shown_where_nobody_looks(client, capsys):
+def test_no_bar_is_shown_without_a_terminal(client, capsys):
     rows(5).tsn.complete("{t}", client=client)
     assert capsys.readouterr() == ("", "")
 
 
-def test_several_returned_models_are_told_with_counts_and_dates(client, tmp_path):
+def test_several_returned_models_are_warned_of_with_counts_and_dates(client, tmp_path):
     """A cache that is filled over months holds the answers of more than one version of a model."""
     from tsn_frames.frames.prompt import render
     from tsn_frames.verbs.run.plan import plan
@@ -231,7 +231,7 @@ def test_time_stands_still_when_a_run_is_over(client):
     assert run.summary.seconds == before
 
 
-def test_a_row_that_is_always_refused_holds_up_nobody_and_fails_alone(tmp_path):
+def test_a_row_that_is_always_refused_delays_no_other_row_and_fails_alone(tmp_path):
     """A prompt that the service refuses with 503 for ever is the row's own problem."""
     from http.server import BaseHTTPRequestHandler
 
