@@ -107,7 +107,7 @@ class ResultHandler:
         else:
             paused = self._breaker.state is not State.CLOSED and not item.alone and not found.wait
             delay = 0.0 if paused else policy.refusal_wait(item.refusals, found.wait)
-            self._queue.requeue(item, delay, last=item.alone > 0)
+            self._queue.requeue(item, delay, last=item.alone > 0 or found.suspect is not None)  # other rows confirm or refute it
 
     def _singled_out(self, item: PendingRequest) -> bool:
         """Return whether a request was refused again and again though others were answered in between."""
@@ -132,7 +132,8 @@ class ResultHandler:
             self._budget -= not alone
             self._counts.retried += 1
             asked = min(found.wait or 0.0, self.client.limits.max_wait)
-            self._queue.requeue(item, max(retry.delay(1 if alone else item.attempts), asked), last=alone)
+            last = alone or found.suspect is not None
+            self._queue.requeue(item, max(retry.delay(1 if alone else item.attempts), asked), last=last)
 
     def _end(self, item: PendingRequest, found: Classification, error: RowError) -> None:
         """End the run, or only a model's requests where other models are left."""
