@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -93,10 +93,11 @@ def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any],
         "logprobs": lambda: spread.objects([completion.logprobs for completion in completions]),
         "tool_calls": lambda: spread.objects([completion.tool_calls for completion in completions]),
     }
-    for field, dtype in _DTYPES.items():
-        at = Completion._fields.index(field)
-        makers[field] = partial(_field, completions, at, dtype, spread)
-    return {column: makers[column]() for column in wanted.columns}
+
+    def field(name: str) -> Any:
+        return spread.values(list(map(attrgetter(name), completions)), _DTYPES[name])
+
+    return {column: makers[column]() if column in makers else field(column) for column in wanted.columns}
 
 
 _NO_ANSWER = Completion(None)
@@ -126,10 +127,6 @@ class _Spread:
         """Return a numpy array of numbers."""
         found: np.ndarray[Any, Any] = values if self._inverse is None else np.append(values, unsent)[self._inverse]
         return found
-
-
-def _field(completions: Sequence[Completion], at: int, dtype: str, spread: _Spread) -> Any:
-    return spread.values([completion[at] for completion in completions], dtype)
 
 
 def _cost(outcomes: Outcomes, spread: _Spread) -> Any:

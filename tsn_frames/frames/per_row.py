@@ -31,7 +31,7 @@ def resolve(df: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[str, Any],
 
 def series_of(df: pd.DataFrame, name: str, value: Any) -> pd.Series | None:
     """Return the Series that a parameter is, or makes of the frame; None for a plain value."""
-    if callable(value) or isinstance(value, _expressions()):
+    if callable(value) or isinstance(value, getattr(pd.api.typing, "Expression", ())):  # pandas 3: pd.col("x")
         value = df.assign(tsn_value=value)["tsn_value"]
     if isinstance(value, np.ndarray) and value.ndim == 1:
         if len(value) != len(df):
@@ -46,11 +46,6 @@ def flags(df: pd.DataFrame, name: str, value: Any) -> list[bool]:
     if series is None or not pd.api.types.is_bool_dtype(series.dtype) or series.isna().any():
         raise ParameterError(f'{name} must be a boolean Series or a callable of the frame, such as {name}=out["error"].notna()')
     return [bool(flag) for flag in series]
-
-
-def _expressions() -> tuple[type, ...]:
-    found = getattr(pd.api.typing, "Expression", None)  # pandas 3: pd.col("x")
-    return (found,) if found else ()
 
 
 def _checked(df: pd.DataFrame, name: str, series: pd.Series) -> list[Any]:

@@ -117,9 +117,9 @@ def _system_messages(
     return [[{"role": "system", "content": text}] for text in _fill(systems, filled, len(df))], problems
 
 
-def _rendered(made: Sequence[bytes | RowError]) -> Rendered:
+def _rendered(made: Sequence[bytes | RowError], prefix: bytes = b"") -> Rendered:
     tails = [one if isinstance(one, bytes) else None for one in made]
-    return Rendered(b"", tails, {at: one for at, one in enumerate(made) if isinstance(one, RowError)})
+    return Rendered(prefix, tails, {at: one for at, one in enumerate(made) if isinstance(one, RowError)})
 
 
 def _called(prompt: Callable[[dict[Any, Any]], Any], row: dict[Hashable, Any], head: list[dict[str, Any]]) -> bytes | RowError:
@@ -199,30 +199,25 @@ def _serialised_list(listed: list[dict[str, Any]]) -> bytes | RowError:
 
 def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[[Any], bytes], prefix: bytes = b"",
                 suffix: bytes = b"") -> Rendered:  # fmt: skip
-    tails: list[bytes | None] = []
-    problems = dict(gaps)
     try:
-        tails += [dump(text) + suffix for text in texts]
+        made: list[bytes | RowError] = [dump(text) + suffix for text in texts]
     except TypeError:  # a lone surrogate somewhere: find the rows
-        tails = [_serialised_text(text, dump, suffix, at, problems) for at, text in enumerate(texts)]
-    for at, tail in enumerate(tails):
-        if tail is not None and len(tail) > LONGEST and (length := len("".join(texts[at]))) > LONGEST:
-            problems[at] = _too_long(length)
-    for at in problems:
-        tails[at] = None
-    return Rendered(prefix, tails, problems)
+        made = [_serialised_text(text, dump, suffix) for text in texts]
+    for at, one in enumerate(made):
+        if len(one) > LONGEST and (length := len("".join(texts[at]))) > LONGEST:
+            made[at] = _too_long(length)
+    for at, gap in gaps.items():
+        if isinstance(made[at], bytes):
+            made[at] = gap
+    return _rendered(made, prefix)
 
 
-def _serialised_text(
-    text: Any, dump: Callable[[Any], bytes], suffix: bytes, position: int, problems: dict[int, RowError]
-) -> bytes | None:
+def _serialised_text(text: Any, dump: Callable[[Any], bytes], suffix: bytes) -> bytes | RowError:
     try:
         return dump(text) + suffix
     except TypeError:
         at = next((i for i, c in enumerate("".join(text)) if "\ud800" <= c <= "\udfff"), 0)
-        remedy = "repair it with .encode('utf-8', 'replace').decode()"
-        problems[position] = RowError("bad_text", f"a lone surrogate at position {at}; {remedy}")
-        return None
+        return RowError("bad_text", f"a lone surrogate at position {at}; repair it with .encode('utf-8', 'replace').decode()")
 
 
 def _too_long(length: int) -> RowError:

@@ -60,7 +60,8 @@ def costs(
     paid = series[series > 0].to_numpy()
     if not len(paid):
         return axes.empty(ax, _nothing(series))
-    log, many = bool(len(paid) > 1 and paid.max() > 20 * np.median(paid)), _many(paid)
+    log = bool(len(paid) > 1 and paid.max() > 20 * np.median(paid))
+    many = next((n for n in (1, 1_000) if np.median(paid) * n >= 0.01), 1_000_000)  # rows whose cost is easy to read
     ax.hist(paid * many, bins=_bins(paid * many, log=log), color=axes.COLOURS[0])
     if log:
         ax.set_xscale("log")
@@ -90,13 +91,7 @@ def _nothing(series: pd.Series) -> str:
     return f"No row cost anything: {plural(len(series) - unknown, 'row')} at 0" + (f", {unknown:,} unknown" if unknown else "")
 
 
-def _many(paid: np.ndarray[Any, Any]) -> int:
-    """Return the number of rows whose cost is easy to read."""
-    return next((n for n in (1, 1_000) if np.median(paid) * n >= 0.01), 1_000_000)
-
-
 def _bins(paid: np.ndarray[Any, Any], *, log: bool) -> list[float]:
-    """Return the edges of the bins."""
     low, high = float(paid.min()), float(paid.max())
     if low == high:
         return [0.9 * low, 1.1 * low]

@@ -253,11 +253,8 @@ class ChatView {
   receive(message) {
     if (message.type === "snapshot" && (message.to ?? this.id) === this.id) this.seq = message.seq;
     else if (this.seq < 0 || message.seq <= this.seq) return;
-    else if (message.seq !== this.seq + 1) {
-      this.seq = -1;
-      this.ask({ type: "hello" });
-      return;
-    } else this.seq = message.seq;
+    else if (message.seq !== this.seq + 1) return this.#lost();
+    else this.seq = message.seq;
     if (message.to && message.to !== this.id) return;
     if (message.type !== "tail") clearTimeout(this.waiting);
     this.#hear(message);

@@ -110,9 +110,8 @@ extra_body : optional
     answer = _answer(one, name, template)
     if answer:
         conversation.replace_turns([*conversation.turns, answer])
-    rows = Rows(
-        df, template, context, conversation.system, _first_question(conversation), _filled(one, context), client is not None
-    )
+    question = next((turn.content for turn in conversation.turns if turn.role == "user"), None)
+    rows = Rows(df, template, context, conversation.system, question, _filled(one, context), client is not None)
     return Opened(conversation, f"row {_shown(one.index[0])}", lambda: rows.code(conversation))
 
 
@@ -208,7 +207,3 @@ def _answer(one: pd.DataFrame, name: str | None, template: Template) -> Turn | N
         time=known["answered_at"].timestamp() if "answered_at" in known else None, finish_reason=known.get("finish_reason"),
         reasoning=known.get("reasoning"), cached="cached" in known and bool(known["cached"]),
     )  # fmt: skip
-
-
-def _first_question(conversation: Conversation) -> str | None:
-    return next((turn.content for turn in conversation.turns if turn.role == "user"), None)

@@ -31,7 +31,8 @@ class Rows(NamedTuple):
 
     def code(self, conversation: Conversation) -> str:
         """Return the call that asks all rows a chat's last question, with its system prompt and its parameters."""
-        system, prompt = self._system_of(conversation.system), self._prompt_of(_last_question(conversation))
+        system, question = self._system_of(conversation.system), _last_question(conversation)
+        prompt = self.template.prompt if self.template.prompt and question == self.question else _escaped(question)
         if not columns_of([*parse(prompt, self.df.columns), *parse(system or "", self.df.columns)]):
             prompt = joined(prompt, self.context)
         words: dict[str, Any] = {"system": system, "model": conversation.model, **conversation.parameters}
@@ -50,9 +51,6 @@ class Rows(NamedTuple):
             return None if text is None else self.template.system
         before, cells, after = text.partition(self.cells)
         return _escaped(before) + (self.context + _escaped(after) if cells else "")
-
-    def _prompt_of(self, text: str) -> str:
-        return self.template.prompt if self.template.prompt and text == self.question else _escaped(text)
 
 
 def _last_question(conversation: Conversation) -> str:

@@ -76,8 +76,6 @@ def equal(left: Any, right: Any) -> bool:
 def wilson(successes: int, trials: int) -> tuple[float, float]:
     """Return the 95 % score interval of a share, (nan, nan) where there were no trials.
 
-    Notes
-    -----
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of the American
     Statistical Association 22 (1927), 209-212. It stays between 0 and 1, and holds for few rows, too.
     """
@@ -92,8 +90,6 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 def mcnemar(only_left: int, only_right: int) -> float:
     """Return the two-sided exact p value of McNemar's test from the numbers of rows where only one of the two is right.
 
-    Notes
-    -----
     Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of its approximation.
     """
     trials = only_left + only_right

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -78,14 +79,12 @@ def _seconds(parts: Iterable[ModelRun]) -> dict[Ledger, dict[bytes, float]]:
     wanted: dict[Ledger, set[bytes]] = {}
     for part in parts:
         wanted.setdefault(part.run.client.ledger, set()).update(one.key for one in part.run.answers())
-    return {ledger: _timed(ledger, keys) for ledger, keys in wanted.items()}
-
-
-def _timed(ledger: Ledger, keys: set[bytes]) -> dict[bytes, float]:
-    try:
-        return {e.request_key: e.seconds for e in ledger.entries() if e.outcome == "answered" and e.request_key in keys}
-    except ConfigError:
-        return {}
+    found = {ledger: dict[bytes, float]() for ledger in wanted}
+    for ledger, keys in wanted.items():
+        with suppress(ConfigError):
+            entries = (entry for entry in ledger.entries() if entry.outcome == "answered" and entry.request_key in keys)
+            found[ledger] = {entry.request_key: entry.seconds for entry in entries}
+    return found
 
 
 def _accuracy(answers: Sequence[Any], gold: Sequence[Any] | None) -> dict[str, Any]:

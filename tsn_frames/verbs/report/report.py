@@ -70,7 +70,8 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
     whole = grouped(df, None, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens")).iloc[0]
     usage_text = "no usage is known"
     if pd.notna(whole["total_tokens"]):
-        counts = [_some(whole[name]) for name in ("total_tokens", "prompt_tokens", "completion_tokens")]
+        sums = [whole[name] for name in ("total_tokens", "prompt_tokens", "completion_tokens")]
+        counts = ["an unknown number" if pd.isna(tokens) else f"{tokens:,.0f}" for tokens in sums]
         usage_text = "{}{} tokens: {} of prompts, {} of answers".format(_least(whole), *counts)
         usage_text += statistics_text(whole, "{:,.0f}".format, "an answer")
     free = [(whole["saved_by_cache"], "from the cache"), (whole["saved_by_copies"], "deduplicated")]
@@ -265,10 +266,6 @@ def _currency(rows: pd.DataFrame) -> str | None:
     if len(found) > 1:
         raise ParameterError(f"the costs are in {' and '.join(found)}, which can't be added: take the rows of one at a time")
     return found[0] if found and units.notna().any() and sources.notna().all() else None
-
-
-def _some(tokens: float) -> str:
-    return "an unknown number" if pd.isna(tokens) else f"{tokens:,.0f}"
 
 
 def _least(whole: pd.Series) -> str:
