@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -93,5 +93,4 @@ class PartRunner:
 
     def _summary(self, seconds: float) -> FileSummary:
         total = total_summary(self._summaries, self._counts, seconds)
-        whole = {field.name: getattr(total, field.name) for field in fields(Summary)}
-        return FileSummary(**whole, parts=self._source.parts, path=self._into.path)
+        return FileSummary(**vars(total), parts=self._source.parts, path=self._into.path)
