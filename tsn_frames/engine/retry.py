@@ -179,7 +179,7 @@ class Suspicions:
     """
 
     def __init__(self, rows: int) -> None:
-        self._most, self._answered = min(SUSPICIONS, rows), set[str]()
+        self._least_rows, self._answered = min(SUSPICIONS, rows), set[str]()
         self._rows: dict[tuple[type[RunError], str], list[int]] = {}
 
     def clear(self, model: str) -> None:
@@ -195,7 +195,13 @@ class Suspicions:
             return False
         rows = self._rows.setdefault((verdict.suspect, model), [])
         rows.append(row)
-        return len(rows) >= 2 * SUSPICIONS if answered else len(rows) >= 3 and len(set(rows)) >= self._most
+        enough = 2 * SUSPICIONS if answered else SUSPICIONS
+        several = verdict.kind == "refused" or len(set(rows)) >= self._least_rows  # refusals hold the run up: one row is enough
+        return several and len(rows) >= enough
+
+    def kind_of(self, found: Classification, model: str, kind: type[RunError]) -> type[RunError]:
+        """Return how a run ends that is given up: by what its refusals name, where the model never answered."""
+        return found.suspect if found.suspect is not None and model not in self._answered else kind
 
 
 def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:
