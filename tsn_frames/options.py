@@ -49,13 +49,7 @@ def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({})) 
 
 
 def check_words(function: Callable[..., Any], given: Iterable[str]) -> None:
-    """Raise where a function is given a word that its signature doesn't have.
-
-    Raises
-    ------
-    TypeError
-        With the nearest word there is, or the successor of one that was replaced.
-    """
+    """Raise where a function is given a word that its signature doesn't have."""
     known = _words(function)
     for word in given:
         if word not in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import ConfigError
@@ -33,16 +33,6 @@ class Hidden:
 
 class Secret:
     """An API key that shows in no repr, text, pickle or ``vars()``.
-
-    Parameters
-    ----------
-    value : str or None
-        The key. Outer blanks, quotes and a leading ``Bearer`` are taken off, with a warning.
-
-    Raises
-    ------
-    ConfigError
-        If the key has a character that can't be in a header. The message doesn't show the key.
 
     Examples
     --------
@@ -100,6 +90,18 @@ class Secret:
         return (Secret, (None,))  # a pickle never carries the key: a worker process reads its own
 
 
+def masked(value: Any, secret: Secret | None) -> Any:
+    """Return a JSON-like value with the keys in its texts replaced by asterisks; values that JSON lacks become texts."""
+    if isinstance(value, Mapping):
+        return {masked(str(name), secret): masked(inner, secret) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(inner, secret) for inner in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    text = str(value)
+    return _KEY_LIKE.sub("***", secret.masked(text) if secret is not None else text)
+
+
 def redact(text: str, secret: Secret | None = None, *, most: int = 300) -> str:
     """Return a service's text fit to show: keys masked, control characters removed, shortened.
 
@@ -108,6 +110,5 @@ def redact(text: str, secret: Secret | None = None, *, most: int = 300) -> str:
     >>> redact("Incorrect API key provided: tsn_live_abc")
     'Incorrect API key provided: ***'
     """
-    text = secret.masked(text) if secret is not None else text
-    text = _UNPRINTABLE.sub(" ", _KEY_LIKE.sub("***", text)).strip()
+    text = _UNPRINTABLE.sub(" ", masked(text, secret)).strip()
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -92,13 +92,7 @@ def _warn_user(text: str) -> None:
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:
-    """Raise where a word isn't one of a closed choice.
-
-    Raises
-    ------
-    ParameterError
-        With the words there are.
-    """
+    """Raise where a word isn't one of a closed choice."""
     words = get_args(choices)
     if value not in words:
         raise ParameterError(f"{name} must be one of {', '.join(map(repr, words))}, got {quoted(value)}")

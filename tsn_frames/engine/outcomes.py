@@ -15,46 +15,27 @@ from ..errors import RowError
 
 @dataclass(slots=True)
 class Outcome:
-    """Result of one finished request.
-
-    ``cost`` is what this run visibly paid for it, wasted attempts included; None where that is unknown. ``shared`` marks an
-    answer that another run of this process paid for at the same time.
-    """
+    """Result of one finished request."""
 
     completion: Completion | None = None
     error: RowError | None = None
     answered_at: float = math.nan
-    cost: Decimal | None = Decimal(0)
-    shared: bool = False
+    cost: Decimal | None = Decimal(0)  # what this run paid, wasted attempts included; None where that is unknown
+    shared: bool = False  # another run of this process paid for the answer at the same time
 
 
 class Outcomes:
     """Result of each distinct request. A million of them are a few lists, not a million objects.
 
     A request is finished when it has a completion, an error, or both: an answer without content has both.
-
-    Attributes
-    ----------
-    completions : list of Completion or None
-        The answers.
-    errors : dict of int to RowError
-        Why there is no answer, or no content, by position.
-    times : array of float
-        When each was answered, POSIX seconds; NaN where it wasn't.
-    cached : bytearray
-        1 where the answer came from the cache.
-    costs : dict of int to Decimal or None
-        What this run paid, by position: None where that is unknown, nothing where it sent nothing.
-    shared : set of int
-        Positions of answers that another run of this process paid for at the same time.
     """
 
     def __init__(self, number: int) -> None:
         self.completions: list[Completion | None] = [None] * number
         self.errors: dict[int, RowError] = {}
-        self.times = array("d", [math.nan]) * number
-        self.cached = bytearray(number)
-        self.costs: dict[int, Decimal | None] = {}
+        self.times = array("d", [math.nan]) * number  # when each was answered, POSIX seconds
+        self.cached = bytearray(number)  # 1 where the answer came from the cache
+        self.costs: dict[int, Decimal | None] = {}  # no entry where nothing was sent
         self.shared: set[int] = set()
 
     def __len__(self) -> int:

@@ -75,11 +75,7 @@ class Retry:
 
 
 class Classification(NamedTuple):
-    """What the end of an attempt means for its row and for the run.
-
-    ``suspect`` is the end of the run that this refusal would be if more rows meet it: its words name the key, the balance
-    or the model, but they could be an echo of one prompt. ``usage`` is what was billed without an answer.
-    """
+    """What the end of an attempt means for its row and for the run."""
 
     kind: Kind
     error: RowError | None = None
@@ -88,8 +84,9 @@ class Classification(NamedTuple):
     billed: Billed = "no"
     completion: Completion | None = None
     quota: bool = False
+    # The end of the run that this refusal would be if more rows met it: its words could be an echo of one prompt.
     suspect: type[RunError] | None = None
-    usage: Usage = Usage()
+    usage: Usage = Usage()  # what was billed, also without an answer
 
 
 def classify(result: HttpResponse | HttpFailure, secret: Secret) -> Classification:
@@ -171,11 +168,6 @@ class Suspicions:
     """Refusals whose words name the key, the balance or the model, kept per model until it answers.
 
     After answers only refusals that hold the run up count: other rows have their error at once, and for free.
-
-    Parameters
-    ----------
-    rows : int
-        How many requests the run has.
     """
 
     def __init__(self, rows: int) -> None:

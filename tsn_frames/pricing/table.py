@@ -63,13 +63,7 @@ class Price:
 
 
 def checked(table: object, currency: str | None, source: str | None) -> dict[str, tuple[Price, ...]]:
-    """Return the prices of each model, oldest first.
-
-    Raises
-    ------
-    ConfigError
-        If a price, date or unit is invalid; the message names the model.
-    """
+    """Return the prices of each model, oldest first."""
     if not isinstance(table, Mapping):
         raise ConfigError(f'prices must be a dict such as {{"deepseek-chat": (0.27, 1.10)}}, got {quoted(table)}')
     for name, word in (("currency", currency), ("source", source)):

@@ -46,13 +46,7 @@ def export(rows: Iterable[Row], path: Path, features: Mapping[str, Any] = Mappin
 
 
 def read(path: Path) -> Exported:
-    """Return the content of an exported file.
-
-    Raises
-    ------
-    CacheError
-        If the file or one of its rows was not written by :func:`export`.
-    """
+    """Return the content of an exported file."""
     suffix = _suffix(path)
     if not path.is_file():
         raise CacheError(f"there is no file {path}")

@@ -48,13 +48,7 @@ def checksum(key: bytes, body: bytes) -> int:
 
 
 def check(file: Path) -> None:
-    """Refuse a foreign file before it is changed or read.
-
-    Raises
-    ------
-    CacheError
-        If the file is another program's or a newer version's, or has a schema or settings that run foreign code.
-    """
+    """Refuse a foreign file before it is changed or read."""
     with _opened(file) as connection:
         if connection:
             _has_answers(connection, file)

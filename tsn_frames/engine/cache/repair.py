@@ -24,15 +24,6 @@ def recover(folder: Path, damaged: tuple[int, int] | None, copy_answers: Callabl
     """Replace a damaged cache file by a new one with its readable answers, put the old one aside, and warn once.
 
     The old file stays in place until the new one is complete, so a full disk changes nothing.
-
-    Parameters
-    ----------
-    folder : Path
-        The cache's folder.
-    damaged : tuple
-        :func:`~tsn_frames.engine.storage.sqlite.identity` of the damaged file; a different file was recovered meanwhile.
-    copy_answers : callable
-        Copies answers into a cache folder (first argument) from a damaged file (second); returns how many.
     """
     with _recovery_lock:
         if identity(folder / FILE) != damaged:

@@ -76,22 +76,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
 
 
 class Store(OpenDatabase):
-    """A cache that is open for writing.
-
-    Parameters
-    ----------
-    folder : Path
-        Created with mode 0700 if it is missing.
-    busy_timeout : float
-        Seconds to wait for another process's lock.
-
-    Raises
-    ------
-    CacheError
-        If the file is a newer version's or another program's. The file is left unchanged.
-    sqlite3.Error, OSError
-        If it can't be opened or is corrupt; :func:`open_store` recovers a corrupt one.
-    """
+    """A cache that is open for writing."""
 
     def __init__(self, folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
         file, self.folder = folder / FILE, folder

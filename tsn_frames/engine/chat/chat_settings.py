@@ -50,13 +50,7 @@ class ChatSettings(NamedTuple):
         return self._replace(parameters={name: check(name, value) for name, value in values.items() if value is not None})
 
     def request(self, client: Client, messages: Sequence[Mapping[str, Any]]) -> Request:
-        """Return the request for these messages, the same that ``complete`` would send.
-
-        Raises
-        ------
-        ConfigError
-            If there is no model, or there is a budget and the request's cost has no upper bound.
-        """
+        """Return the request for these messages, the same that ``complete`` would send."""
         model = self.model or client.model
         if model is None:
             raise ConfigError(

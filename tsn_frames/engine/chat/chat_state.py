@@ -22,23 +22,7 @@ class Busy(TSNError):
 
 
 class ChatState:
-    """Turns and settings of a chat, for use from any thread.
-
-    Parameters
-    ----------
-    client : Client
-        Whose model is the default.
-    messages : list of dict
-        Earlier messages in the API's format. A system message at the beginning becomes ``system``.
-    model, system : str or None
-    parameters : mapping
-        The API's parameters; None stands for a parameter that isn't sent.
-
-    Raises
-    ------
-    ParameterError, PromptError, ConfigError
-        If a setting or a message can't be sent.
-    """
+    """Turns and settings of a chat, for use from any thread."""
 
     def __init__(self, client: Client, messages: Sequence[Mapping[str, Any]], model: str | None, system: str | None,
                  parameters: Mapping[str, Any]) -> None:  # fmt: skip
@@ -111,13 +95,7 @@ class ChatState:
         self.truncate(0)
 
     def truncate(self, i: int) -> None:
-        """Remove turn ``i`` and all later ones: ``truncate(-2)`` removes the last question and its answer.
-
-        Raises
-        ------
-        ParameterError
-            If ``i`` is no position of a turn, counted from either end, nor their number.
-        """
+        """Remove turn ``i`` and all later ones: ``truncate(-2)`` removes the last question and its answer."""
         with self._changing():
             length = len(self._turns)
             if isinstance(i, bool) or not hasattr(i, "__index__") or not -length <= operator.index(i) <= length:

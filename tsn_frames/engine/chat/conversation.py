@@ -37,29 +37,6 @@ class Conversation(ChatState):
     ``turns`` holds the questions and the answers; the system prompt is not among them. All positions ``i`` are positions
     in ``turns``.
 
-    Parameters
-    ----------
-    client : Client
-        The service that is asked.
-    model : str, optional
-        Default: the client's.
-    system : str, optional
-        The system prompt.
-    messages : list of dict, optional
-        Earlier messages in the API's format. A system message at the beginning becomes ``system``.
-    temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, extra_body : optional
-        The API's parameters; what isn't given isn't sent.
-    cache : {"off", "use", "refresh", "only"}
-        Off by default: a chat's question is asked again. Only whole answers with their usage are stored, under the key
-        that :func:`complete` uses.
-    tag : str, optional
-        The tag of the spending in the ledger; default ``"chat"``.
-
-    Raises
-    ------
-    ParameterError, PromptError, ConfigError
-        If a setting or a message can't be sent.
-
     Examples
     --------
     >>> from tsn_frames.engine.runtime.client import Client
@@ -105,35 +82,11 @@ class Conversation(ChatState):
             return self._turns, self.partial, self._questions
 
     def start(self, text: str) -> Future[Turn]:
-        """Ask, and return at once.
-
-        Returns
-        -------
-        Future of Turn
-            The answer; if it failed or was stopped, the reason is in ``turn.error``.
-
-        Raises
-        ------
-        PromptError, ParameterError, ConfigError
-            If it can't be sent; the chat is unchanged then.
-        TSNError
-            If an answer is on its way.
-        """
+        """Ask, and return at once."""
         return self._question(text).future
 
     def send(self, text: str) -> str:
-        """Ask, wait, and return the answer; Ctrl-C stops it and keeps what has arrived.
-
-        Returns
-        -------
-        str
-            The answer, or the part that arrived before it was stopped.
-
-        Raises
-        ------
-        RunError
-            If there is no answer, or only a part of one; ``turns`` has the part.
-        """
+        """Ask, wait, and return the answer; Ctrl-C stops it and keeps what has arrived."""
         return _wait(lambda: self._question(text))
 
     def stop(self) -> None:
@@ -143,13 +96,7 @@ class Conversation(ChatState):
             pending.stop()
 
     def regenerate(self) -> Future[Turn]:
-        """Ask the last question again, without the cache, in place of its answer, and return at once.
-
-        Raises
-        ------
-        TSNError
-            If nothing was asked yet, or an answer is on its way.
-        """
+        """Ask the last question again, without the cache, in place of its answer, and return at once."""
         return self._last_question_again().future
 
     def resend(self) -> str:
@@ -157,13 +104,7 @@ class Conversation(ChatState):
         return _wait(self._last_question_again)
 
     def edit(self, i: int, text: str) -> Future[Turn]:
-        """Ask another question in place of question ``i``, and return at once; all later turns are removed.
-
-        Raises
-        ------
-        TSNError
-            If turn ``i`` is no question, or an answer is on its way.
-        """
+        """Ask another question in place of question ``i``, and return at once; all later turns are removed."""
         if not 0 <= i < len(self._turns) or self._turns[i].role != "user":
             raise TSNError(f"turn {i!r} is no question of this chat")
         return self._question(text, i).future
@@ -199,7 +140,7 @@ class Conversation(ChatState):
     def _pending_answer(self, key: Secret, request: Request, position: int, *, fresh: bool) -> PendingAnswer:
         mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
         streamed = partial(
-            StreamedRequest, self.client, key, request, mode=mode, name=f"{self.id}-{self._questions}", run=self.id,
+            StreamedRequest, self.client, key, request, mode=mode, nonce=f"{self.id}-{self._questions}", run=self.id,
             tag=self.tag or "chat", usage=self._request_usage, budget=self._budget,
         )  # fmt: skip
         return PendingAnswer(

@@ -21,17 +21,7 @@ NOTIFY_INTERVAL = 0.04  # seconds between two notifications of a growing answer,
 
 
 class PendingAnswer:
-    """One question from its sending to the turn of its answer; a task of the engine's loop.
-
-    Parameters
-    ----------
-    make_request : callable
-        Makes the request, given the callback for a part of the answer that has arrived.
-    notify : callable
-        Calls the listeners' ``on_start``, ``on_text`` and ``on_end``.
-    finish : callable
-        Takes this object and the final turn, before ``on_end``.
-    """
+    """One question from its sending to the turn of its answer; a task of the engine's loop."""
 
     def __init__(
         self,
@@ -54,13 +44,7 @@ class PendingAnswer:
         process_state.call(self.request.stop)
 
     def answer(self) -> str:
-        """Return the text of the finished answer.
-
-        Raises
-        ------
-        RunError
-            If there is no answer, or only a part of one whose stream broke.
-        """
+        """Return the text of the finished answer."""
         turn, result = self.future.result(), self._result
         if turn.state == "failed" and result is not None:
             raise (result.kind or RunError)(turn.error)

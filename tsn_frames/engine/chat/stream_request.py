@@ -32,52 +32,26 @@ _NOT_CACHED = "not_cached: no answer is cached for this request, and cache='only
 
 
 class StreamResult(NamedTuple):
-    """The result of one question.
-
-    ``kind`` is the exception to raise where there is no whole answer; ``cost`` is what was visibly paid, wasted attempts
-    included, None where that is unknown.
-    """
+    """The result of one question."""
 
     state: State
     completion: Completion
     error: str | None = None
-    kind: type[TSNError] | None = None
-    cost: Decimal | None = Decimal(0)
+    kind: type[TSNError] | None = None  # the exception to raise where there is no whole answer
+    cost: Decimal | None = Decimal(0)  # what was paid, wasted attempts included; None where that is unknown
     cached: bool = False
 
 
 class StreamedRequest:
-    """One question; all of it happens on the engine's loop.
-
-    Parameters
-    ----------
-    client : Client
-        Where it is sent.
-    key : Secret
-        The API key.
-    request : Request
-        The very request that ``complete`` would send, so that both share an answer.
-    mode : {"use", "refresh", "off", "only"}
-        What the cache is for.
-    name : str
-        A name that no other question has: an old answer is never replayed for a new question.
-    run, tag : str
-        What the ledger notes.
-    usage : bool
-        Whether to ask for the usage; False once the service has refused that.
-    budget : BudgetAdmission or None
-        The conversation's budget, where it has sent something before.
-    grew : callable
-        Called when a part of the answer has arrived.
-    """
+    """One question; all of it happens on the engine's loop."""
 
     def __init__(
-        self, client: Client, key: Secret, request: Request, *, mode: CacheMode, name: str, run: str, tag: str | None,
+        self, client: Client, key: Secret, request: Request, *, mode: CacheMode, nonce: str, run: str, tag: str | None,
         usage: bool, budget: BudgetAdmission | None, grew: Callable[[], None],
     ) -> None:  # fmt: skip
         self.reply, self.model, self.budget = StreamedReply(), request.model, budget
         self._client, self._key, self._request, self._mode = client, key, request, mode
-        self._name, self._run, self._tag, self._grew = name, run, tag, grew
+        self._nonce, self._run, self._tag, self._grew = nonce, run, tag, grew
         self._options = StreamOptions(usage, store_without_usage=False, on_growth=self._on_growth)
         self._item = PendingRequest(0, request, fresh=True)
         self._sending: asyncio.Task[StreamResult] | None = None
@@ -139,7 +113,7 @@ class StreamedRequest:
             queue.done()
 
         sender = AttemptSender(session, self._run, counts, lambda _: self._tag,
-                               stream=self._options, nonce=self._name, priority=CHAT)  # fmt: skip
+                               stream=self._options, nonce=self._nonce, priority=CHAT)  # fmt: skip
         breaker = session.account.limiter.rules.breaker
         handler = ResultHandler(self._client, [self.model], queue, breaker, counts=counts, done=done, end=ends.append)
         kind: type[RunError] = RunError

@@ -12,53 +12,23 @@ State = Literal["whole", "stopped", "failed"]
 
 
 class Turn(NamedTuple):
-    """One message of a conversation, with its usage and its state.
-
-    Attributes
-    ----------
-    role : str
-        ``user``, ``assistant``, or another one of the API.
-    content : str or list
-        The text; a list of parts where such a message was given.
-    model : str or None
-        The model that answered.
-    prompt_tokens, completion_tokens, total_tokens : int or None
-        The service's counts; None where it sent none.
-    cost : Decimal or None
-        The known cost, in the currency of the prices; None where it is unknown.
-    seconds : float or None
-        From the question to the end of the answer, waits included; None for a message that was given.
-    time : float or None
-        POSIX time of the question, or of the end of the answer; None for a message that was given.
-    finish_reason : str or None
-        The service's reason for the end of the answer.
-    error : str or None
-        Why there is no answer, or only a part of one.
-    state : {"whole", "stopped", "failed"}
-        Whether the content is complete.
-    reasoning : str or None
-        The model's reasoning before the answer.
-    cached : bool
-        Whether the answer came from the cache.
-    extra : dict
-        Other fields of the message, such as ``tool_calls``.
-    """
+    """One message of a conversation, with its usage and its state."""
 
     role: str
-    content: Any
-    model: str | None = None
+    content: Any  # a text, or a list of parts where such a message was given
+    model: str | None = None  # that answered
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
     cost: Decimal | None = None
-    seconds: float | None = None
-    time: float | None = None
+    seconds: float | None = None  # from the question to the end of the answer, waits included; None where the message was given
+    time: float | None = None  # POSIX time of the question, or of the answer's end; None where the message was given
     finish_reason: str | None = None
-    error: str | None = None
+    error: str | None = None  # why there is no answer, or only a part of one
     state: State = "whole"
     reasoning: str | None = None
     cached: bool = False
-    extra: Mapping[str, Any] = {}
+    extra: Mapping[str, Any] = {}  # other fields of the message, such as tool_calls
 
     @property
     def message(self) -> dict[str, Any]:
@@ -78,13 +48,7 @@ class Turn(NamedTuple):
 
 
 def turns_of(messages: Any) -> tuple[tuple[Turn, ...], str | None]:
-    """Return the turns of a message list, and its leading system prompt.
-
-    Raises
-    ------
-    PromptError, ParameterError
-        If they can't be sent.
-    """
+    """Return the turns of a message list, and its leading system prompt."""
     listed = [] if isinstance(messages, (list, tuple)) and not messages else check_messages(messages, "messages")
     turns = tuple(
         Turn(m["role"], m["content"], extra={k: v for k, v in m.items() if k not in ("role", "content")}) for m in listed

@@ -46,11 +46,6 @@ class CircuitBreaker:
     A streak of failures makes it half-open: one probe goes. If the probe is accepted, the breaker closes. If it fails, the
     breaker opens, for as long as the service asks, else for an exponential backoff; then the next probe goes. A lone
     failure changes nothing; where they are so common that a streak was a chance, the next one has to be longer.
-
-    Parameters
-    ----------
-    jitter : callable
-        Returns a number from 0 to 1; shortens a backoff by up to a quarter.
     """
 
     STREAK = 2  # failures; five by chance are rare even where one request in five fails
@@ -64,6 +59,11 @@ class CircuitBreaker:
         self._probe: int | None = None
         self._crowded = False  # the probe waits for a response, which leaves room for it
         self._streak, self._jitter = Streak(self.STREAK), jitter
+
+    @property
+    def paused(self) -> bool:
+        """Whether requests are held back."""
+        return self.state is not State.CLOSED
 
     def reset(self) -> None:
         """Forget all failures, for a new run."""

@@ -18,15 +18,7 @@ SHORTEST_TIMER = 0.001
 
 
 class RateLimiter:
-    """Hands out permits in order of arrival. Used on the engine's loop only.
-
-    Parameters
-    ----------
-    clock : callable
-        Seconds of a monotonic clock.
-    rules : RateRules, optional
-        The rules of the account.
-    """
+    """Hands out permits in order of arrival. Used on the engine's loop only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, rules: RateRules | None = None) -> None:
         self.rules, self.clock = rules or RateRules(), clock
@@ -36,6 +28,10 @@ class RateLimiter:
         self._arrivals = count()
         self._timer: asyncio.TimerHandle | None = None
         self._blocked: tuple[str, float] | None = None  # the rule that is waited for, and since when
+
+    def known_limits(self) -> tuple[float, float]:
+        """Return the requests and the tokens a minute that the service's headers have stated; inf where they have not."""
+        return self.rules.requests.limit, self.rules.tokens.limit
 
     @contextmanager
     def run(self, limits: Limits) -> Iterator[UserQuota]:

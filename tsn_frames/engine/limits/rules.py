@@ -17,15 +17,7 @@ USAGE_CAP = 10  # times the estimate: a larger usage is a server's mistake, and 
 
 
 class UserQuota:
-    """The windows and the concurrency that one user's ``Limits`` set, for all runs and chats with the same limits.
-
-    Parameters
-    ----------
-    limits : Limits
-        What the user sets.
-    history : SlidingWindow
-        What the account sent in the last minute, as tokens: it counts in the windows, too.
-    """
+    """The windows and the concurrency that one user's ``Limits`` set, for all runs and chats with the same limits."""
 
     def __init__(self, limits: Limits, history: SlidingWindow) -> None:
         self.max_wait, self.concurrency, self.in_flight = limits.max_wait, limits.most, 0

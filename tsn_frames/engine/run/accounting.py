@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from itertools import compress
 from typing import NamedTuple
 
 from ...api import Completion, Usage
+from ...errors import ConfigError
+from ...secret import Secret, masked
 from ..ledger.ledger import Ledger
 from ..ledger.run_record import RunRecord, Saving, distinct_json
 from ..outcomes import Outcomes
@@ -19,25 +22,14 @@ from ..runtime.client import Client
 from .counts import Counts
 from .spec import RunSpec
 
+log = logging.getLogger("tsn_frames")
 _COUNTED = [field for field in Counts.__slots__ if field in RunRecord._fields and field not in ("rows", "cost", "cost_known")]
 
 
 class RunAccounting:
-    """A run's own lines in the ledger: its record at the start and at the end, and what it did not have to pay.
+    """A run's own lines in the ledger: its record at the start and at the end, and what it did not have to pay."""
 
-    Parameters
-    ----------
-    run : str
-        The run's id.
-    client : Client
-        Its host and prices.
-    work : RunSpec
-        Its requests, how many rows share each, and their tags. The first of equal rows pays, under its own tag.
-    counts : Counts
-        The run's counters.
-    """
-
-    def __init__(self, run: str, client: Client, work: RunSpec, counts: Counts) -> None:
+    def __init__(self, run: str, client: Client, work: RunSpec, counts: Counts, key: Secret | ConfigError) -> None:
         self._client, self._work, self._counts, about = client, work, counts, work.about
         tags = (*work.tags, *(tag for tags in work.other_tags.values() for tag in tags))
         self.record = RunRecord(
@@ -49,7 +41,7 @@ class RunAccounting:
             models=distinct_json(work.requests.models),
             tags=distinct_json(tags),
             hashes=json.dumps(about.hashes),
-            texts=None if about.texts is None else json.dumps(about.texts, default=str),
+            texts=None if about.texts is None else json.dumps(masked(about.texts, None if isinstance(key, ConfigError) else key)),
             rows=counts.rows,
             distinct_requests=len(work.requests),
         )
@@ -169,7 +161,10 @@ def _summed(completions: Sequence[Completion | None], free: _Free) -> tuple[_Sum
 _NOTHING = _Sums(0, 0, 0, 0, known=False, total=0)
 
 
-def write(ledger: Ledger, lines: Sequence[RunRecord | Saving]) -> None:
-    """Write the lines of a run that sent nothing and so has no writer."""
-    with closing(ledger.open()) as file:
-        file.write(lines)
+def write_or_log(ledger: Ledger, lines: Sequence[RunRecord | Saving]) -> None:
+    """Write the lines of a run that sent nothing; it spent nothing, so a ledger that can't be written is no loss."""
+    try:
+        with closing(ledger.open()) as file:
+            file.write(lines)
+    except Exception as error:  # noqa: BLE001 - see above
+        log.info("the ledger can't be written: %s", type(error).__name__)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...api import Completion, Request, Usage
 from ...api.prompt_size import prompt_size
-from ...errors import ConfigError
 from .. import retry as policy
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
 from ..limits.limiter import FRAME, RETRY
-from ..limits.limits import Limits
 from ..limits.rules import Permit
 from ..retry import Classification, classify
 from ..runtime.session import Session
@@ -35,22 +33,6 @@ def least_tokens(request: Request) -> float:
     return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or 0)
 
 
-def check_within_limits(limits: Limits, requests: Iterable[Request]) -> None:
-    """Refuse a run that the user's own limit can never let through, before anything is sent.
-
-    Raises
-    ------
-    ConfigError
-        If one request is longer than a whole minute's tokens.
-    """
-    most = limits.tokens_per_minute
-    if most is not None and (longest := max(map(least_tokens, requests), default=0.0)) > most:
-        raise ConfigError(
-            f"the longest request is about {longest:,.0f} tokens with its max_tokens, and Limits(tokens_per_minute={most:g}) "
-            "lets fewer through in a whole minute: raise that limit, lower max_tokens=, or shorten the text"
-        )
-
-
 class Attempt(NamedTuple):
     """One finished attempt: what it means, and the answer as plain JSON where there is one."""
 
@@ -65,25 +47,7 @@ class Attempt(NamedTuple):
 
 
 class AttemptSender:
-    """Sends the requests of one run, or of one chat, over one session.
-
-    Parameters
-    ----------
-    session : Session
-        The live parts.
-    run : str
-        The run's id in the ledger.
-    counts : Counts
-        Counted as it happens.
-    tag : callable
-        Position of a request -> its tag in the ledger.
-    stream : StreamOptions or None
-        How answers are streamed; None asks for each in one piece.
-    nonce : str, optional
-        Part of the idempotency key of a request whose earlier answer must not be replayed; default: ``run``.
-    priority : int
-        Whose turn it is at the limiter.
-    """
+    """Sends the requests of one run, or of one chat, over one session."""
 
     def __init__(self, session: Session, run: str, counts: Counts, tag: Callable[[int], str | None], *,
                  stream: StreamOptions | None = None, nonce: str = "", priority: int = FRAME) -> None:  # fmt: skip
@@ -92,15 +56,7 @@ class AttemptSender:
         self._nonce, self._priority, self._answers = nonce or run, priority, 0
 
     async def send(self, item: PendingRequest) -> Attempt:
-        """Send one request when budget and limiter allow it; return once the attempt is on disk.
-
-        Raises
-        ------
-        BudgetExceeded
-            If the budget has no room for it; it was not sent.
-        asyncio.CancelledError
-            If the run was stopped. A request that was in flight then is in the ledger as one that may be billed.
-        """
+        """Send one request when budget and limiter allow it; return once the attempt is on disk."""
         send = self._send if self.stream is None else self._send_stream
         if self.session.budget is None:
             return await send(item)

@@ -53,7 +53,7 @@ class Counts:
         if outcome.completion is not None:
             self.deduplicated += rows - 1
 
-    def found(self, answers: Outcomes, copies: Sequence[int]) -> None:
+    def add_cached(self, answers: Outcomes, copies: Sequence[int]) -> None:
         """Count the rows of all cached answers."""
         rows, empty = sum(compress(copies, answers.cached)), sum(copies[at] for at in answers.errors)
         self.answered += rows - empty

@@ -17,15 +17,7 @@ class Progress:
     """A tqdm bar over the rows of a run, updated by the thread that waits for the run.
 
     Where the terminal can't be written to, the bar disappears and the run goes on.
-
-    Parameters
-    ----------
-    shown : bool or None
-        None: in a notebook and on a terminal only.
-    rows : int
-        How many rows there are.
-    note : callable, optional
-        Returns what stands before the tokens, such as the round of a verb of several rounds.
+    ``note`` returns what stands before the tokens, such as the round of a verb of several rounds.
     """
 
     def __init__(self, shown: bool | None, rows: int, note: Callable[[], str] = str) -> None:

@@ -6,10 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from ...api import Completion
 from ...api.completion import content_error
-from ...errors import ModelError, RateLimitError, RowError, RunError, ServerError
+from ...errors import NOT_SENT, ModelError, RateLimitError, RowError, RunError, ServerError
 from .. import retry as policy
-from ..limits.circuit_breaker import CircuitBreaker, State
+from ..limits.circuit_breaker import CircuitBreaker
 from ..outcomes import Outcome
 from ..retry import Classification
 from ..runtime.client import Client
@@ -18,29 +19,13 @@ from .counts import Counts
 from .retry_queue import PendingRequest, RetryQueue
 
 log = logging.getLogger("tsn_frames")
+_IN_FLIGHT = RowError("not_sent", "stopped while in flight; it may have been billed")
+_NOT_RETRIED = RowError("not_sent", "the run ended before this row's next attempt; run again to go on")
 MIN_PAUSES = 4  # in a row: with few attempts a request is given up before the run is
 
 
 class ResultHandler:
-    """The state of a run that decides what an attempt's classification means: successes, retry budget, unknown models.
-
-    Parameters
-    ----------
-    client : Client
-        Its limits and its retry policy.
-    models : collection of str
-        The models of all requests, one each.
-    queue : RetryQueue
-        Where a request goes that is tried again.
-    breaker : CircuitBreaker
-        Whether the account is paused, and how often it was.
-    counts : Counts
-        Counted as it happens.
-    done : callable
-        Called with a finished request and its outcome.
-    end : callable
-        Called with the reason for which the run ends.
-    """
+    """The state of a run that decides what an attempt's classification means: successes, retry budget, unknown models."""
 
     def __init__(self, client: Client, models: Sequence[str], queue: RetryQueue, breaker: CircuitBreaker, *, counts: Counts,
                  done: Callable[[PendingRequest, Outcome], None], end: Callable[[RunError], None]) -> None:  # fmt: skip
@@ -89,6 +74,20 @@ class ResultHandler:
             self._retry(item, found, found.error)
         return None
 
+    def finish_shared(self, item: PendingRequest, completion: Completion, when: float) -> None:
+        """Finish a request with the answer that another run paid for."""
+        self._done(item, Outcome(completion, content_error(completion), answered_at=when, cost=item.cost, shared=True))
+
+    def give_up_unaffordable(self, item: PendingRequest, error: RunError, *, end_run: bool) -> None:
+        """Give up a request that doesn't fit into the budget; end the run where no cheaper one may fit, or no budget is kept."""
+        self._give_up(item, RowError("not_sent", str(error)))
+        if end_run:
+            self._end_run(error)
+
+    def give_up_cancelled(self, item: PendingRequest) -> None:
+        """Give up a request that is not sent, or not sent again, since the run has ended."""
+        self._give_up(item, _IN_FLIGHT if item.in_flight else _NOT_RETRIED if item.attempts or item.refusals else NOT_SENT)
+
     def _refused(self, item: PendingRequest, found: Classification, error: RowError) -> None:
         """Requeue a refused request: refusals are flow control and cost no attempt; end the run where the wait is too long."""
         item.refusals += 1
@@ -105,7 +104,7 @@ class ResultHandler:
         elif self._singled_out(item):
             self._give_up(item, RowError("server", f"refused {item.refusals} times while others were answered: {error.message}"))
         else:
-            paused = self._breaker.state is not State.CLOSED and not item.alone and not found.wait
+            paused = self._breaker.paused and not item.alone and not found.wait
             delay = 0.0 if paused else policy.refusal_wait(item.refusals, found.wait)
             self._queue.requeue(item, delay, last=item.alone > 0 or found.suspect is not None)  # other rows confirm or refute it
 

@@ -18,40 +18,20 @@ from ..budget.accounts import Reservation
 
 @dataclass(slots=True)
 class PendingRequest:
-    """One distinct request that is to be sent, and its attempts so far.
-
-    Attributes
-    ----------
-    fresh : bool
-        Whether an earlier answer must not be replayed.
-    leads : bool
-        Whether other runs wait for its answer (single flight).
-    in_flight : bool
-        Whether it is sent and its answer isn't on disk yet.
-    attempts, refusals : int
-        Failed attempts, and refusals, which are not attempts.
-    seen : int
-        How many requests of the run had been answered at its last failure.
-    alone : int
-        How many of its refusals came while others were answered.
-    fails_alone : bool
-        Whether it failed while others were answered.
-    cost : Decimal or None
-        What its attempts cost so far; None where that is unknown.
-    """
+    """One distinct request that is to be sent, and its attempts so far."""
 
     index: int
     request: Request
-    fresh: bool = False
-    leads: bool = False
-    in_flight: bool = False
-    attempts: int = 0
+    fresh: bool = False  # an earlier answer must not be replayed
+    leads: bool = False  # other runs may wait for its answer (single flight)
+    in_flight: bool = False  # it is sent, and its answer isn't on disk yet
+    attempts: int = 0  # failed ones; refusals are none
     refusals: int = 0
-    alone: int = 0
-    fails_alone: bool = False
-    seen: int = 0
+    alone: int = 0  # refusals that came while others were answered
+    fails_alone: bool = False  # it failed while others were answered
+    seen: int = 0  # requests of the run that had been answered at its last failure
     answered_at: float = 0.0
-    cost: Decimal | None = Decimal(0)
+    cost: Decimal | None = Decimal(0)  # of its attempts so far; None where that is unknown
     reservation: Reservation | None = None
 
 
@@ -60,13 +40,6 @@ class RetryQueue:
 
     While the account is paused, unsent requests are held back as long as there are retries: a request that failed before is the
     better probe, since a row that is at fault itself says nothing about the server.
-
-    Parameters
-    ----------
-    items : iterable of PendingRequest
-        Taken one by one when a worker is free, so that a million rows aren't a million objects at once.
-    paused : callable
-        Whether the account is paused.
     """
 
     def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic,

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 
 from ...api import Completion, decode
 from ..outcomes import Outcomes
 from ..runtime.session import Session
+from .preflight import add_cached
 from .retry_queue import PendingRequest
-
-LookUp = Callable[[Outcomes, Mapping[bytes, int]], Awaitable[None]]
 
 
 class SingleFlight:
-    """One run's part in the single flight of its account; on the loop's thread only.
+    """One run's part in the single flight of its account; on the loop's thread only."""
 
-    Parameters
-    ----------
-    session : Session
-        The live parts of the run.
-    look_up : callable
-        Takes cached answers into outcomes, by an index of keys.
-    """
-
-    def __init__(self, session: Session, look_up: LookUp) -> None:
-        self._account, self._look_up = session.account, look_up
-        self._folder = str(session.client.cache.folder)  # equal requests share an answer where they share a cache
+    def __init__(self, session: Session) -> None:
+        self._account, self._cache = session.account, session.client.cache
+        self._folder = str(self._cache.folder)  # equal requests share an answer where they share a cache
 
     async def join(self, item: PendingRequest) -> tuple[Completion, float] | None:
         """Return another run's answer to the same request and its time; None where this run sends it. Then :meth:`publish`."""
@@ -40,7 +30,7 @@ class SingleFlight:
         if name not in self._account.answered_keys:
             return None
         one = Outcomes(1)  # another run has stored it since this one looked up
-        await self._look_up(one, {item.request.key: 0})
+        await asyncio.to_thread(add_cached, self._cache.file, {item.request.key: 0}, one)
         stored = one.completions[0]
         return None if stored is None else (stored, one.times[0])
 

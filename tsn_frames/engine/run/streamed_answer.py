@@ -18,24 +18,12 @@ _BROKEN = "the stream ended before the answer did"
 
 @dataclass
 class StreamOptions:
-    """How answers are streamed.
+    """How answers are streamed."""
 
-    Attributes
-    ----------
-    usage : bool
-        Whether to ask for the usage; False once the service has refused that.
-    store_without_usage : bool
-        Whether an answer whose usage is unknown goes into the cache.
-    on_growth : callable or None
-        Called with the reply when a part of it has arrived.
-    tried : bool
-        Whether it is known how the service takes the option: a request was answered, or tried without it.
-    """
-
-    usage: bool = True
+    usage: bool = True  # whether to ask for it; False once the service has refused that
     store_without_usage: bool = True
     on_growth: Callable[[StreamedReply], None] | None = None
-    tried: bool = False
+    tried: bool = False  # whether it is known how the service takes the option
 
     def body(self, request: Request) -> bytes:
         """Return the body that asks for a stream; the request keeps the key of the plain one."""
@@ -54,15 +42,7 @@ class StreamOptions:
 
 
 class StreamedAnswer:
-    """Consumes the body of one attempt.
-
-    Parameters
-    ----------
-    options : StreamOptions
-        How it is streamed.
-    on_begin : callable
-        Called when the service has let the request in.
-    """
+    """Consumes the body of one attempt."""
 
     def __init__(self, options: StreamOptions, on_begin: Callable[[], None]) -> None:
         self.reply, self.headers = StreamedReply(), dict[str, str]()

@@ -56,19 +56,8 @@ def deferred_interrupts() -> Iterator[list[int]]:
 def wait_for(start: Callable[[], Task], timeout: float | None = None, on_poll: Callable[[], object] = lambda: None) -> Task:
     """Start a task, or take one that runs, wait until it has finished, and return it.
 
-    Parameters
-    ----------
-    start : callable
-        Starts and returns the task. Called here, so that a Ctrl-C at any moment stops it.
-    timeout : float, optional
-        Seconds; default: no limit.
-    on_poll : callable
-        Called about ten times a second while the task goes on.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        After Ctrl-C: the task stops, and what is in flight has its grace period. A second Ctrl-C ends that, too.
+    After Ctrl-C the task stops, and what is in flight has its grace period; a second Ctrl-C ends that, too. ``start`` is
+    called here, so that a Ctrl-C at any moment stops the task.
     """
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     with deferred_interrupts() as received:

@@ -25,22 +25,13 @@ EXIT_TIMEOUT = 5.0
 
 @dataclass
 class ServiceAccount:
-    """What all runs of one (base_url, key) share.
-
-    Attributes
-    ----------
-    limiter : RateLimiter
-    active_runs : int
-        How many runs go on.
-    answered_keys : set
-        Cache folder and request key of each answer that came while several runs went on.
-    waiters : dict
-        The same pair of each request that a run sends, to the futures of other runs that need its answer.
-    """
+    """What all runs of one (base_url, key) share."""
 
     limiter: RateLimiter = field(default_factory=RateLimiter)
     active_runs: int = 0
-    answered_keys: set[tuple[str, bytes]] = field(default_factory=set)
+    # Keys are pairs of a cache folder and a request key.
+    answered_keys: set[tuple[str, bytes]] = field(default_factory=set)  # while several runs go on
+    # The futures of runs that need an answer, by the request that another run sends.
     waiters: dict[tuple[str, bytes], list[asyncio.Future[tuple[bytes, float] | None]]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -106,13 +97,7 @@ class ProcessState:
             self.executor.submit(_logged, work)
 
     def start_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop, whose thread is started by the first call.
-
-        Raises
-        ------
-        RunError
-            In a child that was forked while a run of its parent went on: SQLite's locks do not survive that.
-        """
+        """Return the loop, whose thread is started by the first call."""
         if self.forked_during_run:
             raise RunError("this process was forked while a run of its parent went on, so it can't send anything: fork before "
                            "the run starts or after it is over, or use multiprocessing's 'spawn' start method")  # fmt: skip

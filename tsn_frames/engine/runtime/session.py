@@ -83,25 +83,7 @@ async def open_session(
     max_cost: Decimal | None = None,
     budget: BudgetAdmission | None = None,
 ) -> AsyncIterator[Session]:
-    """Open the live parts of a run.
-
-    Parameters
-    ----------
-    client : Client
-        The settings.
-    key : Secret
-        API key, headers and query.
-    store : bool
-        Whether answers go into the cache.
-    shared : SharedSession or None
-        What other runs of the same verb go on to use.
-    run : str
-        The run's id in the ledger.
-    max_cost : Decimal or None
-        The most that the run may cost.
-    budget : BudgetAdmission or None
-        The budget that a conversation has had so far; None begins with the client's.
-    """
+    """Open the live parts of a run; ``budget`` is what a conversation has had so far, None begins with the client's."""
     limits = client.budget.with_run(max_cost)
     if budget is None and limits:
         budget = BudgetAdmission(limits, client.ledger, client.prices, run)

@@ -45,15 +45,7 @@ class CommitFuture(asyncio.Future[None]):
 
 
 class Writer:
-    """Writes attempts and answers that the loop's thread puts, on a thread of its own.
-
-    Parameters
-    ----------
-    ledger : Ledger
-        Where attempts are recorded.
-    cache : Cache or None
-        Where answers are stored; None stores none.
-    """
+    """Writes attempts and answers that the loop's thread puts, on a thread of its own."""
 
     def __init__(self, ledger: Ledger, cache: Cache | None) -> None:
         self._entries = _PendingRows(ledger.path, ledger.open)

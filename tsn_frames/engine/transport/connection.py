@@ -34,21 +34,11 @@ RACE_SECONDS, MOST_TRIP_SECONDS = 0.1, 0.5
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Sends requests one after another; created on the loop that it serves.
-
-    Attributes
-    ----------
-    used : bool
-        Whether a response has come over this connection.
-    streaming : bool
-        Whether the body of the present response goes to a consumer.
-    next_part_due : float
-        When the next part of a streamed body is overdue, on the monotonic clock.
-    """
+    """Sends requests one after another; created on the loop that it serves."""
 
     def __init__(self) -> None:
-        self.used = self.streaming = False
-        self.next_part_due = math.inf
+        self.used = self.streaming = False  # a response has come over it; the present body goes to a consumer
+        self.next_part_due = math.inf  # of a streamed body, on the monotonic clock
         self.free_since = 0.0
         self.connect_seconds = 0.0
         self._loop = asyncio.get_running_loop()

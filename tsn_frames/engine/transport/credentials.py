@@ -27,11 +27,6 @@ _MASKED_ANYWHERE = 8  # characters; a shorter value is masked as a whole word on
 class HiddenMapping:
     """Header or query values by name; its repr shows the names, its pickle carries no values.
 
-    Raises
-    ------
-    ConfigError
-        If a name or value can't be sent. The message shows no value.
-
     Examples
     --------
     >>> HiddenMapping("headers", Hidden({"X-Title": "reports"}))
@@ -50,13 +45,7 @@ class HiddenMapping:
         self.names = tuple(self._values.reveal())
 
     def reveal(self) -> dict[str, str]:
-        """Return names and values.
-
-        Raises
-        ------
-        ConfigError
-            If they were left out of a pickle.
-        """
+        """Return names and values."""
         if self._values.reveal() is None:
             raise ConfigError(
                 f"the client was pickled, which leaves out the values of {self._setting}=: "

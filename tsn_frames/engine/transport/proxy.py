@@ -13,13 +13,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy of the environment for a URL; loopback addresses have none.
-
-    Raises
-    ------
-    ConfigError
-        If NO_PROXY can't be read.
-    """
+    """Return the proxy of the environment for a URL; loopback addresses have none."""
     from urllib.request import getproxies, proxy_bypass  # an eighth of the import's time
 
     parts, proxies = urlsplit(url), getproxies()
@@ -36,11 +30,6 @@ def proxy_for(url: str) -> str | None:
 
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:
     """Return whether NO_PROXY names a host: ``*``, a domain, an address with or without brackets, or a network.
-
-    Raises
-    ------
-    ConfigError
-        If an entry is none of these.
 
     Examples
     --------

@@ -21,35 +21,14 @@ log = logging.getLogger("tsn_frames")
 
 
 def open_httpx(base_url: str, secret: Secret, timeout: float) -> HttpxTransport:
-    """Return the httpx backend, which also sends GET requests.
-
-    Raises
-    ------
-    ConfigError
-        If a proxy of the environment can't be used.
-    """
+    """Return the httpx backend, which also sends GET requests."""
     from .httpx_backend import HttpxTransport
 
     return HttpxTransport(endpoint(base_url), secret, timeout)
 
 
 def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
-    """Return the fastest backend that works here.
-
-    Parameters
-    ----------
-    base_url : str
-        Normalised, without a trailing slash.
-    secret : Secret
-        The key; empty where the server wants none.
-    timeout : float
-        Seconds for one whole answer.
-
-    Raises
-    ------
-    ConfigError
-        If a proxy of the environment can't be used.
-    """
+    """Return the fastest backend that works here."""
     url = endpoint(base_url)
     if proxy_for(url) is None:
         try:

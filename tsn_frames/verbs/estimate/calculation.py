@@ -142,7 +142,7 @@ def _by_limits(client: Client, requests: int, tokens: float) -> Iterator[tuple[f
     except ConfigError:  # no key yet
         account = None
     if account is not None:
-        known.append((account.limiter.rules.requests.limit, account.limiter.rules.tokens.limit, "as the service has stated"))
+        known.append((*account.limiter.known_limits(), "as the service has stated"))
     for per_minute, tokens_per_minute, source in known:
         for needed, limit, unit in ((requests, per_minute, "requests"), (tokens, tokens_per_minute, "tokens")):
             if limit and limit < float("inf"):

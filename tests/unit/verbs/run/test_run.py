@@ -80,10 +80,10 @@ def test_a_run_that_was_stopped_returns_what_it_has_and_the_next_one_goes_on(sim
 @pytest.mark.parametrize("moment", ["check_within_limits", "check_bounded"])
 def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, moment):
     """It was lost between the look into the cache and the first worker: the whole run was sent, and paid for."""
-    from tsn_frames.engine.run import executor as engine
+    from tsn_frames.engine.run import preflight
 
-    reached, go, real = threading.Event(), threading.Event(), getattr(engine, moment)
-    monkeypatch.setattr(engine, moment, lambda *given: (reached.set(), go.wait(SECONDS), real(*given))[-1])
+    reached, go, real = threading.Event(), threading.Event(), getattr(preflight, moment)
+    monkeypatch.setattr(preflight, moment, lambda *given: (reached.set(), go.wait(SECONDS), real(*given))[-1])
     words = {"max_cost": 1, "max_tokens": 5} if moment == "check_bounded" else {}
     priced = tsn.Client(sim.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                         prices={"sim-small": (1, 1)})  # fmt: skip
