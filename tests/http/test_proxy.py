@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.transport.proxy import is_excepted, proxy_for
+from tsn_frames.engine.transport.environment import is_excepted, proxy_for
 
 
 @pytest.mark.parametrize(

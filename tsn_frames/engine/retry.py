@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -196,16 +196,6 @@ class Suspicions:
         return found.suspect if found.suspect is not None and model not in self._answered else kind
 
 
-def out_of_attempts(policy: Retry, error: RowError, attempts: int) -> bool:
-    """Return whether a row has had its last attempt."""
-    return attempts >= (policy.unreadable if error.code == "unreadable" else policy.attempts)
-
-
 def refusal_wait(refusals: int, asked: float | None) -> float:
     """Return the seconds until a refused row is sent again: what its refusal asks for, else an exponential backoff."""
     return asked or min(0.1 * 2.0**refusals, 10.0)
-
-
-def headers_of(result: HttpResponse | HttpFailure) -> Mapping[str, str]:
-    """Return the headers of an answer, or none."""
-    return result.headers if isinstance(result, HttpResponse) else {}

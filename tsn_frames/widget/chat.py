@@ -13,7 +13,7 @@ import pandas as pd
 import traitlets
 
 from ..api.parameters import SamplingParameters
-from ..engine.cache.mode import CacheMode
+from ..engine.cache.cache import CacheMode
 from ..engine.chat.conversation import Conversation
 from ..engine.runtime.client import Client
 from ..options import check_words, spelled_out

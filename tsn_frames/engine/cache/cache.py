@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ...api import Completion, Unreadable, decode
 from ...errors import CacheError, ConfigError
 from ...text import quoted
+from ..storage.frames import TOKEN_COLUMNS, utc_times
 from ..storage.sqlite import BUSY_TIMEOUT
 from . import export
 from .features import add_features, read_features
@@ -21,6 +22,8 @@ from .store import Store, open_store, scan, totals
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CacheMode = Literal["use", "refresh", "off", "only"]
 
 
 class CacheStats(NamedTuple):
@@ -72,9 +75,18 @@ class Cache:
             ``request_key`` (hex), ``answered_at`` (datetime64, UTC), ``model``, ``content``, ``finish_reason``,
             ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``bytes`` (int64).
         """
-        from .frames import cache_frame
+        import pandas as pd
 
-        return cache_frame([(key, when, len(body), answer) for key, body, when, answer in self._answers()])
+        rows = list(self._answers())
+        columns: dict[str, Any] = {
+            "request_key": pd.array([key.hex() for key, *_ in rows], dtype="string"),
+            "answered_at": utc_times([when for _, _, when, _ in rows]),
+        }
+        for name in ("model", "content", "finish_reason"):
+            columns[name] = pd.array([getattr(answer, name) for *_, answer in rows], dtype="string")
+        for name in TOKEN_COLUMNS:
+            columns[name] = pd.array([getattr(answer, name) for *_, answer in rows], dtype="Int64")
+        return pd.DataFrame(columns | {"bytes": pd.Series([len(body) for _, body, *_ in rows], dtype="int64")})
 
     def prune(self, *, older_than: timedelta) -> int:
         """Delete answers older than a time span; return how many. Nothing else deletes answers.

@@ -20,7 +20,7 @@ from ...options import check_words, spelled_out
 from ...secret import Secret
 from ...text import check_choice, quoted
 from ..budget.admission import BudgetAdmission
-from ..cache.mode import CacheMode
+from ..cache.cache import CacheMode
 from ..runtime.client import Client
 from ..runtime.interrupts import wait_for
 from ..runtime.process import process_state

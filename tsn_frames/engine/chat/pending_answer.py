@@ -71,23 +71,13 @@ class PendingAnswer:
         return StreamResult("failed", Completion(self.request.reply.text or None), message, kind, None)
 
     def _turn(self, result: StreamResult) -> Turn:
-        answer = result.completion
+        answer, now = result.completion, time.monotonic()
+        same = ("prompt_tokens", "completion_tokens", "total_tokens", "finish_reason", "reasoning")
         return Turn(
-            role="assistant",
-            content=answer.content or "",
-            model=answer.model or self.request.model,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            total_tokens=answer.total_tokens,
-            cost=result.cost,
-            seconds=time.monotonic() - self._started,
-            time=time.time(),
-            finish_reason=answer.finish_reason,
-            error=result.error,
-            state=result.state,
-            reasoning=answer.reasoning,
-            cached=result.cached,
-        )
+            "assistant", answer.content or "", answer.model or self.request.model, cost=result.cost, seconds=now - self._started,
+            time=time.time(), error=result.error, state=result.state, cached=result.cached,
+            **{name: getattr(answer, name) for name in same},
+        )  # fmt: skip
 
     def _on_growth(self) -> None:
         if self._timer is None:

@@ -14,7 +14,7 @@ from ...api.stream_parser import StreamedReply
 from ...errors import RowError, RunError, ServerError, TSNError
 from ...secret import Secret
 from ..budget.admission import BudgetAdmission
-from ..cache.mode import CacheMode
+from ..cache.cache import CacheMode
 from ..cache.store import lookup
 from ..limits.limiter import CHAT
 from ..outcomes import Outcome, Outcomes

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from ...api import Completion, Request, Usage
 from ...api.prompt_size import prompt_size
-from .. import retry as policy
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
 from ..limits.limiter import FRAME, RETRY
@@ -103,7 +102,7 @@ class AttemptSender:
             self._record(item, unknown, time.monotonic() - begun, None)
             raise
         found = stream.classify(result, self.session.secret) if stream else classify(result, self.session.secret)
-        self.report_to_limiter(item, permit, policy.headers_of(result) or (stream.headers if stream else {}), found)
+        self.report_to_limiter(item, permit, result.headers or (stream.headers if stream else {}), found)
         body = _answer_body(result, stream) if found.kind == "answer" else None
         if found.billed != "no":
             stored = body if not stream or (self.stream and self.stream.storable(stream.reply)) else None

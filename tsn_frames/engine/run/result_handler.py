@@ -121,12 +121,9 @@ class ResultHandler:
         retry, alone = self.client.retry, item.fails_alone
         log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
         if not alone and self._breaker.pauses_in_a_row > max(retry.attempts, MIN_PAUSES) * (2 if self._successes else 1):
-            self._fail(
-                self._suspicions.kind_of(found, item.request.model, ServerError),
-                f"the server has failed for too long; the last failure was {error}",
-                item,
-            )
-        elif policy.out_of_attempts(retry, error, item.attempts):
+            kind = self._suspicions.kind_of(found, item.request.model, ServerError)
+            self._fail(kind, f"the server has failed for too long; the last failure was {error}", item)
+        elif item.attempts >= (retry.unreadable if error.code == "unreadable" else retry.attempts):
             self._budget = min(self._budget + alone, self._max_budget)  # for its first failure, which looked like the server's
             self._give_up(item, error)
         elif not alone and self._budget < 1:

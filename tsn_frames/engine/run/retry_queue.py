@@ -44,6 +44,7 @@ class RetryQueue:
 
     def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic,
                  paused: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
+        # Items are taken one by one, so that a million rows aren't a million objects at once.
         self._fresh, self._clock, self._paused = iter(items), clock, paused
         self._delayed: list[tuple[float, int, PendingRequest]] = []
         self._last: list[tuple[float, int, PendingRequest]] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from ...api import Requests
-from ..cache.mode import CacheMode
+from ..cache.cache import CacheMode
 from ..ledger.run_record import RunDescription
 from ..runtime.session import SharedSession
 

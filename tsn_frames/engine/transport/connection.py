@@ -19,13 +19,13 @@ import httptools
 from .http_types import (
     BODY_CAP,
     COMPRESSED,
+    TOO_LARGE,
     HttpFailure,
     HttpResponse,
     InflatingConsumer,
     StreamConsumer,
     decompress,
     encoding_not_asked_for,
-    too_large,
 )
 
 BUFFER = 2**14
@@ -191,7 +191,7 @@ class Connection(asyncio.BufferedProtocol):
         if "content-encoding" in headers:
             body = decompress(cast("bytes", body), headers["content-encoding"])
         elif len(body) > BODY_CAP:
-            body = too_large()
+            body = TOO_LARGE
         return body if isinstance(body, HttpFailure) else HttpResponse(self._status, headers, body)
 
     def _feed_consumer(self) -> bool:
@@ -214,7 +214,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._between > HEAD_CAP:
             self._end(HttpFailure("unreadable", f"the answer's head is larger than {HEAD_CAP // 2**10} KiB", sent=True))
         elif self._size > BODY_CAP:
-            self._end(too_large())
+            self._end(TOO_LARGE)
 
     def _never_arrived(self) -> bool:
         """Return whether a kept connection was closed before this request can have reached the server.

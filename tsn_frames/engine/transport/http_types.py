@@ -22,6 +22,7 @@ class HttpFailure(NamedTuple):
     code: Literal["connection", "timeout", "unreadable"]
     message: str
     sent: bool
+    headers: Mapping[str, str] = {}
 
 
 class Transport(Protocol):
@@ -75,6 +76,8 @@ COMPRESSED = ("gzip", "deflate")
 BODY_CAP = 20 * 2**20
 CONNECT_SECONDS = 10.0
 KEEP_SECONDS = 30.0  # an idle connection is reused for that long
+TOO_LARGE = HttpFailure("unreadable", f"the answer is larger than {BODY_CAP // 2**20} MiB", sent=True)
+STALLED = HttpFailure("timeout", "the answer did not go on, or took too long", sent=True)
 
 
 def decompress(body: bytes, encoding: str) -> bytes | HttpFailure:
@@ -90,22 +93,12 @@ def decompress(body: bytes, encoding: str) -> bytes | HttpFailure:
             return HttpFailure("unreadable", "the answer's gzip is broken", sent=True)
         if not inflate.eof and len(body) <= BODY_CAP:
             return HttpFailure("unreadable", "the answer's gzip is cut", sent=True)
-    return body if len(body) <= BODY_CAP else too_large()
-
-
-def too_large() -> HttpFailure:
-    """Return the failure of a body beyond ``BODY_CAP``."""
-    return HttpFailure("unreadable", f"the answer is larger than {BODY_CAP // 2**20} MiB", sent=True)
+    return body if len(body) <= BODY_CAP else TOO_LARGE
 
 
 def timed_out(seconds: float) -> HttpFailure:
     """Return the failure of a response that took too long."""
     return HttpFailure("timeout", f"no whole answer within {seconds:g} s", sent=True)
-
-
-def stalled() -> HttpFailure:
-    """Return the failure of a stream that was silent for too long."""
-    return HttpFailure("timeout", "the answer did not go on, or took too long", sent=True)
 
 
 def encoding_not_asked_for(encoding: str) -> HttpFailure:

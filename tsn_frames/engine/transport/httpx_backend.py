@@ -11,30 +11,29 @@ import math
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, cast
 
 import httpx
 
 from ...errors import ConfigError
 from ...secret import Secret
+from .environment import proxy_for, tls_context
 from .http_types import (
     BODY_CAP,
     COMPRESSED,
     CONNECT_SECONDS,
     KEEP_SECONDS,
+    STALLED,
+    TOO_LARGE,
     HttpFailure,
     HttpResponse,
     InflatingConsumer,
     StreamConsumer,
     decompress,
     encoding_not_asked_for,
-    stalled,
     timed_out,
-    too_large,
 )
-from .proxy import proxy_for
-from .tls import tls_context
 
 SHARD = 4
 _ENCODING = {"Accept-Encoding": "identity"}
@@ -70,38 +69,34 @@ class HttpxTransport:
         self._url, self._auth, self._timeout = url, _Auth(secret), timeout
         self._proxy = proxy_for(url)
         self._tls = tls_context() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._free: deque[httpx.AsyncClient] = deque()
-        self._all: list[httpx.AsyncClient] = []
+        self._free, self._all = deque[httpx.AsyncClient](), list[httpx.AsyncClient]()
         self._free.append(self._grow())
 
     async def post(self, body: bytes, idempotency_key: str, consumer: StreamConsumer | None = None) -> HttpResponse | HttpFailure:
         """Send one request and return its response or failure; only cancelling raises."""
         client = self._free.pop() if self._free else self._grow()
-        headers = _headers(idempotency_key) | ({"Accept": "text/event-stream"} if consumer else {})
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key, **_ENCODING}
+        if consumer:
+            headers["Accept"] = "text/event-stream"
         try:
-            async with (
-                asyncio.timeout(self._timeout) as limit,
-                client.stream("POST", self._url, content=body, headers=headers) as response,
-            ):
-                if consumer is not None and response.is_success:
-                    return await _stream(response, consumer, limit)
-                read = await _whole(response)
-                return read if isinstance(read, HttpFailure) else HttpResponse(response.status_code, dict(response.headers), read)
-        except TimeoutError:
-            return timed_out(self._timeout) if consumer is None else stalled()
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-            return _failure(error)
+            return await self._send(client.stream("POST", self._url, content=body, headers=headers), consumer)
         finally:
             self._free.append(client)
 
     async def get(self, url: str) -> HttpResponse | HttpFailure:
         """Get a page and return the response or failure; only cancelling raises."""
+        return await self._send(self._all[0].stream("GET", url, headers=_ENCODING))
+
+    async def _send(
+        self, sending: AbstractAsyncContextManager[httpx.Response], consumer: StreamConsumer | None = None
+    ) -> HttpResponse | HttpFailure:
         try:
-            async with asyncio.timeout(self._timeout), self._all[0].stream("GET", url, headers=_ENCODING) as response:
-                read = await _whole(response)
-                return read if isinstance(read, HttpFailure) else HttpResponse(response.status_code, dict(response.headers), read)
+            async with asyncio.timeout(self._timeout) as limit, sending as response:
+                if consumer is not None and response.is_success:
+                    return await _stream(response, consumer, limit)
+                return await _whole(response)
         except TimeoutError:
-            return timed_out(self._timeout)
+            return timed_out(self._timeout) if consumer is None else STALLED
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             return _failure(error)
 
@@ -129,19 +124,16 @@ class HttpxTransport:
         )
 
 
-async def _whole(response: httpx.Response) -> bytes | HttpFailure:
-    """Return a body, decompressed; read no more of it than ``BODY_CAP``."""
+async def _whole(response: httpx.Response) -> HttpResponse | HttpFailure:
+    """Return a response with its body decompressed; read no more of it than ``BODY_CAP``."""
     parts, left = [], BODY_CAP
     async for part in response.aiter_raw():
         left -= len(part)
         if left < 0:
-            return too_large()
+            return TOO_LARGE
         parts.append(part)
-    return decompress(b"".join(parts), response.headers.get("content-encoding", ""))
-
-
-def _headers(idempotency_key: str) -> dict[str, str]:
-    return {"Content-Type": "application/json", "Idempotency-Key": idempotency_key, **_ENCODING}
+    body = decompress(b"".join(parts), response.headers.get("content-encoding", ""))
+    return body if isinstance(body, HttpFailure) else HttpResponse(response.status_code, dict(response.headers), body)
 
 
 async def _stream(response: httpx.Response, consumer: StreamConsumer, limit: asyncio.Timeout) -> HttpResponse | HttpFailure:

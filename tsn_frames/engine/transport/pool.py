@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 from ...secret import Secret
 from .connection import Connection
-from .http_types import CONNECT_SECONDS, KEEP_SECONDS, HttpFailure, HttpResponse, StreamConsumer, stalled, timed_out
+from .environment import tls_context
+from .http_types import CONNECT_SECONDS, KEEP_SECONDS, STALLED, HttpFailure, HttpResponse, StreamConsumer, timed_out
 
 HAPPY_EYEBALLS = 0.25  # seconds until the next address of a name is tried in parallel
 TICK = 0.25  # seconds between two checks for timeouts
@@ -23,9 +23,9 @@ class ConnectionPool:
     def __init__(self, url: str, secret: Secret, timeout: float) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
-        self._tls = (
-            _tls() if parts.scheme == "https" else None
-        )  # first, since it can fail: then no frame of the traceback holds the key
+        self._tls = tls_context() if parts.scheme == "https" else None  # first, since it can fail: no frame then holds the key
+        if self._tls:
+            self._tls.set_alpn_protocols(["http/1.1"])
         self._timeout, self._next_address = timeout, None if _is_literal(self._host) else HAPPY_EYEBALLS
         self._request = _requests(url, secret)
         self._idle: list[Connection] = []
@@ -139,7 +139,7 @@ class ConnectionPool:
                 connection.next_part_due = max(connection.next_part_due, now + LAST_CHANCE)
         for connection in [one for one, ends in self._due.items() if min(ends, one.next_part_due) <= now]:
             del self._due[connection]
-            connection.fail(stalled() if connection.streaming else timed_out(self._timeout))
+            connection.fail(STALLED if connection.streaming else timed_out(self._timeout))
         if self._due:
             self._watch()
 
@@ -171,11 +171,3 @@ def _requests(url: str, secret: Secret) -> Callable[..., bytes]:
 def _is_literal(host: str) -> bool:
     """Return whether a host is an IP address: then there is no other to try."""
     return ":" in host or host.replace(".", "").isdigit()
-
-
-def _tls() -> ssl.SSLContext:
-    from .tls import tls_context  # httpx is only imported where it is needed
-
-    context = tls_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context

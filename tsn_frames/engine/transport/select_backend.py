@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ...api.base_url import endpoint
 from ...secret import Secret
+from .environment import proxy_for
 from .http_types import Transport
-from .proxy import proxy_for
 
 if TYPE_CHECKING:
     from .httpx_backend import HttpxTransport

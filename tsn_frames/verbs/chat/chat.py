@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...api.parameters import SamplingParameters
-from ...engine.cache.mode import CacheMode
+from ...engine.cache.cache import CacheMode
 from ...engine.chat.conversation import Conversation
 from ...engine.chat.turn import Turn, text_of
 from ...engine.runtime.client import Client, client_or_default

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...engine.budget.budget import amount
-from ...engine.cache.mode import CacheMode
+from ...engine.cache.cache import CacheMode
 from ...engine.ledger.run_record import fingerprint
 from ...engine.runtime.client import client_or_default
 from ...errors import ParameterError, RunError

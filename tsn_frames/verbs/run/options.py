@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from ...api.parameters import ApiParameters, PerRow, SamplingParameters
-from ...engine.cache.mode import CacheMode
+from ...engine.cache.cache import CacheMode
 from ...engine.runtime.client import Client
 from ...frames.missing import Missing
 from .plan import Errors

@@ -10,7 +10,7 @@ import pandas as pd
 from ..._gc import gc_paused
 from ...api.parameters import NAMES
 from ...engine.budget.budget import amount
-from ...engine.cache.mode import CacheMode
+from ...engine.cache.cache import CacheMode
 from ...engine.run.spec import RunSpec
 from ...engine.runtime.client import Client, client_or_default
 from ...errors import ParameterError

@@ -459,7 +459,7 @@ def test_the_words_of_a_prompt_are_kept_only_on_request(sim, client):
     assert b"message 1" not in data and KEY.encode() not in data and out["content"][0].encode() not in data
 
 
-@pytest.mark.parametrize(("key", "system"), [("x", "Take max 0."), ("0", "Take max 0."), (KEY, 'Say "Bearer abc" aloud.')])
+@pytest.mark.parametrize(("key", "system"), [("k", "Take 0."), ("0", "Take 0."), (KEY, 'Say "Bearer abc" aloud.')])
 def test_a_masked_prompt_is_still_json(sim, client, key, system):
     """A short key is longer when it is masked, and a quotation mark may follow a token."""
     client = tsn.Client(
@@ -467,7 +467,7 @@ def test_a_masked_prompt_is_still_json(sim, client, key, system):
     )
     frame(1).tsn.complete(PROMPT, system=system, temperature=0, client=client, progress=False)
     (record,) = client.ledger.run_records()
-    shown = {"x": "Take ma*** 0.", "0": "Take max ***.", KEY: 'Say "***" aloud.'}[key]
+    shown = {"k": "Ta***e 0.", "0": "Take ***.", KEY: 'Say "***" aloud.'}[key]
     assert json.loads(record.texts)["system"] == shown and json.loads(record.texts)["prompt"] == PROMPT
 
 

@@ -1,9 +1,10 @@
-"""The proxy of the environment, and the hosts that NO_PROXY excepts, in each form that curl takes."""
+"""What the environment sets: the proxy, the hosts that NO_PROXY excepts, in each form that curl takes, and the certificates."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from urllib.parse import urlsplit
 
 from ...api.base_url import is_loopback
@@ -74,3 +75,13 @@ def _contains(entry: str, network: str, host: str) -> bool:
 
 def _with_scheme(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return TLS settings that verify, by the certificates of the environment or certifi; one serves all connections."""
+    import httpx  # slow, so only for https
+
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the certificates of SSL_CERT_FILE or SSL_CERT_DIR can't be read: {error}") from None
