@@ -13,7 +13,7 @@ PACKAGE = ROOT / "tsn_frames"
 TABLE = ROOT / "docs" / "explanation" / "architecture.md"
 NO_PANDAS_IN_ENGINE_BUT = {"frames.py", "ledger.py", "cache.py"}  # these make frames when one is asked for
 ONE_IMPORTER = {
-    "httpx": {"engine/transport/httpx_backend.py", "engine/transport/tls.py"},
+    "httpx": {"engine/transport/httpx_backend.py", "engine/transport/environment.py"},
     "httptools": {"engine/transport/connection.py"},
     "msgspec": {"api/completion.py"},
     "genai_prices": {"pricing/sources.py"},

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 import pandas as pd
 
 from ...api.parameters import PerRow
-from ...engine.cache.mode import CacheMode
+from ...engine.cache.cache import CacheMode
 from ...engine.runtime.client import Client
 from ...errors import ColumnError, ParameterError
 from ...frames.missing import Missing
