@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .verbs.compare.result import Comparison as Comparison
     from .verbs.complete import complete as complete
     from .verbs.estimate.result import Estimate as Estimate
+    from .verbs.extract.extract import extract as extract
     from .verbs.files.complete_file import complete_file as complete_file
     from .verbs.files.parts import FileSummary as FileSummary
     from .verbs.label.label import label as label
@@ -51,7 +52,7 @@ _PLACES = {
     "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
     "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors",
     "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",
-    "estimate": "verbs.call", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
+    "estimate": "verbs.call", "extract": "verbs.extract.extract", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
     "runs": "verbs.runs", "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox",
     "start": "verbs.call", "to_labels": "verbs.label.to_labels",
 }  # fmt: skip

@@ -16,6 +16,7 @@ from .verbs import complete as verbs
 from .verbs.chat import chat as chatting
 from .verbs.compare import compare as comparing
 from .verbs.estimate import estimate as estimating
+from .verbs.extract import extract as extracting
 from .verbs.label import label as labelling
 from .verbs.report import report
 from .verbs.run.options import CompleteOptions
@@ -90,6 +91,7 @@ class FrameAccessor:
     estimate = _method(estimating.estimate)
     compare = _method(comparing.compare)
     label = _method(labelling.label)
+    extract = _method(extracting.extract)
     usage = _method(report.usage)
     cost = _method(report.cost)
 

@@ -1,0 +1,151 @@
+"""``extract``: a frame in, a frame with typed columns of what each text says out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack
+
+import numpy as np
+import pandas as pd
+
+from ...errors import ParameterError
+from ...frames.prompt import check_frame
+from ...text import quoted
+from ..call import Call, paying_verb
+from ..rounds.options import ROUND_DEFAULTS, USAGE, RoundOptions, check_new_columns, check_options, included
+from ..rounds.rounds import Rounds
+from ..rounds.run import call_of
+from ..rounds.texts import quote_stands_in, texts_of
+from .fields import Field, Fields
+from .prompt import Extraction, ExtractTask, examples_of
+
+
+class ExtractOptions(RoundOptions, total=False):
+    """The options of ``extract``: its own, and those of all verbs of several rounds."""
+
+    instructions: str | None
+    examples: pd.DataFrame | None
+    explain: Literal["quote"] | None
+    name: str | None
+
+
+@paying_verb(ExtractOptions, ROUND_DEFAULTS)
+def extract(df: pd.DataFrame, text: Any, fields: Any, **options: Unpack[ExtractOptions]) -> Call[pd.DataFrame]:
+    """Extract what each text says into typed columns.
+
+    A value that does not fit its type is asked for again once, with what is wrong with it. After that the field is NA and named in
+    ``error``; the other fields stay.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The rows. It is not changed.
+    text : column label or str
+        A column, or a template such as ``"{title} {body}"``.
+    fields : mapping of name to type, or class
+        ``{"party": Literal["Con", "Lab"], "amount": float, "day": datetime.date}``, where every field may be null; or a dataclass,
+        TypedDict, msgspec Struct or pydantic model, where a field may be null if its type says so.
+    instructions : str, optional
+        What to extract, in your own words.
+    examples : DataFrame, optional
+        Rows with the columns of ``text`` and a column for each field, shown to the model first.
+    explain : {"quote"}, optional
+        Also ask for the words of the text that each field is taken from: ``<field>_quote``, and ``<field>_quoted``, whether they
+        stand in the text.
+    structured : {"auto", "json_schema", "json_object", "text"}
+        How the answer's form is asked for, as for :func:`label`.
+    model, temperature, max_tokens, seed, extra_body, stream : optional
+        As for :func:`complete`. The default temperature is 0.
+    name : str, optional
+        A prefix of all columns: ``name="deal"`` adds ``deal_amount``, ``deal_error`` and so on.
+    usage : bool, default True
+        Whether to add tokens, cost and ``cached`` over all requests of a row.
+    include : sequence of str
+        ``"raw"`` adds the text of the answer.
+    overwrite, errors, missing, cache, refresh, max_cost, tag, progress, client : optional
+        As for :func:`complete`; ``max_cost`` holds over all repairs.
+
+    Returns
+    -------
+    DataFrame
+        A new frame with the same rows, order and index, and a column for each field: string, Int64, Float64, boolean, datetime64,
+        Categorical for Literal and Enum, object for lists and nested types; then usage and ``error`` (string).
+
+    Raises
+    ------
+    ParameterError, PromptError, ColumnError, ConfigError
+        Before anything is sent.
+    RunError
+        If a run ended early, or fields failed and ``errors="raise"``. ``.partial`` is the frame so far.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim = tsn.simulate(latency=0.0)
+    >>> df = pd.DataFrame({"text": ["Two tickets for 40 euros", "Hello"]})
+    >>> out = df.tsn.extract("text", {"count": int, "price": float}, usage=False)
+    >>> out.dtypes.astype(str).to_dict()["count"], out.dtypes.astype(str).to_dict()["price"]
+    ('Int64', 'Float64')
+    >>> sim.close()
+    """
+    check_frame(df)
+    words: dict[str, Any] = {**ROUND_DEFAULTS, **options}
+    check_options(words, ("quote",))
+    name, known, quotes = words.get("name"), Fields.of(fields), words.get("explain") == "quote"
+    if name is not None and (not isinstance(name, str) or not name):
+        raise ParameterError(f"name must be a text, got {quoted(name)}")
+    prefix = "" if name is None else f"{name}_"
+    wanted = [*_wanted(known, quotes=quotes), *(USAGE if words["usage"] else ()), *included(words), "error"]
+    check_new_columns(df, [prefix + one for one in wanted], overwrite=words["overwrite"])
+    names = {field.name: prefix + field.name for field in known.fields}
+    task = ExtractTask(known, words.get("instructions"), quotes, examples_of(words.get("examples"), text, names, known))
+    rounds = Rounds("extract", df, task, texts_of(df, text, words["missing"]), words, 1, 1, lambda cast: not cast)
+
+    def columns() -> dict[str, Any]:
+        made = extract_columns(rounds, task)
+        return {prefix + one: made[one] for one in wanted}
+
+    return call_of(rounds, columns, f"{prefix}error", "have fields without a value")
+
+
+def _wanted(fields: Fields, *, quotes: bool) -> list[str]:
+    return [one for field in fields.fields for one in (field.name, *(_quote_names(field) if quotes else ()))]
+
+
+def _quote_names(field: Field) -> tuple[str, str]:
+    return f"{field.name}_quote", f"{field.name}_quoted"
+
+
+def extract_columns(rounds: Rounds[Extraction], task: ExtractTask) -> dict[str, Any]:
+    """Return all columns that an extraction can add, by their names without the prefix."""
+    votes = [next(iter(rounds.ballots.get(at, ())), None) for at in range(len(rounds.df))]
+    readings = [Extraction() if vote is None else vote.reading for vote in votes]
+    columns: dict[str, Any] = {
+        "raw": pd.array([None if vote is None else vote.content for vote in votes], dtype="string"),
+        "error": pd.array([rounds.error_of(at) for at in range(len(votes))], dtype="string"),
+        **rounds.totals.columns(),
+    }
+    for field in task.fields.fields:
+        columns[field.name] = _column(field, [reading.found.get(field.name) for reading in readings])
+        if task.quotes:
+            columns |= _quotes(field, readings, rounds.texts.texts)
+    return columns
+
+
+def _column(field: Field, values: list[Any]) -> Any:
+    if field.dtype == "category":
+        return pd.Categorical(values, categories=list(field.categories))
+    if field.dtype == "object":
+        made = np.empty(len(values), dtype=object)
+        made[:] = np.fromiter(values, dtype=object, count=len(values))
+        return made
+    if field.dtype.startswith("datetime64"):
+        return pd.array(np.array([np.datetime64("NaT") if one is None else one for one in values], dtype=field.dtype))
+    return pd.array(values, dtype=field.dtype)  # type: ignore[call-overload]
+
+
+def _quotes(field: Field, readings: list[Extraction], texts: list[str | None]) -> Mapping[str, Any]:
+    quotes = [reading.quotes.get(field.name) for reading in readings]
+    stands = [None if quote is None else quote_stands_in(quote, text or "") for quote, text in zip(quotes, texts, strict=True)]
+    words, checked = _quote_names(field)
+    return {words: pd.array(quotes, dtype="string"), checked: pd.array(stands, dtype="boolean")}
