@@ -1,5 +1,5 @@
-// The page of tsn.Chat: shows what Python says and asks Python for everything. It keeps no conversation of its own,
-// builds no HTML from text, and loads nothing. Python numbers its messages: where one is missing, the page asks for all.
+// The page of tsn.Chat: renders Python's messages and sends each action to Python. It keeps no conversation of its own,
+// builds no HTML from text, and loads nothing. Python numbers its messages: where one is missing, the page requests a snapshot.
 // @ts-check
 
 /** @typedef {"done" | "streaming" | "stopped" | "error"} TurnStatus */
@@ -125,12 +125,12 @@ class ChatView {
   state = { busy: false, settings: {}, models: [], totals: "", about: "", count: 0 };
   /** @type {Record<string, HTMLInputElement | HTMLTextAreaElement>} */
   fields = {};
-  /** Settings that Python has not taken yet, each with the number of its newest change; while an answer comes, they wait for its end. @type {Map<string, number>} */
-  untaken = new Map();
+  /** Settings that Python has not confirmed, each with the number of its newest change; they are sent when no answer streams. @type {Map<string, number>} */
+  unconfirmed = new Map();
   changes = 0;
   /** Whether an answer is there of which the page did not see the beginning. */
   came = false;
-  /** What the notice is about: a refusal stays until the reader goes on, silence ends with the next word. @type {"" | "refusal" | "silence"} */
+  /** Kind of the notice: a refusal stays until the next action, silence until the next message. @type {"" | "refusal" | "silence"} */
   noticed = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   waiting;
@@ -192,7 +192,7 @@ class ChatView {
     clearTimeout(this.waiting);
   }
 
-  // How it is built
+  // Construction
 
   #header() {
     const input = make("input", {
@@ -247,7 +247,7 @@ class ChatView {
     this.resized.observe(this.log);
   }
 
-  // What Python says
+  // Messages from Python
 
   /** @param {Message} message */
   receive(message) {
@@ -257,12 +257,12 @@ class ChatView {
     else this.seq = message.seq;
     if (message.to && message.to !== this.id) return;
     if (message.type !== "tail") clearTimeout(this.waiting);
-    this.#hear(message);
+    this.#handle(message);
     this.root.dataset.seq = String(this.seq);
   }
 
   /** @param {Message} message */
-  #hear(message) {
+  #handle(message) {
     /** @type {Partial<Record<Message["type"], () => void>>} */
     const meanings = {
       snapshot: () => this.#all(message.turns ?? []),
@@ -290,7 +290,7 @@ class ChatView {
     this.root.dataset.status = state.busy ? "streaming" : "ready";
     for (const [name, input] of Object.entries(this.fields)) {
       const value = state.settings[name] ?? "";
-      if (input !== document.activeElement && !this.untaken.has(name)) input.value = Array.isArray(value) ? value.join("\n") : String(value);
+      if (input !== document.activeElement && !this.unconfirmed.has(name)) input.value = Array.isArray(value) ? value.join("\n") : String(value);
     }
     this.models.replaceChildren(...state.models.map((name) => make("option", { value: name })));
     this.models.dataset.count = String(state.models.length);
@@ -361,7 +361,7 @@ class ChatView {
     } else this.#fill(old, turn);
   }
 
-  /** The question is in the conversation: it need not be kept any more. @param {string} text */
+  /** The question is in the conversation: drop the copy that would restore it. @param {string} text */
   #arrived(text) {
     this.#toEnd();
     if (text !== this.sent) return; // from another view, or an earlier one
@@ -396,12 +396,12 @@ class ChatView {
     this.sent = "";
   }
 
-  /** Python has taken or refused a setting; one that was changed again since then has its own reply to come. @param {Message} message */
+  /** Python has confirmed or refused a setting; one that was changed again since then gets its own reply. @param {Message} message */
   #settled({ field = "", n }) {
-    if (this.untaken.get(field) === n) this.untaken.delete(field);
+    if (this.unconfirmed.get(field) === n) this.unconfirmed.delete(field);
   }
 
-  // How a turn is shown
+  // Rendering
 
   /** @param {Turn} turn @returns {Shown} */
   #fresh(turn) {
@@ -470,9 +470,9 @@ class ChatView {
     return foot;
   }
 
-  // What a reader does
+  // Actions of the user
 
-  /** Ask Python; where it stays silent, say so. @param {object} message @param {boolean} patient */
+  /** Send an action to Python; show a notice where no reply comes. @param {object} message @param {boolean} patient */
   ask(message, patient = true) {
     if (patient) {
       this.#dismiss("refusal");
@@ -488,7 +488,7 @@ class ChatView {
 
   /** The kernel is busy, or gone. A saved notebook has the conversation in its state: show that, as plain text. */
   #silent() {
-    if (this.sent && !this.box.value) this.#put(this.sent); // taken away again where it arrives after all
+    if (this.sent && !this.box.value) this.#put(this.sent); // removed again if it arrives after all
     if (this.seq >= 0) {
       const text = "The kernel doesn't answer: it is busy, or was restarted. A busy one handles this later; after a restart, run the cell again.";
       return this.#notify(text, "silence");
@@ -563,13 +563,13 @@ class ChatView {
 
   /** @param {string} name */
   #set(name) {
-    this.untaken.set(name, ++this.changes);
+    this.unconfirmed.set(name, ++this.changes);
     if (this.state.busy) return;
     const input = this.fields[name];
     const text = input.value;
     const invalid = input instanceof HTMLInputElement && !input.validity.valid && !input.validity.rangeOverflow && !input.validity.rangeUnderflow;
     if (invalid) {
-      this.untaken.delete(name);
+      this.unconfirmed.delete(name);
       return this.#refused(input.validationMessage, name);
     }
     /** @type {string | number | string[] | null} */
@@ -580,7 +580,7 @@ class ChatView {
   }
 
   #setAll() {
-    for (const name of [...this.untaken.keys()]) this.#set(name);
+    for (const name of [...this.unconfirmed.keys()]) this.#set(name);
   }
 
   /** @param {Shown} shown */
