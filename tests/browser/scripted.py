@@ -1,4 +1,4 @@
-"""Answers that a test writes: the simulator says them for the questions that they belong to."""
+"""Answers that a test scripts, by their questions; the simulator sends them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SCRIPT = {}
 COMPOSE = chat_handler.compose
 
 
-def compose(request, seed, key, cached):
-    """Say what is scripted for this question; else what the simulator would."""
-    said = SCRIPT.get(request.user)
-    if said is None:
-        return COMPOSE(request, seed, key, cached)
-    prompt, completion = count_prompt(request.texts), count_tokens(said)
+def compose(request, seed, key, cached, answer=None):
+    """Return the scripted answer to this question, else the simulator's."""
+    text = SCRIPT.get(request.user)
+    if text is None:
+        return COMPOSE(request, seed, key, cached, answer)
+    prompt, completion = count_prompt(request.texts), count_tokens(text)
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    return Answer((Choice(said, "stop"),), prompt, completion, usage)
+    return Answer((Choice(text, "stop"),), prompt, completion, usage)
