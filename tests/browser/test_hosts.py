@@ -75,7 +75,7 @@ def test_axe_finds_nothing_to_complain_about(open_chat, quick, axe, name):
     chat.act("settings")
     chat.act("clear")
     chat.act("edit", chat.turn(2))
-    chat.notebook.python("chat._page.say('refused', text='A reason')")
+    chat.notebook.python("chat._page.send('refused', text='A reason')")
     chat.notice.wait_for()
     chat.tab.evaluate(axe)
     found = chat.tab.evaluate("async () => (await axe.run('.tsn-chat')).violations")

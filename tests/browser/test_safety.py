@@ -127,7 +127,7 @@ def test_hostile_errors_stay_text(page, open_chat, quick):
     chat.asked("Hi")
     chat.turn(1, "error")
     assert "<img src=x" in chat.turn(1).locator(".tsn-error").text_content()
-    page.python(f"chat._page.say('refused', text={ALL!r})")
+    page.python(f"chat._page.send('refused', text={ALL!r})")
     chat.notice.wait_for()
     assert harmless(page, chat) == CLEAN
 

@@ -426,7 +426,7 @@ def test_an_edited_question_that_is_refused_is_not_lost(open_chat, slow):
 def test_the_reason_of_a_refusal_stays_until_the_reader_goes_on(open_chat, quick):
     """Other news took it away, at once where they came right behind it: nobody could read it."""
     chat = open_chat(quick)
-    chat.notebook.python("chat._page.say('refused', text='A reason'); chat.model = 'sim-large'")
+    chat.notebook.python("chat._page.send('refused', text='A reason'); chat.model = 'sim-large'")
     chat.tab.wait_for_function("() => document.querySelector('.tsn-chat [data-field=model]').value === 'sim-large'")
     assert chat.notice.is_visible() and chat.notice.text_content() == "A reason"
     chat.asked("Hi")
