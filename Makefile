@@ -46,7 +46,7 @@ soak: $(VENV)/.dev   ## the long ones
 	$(PYTEST) -m soak --timeout 900
 
 pace: $(VENV)/.dev   ## what is measured in seconds; one at a time, on a machine that does nothing else
-	$(BIN)/python -m pytest -q -m benchmark tests/benchmarks
+	$(BIN)/python -m pytest -q -m benchmark tests/benchmarks tests/browser
 
 hunt: $(VENV)/.dev   ## look for what breaks a law, with examples that no run has tried yet
 	$(BIN)/python -m pytest -q --timeout 3600 -m 'hypothesis and not soak' --hypothesis-profile=hunt --hypothesis-seed=$$(date +%s)
@@ -56,7 +56,7 @@ browser: $(VENV)/.dev $(NODE)/.made ## the chat in a real JupyterLab and Noteboo
 	@command -v chromium chromium-browser google-chrome > /dev/null \
 	  || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core > /dev/null) \
 	  || echo 'there is no chromium here and it cannot be installed: the browser tests are skipped'
-	for run in $$(seq $(TIMES)); do $(BIN)/python -m pytest -q -m browser tests/browser || exit 1; done
+	for run in $$(seq $(TIMES)); do $(BIN)/python -m pytest -q -m 'browser and not benchmark' tests/browser || exit 1; done
 
 js: $(NODE)/.made    ## the page's JavaScript: lint, and types by its comments (skipped by name without Node)
 	@if [ ! -d $(NODE)/node_modules/eslint ]; then echo 'js: SKIPPED, eslint and typescript are not here (no npm, or no registry)'; else \

@@ -7,7 +7,6 @@ from browser import harness, scripted
 from support.canary import KEY
 
 from tsn_frames.simulator import Faults, Simulator
-from tsn_frames.simulator import chat_handler as simulated
 
 MAKE = """
 import tsn_frames as tsn
@@ -70,17 +69,13 @@ def notebook(shared):
     assert shared.odd(GOOD_URLS) == []
 
 
-@pytest.fixture(scope="session", autouse=True)
-def says_what_is_scripted():
-    simulated.compose = scripted.compose
-    yield
-    simulated.compose = scripted.COMPOSE
-
-
 @pytest.fixture(scope="session")
 def servers():
     """A server that answers at once, and one that streams ten words or so a second."""
-    with Simulator(latency=0.0) as quick, Simulator(latency=0.0, token_rate=30.0) as slow:
+    with (
+        Simulator(latency=0.0, answer=scripted.answer) as quick,
+        Simulator(latency=0.0, token_rate=30.0, answer=scripted.answer) as slow,
+    ):
         yield {"quick": quick, "slow": slow}
 
 

@@ -67,11 +67,13 @@ def main():
     from playwright.sync_api import sync_playwright
 
     from tsn_frames.simulator import Simulator
-    from tsn_frames.simulator import chat_handler as simulated
 
-    simulated.compose = scripted.compose
     scripted.SCRIPT.update(QUESTIONS)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play, Simulator(models=("deepseek-chat",)) as sim:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as play,
+        Simulator(models=("deepseek-chat",), answer=scripted.answer) as sim,
+    ):
         jupyter = harness.Jupyter(folder, TSN_CACHE_DIR=f"{folder}/cache", TSN_LEDGER=f"{folder}/ledger.db").start()
         browser = play.chromium.launch(executable_path=harness.CHROMIUM, args=harness.SWITCHES)
         context = browser.new_context(viewport={"width": 1080, "height": 1100})

@@ -136,12 +136,12 @@ def test_a_sanitiser_that_lets_everything_pass_would_be_seen(page, open_chat, qu
     """The checks above are worth something: with a pass-through in Python they find what they look for."""
     SCRIPT["Attack"] = f'<img src=x onerror="window.fired = 1"><img src="{FAR}/a.png">'
     before = """
-import tsn_frames.widget.page as wire
-class PassThrough(wire.Rendering):
+import tsn_frames.widget.page_sync as wire
+class PassThrough(wire.IncrementalMarkdown):
     def grow(self, text):
         self.blocks = [text]
         return [(0, text)]
-kept, wire.Rendering = wire.Rendering, PassThrough
+kept, wire.IncrementalMarkdown = wire.IncrementalMarkdown, PassThrough
 """
     chat = open_chat(quick, before=before, book=page)
     chat.asked("Attack")
@@ -149,7 +149,7 @@ kept, wire.Rendering = wire.Rendering, PassThrough
     if not modern:
         chat.tab.wait_for_function("() => window.fired")
     found, strange, _dialogs = harmless(page, chat)
-    page.python("wire.Rendering = kept")
+    page.python("wire.IncrementalMarkdown = kept")
     if modern:  # the browser's own allow-list stands behind Python's; only addresses and targets of links are Python's alone
         assert "it fired" not in found and strange == []
     else:

@@ -6,16 +6,18 @@ import threading
 import time
 
 import pytest
+from browser import scripted
 from browser.scripted import SCRIPT
 
 from tsn_frames.simulator import Simulator
 
+pytestmark = pytest.mark.timeout(300)
 WORDS = 1_600  # of five characters: 2,000 tokens of four
 
 
 @pytest.fixture(scope="module")
 def brisk():
-    with Simulator(latency=0.0, token_rate=200.0) as server:
+    with Simulator(latency=0.0, token_rate=200.0, answer=scripted.answer) as server:
         yield server
 
 
@@ -34,6 +36,7 @@ def cut(text, tokens):
     return text[: tokens * 4 - 14] + "\n\nthe very end"
 
 
+@pytest.mark.benchmark
 def test_2000_tokens_at_200_a_second_are_shown_within_a_second_of_their_end(open_chat, brisk):
     """The least of up to three: a busy machine only ever adds to it."""
     SCRIPT["Go"] = cut(rich(2 * WORDS), 2_000)
@@ -76,6 +79,7 @@ def _until(true, seconds=60.0):
         time.sleep(0.005)
 
 
+@pytest.mark.benchmark
 def test_a_chat_of_500_messages_stays_fast(open_chat, quick):
     messages = (
         "[{'role': ('user', 'assistant')[i % 2], 'content': f'Message {i}: ' + 'some **words** ' * 20} for i in range(500)]"
