@@ -169,7 +169,7 @@ def test_a_server_that_fails_too_often_uses_the_retry_budget_up(client):
     assert caught.value.partial["content"].notna().sum() == sim.stats().answers
 
 
-def test_a_request_beyond_the_tokens_of_a_minute_is_told_before_anything_is_sent(client):
+def test_a_request_beyond_the_tokens_of_a_minute_is_refused_before_anything_is_sent(client):
     with Simulator(latency=0.0) as sim:
         few = tsn.Client(sim.base_url, model="sim-small", api_key=KEY, limits=tsn.Limits(tokens_per_minute=1000))
         for words in ({"max_tokens": 1200}, {"system": "x" * 5000}):

@@ -54,7 +54,7 @@ class Gate:
         self._open.set()
 
 
-def test_a_stop_while_another_runs_answer_is_looked_up_holds_nobody_up_later(tmp_path, monkeypatch):
+def test_a_stop_while_another_runs_answer_is_looked_up_delays_no_later_run(tmp_path, monkeypatch):
     """The request stayed on its way for good: whoever asked it later in this process waited for ever."""
     looking = Gate(preflight.lookup, lambda _, index, __: len(index) == 1)
     monkeypatch.setattr(preflight, "lookup", looking)
@@ -88,7 +88,7 @@ def test_a_warning_that_is_made_an_error_ends_a_file_before_its_part_is_sent(tmp
         assert sim.stats().requests == 0
 
 
-def test_a_part_that_cannot_be_written_is_not_told_as_whole(tmp_path, monkeypatch):
+def test_a_part_that_cannot_be_written_is_not_reported_as_whole(tmp_path, monkeypatch):
     from tsn_frames.verbs.files.parquet import Target
 
     def full(self, number, *given):

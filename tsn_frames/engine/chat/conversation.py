@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Any, Unpack
 
 from ...api import Request
@@ -36,16 +35,6 @@ class Conversation(ChatState):
 
     ``turns`` holds the questions and the answers; the system prompt is not among them. All positions ``i`` are positions
     in ``turns``.
-
-    Examples
-    --------
-    >>> from tsn_frames.engine.runtime.client import Client
-    >>> from tsn_frames.simulator import Simulator
-    >>> with Simulator(latency=0.0) as sim:
-    ...     chat = Conversation(Client(sim.base_url, model="sim-small"), system="Answer with one of: yes, no.")
-    ...     answer = chat.send("Is the sky blue? One of: yes, no.")
-    >>> answer in ("yes", "no"), [turn.role for turn in chat.turns]
-    (True, ['user', 'assistant'])
     """
 
     @spelled_out(SamplingParameters)
@@ -139,15 +128,11 @@ class Conversation(ChatState):
 
     def _pending_answer(self, key: Secret, request: Request, position: int, *, fresh: bool) -> PendingAnswer:
         mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
-        streamed = partial(
-            StreamedRequest, self.client, key, request, mode=mode, nonce=f"{self.id}-{self._questions}", run=self.id,
+        streamed = StreamedRequest(
+            self.client, key, request, mode=mode, nonce=f"{self.id}-{self._questions}", run=self.id,
             tag=self.tag or "chat", usage=self._request_usage, budget=self._budget,
         )  # fmt: skip
-        return PendingAnswer(
-            lambda on_growth: streamed(grew=on_growth),
-            lambda callback, *args: self._listeners.notify(callback, position, *args),
-            self._finish,
-        )
+        return PendingAnswer(streamed, lambda name, *args: self._listeners.notify(name, position, *args), self._finish)
 
     def _finish(self, pending: PendingAnswer, turn: Turn) -> None:
         with self._lock:

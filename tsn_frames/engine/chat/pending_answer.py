@@ -24,15 +24,12 @@ class PendingAnswer:
     """One question from its sending to the turn of its answer; a task of the engine's loop."""
 
     def __init__(
-        self,
-        make_request: Callable[[Callable[[], None]], StreamedRequest],
-        notify: Callable[..., None],
-        finish: Callable[[PendingAnswer, Turn], None],
+        self, request: StreamedRequest, notify: Callable[..., None], finish: Callable[[PendingAnswer, Turn], None]
     ) -> None:
         self.future: Future[Turn] = Future()
         self.future.set_running_or_notify_cancel()  # not cancellable: stop() ends it and keeps what has arrived
         self.finished = threading.Event()
-        self.request = make_request(self._on_growth)
+        self.request, request.on_growth = request, self._on_growth
         self.text = ""
         self._result: StreamResult | None = None
         self._notify, self._finish, self._started = notify, finish, time.monotonic()

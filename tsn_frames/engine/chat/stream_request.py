@@ -47,11 +47,12 @@ class StreamedRequest:
 
     def __init__(
         self, client: Client, key: Secret, request: Request, *, mode: CacheMode, nonce: str, run: str, tag: str | None,
-        usage: bool, budget: BudgetAdmission | None, grew: Callable[[], None],
+        usage: bool, budget: BudgetAdmission | None,
     ) -> None:  # fmt: skip
         self.reply, self.model, self.budget = StreamedReply(), request.model, budget
         self._client, self._key, self._request, self._mode = client, key, request, mode
-        self._nonce, self._run, self._tag, self._grew = nonce, run, tag, grew
+        self._nonce, self._run, self._tag = nonce, run, tag
+        self.on_growth: Callable[[], None] = lambda: None
         self._options = StreamOptions(usage, store_without_usage=False, on_growth=self._on_growth)
         self._item = PendingRequest(0, request, fresh=True)
         self._sending: asyncio.Task[StreamResult] | None = None
@@ -134,7 +135,7 @@ class StreamedRequest:
 
     def _on_growth(self, reply: StreamedReply) -> None:
         self.reply = reply
-        self._grew()
+        self.on_growth()
 
     def _failed(self, error: RowError, kind: type[RunError]) -> StreamResult:
         return StreamResult("failed", self._partial(), str(error), kind, self._item.cost)

@@ -93,9 +93,12 @@ class AttemptSender:
 
     async def _exchange(self, item: PendingRequest, permit: Permit) -> Attempt:
         begun, item.in_flight = time.monotonic(), True
-        stream = StreamedAnswer(self.stream, lambda: self._report_begin(permit)) if self.stream else None
+        # The headers of a stream are reported: the limiter need not wait for its end to learn that requests are let in.
+        limiter = self.session.account.limiter
+        stream = StreamedAnswer(self.stream, lambda: limiter.on_accepted(permit)) if self.stream else None
+        body = self.stream.body(item.request) if self.stream else item.request.body
         try:
-            result = await self.session.transport.post(self._body(item), self._idempotency_key(item), stream)
+            result = await self.session.transport.post(body, self._idempotency_key(item), stream)
         except BaseException:
             unknown = Classification("retry", billed="unknown")
             self.report_to_limiter(item, permit, stream.headers if stream else {}, unknown)
@@ -103,17 +106,13 @@ class AttemptSender:
             raise
         found = stream.classify(result, self.session.secret) if stream else classify(result, self.session.secret)
         self.report_to_limiter(item, permit, result.headers or (stream.headers if stream else {}), found)
-        body = _answer_body(result, stream) if found.kind == "answer" else None
+        answer = (stream.reply.body if stream else result.body) if found.kind == "answer" else None
         if found.billed != "no":
-            stored = body if not stream or (self.stream and self.stream.storable(stream.reply)) else None
+            stored = answer if not stream or (self.stream and self.stream.storable(stream.reply)) else None
             with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
                 await self._record(item, found, time.monotonic() - begun, stored)
         item.in_flight = False  # an answer counts only after its commit
-        return Attempt(found, result, body)
-
-    def _report_begin(self, permit: Permit) -> None:
-        """Report the headers of a stream: the limiter need not wait for its end to learn that requests are let in."""
-        self.session.account.limiter.on_accepted(permit)
+        return Attempt(found, result, answer)
 
     def report_to_limiter(self, item: PendingRequest, permit: Permit, headers: Mapping[str, str], found: Classification) -> None:
         """Report to the limiter how a request ended."""
@@ -129,8 +128,7 @@ class AttemptSender:
 
     def _record(self, item: PendingRequest, found: Classification, seconds: float, body: bytes | None) -> CommitFuture:
         """Write an attempt that was or may have been billed to the ledger, and its answer to the cache; count what it cost."""
-        usage = found.usage
-        client, model = self.session.client, item.request.model
+        client, model, usage = self.session.client, item.request.model, found.usage
         item.answered_at = now = time.time()  # one time for the ledger, the cache, the frame and the price
         price = client.prices.price(model, now) if client.prices else None
         cost = price.cost(usage) if price else None
@@ -145,14 +143,11 @@ class AttemptSender:
             host=self._host,
             model=model,
             outcome="answered" if found.kind == "answer" else "unknown",
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            total_tokens=usage.total_tokens,
+            **usage._asdict(),
             cost=None if cost is None else str(cost),
             request_key=item.request.key,
             tag=self._tag(item.index),
             seconds=seconds,
-            cached_tokens=usage.cached_tokens,
             currency=price.currency if price else None,
             price_source=price.note if price else None,
             prompt_chars=size.chars,
@@ -190,18 +185,10 @@ class AttemptSender:
         usual = self._counts.completion_tokens / self._answers if self._answers else GUESS_TOKENS
         return math.ceil(least_tokens(request) + (0.0 if request.max_tokens else usual))
 
-    def _body(self, item: PendingRequest) -> bytes:
-        return item.request.body if self.stream is None else self.stream.body(item.request)
-
     def _idempotency_key(self, item: PendingRequest) -> str:
         """Return a key that all attempts at the same body share, with the nonce where an earlier answer must not be replayed."""
         stream = "" if self.stream is None else "-stream" if self.stream.usage else "-stream-plain"
         return f"{item.request.key.hex()}{f'-{self._nonce}' if item.fresh else ''}{stream}"
-
-
-def _answer_body(result: HttpResponse | HttpFailure, stream: StreamedAnswer | None) -> bytes | None:
-    """Return an answer as plain JSON, however it came."""
-    return stream.reply.body if stream else result.body if isinstance(result, HttpResponse) else None
 
 
 def _chars(answer: Completion | None) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,11 @@ MIN_SECONDS = 1.0  # a cost per minute is shown after this time
 class Progress:
     """A tqdm bar over the rows of a run, updated by the thread that waits for the run.
 
-    Where the terminal can't be written to, the bar disappears and the run goes on.
-    ``note`` returns what stands before the tokens, such as the round of a verb of several rounds.
+    Where the terminal can't be written to, the bar disappears and the run goes on. ``note`` returns what stands before the tokens, such as the round of a verb of several rounds.
     """
 
     def __init__(self, shown: bool | None, rows: int, note: Callable[[], str] = str) -> None:
-        self._note = note
-        self._notebook, self._rows = _in_notebook(), rows
+        self._notebook, self._rows, self._note = _in_notebook(), rows, note
         self._shown = (self._notebook or _is_terminal()) if shown is None else shown
         self._bar: Any = None
         self._started = time.monotonic()
@@ -54,23 +53,10 @@ class Progress:
         sys.stderr.write(f"{line}\n" if line else "")
 
     def _new_bar(self) -> Any:
-        options = {"total": self._rows, "unit": " rows"}
-        if self._notebook:
-            return _notebook_tqdm()(**options)
-        from tqdm import tqdm
-
-        return tqdm(**options, dynamic_ncols=True, file=sys.stderr)
-
-
-def _notebook_tqdm() -> Any:
-    import warnings
-
-    from tqdm import TqdmWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TqdmWarning)
-        from tqdm.auto import tqdm
-    return tqdm
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a page without widgets
+            from tqdm.auto import tqdm
+        return tqdm(total=self._rows, unit=" rows", dynamic_ncols=not self._notebook, file=sys.stderr)
 
 
 def _is_terminal() -> bool:

@@ -33,13 +33,7 @@ class Session:
 
 
 class SharedSession:
-    """What several runs of one verb share: open connections, and what the limiter has learned. Not for the loop's thread.
-
-    Parameters
-    ----------
-    client : Client
-        The client of all runs.
-    """
+    """What several runs of one verb share: open connections, and what the limiter has learned. Not for the loop's thread."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._stack = client, ExitStack()

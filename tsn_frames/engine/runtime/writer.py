@@ -29,7 +29,7 @@ SHORT_BUSY_TIMEOUT = 0.2
 
 
 class PendingWrite(NamedTuple):
-    """One attempt to record, with its answer where it is to be cached; or a line about the run, for which no one waits."""
+    """One attempt to record, with its answer where it is to be cached; or a line about the run, without a future."""
 
     entry: Entry | RunRecord | Saving | LeaseEnd
     answer: tuple[bytes, bytes] | None = None
@@ -88,9 +88,8 @@ class Writer:
             jobs, last = [job for job in group if job is not None], None in group
             self._entries.save([job.entry for job in jobs], last=last)
             if self._answers:
-                self._answers.save(
-                    [(*job.answer, job.entry.time) for job in jobs if job.answer and type(job.entry) is Entry], last=last
-                )
+                rows = [(*job.answer, job.entry.time) for job in jobs if job.answer and type(job.entry) is Entry]
+                self._answers.save(rows, last=last)
             if done := [job.done for job in jobs if job.done is not None]:
                 self._loop.call_soon_threadsafe(_resolve, done)
         for part in (self._entries, self._answers):
@@ -104,9 +103,8 @@ class Writer:
             self._due.set()
 
     def _next_group(self) -> list[PendingWrite | None]:
-        self._due.wait(
-            max(0.0, self._begun + MIN_INTERVAL - time.monotonic())
-        )  # before get(): rows that arrive meanwhile need no wake-up
+        # Before get(), since rows that arrive meanwhile need no wake-up.
+        self._due.wait(max(0.0, self._begun + MIN_INTERVAL - time.monotonic()))
         self._due.clear()
         group = [self._jobs.get()]
         self._begun = time.monotonic()
@@ -121,7 +119,7 @@ class _PendingRows:
     def __init__(self, path: Path, opening: Callable[[float], LedgerFile | Store]) -> None:
         self.problem: str | None = None
         self._path, self._opening = path, opening
-        self._file: Any = None
+        self._file: LedgerFile | Store | None = None
         self._busy_timeout = BUSY_TIMEOUT
         self._rows: list[Any] = []
         self._not_before = 0.0
@@ -149,24 +147,23 @@ class _PendingRows:
     def _write(self, busy_timeout: float) -> None:
         if self._file and self._file.was_replaced:
             self.close()
-        self._open(busy_timeout)
         try:
-            self._file.write(self._rows)
+            self._opened(busy_timeout).write(self._rows)
         except sqlite3.DatabaseError as error:
-            if not (is_corrupt(error) and isinstance(self._file, Store)):
-                raise
             damaged = self._file
+            if not (is_corrupt(error) and isinstance(damaged, Store)):
+                raise
             self.close()
             recover_store(damaged)
-            self._open(busy_timeout)
-            self._file.write(self._rows)
+            self._opened(busy_timeout).write(self._rows)
 
-    def _open(self, busy_timeout: float) -> None:
+    def _opened(self, busy_timeout: float) -> LedgerFile | Store:
         if self._file is None:
             self._file = self._opening(busy_timeout)
         elif busy_timeout != self._busy_timeout:
             self._file.set_busy_timeout(busy_timeout)
         self._busy_timeout = busy_timeout
+        return self._file
 
 
 def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:

@@ -16,17 +16,7 @@ from typing import Any, cast
 
 import httptools
 
-from .http_types import (
-    BODY_CAP,
-    COMPRESSED,
-    TOO_LARGE,
-    HttpFailure,
-    HttpResponse,
-    InflatingConsumer,
-    StreamConsumer,
-    decompress,
-    encoding_not_asked_for,
-)
+from .http_types import BODY_CAP, TOO_LARGE, HttpFailure, HttpResponse, StreamConsumer, decoding_consumer, decompress
 
 BUFFER = 2**14
 HEAD_CAP = 2**18  # bytes between two parts of a body: headers, a chunk's line, trailers, early hints
@@ -161,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
             self._status, self._headers = self._parser.get_status_code(), found
             self._keeps = self._parser.should_keep_alive() and not framed_twice
             if self._consumer is not None and 200 <= self._status < 300:
-                self._begin_stream(self._consumer, found.get("content-encoding", "").strip().lower())
+                self._begin_stream(self._consumer, found.get("content-encoding", ""))
         self._found.clear()
 
     def on_message_complete(self) -> None:
@@ -174,12 +164,12 @@ class Connection(asyncio.BufferedProtocol):
             self._result = self._answer()
 
     def _begin_stream(self, consumer: StreamConsumer, encoding: str) -> None:
-        if encoding in ("", "identity", *COMPRESSED):
-            self.streaming = True
-            self._consumer = InflatingConsumer(consumer) if encoding in COMPRESSED else consumer
-            self._consumer.begin(self._headers)
+        decoding = decoding_consumer(consumer, encoding)
+        if isinstance(decoding, HttpFailure):
+            self._result, self._keeps = decoding, False
         else:
-            self._result, self._keeps = encoding_not_asked_for(encoding), False
+            self.streaming, self._consumer = True, decoding
+            decoding.begin(self._headers)
 
     def _answer(self) -> HttpResponse | HttpFailure:
         parts, headers = self._parts, self._headers

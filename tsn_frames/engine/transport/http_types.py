@@ -23,6 +23,7 @@ class HttpFailure(NamedTuple):
     message: str
     sent: bool
     headers: Mapping[str, str] = {}
+    body: bytes = b""
 
 
 class Transport(Protocol):
@@ -49,7 +50,17 @@ class StreamConsumer(Protocol):
         """Take in a part of the body; return the seconds until the next part is overdue, 0 to read no further."""
 
 
-class InflatingConsumer:
+def decoding_consumer(consumer: StreamConsumer, encoding: str) -> StreamConsumer | HttpFailure:
+    """Return a consumer for a body in an encoding; a failure where the encoding is unknown."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return consumer
+    if encoding in COMPRESSED:
+        return _InflatingConsumer(consumer)
+    return HttpFailure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)
+
+
+class _InflatingConsumer:
     """Takes in a compressed body for a consumer of plain bytes; a broken one ends there, as a cut does."""
 
     def __init__(self, consumer: StreamConsumer) -> None:
@@ -99,8 +110,3 @@ def decompress(body: bytes, encoding: str) -> bytes | HttpFailure:
 def timed_out(seconds: float) -> HttpFailure:
     """Return the failure of a response that took too long."""
     return HttpFailure("timeout", f"no whole answer within {seconds:g} s", sent=True)
-
-
-def encoding_not_asked_for(encoding: str) -> HttpFailure:
-    """Return the failure of a stream whose encoding we don't know."""
-    return HttpFailure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)

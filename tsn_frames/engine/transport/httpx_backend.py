@@ -21,17 +21,15 @@ from ...secret import Secret
 from .environment import proxy_for, tls_context
 from .http_types import (
     BODY_CAP,
-    COMPRESSED,
     CONNECT_SECONDS,
     KEEP_SECONDS,
     STALLED,
     TOO_LARGE,
     HttpFailure,
     HttpResponse,
-    InflatingConsumer,
     StreamConsumer,
+    decoding_consumer,
     decompress,
-    encoding_not_asked_for,
     timed_out,
 )
 
@@ -138,16 +136,15 @@ async def _whole(response: httpx.Response) -> HttpResponse | HttpFailure:
 
 async def _stream(response: httpx.Response, consumer: StreamConsumer, limit: asyncio.Timeout) -> HttpResponse | HttpFailure:
     """Give a body to the consumer as it arrives; it says how long the stream may be silent, and when to stop."""
-    headers, encoding = dict(response.headers), response.headers.get("content-encoding", "").strip().lower()
-    if encoding in COMPRESSED:
-        consumer = InflatingConsumer(consumer)
-    elif encoding not in ("", "identity"):
-        return encoding_not_asked_for(encoding)
-    consumer.begin(headers)
+    headers = dict(response.headers)
+    decoding = decoding_consumer(consumer, headers.get("content-encoding", ""))
+    if isinstance(decoding, HttpFailure):
+        return decoding
+    decoding.begin(headers)
     ends, clock = limit.when() or math.inf, asyncio.get_running_loop().time
     async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
         async for data in chunks:
-            if not (patience := consumer.feed(data)):
+            if not (patience := decoding.feed(data)):
                 break
             limit.reschedule(min(ends, clock() + patience))
     return HttpResponse(response.status_code, headers, b"")

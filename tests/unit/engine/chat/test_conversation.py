@@ -182,7 +182,7 @@ def test_what_can_not_be_read_fails_in_the_end(fault):
         ({"faults": Faults(echo_key=1.0)}, tsn.RunError, "400"),
     ],
 )
-def test_a_refusal_is_told_and_the_key_is_not(settings, kind, told):
+def test_a_refusal_is_shown_and_the_key_is_not(settings, kind, told):
     with Simulator(seed=0, latency=0.0, **settings) as sim:
         chat = quick(sim)
         with pytest.raises(kind, match=told) as caught:
@@ -193,7 +193,7 @@ def test_a_refusal_is_told_and_the_key_is_not(settings, kind, told):
     assert chat.messages == [{"role": "user", "content": "Is tea good?"}], "an answer that never came is not sent along"
 
 
-def test_a_server_that_is_not_there_is_told(sim):
+def test_a_server_that_is_not_there_is_reported(sim):
     chat = Conversation(tsn.Client(sim.base_url, model="m", retry=tsn.Retry(attempts=2, backoff=0.01)))
     sim.close()
     with pytest.raises(tsn.errors.ServerError, match="can't be reached"):
@@ -317,7 +317,7 @@ def test_an_end_without_an_end_mark_is_an_end(scripted):
     assert scripted_chat(scripted, event("Hi"), event(finish="stop")).send("Is tea good?") == "Hi"
 
 
-def test_a_connection_that_stays_open_after_the_end_holds_nobody_up(scripted):
+def test_a_connection_that_stays_open_after_the_end_delays_nothing(scripted):
     end = b"data: [DONE]\n\n"
     for_an_hour = 3600.0
     assert scripted_chat(scripted, event("Hi"), event(finish="stop"), end, for_an_hour).send("Is tea good?") == "Hi"

@@ -345,7 +345,7 @@ def failures(breaker: CircuitBreaker, now: float, first: int, number: int, asked
         breaker.on_failure(now, seq, asked)
 
 
-def test_a_lone_failure_pauses_nobody_and_a_streak_sends_one_probe():
+def test_a_lone_failure_pauses_no_other_row_and_a_streak_sends_one_probe():
     breaker = CircuitBreaker()
     failures(breaker, 0.0, 1, 1)
     failures(breaker, 0.0, 5, 1)
