@@ -15,11 +15,11 @@ from ...errors import RowError, RunError, ServerError, TSNError
 from ...secret import Secret
 from ..budget.admission import BudgetAdmission
 from ..cache.cache import CacheMode
-from ..cache.store import lookup
 from ..limits.limiter import CHAT
-from ..outcomes import Outcome, Outcomes
+from ..outcomes import Outcome
 from ..run.attempt import AttemptSender
 from ..run.counts import Counts
+from ..run.preflight import cached_answer
 from ..run.result_handler import ResultHandler
 from ..run.retry_queue import PendingRequest, RetryQueue
 from ..run.streamed_answer import StreamOptions
@@ -71,9 +71,9 @@ class StreamedRequest:
 
     async def ask(self) -> StreamResult:
         """Send the question and return its result."""
-        hit = await self._cached()
-        if hit is not None:
-            return _whole(Outcome(hit), cached=True)
+        reads = self._mode in ("use", "only")
+        if reads and (hit := await cached_answer(self._client.cache.file, self._request.key)) is not None:
+            return _whole(Outcome(hit[0]), cached=True)
         if self._mode == "only":
             return StreamResult("failed", Completion(None), _NOT_CACHED, RunError)
         store = self._mode != "off"
@@ -83,13 +83,6 @@ class StreamedRequest:
         for name, problem in opened.writer.problems.items():
             log.warning("the %s can't be written: %s", name, problem)
         return result
-
-    async def _cached(self) -> Completion | None:
-        if self._mode not in ("use", "only"):
-            return None
-        one = Outcomes(1)
-        await asyncio.to_thread(lookup, self._client.cache.file, {self._request.key: 0}, one.add_cached)
-        return one.completions[0]
 
     async def _send(self, session: Session) -> StreamResult:
         """Run the attempts as a task of their own: a stop cancels them, and not the writing of what was paid for."""

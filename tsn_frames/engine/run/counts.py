@@ -34,7 +34,7 @@ class Counts:
 
     @property
     def done(self) -> int:
-        """Rows that are finished, in whatever way."""
+        """Finished rows: answered, failed, skipped or not sent."""
         return self.answered + self.failed + self.skipped + self.not_sent
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
 from ..._gc import gc_paused
-from ...api import Request
+from ...api import Completion, Request
 from ...errors import CacheError, ConfigError
 from ...secret import Secret
 from ..budget.worst_case import check_bounded, worst_case
@@ -45,6 +46,14 @@ def add_cached(file: Path, index: Mapping[bytes, int], answers: Outcomes) -> Non
         raise  # another program's file, or a newer version's: the run ends before money is spent
     except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer recovers it
         log.warning("the cache can't be read: %s", type(error).__name__)
+
+
+async def cached_answer(file: Path, key: bytes) -> tuple[Completion, float] | None:
+    """Return the cached answer to one request, and its time."""
+    one = Outcomes(1)
+    await asyncio.to_thread(add_cached, file, {key: 0}, one)
+    answer = one.completions[0]
+    return None if answer is None else (answer, one.times[0])
 
 
 def key_or_reason(client: Client) -> Secret | ConfigError:

@@ -38,7 +38,7 @@ class Progress:
         if self._shown:
             try:
                 draw()
-            except (OSError, ValueError, AttributeError):  # closed, broken, or None
+            except (OSError, ValueError, AttributeError):  # the stream is closed, broken or None
                 self._shown = False
 
     def _draw(self, counts: Counts) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from ...api import Completion, decode
-from ..outcomes import Outcomes
 from ..runtime.session import Session
-from .preflight import add_cached
+from .preflight import cached_answer
 from .retry_queue import PendingRequest
 
 
@@ -27,12 +26,8 @@ class SingleFlight:
                 return decode(hit[0]), hit[1]
         self._account.waiters[name] = []
         item.leads = True
-        if name not in self._account.answered_keys:
-            return None
-        one = Outcomes(1)  # another run has stored it since this one looked up
-        await asyncio.to_thread(add_cached, self._cache.file, {item.request.key: 0}, one)
-        stored = one.completions[0]
-        return None if stored is None else (stored, one.times[0])
+        stored = name in self._account.answered_keys  # by another run, since this one looked up
+        return await cached_answer(self._cache.file, item.request.key) if stored else None
 
     def publish(self, item: PendingRequest, answer: tuple[bytes, float] | None) -> None:
         """Hand the answer to the runs that wait for this request; None lets the next of them send it."""
