@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .verbs.compare.result import Comparison as Comparison
     from .verbs.complete import complete as complete
     from .verbs.estimate.result import Estimate as Estimate
+    from .verbs.evaluate.result import Evaluation as Evaluation
     from .verbs.extract.extract import extract as extract
     from .verbs.files.complete_file import complete_file as complete_file
     from .verbs.files.parts import FileSummary as FileSummary
@@ -48,7 +49,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "Cache": "engine.cache.cache", "Chat": "widget.chat", "Client": "engine.runtime.client", "Comparison": "verbs.compare.result",
-    "Estimate": "verbs.estimate.result", "FileSummary": "verbs.files.parts", "Ledger": "engine.ledger.ledger",
+    "Estimate": "verbs.estimate.result", "Evaluation": "verbs.evaluate.result", "FileSummary": "verbs.files.parts", "Ledger": "engine.ledger.ledger",
     "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
     "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors",
     "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",

@@ -16,6 +16,7 @@ from .verbs import complete as verbs
 from .verbs.chat import chat as chatting
 from .verbs.compare import compare as comparing
 from .verbs.estimate import estimate as estimating
+from .verbs.evaluate import corrected, evaluate, gold, shares
 from .verbs.extract import extract as extracting
 from .verbs.label import label as labelling
 from .verbs.report import report
@@ -94,6 +95,10 @@ class FrameAccessor:
     extract = _method(extracting.extract)
     usage = _method(report.usage)
     cost = _method(report.cost)
+    gold_sample = _method(gold.gold_sample)
+    evaluate = _method(evaluate.evaluate)
+    shares = _method(shares.shares)
+    corrected = _method(corrected.corrected)
 
     @_like_complete("Run")
     def start(self, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> Run[pd.DataFrame]:

@@ -222,8 +222,9 @@ def test_the_reference_of_the_client_has_the_words_of_its_parts(kind):
         (tsn.Summary, "complete.md"),
         (tsn.Estimate, "estimate.md"),
         (tsn.Comparison, "compare.md"),
+        (tsn.Evaluation, "evaluate.md"),
     ],
-    ids=["Cache", "Chat", "Ledger", "Prices", "Report", "Run", "Summary", "Estimate", "Comparison"],
+    ids=["Cache", "Chat", "Ledger", "Prices", "Report", "Run", "Summary", "Estimate", "Comparison", "Evaluation"],
 )
 def test_the_reference_has_every_public_method(kind, page):
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ import tsn_frames as tsn
 NO_EXAMPLE = {
     "set_key": "it asks a person",
     "Comparison": "compare's example makes one",
+    "Evaluation": "evaluate's example makes one",
     "FileSummary": "complete_file's example makes one",
     "Run": "it is never made by hand; complete's reference shows one at work",
     "Summary": "it is never made by hand; the docs print one",

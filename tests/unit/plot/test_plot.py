@@ -333,7 +333,40 @@ def test_the_currency_of_a_comparison_is_its_tables():
 
 # All of them
 
+# Evaluations
+
+
+def evaluation(**words):
+    df = pd.DataFrame(
+        {"gold": ["a", "b"] * 30, "one": ["a"] * 20 + ["a", "b"] * 20, "two": ["a", "b"] * 30, "by": ["x", "y"] * 30}
+    )
+    return df.tsn.evaluate(words.pop("label", "one"), gold="gold", split=None, **words)
+
+
+def test_an_evaluation_is_drawn_with_its_intervals():
+    found = evaluation()
+    ax = found.plot()
+    assert [text.get_text() for text in ax.get_yticklabels()] == found.table.index.tolist()
+    (container,) = ax.containers
+    assert container.lines[0].get_xdata() == pytest.approx(found.table["value"].to_numpy(dtype=float))
+    ends = [line.vertices[:, 0].tolist() for line in container.lines[2][0].get_paths()]
+    assert ends == pytest.approx(found.table[["low", "high"]].to_numpy(dtype=float))
+
+
+@pytest.mark.parametrize("words", [{"label": ["one", "two"]}, {"by": "by"}, {"label": ["one", "two"], "by": ["by"]}])
+def test_columns_and_groups_of_an_evaluation_have_points_of_their_own(words):
+    ax = tsn.plot.evaluation(evaluation(**words).table)
+    assert len(ax.containers) == len(ax.get_legend().get_texts()) == (4 if len(words) == 2 else 2)
+
+
+@pytest.mark.parametrize("given", [3, pd.DataFrame({"value": [1.0]}), TABLE])
+def test_what_is_no_evaluation_is_refused(given):
+    with pytest.raises(tsn.errors.ParameterError, match="an evaluation is needed"):
+        tsn.plot.evaluation(given)
+
+
 PICTURES = {
+    "evaluation": lambda ax=None: tsn.plot.evaluation(evaluation(), ax=ax),
     "spending": lambda ax=None: tsn.plot.spending(lines(), ax=ax),
     "costs": lambda ax=None: tsn.plot.costs(pd.Series([0.00101, 0.00202, 0.303] * 9 + [0, None]), currency="USD", ax=ax),
     "compare": lambda ax=None: tsn.plot.compare(TABLE, ax=ax),

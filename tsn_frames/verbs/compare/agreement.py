@@ -1,11 +1,8 @@
-"""Agreement of two lists of answers: equality, Wilson's interval, McNemar's test."""
+"""Comparable forms of answers, and equality of two lists of them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from itertools import accumulate
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +14,6 @@ from ...text import quoted
 
 Normalise = Literal["casefold"] | Callable[[str], Any] | None
 UNREADABLE = object()
-_Z = NormalDist().inv_cdf(0.975)
 
 
 def comparable(column: pd.Series, normalise: Normalise) -> list[Any]:
@@ -71,30 +67,6 @@ def equal(left: Any, right: Any) -> bool:
         return left is not UNREADABLE and bool(left == right)
     except Exception:  # noqa: BLE001 - a user's function may return objects that can't be compared
         return False
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share, (nan, nan) where there were no trials.
-
-    E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of the American
-    Statistical Association 22 (1927), 209-212. It stays between 0 and 1, and holds for few rows, too.
-    """
-    if not trials:
-        return math.nan, math.nan
-    share, square = successes / trials, _Z * _Z / trials
-    middle, half = share + square / 2, _Z * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
-    low, high = (middle - half) / (1 + square), (middle + half) / (1 + square)
-    return 0.0 if not successes else low, 1.0 if successes == trials else high
-
-
-def mcnemar(only_left: int, only_right: int) -> float:
-    """Return the two-sided exact p value of McNemar's test from the numbers of rows where only one of the two is right.
-
-    Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of its approximation.
-    """
-    trials = only_left + only_right
-    ways = accumulate(range(min(only_left, only_right)), lambda n, k: n * (trials - k) // (k + 1), initial=1)
-    return min(1.0, float(2 * sum(ways) / 2**trials))
 
 
 def _whole(column: pd.Series) -> pd.Series:

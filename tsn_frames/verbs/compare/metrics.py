@@ -13,8 +13,9 @@ import pandas as pd
 
 from ...engine.ledger.ledger import Ledger
 from ...errors import ConfigError
+from ...stats.proportions import mcnemar, wilson
 from ..run.run import Run
-from .agreement import mcnemar, same, wilson
+from .agreement import same
 
 _COUNTS = ("rows", "answered", "failed", "skipped", "not_sent")
 _WHOLE = (*_COUNTS, "prompt_tokens", "completion_tokens", "judged", "correct", "agree", "only_left", "only_right")

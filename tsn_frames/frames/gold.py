@@ -1,0 +1,117 @@
+"""Gold rows of a frame: which were drawn at random, with which chance, and for which part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ParameterError
+from ..text import plural, quoted, warn
+from . import values
+
+TEST, DEV = "test", "dev"
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A draw of gold rows: the name of its columns, each row's chance to be in the test part, and the two parts."""
+
+    name: str
+    prob: Array
+    test: Array
+    dev: Array
+
+
+def draw_of(df: pd.DataFrame, gold: Any) -> Draw | None:
+    """Return the draw that belongs to a column of gold, None where the frame has none.
+
+    ``gold_ann`` belongs to the draw ``gold_ann``, else to ``gold``; any column belongs to ``gold`` where it has no other.
+
+    Raises
+    ------
+    ParameterError
+        If the columns of the draw were changed.
+    """
+    name = next((name for name in _names(gold) if f"{name}_split" in df.columns), None)
+    if name is None:
+        return None
+    if f"{name}_prob" not in df.columns:
+        raise ParameterError(f"the frame has '{name}_split' but no '{name}_prob': keep both columns of df.tsn.gold_sample(...)")
+    split = values.column(df, f"{name}_split")
+    test, dev = ((split == part).fillna(value=False).to_numpy(dtype=bool) for part in (TEST, DEV))
+    odd = split[split.notna().to_numpy(dtype=bool) & ~test & ~dev]
+    if len(odd):
+        raise ParameterError(f"'{name}_split' may hold 'test', 'dev' and gaps, got {quoted(odd.iloc[0])} in row {odd.index[0]!r}")
+    prob = pd.to_numeric(values.column(df, f"{name}_prob"), errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+    if not ((prob > 0) & (prob <= 1)).all():
+        raise ParameterError(f"'{name}_prob' must be above 0 and at most 1 in every row: it was changed after the draw")
+    return Draw(name, prob, test, dev)
+
+
+def need_draw(df: pd.DataFrame, gold: Any) -> Draw:
+    """Return the draw of a column of gold.
+
+    Raises
+    ------
+    ParameterError
+        If there is none.
+    """
+    draw = draw_of(df, gold)
+    if draw is None:
+        raise ParameterError(
+            f"the gold in {gold!r} was not drawn by df.tsn.gold_sample(...), so nothing can be concluded from it about the other "
+            "rows: draw rows first, then read those"
+        )
+    return draw
+
+
+def check_undamaged(draw: Draw, rows: Array, where: str) -> None:
+    """Raise where far more rows were drawn than the chances allow: unread rows were dropped after the draw.
+
+    Raises
+    ------
+    ParameterError
+        With the two numbers.
+    """
+    open_ = rows & ~draw.dev
+    drawn, expected = int(draw.test[rows].sum()), float(draw.prob[open_].sum())
+    if drawn > expected + 5 + 6 * expected**0.5:
+        raise ParameterError(
+            f"{plural(drawn, 'row')} of {int(open_.sum()):,}{where} were drawn, where '{draw.name}_prob' allows about "
+            f"{expected:.0f}: rows were dropped after the draw. Call it on the whole frame"
+        )
+
+
+def check_read(draw: Draw, known: Array, gold: Any) -> None:
+    """Warn of drawn rows without gold, and of gold that isn't used since its rows weren't drawn.
+
+    Raises
+    ------
+    ParameterError
+        If no drawn row has gold.
+    """
+    drawn, unread, outside = int(draw.test.sum()), int((draw.test & ~known).sum()), int((known & ~draw.test & ~draw.dev).sum())
+    if unread == drawn:
+        raise ParameterError(
+            f"{gold!r} is missing in all {plural(drawn, 'row')} of the test part: there is nothing to conclude from"
+        )
+    if unread:
+        warn(
+            f"{gold!r} is missing in {unread:,} of the {drawn:,} rows of the test part: the figures hold if these were left out "
+            "whatever their label, as where the rest isn't read yet"
+        )
+    if outside:
+        warn(f"{gold!r} has labels in {plural(outside, 'row')} that '{draw.name}_split' doesn't name: they are not used")
+
+
+def _names(gold: Any) -> Iterator[str]:
+    name = gold if isinstance(gold, str) else ""
+    while name:
+        yield name
+        name = name.rpartition("_")[0]
+    yield "gold"

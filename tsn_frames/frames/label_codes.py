@@ -1,0 +1,108 @@
+"""Columns of labels as codes of one list of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import ParameterError
+from ..text import did_you_mean, plural, quoted
+from . import values
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class LabelCodes:
+    """The labels in order, whether the order means something, and the codes of each column; -1 is a missing label."""
+
+    labels: tuple[Any, ...]
+    ordered: bool
+    columns: dict[Hashable, Array]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column's own labels, and their codes; -1 where it is missing or blank."""
+
+    name: Hashable
+    codes: Array
+    labels: list[Any]
+
+
+def code_columns(df: pd.DataFrame, predicted: Sequence[Hashable], gold: Sequence[Hashable]) -> LabelCodes:
+    """Return the codes of columns with predicted labels and of columns with gold.
+
+    The labels are the categories of the predicted columns, where all of them are Categorical; else the values of all columns.
+
+    Raises
+    ------
+    ParameterError
+        If a column is missing or holds no labels, or gold has a label outside the set.
+    """
+    said, right = [_read(df, name) for name in predicted], [_read(df, name) for name in gold]
+    kinds = [df[name].dtype for name in predicted]
+    closed = [kind for kind in kinds if isinstance(kind, pd.CategoricalDtype)]
+    if len(closed) == len(kinds):
+        labels = list(dict.fromkeys(label for kind in closed for label in values.exact(pd.Series(kind.categories))))
+        for column in right:
+            _check_inside(df, column, labels)
+    else:
+        labels = _sorted({label for column in (*said, *right) for label in column.labels})
+        _check_common(said, right)
+    ordered = len(closed) == len(kinds) and all(kind.ordered and kind == closed[0] for kind in closed)
+    return LabelCodes(tuple(labels), ordered, {column.name: _recoded(column, labels) for column in (*said, *right)})
+
+
+def _read(df: pd.DataFrame, name: Hashable) -> _Column:
+    if not isinstance(name, Hashable) or name not in df.columns:
+        raise ParameterError(f"the frame has no column {quoted(name)}; {did_you_mean(name, df.columns)}")
+    column = values.column(df, name)
+    try:
+        codes, found = pd.factorize(column)
+    except TypeError:
+        raise ParameterError(
+            f"column {name!r} holds lists or dicts, which are no labels: give a column with one label a row; "
+            "where a row may have several, the column of True and False of each"
+        ) from None
+    every = values.exact(pd.Series(found))
+    labels = [label for label in every if not (isinstance(label, str) and not label.strip())]
+    places = {label: code for code, label in enumerate(labels)}
+    return _Column(name, np.array([*(places.get(label, -1) for label in every), -1], dtype=np.int64)[codes], labels)
+
+
+def _recoded(column: _Column, labels: list[Any]) -> Array:
+    """Return a column's codes in the list of all labels."""
+    places = {label: code for code, label in enumerate(labels)}
+    return np.array([*(places[label] for label in column.labels), -1], dtype=np.int64)[column.codes]
+
+
+def _check_inside(df: pd.DataFrame, column: _Column, labels: list[Any]) -> None:
+    for code, label in enumerate(column.labels):
+        if label not in labels:
+            rows = np.flatnonzero(column.codes == code)
+            raise ParameterError(
+                f"{column.name!r} has {quoted(label)} in {plural(len(rows), 'row')}, the first is {df.index[rows[0]]!r}, which "
+                f"isn't one of the labels; {did_you_mean(label, labels)}"
+            )
+
+
+def _check_common(said: Sequence[_Column], right: Sequence[_Column]) -> None:
+    found, wanted = ({label for column in columns for label in column.labels} for columns in (said, right))
+    if found and wanted and not found & wanted:
+        raise ParameterError(
+            f"{[column.name for column in said]} and {[column.name for column in right]} have no label in common: "
+            f"{quoted(next(iter(found)))} here, {quoted(next(iter(wanted)))} there; "
+            "bring both to the same spelling and type"
+        )
+
+
+def _sorted(labels: set[Any]) -> list[Any]:
+    try:
+        return sorted(labels)
+    except TypeError:  # of several types
+        return sorted(labels, key=lambda label: (type(label).__name__, str(label)))

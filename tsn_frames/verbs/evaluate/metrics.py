@@ -1,0 +1,182 @@
+"""Metrics of one column of labels against gold, each with an interval, or a note why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...stats.bootstrap import bootstrap_interval
+from ...stats.classification import Pairs, balanced_accuracy, kappa, macro_f1
+from ...stats.krippendorff import Ratings, alpha
+from ...stats.proportions import LEVEL, f1_interval, mean_of_proportions, normal_quantile, wilson
+
+Array = np.ndarray[Any, Any]
+FEW = 5  # gold rows of a label, below which a mean over labels has no interval
+FEW_ROWS = 30  # below which a bootstrap or a normal interval isn't trusted
+NO_LABEL = "no label"
+NO_INTERVAL = (float("nan"), float("nan"))
+
+
+class Metric(NamedTuple):
+    """A figure, its interval, and the rows that it is computed from."""
+
+    value: float
+    low: float
+    high: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The rows that are judged: codes of gold, of the label (-1: none), and of all raters, with the labels there are."""
+
+    gold: Array
+    said: Array
+    raters: Array
+    labels: Sequence[Any]
+    ordered: bool
+
+    def only(self, rows: Array) -> Judged:
+        """Return some of the rows."""
+        return Judged(self.gold[rows], self.said[rows], self.raters[rows], self.labels, self.ordered)
+
+
+def metrics_of(judged: Judged, confidence: Array | None, notes: list[str]) -> dict[str, Metric]:
+    """Return the metrics by name, and add notes on what has no value or no interval."""
+    rows, answered = len(judged.gold), judged.said >= 0
+    hits = int((judged.said == judged.gold).sum())
+    given = judged.only(answered)
+    out = {
+        "accuracy": _proportion(hits, rows),
+        "accuracy_answered": _proportion(hits, int(answered.sum())),
+        "coverage": _proportion(int(answered.sum()), rows),
+        **_means_over_labels(judged, notes),
+        "kappa": _kappa(given, notes),
+        "alpha": _alpha("alpha", np.column_stack([given.gold, given.said]), judged, notes),
+    }
+    if judged.raters.shape[1] > 1:
+        out["alpha_raters"] = _alpha("alpha_raters", judged.raters, judged, notes)
+    if confidence is not None:
+        out["brier"] = _brier(confidence, judged.said == judged.gold, notes)
+    return out
+
+
+def table_of(found: dict[str, Metric]) -> pd.DataFrame:
+    """Return metrics as a frame with a row each."""
+    frame = pd.DataFrame(found.values(), index=pd.Index(found, name="metric"), columns=list(Metric._fields))
+    return frame.astype({"value": "Float64", "low": "Float64", "high": "Float64", "rows": "Int64"})
+
+
+def labels_of(judged: Judged) -> pd.DataFrame:
+    """Return a row per label: precision, recall and F1, each with its interval, gold rows and rows that were given the label."""
+    pairs = Pairs.of(judged.gold, judged.said, len(judged.labels))
+    tallies = pairs.tallies(pairs.counts)
+    rows = []
+    for gold, said, hits in zip(*(part.astype(int).tolist() for part in (tallies.gold, tallies.said, tallies.hits)), strict=True):
+        either = gold + said - hits
+        f1 = (2 * hits / (gold + said) if either else np.nan, *f1_interval(hits, either))
+        rows.append([*_proportion(hits, said)[:3], *_proportion(hits, gold)[:3], *f1, gold, said])
+    names = [f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_low", "_high")]
+    frame = pd.DataFrame(rows, index=pd.Index(judged.labels, name="label"), columns=[*names, "gold_rows", "said_rows"])
+    return frame.astype(dict.fromkeys(names, "Float64") | dict.fromkeys(("gold_rows", "said_rows"), "Int64"))
+
+
+def confusion_of(judged: Judged) -> pd.DataFrame:
+    """Return a table of counts, gold by row and the label by column, with a column of rows without one where there are such."""
+    labels = len(judged.labels)
+    counts = np.bincount(judged.gold * (labels + 1) + judged.said + 1, minlength=labels * (labels + 1)).reshape(
+        labels, labels + 1
+    )
+    frame = pd.DataFrame(counts[:, 1:], index=pd.Index(judged.labels, name="gold"), columns=pd.Index(judged.labels, name="label"))
+    if counts[:, 0].any():
+        frame[NO_LABEL] = counts[:, 0]
+    return frame
+
+
+def by_confidence_of(confidence: Array, right: Array) -> pd.DataFrame:
+    """Return a row per threshold: the rows at least as confident, their share of all, and their accuracy."""
+    known = confidence[np.isfinite(confidence)]
+    levels = np.unique(known)
+    if len(levels) > 10:
+        levels = np.unique(np.quantile(known, np.linspace(0, 0.9, 10), method="lower"))
+    rows = [_kept(right[confidence >= level], len(right)) for level in levels]
+    names = ["rows", "kept", "accuracy", "low", "high"]
+    frame = pd.DataFrame(rows, index=pd.Index(levels, name="at_least", dtype="float64"), columns=names)
+    return frame.astype({"rows": "Int64"} | dict.fromkeys(names[1:], "Float64"))
+
+
+def _kept(right: Array, of: int) -> list[float]:
+    value, low, high, rows = _proportion(int(right.sum()), len(right))
+    return [rows, rows / of, value, low, high]
+
+
+def _proportion(hits: int, rows: int) -> Metric:
+    return Metric(hits / rows if rows else np.nan, *wilson(hits, rows), rows)
+
+
+def _means_over_labels(judged: Judged, notes: list[str]) -> dict[str, Metric]:
+    pairs = Pairs.of(judged.gold, judged.said, len(judged.labels))
+    tallies, rows = pairs.tallies(pairs.counts), len(judged.gold)
+    found = {"balanced_accuracy": float(balanced_accuracy(tallies)), "macro_f1": float(macro_f1(tallies))}
+    few = np.flatnonzero((tallies.gold < FEW) & (tallies.gold + tallies.said > 0))
+    if len(few):
+        named = ", ".join(f"{judged.labels[code]!r} ({tallies.gold[code]:.0f})" for code in few[:5]) + ", ..." * (len(few) > 5)
+        notes.append(f"{' and '.join(found)} have no interval, since labels have fewer than {FEW} gold rows: {named}")
+        return {name: Metric(value, *NO_INTERVAL, rows) for name, value in found.items()}
+    there = tallies.gold > 0
+    ends = mean_of_proportions(tallies.hits[there].astype(int).tolist(), tallies.gold[there].astype(int).tolist())
+    return {
+        "balanced_accuracy": Metric(found["balanced_accuracy"], *ends, rows),
+        "macro_f1": _bootstrapped("macro_f1", lambda counts: macro_f1(pairs.tallies(counts)), pairs.counts, notes),
+    }
+
+
+def _kappa(given: Judged, notes: list[str]) -> Metric:
+    pairs = Pairs.of(given.gold, given.said, len(given.labels))
+
+    def statistic(counts: Array) -> Array:
+        return kappa(pairs, counts, ordered=given.ordered)
+
+    return _bootstrapped("kappa", statistic, pairs.counts, notes)
+
+
+def _alpha(name: str, ratings: Array, judged: Judged, notes: list[str]) -> Metric:
+    made = Ratings.of(ratings, len(judged.labels))
+
+    def statistic(counts: Array) -> Array:
+        return alpha(made, counts, ordered=judged.ordered)
+
+    return _bootstrapped(name, statistic, made.counts, notes)
+
+
+def _bootstrapped(name: str, statistic: Callable[[Array], Array], counts: Array, notes: list[str]) -> Metric:
+    """Return a statistic of counted rows with its bootstrap interval."""
+    rows = int(counts.sum())
+    value = float(statistic(counts)) if rows else np.nan
+    if np.isnan(value):
+        why = "no row has two labels to compare" if not rows else "all labels are the same, so no disagreement could be expected"
+        notes.append(f"{name} is undefined: {why}")
+        return Metric(value, *NO_INTERVAL, rows)
+    ends = bootstrap_interval(statistic, counts, LEVEL) if rows >= FEW_ROWS else NO_INTERVAL
+    if np.isnan(ends[0]):
+        why = f"there are fewer than {FEW_ROWS} rows" if rows < FEW_ROWS else "too few rows disagree"
+        notes.append(f"{name} has no interval: {why}")
+    return Metric(value, *ends, rows)
+
+
+def _brier(confidence: Array, right: Array, notes: list[str]) -> Metric:
+    """Return the mean squared distance of confidence from being right (G. W. Brier, Monthly Weather Review 78, 1950, 1-3)."""
+    known = np.isfinite(confidence)
+    losses = (confidence[known] - right[known]) ** 2
+    if not len(losses):
+        return Metric(np.nan, *NO_INTERVAL, 0)
+    mean = float(losses.mean())
+    if len(losses) < FEW_ROWS:
+        notes.append(f"brier has no interval: there are fewer than {FEW_ROWS} rows")
+        return Metric(mean, *NO_INTERVAL, len(losses))
+    half = normal_quantile(LEVEL) * float(losses.std(ddof=1)) / len(losses) ** 0.5
+    return Metric(mean, max(0.0, mean - half), min(1.0, mean + half), len(losses))
