@@ -70,6 +70,18 @@ def need_draw(df: pd.DataFrame, gold: Any) -> Draw:
     return draw
 
 
+def holds_test_rows(df: pd.DataFrame) -> bool:
+    """Return whether a frame has rows of the test part of any draw.
+
+    Examples
+    --------
+    >>> holds_test_rows(pd.DataFrame({"gold_split": ["dev", None]})), holds_test_rows(pd.DataFrame({"topic_split": ["test"]}))
+    (False, True)
+    """
+    splits = [name for name in df.columns if isinstance(name, str) and name.endswith("_split")]
+    return any(bool((values.column(df, name).astype(object) == TEST).any()) for name in splits)
+
+
 def check_undamaged(draw: Draw, rows: Array, where: str) -> None:
     """Raise where far more rows were drawn than the chances allow: unread rows were dropped after the draw.
 

@@ -12,6 +12,7 @@ from ..._gc import gc_paused
 from ...api import load
 from ...errors import ParameterError, RowError
 from ...frames import prompt as frame_prompt
+from ...frames.gold import holds_test_rows
 from ...frames.missing import Missing
 from ...text import did_you_mean, plural, quoted
 
@@ -62,7 +63,7 @@ def example_texts(examples: object, text: Any, columns: list[str], what: str) ->
     for name in columns:
         if name not in examples.columns:
             raise ParameterError(f"examples has no column {name!r} with {what}; {did_you_mean(name, examples.columns)}")
-    if "gold_split" in examples.columns and (examples["gold_split"] == "test").fillna(value=False).any():
+    if holds_test_rows(examples):
         raise ParameterError(
             "examples has rows of the gold sample's test part, which would no longer test anything: use its dev rows"
         )

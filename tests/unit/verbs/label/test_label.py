@@ -406,6 +406,7 @@ BAD = [
     (dict(examples=pd.DataFrame({"text": ["x"], "label": ["c"]})), "'c' in row 0 is not one of the labels"),
     (dict(examples=pd.DataFrame({"text": ["x"], "label": [None]})), "the label is missing in row 0"),
     (dict(examples=pd.DataFrame({"text": ["x"], "label": ["a"], "gold_split": ["test"]})), "test part"),
+    (dict(examples=pd.DataFrame({"text": ["x"], "label": ["a"], "topic_split": ["test"]})), "test part"),
 ]
 
 
