@@ -36,6 +36,8 @@ class RealModel:
         Where the server's address and log are written.
     seconds : float
         How long it may take to load.
+    context : int
+        Tokens of one conversation, prompt and answer.
 
     Raises
     ------
@@ -45,13 +47,16 @@ class RealModel:
         If it ended instead.
     """
 
-    def __init__(self, folder: Path, seconds: float = START_SECONDS) -> None:
+    def __init__(self, folder: Path, seconds: float = START_SECONDS, context: int = CONTEXT) -> None:
         self.url = ""
+        self._context = context
         self._address, self._log, self._seconds = folder / "address", folder / "server.log", seconds
 
     def __enter__(self) -> Self:
         with self._address.open("wb") as address, self._log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=address, stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, __file__, str(self._context)], stdin=subprocess.PIPE, stdout=address, stderr=log
+            )
         try:
             self._wait()
         except BaseException:
@@ -106,7 +111,7 @@ def serve() -> None:
     params.model.path = str(next(Path(weights).glob("*.gguf")))
     params.model_alias = {NAME}  # a set: a text would become its letters
     params.hostnames, params.port = ["127.0.0.1"], 0
-    params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT
+    params.n_parallel, params.n_ctx = SLOTS, SLOTS * int(sys.argv[1])
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.endpoint_metrics = True
     server = xllamacpp.Server(params)
