@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
+import time
 
 import numpy as np
 import pandas as pd
@@ -367,6 +370,22 @@ def test_a_stopped_labelling_keeps_what_was_answered(tmp_path):
         with pytest.raises(RunError, match="stopped") as raised:
             run.result()
     assert raised.value.partial["label"].notna().sum() == 3 and run.frame["label_votes"].between(1, 2).all()
+
+
+def test_ctrl_c_keeps_what_was_answered(tmp_path):
+    interrupts = iter([lambda: os.kill(os.getpid(), signal.SIGINT)])
+
+    def answer(body):
+        if sim.stats().requests > 4:
+            next(interrupts, lambda: None)()
+            time.sleep(0.2)  # in flight while the interrupt arrives
+        return gold(body)
+
+    with service(answer, tmp_path) as (sim, client):
+        with pytest.raises(KeyboardInterrupt) as raised:
+            DF.iloc[:3].tsn.label("text", TOPICS, votes=9, client=client)
+        assert raised.value.partial["label"].tolist() == TOPICS and 3 < sim.stats().requests < 27
+        assert tsn.last_run().frame["label"].tolist() == TOPICS
 
 
 BAD = [
