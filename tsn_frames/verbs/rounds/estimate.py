@@ -71,7 +71,7 @@ class _RoundsEstimate:
         """Add the estimate of some rows' requests and return the votes that are cached."""
         votes: dict[int, Vote[Any]] = {}
         for features, some in self.rounds.groups(rows).items():
-            call = self.rounds.prepare(np.array(some, dtype=int), features, turn, repairs)
+            call = self.rounds.requests.prepare(np.array(some, dtype=int), features, turn, repairs)
             found.append(estimate_call(call))
             votes |= self._cached(some, call)
         self.unknown |= set(rows) - set(votes)
@@ -89,7 +89,7 @@ class _RoundsEstimate:
         """Return the estimate of the whole call."""
         rounds = self.rounds
         if not self.sure:
-            self.sure.append(estimate_call(rounds.prepare(np.array([], dtype=int), Features(), 0, {})))
+            self.sure.append(estimate_call(rounds.requests.prepare(np.array([], dtype=int), Features(), 0, {})))
         least, most = total_estimate(self.sure, None, None), total_estimate([*self.sure, *self.possible], None, None)
         return replace(
             least,

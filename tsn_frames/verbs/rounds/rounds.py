@@ -11,30 +11,25 @@ import numpy as np
 import pandas as pd
 
 from ..._gc import gc_paused
-from ...api import dumps
 from ...api.dialects.tables import ending
 from ...engine.budget.budget import amount
-from ...engine.runtime.client import Client, client_or_default
+from ...engine.runtime.client import Client
 from ...engine.runtime.session import SharedSession
 from ...errors import BudgetExceeded, RowError
-from ...frames import per_row
 from ...frames.columns import Layout, layout
-from ...frames.prompt import Rendered
 from ...text import money, plural
 from ..complete import run_of
 from ..run.background import OnRun
-from ..run.prepare import PER_ROW, PreparedCall, prepare_messages
 from ..run.run import stopped_error
-from .features import Features, FeatureStore, first_features, next_features
+from .features import Features, next_features
 from .json_answer import is_complete_json
+from .requests import RoundRequests
 from .task import Message, R, Task, Vote
 from .texts import Texts
 from .usage import UsageTotals
 
-TOP_LOGPROBS = 20
 PROBES = 3  # rows that may find out a model's features before the defaults are taken
 _CUT_OFF = "the answer was cut off by max_tokens (finish_reason 'length'): give a larger max_tokens= and run again"
-_PER_ROW = (*PER_ROW, "tag", "refresh")
 
 
 @dataclass
@@ -75,27 +70,20 @@ class Rounds(Generic[R]):
     on_run: OnRun | None = None
 
     def __post_init__(self) -> None:
+        self.requests = RoundRequests(self.verb, self.df, self.task, self.texts, self.options, self.sampling)
+        self.client: Client = self.requests.client
         self.ballots: dict[int, list[Vote[R]]] = {at: [] for at, text in enumerate(self.texts.texts) if text is not None}
-        self._frame = pd.DataFrame({"text": pd.Series(self.texts.texts, self.df.index, dtype=object)})
         self.totals = UsageTotals(len(self.df))
-        self.client: Client = client_or_default(self.options.get("client"))
         self.max_cost = amount("max_cost", self.options.get("max_cost"))
         self.round, self.waiting, self.spent = "", len(self.ballots), Decimal(0)
-        self._per_row = {name: per_row.series_of(self.df, name, self.options.get(name)) for name in _PER_ROW}
-        per_row.resolve(self.df, {name: self.options.get(name) for name in PER_ROW})
-        models = self._per_row["model"]
-        self._models: list[Any] = [self.options.get("model")] * len(self.df) if models is None else models.tolist()
-        self.features: dict[Any, Features] = {}
-        self._probes = dict.fromkeys(self._models, PROBES)
-        self._tails: dict[int, bytes] = {}
+        self._features: dict[Any, Features] = {}
+        self._probes = dict.fromkeys(self.requests.models, PROBES)
         self._known: dict[tuple[Any, Any, Any], Vote[R]] = {}
         self._shared: SharedSession | None = None
-        self.check()
-
-    def check(self) -> None:
-        """Prepare the first request, so that whatever is wrong with the options is raised before anything is sent."""
-        rows = np.array(list(self.ballots)[:1], dtype=int)
-        self.prepare(rows, self.expected_features(self._models[rows[0]] if len(rows) else None), 0, {})
+        first = list(self.ballots)[
+            :1
+        ]  # prepared now, so that whatever is wrong with the options is raised before anything is sent
+        self.requests.prepare(np.array(first, dtype=int), next(iter(self.groups(first)), Features()), 0, {})
 
     def run(self) -> None:
         """Ask for votes until no row wants more."""
@@ -160,16 +148,16 @@ class Rounds(Generic[R]):
     def _vote(self, rows: Sequence[int], turn: int, votes: dict[int, Vote[R]]) -> None:
         """Ask for one vote of each row; the first rows of each model find out which features its service has."""
         for at in rows:
-            if self._models[at] not in self.features:
+            if self.requests.models[at] not in self._features:
                 self._first_vote(at, turn, votes)
         self._send([at for at in rows if at not in votes], turn, {}, votes)
 
     def _first_vote(self, at: int, turn: int, votes: dict[int, Vote[R]]) -> None:
-        model = self._models[at]
-        store, fixed = FeatureStore.of(self.client, model, self.options["cache"]), self.options["structured"] != "auto"
-        features: Features | None = self.expected_features(model)
+        model = self.requests.models[at]
+        store, fixed = self.requests.store(model), self.options["structured"] != "auto"
+        features: Features | None = self.requests.expected_features(model)
         while features is not None:
-            self.features[model] = features
+            self._features[model] = features
             self._send([at], turn, {}, votes)
             failure = votes[at].failure
             if failure is None:
@@ -177,22 +165,18 @@ class Rounds(Generic[R]):
                 return
             features = next_features(features, failure, fixed=fixed)
         self._probes[model] -= 1  # no form was accepted, so the fault is the row's own
-        self.features[model] = self.expected_features(model)
+        self._features[model] = self.requests.expected_features(model)
         if failure is not None and failure.startswith("bad_request:") and self._probes[model]:
-            del self.features[model]
-
-    def expected_features(self, model: Any) -> Features:
-        """Return the features with which a model is asked first."""
-        store = FeatureStore.of(self.client, model, self.options["cache"])
-        return first_features(store.known(), self.options["structured"])
+            del self._features[model]
 
     def groups(self, rows: Iterable[int]) -> dict[Features, list[int]]:
         """Return rows by the features of their services: each group is a run of its own."""
-        found: dict[Features, list[int]] = {}
+        known, found = dict(self._features), dict[Features, list[int]]()
         for at in rows:
-            model = self._models[at]
-            features = self.features.get(model) or self.expected_features(model)
-            found.setdefault(features, []).append(at)
+            model = self.requests.models[at]
+            if model not in known:
+                known[model] = self.requests.expected_features(model)
+            found.setdefault(known[model], []).append(at)
         return found
 
     def _send(self, rows: Sequence[int], turn: int, repairs: Mapping[int, Sequence[Message]], votes: dict[int, Vote[R]]) -> None:
@@ -209,10 +193,10 @@ class Rounds(Generic[R]):
         votes: dict[int, Vote[R]],
     ) -> None:
         positions = np.array(rows, dtype=int)
-        call = self.prepare(positions, features, turn, repairs)
+        call = self.requests.prepare(positions, features, turn, repairs)
         call = call._replace(work=replace(call.work, max_cost=self._left(), shared=self._shared))
         self.waiting = len(rows)
-        run = run_of(self._frame.iloc[positions][[]], call, self.layout, "coerce")
+        run = run_of(self.requests.frame.iloc[positions][[]], call, self.layout, "coerce")
         if self.on_run is not None:
             self.on_run(run)
         end: BaseException | None = None
@@ -231,41 +215,6 @@ class Rounds(Generic[R]):
     def layout(self) -> Layout:
         """The columns that each run returns."""
         return layout(None, usage=True, include=("logprobs",) if self.sampling.get("logprobs") else ())
-
-    def prepare(
-        self, rows: np.ndarray[Any, Any], features: Features, turn: int, repairs: Mapping[int, Sequence[Message]]
-    ) -> PreparedCall:
-        """Return the requests of some rows: vote number ``turn``, or its repair."""
-        varying = {name: series.iloc[rows] for name, series in self._per_row.items() if series is not None}
-        options = {**self.options, **varying}
-        options = {**options, **self._parameters(options, features), "repeat": turn}
-        return prepare_messages(
-            self.verb,
-            self._frame.iloc[rows],
-            lambda: self._rendered(rows.tolist(), features, turn, repairs),
-            options,
-            prompt=f"{self.task.instructions or ''}{{text}}",  # for the record of the run
-        )
-
-    def _parameters(self, options: Mapping[str, Any], features: Features) -> dict[str, Any]:
-        """Return the API's parameters that the verb sets, as far as the service takes them."""
-        made: dict[str, Any] = {"response_format": self.task.response_format(features.mode)}
-        if options.get("temperature") is None and features.temperature:
-            made["temperature"] = self.sampling.get("temperature", 0.0)
-        if self.sampling.get("logprobs") and features.logprobs:
-            made["extra_body"] = _with_logprobs(options.get("extra_body"))
-        return made
-
-    def _rendered(self, rows: Sequence[int], features: Features, turn: int, repairs: Mapping[int, Sequence[Message]]) -> Rendered:
-        """Return the messages: task and examples first and the same for all rows, then the text of each."""
-        prefix = dumps(self.task.head(features.mode, turn)).removesuffix(b"]") + b","
-        texts = self.texts.texts
-        for at in rows:
-            if at not in self._tails:
-                self._tails[at] = dumps({"role": "user", "content": self.task.user(texts[at] or "")}) + b"]"
-        if not repairs:
-            return Rendered(prefix, [self._tails[at] for at in rows])
-        return Rendered(prefix, [self._tails[at][:-1] + b"," + dumps(repairs[at]).removeprefix(b"[") for at in rows])
 
     def _left(self) -> Decimal | None:
         """Return what is left of ``max_cost``."""
@@ -308,8 +257,3 @@ class Rounds(Generic[R]):
             return None
         last = votes[-1]
         return last.failure or str(RowError("invalid", last.reading.problem + ", also when asked again" * last.repaired))
-
-
-def _with_logprobs(extra: Any) -> Any:
-    wanted = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-    return extra.map(lambda own: {**own, **wanted}) if isinstance(extra, pd.Series) else {**(extra or {}), **wanted}
