@@ -48,7 +48,8 @@ def evaluation(evaluation: FrameLike | pd.DataFrame, *, ax: Axes | None = None) 
         return axes.empty(ax, "No metric is defined.")
     metrics = list(dict.fromkeys(known.index.get_level_values("metric")))
     others = [level for level, name in enumerate(known.index.names) if name != "metric"]
-    series = dict(list(known.groupby(level=others, sort=False, dropna=False))) if others else {"": known}
+    level = others[0] if len(others) == 1 else others
+    series = dict(list(known.groupby(level=level, sort=False, dropna=False))) if others else {"": known}
     for at, table_of_one in enumerate(series.values()):
         _points(ax, table_of_one, metrics, at, len(series))
     ax.set_yticks(range(len(metrics)), metrics)

@@ -356,7 +356,9 @@ def test_an_evaluation_is_drawn_with_its_intervals():
 @pytest.mark.parametrize("words", [{"label": ["one", "two"]}, {"by": "by"}, {"label": ["one", "two"], "by": ["by"]}])
 def test_columns_and_groups_of_an_evaluation_have_points_of_their_own(words):
     ax = tsn.plot.evaluation(evaluation(**words).table)
-    assert len(ax.containers) == len(ax.get_legend().get_texts()) == (4 if len(words) == 2 else 2)
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(ax.containers) == len(names) == (4 if len(words) == 2 else 2)
+    assert names[0] == {("label",): "one", ("by",): "x", ("label", "by"): "('one', 'x')"}[tuple(words)]
 
 
 @pytest.mark.parametrize("given", [3, pd.DataFrame({"value": [1.0]}), TABLE])

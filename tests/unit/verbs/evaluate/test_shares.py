@@ -190,6 +190,24 @@ def truth_of(name):
     return df[REAL[name]].to_numpy()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("draw", [{"by": "month"}, {"dev": 100}, {"by": "month", "dev": 100}], ids=str)
+def test_draws_within_groups_and_beside_dev_rows_cover_the_frame_and_each_group(draw):
+    rng = np.random.default_rng(8)
+    month = rng.integers(0, 3, 1_200)
+    truth = rng.random(1_200) < np.array([0.02, 0.1, 0.4])[month]
+    said = np.where(rng.random(1_200) < 0.85, truth, rng.random(1_200) < 0.3)
+    df = pd.DataFrame({"month": month, "truth": truth, "topic": said})
+    whole, groups, held, draws = truth.mean(), df.groupby("month")["truth"].mean(), np.zeros(4), 200
+    for seed in range(draws):
+        out = df.tsn.gold_sample(150, random_state=seed, **draw)
+        out["gold"] = out["truth"].astype("boolean").where(out["gold_split"].notna())
+        one = out.tsn.shares("topic", gold="gold").loc[True]
+        parts = out.tsn.shares("topic", gold="gold", by="month").xs(True, level="label")
+        held += [one["low"] <= whole <= one["high"], *(parts["low"].le(groups) & parts["high"].ge(groups))]
+    assert (held / draws).min() >= 0.90, held / draws  # 0.93 less some two standard errors
+
+
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from([*TOPICS, None]), st.sampled_from(TOPICS)), min_size=1, max_size=40), st.data())
 def test_any_frame_gives_shares_between_0_and_1_around_the_estimate(rows, data):
