@@ -196,6 +196,9 @@ class Suspicions:
         return found.suspect if found.suspect is not None and model not in self._answered else kind
 
 
-def refusal_wait(refusals: int, asked: float | None) -> float:
-    """Return the seconds until a refused row is sent again: what its refusal asks for, else an exponential backoff."""
-    return asked or min(0.1 * 2.0**refusals, 10.0)
+def refusal_wait(refusals: int, asked: float | None, *, alone: bool = False) -> float:
+    """Return the seconds until a refused row is sent again: what its refusal asks for, else an exponential backoff.
+
+    A row that is refused alone waits a second at most: its refusals are not the account's.
+    """
+    return asked or min(0.1 * 2.0**refusals, 1.0 if alone else 10.0)

@@ -22,7 +22,7 @@ def answered(**usage):
 
 @pytest.mark.parametrize(
     ("details", "cached"),
-    [({"cached_tokens": 7}, 7), ({"cached_tokens": 0}, 0), ({}, None), (None, None), ({"cached_tokens": "7"}, None),
+    [({"cached_tokens": 7}, 7), ({"cached_tokens": 0}, 0), ({}, None), (None, None), ({"cached_tokens": "7"}, 7),
      ({"cached_tokens": -1}, None), ({"cached_tokens": 11}, None), ({"cached_tokens": True}, None), ([7], None)],
 )  # fmt: skip
 def test_the_cached_part_of_a_prompt_is_read_where_it_is_stated(details, cached):

@@ -79,8 +79,7 @@ class AttemptSender:
         return attempt
 
     async def _send(self, item: PendingRequest) -> Attempt:
-        sent_before, alone = item.attempts or item.refusals, item.fails_alone or item.alone
-        priority = min(self._priority, RETRY) if sent_before and not alone else self._priority
+        priority = min(self._priority, RETRY) if item.failed_once else self._priority
         permit = await self.session.account.limiter.acquire(self.session.quota, self.tokens(item.request), priority)
         task = asyncio.current_task()
         self.sending.add(task)

@@ -105,7 +105,7 @@ class ResultHandler:
             self._give_up(item, RowError("server", f"refused {item.refusals} times while others were answered: {error.message}"))
         else:
             paused = self._breaker.paused and not item.alone and not found.wait
-            delay = 0.0 if paused else policy.refusal_wait(item.refusals, found.wait)
+            delay = 0.0 if paused else policy.refusal_wait(item.refusals, found.wait, alone=item.alone > 0)
             self._queue.requeue(item, delay, last=item.alone > 0 or found.suspect is not None)  # other rows confirm or refute it
 
     def _singled_out(self, item: PendingRequest) -> bool:

@@ -34,12 +34,17 @@ class PendingRequest:
     cost: Decimal | None = Decimal(0)  # of its attempts so far; None where that is unknown
     reservation: Reservation | None = None
 
+    @property
+    def failed_once(self) -> bool:
+        """Whether it failed or was refused exactly once: the best probe of a paused account."""
+        return self.attempts + self.refusals == 1
+
 
 class RetryQueue:
     """Order: due retries, then unsent requests, then requests that fail or are refused alone.
 
-    While the account is paused, unsent requests are held back as long as there are retries: a request that failed before is the
-    better probe, since a row that is at fault itself says nothing about the server.
+    While the account is paused, unsent requests are held back as long as a request waits that failed once: it is the better probe.
+    One that failed more often may be at fault itself, and says nothing about the server.
     """
 
     def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic,
@@ -57,7 +62,7 @@ class RetryQueue:
         """Return the next item, as soon as one is due; None when all are finished."""
         while self._open:
             now = self._clock()
-            held_back = bool(self._delayed) and self._paused()
+            held_back = self._paused() and any(item.failed_once for _, _, item in self._delayed)
             item = self._due(self._delayed, now)
             if item is None and not held_back:
                 item = next(self._fresh, None) or self._due(self._last, now)

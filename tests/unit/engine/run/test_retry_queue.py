@@ -13,6 +13,7 @@ def test_while_the_account_is_paused_a_retry_goes_before_rows_that_were_never_se
     async def main():
         queue = RetryQueue((PendingRequest(i, None) for i in range(4)), fake_time.now, lambda: paused[0])
         first = await queue.next()
+        first.attempts = 1
         queue.requeue(first, 5.0)
         taken.append(((await queue.next()).index, fake_time.now()))  # the retry, though it is due only in 5 seconds
         paused[0] = False
@@ -29,6 +30,7 @@ def test_rows_that_were_never_sent_go_on_when_the_pause_is_over():
     async def main():
         queue = RetryQueue((PendingRequest(i, None) for i in range(2)), fake_time.now, lambda: paused[0])
         first = await queue.next()
+        first.refusals = 1
         queue.requeue(first, 60.0)
         waiting = asyncio.ensure_future(queue.next())
         await asyncio.sleep(1)
@@ -40,3 +42,14 @@ def test_rows_that_were_never_sent_go_on_when_the_pause_is_over():
 
     fake_time.run(main)
     assert taken == [(1, 1.0)]
+
+
+def test_a_request_that_fails_again_and_again_holds_back_no_other():
+    async def main():
+        queue = RetryQueue((PendingRequest(i, None) for i in range(2)), fake_time.now, lambda: True)
+        first = await queue.next()
+        first.attempts = 2
+        queue.requeue(first, 60.0)
+        assert (await queue.next()).index == 1
+
+    fake_time.run(main)
