@@ -70,6 +70,14 @@ class CircuitBreaker:
         self._streak.length = self.STREAK
         self._close()
 
+    @property
+    def prefers_retries(self) -> bool:
+        """Whether the next probe is a request that failed once; every other probe is one that was never sent.
+
+        Either kind alone could be at fault itself: a row that is always refused, or rows that all fail the first time.
+        """
+        return self.state is not State.CLOSED and self.pauses_in_a_row % 2 == 0
+
     def seconds_until_allowed(self, now: float, max_wait: float, in_flight: int = 0) -> float:
         """Return the seconds until a request may go, at most ``max_wait`` after the pause began; inf: when the probe is back."""
         if self.state is State.CLOSED:

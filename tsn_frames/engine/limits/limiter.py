@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 
+from .circuit_breaker import State
 from .limits import Limits
 from .rules import Permit, RateRules, UserQuota
 
@@ -119,9 +120,11 @@ class RateLimiter:
         return blocked or [(math.inf, "")]
 
     def _turn(self, key: tuple[int, UserQuota]) -> tuple[int, int]:
-        """Sort by priority, then by arrival."""
-        queue = self._queues[key]
-        return key[0], queue[0][2] if queue else 0
+        """Sort by priority, then by arrival; retries stand behind or before other rows while a probe is due, else among them."""
+        queue, priority, breaker = self._queues[key], key[0], self.rules.breaker
+        if priority == RETRY and not breaker.prefers_retries:
+            priority = FRAME if breaker.state is State.CLOSED else FRAME + 1
+        return priority, queue[0][2] if queue else 0
 
     def _add_waited(self, now: float, rule: str) -> None:
         if self._blocked:

@@ -167,7 +167,7 @@ class RunExecutor:
         fresh, mode, tags, requests = self.work.fresh, self.work.mode, self.work.tags, self.work.requests
         limiter = session.account.limiter
         items = (PendingRequest(i, requests[i], i in fresh or mode != "use") for i in pending)
-        self._queue = RetryQueue(items, paused=lambda: limiter.rules.breaker.paused)
+        self._queue = RetryQueue(items, hold_back=lambda: limiter.rules.breaker.prefers_retries)
         stream = StreamOptions() if self.work.stream else None
         self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None, stream=stream)
         handler = ResultHandler(

@@ -43,14 +43,14 @@ class PendingRequest:
 class RetryQueue:
     """Order: due retries, then unsent requests, then requests that fail or are refused alone.
 
-    While the account is paused, unsent requests are held back as long as a request waits that failed once: it is the better probe.
-    One that failed more often may be at fault itself, and says nothing about the server.
+    While the circuit breaker prefers retries as probes (``hold_back``), unsent requests are held back as long as one waits that
+    failed once.
     """
 
     def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic,
-                 paused: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
+                 hold_back: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
         # Items are taken one by one, so that a million rows aren't a million objects at once.
-        self._fresh, self._clock, self._paused = iter(items), clock, paused
+        self._fresh, self._clock, self._hold_back = iter(items), clock, hold_back
         self._delayed: list[tuple[float, int, PendingRequest]] = []
         self._last: list[tuple[float, int, PendingRequest]] = []
         self._order = count()
@@ -62,7 +62,7 @@ class RetryQueue:
         """Return the next item, as soon as one is due; None when all are finished."""
         while self._open:
             now = self._clock()
-            held_back = self._paused() and any(item.failed_once for _, _, item in self._delayed)
+            held_back = self._hold_back() and any(item.failed_once for _, _, item in self._delayed)
             item = self._due(self._delayed, now)
             if item is None and not held_back:
                 item = next(self._fresh, None) or self._due(self._last, now)
@@ -85,7 +85,7 @@ class RetryQueue:
     def done(self) -> None:
         """Count an item as finished."""
         self._out -= 1
-        if (not self._out and not self._delayed and not self._last) or not self._paused():
+        if (not self._out and not self._delayed and not self._last) or not self._hold_back():
             self._wake(len(self._sleepers))
 
     def close(self) -> None:

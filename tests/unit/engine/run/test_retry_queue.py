@@ -7,7 +7,7 @@ from support import fake_time
 from tsn_frames.engine.run.retry_queue import PendingRequest, RetryQueue
 
 
-def test_while_the_account_is_paused_a_retry_goes_before_rows_that_were_never_sent():
+def test_where_a_retry_is_the_better_probe_rows_that_were_never_sent_are_held_back():
     paused, taken = [True], []
 
     async def main():
