@@ -209,6 +209,8 @@ def _plain(value: Any, dtype: str) -> Any:
         return value.value
     if dtype == "Int64" and not -_INT64 <= value < _INT64:
         raise ValueError(f"{value} has more than 64 bits")
+    if dtype == "Float64":
+        return float(value)
     if dtype == "datetime64[us]":
         aware = isinstance(value, dt.datetime) and value.tzinfo is not None
         return value.astimezone(dt.UTC).replace(tzinfo=None) if aware else value

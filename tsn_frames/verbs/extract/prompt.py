@@ -190,7 +190,10 @@ def _value(field: Field, found: Mapping[str, Any]) -> Any:
         raise ValueError(f"the key is missing - at `$.{field.name}`")
     if field.nullable and (value is None or (isinstance(value, str) and not value.strip())):
         return None  # the text does not say
-    return field.convert(value)
+    try:
+        return field.convert(value)
+    except ArithmeticError as error:
+        raise ValueError(f"{error} - at `$.{field.name}`") from None
 
 
 def _json_value(value: Any, field: Field) -> Any:

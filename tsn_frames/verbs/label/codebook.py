@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from ...errors import ParameterError
 from ...text import quoted
 
@@ -116,6 +119,12 @@ def _pairs(labels: object) -> tuple[list[tuple[Label, str | None]], dict[Label, 
                 raise ParameterError("labels mixes groups with labels: give every group a list or a mapping of labels")
             return _grouped(labels)
         return [(_checked(name, "labels"), _description(name, text)) for name, text in labels.items()], {}
+    if isinstance(labels, (set, frozenset)):
+        raise ParameterError("labels is a set, whose order differs from process to process: give a list")
+    if isinstance(labels, pd.DataFrame):
+        raise ParameterError(
+            "labels is a DataFrame: give a list such as df['label'].tolist(), or a mapping of label to description"
+        )
     if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
         raise ParameterError(
             f'labels must be a list such as ["billing", "delivery"] or a mapping of label to description, got {quoted(labels)}'
@@ -140,6 +149,7 @@ def _grouped(labels: Mapping[Any, Any]) -> tuple[list[tuple[Label, str | None]],
 
 
 def _checked(label: Any, where: str) -> Label:
+    label = label.item() if isinstance(label, np.integer) else label
     if isinstance(label, bool) or not isinstance(label, (str, int)):
         raise ParameterError(f"{where}: a label must be a text or a whole number, got {quoted(label)}")
     if isinstance(label, int):

@@ -35,7 +35,7 @@ def parse_json(text: str) -> Any:
         If it is none, names a key twice, which says two things, or holds a number that JSON doesn't have.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
+        return _valid(json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -66,6 +66,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key appears twice")
     return found
+
+
+def _valid(value: Any) -> Any:
+    """Return a parsed value with U+FFFD for each half of a surrogate pair, which no column can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_valid(item) for item in value]
+    return {_valid(key): _valid(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _no_number(name: str) -> Any:

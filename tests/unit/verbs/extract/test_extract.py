@@ -239,3 +239,13 @@ def test_the_estimate_and_the_background(tmp_path):
         found = tsn.estimate(DF.tsn.extract, "text", {"count": int}, client=client, max_tokens=20)
         assert found.to_send == 2 and sim.stats().requests == 0 and "at most 2 further requests" in str(found)
         assert tsn.start(DF.tsn.extract, "text", {"count": int}, client=client).result()["count"].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(dt.datetime, '"0001-01-01T00:00:00+05:00"'), (int | float, "1" + "0" * 400), (float, "1" + "0" * 400)],
+)
+def test_a_value_outside_its_column_fails_its_field_only(tmp_path, kind, value):
+    with service(lambda _: f'{{"a": {value}, "b": "x"}}', tmp_path) as (_, client), pytest.warns(TSNWarning):
+        out = DF.tsn.extract("text", {"a": kind, "b": str}, client=client)
+    assert out["a"].isna().all() and out["b"].tolist() == ["x", "x"] and out["error"].notna().all()

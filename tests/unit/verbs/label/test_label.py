@@ -474,3 +474,24 @@ def test_to_labels_reads_as_label_does():
         tsn.to_labels(["billing"], TOPICS)
     with pytest.raises(ParameterError, match="at least two labels"):
         tsn.to_labels(answers, ["a"])
+
+
+def test_half_a_surrogate_pair_in_an_explanation_does_not_lose_the_frame(tmp_path):
+    with service(lambda _: r'{"reason": "\ud83d", "label": "billing"}', tmp_path) as (_, client):
+        out = DF.iloc[:1].tsn.label("text", TOPICS, explain="reason", client=client)
+    assert out["label"].tolist() == ["billing"]
+
+
+@pytest.mark.parametrize("finish", ["content_filter: SAFETY", "sensitive", "timeout", "cancelled", "ERROR_LIMIT"])
+def test_an_answer_that_was_broken_off_is_no_label(tmp_path, finish):
+    with DialectService(lambda *_: plain(completion("billing", finish))) as found:
+        client = client_of(found.url, tmp_path, model="m")
+        with gap("invalid 1"):
+            out = DF.iloc[:1].tsn.label("text", ["billing", "billing question"], structured="text", client=client)
+    assert out["label"].isna().all() and finish in out["label_error"].iloc[0]
+
+
+@pytest.mark.parametrize("labels", [{"a", "b"}, frozenset("ab"), pd.DataFrame({"label": ["a"], "text": ["b"]})])
+def test_labels_without_an_order_and_frames_are_refused(simple, labels):
+    with pytest.raises(ParameterError, match="give a list"):
+        DF.tsn.label("text", labels, client=simple[1])
