@@ -130,7 +130,8 @@ def test_the_bar_shows_rows_tokens_and_the_summary(client, capsys):
     assert "5/5" in shown and "tokens" in shown and "5 of 5 rows answered" in shown
 
 
-def test_the_bar_shows_the_cost_its_forecast_and_the_rate(tmp_path, capsys):
+def test_the_bar_shows_the_cost_its_forecast_and_the_rate(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal cuts the line
     with Simulator(latency=0.1) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db",
                             prices={"sim-small": (0.25, 1)}, limits=tsn.Limits(4))  # fmt: skip
