@@ -9,7 +9,7 @@ import pytest
 from support.dialect_service import USAGE, DialectService, chunk, completion, plain, stream
 
 import tsn_frames as tsn
-from tsn_frames.api.dialects.tables import CACHED, COMPLETION, ERROR_CODES, ERROR_WORDS, FINISH, PROMPT, REASONING
+from tsn_frames.api.dialects.tables import CACHED, COMPLETION, ERROR_CODES, ERROR_WORDS, FINISH, PROMPT, REASONING, ending
 from tsn_frames.api.dialects.tables import USAGE as USAGE_PLACES
 from tsn_frames.engine.retry import Retry
 
@@ -414,3 +414,38 @@ def test_a_key_in_an_error_of_any_shape_is_not_shown(ask):
     body = {"detail": [{"msg": "bad key tsn_live_abcdefgh", "loc": ["sk-abcdefghijklmnop"]}]}
     out, _, _ = ask(plain(body, 400))
     assert "abcdefgh" not in out["error"][0] and "***" in out["error"][0]
+
+
+UNLISTED = {
+    "IMAGE_SAFETY": "filtered", "content_filter: PROHIBITED_CONTENT": "filtered", "ERROR_TOXIC": "filtered", "SPII": "filtered",
+    "ERROR_LIMIT": "failed", "MALFORMED_FUNCTION_CALL": "failed", "cancelled": "failed", "timeout": "failed",
+    "max-output-length": "cut_off", "end_turn": None, "stop": None, "eos": None, "COMPLETE": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "wanted"), UNLISTED.items())
+def test_a_finish_reason_that_is_not_listed_goes_by_its_words(reason, wanted):
+    assert ending(reason) == wanted
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"success": False, "code": 500}, {"status": "error"}, {"x_groq": {"error": "model failed"}}, {"code": 400},
+        {"modelStreamErrorException": {"message": "stream failed"}}, {"type": "error", "reason": "upstream"},
+    ],
+    ids=lambda more: next(iter(more)),
+)  # fmt: skip
+def test_an_error_beside_choices_is_no_answer(ask, more):
+    whole = {"choices": [{"message": {"content": "product"}, "finish_reason": "stop"}], "usage": USAGE, **more}
+    if {"success", "status"} & set(more):  # the others end streams
+        out, _, _ = ask(plain(whole))
+        assert out["content"].isna().all()
+    out, _, _ = ask(stream(chunk("product"), more, b"data: [DONE]\n\n"))
+    assert out["content"].isna().all()
+
+
+def test_an_error_field_with_the_code_of_success_is_no_error(ask):
+    whole = {"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}], "usage": USAGE}
+    out, service, _ = ask(plain({**whole, "error": {"code": 0, "message": "success"}}))
+    assert out["content"].tolist() == ["fine"] and service.requests == 1

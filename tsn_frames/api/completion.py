@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from ..errors import RowError
-from .dialects.errors import ErrorAnswer, ServiceError, holds_error, read_error
+from .dialects.errors import ErrorAnswer, ServiceError, holds_error, is_error, read_error
 from .dialects.message import Message, read_message
 from .dialects.tables import ending
 from .dialects.usage import ABSURD, Usage, counted, find_usage, read_usage
@@ -66,6 +66,8 @@ class _Usage(msgspec.Struct, gc=False):
 
 class _Message(msgspec.Struct, gc=False):
     content: str
+    role: Literal["assistant"] | None = None
+    error: None = None
     reasoning_content: str | None = None
     reasoning: None = None
     thinking: None = None
@@ -90,6 +92,8 @@ class _Answer(msgspec.Struct, gc=False):
     model: str
     error: None = None
     base_resp: None = None
+    success: None = None
+    status: None = None
 
 
 _decode_usual = msgspec.json.Decoder(_Answer).decode
@@ -194,9 +198,12 @@ def _error(data: dict[str, Any], choice: dict[str, Any]) -> ServiceError | None:
     """Return the error in an answer, wherever it stands."""
     if holds_error(data):
         return read_error({name: value for name, value in data.items() if name not in ("choices", "usage", "object", "model")})
-    error = choice.get("error")
-    if any(error.values()) if type(error) is dict else error:
-        return read_error({"error": error})
+    message = _message(choice) or {}
+    for error in (choice.get("error"), message.get("error")):
+        if is_error(error):
+            return read_error({"error": error})
+    if message.get("role") == "error":
+        return ServiceError(str(message.get("content")))
     if ending(reason := _reason(choice)) == "failed":
         return ServiceError(f"the service ended the answer with finish_reason {reason!r}", (str(reason),))
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .dialects.errors import is_error
 from .dialects.message import read_message
 from .dialects.tables import ending
 from .stream_text import DeltaCalls, DeltaText
@@ -75,12 +76,13 @@ class StreamedChoice:
         self.begun = self.begun or bool(content or thought or refusal or calls)
 
     def _finish(self, choice: dict[str, Any]) -> None:
-        reason, native, error = choice.get("finish_reason"), choice.get("native_finish_reason"), choice.get("error")
+        reason, native, delta = choice.get("finish_reason"), choice.get("native_finish_reason"), choice.get("delta")
+        error = choice.get("error") or (delta.get("error") if isinstance(delta, dict) else None)
         if isinstance(reason, str) and reason:
             self.finish_reason = reason
         if isinstance(native, str) and native:
             self._native = native
-        if any(error.values()) if isinstance(error, dict) else error:
+        if is_error(error):
             self.error = {"error": error}
         elif "failed" in (ending(self.finish_reason), ending(self._native)):
             reason = self._native if ending(self.finish_reason) != "failed" else self.finish_reason

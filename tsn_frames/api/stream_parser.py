@@ -21,6 +21,7 @@ CAP = 20 * 2**20  # of an answer's text, and of a body in one piece
 STREAM_CAP = 10 * CAP  # of a stream: the events are many times as long as the tokens in them
 MORE, TAIL, NOTHING = math.inf, 0.5, 0.0  # seconds of silence: while the answer goes on, after its end, and none at all
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
+_ERROR_EVENTS = (b"error", b"exception")
 _NOT_KEPT = ("choices", "usage", "object", "error", "x_groq")
 
 
@@ -191,7 +192,7 @@ class StreamedReply:
         self._data_size += len(value)
         if self._data_size > LINE_CAP:
             self.problem = f"an event of the answer is larger than {LINE_CAP // 2**20} MiB"
-        elif len(self._data) == 1 and (self._event != b"error" or value.startswith(b"{")):
+        elif len(self._data) == 1 and (self._event not in _ERROR_EVENTS or value.startswith(b"{")):
             self._end_event(goes_on=value.startswith(b"{"))  # most have one line, and some servers send no blank line
 
     def _end_event(self, *, goes_on: bool) -> None:
@@ -208,7 +209,7 @@ class StreamedReply:
         elif data.startswith(b"["):  # Gemini's errors are lists
             for item in parsed_list(data):
                 self._chunk(item)
-        elif data and self._event == b"error":
+        elif data and self._event in _ERROR_EVENTS:
             self._fail({"message": data.decode("utf-8", "replace")})
         elif data.startswith(b"{"):
             self.problem = f"an event of the answer can't be read ({len(data):,} bytes)"
@@ -221,7 +222,7 @@ class StreamedReply:
         usage = find_usage(event)
         if usage is not None and (self._usage is None or counted(usage)):
             self._usage = usage
-        if holds_error(event) or self._event == b"error":
+        if holds_error(event) or self._event in _ERROR_EVENTS:
             kept = {name: value for name, value in event.items() if name not in ("choices", "usage", "object")}
             self._stream_error = kept or {"error": {"message": "no reason given"}}
             return
@@ -229,7 +230,7 @@ class StreamedReply:
             self._keep(event)
         choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else []:
-            if isinstance(choice, dict) and not choice.get("index"):  # of several answers the first is ours
+            if isinstance(choice, dict) and choice.get("index") in (None, 0, "0"):  # of several answers the first is ours
                 self._choice.add(choice)
 
     def _keep(self, event: dict[str, Any]) -> None:

@@ -75,8 +75,10 @@ def read_error(data: Any) -> ServiceError:
 
 def holds_error(data: dict[str, Any]) -> bool:
     """Return whether an answer or a chunk holds an error; an empty error object, as new-api sends it, is none."""
-    error, base = data.get("error"), data.get("base_resp")
-    if (any(error.values()) if type(error) is dict else error) or data.get("object") == "error":
+    base, groq = data.get("base_resp"), data.get("x_groq")
+    if is_error(data.get("error")) or "error" in (data.get("object"), data.get("type")) or _has_failed(data):
+        return True
+    if type(groq) is dict and is_error(groq.get("error")):  # in the last chunk of a stream
         return True
     if type(base) is dict and base.get("status_code"):  # MiniMax; its good answers say 0
         return True
@@ -88,6 +90,24 @@ def holds_error(data: dict[str, Any]) -> bool:
     return worded and (
         data.get("success") is False or any(data.get(name) not in (None, 0, 200, "", "0", "200") for name in _STATED)
     )
+
+
+def _has_failed(data: dict[str, Any]) -> bool:
+    """Return whether an answer says that it failed: by a word, by a status as its code, or as Bedrock does in a stream."""
+    code = str(data.get("code"))
+    return (
+        data.get("success") is False
+        or data.get("status") in ("error", "failed")
+        or (code.isascii() and code.isdigit() and 400 <= int(code[:9]) < 600)
+        or any(name.endswith("Exception") and type(value) is dict for name, value in data.items())
+    )
+
+
+def is_error(value: Any) -> bool:
+    """Return whether the value of an ``error`` field is one; gateways also send an empty one, or one with the code of success."""
+    if type(value) is not dict:
+        return bool(value)
+    return any(value.values()) and value.get("code") not in (0, "0", 200, "200")
 
 
 def _words(value: Any, depth: int = 0) -> str:

@@ -206,16 +206,28 @@ _BY_WORDS = [(meaning, re.compile(pattern, re.IGNORECASE)) for meaning, pattern,
 _BY_CODE = {_plain(code): meaning for code, (meaning, _) in ERROR_CODES.items()}
 
 
+# Parts of reasons that are not listed: services add new ones, such as Gemini's IMAGE_SAFETY or Cohere's ERROR_TOXIC.
+_ENDING_PARTS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
+    ("filtered", re.compile(r"safety|filter|moderation|prohibited|blocklist|blocked|sensitive|recitation|toxic|spii")),
+    ("failed", re.compile(r"error|malformed|exception|fail|cancel|abort|time.?out")),
+    ("cut_off", re.compile(r"length|max.?tokens|limit|truncat")),
+)
+
+
 def ending(reason: str | None) -> Ending | None:
-    """Return how an answer ended by its finish_reason, None where it ended well.
+    """Return how an answer ended by its finish_reason, None where it ended well; reasons that aren't listed go by their words.
 
     Examples
     --------
     >>> ending("MAX_TOKENS"), ending("sensitive"), ending("stop")
     ('cut_off', 'filtered', None)
     """
-    found = FINISH.get(reason.lower()) if reason else None
-    return found[0] if found else None
+    if not reason or reason == "stop":
+        return None
+    word = reason.lower()
+    if word in FINISH:
+        return FINISH[word][0]
+    return next((kind for kind, parts in _ENDING_PARTS if parts.search(word)), None)
 
 
 def meaning_of_code(code: str) -> Meaning | None:
