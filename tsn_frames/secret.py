@@ -6,6 +6,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from .errors import ConfigError
 from .text import warn
@@ -65,8 +66,13 @@ class Secret:
         return ""
 
     def masked(self, text: str) -> str:
-        """Return a text with the key replaced by asterisks."""
-        return text.replace(self._reveal(), "***") if self else text
+        """Return a text with the key replaced by asterisks, also where it is percent-encoded."""
+        if not self:
+            return text
+        key = self._reveal()
+        for form in (key, quote(key, safe=""), quote(key), quote_plus(key)):
+            text = text.replace(form, "***")
+        return text
 
     def __bool__(self) -> bool:
         return bool(self._reveal())

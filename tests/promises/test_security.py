@@ -12,9 +12,11 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pandas as pd
 import pytest
+from support.dialect_service import DialectService
 
 import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
@@ -380,3 +382,28 @@ def test_a_verbose_traceback_of_a_notebook_shows_no_key(tracebacks, cell):
     assert "tsn_frames" in tracebacks[cell]
     assert "Error" in tracebacks[cell] or "Warning" in tracebacks[cell]
     assert CANARY not in tracebacks[cell]
+
+
+LONG_KEY = "eyJhbGciOiJIUzI1NiJ9." + "Ab3_x9" * 50
+
+
+@pytest.mark.parametrize(
+    "body",
+    [f"<html>token={LONG_KEY}", " " * 3950 + LONG_KEY, f"q={quote_plus('a/b+c==' + LONG_KEY)}"],
+    ids=["start", "cut", "encoded"],
+)
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_key_that_the_service_repeats_is_masked_before_the_text_is_cut(body, status, tmp_path):
+    key = "a/b+c==" + LONG_KEY if "%2B" in body else LONG_KEY
+    with DialectService(lambda *_: (status, {"Content-Type": "text/html"}, body.encode())) as service:
+        client = tsn.Client(service.url, model="m", api_key=key, cache=tmp_path / "c", ledger=tmp_path / "l.db")
+        out = pd.DataFrame({"t": ["x"]}).tsn.complete("{t}", client=client, progress=False)
+    assert "eyJhbGci" not in out["error"][0]
+
+
+@pytest.mark.parametrize("key", ["sk-abcdefgh1234", "tsn_live_abcdef", "Bearer abcdef"])
+def test_a_key_in_place_of_the_base_url_is_not_shown(key):
+    with pytest.raises(tsn.errors.ConfigError, match="looks like an API key") as error:
+        tsn.Client(key)
+    assert "abcdef" not in str(error.value)

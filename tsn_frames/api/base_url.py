@@ -94,6 +94,8 @@ def _split(text: str) -> SplitResult:
         raise ConfigError(f"base_url can't be read: it must look like {DEFAULT!r}, with a port from 0 to 65535 if any") from None
     if parts.username or parts.password or "@" in parts.netloc:
         raise ConfigError("base_url has a user name or a password in it: give the key as api_key=")
+    if re.match(r"(sk-|tsn_(live|test)_|bearer\b)", text, re.IGNORECASE):
+        raise ConfigError("base_url looks like an API key: give that as api_key=, or run tsn.set_key()")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         hint = f"; did you mean 'https://{text.rpartition('://')[2]}'?" if "@" not in text else ""
         raise ConfigError(f"base_url must begin with https://, got {quoted(text)}{hint}")

@@ -17,6 +17,7 @@ from .transport.http_types import HttpFailure, HttpResponse
 Kind = Literal["answer", "refused", "retry", "row_error", "end_run"]
 Billed = Literal["no", "yes", "unknown"]
 SINGLED_OUT = 12  # at random, one refusal in five, a row meets this once in 250 million
+MASKED_BYTES = 50_000  # of a body that can't be read: keys are masked in it before it is cut
 SUSPICIONS = 4  # first rows that are all refused in such words: no echo of one prompt
 TIMED_OUT = frozenset({408, 499, 504, 524})  # a gateway stopped waiting; the model may have worked, and be billed
 _ACCOUNT = frozenset({401, 402, 403, 404})
@@ -112,7 +113,7 @@ def _success(answer: HttpResponse, secret: Secret) -> Classification:
     except ErrorAnswer as problem:
         return _error_answer(answer, problem, secret)
     except Unreadable as problem:
-        start = redact(answer.body[:200].decode("utf-8", "replace"), secret, most=120)
+        start = redact(answer.body[:MASKED_BYTES].decode("utf-8", "replace"), secret, most=120)
         message = f"{redact(str(problem), secret)}; it begins: {start!r}" if start else "the answer is empty"
         return Classification("retry", RowError("unreadable", message), billed="unknown")
     return Classification("answer", billed="yes", completion=completion, usage=completion.usage)

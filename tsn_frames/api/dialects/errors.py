@@ -16,7 +16,7 @@ _CODES = ("code", "type", "status", "reason", "error_type", "error_code", "statu
 _NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp")
 _STATED = ("code", "type", "status", "status_code", "statusCode")
 _DEPTH = 6
-_CAP = 4000  # characters of a message; it is cut again when keys are taken out of it
+_CAP = 50_000  # characters of a message; it is cut to what is shown after keys are masked in it
 _TAGS = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
 
 
