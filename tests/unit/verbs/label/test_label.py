@@ -482,11 +482,20 @@ def test_half_a_surrogate_pair_in_an_explanation_does_not_lose_the_frame(tmp_pat
     assert out["label"].tolist() == ["billing"]
 
 
-@pytest.mark.parametrize("finish", ["content_filter: SAFETY", "sensitive", "timeout", "cancelled", "ERROR_LIMIT"])
-def test_an_answer_that_was_broken_off_is_no_label(tmp_path, finish):
+@pytest.mark.parametrize(
+    ("finish", "code"),
+    [
+        ("content_filter: SAFETY", "invalid"),
+        ("sensitive", "invalid"),
+        ("timeout", "server"),
+        ("cancelled", "server"),
+        ("ERROR_LIMIT", "server"),
+    ],
+)
+def test_an_answer_that_was_broken_off_is_no_label(tmp_path, finish, code):
     with DialectService(lambda *_: plain(completion("billing", finish))) as found:
-        client = client_of(found.url, tmp_path, model="m")
-        with gap("invalid 1"):
+        client = client_of(found.url, tmp_path, model="m", retry=tsn.Retry(attempts=1))
+        with gap(f"{code} 1"):
             out = DF.iloc[:1].tsn.label("text", ["billing", "billing question"], structured="text", client=client)
     assert out["label"].isna().all() and finish in out["label_error"].iloc[0]
 
