@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 import enum
 import inspect
+import math
 import types
 import uuid
 from collections.abc import Callable, Mapping
@@ -190,6 +191,8 @@ def _field(name: str, kind: Any, default: Any, schema: dict[str, Any]) -> Field:
             return _plain(msgspec.convert(value, type=kind, strict=False), dtype)
         except msgspec.ValidationError as error:
             raise ValueError(_located(str(error), name)) from None
+        except SystemError:  # msgspec before 0.20, for a number that no float can hold
+            raise ValueError(_located("the number is too large", name)) from None
 
     return Field(name, strict_schema(schema), dtype, convert, nullable or default is not _REQUIRED,
                  None if default is _REQUIRED else _plain(default, dtype), categories)  # fmt: skip
@@ -210,7 +213,9 @@ def _plain(value: Any, dtype: str) -> Any:
     if dtype == "Int64" and not -_INT64 <= value < _INT64:
         raise ValueError(f"{value} has more than 64 bits")
     if dtype == "Float64":
-        return float(value)
+        if not math.isfinite(number := float(value)):
+            raise ValueError(f"{number} is not a finite number")
+        return number
     if dtype == "datetime64[us]":
         aware = isinstance(value, dt.datetime) and value.tzinfo is not None
         return value.astimezone(dt.UTC).replace(tzinfo=None) if aware else value
