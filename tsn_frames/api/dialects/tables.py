@@ -208,8 +208,11 @@ _BY_CODE = {_plain(code): meaning for code, (meaning, _) in ERROR_CODES.items()}
 
 # Parts of reasons that are not listed: services add new ones, such as Gemini's IMAGE_SAFETY or Cohere's ERROR_TOXIC.
 _ENDING_PARTS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
-    ("filtered", re.compile(r"safety|filter|moderation|prohibited|blocklist|blocked|sensitive|recitation|toxic|spii")),
-    ("failed", re.compile(r"error|malformed|exception|fail|cancel|abort|time.?out")),
+    (
+        "filtered",
+        re.compile(r"safety|filter|moderation|prohibited|blocklist|blocked|sensitive|recitation|toxic|spii|guardrail|refusal"),
+    ),
+    ("failed", re.compile(r"error|malformed|exception|fail|cancel|abort|time.?out|insufficient")),
     ("cut_off", re.compile(r"length|max.?tokens|limit|truncat")),
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -31,11 +30,6 @@ from .usage import UsageTotals
 
 PROBES = 3  # rows that may find out a model's features before the defaults are taken
 _CUT_OFF = "the answer was cut off by max_tokens (finish_reason 'length'): give a larger max_tokens= and run again"
-
-_BROKEN_OFF = re.compile(
-    r"filter|guardrail|sensitive|refusal|safety|recitation|prohibited|blocklist|spii|error|insufficient|abort|time_?out|cancel",
-    re.IGNORECASE,
-)
 
 
 @dataclass
@@ -247,7 +241,7 @@ class Rounds(Generic[R]):
             return Vote(self.task.read(None), text, failure=str(RowError("invalid", _CUT_OFF)))
         if error is not pd.NA and not error.startswith("empty:"):
             return Vote(self.task.read(None), text, failure=str(error))
-        if text and finish is not pd.NA and _BROKEN_OFF.search(finish):
+        if text and finish is not pd.NA and ending(finish) in ("filtered", "failed"):
             failure = RowError("invalid", f"the answer was broken off (finish_reason {finish!r}), so its text may not be whole")
             return Vote(self.task.read(None), text, failure=str(failure))
         vote = Vote(self.task.read(text, logprobs), text)
