@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .settings import get_client as get_client
     from .settings import set_client as set_client
     from .settings import set_key as set_key
-    from .verbs.call import estimate as estimate
-    from .verbs.call import start as start
     from .verbs.compare.compare import compare as compare
     from .verbs.compare.result import Comparison as Comparison
     from .verbs.complete import complete as complete
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
     from .verbs.files.parts import FileSummary as FileSummary
     from .verbs.label.label import label as label
     from .verbs.label.to_labels import to_labels as to_labels
+    from .verbs.paying_verb import estimate as estimate
+    from .verbs.paying_verb import start as start
     from .verbs.report.grouping import Report as Report
     from .verbs.run.run import Run as Run
     from .verbs.run.run import last_run as last_run
@@ -53,9 +53,9 @@ _PLACES = {
     "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
     "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors",
     "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",
-    "estimate": "verbs.call", "extract": "verbs.extract.extract", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
+    "estimate": "verbs.paying_verb", "extract": "verbs.extract.extract", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
     "runs": "verbs.runs", "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox",
-    "start": "verbs.call", "to_labels": "verbs.label.to_labels",
+    "start": "verbs.paying_verb", "to_labels": "verbs.label.to_labels",
 }  # fmt: skip
 __all__ = list(_PLACES)
 _REPLACED = {"rehearse": "simulate"}

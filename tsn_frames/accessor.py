@@ -10,13 +10,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 import pandas as pd
 
 from .frames.prompt import Prompt
-from .options import check_words
-from .verbs import call
+from .typed_options import check_words
 from .verbs import complete as verbs
+from .verbs import paying_verb
 from .verbs.chat import chat as chatting
 from .verbs.compare import compare as comparing
 from .verbs.estimate import estimate as estimating
-from .verbs.evaluate import corrected, evaluate, gold, shares
+from .verbs.evaluate import corrected, evaluate, gold_sample, shares
 from .verbs.extract import extract as extracting
 from .verbs.label import label as labelling
 from .verbs.report import report
@@ -95,7 +95,7 @@ class FrameAccessor:
     extract = _method(extracting.extract)
     usage = _method(report.usage)
     cost = _method(report.cost)
-    gold_sample = _method(gold.gold_sample)
+    gold_sample = _method(gold_sample.gold_sample)
     evaluate = _method(evaluate.evaluate)
     shares = _method(shares.shares)
     corrected = _method(corrected.corrected)
@@ -109,7 +109,7 @@ class FrameAccessor:
         Run
             ``.frame`` is the frame so far, ``.progress`` the counts, ``.result()`` waits for the finished frame.
         """
-        return call.start(self.complete, prompt, **options)
+        return paying_verb.start(self.complete, prompt, **options)
 
     @_like_complete("DataFrame")
     async def acomplete(self, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> pd.DataFrame:

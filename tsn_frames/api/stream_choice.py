@@ -7,7 +7,7 @@ from typing import Any
 from .dialects.errors import is_error
 from .dialects.message import read_message
 from .dialects.tables import ending
-from .stream_text import DeltaCalls, DeltaText
+from .stream_deltas import DeltaCalls, DeltaText
 
 
 class StreamedChoice:

@@ -6,14 +6,14 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from .._gc import gc_paused
+from .._gc_pause import gc_paused
 from ..engine.run.executor import RunExecutor
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
-from .call import Call, paying_verb
 from .estimate.estimate import estimate_call
+from .paying_verb import Call, paying_verb
 from .run.options import DEFAULTS, CompleteOptions, SeriesOptions
 from .run.plan import Errors
 from .run.prepare import PreparedCall, check_columns, prepare

@@ -16,9 +16,9 @@ from ..api.parameters import SamplingParameters
 from ..engine.cache.cache import CacheMode
 from ..engine.chat.conversation import Conversation
 from ..engine.runtime.client import Client
-from ..options import check_words, spelled_out
 from ..settings import get_client
 from ..text import plural
+from ..typed_options import check_words, spelled_out
 from ..verbs.chat import chat as verbs
 from . import view_model
 from .page_requests import PageRequests

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ...api import Completion, Unreadable, decode
 from ...errors import CacheError, ConfigError
 from ...text import quoted
-from ..storage.frames import TOKEN_COLUMNS, utc_times
+from ..storage.frame_columns import TOKEN_COLUMNS, utc_times
 from ..storage.sqlite import BUSY_TIMEOUT
 from . import export
-from .features import add_features, read_features
 from .reader import FILE
+from .service_features import add_features, read_features
 from .store import Store, open_store, scan, totals
 
 if TYPE_CHECKING:

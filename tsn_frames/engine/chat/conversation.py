@@ -15,9 +15,9 @@ from typing import Any, Unpack
 from ...api import Request
 from ...api.parameters import SamplingParameters, plain
 from ...errors import ParameterError, PromptError, TSNError
-from ...options import check_words, spelled_out
 from ...secret import Secret
 from ...text import check_choice, quoted
+from ...typed_options import check_words, spelled_out
 from ..budget.admission import BudgetAdmission
 from ..cache.cache import CacheMode
 from ..runtime.client import Client

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._gc import gc_paused
+from ..._gc_pause import gc_paused
 from ...errors import ConfigError
 from ...text import quoted
 from ..storage.sqlite import BUSY_TIMEOUT

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from ..._gc import gc_paused
+from ..._gc_pause import gc_paused
 from ...api import Completion, Request
 from ...errors import CacheError, ConfigError
 from ...secret import Secret

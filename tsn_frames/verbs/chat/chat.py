@@ -19,8 +19,8 @@ from ...frames import columns as frame_columns
 from ...frames.prompt import check_frame, render
 from ...frames.template import columns_of, parse
 from ...frames.values import exact, is_missing
-from ...options import spelled_out
 from ...text import did_you_mean, plural, quoted
+from ...typed_options import spelled_out
 from .generate_code import Rows, Template, joined
 
 _INTRODUCTION = "The questions are about this row of a table:"

@@ -12,11 +12,11 @@ from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, Serv
 from ...frames.columns import layout
 from ...frames.prompt import Prompt, check_frame
 from ...text import money, plural
-from ..call import Call, paying_verb
 from ..complete import run_of
 from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate
-from ..estimate.total import total_estimate
+from ..estimate.total_estimate import total_estimate
+from ..paying_verb import Call, paying_verb
 from ..run.background import BackgroundRun, OnRun, labelled_warnings
 from ..run.options import DEFAULTS, CompareOptions
 from ..run.prepare import PER_ROW, PreparedCall, prepare

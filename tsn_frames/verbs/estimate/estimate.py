@@ -9,8 +9,8 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames.prompt import Prompt
-from ...options import spelled_out
 from ...text import quoted
+from ...typed_options import spelled_out
 from ..run.options import DEFAULTS, CompleteOptions, SeriesOptions
 from ..run.prepare import PreparedCall, check_columns, prepare
 from .cache_misses import explain_misses

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..._gc import gc_paused
+from ..._gc_pause import gc_paused
 from ...api import Requests, Usage
 from ...engine.cache.store import lookup
 from ...engine.ledger import queries

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...frames.gold import check_read, check_undamaged, need_draw
+from ...frames.gold_draw import check_read, check_undamaged, need_draw
 from ...frames.label_codes import code_columns
 
 Array = np.ndarray[Any, Any]

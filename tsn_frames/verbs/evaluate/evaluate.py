@@ -12,8 +12,8 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames import values
-from ...frames.gold import DEV, TEST, draw_of
-from ...frames.groups import groups_of
+from ...frames.gold_draw import DEV, TEST, draw_of
+from ...frames.group_codes import groups_of
 from ...frames.label_codes import LabelCodes, code_columns
 from ...stats.proportions import mcnemar, paired_difference
 from ...text import check_choice, plural, quoted

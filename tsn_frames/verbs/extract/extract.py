@@ -11,11 +11,11 @@ import pandas as pd
 from ...errors import ParameterError
 from ...frames.prompt import check_frame
 from ...text import quoted
-from ..call import Call, paying_verb
+from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, USAGE, RoundOptions, check_new_columns, check_options, included
 from ..rounds.rounds import Rounds
+from ..rounds.row_texts import quote_stands_in, texts_of
 from ..rounds.run import call_of
-from ..rounds.texts import quote_stands_in, texts_of
 from .fields import Field, Fields
 from .prompt import Extraction, ExtractTask, examples_of
 

@@ -13,8 +13,8 @@ from ...errors import ParameterError
 from ...frames.values import is_missing
 from ...text import quoted
 from ..rounds.json_answer import parse_json, shortened, without_wrapping
+from ..rounds.row_texts import example_texts, fenced
 from ..rounds.task import Message, Mode
-from ..rounds.texts import example_texts, fenced
 from .fields import Field, Fields
 
 

@@ -19,11 +19,11 @@ from ...frames import columns as frame_columns
 from ...frames import per_row
 from ...frames.prompt import Prompt, check_frame, render
 from ...text import check_choice, plural, quoted, warnings_to
-from ..call import Call, paying_verb
 from ..complete import run_of
 from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate
-from ..estimate.total import total_estimate
+from ..estimate.total_estimate import total_estimate
+from ..paying_verb import Call, paying_verb
 from ..run.background import BackgroundRun, OnRun, labelled_warnings
 from ..run.options import DEFAULTS, CompleteOptions
 from ..run.plan import Errors

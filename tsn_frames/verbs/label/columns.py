@@ -11,8 +11,8 @@ import pandas as pd
 
 from ..rounds.options import USAGE
 from ..rounds.rounds import Rounds
+from ..rounds.row_texts import quote_stands_in
 from ..rounds.task import Vote
-from ..rounds.texts import quote_stands_in
 from .codebook import Codebook, Label
 from .prompt import LabelTask
 from .reading import How, Reading

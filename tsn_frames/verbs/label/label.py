@@ -10,12 +10,12 @@ import pandas as pd
 from ...errors import ParameterError
 from ...frames.prompt import check_frame
 from ...text import quoted
-from ..call import Call, paying_verb
+from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, Explain, RoundOptions, check_new_columns, check_options, included
 from ..rounds.rounds import Rounds
+from ..rounds.row_texts import texts_of
 from ..rounds.run import call_of
 from ..rounds.task import Vote
-from ..rounds.texts import texts_of
 from .codebook import Codebook, Label
 from .columns import affirmed, label_columns, wanted_columns
 from .prompt import LabelTask, examples_of

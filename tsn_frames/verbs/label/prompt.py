@@ -12,8 +12,8 @@ from ...errors import ParameterError
 from ...frames.values import is_missing
 from ...text import did_you_mean, quoted
 from ..rounds.options import Explain
+from ..rounds.row_texts import example_texts, fenced
 from ..rounds.task import Message, Mode
-from ..rounds.texts import example_texts, fenced
 from .codebook import Codebook, Label
 from .probability import label_probability
 from .reading import Reading, read_label, read_labels

@@ -15,9 +15,9 @@ from ..estimate.estimate import estimate_call
 from ..estimate.request_table import cached_answers
 from ..estimate.result import Estimate
 from ..estimate.survey_sampling import Range
-from ..estimate.total import total_estimate
+from ..estimate.total_estimate import total_estimate
 from ..run.prepare import PreparedCall
-from .features import Features
+from .feature_detection import Features
 from .rounds import Rounds
 from .task import Message, Vote
 

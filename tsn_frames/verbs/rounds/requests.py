@@ -14,9 +14,9 @@ from ...engine.runtime.client import Client, client_or_default
 from ...frames import per_row
 from ...frames.prompt import Rendered
 from ..run.prepare import PER_ROW, PreparedCall, prepare_messages
-from .features import Features, FeatureStore, first_features
+from .feature_detection import Features, FeatureStore, first_features
+from .row_texts import Texts
 from .task import Message, Task
-from .texts import Texts
 
 TOP_LOGPROBS = 20
 _PER_ROW = (*PER_ROW, "tag", "refresh")

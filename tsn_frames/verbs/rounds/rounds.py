@@ -10,7 +10,7 @@ from typing import Any, Generic
 import numpy as np
 import pandas as pd
 
-from ..._gc import gc_paused
+from ..._gc_pause import gc_paused
 from ...api.dialects.tables import ending
 from ...engine.budget.budget import amount
 from ...engine.runtime.client import Client
@@ -21,11 +21,11 @@ from ...text import money, plural
 from ..complete import run_of
 from ..run.background import OnRun
 from ..run.run import stopped_error
-from .features import Features, next_features
+from .feature_detection import Features, next_features
 from .json_answer import is_complete_json
 from .requests import RoundRequests
+from .row_texts import Texts
 from .task import Message, R, Task, Vote
-from .texts import Texts
 from .usage import UsageTotals
 
 PROBES = 3  # rows that may find out a model's features before the defaults are taken

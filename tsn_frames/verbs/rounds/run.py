@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from ..._gc import gc_paused
+from ..._gc_pause import gc_paused
 from ...engine.run.counts import Counts
 from ...engine.run.progress import Progress
 from ...errors import RunError
 from ...frames.columns import assign
 from ...text import plural, warn, warning_receiver, warnings_to
-from ..call import Call
+from ..paying_verb import Call
 from ..run.background import BackgroundRun
 from ..run.run import Run
 from ..run.summary import Summary

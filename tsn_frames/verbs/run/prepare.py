@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..._gc import gc_paused
+from ..._gc_pause import gc_paused
 from ...api.parameters import NAMES
 from ...engine.budget.budget import amount
 from ...engine.cache.cache import CacheMode

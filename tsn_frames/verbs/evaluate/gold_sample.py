@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ColumnError, ParameterError
-from ...frames.gold import DEV, TEST
-from ...frames.groups import groups_of
+from ...frames.gold_draw import DEV, TEST
+from ...frames.group_codes import groups_of
 from ...stats.draw_in_proportion import draw_in_proportion
 from ...text import plural, quoted
 

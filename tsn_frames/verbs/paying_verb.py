@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from ..options import check_words, spelled_out
+from ..typed_options import check_words, spelled_out
 from .estimate.result import Estimate
 from .run.options import DEFAULTS
 from .run.run import Run

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..._gc import gc_paused
+from ..._gc_pause import gc_paused
 from ...api import load
 from ...errors import ParameterError, RowError
 from ...frames import prompt as frame_prompt
-from ...frames.gold import holds_test_rows
+from ...frames.gold_draw import holds_test_rows
 from ...frames.missing import Missing
 from ...text import did_you_mean, plural, quoted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, get_args
 
 from ...engine.cache.cache import CacheMode
-from ...engine.cache.features import add_features, read_features
+from ...engine.cache.service_features import add_features, read_features
 from ...engine.runtime.client import Client
 from .task import Mode
 
