@@ -6,6 +6,7 @@ import json
 SURE = ["no", "not sure", "yes"]
 TOPICS = ["billing", "delivery", "returns", "none of these"]
 SCALE = [-1, 0, 1]
+DIGITS = ["1", "12", "no", "1/2"]
 SCRIPTS = ["Größe", "naïve", "是", "不是", "да", "نعم"]
 
 
@@ -94,5 +95,14 @@ TRAPS = [
         ("Größe", "Größe"), ("GRÖSSE", "Größe"), ("Gro\u0308ße", "Größe"), ("Grosse", None), ("naïve", "naïve"), ("nai\u0308ve", "naïve"),
         ("NAÏVE", "naïve"), ("naive", None), ("是", "是"), ("是。", "是"), ("不是", "不是"), ("不", None), ("是不是", None), ("「是」", None),
         ("да", "да"), ("ДА", "да"), ("да, нет", None), ("нет", None), ("نعم", "نعم"), (" نعم ", "نعم"), ("لا", None), ("да/نعم", None),
+        ("\u200fنعم\u200f", "نعم"), ("\u200eنعم.\u200e", "نعم"), ("\u2067نعم\u2069", "نعم"), ("\u202bنعم\u202c", "نعم"), ("معن", None),
+        ("\ufeffда", "да"), ("«да»", "да"), ("是！", "是"),
     )],
+    # Characters that mean something else than their compatible letters and digits.
+    *[(DIGITS, text, wanted) for text, wanted in (
+        ("1²", None), ("1₂", None), ("1½", None), ("½", None), ("①", None), ("①②", None), ("⑿", None), ("⒓", None), ("Ⅻ", None), ("1٢", None),
+        ("１２", "12"), ("𝟏𝟐", "12"), ("№", None), ("ｎｏ", "no"), ("𝐧𝐨", "no"), ("ⁿo", None), ("nº", None), ("ⓝⓞ", None), ("n\u00a0o", None),
+        ("\u00a0no\u2003", "no"), ("Ⓝo", None), ("1 2", None), ("1-2", None), ("1⁄2", None),
+    )],
+    *[(["fine", "office"], text, wanted) for text, wanted in (("ﬁne", "fine"), ("oﬃce", "office"), ("ﬂne", None))],
 ]  # fmt: skip

@@ -1,9 +1,8 @@
-"""The closed set of labels: checked, described, grouped, and the normal form in which answers are compared. Pure."""
+"""The closed set of labels: checked, described, grouped. Pure."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,28 +13,11 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...text import quoted
+from .normal_form import normal_form
 
 Label = str | int
 MOST_LABELS = 300  # longer lists are answered badly and refused by services that compile them into a grammar
-_JOINERS = re.compile(r"(?<=\w)[\s_\-\u2010-\u2015/]+(?=\w)")
-_QUOTES = " \t\r\n\"'`*()[]{}\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
-_STOPS = ".,;:!?\u3002\uff0c"
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def normal_form(text: str) -> str:
-    """Return the form in which an answer and a label are compared.
-
-    Case, Unicode form, outer punctuation and quotes, and the characters that join words (blank, hyphen, underscore, slash) don't
-    count. Words do: no prefix, substring or similar word is ever taken for a label.
-
-    Examples
-    --------
-    >>> normal_form('"Customer_Service."'), normal_form("  Größe "), normal_form("-1")
-    ('customer service', 'grösse', '-1')
-    """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return _JOINERS.sub(" ", folded.lstrip(_QUOTES).rstrip(_QUOTES + _STOPS))
 
 
 @dataclass(frozen=True)

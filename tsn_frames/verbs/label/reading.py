@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from ..rounds.json_answer import parse_json, shortened, without_wrapping
-from .codebook import Codebook, Label, normal_form
+from .codebook import Codebook, Label
+from .normal_form import normal_form
 
 How = Literal["exact", "snapped", "repaired", "tied", "none"]
 KEYS = ("label", "labels", "answer", "category", "class", "classification", "value", "result", "choice")

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.label_traps import TRAPS
 
-from tsn_frames.verbs.label.codebook import Codebook, normal_form
+from tsn_frames.errors import ParameterError
+from tsn_frames.verbs.label.codebook import Codebook
+from tsn_frames.verbs.label.normal_form import normal_form
 from tsn_frames.verbs.label.reading import read_label, read_labels
 
 BOOK = Codebook.of(["no", "not sure", "yes"])
@@ -52,6 +54,21 @@ def test_what_wraps_a_label_does_not_hide_it(label, wrapping, upper):
 @given(st.text(max_size=20))
 def test_a_normal_form_is_its_own_normal_form(text):
     assert normal_form(normal_form(text)) == normal_form(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("1²", "12"), ("1/2", "1-2"), ("1 2", "1-2"), ("x½", "x1/2"), ("①", "1"), ("No", "№")]
+)
+def test_labels_with_numbers_that_differ_in_meaning_are_two_labels(one, other):
+    assert Codebook.of([one, other]).labels == (one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("18-24", "18\u201324"), ("not sure", "not_sure"), ("\uff11\uff12", "12"), ("ﬁne", "fine")]
+)
+def test_labels_in_two_spellings_are_refused(one, other):
+    with pytest.raises(ParameterError, match="differ in case, punctuation or blanks only"):
+        Codebook.of([one, other])
 
 
 @pytest.mark.parametrize(
