@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Container, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
-from ...frames.values import is_missing
+from ...frames.values import exact, is_missing
 from ...text import quoted
 from .codebook import Codebook, Label
 from .columns import affirmed, categories, decisions
@@ -22,7 +25,7 @@ def to_labels(
     Parameters
     ----------
     series : Series
-        Answers, such as the column of :func:`complete`.
+        Answers, such as the column of :func:`complete`; or labels as other tools leave them: whole numbers as floats, lists of labels.
     labels : list or mapping
         As for :func:`label`.
     multiple : bool, default False
@@ -52,8 +55,24 @@ def to_labels(
     if not isinstance(series, pd.Series):
         raise ParameterError(f"to_labels needs a Series of answers, got {quoted(series)}")
     book = Codebook.of(labels, ordered=ordered, other=other)
-    answers = [None if is_missing(one) else str(one) for one in series]
+    answers = [None if is_missing(one) else _answer(one, book.names) for one in exact(series)]
     if multiple:
         return pd.DataFrame(decisions([affirmed(read_labels(one, book), book) for one in answers], book), index=series.index)
     found = categories([read_label(one, book).labels for one in answers], book)
     return pd.Series(found[""], index=series.index, name=series.name)
+
+
+def _answer(value: Any, names: Container[str]) -> str:
+    """Return a cell as the text of an answer: lists and mappings as JSON, whole floats as whole numbers unless labels have decimals."""
+    plain = _plain(value, names)
+    return plain if isinstance(plain, str) else json.dumps(plain, default=str, ensure_ascii=False)
+
+
+def _plain(value: Any, names: Container[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one, names) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
+        return [_plain(one, names) for one in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    whole = isinstance(value, float) and value.is_integer() and str(value) not in names
+    return int(value) if whole else value

@@ -504,3 +504,34 @@ def test_an_answer_that_was_broken_off_is_no_label(tmp_path, finish, code):
 def test_labels_without_an_order_and_frames_are_refused(simple, labels):
     with pytest.raises(ParameterError, match="give a list"):
         DF.tsn.label("text", labels, client=simple[1])
+
+
+@pytest.mark.parametrize(
+    ("answers", "labels", "wanted"),
+    [
+        ([1.0, np.nan, 3.0, 2.5, -1.0], [1, 3], [1, None, 3, None, None]),
+        ([1.0, np.nan, 3.0], ["1", "3"], ["1", None, "3"]),
+        ([1.0, 2.0], ["1.0", "2"], ["1.0", "2"]),
+        ([1, 3, 10], [1, 3], [1, 3, None]),
+        ([True, False], [1, 0], [None, None]),
+        ([float("inf"), 1e300], [1, 0], [None, None]),
+        (pd.array([1, None, 3], dtype="Int8"), [1, 3], [1, None, 3]),
+        (pd.array([1.0, None], dtype="Float32"), [1, 3], [1, None]),
+        (pd.Categorical(["a", None, "B."]), ["a", "b"], ["a", None, "b"]),
+        ([["a"], ["a", "b"], [], np.array(["b"])], ["a", "b"], ["a", None, None, "b"]),
+        ([{"label": "a"}, {"b": True}], ["a", "b"], ["a", None]),
+    ],
+)
+def test_to_labels_reads_numbers_and_lists(answers, labels, wanted):
+    found = tsn.to_labels(pd.Series(answers), labels)
+    assert found.astype(object).where(found.notna(), None).tolist() == wanted
+
+
+def test_to_labels_reads_lists_of_several_labels():
+    answers = [["b", "A."], [], np.array(["a"]), ("b",), {"b"}, {"a": True, "b": False}, None, ["a", "c"], [1], [["a"]]]
+    found = tsn.to_labels(pd.Series(answers, dtype=object), ["a", "b"], multiple=True)
+    na = pd.NA
+    assert found["a"].tolist() == [True, False, True, False, False, True, na, na, na, na]
+    assert found["b"].tolist() == [True, False, False, True, True, False, na, na, na, na]
+    numbers = tsn.to_labels(pd.Series([[1], [1.0, 2], None]), [1, 2], multiple=True)
+    assert numbers["1"].tolist() == [True, True, na] and numbers["2"].tolist() == [False, True, na]
