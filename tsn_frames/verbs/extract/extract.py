@@ -15,7 +15,7 @@ from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, USAGE, RoundOptions, check_new_columns, check_options, included
 from ..rounds.rounds import Rounds
 from ..rounds.row_texts import quote_stands_in, texts_of
-from ..rounds.run import call_of
+from ..rounds.run import RoundsCall, call_of
 from .fields import Field, Fields
 from .prompt import Extraction, ExtractTask, examples_of
 
@@ -105,7 +105,7 @@ def extract(df: pd.DataFrame, text: Any, fields: Any, **options: Unpack[ExtractO
         made = extract_columns(rounds, task)
         return {prefix + one: made[one] for one in wanted}
 
-    return call_of(rounds, columns, f"{prefix}error", "have fields without a value")
+    return call_of(RoundsCall(rounds, columns, f"{prefix}error", "have fields without a value"))
 
 
 def _wanted(fields: Fields, *, quotes: bool) -> list[str]:

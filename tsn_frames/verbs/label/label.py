@@ -14,7 +14,7 @@ from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, Explain, RoundOptions, check_new_columns, check_options, included
 from ..rounds.rounds import Rounds
 from ..rounds.row_texts import texts_of
-from ..rounds.run import call_of
+from ..rounds.run import RoundsCall, call_of
 from ..rounds.task import Vote
 from .codebook import Codebook, Label
 from .columns import affirmed, label_columns, wanted_columns
@@ -113,8 +113,12 @@ def label(df: pd.DataFrame, text: Any, labels: Any, **options: Unpack[LabelOptio
     (['billing', 'delivery'], True)
     >>> sim.close()
     """
+    return call_of(prepare(df, text, labels, {**LABEL_DEFAULTS, **options}))
+
+
+def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any]) -> RoundsCall:
+    """Return the rounds of a call of ``label`` with all of its options; nothing is sent."""
     check_frame(df)
-    words: dict[str, Any] = {**LABEL_DEFAULTS, **options}
     task, votes, name = _task(text, labels, words), Votes.of(words["votes"]), words["name"]
     wanted = [*wanted_columns(task, words, several=votes.most > 1), *included(words), "error"]
     shown = [f"{name}_{one}" if one else name for one in wanted]
@@ -136,7 +140,7 @@ def label(df: pd.DataFrame, text: Any, labels: Any, **options: Unpack[LabelOptio
         made = label_columns(rounds, task, wanted)
         return {column: made[one] for column, one in zip(shown, wanted, strict=True)}
 
-    return call_of(rounds, columns, f"{name}_error", "have no label")
+    return RoundsCall(rounds, columns, f"{name}_error", "have no label")
 
 
 def _task(text: Any, labels: Any, words: Mapping[str, Any]) -> LabelTask:

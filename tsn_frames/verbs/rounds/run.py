@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ from ...errors import RunError
 from ...frames.columns import assign
 from ...text import plural, warn, warning_receiver, warnings_to
 from ..paying_verb import Call
-from ..run.background import BackgroundRun
+from ..run.background import BackgroundRun, OnRun
 from ..run.run import Run
 from ..run.summary import Summary
 from .estimate import estimate_rounds
@@ -27,10 +27,10 @@ Columns = Callable[[], Mapping[str, Any]]
 _ROWS = ("rows", "answered", "cached", "deduplicated", "failed", "not_sent")
 
 
-class RoundsRun(BackgroundRun[pd.DataFrame]):
-    """The rounds of one verb in the background; its rows are those of the frame, not those of a round.
+class RoundsCall(NamedTuple):
+    """The prepared call of a verb of several rounds.
 
-    Parameters
+    Attributes
     ----------
     rounds : Rounds
         The rounds.
@@ -42,11 +42,29 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
         What a row without a result lacks, for messages.
     """
 
-    def __init__(self, rounds: Rounds[Any], columns: Columns, error: str, noun: str) -> None:
-        self._rounds, self._columns, self._error_column, self._noun = rounds, columns, error, noun
+    rounds: Rounds[Any]
+    columns: Columns
+    error: str
+    noun: str
+
+
+class RoundsRun(BackgroundRun[pd.DataFrame]):
+    """The rounds of one verb in the background; its rows are those of the frame, not those of a round.
+
+    Parameters
+    ----------
+    call : RoundsCall
+        The rounds, and what is made of them.
+    on_run : callable, optional
+        Called with the run of each round before it starts.
+    """
+
+    def __init__(self, call: RoundsCall, on_run: OnRun | None = None) -> None:
+        self._rounds, self._columns, self._error_column, self._noun = call
+        self._on_run = on_run
         self._added: Mapping[str, Any] | None = None
         self._end: Counts | None = None
-        super().__init__(rounds.client, len(rounds.df), self._work_through)
+        super().__init__(call.rounds.client, len(call.rounds.df), self._work_through)
 
     def _work_through(self, on_run: Callable[[Run[Any]], None]) -> pd.DataFrame:
         self._rounds.on_run = on_run
@@ -69,6 +87,8 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
 
     def _next(self, run: Run[Any]) -> None:
         run._part_of = self
+        if self._on_run is not None:
+            self._on_run(run)
         super()._next(run)
 
     @property
@@ -131,11 +151,12 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
         return Progress(shown, len(self._rounds.df), lambda: "" if self.done else self._rounds.round)
 
 
-def call_of(rounds: Rounds[Any], columns: Columns, error: str, noun: str) -> Call[pd.DataFrame]:
-    """Return the call of a verb of several rounds. The parameters are those of :class:`RoundsRun`."""
+def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:
+    """Return the call of a verb of several rounds: it can be waited for, started or estimated."""
+    rounds = prepared.rounds
 
     def start() -> RoundsRun:
-        return RoundsRun(rounds, columns, error, noun)
+        return RoundsRun(prepared)
 
     def result() -> pd.DataFrame:
         run = start()

@@ -107,7 +107,12 @@ class BackgroundRun(Run[R]):
         """Send nothing more, in this run and those that would follow; what is in flight has ``grace`` seconds to arrive."""
         self._stopping = True
         if self._now is not None:
-            self._now._engine.stop(grace)
+            self._now.stop(grace)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to send nothing more."""
+        return self._stopping
 
     @property
     def done(self) -> bool:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ...api import Usage
 from ...engine.run.counts import Counts
-from ...engine.run.executor import RunExecutor
+from ...engine.run.executor import GRACE, RunExecutor
 from ...engine.run.progress import Progress
 from ...engine.runtime.client import Client
 from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
@@ -73,6 +73,11 @@ class Run(Generic[R]):
     def done(self) -> bool:
         """Whether the run is over."""
         return self._engine.finished.is_set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to send nothing more."""
+        return self._engine.stopped
 
     @property
     def progress(self) -> Counts:
@@ -147,9 +152,9 @@ class Run(Generic[R]):
                 "(tsn.last_run().frame has them); run the cell again to go on from there"
             ) from None
 
-    def stop(self) -> None:
-        """Send nothing more; what is in flight has ten seconds to arrive, and everything is kept."""
-        self._engine.stop()
+    def stop(self, grace: float = GRACE) -> None:
+        """Send nothing more; what is in flight has ``grace`` seconds to arrive, and everything is kept."""
+        self._engine.stop(grace)
 
     def result(self, *, progress: bool | None = None) -> R:
         """Wait for the run and return what its verb returns: of ``complete`` the frame.
@@ -269,7 +274,7 @@ def start(run: Run[R]) -> Run[R]:
 def stopped_error(run: Run[Any], *, more: bool = False) -> RunError | None:
     """Return the error of a run that was stopped before all rows were sent; with ``more``, before a next run starts."""
     counts = run.progress
-    if not counts.not_sent and not (more and run._engine.stopped):
+    if not counts.not_sent and not (more and run.stopped):
         return None
     return RunError(f"the run was stopped: {counts.answered:,} of {plural(counts.rows, 'row')} answered; {RunError.remedy}")
 
