@@ -120,5 +120,13 @@ def _in_form(body: Mapping[str, Any], label: str, text: str) -> str:
     if form is None:
         return label
     schema = form.get("json_schema", {}).get("schema", {"properties": {"label": {}}})
-    known = {"label": label, "reason": f"[simulated] It sounds like {label}.", "quote": " ".join(text.split()[:4])}
-    return json.dumps({key: known.get(key, key == label) for key in schema["properties"]}, ensure_ascii=False)
+    return json.dumps(_filled(schema, label, text), ensure_ascii=False)
+
+
+def _filled(schema: Mapping[str, Any], label: str, text: str) -> dict[str, Any]:
+    """Return an object with all keys of a schema: the label, its explanation, and a decision on every other key."""
+    known = {"label": label, "explanation": f"[simulated] It sounds like {label}.", "evidence": " ".join(text.split()[:4])}
+    return {
+        key: _filled(inner, label, text) if "properties" in inner else known.get(key, key == label)
+        for key, inner in schema["properties"].items()
+    }

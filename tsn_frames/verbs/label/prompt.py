@@ -18,9 +18,10 @@ from .codebook import Codebook, Label
 from .probability import label_probability
 from .reading import Reading, read_label, read_labels
 
-_EXPLAIN = {
-    "reason": "the reason in one sentence",
-    "quote": "the words of the text that decide it, copied exactly",
+# The keys of an explanation sort before "label": bodies are sent with sorted keys, and a model writes them in the schema's order.
+_EXPLAIN: dict[Explain, tuple[str, str]] = {
+    "reason": ("explanation", "the reason in one sentence"),
+    "quote": ("evidence", "the words of the text that decide it, copied exactly"),
 }
 
 
@@ -120,20 +121,30 @@ class LabelTask(NamedTuple):
 
     def _answer(self, example: Example, mode: Mode) -> str:
         """Return how an example is answered."""
-        explained = {self.explain: example.explanation} if self.explain and example.explanation else {}
+        explained = {self._key: example.explanation} if self._key and example.explanation else {}
         if self.multiple:
-            return dumps(explained | {str(label): label in example.labels for label in self.codebook.labels}).decode()
+            return dumps(
+                explained | self._in_object({str(label): label in example.labels for label in self.codebook.labels})
+            ).decode()
         label = example.labels[0]
         return str(label) if mode == "text" and not self._object_answer else dumps(explained | {"label": label}).decode()
 
+    @property
+    def _key(self) -> str | None:
+        """The key of the explanation in an answer."""
+        return _EXPLAIN[self.explain][0] if self.explain else None
+
+    def _in_object(self, decisions: dict[str, Any]) -> dict[str, Any]:
+        """Return decisions as an answer holds them: beside an explanation in an object of their own, whose key sorts after it."""
+        return {"labels": decisions} if self.explain else decisions
+
     def _schema(self) -> dict[str, Any]:
-        explained: dict[str, Any] = {self.explain: {"type": "string"}} if self.explain else {}
-        if self.multiple:
-            properties = explained | {str(label): {"type": "boolean"} for label in self.codebook.labels}
-        else:
+        explained: dict[str, Any] = {self._key: {"type": "string"}} if self._key else {}
+        if not self.multiple:
             kind = "string" if isinstance(self.codebook.labels[0], str) else "integer"
-            properties = explained | {"label": {"type": kind, "enum": list(self.codebook.labels)}}
-        return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+            return _object(explained | {"label": {"type": kind, "enum": list(self.codebook.labels)}})
+        decisions = {str(label): {"type": "boolean"} for label in self.codebook.labels}
+        return _object(explained | {"labels": _object(decisions)} if explained else decisions)
 
     def _list(self, turn: int) -> str:
         book = self.codebook
@@ -151,8 +162,16 @@ class LabelTask(NamedTuple):
             return "Answer with one label, exactly as it is written in the list, and nothing else."
         value = "true or false" if self.multiple else "one label, exactly as it is written in the list"
         keys = f"each label as a key and {value}" if self.multiple else f'the key "label" and {value}'
-        first = f'first the key "{self.explain}" with {_EXPLAIN[self.explain]}, then ' if self.explain else ""
-        return f"Answer with one JSON object: {first}{keys}. Nothing else."
+        if self.explain is None:
+            return f"Answer with one JSON object: {keys}. Nothing else."
+        key, what = _EXPLAIN[self.explain]
+        keys = f'the key "labels" and an object with {keys}' if self.multiple else keys
+        return f'Answer with one JSON object: first the key "{key}" with {what}, then {keys}. Nothing else.'
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with exactly these keys."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def examples_of(

@@ -12,6 +12,7 @@ from .normal_form import normal_form
 
 How = Literal["exact", "snapped", "repaired", "tied", "none"]
 KEYS = ("label", "labels", "answer", "category", "class", "classification", "value", "result", "choice")
+EXPLANATIONS = ("explanation", "evidence", "reason", "quote")
 _LABELLED = re.compile(r"\s*[*_]*label[*_]*\s*[:=]\s*(.+?)\s*", re.IGNORECASE | re.DOTALL)
 _BOOLEANS = {"true": True, "false": False}
 
@@ -93,19 +94,21 @@ def read_labels(text: str | None, codebook: Codebook) -> Reading:
         return _listed(found, codebook)
     if not isinstance(found, Mapping):
         return Reading(problem=f"the answer {shortened(bare)} is not a JSON object with true or false for each label")
+    explanation = _explanation(found)
     for key in ("labels", "label"):
         if isinstance(found.get(key), list):
-            return _listed(found[key], codebook, _explanation(found))
-    return _decided(found, codebook)
+            return _listed(found[key], codebook, explanation)
+        if isinstance(found.get(key), Mapping):
+            return _decided(found[key], codebook, explanation, exact=bare == text)
+    return _decided(found, codebook, explanation, exact=bare == text)
 
 
-def _decided(found: Mapping[str, Any], codebook: Codebook) -> Reading:
+def _decided(found: Mapping[str, Any], codebook: Codebook, explanation: str | None, *, exact: bool) -> Reading:
     decisions: dict[Label, bool] = {}
-    exact = True
     for key, value in found.items():
         label = _match(key, codebook)
         if label is None:
-            if key in ("reason", "quote"):
+            if key in EXPLANATIONS:
                 continue
             return Reading(problem=f"the answer decides on {shortened(key)}, which is not one of the labels")
         decision = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
@@ -119,7 +122,7 @@ def _decided(found: Mapping[str, Any], codebook: Codebook) -> Reading:
     if missing:
         return Reading(problem=f"the answer does not decide on {', '.join(map(repr, missing[:5]))}")
     affirmed = tuple(label for label in codebook.labels if decisions[label])
-    return Reading(affirmed, "exact" if exact else "snapped", explanation=_explanation(found))
+    return Reading(affirmed, "exact" if exact else "snapped", explanation=explanation)
 
 
 def _listed(found: list[Any], codebook: Codebook, explanation: str | None = None) -> Reading:
@@ -147,7 +150,7 @@ def _only_value(found: Mapping[str, Any]) -> Any:
 
 
 def _explanation(found: Mapping[str, Any]) -> str | None:
-    given = next((found[key] for key in ("reason", "quote") if isinstance(found.get(key), str)), None)
+    given = next((found[key] for key in EXPLANATIONS if isinstance(found.get(key), str)), None)
     return given.strip() or None if given is not None else None
 
 

@@ -202,7 +202,7 @@ def test_multiple(tmp_path):
 def test_quotes_are_checked(tmp_path):
     def answer(body):
         quote = {"charged twice": "Charged\ntwice", "where is it": "never said"}[text_of(body)]
-        return json.dumps({"quote": quote, "label": GOLD[text_of(body)]})
+        return json.dumps({"evidence": quote, "label": GOLD[text_of(body)]})
 
     with service(answer, tmp_path) as (_, client):
         out = DF.iloc[:2].tsn.label("text", TOPICS, explain="quote", client=client)
@@ -213,15 +213,39 @@ def test_reasons_and_examples(tmp_path):
     shown = pd.DataFrame({"text": ["late!", "great"], "label": ["delivery", "praise"], "label_reason": ["a parcel", None]})
 
     def answer(body):
-        return json.dumps({"reason": "it names money, not delivery", "label": GOLD[text_of(body)]})
+        return json.dumps({"explanation": "it names money, not delivery", "label": GOLD[text_of(body)]})
 
     with service(answer, tmp_path) as (sim, client):
         out = DF.iloc[:1].tsn.label("text", TOPICS, explain="reason", examples=shown, instructions="Sort mail.", client=client)
         messages = sim.log[0].body["messages"]
     assert out["label"].iloc[0] == "billing" and out["label_reason"].iloc[0] == "it names money, not delivery"
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
-    assert json.loads(messages[2]["content"]) == {"reason": "a parcel", "label": "delivery"}
+    assert json.loads(messages[2]["content"]) == {"explanation": "a parcel", "label": "delivery"}
     assert messages[0]["content"].startswith("Sort mail.")
+
+
+@pytest.mark.parametrize(("explain", "key"), [("reason", "explanation"), ("quote", "evidence")])
+@pytest.mark.parametrize("multiple", [False, True])
+@pytest.mark.parametrize("mode", ["json_schema", "json_object", "text"])
+def test_the_explanation_is_asked_for_before_the_label(tmp_path, explain, key, multiple, mode):
+    """Bodies are sent with sorted keys, and some gateways sort them, so the names of the keys decide their order."""
+    labels = ["billing", "evidence", "explanation", "label", "labels"]
+
+    def answer(_body):
+        return json.dumps({key: "charged", **({"labels": dict.fromkeys(labels, True)} if multiple else {"label": "evidence"})})
+
+    with service(answer, tmp_path) as (sim, client):
+        call = dict(explain=explain, multiple=multiple, structured=mode, client=client, usage=False)
+        out = DF.iloc[:1].tsn.label("text", labels, **call)
+        (body,) = [exchange.body for exchange in sim.log]
+    row = out.iloc[0]
+    assert row[f"label_{explain}"] == "charged" and pd.isna(row["label_error"]) and row["label_how"] == "exact"
+    assert all(row[f"label_{label}"] for label in labels) if multiple else row["label"] == "evidence"
+    system = body["messages"][0]["content"]
+    assert 0 < system.index(f'"{key}"') < system.index('"labels"' if multiple else '"label"')
+    if mode == "json_schema":
+        schema = body["response_format"]["json_schema"]["schema"]
+        assert list(schema["properties"]) == [key, "labels" if multiple else "label"] == schema["required"]
 
 
 def test_probabilities(tmp_path):
