@@ -97,9 +97,10 @@ async function copy(text, near) {
 /** Whether a key press belongs to an input method that composes a word. @param {KeyboardEvent} event */
 const composing = (event) => event.isComposing || event.keyCode === 229;
 
-/** Let a text box be as high as its text. @param {HTMLTextAreaElement} area */
+/** Let a text box be as high as its text. One that isn't displayed has no height to measure. @param {HTMLTextAreaElement} area */
 function fit(area) {
   area.style.height = "auto";
+  if (!area.scrollHeight) return;
   area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
 }
 
@@ -169,6 +170,8 @@ class ChatView {
     "data-lm-suppress-shortcuts": "true",
   });
   resized = new ResizeObserver(() => this.#resized());
+  /** The width that the text boxes were fitted to: 0 before they are displayed. */
+  width = 0;
 
   /** @param {Model} model @param {HTMLElement} host */
   constructor(model, host) {
@@ -179,7 +182,6 @@ class ChatView {
     const middle = make("div", { class: "tsn-middle" }, this.log, this.newest);
     this.root.append(hides, this.#header(), this.panel, middle, this.code, this.notice, composer, this.totals, this.live);
     host.append(this.root);
-    fit(this.box);
     this.#listen();
     this.receive = this.receive.bind(this);
     model.on("msg:custom", this.receive);
@@ -691,6 +693,9 @@ class ChatView {
 
   /** While an answer grows, the chat grows in steps, so that Stop stays under the pointer. */
   #resized() {
+    const width = this.root.clientWidth;
+    if (width !== this.width) for (const area of this.root.querySelectorAll("textarea")) fit(area);
+    this.width = width;
     const step = Math.ceil(this.list.offsetHeight / STEP) * STEP;
     this.log.style.minHeight = this.state.busy ? `min(${step}px, var(--tsn-most))` : "";
     if (this.follow) this.#toEnd();
