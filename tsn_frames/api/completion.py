@@ -120,9 +120,8 @@ def decode(body: bytes) -> Completion:
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):  # msgspec's are ValueErrors from 0.21 on
         return decode_tolerantly(_load(body))
     usage, message = answer.usage, choice.message
-    prompt, details = usage.prompt_tokens, usage.prompt_tokens_details
-    cached = usage.prompt_cache_hit_tokens if details is None or not details.cached_tokens else details.cached_tokens
-    if cached is None and details is not None:
+    prompt, cached = usage.prompt_tokens, usage.prompt_cache_hit_tokens
+    if (details := usage.prompt_tokens_details) is not None and (details.cached_tokens or cached is None):
         cached = details.cached_tokens
     if cached is not None and not 0 <= cached <= prompt:
         return decode_tolerantly(load(body))

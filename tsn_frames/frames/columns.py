@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any],
     }
 
     def field(name: str) -> Any:
-        return spread.values(list(map(attrgetter(name), completions)), _DTYPES[name])
+        return spread.values(list(map(itemgetter(Completion._fields.index(name)), completions)), _DTYPES[name])
 
     return {column: makers[column]() if column in makers else field(column) for column in wanted.columns}
 

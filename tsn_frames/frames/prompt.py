@@ -199,10 +199,14 @@ def _serialised_list(listed: list[dict[str, Any]]) -> bytes | RowError:
 
 def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[[Any], bytes], prefix: bytes = b"",
                 suffix: bytes = b"") -> Rendered:  # fmt: skip
+    made: list[Any]
     try:
-        made: list[bytes | RowError] = [dump(text) + suffix for text in texts]
+        made = [dump(text) + suffix for text in texts]
     except TypeError:  # a lone surrogate somewhere: find the rows
         made = [_serialised_text(text, dump, suffix) for text in texts]
+    else:
+        if not gaps and max(map(len, made), default=0) <= LONGEST:  # the usual case
+            return Rendered(prefix, made)
     for at, one in enumerate(made):
         if len(one) > LONGEST and (length := len("".join(texts[at]))) > LONGEST:
             made[at] = _too_long(length)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 
 from ...api.dialects.tables import ending
 from ...engine.run.counts import Counts
@@ -120,6 +121,9 @@ def _row_warnings(engine: RunExecutor, made: Plan, errors: Errors, column: str) 
 
 def _incomplete(engine: RunExecutor) -> list[str]:
     """Return sentences on answers that are there but were cut off, filtered or empty."""
+    answers = list(filter(None, engine.answers.completions))
+    if all(map(attrgetter("content"), answers)) and set(map(attrgetter("finish_reason"), answers)) <= {"stop"}:  # the usual case
+        return []
     counts = Counter[str]()
     for answer, copies in zip(engine.answers.completions, engine.work.copies, strict=True):
         if answer is None or (answer.finish_reason == "stop" and answer.content):
@@ -165,7 +169,7 @@ def remedy(engine: RunExecutor, made: Plan, column: str) -> str:
 def _models(engine: RunExecutor) -> list[str]:
     """Return a warning where several models answered for one, with rows and dates."""
     answers, copies, asked = engine.answers, engine.work.copies, engine.work.requests.models
-    if len({answer.model for answer in answers.completions if answer} - {None}) < 2:
+    if len(set(map(attrgetter("model"), filter(None, answers.completions))) - {None}) < 2:
         return []
     names = [answer.model if answer else None for answer in answers.completions]
     found: dict[str, dict[str, tuple[int, float, float]]] = {}
