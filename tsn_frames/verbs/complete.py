@@ -12,6 +12,7 @@ from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing import Missing
 from ..frames.prompt import Prompt
+from ..run_ids import add_run_ids
 from .estimate.estimate import estimate_call
 from .paying_verb import Call, paying_verb
 from .run.options import DEFAULTS, CompleteOptions, SeriesOptions
@@ -136,11 +137,12 @@ def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, e
 
     def frame(engine: RunExecutor) -> pd.DataFrame:
         with gc_paused():
-            return frame_columns.add(
-                df,
-                wanted,
-                frame_columns.build(engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices),
+            columns = frame_columns.build(
+                engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices
             )
+            out = frame_columns.add(df, wanted, columns)
+            add_run_ids(out, [engine.id])
+            return out
 
     return Run(RunExecutor(client, work), made, frame, errors, wanted.label("error"), **words)
 

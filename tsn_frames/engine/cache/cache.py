@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ...api import Completion, Unreadable, decode
-from ...errors import CacheError, ConfigError
+from ...errors import CacheError, ConfigError, ParameterError
 from ...text import quoted
 from ..storage.frame_columns import TOKEN_COLUMNS, utc_times
 from ..storage.sqlite import BUSY_TIMEOUT
 from . import export
+from .forget import forget
 from .reader import FILE
 from .service_features import add_features, read_features
 from .store import Store, open_store, scan, totals
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..ledger.ledger import Ledger
 
 CacheMode = Literal["use", "refresh", "off", "only"]
 
@@ -102,6 +105,29 @@ class Cache:
             return 0
         with closing(self.open()) as store:
             return store.delete_before(time.time() - older_than.total_seconds())
+
+    def forget(self, *runs: object, ledger: Ledger | str | Path | None = None) -> int:
+        """Delete the answers of runs so that none of their bytes are left in the file; return how many.
+
+        An answer that another run of the ledger has bought or used stays, and a warning names that run: give both. The ledger's
+        lines stay, since the money was spent; prompt texts of ``Client(keep_prompts=True)`` are erased from it. The file is
+        rewritten, which takes about as long as copying it; runs that go on meanwhile lose nothing.
+
+        Parameters
+        ----------
+        *runs : Run, DataFrame or str
+            A run, a frame that a verb has returned, or an id of ``tsn.runs()["run"]``.
+        ledger : Ledger, str or Path, optional
+            Where the runs are on record. Default: the run's own, else that of ``TSN_LEDGER``, else the user's.
+
+        Raises
+        ------
+        CacheError
+            If a run goes on, belongs to another cache or isn't on record; or if the file is in use for more than half a minute.
+        """
+        if not runs:
+            raise ParameterError("forget needs a run: a Run, a frame that a verb has returned, or an id of tsn.runs()['run']")
+        return forget(self.folder, runs, ledger)
 
     def export(self, path: str | Path) -> int:
         """Export all answers to a file that another cache can load; return how many.

@@ -16,6 +16,7 @@ import diskcache
 from ..storage.sqlite import (
     BUSY_TIMEOUT,
     OpenDatabase,
+    compact,
     connect,
     identity,
     is_corrupt,
@@ -101,6 +102,14 @@ class Store(OpenDatabase):
         """Delete answers stored before a time; return how many."""
         with transaction(self._connection):
             return self._connection.execute("DELETE FROM Cache WHERE store_time < ?", (when,)).rowcount
+
+    def erase(self, keys: Iterable[bytes]) -> int:
+        """Delete answers and rewrite the file without them; return how many there were."""
+        self._connection.execute("PRAGMA secure_delete = ON")  # also while another process reads the pages of before
+        with transaction(self._connection):
+            count = self._connection.executemany("DELETE FROM Cache WHERE key = ?", ((key,) for key in keys)).rowcount
+        compact(self._connection)
+        return max(count, 0)
 
     def close(self) -> None:
         """Close the file."""

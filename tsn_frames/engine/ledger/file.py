@@ -7,17 +7,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ...errors import ConfigError
-from ..storage.sqlite import BUSY_TIMEOUT, OpenDatabase, connect, make_private, read_only, transaction
-from .run_record import TABLES, RunRecord, Saving
+from ..storage.sqlite import BUSY_TIMEOUT, OpenDatabase, compact, connect, make_private, read_only, transaction
+from .run_record import TABLES, KeySet, RunRecord, RunSettings, Saving
 
 Row = TypeVar("Row", "Entry", RunRecord, Saving)
-LEASES = """CREATE TABLE IF NOT EXISTS budget_leases (
+# Tables of no schema version: an older release may go on writing to the file.
+UNVERSIONED = (
+    """CREATE TABLE IF NOT EXISTS budget_leases (
     run TEXT NOT NULL, period TEXT NOT NULL, begins REAL NOT NULL, ends REAL NOT NULL, currency TEXT,
     authorized TEXT NOT NULL, expires REAL NOT NULL, PRIMARY KEY (run, period)
-) STRICT"""  # of no schema version: an older release may go on writing to the file
+) STRICT""",
+    "CREATE TABLE IF NOT EXISTS run_settings (run TEXT PRIMARY KEY, settings TEXT NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS key_sets (keys TEXT PRIMARY KEY, request_keys BLOB NOT NULL) STRICT",
+)
 
 # The statements of each schema version. A released version never changes.
 MIGRATIONS: list[tuple[str, ...]] = [
@@ -75,6 +80,9 @@ class LeaseEnd(NamedTuple):
     run: str
 
 
+Line: TypeAlias = Entry | RunRecord | Saving | LeaseEnd | RunSettings | KeySet
+
+
 def _values_into(table: str, fields: tuple[str, ...]) -> str:
     return f"INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
 
@@ -84,6 +92,8 @@ _STATEMENTS: dict[type, str] = {
     RunRecord: "INSERT OR REPLACE " + _values_into("runs", RunRecord._fields),
     Saving: "INSERT " + _values_into("savings", Saving._fields),
     LeaseEnd: "DELETE FROM budget_leases WHERE run = ?",
+    RunSettings: "INSERT OR REPLACE " + _values_into("run_settings", RunSettings._fields),
+    KeySet: "INSERT OR IGNORE " + _values_into("key_sets", KeySet._fields),
 }
 _TABLE_AND_ORDER = {Entry: ("attempts", "id"), RunRecord: ("runs", "began, run"), Saving: ("savings", "id")}
 
@@ -107,11 +117,21 @@ class LedgerFile(OpenDatabase):
             self._connection.close()
             raise
 
-    def write(self, rows: Iterable[Entry | RunRecord | Saving | LeaseEnd]) -> None:
+    def write(self, rows: Iterable[Line]) -> None:
         """Append rows in one commit; a run's final record replaces the one written at its start."""
         with self.transaction() as connection:
             for kind, group in groupby(rows, type):
                 connection.executemany(_STATEMENTS[kind], map(_with_valid_tag, group))
+
+    def erase_texts(self, runs: Iterable[str]) -> int:
+        """Erase the prompt texts of runs, also from the file's free pages and its log; return how many runs had any."""
+        self._connection.execute("PRAGMA secure_delete = ON")
+        with self.transaction() as connection:
+            query = "UPDATE runs SET texts = NULL WHERE texts IS NOT NULL AND run = ?"
+            count = sum(connection.execute(query, (run,)).rowcount for run in runs)
+        if count:
+            compact(self._connection)
+        return count
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -125,7 +145,8 @@ class LedgerFile(OpenDatabase):
             for statement in chain.from_iterable(MIGRATIONS[version:]):
                 self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {max(version, len(MIGRATIONS))}")
-            self._connection.execute(LEASES)
+            for statement in UNVERSIONED:
+                self._connection.execute(statement)
 
 
 def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
@@ -185,8 +206,8 @@ def schema_version(path: Path) -> int:
     return version
 
 
-def _with_valid_tag(row: Entry | RunRecord | Saving | LeaseEnd) -> tuple[Any, ...]:
+def _with_valid_tag(row: Line) -> tuple[Any, ...]:
     """Return a row whose tag SQLite can store: a lone surrogate in a tag must not keep spending off the record."""
-    if isinstance(row, (RunRecord, LeaseEnd)) or row.tag is None:
+    if not isinstance(row, (Entry, Saving)) or row.tag is None:
         return row
     return row._replace(tag=row.tag.encode("utf-8", "replace").decode())

@@ -6,9 +6,12 @@ cached, so every cached answer is in the ledger.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import platformdirs
 
 from ..._gc_pause import gc_paused
 from ...errors import ConfigError
@@ -19,6 +22,11 @@ from .run_record import RunRecord, Saving
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def default_ledger() -> Ledger:
+    """Return the ledger that ``TSN_LEDGER`` names, else the one in the user's data folder."""
+    return Ledger(os.getenv("TSN_LEDGER") or platformdirs.user_data_path("tsn_frames") / "ledger.db")
 
 
 class Ledger:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Collection, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from .file import open_for_reading
@@ -55,6 +58,43 @@ def piloted_keys(ledger: Ledger, frame: str | None) -> set[bytes]:
     query = f"SELECT request_key FROM attempts WHERE outcome = 'answered' AND run IN ({_placeholders(runs)})"
     with open_for_reading(ledger.path) as connection:
         return {bytes(key) for (key,) in connection.execute(query, runs)} if connection else set()
+
+
+def recorded_ids(ledger: Ledger) -> set[str]:
+    """Return the ids of all runs that have a record or an attempt."""
+    found = {record.run for record in ledger.run_records()}
+    with open_for_reading(ledger.path) as connection:
+        return found.union(run for (run,) in connection.execute("SELECT DISTINCT run FROM attempts")) if connection else found
+
+
+def request_keys(ledger: Ledger) -> Iterator[tuple[str, set[bytes]]]:
+    """Yield runs with the keys of requests that they have bought answers to, or have found answers to in the cache."""
+    with open_for_reading(ledger.path) as connection:
+        if connection is None:
+            return
+        query = "SELECT run, request_key FROM attempts WHERE outcome = 'answered' ORDER BY run"
+        for run, rows in groupby(connection.execute(query), itemgetter(0)):
+            yield run, {bytes(key) for _, key in rows}
+        if not _has_table(connection, "key_sets"):
+            return
+        for record in ledger.run_records():
+            keys = json.loads(record.hashes).get("keys")
+            for (blob,) in connection.execute("SELECT request_keys FROM key_sets WHERE keys = ?", (keys,)):
+                yield record.run, {blob[at : at + 32] for at in range(0, len(blob), 32)}
+
+
+def run_settings(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    """Return the API's parameters of each run."""
+    with open_for_reading(ledger.path) as connection:
+        if connection is None or not _has_table(connection, "run_settings"):
+            return {}
+        return {run: json.loads(settings) for run, settings in connection.execute("SELECT run, settings FROM run_settings")}
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether an older release has left a table out."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+    return found.fetchone() is not None
 
 
 def run_records(ledger: Ledger) -> Iterator[tuple[RunRecord, Mapping[str, Any]]]:

@@ -92,12 +92,30 @@ class Saving(NamedTuple):
     price_source: str | None
 
 
+class RunSettings(NamedTuple):
+    """The API's parameters of a run as a JSON object, without texts: ``{"temperature": 0.0, "max_tokens": 100}``."""
+
+    run: str
+    settings: str
+
+
+class KeySet(NamedTuple):
+    """The keys of all requests of a call, one after the other, by the hash of them that run records hold as ``keys``.
+
+    It is recorded for calls that took answers from the cache or from another run: no attempt names those.
+    """
+
+    keys: str
+    request_keys: bytes
+
+
 class RunDescription(NamedTuple):
-    """A verb's description of its run: its name, hashes of its input and, with ``keep_prompts``, the texts."""
+    """A verb's description of its run: its name, hashes of its input, its settings and, with ``keep_prompts``, the texts."""
 
     verb: str = "complete"
     hashes: Mapping[str, str] = {}
     texts: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = {}
 
 
 def fingerprint(value: Any) -> str:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from ...api import Completion, Usage
 from ...errors import ConfigError
 from ...secret import Secret, masked
+from ..ledger.file import Line
 from ..ledger.ledger import Ledger
-from ..ledger.run_record import RunRecord, Saving, distinct_json
+from ..ledger.run_record import KeySet, RunRecord, RunSettings, Saving, distinct_json
 from ..outcomes import Outcomes
 from ..runtime.client import Client
 from .counts import Counts
@@ -46,8 +47,8 @@ class RunAccounting:
             distinct_requests=len(work.requests),
         )
 
-    def ended(self, answers: Outcomes, end: str) -> list[RunRecord | Saving]:
-        """Return the finished record and the savings."""
+    def ended(self, answers: Outcomes, end: str) -> list[Line]:
+        """Return the finished record, the savings, the settings, and the keys of a run that didn't buy all answers itself."""
         now, counts, prices = time.time(), self._counts, self._client.prices
         savings = list(self._savings(answers, now))
         known = [Decimal(saving.cost) for saving in savings if saving.cost is not None]
@@ -61,7 +62,14 @@ class RunAccounting:
             copied=counts.deduplicated,
             **{name: getattr(counts, name) for name in _COUNTED},
         )
-        return [record, *savings]
+        return [record, *savings, *self._details(answers)]
+
+    def _details(self, answers: Outcomes) -> Iterator[RunSettings | KeySet]:
+        about = self._work.about
+        if about.settings:
+            yield RunSettings(self.record.run, json.dumps(about.settings))
+        if "keys" in about.hashes and (answers.shared or 1 in answers.cached):
+            yield KeySet(about.hashes["keys"], b"".join(self._work.requests.index))
 
     def _savings(self, answers: Outcomes, now: float) -> Iterator[Saving]:
         prices = self._client.prices
@@ -161,7 +169,7 @@ def _summed(completions: Sequence[Completion | None], free: _Free) -> tuple[_Sum
 _NOTHING = _Sums(0, 0, 0, 0, known=False, total=0)
 
 
-def write_or_log(ledger: Ledger, lines: Sequence[RunRecord | Saving]) -> None:
+def write_or_log(ledger: Ledger, lines: Sequence[Line]) -> None:
     """Write the lines of a run that sent nothing; it spent nothing, so a ledger that can't be written is no loss."""
     try:
         with closing(ledger.open()) as file:

@@ -16,7 +16,7 @@ from enum import Enum
 
 from ...errors import NOT_SENT, BudgetExceeded, RowError, RunError
 from ...secret import Secret
-from ..ledger.run_record import RunRecord, Saving
+from ..ledger.file import Line
 from ..outcomes import Outcome, Outcomes
 from ..runtime.client import Client
 from ..runtime.process import ServiceAccount, process_state
@@ -149,7 +149,7 @@ class RunExecutor:
             return
         await asyncio.to_thread(write_or_log, self.client.ledger, self._closing(accounting))
 
-    def _closing(self, accounting: RunAccounting) -> list[RunRecord | Saving]:
+    def _closing(self, accounting: RunAccounting) -> list[Line]:
         self._finish_all(NOT_SENT)
         return accounting.ended(self.answers, type(self.end).__name__ if self.end else self._last_state().value)
 

@@ -18,7 +18,7 @@ from ...secret import Hidden, Secret
 from ...text import quoted
 from ..budget.budget import Budget
 from ..cache.cache import Cache
-from ..ledger.ledger import Ledger
+from ..ledger.ledger import Ledger, default_ledger
 from ..limits.limits import Limits
 from ..retry import Retry
 from ..transport.credentials import Credentials, HiddenMapping
@@ -118,7 +118,7 @@ class Client:
             "base_url": address.normalise(base_url or os.getenv("TSN_BASE_URL") or address.DEFAULT, allow_http=allow_http),
             "model": _text("model", model) or os.getenv("TSN_MODEL") or None,
             "cache": Cache(cache or os.getenv("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers"),
-            "ledger": Ledger(ledger or os.getenv("TSN_LEDGER") or platformdirs.user_data_path("tsn_frames") / "ledger.db"),
+            "ledger": Ledger(ledger) if ledger else default_ledger(),
             "limits": _of(Limits, "limits", limits),
             "retry": _of(Retry, "retry", retry),
             "timeout": _seconds(timeout),

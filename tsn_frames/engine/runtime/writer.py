@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 
 from ..cache.cache import Cache
 from ..cache.store import Store, recover_store
-from ..ledger.file import Entry, LeaseEnd, LedgerFile
+from ..ledger.file import Entry, LedgerFile, Line
 from ..ledger.ledger import Ledger
-from ..ledger.run_record import RunRecord, Saving
 from ..storage.sqlite import BUSY_TIMEOUT, is_corrupt
 
 MAX_GROUP = 512
@@ -31,7 +30,7 @@ SHORT_BUSY_TIMEOUT = 0.2
 class PendingWrite(NamedTuple):
     """One attempt to record, with its answer where it is to be cached; or a line about the run, without a future."""
 
-    entry: Entry | RunRecord | Saving | LeaseEnd
+    entry: Line
     answer: tuple[bytes, bytes] | None = None
     done: CommitFuture | None = None
 
@@ -70,7 +69,7 @@ class Writer:
         self._add(PendingWrite(entry, answer, done))
         return done
 
-    def note(self, lines: Iterable[RunRecord | Saving | LeaseEnd]) -> None:
+    def note(self, lines: Iterable[Line]) -> None:
         """Record lines about the run as a whole; they are on disk when :meth:`aclose` returns."""
         for line in lines:
             self._add(PendingWrite(line))

@@ -130,6 +130,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def compact(connection: sqlite3.Connection) -> None:
+    """Rewrite a file without its free pages and empty its log, so that nothing that was deleted is left in either.
+
+    Raises
+    ------
+    sqlite3.OperationalError
+        If another connection uses the file for longer than the busy timeout, or the disk is full.
+    """
+    connection.execute("VACUUM")
+    busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise sqlite3.OperationalError("database is locked")
+
+
 def is_corrupt(error: Exception) -> bool:
     """Return whether an SQLite error means a damaged file, as opposed to a busy, full or unreachable one."""
     code = getattr(error, "sqlite_errorcode", None) or 0

@@ -15,6 +15,7 @@ from ...engine.run.counts import Counts
 from ...engine.run.progress import Progress
 from ...errors import RunError
 from ...frames.columns import assign
+from ...run_ids import add_run_ids
 from ...text import plural, warn, warning_receiver, warnings_to
 from ..paying_verb import Call
 from ..run.background import BackgroundRun, OnRun
@@ -94,7 +95,9 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
     @property
     def frame(self) -> pd.DataFrame:
         """The frame with the results of all rounds so far."""
-        return assign(self._rounds.df, self._results())
+        frame = assign(self._rounds.df, self._results())
+        add_run_ids(frame, self.ids)
+        return frame
 
     def _results(self) -> Mapping[str, Any]:
         return self._columns() if self._added is None else self._added

@@ -38,6 +38,7 @@ class BackgroundRun(Run[R]):
         self.finished, self._finished_at, self._first = threading.Event(), 0.0, threading.Event()
         self._now: Run[Any] | None = None
         self._counts, self._summaries, self._spent = Counts(rows=rows), list[Summary](), Decimal(0)
+        self._ids = list[str]()
         self._warnings, self._stopping, self._lock = list[str](), False, threading.Lock()
         self._value: list[R] = []
         self._error: BaseException | None = None
@@ -59,6 +60,7 @@ class BackgroundRun(Run[R]):
                 self._counts, self._spent = added(self._counts, self._now.progress), self._spent + self._now.cost_upper_bound
                 self._summaries.append(self._now.summary)
             self._now = run
+            self._ids.append(run.ids[0])
         self._first.set()
         if self._stopping:
             run.stop()
@@ -74,6 +76,11 @@ class BackgroundRun(Run[R]):
     def frame(self) -> pd.DataFrame:
         """The frame of the current run: rows without an answer yet are NA."""
         return self._current().frame
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all runs so far."""
+        return tuple(self._ids)
 
     @property
     def client(self) -> Client:

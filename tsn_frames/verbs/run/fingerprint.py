@@ -14,6 +14,7 @@ from ...engine.runtime.client import Client
 from .plan import Plan
 
 WHOLE = 10_000  # of larger frames every n-th row is hashed
+MOST_SETTINGS = 20  # distinct values of a parameter that are recorded
 
 
 def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: Any, messages: Any, system: str | None,
@@ -32,7 +33,18 @@ def about(verb: str, client: Client, df: pd.DataFrame, made: Plan, *, prompt: An
     }
     words = {"prompt": _words(prompt), "system": system, "model": _short(model)}
     texts = {**words, **{name: _short(value) for name, value in parameters.items()}} if client.keep_prompts else None
-    return RunDescription(verb, hashes, texts)
+    return RunDescription(verb, hashes, texts, {name: _setting(value) for name, value in sorted(parameters.items())})
+
+
+def _setting(value: Any) -> Any:
+    """Return a parameter without texts: a number, several of them, the type of a response format, or a remark that it was given."""
+    if isinstance(value, list):
+        distinct = list(dict.fromkeys(str(_setting(one)) for one in value))
+        return f"{len(distinct):,} values" if len(distinct) > MOST_SETTINGS else ", ".join(distinct)
+    if isinstance(value, Mapping):
+        found = {name: _setting(one) for name, one in value.items() if isinstance(one, (bool, int, float))}
+        return value["type"] if isinstance(value.get("type"), str) else found or "given"
+    return value if value is None or isinstance(value, (bool, int, float)) else "given"
 
 
 def _words(prompt: Any) -> str | None:

@@ -65,6 +65,11 @@ class Run(Generic[R]):
         return self._frame(self._engine)
 
     @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the run in :func:`tsn_frames.runs`; a verb of several rounds or models has several."""
+        return (self._engine.id,)
+
+    @property
     def client(self) -> Client:
         """The client of the run: its cache, its ledger, its host."""
         return self._engine.client
