@@ -173,6 +173,25 @@ def test_an_answer_that_is_less_than_it_seems_is_counted_in_a_warning(ask, answe
     assert out["error"].isna().all() and out["content"].notna().all()
 
 
+@pytest.mark.parametrize("reason", ["OTHER", "load", None])
+def test_an_empty_answer_that_did_not_end_well_is_asked_for_once_more_and_not_kept(ask, chat, reason):
+    empty = completion("", reason, {"prompt_tokens": 100, "completion_tokens": 0, "total_tokens": 100})
+    out, service, _ = ask(plain(empty), again=True)
+    assert out["error"][0].startswith("empty: ") and service.requests == 4
+    out, service, _ = ask(lambda body, number: plain(completion("fine") if number == 2 else empty), cache="off")
+    assert (out["content"].tolist(), service.requests) == (["fine"], 2)
+    turn, _, _ = chat(stream(chunk(None, reason), b"data: [DONE]\n\n"))
+    assert turn["state"] == "failed" and turn["error"].startswith("empty: ")
+
+
+def test_a_stream_with_an_end_mark_and_no_finish_reason_is_stored(ask, chat, tmp_path):
+    answer = stream(chunk("Hel"), chunk("lo"), b"data: [DONE]\n\n")
+    out, service, _ = ask(answer, again=True, stream=True)
+    assert out["content"].tolist() == ["Hello"] and service.requests == 1
+    turn, _, _ = chat(answer, cache="use")
+    assert turn["content"] == "Hello" and tsn.Client(cache=tmp_path / "chat").cache.stats().answers == 1
+
+
 CALLS = [{"id": "1", "type": "function", "function": {"name": "label", "arguments": '{"topic": "billing"}'}}]
 
 

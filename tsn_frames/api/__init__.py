@@ -1,7 +1,7 @@
 """The JSON of chat completions: requests as they are sent and keyed, answers as services write them."""
 
 from .completion import Completion, decode
-from .dialects.errors import ErrorAnswer, ServiceError, error_of
+from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, error_of
 from .dialects.tables import Meaning
 from .dialects.usage import Usage
 from .request import Request, RequestHead, Requests, around_user_text, body_head
@@ -9,6 +9,7 @@ from .serialization import Unreadable, dumps, load
 
 __all__ = [
     "Completion",
+    "EmptyAnswer",
     "ErrorAnswer",
     "Meaning",
     "Request",

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from ..errors import RowError
-from .dialects.errors import ErrorAnswer, ServiceError, holds_error, is_error, read_error
+from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, holds_error, is_error, read_error
 from .dialects.message import Message, read_message
-from .dialects.tables import ending
+from .dialects.tables import ending, ends_an_answer
 from .dialects.usage import ABSURD, Usage, counted, find_usage, read_usage
 from .serialization import Unreadable, dumps_any, load
 from .stream_parser import StreamedReply
@@ -62,6 +62,8 @@ class _Usage(msgspec.Struct, gc=False):
     input_tokens_details: None = None
     num_cached_tokens: None = None
     cache_read_input_tokens: None = None
+    cache_creation_input_tokens: None = None
+    cached_content_token_count: None = None
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -106,6 +108,8 @@ def decode(body: bytes) -> Completion:
     ------
     ErrorAnswer
         If it holds an error of the service, also beside a part of an answer.
+    EmptyAnswer
+        If it has no text, and no finish_reason that may end an answer without one.
     Unreadable
         If it is not JSON, or not a chat completion.
 
@@ -156,9 +160,13 @@ def decode_tolerantly(data: Any) -> Completion:
         )
     if type(choices) is not list:
         raise Unreadable("the answer is JSON but not a chat completion")
-    if message is None and (choices or usage is None or read_usage(usage).total_tokens is None):
+    reason, counts = _reason(choice), read_usage(usage, has_text=has_text)
+    if message is None and reason is None and (choices or counts.total_tokens is None):
         raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
-    return _make(data, choice, said, read_usage(usage, has_text=has_text))
+    if choice and not (said.content or said.refusal or said.tool_calls or ends_an_answer(reason)):
+        words = f"the answer has no text (finish_reason {reason or 'not given'})"
+        raise EmptyAnswer(words, counts, "yes" if counted(usage) else "unknown")
+    return _make(data, choice, said, counts)
 
 
 def _make(data: dict[str, Any], choice: dict[str, Any], said: Message, usage: Usage) -> Completion:

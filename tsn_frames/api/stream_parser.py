@@ -3,15 +3,19 @@
 Server-sent events are lines; those that begin with ``data:`` hold a part of the answer as JSON. The parser also accepts what
 servers send beside the standard: comments, other line ends, no blank line between two events, usage early or late, no end
 mark, errors outside of events, or one JSON body in place of a stream.
+
+An answer is whole with ``[DONE]``, or with a finish_reason that no text follows. A stream that ends with neither is cut,
+however its connection ends.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
-from .dialects.errors import holds_error
-from .dialects.usage import counted, find_usage
+from .dialects.errors import error_of, holds_error
+from .dialects.usage import find_usage, merge_usage
 from .serialization import dumps_any
 from .sse import LINE_ENDS, SseLines, parsed, parsed_list
 from .stream_choice import StreamedChoice
@@ -23,6 +27,9 @@ MORE, TAIL, NOTHING = math.inf, 0.5, 0.0  # seconds of silence: while the answer
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
 _ERROR_EVENTS = (b"error", b"exception")
 _NOT_KEPT = ("choices", "usage", "object", "error", "x_groq")
+_FIELDS = (b"", b"id", b"retry")  # fields of events that hold nothing of an answer; a comment's name is empty
+_TEXT_CAP = 10_000
+_ALIVE = re.compile(rb"(?i)|ok|ping|pong|keep[-_ ]?alive|heartbeat|connected|null")  # texts without a meaning
 
 
 class StreamedReply:
@@ -54,6 +61,7 @@ class StreamedReply:
         self._data_size = 0
         self._start: bytes | None = b""  # until it is known whether this is a stream at all
         self._body: bytearray | None = None
+        self._text = b""  # lines that are no events: a gateway's words in place of an answer
         self._stream_error: dict[str, Any] | None = None  # which ends the stream
         self._choice = StreamedChoice()
         self._about: dict[str, Any] = {}
@@ -76,6 +84,8 @@ class StreamedReply:
         self._read_lines_of_json()
         if not self.problem and self._stream_error is None and self._body is None:
             self._take([self._lines.rest, b""])
+            if not self.whole and not self.problem and self._text and (words := error_of(self._text).message):
+                self._fail({"message": words})
 
     def _read_lines_of_json(self) -> None:
         """Read a body in one piece that is no JSON, but whose lines are, as a stream of chunks."""
@@ -125,15 +135,9 @@ class StreamedReply:
     @property
     def whole(self) -> bool:
         """Whether the answer is all there."""
-        ended = (
-            self.done or (self.finish_reason is not None and not self._choice.went_on) or (self._body is not None and self._ended)
-        )
+        finished = self.finish_reason is not None and not self._choice.went_on
+        ended = self.done or finished or (self._body is not None and self._ended)
         return ended and not self.problem and self._error is None
-
-    @property
-    def storable(self) -> bool:
-        """Whether :attr:`body` is what the service would have sent in one piece, usage included."""
-        return self.whole and (self._body is not None or self._usage is not None)
 
     @property
     def body(self) -> bytes:
@@ -168,9 +172,18 @@ class StreamedReply:
 
     def _take(self, lines: list[bytes]) -> None:
         for line in lines:
-            if self.done or self.problem or self._stream_error is not None:
+            if self.problem or self._stream_error is not None:
                 return
-            self._line(line)
+            if self.done:
+                self._late_usage(line)
+            else:
+                self._line(line)
+
+    def _late_usage(self, line: bytes) -> None:
+        """Take in a usage that comes after the end mark."""
+        event = parsed(line.removeprefix(b"data:").lstrip())
+        if event is not None and (usage := find_usage(event)) is not None:
+            self._usage = merge_usage(self._usage, usage)
 
     def _line(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
@@ -186,6 +199,13 @@ class StreamedReply:
             self._fail(parsed(value) or {"message": value.decode("utf-8", "replace")})
         elif (bare := parsed(line)) is not None:  # Ollama: JSON without "data:"
             self._chunk(bare)
+        elif name not in _FIELDS:
+            self._note(line)
+
+    def _note(self, text: bytes) -> None:
+        """Keep a text that is no part of an answer: it is the error of a stream without an answer."""
+        if len(self._text) < _TEXT_CAP and not _ALIVE.fullmatch(text.strip()):
+            self._text += text[:_TEXT_CAP] + b"\n"
 
     def _add_data(self, value: bytes) -> None:
         self._data.append(value)
@@ -211,7 +231,9 @@ class StreamedReply:
                 self._chunk(item)
         elif data and self._event in _ERROR_EVENTS:
             self._fail({"message": data.decode("utf-8", "replace")})
-        elif data.startswith(b"{"):
+        elif not data.startswith(b"{"):
+            self._note(data)
+        else:
             self.problem = f"an event of the answer can't be read ({len(data):,} bytes)"
 
     def _fail(self, error: dict[str, Any]) -> None:
@@ -219,9 +241,8 @@ class StreamedReply:
         self._stream_error = {"error": error}
 
     def _chunk(self, event: dict[str, Any]) -> None:
-        usage = find_usage(event)
-        if usage is not None and (self._usage is None or counted(usage)):
-            self._usage = usage
+        if (usage := find_usage(event)) is not None:
+            self._usage = merge_usage(self._usage, usage)
         if holds_error(event) or self._event in _ERROR_EVENTS:
             kept = {name: value for name, value in event.items() if name not in ("choices", "usage", "object")}
             self._stream_error = kept or {"error": {"message": "no reason given"}}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ..api import Completion, ErrorAnswer, Meaning, ServiceError, Unreadable, Usage, decode, error_of
+from ..api import Completion, EmptyAnswer, ErrorAnswer, Meaning, ServiceError, Unreadable, Usage, decode, error_of
 from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError
 from ..secret import Secret, redact
 from ..text import quoted
@@ -38,7 +38,7 @@ class Retry:
     attempts : int, default 6
         Most attempts of one row; refusals (429, 503) are flow control and don't count.
     unreadable : int, default 2
-        Most attempts of a row whose answers arrive, and may be billed, but can't be read.
+        Most attempts of a row whose answers arrive, and may be billed, but can't be read, or are empty and didn't end well.
     budget : int, default 100
         Retries that a whole run may use, plus one for each ten rows; a success gives a tenth back. A dead server ends
         the run when it is used up.
@@ -112,6 +112,9 @@ def _success(answer: HttpResponse, secret: Secret) -> Classification:
         completion = decode(answer.body)
     except ErrorAnswer as problem:
         return _error_answer(answer, problem, secret)
+    except EmptyAnswer as problem:
+        error = RowError("empty", redact(str(problem), secret))
+        return Classification("retry", error, billed=problem.billed, usage=problem.usage)
     except Unreadable as problem:
         start = redact(answer.body[:MASKED_BYTES].decode("utf-8", "replace"), secret, most=120)
         message = f"{redact(str(problem), secret)}; it begins: {start!r}" if start else "the answer is empty"

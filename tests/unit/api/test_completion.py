@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsn_frames.api import Unreadable, decode
+from tsn_frames.api import EmptyAnswer, ErrorAnswer, Unreadable, decode
 from tsn_frames.api.completion import decode_tolerantly
 
 ANY = st.none() | st.booleans() | st.integers(-5, 2**41) | st.floats(allow_nan=False) | st.text(max_size=3)
@@ -99,3 +99,44 @@ def test_what_is_odd_in_the_bytes_loses_no_answer_and_makes_no_count(odd, counts
 def test_what_is_no_json_is_no_answer(bad):
     with pytest.raises(Unreadable):
         decode(bad)
+
+
+def answer(message, reason, **more):
+    choice = {"index": 0, "finish_reason": reason} | ({} if message is None else {"message": message})
+    return orjson.dumps({"model": "m", "choices": [choice], "usage": {"prompt_tokens": 9, "total_tokens": 9}} | more)
+
+
+@pytest.mark.parametrize("message", [{"content": ""}, {"content": None}, {}, None, {"content": "", "reasoning_content": "Hm"}])
+@pytest.mark.parametrize("reason", ["OTHER", "LANGUAGE", "load", "unknown", "finish_reason_unspecified", "unload"])
+def test_an_empty_answer_with_an_unknown_end_is_no_answer(message, reason):
+    with pytest.raises(EmptyAnswer, match=reason) as problem:
+        decode(answer(message, reason))
+    assert problem.value.billed == "yes" and problem.value.usage.prompt_tokens == 9
+
+
+def test_a_text_with_an_unknown_end_is_an_answer():
+    assert decode(answer({"content": "Hi"}, "OTHER")).content == "Hi"
+
+
+@pytest.mark.parametrize("reason", ["stop", "STOP", "end_turn", "eos", "length", "MAX_TOKENS"])
+def test_an_empty_answer_that_ended_well_is_an_answer(reason):
+    assert decode(answer({"content": ""}, reason)).content == ""
+
+
+@pytest.mark.parametrize("message", [{"content": ""}, None])
+def test_a_filtered_answer_needs_no_message(message):
+    assert decode(answer(message, "content_filter: PROHIBITED_CONTENT")).content is None
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"code": 401}, 401), ({"code": "429"}, 429), ({"code": "402", "message": "no"}, 402), ({"code": 1113, "msg": "no"}, 402),
+        ({"code": "InvalidApiKey", "message": "no"}, 401), ({"status": 503, "message": "busy"}, 503), ({"detail": "no"}, 500),
+    ],
+)  # fmt: skip
+def test_an_error_beside_no_choices_is_no_empty_answer(more, status):
+    body = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}} | more
+    with pytest.raises(ErrorAnswer) as problem:
+        decode(orjson.dumps(body))
+    assert problem.value.error.status_under_200() == status

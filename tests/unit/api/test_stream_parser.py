@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tsn_frames.api import ErrorAnswer, Unreadable, decode
+from tsn_frames.api import ErrorAnswer, Unreadable, decode, error_of
 from tsn_frames.api.sse import SseLines
 from tsn_frames.api.stream_parser import CAP, LINE_CAP, MORE, NOTHING, TAIL, StreamedReply
 from tsn_frames.engine.retry import classify
@@ -231,6 +231,54 @@ def test_what_comes_is_known_at_once():
     assert reply.text == "Hi"
 
 
+@pytest.mark.parametrize(
+    ("end", "whole"),
+    [
+        (b"data: [DONE]\n\n", True),
+        (b"data: [DONE]", True),
+        (line({"choices": [], "usage": USAGE}) + b"data: [DONE]\n\n", True),
+        (line({"choices": [], "usage": USAGE}), False),
+        (b"", False),
+    ],
+)
+def test_an_answer_without_a_finish_reason_is_whole_with_the_end_mark_and_cut_without(end, whole):
+    assert read(line(chunk({"content": "Hi"})), end).whole is whole
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"status": "queued", "message": "waiting for a worker"}, {"status": "processing", "message": "12 %"},
+        {"type": "ping", "message": "alive"}, {"code": 200, "msg": "ok"}, {"code": "0", "message": "success"},
+        {"status": 102, "message": "loading the model"}, {"choices": [], "status": "in_progress", "message": "warming up"},
+    ],
+)  # fmt: skip
+def test_an_event_about_progress_is_no_error(progress):
+    reply = read(line(progress), said("Hi"))
+    assert reply.whole and reply.text == "Hi"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"upstream error: connection refused\n", b"data: upstream error: connection refused\n\n", b": ping\n\nupstream error: connection refused",
+        b": ping\n\n<html><h1>upstream error:</h1>\n<p>connection refused</p></html>\n", b"data: ping\n\ndata: upstream error: connection refused",
+    ],
+)  # fmt: skip
+def test_lines_in_place_of_an_answer_are_its_error(lines):
+    reply = read(lines)
+    assert not reply.whole and error_of(reply.error).message == "upstream error: connection refused"
+    assert read(lines, b"\n" + said("Hi")).whole, "beside an answer they mean nothing"
+    assert error_of(read(line(chunk({"content": "Hi"})), lines).error).message.startswith("upstream error")
+
+
+@pytest.mark.parametrize(
+    "nothing", [b": ping\n\n", b"data: ok\n\n", b"data: ping\n\n", b"id: 7\n\nretry: 5\n\n", b"event: ping\ndata:\n\n"]
+)
+def test_signs_of_life_are_no_error(nothing):
+    assert read(nothing).error is None
+
+
 def test_an_answer_that_ends_early_is_not_whole():
     assert not read(line(chunk({"content": "Hi"}))).whole
     assert not read(b"").whole and not read(b"\n\n: ping\n").whole
@@ -239,14 +287,14 @@ def test_an_answer_that_ends_early_is_not_whole():
 
 def test_usage_comes_early_late_again_or_not_at_all():
     late = read(said("Hi", done=False), line({"choices": [], "usage": USAGE}))
-    assert decode(late.body).usage[:3] == (3, 2, 5) and late.storable
+    assert decode(late.body).usage[:3] == (3, 2, 5) and late.whole
     growing = read(
         line(chunk({"content": "Hi"}, usage={**USAGE, "total_tokens": 4})),
         line(chunk(finish="stop", usage=USAGE)),
         line(chunk(usage=None)),
     )
     assert decode(growing.body).total_tokens == 5
-    assert not read(said("Hi")).storable and decode(read(said("Hi")).body).total_tokens is None
+    assert read(said("Hi")).whole and decode(read(said("Hi")).body).total_tokens is None
 
 
 def test_the_body_is_that_of_a_plain_answer():
@@ -287,7 +335,7 @@ def test_tool_calls_are_put_together_and_stored():
 
     first = line(chunk({"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": {"name": "label"}}]}))
     reply = read(first, call(arguments='{"a"'), call(arguments=": 1}"), line(chunk(finish="tool_calls", usage=USAGE)))
-    assert reply.begun and reply.storable
+    assert reply.begun and reply.whole
     assert decode(reply.body).tool_calls == [
         {"id": "1", "type": "function", "function": {"name": "label", "arguments": '{"a": 1}'}}
     ]

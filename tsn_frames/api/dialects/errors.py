@@ -15,6 +15,10 @@ _WORDS = ("message", "msg", "error_message", "error_msg", "detail", "error", "er
 _CODES = ("code", "type", "status", "reason", "error_type", "error_code", "status_code", "http_code", "statusCode")
 _NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp")
 _STATED = ("code", "type", "status", "status_code", "statusCode")
+_NO_FAILURE = re.compile(
+    r"(?i)ok|success\w*|succeeded|queued|queue|pending|processing|in_?progress|progress|running|started|starting|start|waiting|"
+    r"loading|warm\w*|scheduled|accepted|created|completed?|done|info|status|ping|pong|heartbeat|keep_?alive|notice|warning|log"
+)
 _DEPTH = 6
 _CAP = 50_000  # characters of a message; it is cut to what is shown after keys are masked in it
 _TAGS = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
@@ -40,6 +44,14 @@ class ServiceError(NamedTuple):
     def status_under_200(self) -> int:
         """Return the status that this error would have had, had the service not sent a 200."""
         return (STATUS[self.coded] if self.coded else self.status) or STATUS[self.worded or "server"]
+
+
+class EmptyAnswer(Unreadable):
+    """A 200 without a text that did not end as an answer does: nothing to keep, though it may be billed."""
+
+    def __init__(self, message: str, usage: Usage, billed: Literal["no", "yes", "unknown"]) -> None:
+        super().__init__(message)
+        self.usage, self.billed = usage, billed
 
 
 class ErrorAnswer(Unreadable):
@@ -82,14 +94,19 @@ def holds_error(data: dict[str, Any]) -> bool:
         return True
     if type(base) is dict and base.get("status_code"):  # MiniMax; its good answers say 0
         return True
-    if type(data.get("choices")) is list:
+    if type(data.get("choices")) is list and data["choices"]:
         return False
     if any(data.get(name) for name in ("errors", "detail", "error_message", "error_type", "error_code", "error_msg")):
         return True
     worded = any(type(data.get(name)) is str for name in ("message", "msg"))
-    return worded and (
-        data.get("success") is False or any(data.get(name) not in (None, 0, 200, "", "0", "200") for name in _STATED)
-    )
+    return worded and any(map(_states_failure, (data.get(name) for name in _STATED)))
+
+
+def _states_failure(code: Any) -> bool:
+    """Return whether a code beside a message is that of a failure; services also send progress and success so."""
+    if type(code) is int or (type(code) is str and code.isascii() and code.isdigit()):
+        return code not in (0, "0") and not (len(str(code)) == 3 and str(code)[0] in "12")
+    return type(code) is str and bool(code) and not _NO_FAILURE.fullmatch(code)
 
 
 def _has_failed(data: dict[str, Any]) -> bool:

@@ -21,31 +21,54 @@ class Seen(NamedTuple):
     report: str
 
 
-# Where the usage of an answer or of a chunk is; the first place that has one counts.
+# Where the usage of an answer or of a chunk is: the first place that counts something.
 USAGE: dict[tuple[str | int, ...], Seen] = {
     ("usage",): Seen("OpenAI and nearly all others", "docs"),
     ("x_groq", "usage"): Seen("Groq, last chunk of a stream", "vercel/ai#1651"),
     ("choices", 0, "usage"): Seen("Kimi, last chunk of a stream", "earendil-works/pi#2017"),
     ("choices", 0, "delta", "usage"): Seen("gateways in front of Kimi", "earendil-works/pi#2017"),
+    ("choices", 0, "message", "usage"): Seen("gateways in front of Kimi", "earendil-works/pi#2017"),
+    ("message", "usage"): Seen("gateways in front of Anthropic, first event of a stream", "docs"),
+    ("response", "usage"): Seen("gateways in front of the Responses API", "docs"),
+    ("usageMetadata",): Seen("gateways in front of Gemini", "docs"),
+    ("usage_metadata",): Seen("gateways in front of Gemini", "docs"),
 }
 
-# What a usage calls its counts.
+# What a usage calls its counts; compared without case and punctuation, so that ``inputTokens`` is ``input_tokens``.
 PROMPT: dict[str, Seen] = {
     "prompt_tokens": Seen("OpenAI and nearly all others", "docs"),
     "input_tokens": Seen("DashScope, gateways in front of Anthropic", "QuantumNous/new-api#1545"),
+    "prompt_token_count": Seen("gateways in front of Gemini", "docs"),
+    "input_token_count": Seen("Bedrock", "docs"),
+    "prompt_eval_count": Seen("Ollama, beside the answer", "docs"),
 }
 COMPLETION: dict[str, Seen] = {
     "completion_tokens": Seen("OpenAI and nearly all others", "docs"),
     "output_tokens": Seen("DashScope, gateways in front of Anthropic", "QuantumNous/new-api#1545"),
+    "candidates_token_count": Seen("gateways in front of Gemini", "docs"),
+    "output_token_count": Seen("Bedrock", "docs"),
+    "eval_count": Seen("Ollama, beside the answer", "docs"),
 }
+TOTAL: dict[str, Seen] = {
+    "total_tokens": Seen("OpenAI and nearly all others", "docs"),
+    "total_token_count": Seen("gateways in front of Gemini", "docs"),
+}
+# Reasoning that is counted beside the completion.
+THOUGHTS: dict[str, Seen] = {"thoughts_token_count": Seen("gateways in front of Gemini", "docs")}
 # Where a usage says how much of the prompt was cached.
-CACHED: dict[tuple[str | int, ...], Seen] = {
+CACHED: dict[tuple[str, ...], Seen] = {
     ("prompt_tokens_details", "cached_tokens"): Seen("OpenAI, xAI, Gemini, OpenRouter, vLLM", "docs"),
     ("prompt_cache_hit_tokens",): Seen("DeepSeek", "docs"),
     ("cached_tokens",): Seen("Kimi", "earendil-works/pi#8075"),
     ("input_tokens_details", "cached_tokens"): Seen("gateways in front of the Responses API", "docs"),
     ("num_cached_tokens",): Seen("Mistral", "docs"),
     ("cache_read_input_tokens",): Seen("LiteLLM in front of Anthropic", "Arize-ai/openinference#1183"),
+    ("cached_content_token_count",): Seen("gateways in front of Gemini", "docs"),
+}
+# Parts of the prompt that Anthropic counts beside ``input_tokens``.
+BESIDE_PROMPT: dict[str, Seen] = {
+    "cache_read_input_tokens": Seen("gateways in front of Anthropic", "Arize-ai/openinference#1183"),
+    "cache_creation_input_tokens": Seen("gateways in front of Anthropic", "Arize-ai/openinference#1183"),
 }
 
 # What a message or a delta calls the model's reasoning.
@@ -90,6 +113,21 @@ FINISH: dict[str, tuple[Ending, Seen]] = {
     "network_error": ("failed", Seen("GLM", "genkit-ai/genkit#6259")),
     "insufficient_system_resource": ("failed", Seen("DeepSeek", "genkit-ai/genkit#6259")),
     "abort": ("failed", Seen("vLLM, SGLang", "sgl-project/sglang#3912")),
+}
+
+# What finish_reason says of an answer that ended well, in lower case. An empty answer with a reason that is in neither
+# table is no answer: Gemini's OTHER and LANGUAGE, Ollama's load, an "unknown" of a gateway.
+FINISHED: dict[str, Seen] = {
+    "stop": Seen("OpenAI and nearly all others", "docs"),
+    "tool_calls": Seen("OpenAI and nearly all others", "docs"),
+    "function_call": Seen("OpenAI, in the form before tool_calls", "docs"),
+    "tool_use": Seen("gateways in front of Anthropic", "docs"),
+    "end_turn": Seen("gateways in front of Anthropic", "docs"),
+    "stop_sequence": Seen("gateways in front of Anthropic", "docs"),
+    "eos": Seen("Together", "docs"),
+    "eos_token": Seen("Hugging Face TGI", "docs"),
+    "complete": Seen("Cohere", "docs"),
+    "completed": Seen("gateways in front of the Responses API", "docs"),
 }
 
 # What a code, a type or a status of an error names; compared without case and punctuation.
@@ -198,12 +236,19 @@ STATUS: dict[Meaning, int] = {
 _PUNCTUATION = re.compile(r"[^0-9a-z]+")
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a name without case and punctuation.
+
+    Examples
+    --------
+    >>> plain("inputTokens") == plain("input_tokens")
+    True
+    """
     return _PUNCTUATION.sub("", name.lower())
 
 
 _BY_WORDS = [(meaning, re.compile(pattern, re.IGNORECASE)) for meaning, pattern, _ in ERROR_WORDS]
-_BY_CODE = {_plain(code): meaning for code, (meaning, _) in ERROR_CODES.items()}
+_BY_CODE = {plain(code): meaning for code, (meaning, _) in ERROR_CODES.items()}
 
 
 # Parts of reasons that are not listed: services add new ones, such as Gemini's IMAGE_SAFETY or Cohere's ERROR_TOXIC.
@@ -230,7 +275,20 @@ def ending(reason: str | None) -> Ending | None:
     word = reason.lower()
     if word in FINISH:
         return FINISH[word][0]
+    if word in FINISHED:
+        return None
     return next((kind for kind, parts in _ENDING_PARTS if parts.search(word)), None)
+
+
+def ends_an_answer(reason: str | None) -> bool:
+    """Return whether a finish_reason may end an answer without a text: the model stopped, or was stopped.
+
+    Examples
+    --------
+    >>> ends_an_answer("STOP"), ends_an_answer("max_tokens"), ends_an_answer("OTHER"), ends_an_answer(None)
+    (True, True, False, False)
+    """
+    return reason is not None and (reason.lower() in FINISHED or ending(reason) is not None)
 
 
 def meaning_of_code(code: str) -> Meaning | None:
@@ -241,7 +299,7 @@ def meaning_of_code(code: str) -> Meaning | None:
     >>> meaning_of_code("InvalidApiKey"), meaning_of_code("1113"), meaning_of_code("invalid_request_error")
     ('key', 'balance', None)
     """
-    return _BY_CODE.get(_plain(code))
+    return _BY_CODE.get(plain(code))
 
 
 def meaning_of_words(message: str) -> Meaning | None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .tables import CACHED, COMPLETION, PROMPT, USAGE
+from .tables import BESIDE_PROMPT, CACHED, COMPLETION, PROMPT, THOUGHTS, TOTAL, USAGE, plain
 
 ABSURD = 2**40
+_PROMPT, _COMPLETION, _TOTAL, _THOUGHTS = (tuple(map(plain, table)) for table in (PROMPT, COMPLETION, TOTAL, THOUGHTS))
+_CACHED = tuple(tuple(map(plain, path)) for path in CACHED)
+_BESIDE, _ANTHROPIC = tuple(map(plain, BESIDE_PROMPT)), plain("input_tokens")
+_OLLAMA = ("prompt_eval_count", "eval_count")  # which stand beside the answer, not in a usage
 
 
 class Usage(NamedTuple):
@@ -25,11 +29,33 @@ def find_usage(data: Mapping[str, Any]) -> dict[str, Any] | None:
 
     Examples
     --------
-    >>> find_usage({"x_groq": {"usage": {"total_tokens": 5}}})
-    {'total_tokens': 5}
+    >>> find_usage({"x_groq": {"usage": {"total_tokens": 5}}}), find_usage({"done": True, "eval_count": 5})
+    ({'total_tokens': 5}, {'eval_count': 5})
     """
-    found = (at(data, path) for path in USAGE)
-    return next((usage for usage in found if type(usage) is dict and usage), None)
+    found = [usage for path in USAGE if path[0] in data and type(usage := at(data, path)) is dict and usage]
+    if found:
+        return found[0] if len(found) == 1 else next(filter(counted, found), found[0])
+    return {name: data[name] for name in _OLLAMA if data.get(name) is not None} or None
+
+
+def merge_usage(known: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+    """Return a usage with what a later chunk says of it: some services count the prompt first and the completion last.
+
+    A later count replaces an earlier one, but a later 0 says nothing.
+
+    Examples
+    --------
+    >>> merge_usage({"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}, {"input_tokens": 0, "output_tokens": 7})
+    {'input_tokens': 9, 'output_tokens': 7}
+    """
+    if known is None or not counted(known):
+        return more
+    said = {name: value for name, value in more.items() if count(value) or type(value) is dict}
+    counts = {plain(name) for name in said}
+    stale = {name for group in (_PROMPT, _COMPLETION, _TOTAL) if not counts.isdisjoint(group) for name in group}
+    if not counts.isdisjoint((*_PROMPT, *_COMPLETION)):
+        stale.update(_TOTAL)
+    return {name: value for name, value in known.items() if plain(name) not in stale} | said
 
 
 def read_usage(value: Any, *, has_text: bool = False) -> Usage:
@@ -41,24 +67,37 @@ def read_usage(value: Any, *, has_text: bool = False) -> Usage:
     --------
     >>> read_usage({"prompt_tokens": "9", "total_tokens": 12.0})
     Usage(prompt_tokens=9, completion_tokens=3, total_tokens=12, cached_tokens=None)
+    >>> read_usage({"input_tokens": 9, "output_tokens": 3, "cache_read_input_tokens": 100})
+    Usage(prompt_tokens=109, completion_tokens=3, total_tokens=112, cached_tokens=100)
     """
     if type(value) is not dict:
         return Usage()
-    prompt, completion, total = _first(value, PROMPT), _first(value, COMPLETION), count(value.get("total_tokens"))
-    if not prompt:
+    counts = {plain(name): given for name, given in value.items()}
+    prompt, completion, total = (_first(counts, names) for names in (_PROMPT, _COMPLETION, _TOTAL))
+    if (thought := _first(counts, _THOUGHTS)) and _COMPLETION[0] not in counts and total != (prompt or 0) + (completion or 0):
+        completion = (completion or 0) + thought
+    if not prompt and completion and total:
+        prompt = total - completion
+    beside = _beside_prompt(counts, prompt or 0, completion, total)
+    if (prompt or 0) + beside <= 0:
         return Usage(None, completion or None, None)
-    if total is not None and total >= prompt and all(value.get(name) is None for name in COMPLETION):
+    prompt = (prompt or 0) + beside
+    absent = completion is None and all(counts.get(name) is None for name in _COMPLETION)
+    if total is not None and total >= prompt and (absent or (has_text and completion == 0)):
         completion = total - prompt
     if not completion and has_text:
-        return Usage(prompt, None, None, _cached(value, prompt))
-    if completion is not None and not total:
-        total = prompt + completion
-    return Usage(prompt, completion, total, _cached(value, prompt))
+        return Usage(prompt, None, None, _cached(counts, prompt))
+    if completion is not None and (not total or beside):
+        total = max(total or 0, prompt + completion)
+    return Usage(prompt, completion, total, _cached(counts, prompt))
 
 
 def counted(value: Any) -> bool:
     """Return whether a usage has a count above 0, so that its request was billed."""
-    return type(value) is dict and any(count(value.get(name)) for name in (*PROMPT, *COMPLETION, "total_tokens"))
+    if type(value) is not dict:
+        return False
+    names = {*_PROMPT, *_COMPLETION, *_TOTAL}
+    return any(count(given) for name, given in value.items() if plain(name) in names)
 
 
 def count(value: Any) -> int | None:
@@ -87,11 +126,34 @@ def at(value: Any, path: Iterable[str | int]) -> Any:
     return value
 
 
-def _first(usage: dict[str, Any], names: Iterable[str]) -> int | None:
-    return next((found for name in names if (found := count(usage.get(name))) is not None), None)
-
-
-def _cached(usage: dict[str, Any], prompt: int) -> int | None:
-    """Return how much of a prompt was cached; more than all of it can't be, it would make a price negative."""
-    found = [cached for path in CACHED if (cached := count(at(usage, path))) is not None and cached <= prompt]
+def _first(counts: dict[str, Any], names: Iterable[str]) -> int | None:
+    """Return the first count under some names, one above 0 where there is one."""
+    found = [number for name in names if (number := count(counts.get(name))) is not None]
     return next(filter(None, found), found[0] if found else None)
+
+
+def _beside_prompt(counts: dict[str, Any], prompt: int, completion: int | None, total: int | None) -> int:
+    """Return the tokens that were cached and are not in the count of the prompt, as Anthropic counts.
+
+    It is certain where the total is the sum of all, or where more was cached than there is prompt. Where no total is
+    given, the names decide.
+    """
+    beside = sum(count(counts.get(name)) or 0 for name in _BESIDE)
+    if not beside or total == prompt + (completion or 0) + beside or beside > prompt:
+        return beside
+    return beside if total is None and _ANTHROPIC in counts and not count(counts.get(_PROMPT[0])) else 0
+
+
+def _cached(counts: dict[str, Any], prompt: int) -> int | None:
+    """Return how much of a prompt was cached; more than all of it can't be, it would make a price negative."""
+    found = [cached for path in _CACHED if (cached := count(_at_plain(counts, path))) is not None and cached <= prompt]
+    return next(filter(None, found), found[0] if found else None)
+
+
+def _at_plain(counts: dict[str, Any], path: tuple[str, ...]) -> Any:
+    """Return what stands at a path of names without case and punctuation."""
+    found = counts.get(path[0])
+    if len(path) > 1:
+        inner = found if type(found) is dict else {}
+        return next((value for name, value in inner.items() if plain(name) == path[1]), None)
+    return found

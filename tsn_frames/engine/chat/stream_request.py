@@ -53,7 +53,7 @@ class StreamedRequest:
         self._client, self._key, self._request, self._mode = client, key, request, mode
         self._nonce, self._run, self._tag = nonce, run, tag
         self.on_growth: Callable[[], None] = lambda: None
-        self._options = StreamOptions(usage, store_without_usage=False, on_growth=self._on_growth)
+        self._options = StreamOptions(usage, on_growth=self._on_growth)
         self._item = PendingRequest(0, request, fresh=True)
         self._sending: asyncio.Task[StreamResult] | None = None
         self._stopped = False

@@ -107,9 +107,8 @@ class AttemptSender:
         self.report_to_limiter(item, permit, result.headers or (stream.headers if stream else {}), found)
         answer = (stream.reply.body if stream else result.body) if found.kind == "answer" else None
         if found.billed != "no":
-            stored = answer if not stream or (self.stream and self.stream.storable(stream.reply)) else None
             with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
-                await self._record(item, found, time.monotonic() - begun, stored)
+                await self._record(item, found, time.monotonic() - begun, answer)
         item.in_flight = False  # an answer counts only after its commit
         return Attempt(found, result, answer)
 

@@ -123,7 +123,7 @@ class ResultHandler:
         if not alone and self._breaker.pauses_in_a_row > max(retry.attempts, MIN_PAUSES) * (2 if self._successes else 1):
             kind = self._suspicions.kind_of(found, item.request.model, ServerError)
             self._fail(kind, f"the server has failed for too long; the last failure was {error}", item)
-        elif item.attempts >= (retry.unreadable if error.code == "unreadable" else retry.attempts):
+        elif item.attempts >= (retry.unreadable if error.code in ("unreadable", "empty") else retry.attempts):
             self._budget = min(self._budget + alone, self._max_budget)  # for its first failure, which looked like the server's
             self._give_up(item, error)
         elif not alone and self._budget < 1:

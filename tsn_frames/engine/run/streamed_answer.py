@@ -21,7 +21,6 @@ class StreamOptions:
     """How answers are streamed."""
 
     usage: bool = True  # whether to ask for it; False once the service has refused that
-    store_without_usage: bool = True
     on_growth: Callable[[StreamedReply], None] | None = None
     tried: bool = False  # whether it is known how the service takes the option
 
@@ -29,10 +28,6 @@ class StreamOptions:
         """Return the body that asks for a stream; the request keeps the key of the plain one."""
         options = b',"stream_options":{"include_usage":true}' if self.usage else b""
         return request.body[:-1] + b',"stream":true' + options + b"}"
-
-    def storable(self, reply: StreamedReply) -> bool:
-        """Return whether the cache may have an answer: it is whole, with its finish, as the service would send it in one piece."""
-        return reply.storable or (self.store_without_usage and reply.whole and reply.finish_reason is not None)
 
     def may_be_refused(self, found: Classification, *, tried: bool) -> bool:
         """Return whether an error may be about the option that asks for the usage: it names it, or an unknown parameter."""
