@@ -20,8 +20,6 @@ def filled_texts(
     df: pd.DataFrame, labels: Sequence[Hashable], missing: Missing
 ) -> tuple[dict[Hashable, list[str]], dict[int, RowError]]:
     """Return the texts of the columns, gaps filled as asked, and the rows that are not sent."""
-    if isinstance(missing, Mapping):
-        _check_fills(missing, df)
     filled: dict[Hashable, list[str]] = {}
     problems: dict[int, RowError] = {}
     counted: dict[Hashable, Any] = {}
@@ -40,7 +38,12 @@ def filled_texts(
     return filled, problems
 
 
-def _check_fills(missing: Mapping[Hashable, str], df: pd.DataFrame) -> None:
+def check_missing(missing: object, df: pd.DataFrame) -> None:
+    """Raise unless ``missing`` is one of the words, or a dict of the frame's columns to texts."""
+    if not isinstance(missing, Mapping):
+        if missing not in MISSING:
+            raise PromptError(f"missing must be one of {MISSING} or a dict of column to text, got {quoted(missing)}")
+        return
     for label, text in missing.items():
         if label not in df.columns:
             raise PromptError(f"missing= names a column {label!r} that the frame doesn't have; {did_you_mean(label, df.columns)}")

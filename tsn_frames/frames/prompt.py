@@ -15,7 +15,7 @@ from ..errors import ParameterError, PromptError, RowError
 from ..secret import redact
 from ..text import did_you_mean, quoted, warn
 from . import values
-from .missing import MISSING, Missing, filled_texts, warn_missing
+from .missing import Missing, check_missing, filled_texts, warn_missing
 from .template import Part, check_is_no_name, columns_of, parse
 
 Prompt = str | Callable[[dict[Any, Any]], Any]
@@ -37,7 +37,8 @@ class Rendered:
 
 def render(df: pd.DataFrame, prompt: Prompt | None, messages: Any, system: str | None, missing: Missing) -> Rendered:
     """Return the messages of every row of a frame."""
-    _check_arguments(prompt, messages, system, missing)
+    _check_arguments(prompt, messages, system)
+    check_missing(missing, df)
     systems = _parsed(system, df, "system prompt") if system is not None else None
     if messages is not None:
         return _from_messages(df, messages, systems, missing)
@@ -57,15 +58,13 @@ def _parsed(template: str, df: pd.DataFrame, what: str) -> list[Part]:
     return parts
 
 
-def _check_arguments(prompt: object, messages: object, system: object, missing: object) -> None:
+def _check_arguments(prompt: object, messages: object, system: object) -> None:
     if (prompt is None) == (messages is None):
         raise PromptError("give exactly one of prompt= (a template such as 'Summarise: {text}') and messages= (a column)")
     if prompt is not None and not isinstance(prompt, str) and not callable(prompt):
         raise PromptError(f"prompt must be a template or a function of a row, got {quoted(prompt)}")
     if system is not None and not isinstance(system, str):
         raise PromptError(f"system must be a text, got {quoted(system)}")
-    if not isinstance(missing, Mapping) and missing not in MISSING:
-        raise PromptError(f"missing must be one of {MISSING} or a dict of column to text, got {quoted(missing)}")
 
 
 def _from_template(df: pd.DataFrame, parts: list[Part], systems: list[Part] | None, missing: Missing) -> Rendered:
@@ -194,7 +193,7 @@ def _serialised_list(listed: list[dict[str, Any]]) -> bytes | RowError:
         data = dumps(listed)
     except TypeError as error:
         return RowError("bad_text", f"the messages can't be written as JSON: {error}")
-    return _too_long(length) if len(data) > LONGEST and (length := count_characters(listed)) > LONGEST else data
+    return too_long(length) if len(data) > LONGEST and (length := count_characters(listed)) > LONGEST else data
 
 
 def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[[Any], bytes], prefix: bytes = b"",
@@ -209,7 +208,7 @@ def _serialised(texts: Sequence[Any], gaps: dict[int, RowError], dump: Callable[
             return Rendered(prefix, made)
     for at, one in enumerate(made):
         if len(one) > LONGEST and (length := len("".join(texts[at]))) > LONGEST:
-            made[at] = _too_long(length)
+            made[at] = too_long(length)
     for at, gap in gaps.items():
         if isinstance(made[at], bytes):
             made[at] = gap
@@ -224,7 +223,8 @@ def _serialised_text(text: Any, dump: Callable[[Any], bytes], suffix: bytes) -> 
         return RowError("bad_text", f"a lone surrogate at position {at}; repair it with .encode('utf-8', 'replace').decode()")
 
 
-def _too_long(length: int) -> RowError:
+def too_long(length: int) -> RowError:
+    """Return the error of a row whose prompt has more characters than are sent."""
     most = f"the most that is sent is {LONGEST:,} characters"
     return RowError("too_long", f"{length:,} characters, about {length // 4:,} tokens; {most}")
 

@@ -3,12 +3,12 @@
 // @ts-check
 
 /** @typedef {"done" | "streaming" | "stopped" | "error"} TurnStatus */
-/** @typedef {{index: number, role: string, text: string, blocks: string[] | null, status: TurnStatus, error: string, facts: string}} Turn */
+/** @typedef {{index: number, role: string, text: string, template: string | null, blocks: string[] | null, status: TurnStatus, error: string, facts: string}} Turn */
 /** @typedef {Record<string, string | number | string[] | null>} Settings */
-/** @typedef {{busy: boolean, settings: Settings, models: string[], totals: string, about: string, count: number}} State */
+/** @typedef {{busy: boolean, settings: Settings, models: string[], totals: string, filled_system: string | null, about: string, example: string, count: number}} State */
 /**
  * @typedef {object} Message
- * @property {"snapshot" | "earlier" | "turn" | "tail" | "cut" | "state" | "set" | "wait" | "refused" | "code"} type
+ * @property {"snapshot" | "earlier" | "turn" | "tail" | "cut" | "state" | "set" | "wait" | "refused" | "notice" | "code"} type
  * @property {number} seq
  * @property {string} [to] the one view that it is for; else all
  * @property {Turn[]} [turns]
@@ -20,9 +20,12 @@
  * @property {string} [text]
  * @property {string} [field]
  * @property {number} [n] which change of the field this is about
+ * @property {number} [question] which question the code asks of all rows
+ * @property {[number, string][]} [questions] those to choose from: index and text
+ * @property {string[]} [warnings]
  */
 /** @typedef {{get(name: string): any, send(content: object): void, on(name: string, then: Function): void, off(name: string, then: Function): void}} Model */
-/** @typedef {{element: HTMLElement, body: HTMLElement, blocks: {element: HTMLElement, html: string}[], turn: Turn}} Shown */
+/** @typedef {{element: HTMLElement, body: HTMLElement, blocks: {element: HTMLElement, html: string}[], turn: Turn, asTemplate?: boolean}} Shown */
 
 const FIELDS = /** @type {const} */ ([
   ["temperature", "Temperature", { type: "number", min: "0", max: "2", step: "any" }],
@@ -109,6 +112,9 @@ function hiding(name) {
   return /^[\w-]+$/.test(name) ? `.${name}, .jp-OutputArea-child:has(.${name}) { display: none; }` : "";
 }
 
+/** What a reader writes for a message: in a chat about a row, the template. @param {Turn} turn */
+const written = (turn) => turn.template ?? turn.text;
+
 /** One view of one conversation. */
 class ChatView {
   id = Math.random().toString(36).slice(2);
@@ -123,7 +129,7 @@ class ChatView {
   first = 0;
   reached = -1;
   /** @type {State} */
-  state = { busy: false, settings: {}, models: [], totals: "", about: "", count: 0 };
+  state = { busy: false, settings: {}, models: [], totals: "", filled_system: null, about: "", example: "", count: 0 };
   /** @type {Record<string, HTMLInputElement | HTMLTextAreaElement>} */
   fields = {};
   /** Settings that Python has not confirmed, each with the number of its newest change; they are sent when no answer streams. @type {Map<string, number>} */
@@ -137,6 +143,8 @@ class ChatView {
   waiting;
 
   // The parts that change; what only holds them is put together by the methods below.
+  filled = make("pre", { class: "tsn-filled", dir: "auto" });
+  filledSystem = make("details", { class: "tsn-wide", hidden: true }, make("summary", {}, "As it is sent"), this.filled);
   live = make("p", { class: "tsn-unseen", role: "status" });
   notice = make("p", { class: "tsn-notice", role: "alert", hidden: true });
   models = make("datalist", { id: `${this.id}-models` });
@@ -222,6 +230,7 @@ class ChatView {
     const stop = this.#field("stop", make("textarea", { class: "tsn-input", rows: "1", placeholder: "none; one a line" }));
     this.panel.append(
       make("label", { class: "tsn-label tsn-wide" }, "System prompt", system),
+      this.filledSystem,
       ...numbers,
       make("label", { class: "tsn-label" }, "Stop at", stop),
     );
@@ -277,7 +286,8 @@ class ChatView {
         this.#settled(message);
         this.#refused(message.text ?? "", message.field);
       },
-      code: () => this.#showCode(message.text ?? ""),
+      notice: () => this.#notify(message.text ?? "", "refusal"),
+      code: () => this.#showCode(message),
     };
     meanings[message.type]?.();
     if (message.state) this.#state(message.state);
@@ -297,12 +307,15 @@ class ChatView {
     this.models.replaceChildren(...state.models.map((name) => make("option", { value: name })));
     this.models.dataset.count = String(state.models.length);
     this.totals.textContent = state.totals;
+    this.filled.textContent = state.filled_system;
+    this.filledSystem.hidden = !state.filled_system;
     this.about.textContent = state.about;
     this.about.hidden = this.apply.hidden = !state.about;
     this.earlier.hidden = this.first === 0;
     this.empty.hidden = state.count > 0;
-    const cells = state.about && state.settings.system ? `Ask something about ${state.about}; the system prompt, in Settings, has its cells. ` : "Ask something. ";
-    this.empty.textContent = `${cells}Enter sends, Shift+Enter starts a new line.`;
+    const about = state.about ? `Ask something about ${state.about}: ${state.example} and other columns are filled from it. ` : "Ask something. ";
+    this.empty.textContent = `${about}Enter sends, Shift+Enter starts a new line.`;
+    this.box.placeholder = state.about ? `Message; ${state.example} is filled from ${state.about}` : "Message";
     this.undo.disabled = this.clear.disabled = state.count === 0;
     this.#swap(state.busy);
     this.#resized();
@@ -359,7 +372,7 @@ class ChatView {
       this.shown.push(fresh);
       this.list.append(fresh.element);
       this.came = Boolean(turn.facts); // an answer that was asked for, and its end
-      if (turn.role === "user") this.#arrived(turn.text);
+      if (turn.role === "user") this.#arrived(written(turn));
     } else this.#fill(old, turn);
   }
 
@@ -381,6 +394,7 @@ class ChatView {
   /** @param {number} keep */
   #cut(keep) {
     if (keep < this.first) return this.#lost();
+    this.code.hidden = true; // of questions that are no longer there
     for (const { element } of this.shown.splice(keep - this.first)) element.remove();
   }
 
@@ -428,11 +442,28 @@ class ChatView {
     if (turn.blocks) {
       for (const { element: gone } of shown.blocks.splice(turn.blocks.length)) gone.remove();
       this.#blocks(shown, [...turn.blocks.entries()]);
-    } else if (shown.body.textContent !== turn.text) shown.body.textContent = turn.text;
+    } else this.#text(shown);
     element.querySelector(".tsn-error")?.remove();
     element.querySelector(".tsn-foot")?.remove();
     if (turn.error) element.append(make("p", { class: "tsn-error", role: "alert" }, turn.error));
     if (turn.status !== "streaming") element.append(this.#foot(turn, shown));
+  }
+
+  /** Show a message that is plain text: as it was sent, or as the template. @param {Shown} shown */
+  #text({ body, turn, asTemplate }) {
+    const text = asTemplate ? written(turn) : turn.text;
+    if (body.textContent !== text) body.textContent = text;
+  }
+
+  /** A button that switches between the filled text and the template. @param {Shown} shown */
+  #switch(shown) {
+    const label = () => (shown.asTemplate ? "Show filled" : "Show template");
+    const made = button(label(), "template", () => {
+      shown.asTemplate = !shown.asTemplate;
+      made.textContent = label();
+      this.#text(shown);
+    });
+    return made;
   }
 
   /** @param {Shown} shown @param {[number, string][]} changed */
@@ -462,9 +493,10 @@ class ChatView {
 
   /** @param {Turn} turn @param {Shown} shown */
   #foot(turn, shown) {
-    const copies = button("Copy", "copy", () => this.#copy(turn.text, copies), { "aria-label": "Copy message" });
+    const copies = button("Copy", "copy", () => this.#copy(shown.asTemplate ? written(turn) : turn.text, copies), { "aria-label": "Copy message" });
     const foot = make("footer", { class: "tsn-foot" }, make("span", { class: "tsn-facts", title: "Model, tokens of the prompt + of the answer, cost, time" }, turn.facts));
     if (turn.text) foot.append(copies);
+    if (written(turn) !== turn.text) foot.append(this.#switch(shown));
     if (turn.role === "user") foot.append(button("Edit", "edit", () => this.#edit(shown), { "aria-label": "Edit message" }));
     // Shown at the last message only: its answer again, or, where it has none yet, its first.
     const word = turn.role === "user" ? "Ask" : turn.status === "error" ? "Retry" : "Regenerate";
@@ -499,7 +531,7 @@ class ChatView {
     const saved = this.model.get("_messages") ?? [];
     this.root.dataset.status = "offline";
     this.empty.hidden = saved.length > 0;
-    this.#all(saved.map(({ role, content }, index) => ({ index, role, text: String(content ?? ""), blocks: null, status: "done", error: "", facts: "" })));
+    this.#all(saved.map(({ role, content }, index) => ({ index, role, text: String(content ?? ""), blocks: null, template: null, status: "done", error: "", facts: "" })));
     this.#notify("The kernel doesn't answer: it is busy, or is not the one of this chat. These are its saved messages; run the cell again to go on.", "silence");
   }
 
@@ -536,7 +568,7 @@ class ChatView {
 
   #undo() {
     const asked = this.shown.findLast(({ turn }) => turn.role === "user");
-    if (asked && !this.box.value) this.#put(asked.turn.text);
+    if (asked && !this.box.value) this.#put(written(asked.turn));
     this.ask({ type: "undo" });
     this.box.focus();
   }
@@ -589,7 +621,7 @@ class ChatView {
   #edit(shown) {
     if (shown.element.querySelector(".tsn-editor")) return;
     const area = make("textarea", { class: "tsn-input", dir: "auto", "aria-label": "Edit message" });
-    area.value = shown.turn.text;
+    area.value = written(shown.turn);
     const editor = make("div", { class: "tsn-editor" });
     const close = () => {
       editor.remove();
@@ -636,16 +668,21 @@ class ChatView {
     setTimeout(() => (from.textContent = before), 1500);
   }
 
-  /** @param {string} html */
-  #showCode(html) {
+  /** @param {Message} message */
+  #showCode({ text = "", question, questions = [], warnings = [] }) {
     const block = make("div", { class: "tsn-block" });
-    setMarkup(block, html);
+    setMarkup(block, text);
     for (const pre of block.querySelectorAll("pre")) this.#dress(pre);
     const close = button("Close", "apply-close", () => {
       this.code.hidden = true;
       this.apply.focus();
     });
-    this.code.replaceChildren(make("p", {}, "Run this in a cell. It asks about every row."), block, close);
+    const choice = make("select", { class: "tsn-input", "data-act": "question" });
+    for (const [index, template] of questions) choice.append(new Option(template, String(index), false, index === question));
+    choice.addEventListener("change", () => this.ask({ type: "code", question: Number(choice.value) }));
+    const asked = make("label", { class: "tsn-label", hidden: questions.length < 2 }, "Question for every row", choice);
+    const notes = warnings.map((warning) => make("p", { class: "tsn-warning" }, warning));
+    this.code.replaceChildren(make("p", {}, "Run this in a cell. It asks about every row."), asked, ...notes, block, close);
     this.code.hidden = false;
     /** @type {HTMLElement | null} */ (this.code.querySelector("button"))?.focus();
   }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, SupportsIndex, Unpack
@@ -86,19 +86,19 @@ class Chat(anywidget.AnyWidget):
         self._show(chat)
 
     @classmethod
-    def _over(cls, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> Chat:
-        """Return a chat over an existing conversation; ``code`` generates the code of "apply to all rows"."""
+    def _over(cls, chat: Conversation, about: str = "", all_rows: verbs.AllRowsOf | None = None) -> Chat:
+        """Return a chat over an existing conversation; ``all_rows`` generates the code of "apply to all rows"."""
         made = cls.__new__(cls)
-        made._show(chat, about, code)
+        made._show(chat, about, all_rows)
         return made
 
-    def _show(self, chat: Conversation, about: str = "", code: Callable[[], str] | None = None) -> None:
+    def _show(self, chat: Conversation, about: str = "", all_rows: verbs.AllRowsOf | None = None) -> None:
         self._chat, self._saved, self._keeping = chat, StaticTranscript(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
         _use_subshell_of_page(self.comm)
         self._page = PageSync(chat, super().send, self._keep, about)
         self._unlisten = chat.add_listener(self._page)
-        self.on_msg(PageRequests(chat, self._page, code))
+        self.on_msg(PageRequests(chat, self._page, all_rows))
 
     # For code
 
@@ -173,16 +173,23 @@ class Chat(anywidget.AnyWidget):
         with self._kept():
             self._chat.truncate(i)
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, *, removed: bool = False) -> pd.DataFrame:
         """Return the messages as a frame, without the system prompt.
+
+        Parameters
+        ----------
+        removed : bool, default False
+            True: also the questions and answers that were regenerated, edited, undone or cleared, in the order in which they
+            were asked. The column ``cost`` is then all that this chat has paid.
 
         Returns
         -------
         DataFrame
             A row per message: ``role``, ``content``, ``model``, ``prompt_tokens``, ``completion_tokens``, ``total_tokens``,
-            ``cost``, ``seconds``, ``time``, ``finish_reason``, ``state``, ``error``.
+            ``cost``, ``seconds``, ``time``, ``finish_reason``, ``state``, ``error``; with ``removed`` also ``shown``, which is
+            False for what is no longer in the chat.
         """
-        return verbs.to_frame(self._chat)
+        return verbs.to_frame(self._chat, removed=removed)
 
     def to_markdown(self) -> str:
         """Return the conversation as markdown."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from ..engine.chat.chat_state import Busy
 from ..engine.chat.conversation import Conversation
 from ..errors import TSNError
-from .incremental_markdown import render
+from ..text import warnings_to
+from ..verbs.chat.chat import AllRowsOf
+from . import view_model
 from .page_sync import PageSync
 
 log = logging.getLogger("tsn_frames")
@@ -18,14 +19,15 @@ log = logging.getLogger("tsn_frames")
 class PageRequests:
     """Dispatches a page's message to the conversation; an error goes back to that page."""
 
-    def __init__(self, chat: Conversation, page: PageSync, code: Callable[[], str] | None) -> None:
-        self._chat, self._page, self._code = chat, page, code
+    def __init__(self, chat: Conversation, page: PageSync, all_rows: AllRowsOf | None) -> None:
+        self._chat, self._page, self._all_rows = chat, page, all_rows
 
     def __call__(self, _widget: Any, message: Any, _buffers: Any) -> None:
         """Handle one message from ipywidgets."""
         view = message.get("view") if isinstance(message, dict) else None
         try:
-            self._act(message, str(view))
+            with warnings_to(lambda text: self._page.send("notice", str(view), text=text)):
+                self._act(message, str(view))
         except TSNError as error:
             self._page.send("refused", str(view), text=str(error), field=message.get("name", "text"), n=message.get("n"))
 
@@ -56,15 +58,21 @@ class PageRequests:
                 self._page.show_earlier(view, before)
             case {"type": "models"}:
                 self._chat.list_models().add_done_callback(self._page.list_models)
-            case {"type": "code"} if self._code is not None:
-                self._page.send("code", view, text=render(f"~~~~~~~~~~python\n{self._code()}\n~~~~~~~~~~"))
+            case {"type": "code"} if self._all_rows is not None:
+                self._page.send(
+                    "code",
+                    view,
+                    **view_model.all_rows(
+                        self._all_rows(question if isinstance(question := message.get("question"), int) else None)
+                    ),
+                )
             case _:
                 log.debug("unknown message from the page: %.80r", message)
 
     def _change_setting(self, name: str, value: Any, view: str, n: Any) -> None:
         try:
             if name in ("model", "system"):
-                setattr(self._chat, name, value)
+                setattr(self._chat, "system_template" if name == "system" else name, value)
             else:
                 self._chat.set_parameter(name, value)
         except Busy:  # an answer is streaming: the page keeps the setting and sends it again later

@@ -116,8 +116,10 @@ class PageSync:
             "busy": busy,
             "settings": view_model.settings(chat),
             "models": self.models,
-            "totals": view_model.totals(self._shown),
+            "totals": view_model.totals(self._shown, chat.asked),
+            "filled_system": view_model.filled_system(chat),
             "about": self._about,
+            "example": chat.templates.example if chat.templates else "",
             "count": len(self._shown) + busy,
         }
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
+from textwrap import shorten
 from typing import Any
 
 from ..api.dialects.tables import ending
 from ..engine.chat.conversation import Conversation
 from ..engine.chat.turn import Turn
 from ..text import money, plural
+from ..verbs.chat.generate_code import AllRows
+from .incremental_markdown import render
 from .markdown import close_code_fence
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
@@ -37,19 +40,38 @@ def facts(turn: Turn) -> str:
     return " · ".join(filter(None, parts))
 
 
-def totals(turns: Sequence[Turn]) -> str:
-    """Return count, tokens, cost and seconds of all messages; "at least" where an answer's cost is unknown."""
-    asked = [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
+def totals(turns: Sequence[Turn], asked: Sequence[Turn] = ()) -> str:
+    """Return count, tokens, cost and seconds of the shown messages; "at least" where an answer's cost is unknown.
+
+    ``asked`` are all answers that were paid for, also those that are no longer shown: where they cost more, that is said.
+
+    >>> shown = Turn("assistant", "Hi", total_tokens=9, cost=Decimal("0.00003"), seconds=1.0)
+    >>> totals([shown], [shown._replace(cost=Decimal("0.00013")), shown])
+    '1 message · 9 tokens · this chat 0.00016 (shown 0.000030) · 1.0 s'
+    """
+    answers, paid = _paid(turns), _paid(asked)
     parts = [plural(len(turns), "message")] if turns else []
-    tokens = [turn.total_tokens for turn in asked if turn.total_tokens is not None or turn.cost == 0]  # not billed: none
-    costs = [turn.cost for turn in asked if turn.cost is not None]
+    tokens = [turn.total_tokens for turn in answers if turn.total_tokens is not None or turn.cost == 0]  # not billed: none
     if any(tokens):
-        parts.append(f"{'at least ' if len(tokens) < len(asked) else ''}{plural(sum(filter(None, tokens)), 'token')}")
-    if costs:
-        parts.append(f"cost {'at least ' if len(costs) < len(asked) else ''}{money(sum(costs, Decimal(0)))}")
-    if asked:
-        parts.append(f"{sum(turn.seconds or 0.0 for turn in asked):,.1f} s")
+        parts.append(f"{'at least ' if len(tokens) < len(answers) else ''}{plural(sum(filter(None, tokens)), 'token')}")
+    cost, whole = _cost(answers), _cost(paid)
+    if whole and whole != cost:
+        parts.append(f"this chat {whole} (shown {cost or money(0)})")
+    elif cost:
+        parts.append(f"cost {cost}")
+    if answers:
+        parts.append(f"{sum(turn.seconds or 0.0 for turn in answers):,.1f} s")
     return " · ".join(parts)
+
+
+def _paid(turns: Sequence[Turn]) -> list[Turn]:
+    return [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
+
+
+def _cost(answers: Sequence[Turn]) -> str:
+    """Return what answers cost, as a text; empty where no cost is known."""
+    costs = [turn.cost for turn in answers if turn.cost is not None]
+    return f"{'at least ' if len(costs) < len(answers) else ''}{money(sum(costs, Decimal(0)))}" if costs else ""
 
 
 def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
@@ -58,6 +80,7 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
         "index": i,
         "role": turn.role,
         "text": turn.text,
+        "template": turn.template,
         "blocks": blocks,
         "status": STATUS[turn.state],
         "error": turn.error or "",
@@ -67,12 +90,32 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
 
 def streaming_turn(i: int, blocks: list[str]) -> dict[str, Any]:
     """Return a streaming answer as the page expects it."""
-    return {"index": i, "role": "assistant", "text": "", "blocks": blocks, "status": "streaming", "error": "", "facts": ""}
+    return {"index": i, "role": "assistant", "text": "", "template": None, "blocks": blocks, "status": "streaming", "error": "",
+            "facts": ""}  # fmt: skip
 
 
 def settings(chat: Conversation) -> dict[str, Any]:
-    """Return the settings panel's values: model, system prompt and the parameters that are set. Never a key."""
-    return {"model": chat.model, "system": chat.system, **{k: v for k, v in chat.parameters.items() if k != "extra_body"}}
+    """Return the settings panel's values: model, system prompt (its template) and the parameters that are set. Never a key."""
+    return {
+        "model": chat.model,
+        "system": chat.system_template,
+        **{k: v for k, v in chat.parameters.items() if k != "extra_body"},
+    }
+
+
+def filled_system(chat: Conversation) -> str | None:
+    """Return the system prompt as it is sent, where the settings show another text: its template."""
+    return chat.system if chat.system != chat.system_template else None
+
+
+def all_rows(made: AllRows) -> dict[str, Any]:
+    """Return the code for all rows as the page expects it, with the questions to choose from."""
+    return {
+        "text": render(f"~~~~~~~~~~python\n{made.code}\n~~~~~~~~~~"),
+        "question": made.question,
+        "questions": [[i, shorten(text, 60, placeholder="…")] for i, text in made.questions],
+        "warnings": made.warnings,
+    }
 
 
 def plain(chat: Conversation) -> list[dict[str, str]]:

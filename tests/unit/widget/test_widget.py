@@ -26,6 +26,7 @@ from tsn_frames.engine.chat.chat_settings import ChatSettings
 from tsn_frames.engine.chat.turn import Turn
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Simulator
+from tsn_frames.text import money
 from tsn_frames.widget import page_sync as wire
 from tsn_frames.widget import view_model
 
@@ -242,6 +243,62 @@ def test_a_chat_about_a_row_says_so_and_offers_the_code_for_all(client):
     plain = Page(tsn.Chat(client))
     plain.ask(type="code")
     assert not [m for m in plain.told if m["type"] == "code"]
+
+
+def test_the_page_of_a_row_edits_the_template_and_shows_the_filled_text(client, sim):
+    df = pd.DataFrame({"text": ["The kettle leaks.", "Where is it?"]})
+    chat = df.tsn.chat(0, "Angry? {text}", system="About {text}", client=client)
+    page = Page(chat)
+    turn, state = page.last("snapshot")["turns"][0], page.last("snapshot")["state"]
+    assert (turn["text"], turn["template"]) == ("Angry? The kettle leaks.", "Angry? {text}")
+    assert (state["settings"]["system"], state["filled_system"]) == ("About {text}", "About The kettle leaks.")
+    page.ask(type="edit", index=0, text="Cross? {text}")
+    page.idle(2)
+    assert chat.messages[1]["content"] == "Cross? The kettle leaks."
+    page.ask(type="set", name="system", value="On {text}")
+    assert chat.system == "On The kettle leaks."
+    page.ask(type="send", text="Is {txt} kind?")
+    assert "names a column 'txt'" in page.last("refused")["text"] and sim.stats().requests == 1
+    page.ask(type="send", text="Why?")
+    page.idle(4)
+    page.ask(type="code")
+    assert page.last("code")["question"] == 0 and page.last("code")["questions"] == [[0, "Cross? {text}"], [2, "Why?"]]
+    page.ask(type="code", question=2)
+    assert page.last("code")["question"] == 2 and page.last("code")["warnings"]
+    page.ask(type="code", question="2")
+    assert page.last("code")["question"] == 0, "what is no position is the default"
+    assert [message["content"] for message in chat._messages][1] == "Cross? The kettle leaks." == chat.to_frame()["content"][0]
+    chat.close()
+
+
+def test_the_page_says_what_looks_like_a_slip_in_a_template(client):
+    chat = pd.DataFrame({"text": ["The kettle leaks."]}).tsn.chat(0, client=client)
+    page = Page(chat).ask(type="send", text="Is {{ text }} kind?")
+    page.idle(2)
+    assert "this is Jinja" in page.last("notice")["text"] and page.last("notice")["to"] == "v1"
+    chat.close()
+
+
+def test_the_total_is_what_was_paid_also_for_answers_that_are_gone(tmp_path):
+    with Simulator(seed=0, latency=0.0) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", prices={"sim-small": (1, 2)}, ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        chat.send(QUESTION)
+        page.settled()
+        first = float(chat.to_frame()["cost"].sum())
+        assert f" · cost {money(first)} · " in page.last("turn")["state"]["totals"]
+        chat.regenerate()
+        chat.send("Why?")
+        chat.truncate(-2)
+        page.settled()
+        paid = sum(float(entry.cost) for entry in chat._chat.client.ledger.entries())
+        shown = float(chat.to_frame()["cost"].sum())
+        assert f" · this chat {money(paid)} (shown {money(shown)}) · " in page.last("cut")["state"]["totals"]
+        chat.clear()
+        page.settled()
+        assert page.last("cut")["state"]["totals"] == f"this chat {money(paid)} (shown 0.00)"
+        assert chat.to_frame(removed=True)["cost"].sum() == pytest.approx(float(paid))
+        chat.close()
 
 
 def test_the_key_is_in_no_state_message_or_text(chat):

@@ -22,22 +22,23 @@ class ChatSettings(NamedTuple):
     Examples
     --------
     >>> ChatSettings().with_model("m").with_parameters({"temperature": 1, "top_p": None})
-    ChatSettings(model='m', system=None, parameters={'temperature': 1.0})
+    ChatSettings(model='m', system=None, parameters={'temperature': 1.0}, system_template=None)
     """
 
     model: str | None = None
     system: str | None = None
     parameters: Mapping[str, Any] = {}
+    system_template: str | None = None  # in a chat about a row
 
     def with_model(self, name: str | None) -> ChatSettings:
         """Return the settings with another model; None stands for the client's."""
         return self._replace(model=None if name is None else check("model", name))
 
-    def with_system(self, text: str | None) -> ChatSettings:
-        """Return the settings with another system prompt; None for none."""
+    def with_system(self, text: str | None, template: str | None = None) -> ChatSettings:
+        """Return the settings with another system prompt, and its template if it has one; None for none."""
         if text is not None and not isinstance(text, str):
             raise PromptError(f"system must be a text, got {quoted(text)}")
-        return self._replace(system=None if text is None else plain("system", text))
+        return self._replace(system=None if text is None else plain("system", text), system_template=template)
 
     def with_parameters(self, values: Mapping[str, Any]) -> ChatSettings:
         """Return the settings with these parameters only; a parameter that is None isn't sent."""

@@ -14,6 +14,7 @@ from ..runtime.client import Client
 from .chat_settings import ChatSettings
 from .listeners import Listener, Listeners
 from .pending_answer import PendingAnswer
+from .row_templates import RowTemplates, with_templates
 from .turn import Turn, turns_of
 
 
@@ -32,6 +33,8 @@ class ChatState:
         self.client = client
         self._lock, self._listeners = threading.RLock(), Listeners()
         self._pending: PendingAnswer | None = None
+        self._asked: tuple[Turn, ...] = ()
+        self.templates: RowTemplates | None = None  # in a chat about a row
         self._turns, first = turns_of(() if messages is None else messages)
         if first is not None and system is not None:
             raise PromptError("messages begin with a system message: leave system= out, or take it off")
@@ -44,6 +47,11 @@ class ChatState:
         return self._turns
 
     @property
+    def asked(self) -> tuple[Turn, ...]:
+        """All questions and answers of this chat in order, also those that were regenerated, edited, undone or cleared."""
+        return self._asked
+
+    @property
     def messages(self) -> list[dict[str, Any]]:
         """The messages as they are sent: the system prompt, then the turns that have content."""
         return self._messages_of(self._turns)
@@ -52,7 +60,8 @@ class ChatState:
     def messages(self, messages: Sequence[Mapping[str, Any]]) -> None:
         turns, system = turns_of(messages)
         with self._changing():
-            self._turns, self._settings = turns, self._settings.with_system(system)
+            self._turns = with_templates(turns, self.templates, self._turns)
+            self._settings = self._with_system(self._settings, system)
 
     @property
     def model(self) -> str | None:
@@ -70,7 +79,20 @@ class ChatState:
 
     @system.setter
     def system(self, text: str | None) -> None:
-        self._set(lambda settings: settings.with_system(text))
+        self._set(lambda settings: self._with_system(settings, text))
+
+    @property
+    def system_template(self) -> str | None:
+        """The system prompt as a template in a chat about a row; elsewhere the system prompt itself."""
+        return self.system if self.templates is None else self._settings.system_template
+
+    @system_template.setter
+    def system_template(self, template: str | None) -> None:
+        if self.templates is None or not isinstance(template, str):
+            self.system = template
+            return
+        filled = self.templates.fill(template, "system prompt")
+        self._set(lambda settings: settings.with_system(filled, template))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -116,6 +138,13 @@ class ChatState:
     def _messages_of(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
         system = [{"role": "system", "content": self.system}] if self.system is not None else []
         return [*system, *(turn.message for turn in turns if turn.sendable)]
+
+    def _with_system(self, settings: ChatSettings, text: str | None) -> ChatSettings:
+        """Return the settings with a literal system prompt; one that is unchanged keeps its template."""
+        if self.templates is None or not isinstance(text, str):
+            return settings.with_system(text)
+        same = text == settings.system and settings.system_template is not None
+        return settings if same else settings.with_system(text, self.templates.system_template(text))
 
     def _set(self, change: Callable[[ChatSettings], ChatSettings]) -> None:
         with self._changing():

@@ -111,7 +111,11 @@ class Conversation(ChatState):
     def _question(self, text: str, position: int | None = None) -> PendingAnswer:
         if not isinstance(text, str) or not text.strip():
             raise PromptError(f"a question must be a text that isn't blank, got {quoted(text)}")
-        return self._ask(Turn("user", plain("the question", text), time=time.time()), position)
+        filled = text if self.templates is None else self.templates.fill(text)
+        template = None if self.templates is None else text
+        if not filled.strip():
+            raise PromptError(f"the question {quoted(text)} is blank with the cells of this row")
+        return self._ask(Turn("user", plain("the question", filled), time=time.time(), template=template), position)
 
     def _ask(self, question: Turn, position: int | None, *, fresh: bool = False) -> PendingAnswer:
         """Replace the turns from ``position`` on with a question and start its answer; None appends the question."""
@@ -123,6 +127,7 @@ class Conversation(ChatState):
             self._questions += 1
             pending = self._pending_answer(key, request, len(turns), fresh=fresh)
             self._turns, self._pending = turns, pending
+            self._record(question)
         process_state.start_task(pending)
         return pending
 
@@ -137,7 +142,12 @@ class Conversation(ChatState):
     def _finish(self, pending: PendingAnswer, turn: Turn) -> None:
         with self._lock:
             self._turns, self._pending = (*self._turns, turn), None
+            self._record(turn)
             self._request_usage, self._budget = pending.request.usage, pending.request.budget
+
+    def _record(self, turn: Turn) -> None:
+        if all(turn is not known for known in self._asked):
+            self._asked = (*self._asked, turn)
 
 
 def _wait(ask: Callable[[], PendingAnswer]) -> str:

@@ -29,6 +29,7 @@ class Turn(NamedTuple):
     reasoning: str | None = None
     cached: bool = False
     extra: Mapping[str, Any] = {}  # other fields of the message, such as tool_calls
+    template: str | None = None  # of a question in a chat about a row, whose content is the filled template
 
     @property
     def message(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Generate the ``df.tsn.complete`` call that asks all rows a chat's last question."""
+"""Generate the ``df.tsn.complete`` call that asks all rows one question of a chat."""
 
 from __future__ import annotations
 
@@ -8,67 +8,79 @@ import pandas as pd
 
 from ...engine.chat.conversation import Conversation
 from ...errors import PromptError
-from ...frames.template import columns_of, parse
+from ...frames.missing import Missing
+from .templates import Templates
+
+_ALONE = "Only this question is asked of every row: the messages before it are not sent along."
 
 
-class Template(NamedTuple):
-    """The templates of a row's request."""
+class AllRows(NamedTuple):
+    """The code that asks all rows one question of a chat, the questions to choose from, and warnings."""
 
-    prompt: str | None
-    system: str | None
+    code: str
+    question: int  # its position among the turns
+    questions: list[tuple[int, str]]  # position and template
+    warnings: list[str]
 
 
-class Rows(NamedTuple):
-    """The templates of a chat about a row, and their texts for that row."""
+class CodeGenerator(NamedTuple):
+    """Generates the code of a chat about a row; ``name`` and ``missing`` are written as the chat had them."""
 
     df: pd.DataFrame
-    template: Template
-    context: str
-    system: str | None
-    question: str | None
-    cells: str
+    templates: Templates
+    name: str | None
+    missing: Missing | None
     own_client: bool
 
-    def code(self, conversation: Conversation) -> str:
-        """Return the call that asks all rows a chat's last question, with its system prompt and its parameters."""
-        system, question = self._system_of(conversation.system), _last_question(conversation)
-        prompt = self.template.prompt if self.template.prompt and question == self.question else _escaped(question)
-        if not columns_of([*parse(prompt, self.df.columns), *parse(system or "", self.df.columns)]):
-            prompt = joined(prompt, self.context)
-        words: dict[str, Any] = {"system": system, "model": conversation.model, **conversation.parameters}
-        if self.context and self.context in f"{prompt}\0{system}":
-            words["missing"] = "empty"  # the chat shows an empty text for a missing cell
+    def generate(self, conversation: Conversation, question: int | None = None) -> AllRows:
+        """Return the code for a question, by default the first that has a placeholder, else the last."""
+        questions = {
+            i: turn.template or self.templates.question_template(turn.content)
+            for i, turn in enumerate(conversation.turns)
+            if turn.role == "user" and isinstance(turn.content, str)
+        }
+        if not questions:
+            raise PromptError("nothing was asked yet in words, so there is nothing to ask all rows")
+        if question is None:
+            question = next((i for i, template in questions.items() if self.templates.columns(template)), max(questions))
+        if question not in questions:
+            raise PromptError(f"turn {question!r} is no question of this chat")
+        prompt, system = questions[question], conversation.system_template
+        alone = [_ALONE] if question > min(questions) or question > 0 else []
+        return AllRows(
+            self._code(prompt, system, conversation), question, list(questions.items()), [*self._warnings(prompt, system), *alone]
+        )
+
+    def _code(self, prompt: str, system: str | None, conversation: Conversation) -> str:
         named = prompt.strip() in map(str, self.df.columns)  # complete() would refuse it as a slip of '{name}'
+        words: dict[str, Any] = {
+            "system": system, "name": self.name, "model": conversation.model, **conversation.parameters, "missing": self.missing,
+        }  # fmt: skip
         lines = [
-            ("lambda row: " if named else "") + _literal(prompt),
+            ("prompt=lambda row: " if named else "prompt=") + _literal(prompt),
             *(f"{name}={_literal(value)}" for name, value in words.items() if value is not None),
         ]
         own = ["    # client=..., the client of this chat"] if self.own_client else []
-        return "\n".join(["out = df.tsn.complete(", *(f"    {line}," for line in lines), *own, ")"])
+        return "\n".join([
+            "ask = dict(", *(f"    {line}," for line in lines), *own, ")",
+            "print(df.tsn.estimate(**ask))  # what it will cost; sends nothing",
+            "out = df.tsn.complete(**ask)",
+        ])  # fmt: skip
 
-    def _system_of(self, text: str | None) -> str | None:
-        if text is None or text == self.system:
-            return None if text is None else self.template.system
-        before, cells, after = text.partition(self.cells)
-        return _escaped(before) + (self.context + _escaped(after) if cells else "")
-
-
-def _last_question(conversation: Conversation) -> str:
-    at = conversation.last_question
-    content = None if at is None else conversation.turns[at].content
-    if isinstance(content, str):
-        return content
-    raise PromptError("nothing was asked yet in words, so there is nothing to ask all rows")
-
-
-def joined(first: str, second: str) -> str:
-    """Return two texts with a blank line between them; the second may be empty."""
-    return f"{first}\n\n{second}" if second else first
-
-
-def _escaped(text: str) -> str:
-    """Return a template of a literal text."""
-    return text.replace("{", "{{").replace("}", "}}")
+    def _warnings(self, prompt: str, system: str | None) -> list[str]:
+        templates, found = self.templates, list[str]()
+        if not templates.columns(prompt) and not templates.columns(system or ""):
+            found.append(
+                "No column is named, so every row would send the same text. Edit the question: write "
+                f"{templates.example} where the text of the row belongs."
+            )
+        for what, template in (("question", prompt), ("system prompt", system or "")):
+            found += [
+                f"The {what} holds the text that {templates.about} has in {name!r}, so every row would send that text. "
+                f"Write {{{name}}} in its place."
+                for name in templates.literal_cells(template)
+            ]
+        return found
 
 
 def _literal(value: Any) -> str:

@@ -137,6 +137,16 @@ def test_the_answers_of_a_run_are_context_and_what_they_cost_is_not(df, client, 
     assert lines == ["text", "stars", "error_code", "cost_center", name or "content"]
 
 
+def messages_of(code, df):
+    """Return the messages that the generated code would send."""
+    names = {}
+    exec(code.partition("print(df.tsn.estimate(**ask))")[0], names)
+    words = {name: value for name, value in names["ask"].items() if name in ("prompt", "system", "missing")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tsn.errors.TSNWarning)  # of texts that look like Jinja
+        return df.tsn.messages(**words)
+
+
 def run(code, df, client):
     tsn.set_client(client)
     names = {"df": df}
@@ -146,7 +156,7 @@ def run(code, df, client):
 
 def test_the_code_asks_all_rows_what_one_was_asked(df, sim, client):
     opened = chat(df, "a", system="Say {{yes}} or no.", temperature=0.5, stop=["x", "'\""], client=client)
-    opened.conversation.send('Is it "urgent"?\n{maybe} {text} \\n')
+    opened.conversation.send('Is it "urgent"?\n{{maybe}} {text} \\n')
     single = {name: value for name, value in sent(sim)[-1].items() if not name.startswith("stream")}
     out = run(opened.code(), df, client)
     assert single in sent(sim)[1:] and len(sent(sim)) == 3
@@ -161,16 +171,148 @@ def test_the_code_of_the_first_question_is_the_runs_own(df, sim, client):
     assert all(body["max_tokens"] == 900 for body in sent(sim))
 
 
-def test_the_code_of_a_later_question_takes_the_cells_along(df, sim, client):
+def test_an_edited_question_is_still_a_template_and_the_code_has_no_other_column(df, sim, client):
+    df = df.assign(gold=["calm", "kind"])
+    opened = chat(df, "a", "Is the customer angry? {text}", name="angry", client=client)
+    conversation = opened.conversation
+    conversation.regenerate().result(30)
+    assert conversation.turns[0].template == "Is the customer angry? {text}"
+    conversation.edit(0, "Is the customer cross? {text}").result(30)
+    assert sent(sim)[-1]["messages"][-1]["content"] == "Is the customer cross? Where is my parcel?"
+    assert (
+        opened.code()
+        == """ask = dict(
+    prompt='Is the customer cross? {text}',
+    name='angry',
+    model='sim-small',
+    # client=..., the client of this chat
+)
+print(df.tsn.estimate(**ask))  # what it will cost; sends nothing
+out = df.tsn.complete(**ask)"""
+    )
+    out = run(opened.code(), df, client)
+    assert "angry" in out and {body["messages"][0]["content"] for body in sent(sim)[2:]} == {
+        f"Is the customer cross? {text}" for text in df["text"]
+    }
+
+
+def test_the_code_takes_the_first_question_with_a_placeholder_unless_another_is_chosen(df, sim, client):
     opened = chat(df, "a", "Topic: {text}", client=client)
-    opened.conversation.messages = [
-        *opened.conversation.messages,
-        {"role": "assistant", "content": "x"},
-        {"role": "user", "content": "In French?"},
-    ]
+    for text in ("Why?", "Is {text} worth {stars} stars?"):
+        opened.conversation.send(text)
+    first, later, last = opened.all_rows(None), opened.all_rows(1), opened.all_rows(3)
+    assert (first.question, first.warnings) == (0, []) and "prompt='Topic: {text}'" in first.code
+    assert first.questions == [(0, "Topic: {text}"), (1, "Why?"), (3, "Is {text} worth {stars} stars?")]
+    assert "prompt='Is {text} worth {stars} stars?'" in last.code and "alone" not in last.code
+    assert last.warnings == ["Only this question is asked of every row: the messages before it are not sent along."]
+    assert later.code.count("{") == 0 and "every row would send the same text" in later.warnings[0]
+    with pytest.raises(tsn.errors.PromptError, match="turn 2 is no question"):
+        opened.all_rows(2)
+
+
+def test_the_code_of_plain_questions_about_a_rows_cells_asks_the_last_one(df, client):
+    opened = chat(df, "a", client=client)
+    for text in ("What do they want?", "Is it urgent?"):
+        opened.conversation.send(text)
+    made = opened.all_rows(None)
+    assert (made.question, made.warnings) == (
+        2,
+        ["Only this question is asked of every row: the messages before it are not sent along."],
+    )
+    assert "prompt='Is it urgent?'" in made.code and "'text: {text}\\n'" in made.code
+
+
+@pytest.mark.parametrize("missing", ["skip", "empty", {"note": "none"}])
+def test_missing_is_written_as_it_was_given_and_fills_the_placeholders(df, sim, client, missing):
+    df = df.assign(note=["x", None])
+    opened = chat(df, "a", "{text} {note}", missing=missing, client=client)
+    assert f"    missing={missing!r},\n" in opened.code()
+    if missing == "skip":
+        with pytest.raises(tsn.errors.PromptError, match=r"row 'b' are missing or blank: 'note'\. missing='empty'"):
+            chat(df, "b", "{text} {note}", missing=missing, client=client)
+        return
+    there = chat(df, "b", "{text} {note}", missing=missing, client=client).conversation
+    there.send("Note: {note}?")
+    texts = [message["content"] for message in sent(sim)[-1]["messages"]]
+    filled = "" if missing == "empty" else "none"
+    assert texts == [f"Thanks, all good {filled}", f"Note: {filled}?"]
+
+
+def test_a_wrong_missing_is_refused(df, client):
+    with pytest.raises(tsn.errors.PromptError, match="missing must be one of"):
+        chat(df, "a", "{text}", missing="drop", client=client)
+    with pytest.raises(tsn.errors.PromptError, match="missing= names a column 'note'"):
+        chat(df, "a", "{text}", missing={"note": ""}, client=client)
+
+
+def test_a_typed_question_is_filled_by_the_rules_of_a_prompt(df, sim, client):
+    conversation = chat(df.assign(text="{stars}"), "a", "{text}", client=client).conversation
+    conversation.send('Answer as {"topic": "..."}: {{text}} or {text}?')
+    assert conversation.turns[1].content == 'Answer as {"topic": "..."}: {text} or {stars}?'
+    assert conversation.turns[1].template == 'Answer as {"topic": "..."}: {{text}} or {text}?'
+    before = conversation.turns
+    for slip in ("Is {txt} kind?", "Is {maybe} kind?"):
+        with pytest.raises(tsn.errors.PromptError, match=r"the question names a column .* written \{\{ and \}\}"):
+            conversation.send(slip)
+    assert conversation.turns == before and sim.stats().requests == 1
+    assert conversation.messages[1] == {"role": "user", "content": 'Answer as {"topic": "..."}: {text} or {stars}?'}
+
+
+def test_a_question_that_the_row_leaves_blank_is_not_sent(df, sim, client):
+    conversation = chat(df.assign(note=None), "a", client=client).conversation
+    with pytest.raises(tsn.errors.PromptError, match="blank with the cells of this row"):
+        conversation.send("{note}")
+    assert sim.stats().requests == 0
+
+
+def test_assigned_messages_are_literal_and_known_questions_keep_their_templates(df, client):
+    opened = chat(df, "a", "Topic: {text}", client=client)
+    conversation = opened.conversation
+    conversation.messages = [*conversation.messages, {"role": "user", "content": "Is {it} so?"}]
+    assert [turn.template for turn in conversation.turns] == ["Topic: {text}", "Is {{it}} so?"]
+    assert [turn.content for turn in conversation.turns] == ["Topic: Where is my parcel?", "Is {it} so?"]
+    assert "prompt='Topic: {text}'" in opened.code()
+
+
+def test_the_system_prompt_is_a_template_too(df, sim, client):
+    opened = chat(df, "a", "{text}", system="A shop with {stars} stars.", client=client)
+    conversation = opened.conversation
+    assert (conversation.system, conversation.system_template) == ("A shop with 1 stars.", "A shop with {stars} stars.")
+    conversation.system_template = "A hotel with {stars} stars."
+    assert conversation.system == "A hotel with 1 stars."
+    conversation.regenerate().result(30)
     run(opened.code(), df, client)
-    assert [body["messages"][-1]["content"] for body in sent(sim)] == [
-        f"In French?\n\ntext: {row.text}\nstars: {row.stars}" for row in df.itertuples()
+    assert {body["messages"][0]["content"] for body in sent(sim)} == {"A hotel with 1 stars.", "A hotel with 5 stars."}
+    conversation.system = "Cost: {1}"
+    assert (conversation.system, conversation.system_template) == ("Cost: {1}", "Cost: {{1}}")
+    conversation.messages = [{"role": "system", "content": "Cost: {1}"}]
+    assert conversation.system_template == "Cost: {{1}}"
+    conversation.system_template = None
+    assert conversation.system is None and conversation.messages == []
+    with pytest.raises(tsn.errors.PromptError, match="the system prompt names a column 'star'"):
+        conversation.system_template = "A shop with {star} stars."
+
+
+def test_the_text_of_the_row_in_a_prompt_is_warned_of_and_a_category_is_not(client):
+    texts = {
+        "text": ["The kettle leaks and I am cross.", "Thanks"],
+        "name": ["Ms Okafor", "Mr Lindt"],
+        "topic": ["billing", "other"],
+    }
+    df = pd.DataFrame(texts)
+    opened = chat(df, 0, "Topic, one of: billing, other. {text}", client=client)
+    assert opened.all_rows(None).warnings == []
+    opened.conversation.messages = [{"role": "user", "content": "Dear Ms Okafor: The kettle leaks and I am cross. billing?"}]
+    opened.conversation.system = "You serve Ms Okafor."
+    same, *literal = opened.all_rows(None).warnings
+    assert (
+        same
+        == "No column is named, so every row would send the same text. Edit the question: write {text} where the text of the row belongs."
+    )
+    assert literal == [
+        "The question holds the text that row 0 has in 'text', so every row would send that text. Write {text} in its place.",
+        "The question holds the text that row 0 has in 'name', so every row would send that text. Write {name} in its place.",
+        "The system prompt holds the text that row 0 has in 'name', so every row would send that text. Write {name} in its place.",
     ]
 
 
@@ -199,12 +341,7 @@ def test_the_code_repeats_any_question(text):
     df = pd.DataFrame({"ab": ["x{ab}", "y"], "s t": [1, 2]})
     opened = chat(df, 1, system=None, client=tsn.Client(model="m"))
     opened.conversation.messages = [*opened.conversation.messages, {"role": "user", "content": text}]
-    names = {"df": df}
-    code = opened.code().replace("df.tsn.complete(", "df.tsn.messages(").replace("    model='m',\n", "")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.errors.TSNWarning)  # of texts that look like Jinja
-        exec(code, names)
-    assert names["out"][1] == opened.conversation.messages
+    assert messages_of(opened.code(), df)[1] == opened.conversation.messages
 
 
 @settings(max_examples=100, deadline=None)
@@ -220,12 +357,7 @@ def test_the_code_has_the_system_prompt_whatever_it_is(text, template, given_fir
     opened = chat(df, 1, "Is it {ab}?", system=template + escaped if given_first else template, client=tsn.Client(model="m"))
     if not given_first:
         opened.conversation.system = text
-    code = opened.code().replace("df.tsn.complete(", "df.tsn.messages(").replace("    model='m',\n", "")
-    names = {"df": df}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", tsn.errors.TSNWarning)  # of texts that look like Jinja
-        exec(code, names)
-    assert names["out"][1] == opened.conversation.messages
+    assert messages_of(opened.code(), df)[1] == opened.conversation.messages
 
 
 def test_a_frame_has_a_row_a_turn(df):
@@ -244,6 +376,26 @@ def test_a_frame_has_a_row_a_turn(df):
         list(map(str, frame.dtypes))
         == ["string"] * 3 + ["Int64"] * 3 + ["Float64"] * 2 + ["datetime64[us, UTC]"] + ["string"] * 3
     )
+
+
+def test_the_frame_can_have_all_that_was_paid(df):
+    with Simulator(seed=0, latency=0.0) as sim:
+        client = tsn.Client(sim.base_url, model="sim-small", prices={"sim-small": (1, 2)})
+        conversation = chat(df, "a", "{text}", client=client).conversation
+        conversation.regenerate().result(30)
+        conversation.regenerate().result(30)
+        conversation.edit(0, "Tone? {text}").result(30)
+        conversation.send("Why?")
+        conversation.truncate(-2)
+        paid = sum(float(entry.cost) for entry in client.ledger.entries())
+        shown, every = to_frame(conversation), to_frame(conversation, removed=True)
+        conversation.clear()
+        after = to_frame(conversation, removed=True)
+    assert every["role"].tolist() == ["user", "assistant", "assistant", "user", "assistant", "user", "assistant"]
+    assert every["shown"].tolist() == [False] * 3 + [True] * 2 + [False] * 2
+    assert every["cost"].sum() == pytest.approx(float(paid)) == after["cost"].sum()
+    pd.testing.assert_frame_equal(every[every["shown"]].drop(columns="shown").reset_index(drop=True), shown)
+    assert not after["shown"].any() and len(to_frame(conversation)) == 0
 
 
 def test_the_method_returns_the_widget(df, sim, client):
