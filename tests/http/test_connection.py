@@ -19,6 +19,7 @@ import sys
 import textwrap
 import threading
 import time
+import zlib
 
 import psutil
 import pytest
@@ -83,6 +84,13 @@ def says(*pieces, end="hold", pause=0.0):
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 OPEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 PACKED = gzip.compress(b'{"a": 1}')
+MEMBERS = gzip.compress(b'{"a"') + gzip.compress(b"") + gzip.compress(b": 1}")
+RAW = zlib.compress(b'{"a": 1}', wbits=-15)
+
+
+def in_charset(text, charset, *headers):
+    return says(http(text, b"Content-Type: application/json; charset=" + charset, *headers))
+
 
 READ = {
     "length": (says(http(b'{"a": 1}')), b'{"a": 1}'),
@@ -102,6 +110,18 @@ READ = {
     "letters beyond ascii": (says(http(b"{}", b"X-Name: caf\xe9")), b"{}"),
     "gzip": (says(http(PACKED, b"Content-Encoding: gzip")), b'{"a": 1}'),
     "gzip in chunks": (says(CHUNKED[:-2] + b"Content-Encoding: GZIP\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(PACKED), PACKED)), b'{"a": 1}'),
+    "gzip in two members": (says(http(MEMBERS, b"Content-Encoding: gzip")), b'{"a": 1}'),
+    "gzip and padding": (says(http(PACKED + bytes(9), b"Content-Encoding: x-gzip")), b'{"a": 1}'),
+    "deflate": (says(http(zlib.compress(b'{"a": 1}'), b"Content-Encoding: deflate")), b'{"a": 1}'),
+    "raw deflate": (says(http(RAW, b"Content-Encoding: deflate")), b'{"a": 1}'),
+    "gzip that is none": (says(http(b' {"a": 1}', b"Content-Encoding: gzip")), b' {"a": 1}'),
+    "latin 1": (in_charset(b'{"a": "\xe9\xfc"}', b"ISO-8859-1"), '{"a": "éü"}'.encode()),
+    "latin 1 that is utf-8": (in_charset('{"a": "éß"}'.encode(), b'"iso-8859-1"'), '{"a": "éß"}'.encode()),
+    "windows": (in_charset(gzip.compress(b'{"a": "\x80"}'), b"windows-1252", b"Content-Encoding: gzip"), '{"a": "€"}'.encode()),
+    "utf-16": (in_charset('{"a": "é"}'.encode("utf-16"), b"utf-16"), '{"a": "é"}'.encode()),
+    "gbk": (in_charset('{"a": "余额不足"}'.encode("gbk"), b"gbk"), '{"a": "余额不足"}'.encode()),
+    "an unknown charset": (in_charset('{"a": "é"}'.encode(), b"x-none"), '{"a": "é"}'.encode()),
+    "a charset that is none": (in_charset('{"a": "é"}'.encode(), b"rot13"), '{"a": "é"}'.encode()),
     "early, then closed": (says(http(b"{}", b"Connection: close"), end="close"), b"{}"),
 }  # fmt: skip
 

@@ -154,14 +154,30 @@ def encoded(name, *parts):
     return sends(CHUNKED[:-2] + b"Content-Encoding: %b\r\n\r\n" % name, *map(chunk, parts), b"0\r\n\r\n")
 
 
-@pytest.mark.parametrize("name", [b"gzip", b"deflate"])
-def test_a_compressed_stream_is_inflated_as_it_arrives(backend, name):
+PACKERS = {
+    "gzip": gzip.compress,
+    "gzip in members": lambda text: b"".join(gzip.compress(text[at : at + 9]) for at in range(0, len(text), 9)),
+    "deflate": zlib.compress,
+    "deflate that is raw": lambda text: zlib.compress(text, wbits=-15),
+}
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_compressed_stream_is_inflated_as_it_arrives(backend, packer):
     text = b"data: 1\n\n" * 100
-    packed = gzip.compress(text) if name == b"gzip" else zlib.compress(text)
+    name, packed = packer.partition(" ")[0].encode(), PACKERS[packer](text)
     consumer = Consumer()
-    with RawServer(encoded(name, packed[:15], packed[15:20], packed[20:])) as server:
+    with RawServer(encoded(name, packed[:1], packed[1:15], packed[15:20], packed[20:])) as server:
         (result,) = stream(backend, server.url, consumer)
     assert isinstance(result, HttpResponse) and consumer.data == text
+
+
+def test_a_stream_in_another_charset_is_decoded_as_it_arrives(backend):
+    consumer, text = Consumer(), "data: é\n\n".encode("latin-1")
+    head = CHUNKED[:-2] + b"Content-Type: text/event-stream; charset=iso-8859-1\r\n\r\n"
+    with RawServer(sends(head, chunk(text[:7]), chunk(text[7:]), chunk("data: ü\n\n".encode()), b"0\r\n\r\n")) as server:
+        (result,) = stream(backend, server.url, consumer)
+    assert isinstance(result, HttpResponse) and consumer.data.decode() == "data: é\n\ndata: ü\n\n"
 
 
 def test_of_a_zip_bomb_only_what_the_consumer_wants_is_inflated(backend):

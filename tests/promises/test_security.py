@@ -402,8 +402,33 @@ def test_a_key_that_the_service_repeats_is_masked_before_the_text_is_cut(body, s
     assert "eyJhbGci" not in out["error"][0]
 
 
-@pytest.mark.parametrize("key", ["sk-abcdefgh1234", "tsn_live_abcdef", "Bearer abcdef"])
-def test_a_key_in_place_of_the_base_url_is_not_shown(key):
-    with pytest.raises(tsn.errors.ConfigError, match="looks like an API key") as error:
-        tsn.Client(key)
-    assert "abcdef" not in str(error.value)
+KEYS = [
+    "sk-CANARY1234", "tsn_live_CANARY", "Bearer CANARY", "gsk_CANARY", "AIzaCANARY", "xai-CANARY", "hf_CANARY", "nvapi-CANARY",
+    "CANARY0123456789abcdef0123456789", "0123456789abcdef0123456789abcdef.CANARY", "eyJhbGci.CANARY.x", "https://sk-CANARY", b"sk-CANARY",
+]  # fmt: skip
+ADDRESSES = [
+    "https://user:CANARY@example.com/v1", "user:CANARY@example.com", "https://CANARY@example.com", "https://example.com/v1?key=CANARY",
+    "example.com/v1?api_key=CANARY", "https://example.com:99999/?key=CANARY", "http://[CANARY", "ftp://user:CANARY@example.com",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(KEYS) + len(ADDRESSES)))
+@pytest.mark.parametrize("where", ["argument", "environment"])
+def test_a_key_in_the_base_url_is_not_shown_nor_in_a_local_variable(number, where, monkeypatch):
+    if isinstance([*KEYS, *ADDRESSES][number], str):
+        monkeypatch.setenv("TSN_BASE_URL", [*KEYS, *ADDRESSES][number])
+    else:
+        where = "argument"
+    with pytest.raises(tsn.errors.ConfigError, match="base_url") as error:
+        tsn.Client([*KEYS, *ADDRESSES][number] if where == "argument" else None)
+    shown = shown_by(error.value)
+    assert "CANARY" not in shown and "0123456789abcdef" not in shown
+    looks_like_one = number < len(KEYS) and isinstance(KEYS[number], str)
+    assert ("looks like an API key" in str(error.value)) is looks_like_one
+
+
+@pytest.mark.parametrize("bad", [{"timeout": -1}, {"limits": 5}])
+def test_a_base_url_is_not_shown_by_the_error_of_another_setting(bad):
+    with pytest.raises(tsn.errors.ConfigError) as error:
+        tsn.Client(f"https://{CANARY}.example.com", **bad)
+    assert CANARY not in shown_by(error.value)

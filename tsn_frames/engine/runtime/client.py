@@ -109,13 +109,14 @@ class Client:
         allow_http: bool = False,
         keep_prompts: bool = False,
     ) -> None:
+        url = Hidden(base_url or os.getenv("TSN_BASE_URL") or address.DEFAULT)  # may hold a key by mistake
         secrets = {"api_key": Hidden(api_key), "headers": Hidden(headers), "query": Hidden(query)}
-        api_key = headers = query = None  # tracebacks may show the locals of a frame that raises
+        base_url = api_key = headers = query = None  # tracebacks may show the locals of a frame that raises
         values = {
             "api_key": _secret(secrets["api_key"]),
             "headers": HiddenMapping("headers", secrets["headers"]),
             "query": HiddenMapping("query", secrets["query"]),
-            "base_url": address.normalise(base_url or os.getenv("TSN_BASE_URL") or address.DEFAULT, allow_http=allow_http),
+            "base_url": address.normalise(url.reveal(), allow_http=allow_http),
             "model": _text("model", model) or os.getenv("TSN_MODEL") or None,
             "cache": Cache(cache or os.getenv("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers"),
             "ledger": Ledger(ledger) if ledger else default_ledger(),

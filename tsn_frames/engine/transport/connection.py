@@ -16,7 +16,8 @@ from typing import Any, cast
 
 import httptools
 
-from .http_types import BODY_CAP, TOO_LARGE, HttpFailure, HttpResponse, StreamConsumer, decoding_consumer, decompress
+from .body_decoding import decode_body, decoding_consumer
+from .http_types import BODY_CAP, TOO_LARGE, HttpFailure, HttpResponse, StreamConsumer
 
 BUFFER = 2**14
 HEAD_CAP = 2**18  # bytes between two parts of a body: headers, a chunk's line, trailers, early hints
@@ -151,7 +152,7 @@ class Connection(asyncio.BufferedProtocol):
             self._status, self._headers = self._parser.get_status_code(), found
             self._keeps = self._parser.should_keep_alive() and not framed_twice
             if self._consumer is not None and 200 <= self._status < 300:
-                self._begin_stream(self._consumer, found.get("content-encoding", ""))
+                self._begin_stream(self._consumer, found)
         self._found.clear()
 
     def on_message_complete(self) -> None:
@@ -163,8 +164,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._feed_consumer()
             self._result = self._answer()
 
-    def _begin_stream(self, consumer: StreamConsumer, encoding: str) -> None:
-        decoding = decoding_consumer(consumer, encoding)
+    def _begin_stream(self, consumer: StreamConsumer, headers: dict[str, str]) -> None:
+        decoding = decoding_consumer(consumer, headers)
         if isinstance(decoding, HttpFailure):
             self._result, self._keeps = decoding, False
         else:
@@ -178,8 +179,8 @@ class Connection(asyncio.BufferedProtocol):
         body: bytes | HttpFailure = parts[0] if len(parts) == 1 else b"".join(parts)
         if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
             return HttpFailure("unreadable", "the answer's transfer-encoding was not asked for", sent=True)
-        if "content-encoding" in headers:
-            body = decompress(cast("bytes", body), headers["content-encoding"])
+        if "content-encoding" in headers or "charset" in headers.get("content-type", "").lower():
+            body = decode_body(cast("bytes", body), headers)
         elif len(body) > BODY_CAP:
             body = TOO_LARGE
         return body if isinstance(body, HttpFailure) else HttpResponse(self._status, headers, body)

@@ -18,6 +18,7 @@ import httpx
 
 from ...errors import ConfigError
 from ...secret import Secret
+from .body_decoding import decode_body, decoding_consumer
 from .environment import proxy_for, tls_context
 from .http_types import (
     BODY_CAP,
@@ -28,8 +29,6 @@ from .http_types import (
     HttpFailure,
     HttpResponse,
     StreamConsumer,
-    decoding_consumer,
-    decompress,
     timed_out,
 )
 
@@ -130,14 +129,14 @@ async def _whole(response: httpx.Response) -> HttpResponse | HttpFailure:
         if left < 0:
             return TOO_LARGE
         parts.append(part)
-    body = decompress(b"".join(parts), response.headers.get("content-encoding", ""))
+    body = decode_body(b"".join(parts), dict(response.headers))
     return body if isinstance(body, HttpFailure) else HttpResponse(response.status_code, dict(response.headers), body)
 
 
 async def _stream(response: httpx.Response, consumer: StreamConsumer, limit: asyncio.Timeout) -> HttpResponse | HttpFailure:
     """Give a body to the consumer as it arrives; it says how long the stream may be silent, and when to stop."""
     headers = dict(response.headers)
-    decoding = decoding_consumer(consumer, headers.get("content-encoding", ""))
+    decoding = decoding_consumer(consumer, headers)
     if isinstance(decoding, HttpFailure):
         return decoding
     decoding.begin(headers)
