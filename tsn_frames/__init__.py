@@ -91,4 +91,4 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that is th
         if isinstance(getattr(errors, name, None), type):  # scripts may name any exception here; tsn.errors lists them
             return getattr(errors, name)
         hint = f"; it is tsn.{_REPLACED[name]}" if name in _REPLACED else ""
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+        raise errors.UnknownNameError(f"module {__name__!r} has no attribute {name!r}{hint}")

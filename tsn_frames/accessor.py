@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 import pandas as pd
 
 from .frames.prompt import Prompt
-from .typed_options import check_words
+from .typed_options import check_call
 from .verbs import complete as verbs
 from .verbs import paying_verb
 from .verbs.chat import chat as chatting
@@ -33,7 +33,7 @@ def _method(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concate
 
     @functools.wraps(verb)
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
-        check_words(method, kwargs)
+        check_call(method, (self, *args), kwargs)
         return verb(self._frame(), *args, **kwargs)
 
     signature = inspect.signature(verb)

@@ -3,6 +3,8 @@
 ::
 
     TSNError                    .partial: the frame so far, or None
+    ├── ArgumentError           a parameter that a function doesn't have         (also TypeError)
+    ├── UnknownNameError        a name that the package doesn't have             (also AttributeError)
     ├── ConfigError             a setting: key, base_url, model, limits, paths   (also ValueError)
     ├── ParameterError          a request parameter out of its range             (also ValueError)
     ├── PromptError             template, messages or missing values             (also ValueError)
@@ -18,7 +20,9 @@
         └── RedirectError       the base_url answers with a redirect
 
 Everything above ``RunError`` is raised before anything is sent. A ``RunError`` never loses an answer: what was paid
-for is in the cache and in ``.partial``.
+for is in the cache and in ``.partial``. :class:`Interrupted` is a ``KeyboardInterrupt`` that says what was kept.
+
+IPython shows all of these with the user's line and the message; ``%xmode Verbose`` brings the whole traceback back.
 """
 
 from __future__ import annotations
@@ -26,7 +30,17 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple, get_args
 
 
-class TSNError(Exception):
+class _ShortTraceback:
+    """Lets IPython show an error without the frames of this package."""
+
+    def _render_traceback_(self) -> list[str]:
+        from .notebook.short_traceback import short_traceback
+
+        assert isinstance(self, BaseException)
+        return short_traceback(self)
+
+
+class TSNError(_ShortTraceback, Exception):
     """The root of all errors that tsn_frames raises.
 
     Attributes
@@ -36,6 +50,14 @@ class TSNError(Exception):
     """
 
     partial: Any = None
+
+
+class ArgumentError(TSNError, TypeError):
+    """A parameter that a function doesn't have, or one that is missing."""
+
+
+class UnknownNameError(TSNError, AttributeError):
+    """A name that the package doesn't have."""
 
 
 class ConfigError(TSNError, ValueError):
@@ -97,11 +119,20 @@ class RateLimitError(RunError):
 class ServerError(RunError):
     """The server can't be reached, or fails again and again."""
 
+    remedy = "look at the network, a proxy and base_url, and run again later: only what has no answer is sent"
+
 
 class RedirectError(RunError):
     """The base_url answered with a redirect, which is never followed: prompt and key must not travel."""
 
     remedy = "give the right address as base_url and run again: only what has no answer is sent"
+
+
+class Interrupted(_ShortTraceback, KeyboardInterrupt):
+    """Ctrl-C, or the stop button of a notebook, while a call of this package works."""
+
+
+Interrupted.__name__ = "KeyboardInterrupt"  # notebooks show it, and their tools look for it
 
 
 class TSNWarning(UserWarning):

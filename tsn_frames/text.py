@@ -34,6 +34,18 @@ def quoted(value: object, *, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def nearest(name: object, known: Iterable[object]) -> str | None:
+    """Return the known name that is most like another one, None where none is.
+
+    Examples
+    --------
+    >>> nearest("txt", ["text", "label"])
+    'text'
+    """
+    shown = {str(n).casefold(): str(n) for n in known}
+    return next((shown[match] for match in difflib.get_close_matches(str(name).casefold(), shown, n=1)), None)
+
+
 def did_you_mean(name: object, known: Iterable[object], *, most: int = 12) -> str:
     """Return a hint that names the nearest of the known names and lists them.
 
@@ -43,10 +55,9 @@ def did_you_mean(name: object, known: Iterable[object], *, most: int = 12) -> st
     "did you mean 'text'? There are: 'text', 'label'"
     """
     names = list(known)
-    shown = {str(n).casefold(): str(n) for n in names}
-    close = [shown[match] for match in difflib.get_close_matches(str(name).casefold(), shown, n=1)]
+    close = nearest(name, names)
     listed = ", ".join(repr(n) for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-    return (f"did you mean {close[0]!r}? " if close else "") + (f"There are: {listed}" if names else "There are none")
+    return (f"did you mean {close!r}? " if close is not None else "") + (f"There are: {listed}" if names else "There are none")
 
 
 def plural(count: int, noun: str) -> str:

@@ -7,12 +7,13 @@ signature that ``help()``, Tab and Shift+Tab show.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, ForwardRef, TypeVar
 
-from .text import did_you_mean
+from .errors import ArgumentError
+from .text import did_you_mean, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 REPLACED = {
@@ -48,14 +49,28 @@ def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({})) 
     return decorate
 
 
+def check_call(function: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+    """Raise where a function can't be called like this by its signature."""
+    check_words(function, kwargs)
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise ArgumentError(f"{_name(function)}(): {error}; its parameters: {', '.join(_words(function)[:8])}, ...") from None
+
+
 def check_words(function: Callable[..., Any], given: Iterable[str]) -> None:
     """Raise where a function is given a word that its signature doesn't have."""
     known = _words(function)
     for word in given:
         if word not in known:
-            hint = f"{did_you_mean(word, known, most=40)}. Other fields of a request go into extra_body="
-            name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-            raise TypeError(f"{name}() has no parameter {word!r}; {REPLACED.get(word, hint)}")
+            close = nearest(word, known)
+            hint = f"did you mean {close!r}?" if close else f"{did_you_mean(word, known, most=40)}."
+            fields = "Other fields of a request go into extra_body="
+            raise ArgumentError(f"{_name(function)}() has no parameter {word!r}; {REPLACED.get(word, f'{hint} {fields}')}")
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
 
 @cache

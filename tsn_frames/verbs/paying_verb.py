@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from ..typed_options import check_words, spelled_out
+from ..errors import ArgumentError, Interrupted
+from ..typed_options import check_call, spelled_out
 from .estimate.result import Estimate
 from .run.options import DEFAULTS
 from .run.run import Run
@@ -38,7 +39,12 @@ def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[
     def decorate(plan: Callable[P, Call[R]]) -> Callable[P, R]:
         @functools.wraps(plan)
         def verb(*args: P.args, **kwargs: P.kwargs) -> R:
-            return plan_of(verb, *args, **kwargs).result()
+            try:
+                return plan_of(verb, *args, **kwargs).result()
+            except KeyboardInterrupt as error:
+                if isinstance(error, Interrupted):
+                    raise
+                raise Interrupted("stopped: every answer so far is kept; run the cell again to go on from there") from None
 
         spelled_out(words, defaults)(verb)
         signature: inspect.Signature = verb.__signature__  # type: ignore[attr-defined]
@@ -54,9 +60,9 @@ def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[
     """Return the call of a paying verb: a function of the package, or a method of ``df.tsn`` or ``series.tsn``."""
     plan = getattr(verb, "plan", None)
     if plan is None or not callable(verb):
-        raise TypeError(_no_verb(verb))
+        raise ArgumentError(_no_verb(verb))
     owner = getattr(verb, "__self__", None)
-    check_words(verb, kwargs)
+    check_call(verb, args, kwargs)
     return cast("Call[R]", plan(*([] if owner is None else [owner]), *args, **kwargs))
 
 

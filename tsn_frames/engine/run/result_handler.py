@@ -14,6 +14,7 @@ from ..limits.circuit_breaker import CircuitBreaker
 from ..outcomes import Outcome
 from ..retry import Classification
 from ..runtime.client import Client
+from ..transport.environment import through_proxy
 from .attempt import Attempt
 from .counts import Counts
 from .retry_queue import PendingRequest, RetryQueue
@@ -96,7 +97,8 @@ class ResultHandler:
         most, idle = self.client.limits.max_wait, time.monotonic() - self._last_success
         kind = RateLimitError if found.quota else ServerError
         if not self._successes and self._unreachable >= self.client.retry.attempts:
-            self._fail(ServerError, f"{self.client.host} can't be reached: {error.message}", item)
+            via = through_proxy(self.client.base_url)
+            self._fail(ServerError, f"{self.client.host} can't be reached{via}: {error.message}", item)
         elif (asked := found.wait or 0.0) > most:
             self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
         elif idle > most:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol, TypeVar
 
+from ...errors import Interrupted
+
 
 class Stoppable(Protocol):
     """Work in another thread that sets an event at its end: a run, a chat's answer."""
@@ -29,7 +31,7 @@ LAST_WAIT = 2.0  # seconds for the bookkeeping of what a second Ctrl-C cancels
 
 @contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """Collect SIGINTs in a list, which the block may poll, and raise ``KeyboardInterrupt`` at its end.
+    """Collect SIGINTs in a list, which the block may poll, and raise a ``KeyboardInterrupt`` at its end.
 
     So none is raised between two arbitrary instructions of the block; only the third one is, should the block be stuck. Only
     the main thread receives signals, and a handler that is not Python's default one stays in place.
@@ -50,7 +52,7 @@ def deferred_interrupts() -> Iterator[list[int]]:
         if signal.getsignal(signal.SIGINT) is handler:
             signal.signal(signal.SIGINT, signal.default_int_handler)
     if received:
-        raise KeyboardInterrupt
+        raise Interrupted
 
 
 def wait_for(start: Callable[[], Task], timeout: float | None = None, on_poll: Callable[[], object] = lambda: None) -> Task:

@@ -29,6 +29,13 @@ def proxy_for(url: str) -> str | None:
     return None if is_excepted(host, port, excepted) else _with_scheme(proxy)
 
 
+def through_proxy(url: str) -> str:
+    """Return words on the proxy that a URL goes through, without its user and password; an empty text without one."""
+    parts = urlsplit(proxy_for(url) or "")
+    port = f":{parts.port}" if parts.port else ""
+    return f" through the proxy {parts.hostname}{port} of the environment" if parts.hostname else ""
+
+
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:
     """Return whether NO_PROXY names a host: ``*``, a domain, an address with or without brackets, or a network.
 

@@ -244,7 +244,9 @@ def _files(path: Path) -> list[Path]:
             raise ParameterError(f"the folder {path} has no .parquet files in it")
         return files
     if not path.exists():
-        raise ParameterError(f"there is no file {path}")
+        raise ParameterError(
+            f"there is no file {path}; the current folder is {Path.cwd().name}: give the path from there, or a whole one"
+        )
     if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".feather", ".xlsx"):
         raise ParameterError(
             f"{path.name} is no Parquet file: its types are unknown until all of it is read. Make one first, "
@@ -268,4 +270,4 @@ def _readable(file: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise ParameterError(f"{file} can't be read as Parquet: {error}") from None
+        raise ParameterError(f"{file} can't be read as Parquet: {error}. DataFrame.to_parquet writes such a file") from None

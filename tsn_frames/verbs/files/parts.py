@@ -14,7 +14,7 @@ import pandas as pd
 from ...engine.run.counts import Counts
 from ...engine.run.progress import Progress
 from ...engine.runtime.interrupts import deferred_interrupts
-from ...errors import RunError
+from ...errors import Interrupted, RunError
 from ...text import plural
 from ..run.background import labelled_warnings
 from ..run.run import Run, stopped_error
@@ -53,7 +53,7 @@ class PartRunner:
             done = self._summary(time.monotonic() - begun)
         except KeyboardInterrupt:
             bar.close(self._counts, "")
-            raise KeyboardInterrupt(f"stopped: {self._so_far()}") from None
+            raise Interrupted(f"stopped: {self._so_far()}") from None
         except BaseException as error:
             bar.close(self._counts, "")
             if self._whole or isinstance(error, RunError):

@@ -19,7 +19,7 @@ from ...engine.run.progress import Progress
 from ...engine.runtime.client import Client
 from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
 from ...engine.runtime.process import process_state
-from ...errors import RunError
+from ...errors import Interrupted, RunError
 from ...text import plural, warn
 from .plan import Errors, Plan
 from .summary import Summary, first_error, remedy, summarise, warnings_of
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 else:
     R = TypeVar("R")
 LONG_MINUTES = 10
+WHERE = "tsn.last_run().frame is the frame so far"
 
 
 class PaidAnswer(NamedTuple):
@@ -152,7 +153,7 @@ class Run(Generic[R]):
         try:
             wait_for(partial(self._start, prepare=timeout is None), timeout, on_poll)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(
+            raise Interrupted(
                 f"stopped: {self.progress.answered:,} of {plural(self.progress.rows, 'row')} are answered and kept "
                 "(tsn.last_run().frame has them); run the cell again to go on from there"
             ) from None
@@ -245,6 +246,7 @@ class Run(Generic[R]):
                 raise
         if failure is not None:
             failure.partial = frame
+            failure.add_note(WHERE)
             try:
                 raise failure
             finally:

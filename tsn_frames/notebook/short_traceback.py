@@ -1,0 +1,62 @@
+"""The traceback of an error of this package in IPython: the user's line and the message, without the package's own frames."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+from types import TracebackType
+
+from .code_location import CodeLocation, is_ours, is_users
+from .host import running_shell
+
+WIDTH = 88
+GREEN, RED, END = "\x1b[32m", "\x1b[1;31m", "\x1b[0m"
+
+
+def short_traceback(error: BaseException) -> list[str]:
+    """Return what IPython shows for an error; the whole traceback after ``%xmode Verbose`` and in every mode but the default."""
+    shell = running_shell()
+    tb = getattr(shell, "InteractiveTB", None)
+    if tb is None:
+        return traceback.format_exception(error)
+    if tb.mode != "Context":
+        whole: list[str] = tb.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
+        return whole
+    lines = [*_code_lines(user_locations(error.__traceback__)), *_message_lines(type(error).__name__, error)]
+    return lines if str(shell.colors).lower() != "nocolor" else [_without_colours(line) for line in lines]
+
+
+def user_locations(tb: TracebackType | None) -> list[CodeLocation]:
+    """Return the user's line that runs, and the line that called this package where that is another one."""
+    found: list[CodeLocation] = []
+    for frame, line in traceback.walk_tb(tb):
+        if is_ours(frame.f_code.co_filename):
+            break
+        if is_users(frame.f_code.co_filename):
+            found.append(CodeLocation(frame.f_code.co_filename, line))
+    return found if len(found) < 2 else [found[0], found[-1]]
+
+
+def _code_lines(locations: list[CodeLocation]) -> list[str]:
+    lines = []
+    for at, location in enumerate(locations):
+        where = str(location.line) if at == 0 and location.cell else f"{location}:"
+        lines.append(f"{GREEN}---->{END} {where} {textwrap.shorten(location.code, WIDTH - 8 - len(where), placeholder=' …')}")
+    return lines
+
+
+def _message_lines(name: str, error: BaseException) -> list[str]:
+    title, *rest = _wrapped(f"{name}: {error}" if str(error) else name)
+    notes = [line for note in getattr(error, "__notes__", ()) for line in _wrapped(note)]
+    return [f"{RED}{name}{END}{title.removeprefix(name)}", *rest, *notes]
+
+
+def _wrapped(text: str) -> list[str]:
+    lines = text.splitlines() or [""]
+    return [part for line in lines for part in textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]]
+
+
+def _without_colours(line: str) -> str:
+    for code in (GREEN, RED, END):
+        line = line.replace(code, "")
+    return line
