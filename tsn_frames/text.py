@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, get_args
 
 from .errors import ParameterError, TSNWarning
+from .notebook.code_location import is_users
+from .notebook.host import in_notebook
+from .notebook.warning_block import warn_in_cell
 
 
 def money(amount: float | Decimal, digits: int = 2) -> str:
@@ -71,7 +73,6 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-_PACKAGE = str(Path(__file__).parent)
 _receiver: ContextVar[Callable[[str], object] | None] = ContextVar("tsn_frames_warnings", default=None)
 
 
@@ -97,9 +98,9 @@ def warnings_to(receive: Callable[[str], object]) -> Iterator[None]:
 
 def _warn_user(text: str) -> None:
     frame, level = sys._getframe(1), 2  # Python 3.12 has skip_file_prefixes for this; 3.11 hasn't
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and not is_users(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, TSNWarning, stacklevel=level)
+    (warn_in_cell if in_notebook() else warnings.warn)(text, TSNWarning, stacklevel=level)
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:

@@ -504,11 +504,11 @@ def test_28_a_ragged_list_is_refused_as_any_other():
         pd.DataFrame({"m": [[["a"], ["b", "c"]]]}).tsn.messages(messages="m")
 
 
-@pytest.mark.parametrize("missing", ["skip", "empty"])
-def test_28_a_missing_list_is_skipped_with_a_warning(client, missing):
+@pytest.mark.parametrize("options", [{}, {"missing": "empty"}])
+def test_28_a_missing_list_is_skipped_with_a_warning(client, options):
     df = pd.DataFrame({"m": [HELLO, None]})
     with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows are not sent.*'messages' in 1"):
-        out = ask(df, client, messages="m", missing=missing)
+        out = ask(df, client, messages="m", **options)
     assert out["error"].iloc[1].startswith("missing: ")
 
 

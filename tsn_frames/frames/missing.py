@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,15 @@ from . import values
 
 Missing = Literal["skip", "empty", "raise"] | Mapping[Any, str]
 MISSING = ("skip", "empty", "raise")
+
+
+class _Unchosen(str):
+    """A word that the user has not written: what it does is worth a warning."""
+
+    __slots__ = ()
+
+
+SKIP_BY_DEFAULT = cast("Missing", _Unchosen("skip"))
 
 
 def filled_texts(
@@ -52,7 +61,12 @@ def check_missing(missing: object, df: pd.DataFrame) -> None:
 
 
 def warn_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, remedy: str) -> None:
-    """Warn about rows that are not sent, by column, and say how to send them; raise with ``missing="raise"``."""
+    """Warn about rows that are not sent, by column, and say how to send them; raise with ``missing="raise"``.
+
+    A user who has written ``missing="skip"`` knows, and gets no warning.
+    """
+    if isinstance(missing, str) and missing == "skip" and not isinstance(missing, _Unchosen):
+        return
     per_column = ", ".join(f"{label!r} in {len(where):,}" for label, where in counted.items())
     if missing == "raise":
         first = [df.index[p] for p in next(iter(counted.values()))[:5]]

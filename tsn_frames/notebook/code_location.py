@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import linecache
+import sys
 import sysconfig
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 from .host import running_shell
 
 _PACKAGE = str(Path(__file__).parents[1])
-_LIBRARIES = ("site-packages", "dist-packages")
+_INSTALLED = {"site-packages", "dist-packages"}
+_PASSED_THROUGH = {"pandas", "IPython", "ipykernel"}  # between a user's line and this package, or above it
 _STDLIB = sysconfig.get_path("stdlib")
 
 
@@ -42,6 +45,19 @@ def is_ours(filename: str) -> bool:
 
 
 def is_users(filename: str) -> bool:
-    """Return whether a file is the user's own code: neither this package, nor an installed library, nor Python's."""
+    """Return whether a file may hold the user's line: not this package, not Python's library, not pandas or IPython."""
     parts = Path(filename).parts
-    return not (is_ours(filename) or filename.startswith((_STDLIB, "<frozen")) or any(name in parts for name in _LIBRARIES))
+    if _INSTALLED.intersection(parts):
+        return not (is_ours(filename) or _PASSED_THROUGH.intersection(parts))
+    return not (is_ours(filename) or filename.startswith((_STDLIB, "<frozen")))
+
+
+def running_cell() -> str | None:
+    """Return the file that stands for the cell that runs: the outermost cell of the stack."""
+    frame: FrameType | None = sys._getframe(1)
+    found = None
+    while frame is not None:
+        if CodeLocation(frame.f_code.co_filename, 0).cell:
+            found = frame.f_code.co_filename
+        frame = frame.f_back
+    return found

@@ -10,7 +10,7 @@ from .._gc_pause import gc_paused
 from ..engine.run.executor import RunExecutor
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
-from ..frames.missing import Missing
+from ..frames.missing import SKIP_BY_DEFAULT, Missing
 from ..frames.prompt import Prompt
 from ..run_ids import add_run_ids
 from .estimate.estimate import estimate_call
@@ -59,7 +59,7 @@ def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[C
     errors : {"coerce", "raise"}
         A failed row has NA and its reason in ``error``; ``"raise"`` ends with a ``RunError`` after all rows are tried.
     missing : {"skip", "empty", "raise"} or dict of column to text
-        What happens to rows where a column of the prompt is missing or blank.
+        What happens to rows where a column of the prompt is missing or blank. Without it they are skipped with a warning.
     cache : {"use", "refresh", "off", "only"}
         Read and write; write only; neither; read only, a row without a cached answer gets the error ``not_cached``.
     refresh : boolean Series or callable, optional
@@ -148,7 +148,12 @@ def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, e
 
 
 def messages_of(
-    df: pd.DataFrame, prompt: Prompt | None = None, *, system: str | None = None, messages: Any = None, missing: Missing = "skip"
+    df: pd.DataFrame,
+    prompt: Prompt | None = None,
+    *,
+    system: str | None = None,
+    messages: Any = None,
+    missing: Missing = SKIP_BY_DEFAULT,
 ) -> pd.Series:
     """Return the messages that would be sent for every row; nothing is sent.
 

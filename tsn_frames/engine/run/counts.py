@@ -38,6 +38,11 @@ class Counts:
         return self.answered + self.failed + self.skipped + self.not_sent
 
     @property
+    def starting(self) -> bool:
+        """Whether nothing that was sent has an outcome yet."""
+        return self.answered == self.cached and not self.failed and self.done < self.rows
+
+    @property
     def projected(self) -> Decimal | None:
         """Projected cost of the run, from the average so far; None before ten requests are paid for."""
         return self.cost / self.paid * max(self.to_send, self.paid) if self.paid >= 10 else None

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from ...notebook.host import in_notebook
+from ...notebook.progress_bar import NotebookBar
 from ...text import money
 from .counts import Counts
 
-MIN_SECONDS = 1.0  # a cost per minute is shown after this time
+MIN_SECONDS = 1.0  # a pace is shown after this time
+MIN_ROWS = 10  # and these rows
+
+
+class _Bar(Protocol):
+    def draw(self, done: int, text: str) -> None: ...
+
+    def finish(self, done: int, text: str, line: str) -> None: ...
 
 
 class Progress:
-    """A tqdm bar over the rows of a run, updated by the thread that waits for the run.
+    """A bar over the rows of a run, drawn by the thread that waits for the run: below the cell of a notebook, else on stderr.
 
-    Where the terminal can't be written to, the bar disappears and the run goes on. ``note`` returns what stands before the tokens, such as the round of a verb of several rounds.
+    Where the terminal can't be written to, the bar disappears and the run goes on. ``note`` returns what stands before the tokens,
+    such as the model of a comparison.
     """
 
     def __init__(self, shown: bool | None, rows: int, note: Callable[[], str] = str) -> None:
-        self._notebook, self._rows, self._note = _in_notebook(), rows, note
-        self._shown = (self._notebook or _is_terminal()) if shown is None else shown
-        self._bar: Any = None
+        notebook = in_notebook()
+        self._shown = (notebook or _is_terminal()) if shown is None else shown
+        self._bar: _Bar = NotebookBar(rows) if notebook else _TerminalBar(rows)
+        self._note, self._pace = note, pace if notebook else _no_pace
         self._started = time.monotonic()
 
     def update(self, counts: Counts) -> None:
         """Draw the current counts."""
-        self._draw_safely(lambda: self._draw(counts))
+        self._draw_safely(lambda: self._bar.draw(_done(counts), self._text(counts)))
 
     def close(self, counts: Counts, line: str) -> None:
-        """Draw the last counts, close the bar and print the final line."""
-        self._draw_safely(lambda: self._finish(counts, line))
+        """Draw the last counts, close the bar and show the final line."""
+        self._draw_safely(lambda: self._bar.finish(_done(counts), self._text(counts), line))
+
+    def _text(self, counts: Counts) -> str:
+        seconds = time.monotonic() - self._started
+        return ", ".join(filter(None, [self._note(), status(counts, seconds), self._pace(counts, seconds)]))
 
     def _draw_safely(self, draw: Callable[[], object]) -> None:
         if self._shown:
@@ -41,26 +55,34 @@ class Progress:
             except (OSError, ValueError, AttributeError):  # the stream is closed, broken or None
                 self._shown = False
 
-    def _draw(self, counts: Counts) -> None:
-        self._bar = self._bar or self._new_bar()
-        self._bar.n = counts.done - counts.not_sent
-        parts = [self._note(), status(counts, time.monotonic() - self._started)]
-        self._bar.set_postfix_str(", ".join(filter(None, parts)))
 
-    def _finish(self, counts: Counts, line: str) -> None:
-        self._draw(counts)
+class _TerminalBar:
+    """A tqdm bar on stderr, and the final line below it."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._bar: Any = None
+
+    def draw(self, done: int, text: str) -> None:
+        if self._bar is None:
+            from tqdm.std import tqdm
+
+            self._bar = tqdm(total=self._rows, unit=" rows", dynamic_ncols=True, file=sys.stderr)
+        self._bar.n = done
+        self._bar.set_postfix_str(text)
+
+    def finish(self, done: int, text: str, line: str) -> None:
+        self.draw(done, text)
         self._bar.close()
         sys.stderr.write(f"{line}\n" if line else "")
-
-    def _new_bar(self) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a page without widgets
-            from tqdm.auto import tqdm
-        return tqdm(total=self._rows, unit=" rows", dynamic_ncols=not self._notebook, file=sys.stderr)
 
 
 def _is_terminal() -> bool:
     return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def _done(counts: Counts) -> int:
+    return counts.done - counts.not_sent
 
 
 def status(counts: Counts, seconds: float = 0.0) -> str:
@@ -73,8 +95,11 @@ def status(counts: Counts, seconds: float = 0.0) -> str:
     >>> from decimal import Decimal
     >>> status(Counts(rows=90, answered=30, prompt_tokens=900, cost=Decimal("0.6"), to_send=90, paid=30), seconds=120)
     '900 tokens, 0.60 spent of about 1.80, 0.30 a minute'
+    >>> status(Counts(rows=90))
+    'starting'
     """
-    parts = [f"{counts.prompt_tokens + counts.completion_tokens:,} tokens"]
+    tokens = f"{counts.prompt_tokens + counts.completion_tokens:,} tokens"
+    parts = ["starting" if counts.starting else tokens]
     if counts.cost:
         whole = f" of about {money(float(counts.projected))}" if counts.projected is not None else ""
         parts.append(f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost))} spent{whole}")
@@ -85,7 +110,22 @@ def status(counts: Counts, seconds: float = 0.0) -> str:
     return ", ".join(parts)
 
 
-def _in_notebook() -> bool:
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return type(shell).__name__ == "ZMQInteractiveShell"
+def pace(counts: Counts, seconds: float) -> str:
+    """Return how long the rows that are left take at the pace so far; an empty text until it is known.
+
+    Examples
+    --------
+    >>> pace(Counts(rows=100, answered=25), seconds=10.0), pace(Counts(rows=100, answered=5), seconds=0.2)
+    ('about 30 s left', '')
+    >>> pace(Counts(rows=9000, answered=25), seconds=10.0)
+    'about 60 min left'
+    """
+    sent, left = counts.answered - counts.cached + counts.failed, counts.rows - counts.done
+    if sent < MIN_ROWS or seconds < MIN_SECONDS or not left:
+        return ""
+    rest = left * seconds / sent
+    return f"about {rest:,.0f} s left" if rest < 100 else f"about {rest / 60:,.0f} min left"
+
+
+def _no_pace(counts: Counts, seconds: float) -> str:  # noqa: ARG001 - tqdm shows its own
+    return ""

@@ -270,4 +270,6 @@ def _readable(file: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise ParameterError(f"{file} can't be read as Parquet: {error}. DataFrame.to_parquet writes such a file") from None
+        raise ParameterError(
+            f"{file} can't be read as Parquet: {str(error).rstrip('.')}. DataFrame.to_parquet writes such a file"
+        ) from None

@@ -13,14 +13,14 @@ from ...api.parameters import PerRow
 from ...engine.cache.cache import CacheMode
 from ...engine.runtime.client import Client
 from ...errors import ColumnError, ParameterError
-from ...frames.missing import Missing
+from ...frames.missing import SKIP_BY_DEFAULT, Missing
 from ...text import check_choice, did_you_mean, quoted
 from ..run.plan import Errors
 
 Explain = Literal["reason", "quote"]
 Structured = Literal["auto", "json_schema", "json_object", "text"]
 ROUND_DEFAULTS: Mapping[str, Any] = {
-    "structured": "auto", "stream": False, "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": "skip",
+    "structured": "auto", "stream": False, "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": SKIP_BY_DEFAULT,
     "cache": "use",
 }  # fmt: skip
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")

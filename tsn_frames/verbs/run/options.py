@@ -11,11 +11,12 @@ import pandas as pd
 from ...api.parameters import ApiParameters, PerRow, SamplingParameters
 from ...engine.cache.cache import CacheMode
 from ...engine.runtime.client import Client
-from ...frames.missing import Missing
+from ...frames.missing import SKIP_BY_DEFAULT, Missing
 from .plan import Errors
 
 DEFAULTS: Mapping[str, Any] = {
-    "stream": False, "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": "skip", "cache": "use", "repeat": 0,
+    "stream": False, "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": SKIP_BY_DEFAULT,
+    "cache": "use", "repeat": 0,
 }  # fmt: skip
 
 
