@@ -10,7 +10,7 @@ from .code_location import CodeLocation, is_ours, is_users
 from .host import running_shell
 
 WIDTH = 88
-GREEN, RED, END = "\x1b[32m", "\x1b[1;31m", "\x1b[0m"
+BOLD, END = "\x1b[1m", "\x1b[0m"
 
 
 def short_traceback(error: BaseException) -> list[str]:
@@ -41,14 +41,14 @@ def _code_lines(locations: list[CodeLocation]) -> list[str]:
     lines = []
     for at, location in enumerate(locations):
         where = str(location.line) if at == 0 and location.cell else f"{location}:"
-        lines.append(f"{GREEN}---->{END} {where} {textwrap.shorten(location.code, WIDTH - 8 - len(where), placeholder=' …')}")
+        lines.append(f"----> {where} {textwrap.shorten(location.code, WIDTH - 8 - len(where), placeholder=' …')}")
     return lines
 
 
 def _message_lines(name: str, error: BaseException) -> list[str]:
     title, *rest = _wrapped(f"{name}: {error}" if str(error) else name)
     notes = [line for note in getattr(error, "__notes__", ()) for line in _wrapped(note)]
-    return [f"{RED}{name}{END}{title.removeprefix(name)}", *rest, *notes]
+    return [f"{BOLD}{name}{END}{title.removeprefix(name)}", *rest, *notes]
 
 
 def _wrapped(text: str) -> list[str]:
@@ -57,6 +57,6 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _without_colours(line: str) -> str:
-    for code in (GREEN, RED, END):
+    for code in (BOLD, END):
         line = line.replace(code, "")
     return line

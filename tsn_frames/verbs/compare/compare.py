@@ -166,6 +166,7 @@ class _ComparisonRun:
         if stop is not None:
             raise stop  # stopped between two models
         run = run_of(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
+        run._label = label
         if self.on_run is not None:
             self.on_run(run)
         try:

@@ -12,7 +12,6 @@ import pandas as pd
 
 from ..._gc_pause import gc_paused
 from ...engine.run.counts import Counts
-from ...engine.run.progress import Progress
 from ...errors import RunError
 from ...frames.columns import assign
 from ...run_ids import add_run_ids
@@ -150,8 +149,8 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
             raise failure
         warn(text)
 
-    def _new_bar(self, shown: bool | None) -> Progress:
-        return Progress(shown, len(self._rounds.df), lambda: "" if self.done else self._rounds.round)
+    def _note(self) -> str:
+        return "" if self.done else self._rounds.round
 
 
 def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:

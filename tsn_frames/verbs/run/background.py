@@ -126,6 +126,21 @@ class BackgroundRun(Run[R]):
         """Whether all runs are over."""
         return self.finished.is_set()
 
+    def _note(self) -> str:
+        return self._now._label if self._now is not None else ""
+
+    @property
+    def _stopped(self) -> bool:
+        return self._stopping
+
+    def _last_state(self) -> str:
+        if self._stopping and self.progress.not_sent:
+            return "stopped"
+        return "done" if self._error is None else "ended early"
+
+    def _wait_a_moment(self, seconds: float) -> bool:
+        return self.finished.wait(seconds)
+
     def _start(self, *, prepare: bool = False) -> Stoppable:  # noqa: ARG002 - the base class has it
         return self  # started by the constructor
 
@@ -135,7 +150,7 @@ class BackgroundRun(Run[R]):
 
     def _show_end(self, bar: Progress) -> None:
         whole = self.done and self._error is None
-        bar.close(self.progress, str(self.summary) if whole else "")
+        bar.close(self.progress, self._last_line() if whole else "")
         if whole:
             self._warn_if_long()
 

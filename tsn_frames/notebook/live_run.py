@@ -1,0 +1,90 @@
+"""A run in the background below a cell: a bar that goes on by itself, with a Stop button, until it is one line of text."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple, Protocol
+
+from .host import in_notebook, update_display
+from .progress_bar import bar_html, bar_text, line_html
+
+SECONDS_BETWEEN = 0.3
+
+
+class RunView(NamedTuple):
+    """What a bar shows of a run at a moment: finished rows, all rows, and words; of a run that is over the line in ``text``."""
+
+    done: int
+    rows: int
+    text: str
+    over: bool
+
+    @property
+    def html(self) -> str:
+        """The view as HTML."""
+        return line_html(self.text) if self.over else bar_html(self.done, self.rows, self.text)
+
+    def __str__(self) -> str:
+        return self.text if self.over else bar_text(self.done, self.rows, self.text)
+
+
+class LiveRun(Protocol):
+    """A run that can be shown: what it is at now, waiting a moment for its end, and stopping it."""
+
+    def _view(self) -> RunView: ...
+
+    def _wait_a_moment(self, seconds: float) -> bool: ...
+
+    def stop(self) -> None:
+        """Send nothing more."""
+
+
+def show_run(run: LiveRun) -> None:
+    """Show a run below the cell; one that goes on is followed by a thread until it is over."""
+    if not in_notebook():
+        print(repr(run))  # noqa: T201 - the shell asks for it in place of its own line
+        return
+    view = run._view()
+    if view.over:
+        _display({"text/html": view.html, "text/plain": str(view)})
+    else:
+        bar, button = _widgets(run, view)
+        box = _box([bar, button])
+        handle = _display({**box._repr_mimebundle_(), "text/html": view.html, "text/plain": str(view)})
+        threading.Thread(target=_follow, args=(run, bar, button, handle), name="tsn_frames-bar", daemon=True).start()
+
+
+def _follow(run: LiveRun, bar: Any, button: Any, handle: Any) -> None:
+    """Draw a run until it is over; then plain HTML takes the place of the widget, so that a saved notebook can be read."""
+    while not run._wait_a_moment(SECONDS_BETWEEN):
+        bar.value = run._view().html
+    view = run._view()
+    bar.value, button.layout.display = view.html, "none"  # in a page that was loaded again, the display can't be replaced
+    update_display(handle, view.html, str(view))
+
+
+def _widgets(run: LiveRun, view: RunView) -> tuple[Any, Any]:
+    import ipywidgets
+
+    bar = ipywidgets.HTML(view.html, layout=ipywidgets.Layout(flex="1 1 16em", margin="0"))
+    button = ipywidgets.Button(description="Stop", icon="stop", tooltip="Send nothing more; what is answered is kept",
+                               layout=ipywidgets.Layout(width="6em"))  # fmt: skip
+
+    def stop(_: Any) -> None:
+        button.disabled, button.description = True, "Stopping"
+        run.stop()
+
+    button.on_click(stop)
+    return bar, button
+
+
+def _box(children: list[Any]) -> Any:
+    import ipywidgets
+
+    return ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
+
+
+def _display(bundle: dict[str, Any]) -> Any:
+    from IPython.display import display
+
+    return display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
