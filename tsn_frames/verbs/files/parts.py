@@ -57,7 +57,7 @@ class PartRunner:
         except BaseException as error:
             bar.close(self._counts, "")
             if self._whole or isinstance(error, RunError):
-                error.add_note(self._so_far())
+                error.__notes__ = [self._so_far()]  # in place of where the frame of one part is
             raise
         bar.close(self._counts, str(done))
         return done

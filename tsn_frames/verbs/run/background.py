@@ -129,10 +129,6 @@ class BackgroundRun(Run[R]):
     def _note(self) -> str:
         return self._now._label if self._now is not None else ""
 
-    @property
-    def _stopped(self) -> bool:
-        return self._stopping
-
     def _last_state(self) -> str:
         if self._stopping and self.progress.not_sent:
             return "stopped"

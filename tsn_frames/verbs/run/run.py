@@ -208,11 +208,7 @@ class Run(Generic[R]):
         counts = self.progress
         if self.done:
             return self._last_state()
-        return "stopping" if self._stopped else "starting" if counts.starting else "running"
-
-    @property
-    def _stopped(self) -> bool:
-        return self._engine.stopped
+        return "stopping" if self.stopped else "starting" if counts.starting else "running"
 
     def _last_state(self) -> str:
         if self._engine.failure is not None:
