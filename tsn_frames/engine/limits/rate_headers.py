@@ -24,6 +24,9 @@ class RateLimitState(NamedTuple):
     reset: float | None = None
 
 
+_UNSTATED = RateLimitState()
+
+
 def duration(text: str) -> float | None:
     """Parse ``250ms``, ``45s``, ``1m30s``, ``6m0s`` or a bare number of seconds.
 
@@ -87,9 +90,12 @@ def retry_after(headers: Mapping[str, str], message: str, *, wall: Callable[[], 
 
 
 def _rate_limit(headers: Mapping[str, str], dimension: str, wall: Callable[[], float]) -> RateLimitState:
-    limit, remaining = (_number(headers.get(f"x-ratelimit-{name}{dimension}")) for name in ("limit", "remaining"))
-    if remaining is None or limit == 0:  # a limit of 0 is how some gateways write "no limit"
-        return RateLimitState()
+    remaining = _number(headers.get(f"x-ratelimit-remaining{dimension}"))
+    if remaining is None:
+        return _UNSTATED
+    limit = _number(headers.get(f"x-ratelimit-limit{dimension}"))
+    if limit == 0:  # how some gateways write "no limit"
+        return _UNSTATED
     return RateLimitState(limit, remaining, seconds_until(headers.get(f"x-ratelimit-reset{dimension}", ""), wall=wall))
 
 
