@@ -32,7 +32,9 @@ def pytest_configure(config):
     folder = tempfile.TemporaryDirectory(prefix="tsn_doctests_", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background has it ignored
-    os.environ.update(TSN_CACHE_DIR=f"{folder.name}/cache", TSN_LEDGER=f"{folder.name}/ledger.db")
+    os.environ.update(
+        TSN_CACHE_DIR=f"{folder.name}/cache", TSN_LEDGER=f"{folder.name}/ledger.db", TSN_REVIEWS=f"{folder.name}/reviews"
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +46,7 @@ def apart(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TSN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("TSN_LEDGER", str(tmp_path / "ledger.db"))
+    monkeypatch.setenv("TSN_REVIEWS", str(tmp_path / "reviews"))
     yield
     process_state.client, process_state.key = None, tsn.secret.Secret(None)
 

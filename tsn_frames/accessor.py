@@ -20,6 +20,8 @@ from .verbs.evaluate import corrected, evaluate, gold_sample, shares
 from .verbs.extract import extract as extracting
 from .verbs.label import label as labelling
 from .verbs.report import report
+from .verbs.review import review as reviewing
+from .verbs.review.session import ReviewSession
 from .verbs.run.options import CompleteOptions
 from .verbs.run.run import Run
 
@@ -49,18 +51,28 @@ def _with_self(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[self, *list(signature.parameters.values())[1:]])
 
 
-def _shown(verb: Callable[Concatenate[pd.DataFrame, P], chatting.Opened]) -> Callable[Concatenate[Any, P], Any]:
-    """Return a verb that opens a chat as a method that shows it; the widget's libraries are imported then."""
+def _shown(verb: Callable[Concatenate[pd.DataFrame, P], R], widget: Callable[[R], Any]) -> Callable[Concatenate[Any, P], Any]:
+    """Return a verb as a method that returns its widget; the widget's libraries are imported then."""
     method = _method(verb)
 
     @functools.wraps(method)
     def show(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        from .widget.chat import Chat
-
-        return Chat._over(*method(self, *args, **kwargs))
+        return widget(method(self, *args, **kwargs))
 
     show.__doc__ = (verb.__doc__ or "").partition("    Examples\n")[0].replace("    Opened\n", "    Chat\n")
     return cast("Callable[Concatenate[Any, P], Any]", show)
+
+
+def _chat(opened: chatting.Opened) -> Any:
+    from .widget.chat import Chat
+
+    return Chat._over(*opened)
+
+
+def _review(session: ReviewSession) -> Any:
+    from .widget.review import Review
+
+    return Review(session)
 
 
 def _like_complete(returns: str) -> Callable[[F], F]:
@@ -88,7 +100,7 @@ class FrameAccessor:
 
     complete = _method(verbs.complete)
     messages = _method(verbs.messages_of)
-    chat = _shown(chatting.chat)
+    chat = _shown(chatting.chat, _chat)
     estimate = _method(estimating.estimate)
     compare = _method(comparing.compare)
     label = _method(labelling.label)
@@ -99,6 +111,7 @@ class FrameAccessor:
     evaluate = _method(evaluate.evaluate)
     shares = _method(shares.shares)
     corrected = _method(corrected.corrected)
+    review = _shown(reviewing.review, _review)
 
     @_like_complete("Run")
     def start(self, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> Run[pd.DataFrame]:

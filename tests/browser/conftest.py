@@ -31,7 +31,8 @@ def jupyter(tmp_path_factory):
     if harness.CHROMIUM is None:
         pytest.skip("there is no browser here: apt-get install chromium")
     folder = tmp_path_factory.mktemp("jupyter")
-    server = harness.Jupyter(folder, TSN_CACHE_DIR=str(folder / "cache"), TSN_LEDGER=str(folder / "ledger.db")).start()
+    places = {"TSN_CACHE_DIR": "cache", "TSN_LEDGER": "ledger.db", "TSN_REVIEWS": "reviews"}
+    server = harness.Jupyter(folder, **{name: str(folder / place) for name, place in places.items()}).start()
     yield server
     server.close()
 

@@ -254,7 +254,11 @@ def rewrite(page: Path) -> None:
     text, wanted = page.read_text(encoding="utf-8"), [block for block in blocks(page) if not block.reason]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        os.environ |= {"TSN_CACHE_DIR": str(place / "cache"), "TSN_LEDGER": str(place / "ledger.db")}
+        os.environ |= {
+            "TSN_CACHE_DIR": str(place / "cache"),
+            "TSN_LEDGER": str(place / "ledger.db"),
+            "TSN_REVIEWS": str(place / "reviews"),
+        }
         (place / "work").mkdir()
         printed = run([block.code for block in wanted], place / "work")
     for block, out in reversed(list(zip(wanted, printed, strict=True))):

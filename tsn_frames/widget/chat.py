@@ -24,6 +24,7 @@ from . import view_model
 from .page_requests import PageRequests
 from .page_sync import PageSync
 from .static_transcript import StaticTranscript
+from .subshell import use_subshell_of_page
 
 _HERE = Path(__file__).parent
 
@@ -95,7 +96,7 @@ class Chat(anywidget.AnyWidget):
     def _show(self, chat: Conversation, about: str = "", all_rows: verbs.AllRowsOf | None = None) -> None:
         self._chat, self._saved, self._keeping = chat, StaticTranscript(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
-        _use_subshell_of_page(self.comm)
+        use_subshell_of_page(self.comm)
         self._page = PageSync(chat, super().send, self._keep, about)
         self._unlisten = chat.add_listener(self._page)
         self.on_msg(PageRequests(chat, self._page, all_rows))
@@ -248,13 +249,3 @@ class Chat(anywidget.AnyWidget):
             yield
         finally:
             self._keep()
-
-
-def _use_subshell_of_page(comm: Any) -> None:
-    """Handle a page's messages on the subshell thread that the page names.
-
-    JupyterLab names a kernel subshell on which no cell runs, so Stop works while a cell runs. ipykernel 7.4 and later use the
-    subshell of the last reply instead: that of the running cell, or one that is gone.
-    """
-    if hasattr(comm, "_reply_subshell_for"):
-        comm._reply_subshell_for = lambda _data, named: named

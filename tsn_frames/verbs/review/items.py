@@ -1,0 +1,199 @@
+"""The texts that a person reads: which rows of a frame, in which order, with which labels shown beside them. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...errors import ParameterError
+from ...frames import values
+from ...frames.gold_draw import draw_of
+from ...text import did_you_mean, plural, quoted, warn
+from ..label.codebook import Codebook, Label
+from ..rounds.row_texts import texts_of
+
+Mode = Literal["blind", "audit", "adjudication"]
+Labels = tuple[Label, ...]
+_CONFIDENCES = ("agreement", "probability")
+
+
+class Proposal(NamedTuple):
+    """A label that is shown beside a text: whose it is, and which; None where there is none."""
+
+    source: str
+    labels: Labels | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text to read: its hash, the positions of the rows that have it, and the labels that are shown beside it."""
+
+    row: str
+    text: str
+    positions: tuple[int, ...]
+    proposals: tuple[Proposal, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a review shows beside the texts: nothing, a column to audit, or the columns of raters who may differ."""
+
+    mode: Mode
+    columns: tuple[Hashable, ...] = ()
+
+    @classmethod
+    def of(cls, df: pd.DataFrame, show: Any, name: str, book: Codebook, *, multiple: bool) -> Shown:
+        """Return what ``show`` means; a rater's name stands for the column ``<name>_<rater>``.
+
+        Raises
+        ------
+        ParameterError
+            If the frame has no such column.
+        """
+        if show is None:
+            return cls("blind")
+        if not isinstance(show, list):
+            return cls("audit", (_column(df, show, name, book, multiple=multiple),))
+        columns = tuple(_column(df, one, name, book, multiple=multiple) for one in show)
+        if len(set(columns)) < 2:
+            raise ParameterError(f"show must be a column, or a list of at least two raters' columns, got {quoted(show)}")
+        return cls("adjudication", columns)
+
+
+class Selection(NamedTuple):
+    """The texts to read, and the labels of rows that need no reading since their raters agree, by position."""
+
+    items: list[Item]
+    agreed: dict[int, Labels]
+
+
+def select(
+    df: pd.DataFrame, text: Any, book: Codebook, shown: Shown, *, name: str, order: Hashable | None, multiple: bool
+) -> Selection:
+    """Return the texts to read. Equal texts are read once.
+
+    Raises
+    ------
+    ParameterError, PromptError
+        If there is no such column, or a column of labels has one outside the set.
+    """
+    texts = [None if one is None or not one.strip() else one for one in texts_of(df, text, "empty").texts]
+    hashes = [None if one is None else row_hash(one) for one in texts]
+    sources = {column: labels_of(df, column, book, multiple=multiple) for column in shown.columns}
+    draw, agreed = draw_of(df, name), dict[int, Labels]()
+    chosen = np.full(len(df), fill_value=True) if draw is None else draw.test | draw.dev
+    if shown.mode == "adjudication":
+        agreed = _agreed(sources)
+        chosen &= [_differ(sources, at) for at in range(len(df))]
+    positions = [at for at in _ordered(df, hashes, shown, order) if chosen[at]]
+    if blank := sum(texts[at] is None for at in positions):
+        warn(f"{plural(blank, 'row')} without a text are left out of the review")
+    rows: dict[str, list[int]] = {}
+    for at in positions:
+        if (row := hashes[at]) is not None:
+            rows.setdefault(row, []).append(at)
+    items = [
+        Item(row, str(texts[at[0]]), tuple(at), tuple(Proposal(str(column), sources[column][at[0]]) for column in shown.columns))
+        for row, at in rows.items()
+    ]
+    return Selection(items, agreed)
+
+
+def row_hash(text: str) -> str:
+    """Return the name of a row in the log: a hash of its text.
+
+    Examples
+    --------
+    >>> row_hash("Where is my parcel?")
+    'fdcc67a2efeb0e5e5a3b5cb1b4f2b8bb'
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def labels_of(df: pd.DataFrame, column: Hashable, book: Codebook, *, multiple: bool) -> list[Labels | None]:
+    """Return each row's labels in a column, or with ``multiple`` in the boolean columns ``<column>_<label>``.
+
+    Raises
+    ------
+    ParameterError
+        If a label is outside the set.
+    """
+    if multiple:
+        decisions = [values.exact(values.column(df, f"{column}_{label}")) for label in book.labels]
+        return [
+            None if all(map(values.is_missing, made))
+            else tuple(label for label, yes in zip(book.labels, made, strict=True) if not values.is_missing(yes) and yes)
+            for made in zip(*decisions, strict=True)
+        ]  # fmt: skip
+    labels, found = {label: label for label in book.labels}, list[Labels | None]()
+    for at, value in enumerate(values.exact(values.column(df, column))):
+        if values.is_missing(value) or (isinstance(value, str) and not value.strip()):
+            found.append(None)
+        elif not isinstance(value, Hashable) or value not in labels:
+            raise ParameterError(
+                f"column {column!r} has {quoted(value)} in row {df.index[at]!r}, which isn't one of the labels; "
+                f"{did_you_mean(value, labels)}"
+            )
+        else:
+            found.append((labels[value],))
+    return found
+
+
+def _column(df: pd.DataFrame, show: Any, name: str, book: Codebook, *, multiple: bool) -> Hashable:
+    last = f"_{book.labels[-1]}" if multiple else ""
+    for column in (show, f"{name}_{show}"):
+        whole = f"{column}{last}" if multiple else column
+        if isinstance(whole, Hashable) and whole in df.columns:
+            found: Hashable = column
+            return found
+    wanted = f"columns such as '{show}{last}'" if multiple else f"column {quoted(show)}"
+    raise ParameterError(f"show: the frame has no {wanted}, nor '{name}_{show}{last}'; {did_you_mean(show, df.columns)}")
+
+
+def _given(sources: dict[Hashable, list[Labels | None]], at: int) -> set[Labels]:
+    return {labels[at] for labels in sources.values() if labels[at] is not None}  # type: ignore[misc]
+
+
+def _differ(sources: dict[Hashable, list[Labels | None]], at: int) -> bool:
+    return len(_given(sources, at)) > 1
+
+
+def _agreed(sources: dict[Hashable, list[Labels | None]]) -> dict[int, Labels]:
+    """Return the labels of rows that have one only, be it of one rater."""
+    given = [_given(sources, at) for at in range(len(next(iter(sources.values()))))]
+    return {at: labels.pop() for at, labels in enumerate(given) if len(labels) == 1}
+
+
+def _ordered(df: pd.DataFrame, hashes: Sequence[str | None], shown: Shown, order: Hashable | None) -> list[int]:
+    """Return the positions in reading order.
+
+    By default it is random, but the same each time: what was read so far is a random part, also if the frame is sorted anew.
+    An audit begins with the labels that the model is least sure of.
+    """
+    known = pd.Series([one or "" for one in hashes])
+    random = [int(at) for at in known.sort_values(kind="stable").index]
+    if order is None and shown.mode != "audit":
+        return random
+    if order is None:
+        keys: list[Hashable] = [name for kind in _CONFIDENCES if (name := f"{shown.columns[0]}_{kind}") in df.columns]
+    elif isinstance(order, Hashable) and order in df.columns:
+        keys = [order]
+    else:
+        raise ParameterError(f"order: the frame has no column {quoted(order)}; {did_you_mean(order, df.columns)}")
+    for key in reversed(keys):
+        random = _sorted(df, key, random, first="first" if order is None else "last")
+    return random
+
+
+def _sorted(df: pd.DataFrame, key: Hashable, positions: list[int], first: Literal["first", "last"]) -> list[int]:
+    """Return positions sorted by a column; those that are equal there stay as they are."""
+    column = values.column(df, key).reset_index(drop=True).iloc[positions]
+    try:
+        return [int(at) for at in column.sort_values(kind="stable", na_position=first).index]
+    except TypeError:
+        raise ParameterError(f"order: the values of column {key!r} can't be sorted: they are of several types") from None

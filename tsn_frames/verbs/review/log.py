@@ -1,0 +1,107 @@
+"""The file of a review: JSON lines, only ever appended, each on the disk before ``append`` returns."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import platformdirs
+
+from ...errors import ConfigError
+from ...text import quoted, warn
+
+FORMAT = 1  # of the lines
+_START = b'{"review":'
+
+
+def default_path(column: str) -> Path:
+    """Return the log's path for a column of gold: in ``TSN_REVIEWS``, else in the user's data folder."""
+    folder = os.getenv("TSN_REVIEWS") or platformdirs.user_data_path("tsn_frames") / "reviews"
+    return Path(folder) / f"{quote(column, safe=' ')}.jsonl"
+
+
+class ReviewLog:
+    """An append-only file of JSON lines.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        The file; it is made where there is none. Default: that of the column in the user's data folder.
+    column : str
+        The column that the review fills.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no review log.
+    """
+
+    def __init__(self, path: object, column: str) -> None:
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise ConfigError(f"file must be a path, got {quoted(path)}")
+        self.path = default_path(column) if path is None else Path(path).expanduser()
+        self._at = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the lines that were added since the last call, by this process or another."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._at)
+                added = file.read()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ConfigError(f"the review log {self.path} can't be read: {error.strerror}; name another with file=") from error
+        if self._at == 0 and added and not added.startswith(_START):
+            raise ConfigError(f"{self.path} is no review log, so nothing is written into it: name another file with file=")
+        whole = added[: added.rfind(b"\n") + 1]
+        self._at += len(whole)
+        return [found for line in whole.splitlines() if (found := self._parsed(line)) is not None]
+
+    def append(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write lines and wait until they are on the disk.
+
+        Raises
+        ------
+        OSError
+            If they can't be written; then none of them is in the file.
+        """
+        data = b"".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for line in lines)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            end = os.lseek(file, 0, os.SEEK_END)
+            _write(file, (b"" if end == 0 or _ends_a_line(file, end) else b"\n") + data, end)
+        finally:
+            os.close(file)
+
+    def _parsed(self, line: bytes) -> dict[str, Any] | None:
+        """Return a line as a dict; None for one that a power failure cut off, with a warning."""
+        with suppress(ValueError):
+            found = json.loads(line)
+            if isinstance(found, dict):
+                return found
+        warn(f"a line of the review log {self.path} is damaged and left out; the row that it was about counts as undecided")
+        return None
+
+
+def _ends_a_line(file: int, end: int) -> bool:
+    os.lseek(file, end - 1, os.SEEK_SET)
+    return os.read(file, 1) == b"\n"
+
+
+def _write(file: int, data: bytes, end: int) -> None:
+    """Write at the end and wait for the disk; on failure cut the file back to ``end``."""
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+        os.fsync(file)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file, end)
+        raise
