@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .verbs.run.summary import Summary as Summary
     from .verbs.runs import runs as runs
     from .widget.chat import Chat as Chat
-    from .widget.review import Review as Review
+    from .widget.review.review import Review as Review
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ _PLACES = {
     "Cache": "engine.cache.cache", "Chat": "widget.chat", "Client": "engine.runtime.client", "Comparison": "verbs.compare.result",
     "Estimate": "verbs.estimate.result", "Evaluation": "verbs.evaluate.result", "FileSummary": "verbs.files.parts", "Ledger": "engine.ledger.ledger",
     "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
-    "Review": "widget.review", "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors",
+    "Review": "widget.review.review", "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors",
     "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",
     "estimate": "verbs.paying_verb", "extract": "verbs.extract.extract", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
     "runs": "verbs.runs", "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox",

@@ -70,7 +70,7 @@ def _chat(opened: chatting.Opened) -> Any:
 
 
 def _review(session: ReviewSession) -> Any:
-    from .widget.review import Review
+    from .widget.review.review import Review
 
     return Review(session)
 

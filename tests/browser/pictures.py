@@ -1,4 +1,4 @@
-"""Takes the pictures of the docs: ``python tests/browser/pictures.py``. The answers in them are written here."""
+"""Takes the pictures of the docs: ``python tests/browser/pictures.py [chat | review]``. The answers in them are written here."""
 
 from __future__ import annotations
 
@@ -61,7 +61,52 @@ def cell(book, name):
     assert size < 150_000
 
 
-def main():
+REVIEW = """df = tsn.sample_messages().query("channel == 'email' and topic != ''")
+TOPICS = {"delivery": "where a parcel is, when it comes", "returns": "sending goods back",
+          "billing": "money taken, refunds", "account": None, "product question": None, "complaint": None, "praise": None}
+df.tsn.review("text", TOPICS, other="other")"""
+AUDIT = """out = df.assign(said=df["topic"], said_agreement=0.6)
+out.tsn.review("text", TOPICS, other="other", show="said")"""
+
+
+def chat_pictures(book, page):
+    book.run(CHAT)
+    chat = page(book).ready()
+    for question in list(QUESTIONS)[:2]:
+        chat.asked(question)
+    chat.box.evaluate("box => box.blur()")
+    cell(book, "chat.png")
+    chat.act("settings")
+    chat.root.locator("[data-field='temperature']").fill("0.2")
+    cell(book, "chat-settings.png")
+    dark(book)
+    book.run(ROWS)
+    row = page(book).ready()
+    row.act("regenerate")
+    row.turn(1, "done")
+    row.ready()
+    row.act("apply")
+    row.box.evaluate("box => box.blur()")
+    cell(book, "chat-row.png")
+
+
+def review_pictures(book):
+    for source, keys, name in ((REVIEW, "16f", "review.png"), (AUDIT, "  2 ", "review-audit.png")):
+        book.run(source)
+        book.tab.locator(".tsnr[data-status='ready'] .tsnr-text").click()
+        for key in keys:
+            book.tab.keyboard.press(key)
+        book.tab.locator(".tsnr[data-unsaved='0']").wait_for()
+        cell(book, name)
+        dark(book)
+
+
+def dark(book):
+    book.command("apputils:change-theme", theme="JupyterLab Dark")
+    book.tab.locator("body[data-jp-theme-light='false']").wait_for(state="attached")
+
+
+def main(which):
     sys.path.insert(0, str(ROOT / "tests"))
     from browser import harness, scripted
     from playwright.sync_api import sync_playwright
@@ -74,7 +119,9 @@ def main():
         sync_playwright() as play,
         Simulator(models=("deepseek-chat",), answer=scripted.answer) as sim,
     ):
-        jupyter = harness.Jupyter(folder, TSN_CACHE_DIR=f"{folder}/cache", TSN_LEDGER=f"{folder}/ledger.db").start()
+        jupyter = harness.Jupyter(
+            folder, TSN_CACHE_DIR=f"{folder}/cache", TSN_LEDGER=f"{folder}/ledger.db", TSN_REVIEWS=f"{folder}/reviews"
+        ).start()
         browser = play.chromium.launch(executable_path=harness.CHROMIUM, args=harness.SWITCHES)
         context = browser.new_context(viewport={"width": 1080, "height": 1100})
         book = harness.Notebook(jupyter, context, "chat.ipynb")
@@ -83,29 +130,16 @@ def main():
             "import pandas as pd, tsn_frames as tsn\n"
             f"tsn.set_client(tsn.Client({sim.base_url!r}, model='deepseek-chat', prices={{'deepseek-chat': (0.27, 1.10)}}))"
         )
-        book.run(CHAT)
-        chat = harness.ChatPage(book).ready()
-        for question in list(QUESTIONS)[:2]:
-            chat.asked(question)
-        chat.box.evaluate("box => box.blur()")
-        cell(book, "chat.png")
-        chat.act("settings")
-        chat.root.locator("[data-field='temperature']").fill("0.2")
-        cell(book, "chat-settings.png")
-        book.command("apputils:change-theme", theme="JupyterLab Dark")
-        book.tab.locator("body[data-jp-theme-light='false']").wait_for(state="attached")
-        book.run(ROWS)
-        row = harness.ChatPage(book).ready()
-        row.act("regenerate")
-        row.turn(1, "done")
-        row.ready()
-        row.act("apply")
-        row.box.evaluate("box => box.blur()")
-        cell(book, "chat-row.png")
+        if which != "review":
+            chat_pictures(book, harness.ChatPage)
+            book.command("apputils:change-theme", theme="JupyterLab Light")
+            book.tab.locator("body[data-jp-theme-light='true']").wait_for(state="attached")
+        if which != "chat":
+            review_pictures(book)
         book.close()
         browser.close()
         jupyter.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:] or [""])

@@ -20,7 +20,7 @@ ONE_IMPORTER = {
     "diskcache": {"engine/cache/store.py"},
     "tqdm": {"engine/run/progress.py"},
     "matplotlib": {"plot/axes.py"},
-    "anywidget": {"widget/chat.py", "widget/review.py"},
+    "anywidget": {"widget/chat.py", "widget/review/review.py"},
     "markdown_it": {"widget/markdown.py"},
     "nh3": {"widget/markdown.py"},
     "pygments": {"widget/highlight.py"},

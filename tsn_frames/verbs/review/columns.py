@@ -54,7 +54,7 @@ def check_columns(df: pd.DataFrame, setup: Setup, ours: Mapping[int, set[Labels]
         raise ColumnError(_replaced(there[0]))
     for position, labels in enumerate(labels_of(df, column, book, multiple=setup.multiple)):
         if labels is not None and labels not in ours.get(position, ()):
-            what = f"{quoted(labels[0] if len(labels) == 1 else labels)} in row {df.index[position]!r}"
+            what = f"{quoted(labels[0] if len(labels) == 1 else labels)} in row {df.index[[position]].tolist()[0]!r}"
             raise ColumnError(_replaced(names[0], what))
 
 

@@ -136,7 +136,7 @@ def labels_of(df: pd.DataFrame, column: Hashable, book: Codebook, *, multiple: b
             found.append(None)
         elif not isinstance(value, Hashable) or value not in labels:
             raise ParameterError(
-                f"column {column!r} has {quoted(value)} in row {df.index[at]!r}, which isn't one of the labels; "
+                f"column {column!r} has {quoted(value)} in row {df.index[[at]].tolist()[0]!r}, which isn't one of the labels; "
                 f"{did_you_mean(value, labels)}"
             )
         else:

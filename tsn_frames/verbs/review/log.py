@@ -19,10 +19,10 @@ FORMAT = 1  # of the lines
 _START = b'{"review":'
 
 
-def default_path(column: str) -> Path:
-    """Return the log's path for a column of gold: in ``TSN_REVIEWS``, else in the user's data folder."""
+def default_path(name: str) -> Path:
+    """Return the path of a log: in the folder ``TSN_REVIEWS``, else in the user's data folder."""
     folder = os.getenv("TSN_REVIEWS") or platformdirs.user_data_path("tsn_frames") / "reviews"
-    return Path(folder) / f"{quote(column, safe=' ')}.jsonl"
+    return Path(folder) / f"{quote(name, safe=' ')}.jsonl"
 
 
 class ReviewLog:
@@ -31,9 +31,9 @@ class ReviewLog:
     Parameters
     ----------
     path : str or Path, optional
-        The file; it is made where there is none. Default: that of the column in the user's data folder.
-    column : str
-        The column that the review fills.
+        The file; it is made where there is none. Default: one in the user's data folder.
+    name : str
+        What a file in the data folder is called.
 
     Raises
     ------
@@ -41,10 +41,10 @@ class ReviewLog:
         If the file is no review log.
     """
 
-    def __init__(self, path: object, column: str) -> None:
+    def __init__(self, path: object, name: str) -> None:
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise ConfigError(f"file must be a path, got {quoted(path)}")
-        self.path = default_path(column) if path is None else Path(path).expanduser()
+        self.path = default_path(name) if path is None else Path(path).expanduser()
         self._at = 0
 
     def read(self) -> list[dict[str, Any]]:
@@ -57,11 +57,30 @@ class ReviewLog:
             return []
         except OSError as error:
             raise ConfigError(f"the review log {self.path} can't be read: {error.strerror}; name another with file=") from error
-        if self._at == 0 and added and not added.startswith(_START):
-            raise ConfigError(f"{self.path} is no review log, so nothing is written into it: name another file with file=")
+        if self._at == 0:
+            self._check_kind(added)
         whole = added[: added.rfind(b"\n") + 1]
         self._at += len(whole)
         return [found for line in whole.splitlines() if (found := self._parsed(line)) is not None]
+
+    def is_cut(self) -> bool:
+        """Return whether the file is shorter than what was read of it: it was deleted or replaced."""
+        try:
+            return self.path.stat().st_size < self._at
+        except FileNotFoundError:
+            return self._at > 0
+
+    def rewind(self) -> None:
+        """Read the file from its beginning next time.
+
+        Raises
+        ------
+        ConfigError
+            If it is no review log any more.
+        """
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
+            self._check_kind(file.read(len(_START)))
+        self._at = 0
 
     def append(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Write lines and wait until they are on the disk.
@@ -79,6 +98,10 @@ class ReviewLog:
             _write(file, (b"" if end == 0 or _ends_a_line(file, end) else b"\n") + data, end)
         finally:
             os.close(file)
+
+    def _check_kind(self, content: bytes) -> None:
+        if content and not content.startswith(_START):
+            raise ConfigError(f"{self.path} is no review log, so nothing is written into it: name another file with file=")
 
     def _parsed(self, line: bytes) -> dict[str, Any] | None:
         """Return a line as a dict; None for one that a power failure cut off, with a warning."""

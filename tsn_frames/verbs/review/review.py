@@ -92,4 +92,5 @@ def review(
     shown = Shown.of(df, show, name, book, multiple=multiple)
     selection = select(df, text, book, shown, name=name, order=order, multiple=multiple)
     column = "_".join([name, *(["audit"] if shown.mode == "audit" else []), *([rater] if rater else [])])
-    return ReviewSession(df, selection, Setup(column, book, shown, rater, multiple), ReviewLog(file, column))
+    log = f"{column}.adjudication" if shown.mode == "adjudication" else column
+    return ReviewSession(df, selection, Setup(column, book, shown, rater, multiple), ReviewLog(file, log))

@@ -93,14 +93,17 @@ class ReviewSession:
         """Write what couldn't be written before."""
         with self.lock:
             try:
+                if self.log.is_cut():
+                    self._write_again()
                 if self._unsaved:
                     self.log.append(self._unsaved)
+                self._unsaved.clear()
+                self._read()
+                self.problem = ""
             except OSError as error:
                 self.problem = f"{self.log.path}: {error.strerror or error}"
-                return
-            self.problem = ""
-            self._unsaved.clear()
-            self._read()
+            except ConfigError as error:  # another file is in its place now
+                self.problem = str(error)
 
     @property
     def progress(self) -> Progress:
@@ -136,6 +139,13 @@ class ReviewSession:
                 self._headers.append(line)
             else:
                 self.history.apply(line)
+
+    def _write_again(self) -> None:
+        """Queue all decisions, since the file was deleted or replaced."""
+        self.log.rewind()
+        self._read()
+        header = {**self.setup.header(), "time": _now()}
+        self._unsaved = [header, *(entry.line(_now()) for entry in self.history.entries.values())]
 
     def _by_position(self) -> list[Decision]:
         """Return the decision on each row of the frame."""
@@ -178,6 +188,7 @@ class ReviewSession:
             )
         try:
             self.log.append([{**header, "time": _now()}])
+            self._read()
         except OSError as error:
             raise ConfigError(
                 f"the review log {self.log.path} can't be written: {error.strerror or error}; name another file with file="

@@ -124,6 +124,7 @@ class ReviewView {
   codebook = make("div", { class: "tsnr-codebook", role: "region", "aria-label": "Codebook", tabindex: "0", hidden: true });
   notice = make("p", { class: "tsnr-notice", role: "alert", hidden: true });
   retry = button("", "Save again", "save", () => this.#send({ type: "save", n: ++this.n }));
+  accept = button("Space", "Accept", "accept", () => this.#accept());
   live = make("p", { class: "tsnr-unseen", role: "status" });
   /** @type {HTMLButtonElement[]} */
   buttons = [];
@@ -134,6 +135,7 @@ class ReviewView {
     this.model = model;
     const hint = make("p", { class: "tsnr-hint" }, "Click here, and the keys work.");
     const acts = [
+      this.accept,
       button("u", "Undo", "undo", () => this.#undo()),
       button("s", "Skip", "skip", () => this.#skip()),
       button("n", "Note", "note", () => this.#openNote()),
@@ -386,6 +388,7 @@ class ReviewView {
     const keys = KEYS.flatMap(([key, does]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, does)]);
     this.codebook.append(make("h4", {}, "Labels"), make("dl", {}, ...entries), make("h4", {}, "Keys"), make("dl", {}, ...keys));
     this.root.dataset.mode = this.mode;
+    this.accept.hidden = this.mode !== "audit" && !this.multiple;
   }
 
   /** @param {number} place */
@@ -507,6 +510,7 @@ class ReviewView {
       made.hidden = !found.includes(place);
       made.toggleAttribute("data-first", Boolean(this.search.value) && place === found[0]);
     }
+    for (const group of this.list.querySelectorAll("p")) group.hidden = Boolean(this.search.value);
     if (this.search.value) this.live.textContent = found.length ? `${this.labels[found[0]].name}, ${plural(found.length, "label")}` : "No label";
   }
 

@@ -8,9 +8,9 @@ from typing import Any, NoReturn, SupportsIndex
 import anywidget
 import pandas as pd
 
-from ..verbs.review.decisions import UNDECIDED, Decision
-from ..verbs.review.session import Progress, ReviewSession
-from .subshell import use_subshell_of_page
+from ...verbs.review.decisions import UNDECIDED, Decision
+from ...verbs.review.session import Progress, ReviewSession
+from ..subshell import use_subshell_of_page
 
 _HERE = Path(__file__).parent
 _STEPS = 500  # of undo that a page holds; it requests more
