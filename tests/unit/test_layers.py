@@ -15,7 +15,7 @@ NO_PANDAS_IN_ENGINE_BUT = {"frames.py", "frame_columns.py", "ledger.py", "cache.
 ONE_IMPORTER = {
     "httpx": {"engine/transport/httpx_backend.py", "engine/transport/environment.py"},
     "httptools": {"engine/transport/connection.py"},
-    "msgspec": {"api/completion.py", "verbs/extract/fields.py"},
+    "msgspec": {"api/completion.py", "verbs/extract/classes.py", "verbs/extract/field.py"},
     "genai_prices": {"pricing/sources.py"},
     "diskcache": {"engine/cache/store.py"},
     "tqdm": {"engine/run/progress.py"},

@@ -16,7 +16,8 @@ from ..rounds.options import ROUND_DEFAULTS, USAGE, RoundOptions, check_new_colu
 from ..rounds.rounds import Rounds
 from ..rounds.row_texts import quote_stands_in, texts_of
 from ..rounds.run import RoundsCall, call_of
-from .fields import Field, Fields
+from .field import Field
+from .fields import Fields
 from .prompt import Extraction, ExtractTask, examples_of
 
 
@@ -44,7 +45,8 @@ def extract(df: pd.DataFrame, text: Any, fields: Any, **options: Unpack[ExtractO
         A column, or a template such as ``"{title} {body}"``.
     fields : mapping of name to type, or class
         ``{"party": Literal["Con", "Lab"], "amount": float, "day": datetime.date}``, where every field may be null; or a dataclass,
-        TypedDict, msgspec Struct or pydantic model, where a field may be null if its type says so.
+        TypedDict, msgspec Struct or pydantic model, where a field may be null if its type says so, and whose own checks of
+        several fields are run.
     instructions : str, optional
         What to extract, in your own words.
     examples : DataFrame, optional

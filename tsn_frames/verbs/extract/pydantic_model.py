@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...api import dumps
+from ...errors import ParameterError
+from .dates import number_for_date
+from .field import Checked, Field, column_of, column_value, located, sentence_of
 from .json_schema import strict_schema
 
 
@@ -16,48 +20,101 @@ def is_pydantic(given: Any) -> bool:
     )
 
 
-def pydantic_fields(
-    model: Any,
-    field: Callable[..., Any],
-    column_of: Callable[[Any], tuple[str, tuple[Any, ...], bool]],
-    plain: Callable[[Any, str], Any],
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the fields of a model, made by ``field``, and the definitions that their schemas refer to."""
+def pydantic_fields(model: Any) -> tuple[tuple[Field, ...], dict[str, Any]]:
+    """Return the fields of a model, and the definitions that their schemas refer to."""
     schema = model.model_json_schema(by_alias=False)
+    definitions = model.model_json_schema().get("$defs", {})  # models inside are read by their aliases
+    whole = schema["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema  # a model that holds itself
+    if not isinstance(whole.get("properties"), dict):
+        raise ParameterError(f"fields: {model.__name__} has no fields: a model with one key for each is needed")
     found = []
     for name, info in model.model_fields.items():
-        dtype, categories, nullable = column_of(info.annotation)
-        required = info.is_required()
-        default = None if required else plain(_dumped(info.get_default(call_default_factory=True)), dtype)
-        made = strict_schema(schema["properties"][name])
-        found.append(
-            field(name, made, dtype, _converter(model, name, dtype, plain), nullable or not required, default, categories)
-        )
-    return tuple(found), schema.get("$defs", {})
+        dtype, categories, null = column_of(info.annotation)
+        properties = strict_schema(whole["properties"][name])
+        found.append(Field(name, properties, dtype, _unchecked, null, not info.is_required(), None, categories))
+    return tuple(found), definitions
 
 
-def _converter(model: Any, name: str, dtype: str, plain: Callable[[Any, str], Any]) -> Callable[[Any], Any]:
-    """Return a function that checks one field with the model's own validator."""
+def pydantic_check(model: Any, fields: tuple[Field, ...]) -> Callable[[Mapping[str, Any]], Checked]:
+    """Return a function that checks an answer by the whole model; where it fails, the fields that are valid by themselves stay."""
+    whole, partial = _by_name(model), _without_model_validators(model)
 
-    def convert(value: Any) -> Any:
+    def check(answer: Mapping[str, Any]) -> Checked:
         try:
-            checked = model.__pydantic_validator__.validate_assignment(model.model_construct(), name, value)
-        except ValueError as error:
-            raise ValueError(_sentence(error, name)) from None
-        return plain(_dumped(getattr(checked, name)), dtype)
+            return _values(whole, answer, fields)
+        except Exception as error:  # noqa: BLE001 - validators are code of the user: they must not lose the frame
+            problems = _problems(error)
+        return Checked(problems=problems) if "" in problems else _each(partial, answer, problems, fields)
 
-    return convert
-
-
-def _sentence(error: ValueError, name: str) -> str:
-    problems = error.errors() if hasattr(error, "errors") else []
-    if not problems:
-        return f"{error} - at `$.{name}`"
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problems[0]["loc"] or (name,))
-    return f"{problems[0]['msg']} - at `${path}`"
+    return check
 
 
-def _dumped(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_dumped(one) for one in value]
-    return value.model_dump() if hasattr(value, "model_dump") else value
+def _each(model: Any, answer: Mapping[str, Any], problems: Mapping[str, str], fields: tuple[Field, ...]) -> Checked:
+    """Return the fields that are valid beside those before them; a validator may look at these."""
+    valid, read, problems = dict[str, Any](), Checked(), dict(problems)
+    for name in [field.name for field in fields if field.name in answer and field.name not in problems]:
+        try:
+            read = _values(model, {**valid, name: answer[name]}, fields)
+            valid[name] = answer[name]
+            problems |= read.problems
+        except Exception as error:  # noqa: BLE001 - a validator that needs a field which is not valid
+            problems[name] = next(iter(_problems(error).values()))
+    return Checked({name: value for name, value in read.found.items() if name not in problems}, problems)
+
+
+def _values(model: Any, answer: Mapping[str, Any], fields: tuple[Field, ...]) -> Checked:
+    made = model.model_validate_json(dumps(answer))
+    found, problems = dict[str, Any](), dict[str, str]()
+    for field in fields:
+        value = getattr(made, field.name)
+        if complaint := number_for_date(answer.get(field.name), _dumped(value, by_alias=True)):
+            problems[field.name] = located(complaint, field.name)
+        else:
+            found[field.name] = column_value(_dumped(value), field.dtype)
+    return Checked(found, problems)
+
+
+def _by_name(model: Any, settings: Mapping[str, Any] | None = None, **more: Any) -> Any:
+    """Return a subclass that takes its fields by their names, whatever their aliases."""
+    config = {"populate_by_name": True, "loc_by_alias": False, **(settings or {})}
+    return type(model)(model.__name__, (model,), {"__module__": model.__module__, "model_config": config, **more})
+
+
+def _without_model_validators(model: Any) -> Any:
+    """Return a subclass whose fields are checked each by itself, and may be missing."""
+    validators = model.__pydantic_decorators__.model_validators.items()
+    made = _by_name(model, {"validate_default": False}, **{name: _pass_on(found.info.mode) for name, found in validators})
+    for info in made.model_fields.values():
+        if info.is_required():
+            info.default = None
+    made.model_rebuild(force=True)
+    return made
+
+
+def _pass_on(mode: str) -> Any:
+    """Return a validator of a model that does nothing."""
+    if mode == "after":
+        return lambda self: self
+    return classmethod(lambda _, data: data) if mode == "before" else classmethod(lambda _, data, handler: handler(data))
+
+
+def _problems(error: Exception) -> dict[str, str]:
+    """Return the first complaint about each field; the key ``""`` is the model as a whole."""
+    found = dict[str, str]()
+    for one in error.errors() if hasattr(error, "errors") else ():
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
+        found.setdefault(str(one["loc"][0]) if one["loc"] else "", f"{one['msg']} - at `${path}`" if path else one["msg"])
+    return found or {"": sentence_of(error)}
+
+
+def _unchecked(value: Any) -> Any:
+    """Return a value as it is: the model checks it."""
+    return value
+
+
+def _dumped(value: Any, *, by_alias: bool = False) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _dumped(one, by_alias=by_alias) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_dumped(one, by_alias=by_alias) for one in value]
+    return value.model_dump(by_alias=by_alias) if hasattr(value, "model_dump") else value

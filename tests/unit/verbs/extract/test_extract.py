@@ -86,11 +86,27 @@ def test_fences_thoughts_and_blank_texts(tmp_path):
 
 
 def test_quotes_are_checked(tmp_path):
-    answer = {"count_quote": "TWO  tickets", "count": 2, "price_quote": "fifty", "price": 50}
-    with service(lambda _: json.dumps(answer), tmp_path) as (_, client):
+    answer = {"count": {"quote": "TWO  tickets", "value": 2}, "price": {"quote": "fifty", "value": 50}}
+    with service(lambda _: json.dumps(answer), tmp_path) as (sim, client):
         out = DF.iloc[:1].tsn.extract("text", {"count": int, "price": float}, explain="quote", client=client, usage=False)
+        schema = sim.log[0].body["response_format"]["json_schema"]["schema"]
     assert out.columns.tolist()[1:] == ["count", "count_quote", "count_quoted", "price", "price_quote", "price_quoted", "error"]
     assert out["count_quoted"].tolist() == [True] and out["price_quoted"].tolist() == [False]
+    assert list(schema["properties"]["count"]["properties"]) == ["quote", "value"], "the quote is written before the value"
+
+
+def test_values_without_quotes_are_values(tmp_path):
+    answer = {
+        "count": 2,
+        "price": {"value": 3.5},
+        "place": {"quote": "Rome", "value": {"town": "Rome"}},
+        "empty": {"quote": "Rome", "value": None},
+    }
+    fields = {"count": int, "price": float, "place": Place, "empty": str}
+    with service(lambda _: json.dumps(answer), tmp_path) as (_, client):
+        row = DF.iloc[:1].tsn.extract("text", fields, explain="quote", client=client, usage=False).iloc[0]
+    assert (row["count"], row["price"], row["place"], row["place_quote"]) == (2, 3.5, {"town": "Rome", "size": None}, "Rome")
+    assert row[["count_quote", "price_quoted", "empty", "empty_quote"]].isna().all() and pd.isna(row["error"])
 
 
 class Mood(enum.Enum):
@@ -222,9 +238,8 @@ def test_a_column_that_is_there_is_refused(tmp_path):
     [(int, 2**70), (int, 1.5), (float, "x"), (bool, "maybe"), (dt.date, "3 May"), (Literal["a"], "b"), (list[int], [1, "x"])],
 )
 def test_values_of_another_type_are_no_values(kind, value):
-    (field,) = Fields.of({"x": kind}).fields
-    with pytest.raises(ValueError, match=r"x|64 bits"):
-        field.convert(value)
+    checked = Fields.of({"x": kind}).read({"x": value})
+    assert checked.problems["x"].endswith(("- at `$.x`", "- at `$.x[1]`")) and not checked.found
 
 
 def test_what_any_type_becomes():
