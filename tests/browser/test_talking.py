@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from browser.harness import ChatPage
 from browser.scripted import SCRIPT
 from support.waiting import until
 
-from tsn_frames.simulator import Faults
+from tsn_frames.simulator import Faults, Simulator
 
 LONG = " ".join(f"word{n}" for n in range(1500))  # goes on for a minute and a half: a slow machine has time to stop it
 
@@ -150,6 +151,25 @@ def test_an_error_shows_as_text_and_can_be_tried_again(open_chat, quick):
     chat.turn(1, "done")
     assert chat.turn(1).locator(".tsn-error").count() == 0
     assert chat.text(1).endswith("word1499")
+
+
+def test_a_refused_key_names_the_remedy_and_no_code(notebook):
+    with Simulator(latency=0.0, keys=("tsn_test_right",)) as strict:
+        notebook.run(
+            "import tsn_frames as tsn\nfrom tsn_frames.engine.runtime.process import process_state\n"
+            "from tsn_frames.secret import Secret\nprocess_state.key = Secret('tsn_test_wrong')\n"
+            f"chat = tsn.Chat(tsn.Client({strict.base_url!r}, model='sim-small'))\nchat"
+        )
+        chat = ChatPage(notebook).ready()
+        chat.asked("Hi")
+        assert chat.turn(1, "error").locator(".tsn-error").text_content() == (
+            "The service refused the API key (401: Invalid API key). "
+            "Run tsn.set_key() in a cell to enter another key, then ask again."
+        )
+        notebook.python("process_state.key = Secret('tsn_test_right')")
+        chat.act("regenerate", chat.turn(1))
+        chat.turn(1, "done")
+        notebook.python("process_state.key = None")
 
 
 def test_regenerate_asks_the_last_question_again(open_chat, quick):

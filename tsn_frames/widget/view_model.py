@@ -83,7 +83,7 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
         "template": turn.template,
         "blocks": blocks,
         "status": STATUS[turn.state],
-        "error": turn.error or "",
+        "error": turn.explanation or turn.error or "",
         "facts": facts(turn),
     }
 
@@ -135,7 +135,8 @@ def to_markdown(chat: Conversation) -> str:
     parts = [f"**System**\n\n{close_code_fence(chat.system)}"] if chat.system is not None else []
     for turn in chat.turns:
         named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
-        note = f"\n\n*{turn.state}{f': {turn.error}' if turn.error else ''}*" if turn.state != "whole" else ""
+        why = turn.explanation or turn.error
+        note = f"\n\n*{turn.state}{f': {why}' if why else ''}*" if turn.state != "whole" else ""
         parts.append(f"{named}\n\n{close_code_fence(turn.text)}{note}")
     return "\n\n---\n\n".join(parts) + "\n"
 

@@ -55,7 +55,8 @@ class ChatSettings(NamedTuple):
         model = self.model or client.model
         if model is None:
             raise ConfigError(
-                "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
+                "no model is given: choose one in the box Model, or write chat.model = '...' or Client(model='...'), or set the "
+                "environment variable TSN_MODEL"
             )
         head, said = body_head(body({"model": model, **self.parameters})), dumps(messages)
         request = Request(key_of(client.keyed_url, 0, head, said), head, said, model, self.parameters.get("max_tokens"))

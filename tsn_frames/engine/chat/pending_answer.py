@@ -44,7 +44,7 @@ class PendingAnswer:
         """Return the text of the finished answer."""
         turn, result = self.future.result(), self._result
         if turn.state == "failed" and result is not None:
-            raise (result.kind or RunError)(turn.error)
+            raise (result.kind or RunError)(turn.explanation or turn.error)
         return turn.content if isinstance(turn.content, str) else ""
 
     async def run(self) -> None:
@@ -73,6 +73,7 @@ class PendingAnswer:
         return Turn(
             "assistant", answer.content or "", answer.model or self.request.model, cost=result.cost, seconds=now - self._started,
             time=time.time(), error=result.error, state=result.state, cached=result.cached,
+            explanation=result.explanation,
             **{name: getattr(answer, name) for name in same},
         )  # fmt: skip
 

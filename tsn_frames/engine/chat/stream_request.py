@@ -25,10 +25,11 @@ from ..run.retry_queue import PendingRequest, RetryQueue
 from ..run.streamed_answer import StreamOptions
 from ..runtime.client import Client
 from ..runtime.session import Session, open_session
+from .explanations import explain
 from .turn import State
 
 log = logging.getLogger("tsn_frames")
-_NOT_CACHED = "not_cached: no answer is cached for this request, and cache='only' sends none"
+_NOT_CACHED = RowError("not_cached", "no answer is cached for this request, and cache='only' sends none")
 
 
 class StreamResult(NamedTuple):
@@ -40,6 +41,7 @@ class StreamResult(NamedTuple):
     kind: type[TSNError] | None = None  # the exception to raise where there is no whole answer
     cost: Decimal | None = Decimal(0)  # what was paid, wasted attempts included; None where that is unknown
     cached: bool = False
+    explanation: str | None = None  # the error for a person, with its remedy
 
 
 class StreamedRequest:
@@ -75,7 +77,7 @@ class StreamedRequest:
         if reads and (hit := await cached_answer(self._client.cache.file, self._request.key)) is not None:
             return _whole(Outcome(hit[0]), cached=True)
         if self._mode == "only":
-            return StreamResult("failed", Completion(None), _NOT_CACHED, RunError)
+            return self._failed(_NOT_CACHED, RunError)
         store = self._mode != "off"
         async with open_session(self._client, self._key, store=store, run=self._run, budget=self.budget) as opened:
             self.budget = opened.budget
@@ -131,7 +133,8 @@ class StreamedRequest:
         self.on_growth()
 
     def _failed(self, error: RowError, kind: type[RunError]) -> StreamResult:
-        return StreamResult("failed", self._partial(), str(error), kind, self._item.cost)
+        text = explain(error, kind, own_key=self._client.has_own_credentials, part=self.reply.begun)
+        return StreamResult("failed", self._partial(), str(error), kind, self._item.cost, explanation=text)
 
     def _stop_result(self) -> StreamResult:
         return StreamResult("stopped", self._partial(), cost=self._item.cost)
@@ -144,4 +147,5 @@ def _whole(outcome: Outcome, *, cached: bool = False) -> StreamResult:
     """Return the result of a whole answer; its error says why it has no text, where it has none."""
     assert outcome.completion is not None
     error = content_error(outcome.completion)
-    return StreamResult("whole", outcome.completion, str(error) if error else None, cost=outcome.cost, cached=cached)
+    text, explanation = (str(error), explain(error)) if error else (None, None)
+    return StreamResult("whole", outcome.completion, text, cost=outcome.cost, cached=cached, explanation=explanation)

@@ -24,12 +24,13 @@ class Turn(NamedTuple):
     seconds: float | None = None  # from the question to the end of the answer, waits included; None where the message was given
     time: float | None = None  # POSIX time of the question, or of the answer's end; None where the message was given
     finish_reason: str | None = None
-    error: str | None = None  # why there is no answer, or only a part of one
+    error: str | None = None  # why there is no answer, or only a part of one: code and sentence, as in a frame
     state: State = "whole"
     reasoning: str | None = None
     cached: bool = False
     extra: Mapping[str, Any] = {}  # other fields of the message, such as tool_calls
     template: str | None = None  # of a question in a chat about a row, whose content is the filled template
+    explanation: str | None = None  # the error for a person, with its remedy
 
     @property
     def message(self) -> dict[str, Any]:

@@ -100,9 +100,9 @@ class ResultHandler:
             via = through_proxy(self.client.base_url)
             self._fail(ServerError, f"{self.client.host} can't be reached{via}: {error.message}", item)
         elif (asked := found.wait or 0.0) > most:
-            self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error}", item)
+            self._fail(kind, f"the service asks for a wait of {asked:,.0f} s, more than max_wait={most:g}: {error.message}", item)
         elif idle > most:
-            self._fail(kind, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error}", item)
+            self._fail(kind, f"no answer for {idle:,.0f} s, more than max_wait={most:g}: {error.message}", item)
         elif self._singled_out(item):
             self._give_up(item, RowError("server", f"refused {item.refusals} times while others were answered: {error.message}"))
         else:
@@ -124,14 +124,14 @@ class ResultHandler:
         log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
         if not alone and self._breaker.pauses_in_a_row > max(retry.attempts, MIN_PAUSES) * (2 if self._successes else 1):
             kind = self._suspicions.kind_of(found, item.request.model, ServerError)
-            self._fail(kind, f"the server has failed for too long; the last failure was {error}", item)
+            self._fail(kind, f"the server has failed for too long; the last failure was: {error.message}", item)
         elif item.attempts >= (retry.unreadable if error.code in ("unreadable", "empty") else retry.attempts):
             self._budget = min(self._budget + alone, self._max_budget)  # for its first failure, which looked like the server's
             self._give_up(item, error)
         elif not alone and self._budget < 1:
             self._fail(
                 self._suspicions.kind_of(found, item.request.model, ServerError),
-                f"the retries of the whole run are used up; the last failure was {error}",
+                f"the retries of the whole run are used up; the last failure was: {error.message}",
                 item,
             )
         else:

@@ -153,6 +153,11 @@ class Client:
         query = self.query.without_credentials() if self.query else ""
         return f"{self.base_url}?{query}" if query else self.base_url
 
+    @property
+    def has_own_credentials(self) -> bool:
+        """Whether the credentials are this client's own, so that :func:`set_key` doesn't change them."""
+        return bool(self.api_key) or self.headers.replaces_api_key() or self.query.replaces_api_key()
+
     def key(self) -> Credentials:
         """Return the credentials to send: API key, headers and query.
 
@@ -164,9 +169,7 @@ class Client:
         ConfigError
             If there is none and the server is not on this machine.
         """
-        found = self.api_key
-        if not (found or self.headers.replaces_api_key() or self.query.replaces_api_key()):
-            found = process_state.key or Secret(os.getenv("TSN_API_KEY"))
+        found = self.api_key if self.has_own_credentials else process_state.key or Secret(os.getenv("TSN_API_KEY"))
         needed = not (self.headers.has_credential() or self.query.has_credential())
         if not found and needed and not address.is_loopback(urlsplit(self.base_url).hostname or ""):
             raise ConfigError(

@@ -12,6 +12,7 @@ import pandas as pd
 from ...api.parameters import SamplingParameters, plain
 from ...engine.cache.cache import CacheMode
 from ...engine.chat.conversation import Conversation
+from ...engine.chat.explanations import explain_text
 from ...engine.chat.turn import Turn, text_of
 from ...engine.runtime.client import Client, client_or_default
 from ...errors import PromptError
@@ -163,7 +164,8 @@ def _answer(one: pd.DataFrame, name: str | None, named: list[Hashable]) -> Turn 
     found = {field: exact(one[wanted.label(field)])[0] for field in wanted.columns if wanted.label(field) in one.columns}
     known = {field: value for field, value in found.items() if not is_missing(value)}
     if not isinstance(known.get("content"), str):
-        return Turn("assistant", "", error=str(known["error"]), state="failed") if "error" in known else None
+        error = str(known.get("error", ""))
+        return Turn("assistant", "", error=error, state="failed", explanation=explain_text(error)) if error else None
     return Turn(
         "assistant", known["content"], known.get("model"), known.get("prompt_tokens"), known.get("completion_tokens"),
         known.get("total_tokens"), Decimal(str(known["cost"])) if "cost" in known else None,

@@ -23,6 +23,7 @@ from support.waiting import until
 import tsn_frames as tsn
 from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.runtime.process import process_state
+from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator
 from tsn_frames.widget.view_model import to_markdown
 
@@ -193,10 +194,71 @@ def test_a_refusal_is_shown_and_the_key_is_not(settings, kind, told):
     assert chat.messages == [{"role": "user", "content": "Is tea good?"}], "an answer that never came is not sent along"
 
 
+OWN_KEY = "This chat's client has a key of its own: make the client with the right one, or without one and run tsn.set_key()."
+BROKEN = "The part that came is kept; ask again for a whole answer."
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"keys": ("tsn_test_other",)}, f"The service refused the API key (401: Invalid API key). {OWN_KEY}"),
+        ({"balance": 0}, ("The balance of the account is used up (402: Insufficient balance. Top up to go on). "
+                         "Top it up at the service, then ask again.")),
+        ({"models": ("x",)}, ("The service doesn't know this model (404: The model 'sim-small' does not exist). "
+                             "Choose another in the box Model, or look at the client's base_url.")),
+        ({"faults": Faults(redirect=1.0)}, ("The service redirects (307) to /v1/redirected. "
+                                           "Give the address that it redirects to as the client's base_url.")),
+        ({"faults": Faults(error_500=1.0)}, ("The service failed (500: Internal server error). "
+                                            "Ask again; if it goes on, wait or choose another model.")),
+        ({"faults": Faults(stream_error=1.0)}, f"The service broke the answer off: Internal server error. {BROKEN}"),
+        ({"faults": Faults(truncate=1.0)}, f"The connection broke (closed before the answer was whole). {BROKEN}"),
+        ({"faults": Faults(hang=1.0)}, "No whole answer within 0.5 s. Ask again, or allow more time with Client(timeout=...)."),
+        ({"faults": Faults(filtered=1.0)}, "The service's content filter withheld the answer. Ask in other words."),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_an_error_is_explained_with_its_remedy_and_without_a_code(settings, text):
+    with Simulator(seed=0, latency=0.0, **settings) as sim:
+        client = tsn.Client(
+            sim.base_url, model="sim-small", api_key=KEY, timeout=0.5, limits=tsn.Limits(max_wait=5),
+            retry=tsn.Retry(attempts=2, backoff=0.01),
+        )  # fmt: skip
+        chat = Conversation(client)
+        turn = chat.start("Is tea good?").result(30)
+    assert turn.explanation == text
+    assert turn.error.partition(": ")[0] in tsn.errors.ROW_CODES, "the frame has the code"
+    assert (text in to_markdown(chat)) == (turn.state != "whole")
+
+
+def test_a_refused_key_that_is_the_process_own_names_set_key(monkeypatch):
+    monkeypatch.setattr(process_state, "key", Secret("tsn_test_wrong"))
+    with Simulator(seed=0, latency=0.0, keys=("tsn_test_right",)) as sim:
+        chat = Conversation(tsn.Client(sim.base_url, model="sim-small"))
+        with pytest.raises(tsn.errors.AuthenticationError) as caught:
+            chat.send("Is tea good?")
+        assert str(caught.value) == (
+            "The service refused the API key (401: Invalid API key). "
+            "Run tsn.set_key() in a cell to enter another key, then ask again."
+        )
+        monkeypatch.setattr(process_state, "key", Secret("tsn_test_right"))
+        assert chat.regenerate().result(30).state == "whole"
+
+
+def test_a_used_up_budget_and_a_conversation_that_is_too_long_name_the_remedy(sim, scripted):
+    client = tsn.Client(sim.base_url, model="sim-small", prices={"sim-small": (1, 2)}, budget={"run": 0.0001})
+    with pytest.raises(tsn.BudgetExceeded, match=r"^The budget .* is used up.*Client\(budget=\.\.\.\)"):
+        Conversation(client, max_tokens=100).send("Is tea good?")
+    error = {"error": {"message": "Too many tokens.", "code": "context_length_exceeded"}}
+    with pytest.raises(tsn.RunError, match=r"^The conversation is too long for the model \(.*\)\. Undo or Clear a part of it"):
+        scripted_chat(scripted, b"data: " + json.dumps(error).encode() + b"\n\n").send("Is tea good?")
+
+
 def test_a_server_that_is_not_there_is_reported(sim):
     chat = Conversation(tsn.Client(sim.base_url, model="m", retry=tsn.Retry(attempts=2, backoff=0.01)))
     sim.close()
-    with pytest.raises(tsn.errors.ServerError, match="can't be reached"):
+    with pytest.raises(
+        tsn.errors.ServerError, match=r"^127.0.0.1:\d+ can't be reached.* Look at the network and at the client's base_url"
+    ):
         chat.send("Is tea good?")
 
 
@@ -204,7 +266,9 @@ def test_a_longer_wait_than_allowed_ends_it():
     with Simulator(seed=0, latency=0.0, quota=Quota(requests=1)) as sim:
         chat = quick(sim, limits=tsn.Limits(max_wait=5))
         chat.send("Is tea good?")
-        with pytest.raises(tsn.errors.RateLimitError, match="max_wait=5"):
+        with pytest.raises(
+            tsn.errors.RateLimitError, match=r"^The service asks .* max_wait=5: 429: .* Ask again later, or allow"
+        ):
             chat.send("And coffee?")
 
 
@@ -354,7 +418,7 @@ def test_a_chats_answer_is_a_rows_and_the_other_way_round(sim, client):
     again = Conversation(client, system="Be brief.", temperature=0.5, cache="only")
     assert again.send("Is it?") == out["content"][1] and sim.stats().requests == 2
     assert (again.turns[1].cached, again.turns[1].cost) == (True, 0)
-    with pytest.raises(tsn.RunError, match="not_cached"):
+    with pytest.raises(tsn.RunError, match=r"^No answer is cached .* With cache='use' it would be sent\.$"):
         again.send("What else?")
 
 

@@ -109,6 +109,7 @@ def test_named_answers_are_found_and_other_columns_are_not_taken_for_answers(df,
     failed = out.assign(topic=pd.NA, topic_error=pd.array(["server: 500", pd.NA], dtype="string"))
     conversation = chat(failed, "a", "{text}", name="topic", client=client).conversation
     assert (conversation.turns[1].state, conversation.turns[1].error) == ("failed", "server: 500")
+    assert conversation.turns[1].explanation.startswith("The service failed (500). Ask again")
     assert [message["role"] for message in conversation.messages] == ["user"]
     assert len(chat(failed, "b", "{text}", name="topic", client=client).conversation.turns) == 1
 
