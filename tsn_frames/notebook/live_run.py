@@ -68,7 +68,7 @@ def _widgets(run: LiveRun, view: RunView) -> tuple[Any, Any]:
 
     bar = ipywidgets.HTML(view.html, layout=ipywidgets.Layout(flex="1 1 16em", margin="0"))
     button = ipywidgets.Button(description="Stop", icon="stop", tooltip="Send nothing more; what is answered is kept",
-                               layout=ipywidgets.Layout(width="6em"))  # fmt: skip
+                               layout=ipywidgets.Layout(width="8em"))  # fmt: skip
 
     def stop(_: Any) -> None:
         button.disabled, button.description = True, "Stopping"

@@ -222,7 +222,8 @@ class Run(Generic[R]):
         counts, state, seconds = self.progress, self._state(), time.monotonic() - self._created
         if self.done:
             return RunView(counts.done, counts.rows, self._last_line(), over=True)
-        words = [self._note(), "stopping" if state == "stopping" else "", status(counts, seconds), pace(counts, seconds)]
+        first, last = ("stopping", "") if state == "stopping" else ("", pace(counts, seconds))
+        words = [self._note(), first, status(counts, seconds), last]
         return RunView(counts.done - counts.not_sent, counts.rows, ", ".join(filter(None, words)), over=False)
 
     def _last_line(self) -> str:
