@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .settings import get_client as get_client
     from .settings import set_client as set_client
     from .settings import set_key as set_key
+    from .verbs.archive.archive import ArchiveSummary as ArchiveSummary
+    from .verbs.archive.archive import archive as archive
+    from .verbs.archive.load_archive import load_archive as load_archive
     from .verbs.compare.compare import compare as compare
     from .verbs.compare.result import Comparison as Comparison
     from .verbs.complete import complete as complete
@@ -49,12 +52,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {
-    "Cache": "engine.cache.cache", "Chat": "widget.chat", "Client": "engine.runtime.client", "Comparison": "verbs.compare.result",
+    "ArchiveSummary": "verbs.archive.archive", "Cache": "engine.cache.cache", "Chat": "widget.chat", "Client": "engine.runtime.client", "Comparison": "verbs.compare.result",
     "Estimate": "verbs.estimate.result", "Evaluation": "verbs.evaluate.result", "FileSummary": "verbs.files.parts", "Ledger": "engine.ledger.ledger",
     "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
-    "Review": "widget.review.review", "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors",
+    "Review": "widget.review.review", "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors", "archive": "verbs.archive.archive",
     "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",
     "estimate": "verbs.paying_verb", "extract": "verbs.extract.extract", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
+    "load_archive": "verbs.archive.load_archive",
     "runs": "verbs.runs", "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox",
     "start": "verbs.paying_verb", "to_labels": "verbs.label.to_labels",
 }  # fmt: skip

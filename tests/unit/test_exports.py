@@ -16,6 +16,7 @@ import tsn_frames as tsn
 # Why a public name has no example that runs.
 NO_EXAMPLE = {
     "set_key": "it asks a person",
+    "ArchiveSummary": "archive's example makes one",
     "Comparison": "compare's example makes one",
     "Evaluation": "evaluate's example makes one",
     "FileSummary": "complete_file's example makes one",

@@ -54,6 +54,10 @@ class Cache:
     0
     """
 
+    sends = True  # whether a client with this cache may send requests
+    miss = "no answer is cached for this request, and cache='only' sends none"
+    miss_remedy = "cache='use' sends those"
+
     def __init__(self, folder: str | Path) -> None:
         if not isinstance(folder, (str, Path)) or not str(folder).strip():
             raise ConfigError(f"cache must be the path of a folder, got {quoted(folder)}")
@@ -63,6 +67,10 @@ class Cache:
     def file(self) -> Path:
         """The SQLite file."""
         return self.folder / FILE
+
+    def mode(self, wanted: CacheMode) -> CacheMode:
+        """Return the mode of a call."""
+        return wanted
 
     def stats(self) -> CacheStats:
         """Return number, size and age of the answers."""

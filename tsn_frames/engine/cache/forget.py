@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from ...errors import CacheError
 from ...run_ids import run_ids
-from ...text import plural, quoted, warn
+from ...text import plural, warn
 from ..ledger.ledger import Ledger, default_ledger
-from ..ledger.queries import recorded_ids, request_keys
+from ..ledger.queries import request_keys, unrecorded
 from .reader import FILE
 from .store import open_store
 
@@ -27,7 +27,8 @@ class _Keys(NamedTuple):
 def forget(folder: Path, runs: Sequence[object], ledger: Ledger | str | Path | None) -> int:
     """Forget runs; see :meth:`~tsn_frames.engine.cache.cache.Cache.forget`."""
     records, ids = _ledger_of(folder, runs, ledger), {name for run in runs for name in run_ids(run)}
-    _check_known(records, ids)
+    if (unknown := unrecorded(records, ids)) is not None:
+        raise CacheError(f"{unknown}; give ledger=client.ledger where it is another ledger")
     keys = _keys_of(records, ids)
     try:
         count = _delete(folder, keys.own)
@@ -54,14 +55,6 @@ def _ledger_of(folder: Path, runs: Sequence[object], ledger: Ledger | str | Path
             raise CacheError(f"the run's answers are in {client.cache.folder}: use run.client.cache.forget(run)")
         found = found or client.ledger
     return found or default_ledger()
-
-
-def _check_known(ledger: Ledger, ids: Collection[str]) -> None:
-    if unknown := sorted(set(ids) - recorded_ids(ledger)):
-        raise CacheError(
-            f"{ledger.path} has no run {quoted(unknown[0])}: tsn.runs(client)['run'] lists those that it has; "
-            "give ledger=client.ledger where it is another ledger"
-        )
 
 
 def _keys_of(ledger: Ledger, ids: Collection[str]) -> _Keys:

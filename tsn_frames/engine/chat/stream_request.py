@@ -29,7 +29,6 @@ from .explanations import explain
 from .turn import State
 
 log = logging.getLogger("tsn_frames")
-_NOT_CACHED = RowError("not_cached", "no answer is cached for this request, and cache='only' sends none")
 
 
 class StreamResult(NamedTuple):
@@ -52,7 +51,7 @@ class StreamedRequest:
         usage: bool, budget: BudgetAdmission | None,
     ) -> None:  # fmt: skip
         self.reply, self.model, self.budget = StreamedReply(), request.model, budget
-        self._client, self._key, self._request, self._mode = client, key, request, mode
+        self._client, self._key, self._request, self._mode = client, key, request, client.cache.mode(mode)
         self._nonce, self._run, self._tag = nonce, run, tag
         self.on_growth: Callable[[], None] = lambda: None
         self._options = StreamOptions(usage, on_growth=self._on_growth)
@@ -77,7 +76,7 @@ class StreamedRequest:
         if reads and (hit := await cached_answer(self._client.cache.file, self._request.key)) is not None:
             return _whole(Outcome(hit[0]), cached=True)
         if self._mode == "only":
-            return self._failed(_NOT_CACHED, RunError)
+            return self._failed(RowError("not_cached", self._client.cache.miss), RunError)
         store = self._mode != "off"
         async with open_session(self._client, self._key, store=store, run=self._run, budget=self.budget) as opened:
             self.budget = opened.budget

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from ...text import quoted
 from .file import open_for_reading
 from .ledger import Ledger
 from .run_record import RunRecord
@@ -60,11 +61,13 @@ def piloted_keys(ledger: Ledger, frame: str | None) -> set[bytes]:
         return {bytes(key) for (key,) in connection.execute(query, runs)} if connection else set()
 
 
-def recorded_ids(ledger: Ledger) -> set[str]:
-    """Return the ids of all runs that have a record or an attempt."""
+def unrecorded(ledger: Ledger, runs: Iterable[str]) -> str | None:
+    """Return a sentence on the runs that have neither a record nor an attempt; None where all have."""
     found = {record.run for record in ledger.run_records()}
     with open_for_reading(ledger.path) as connection:
-        return found.union(run for (run,) in connection.execute("SELECT DISTINCT run FROM attempts")) if connection else found
+        found |= {run for (run,) in connection.execute("SELECT DISTINCT run FROM attempts")} if connection else set()
+    missing = [run for run in runs if run not in found]
+    return f"{ledger.path} has no run {quoted(missing[0])}: tsn.runs(client)['run'] lists those that it has" if missing else None
 
 
 def request_keys(ledger: Ledger) -> Iterator[tuple[str, set[bytes]]]:

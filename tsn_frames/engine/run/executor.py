@@ -32,7 +32,6 @@ from .spec import RunSpec
 from .streamed_answer import StreamOptions
 
 GRACE = 10.0
-_NOT_CACHED = RowError("not_cached", "no answer is cached for this request, and cache='only' sends none")
 
 
 class RunState(Enum):
@@ -134,7 +133,7 @@ class RunExecutor:
             return
         accounting = RunAccounting(self.id, self.client, work, self.counts, self._key)
         if work.mode == "only":
-            self._finish_all(_NOT_CACHED)
+            self._finish_all(RowError("not_cached", self.client.cache.miss))
         elif self._pending and self.state is RunState.RUNNING and isinstance(self._key, Secret):
             store, most = work.mode != "off", work.max_cost
             async with open_session(

@@ -42,7 +42,7 @@ class Client:
     model : str, optional
         Model of calls that name none. Default: ``TSN_MODEL``; there is no built-in default.
     cache, ledger : str or Path, optional
-        Folder of cached answers, and file of recorded spending. Default: ``TSN_CACHE_DIR`` and ``TSN_LEDGER``, else the
+        Folder of cached answers (or a :class:`Cache`), and file of recorded spending. Default: ``TSN_CACHE_DIR`` and ``TSN_LEDGER``, else the
         user's cache and data folders.
     limits : Limits, optional
         Rate limits; those not set are learned from the service's responses.
@@ -97,7 +97,7 @@ class Client:
         *,
         api_key: str | Secret | None = None,
         model: str | None = None,
-        cache: str | Path | None = None,
+        cache: str | Path | Cache | None = None,
         ledger: str | Path | None = None,
         limits: Limits | None = None,
         retry: Retry | None = None,
@@ -118,7 +118,7 @@ class Client:
             "query": HiddenMapping("query", secrets["query"]),
             "base_url": address.normalise(url.reveal(), allow_http=allow_http),
             "model": _text("model", model) or os.getenv("TSN_MODEL") or None,
-            "cache": Cache(cache or os.getenv("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers"),
+            "cache": cache if isinstance(cache, Cache) else _cache(cache),
             "ledger": Ledger(ledger) if ledger else default_ledger(),
             "limits": _of(Limits, "limits", limits),
             "retry": _of(Retry, "retry", retry),
@@ -186,6 +186,10 @@ def client_or_default(client: Client | None) -> Client:
         raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
     found: Client | None = client or process_state.client
     return found or Client()
+
+
+def _cache(folder: str | Path | None) -> Cache:
+    return Cache(folder or os.getenv("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers")
 
 
 def _secret(given: Hidden) -> Secret:

@@ -78,6 +78,8 @@ async def open_session(
     budget: BudgetAdmission | None = None,
 ) -> AsyncIterator[Session]:
     """Open the live parts of a run; ``budget`` is what a conversation has had so far, None begins with the client's."""
+    if not client.cache.sends:
+        raise ConfigError("a client of an archive sends no requests: give another client")
     limits = client.budget.with_run(max_cost)
     if budget is None and limits:
         budget = BudgetAdmission(limits, client.ledger, client.prices, run)

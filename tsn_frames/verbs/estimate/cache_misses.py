@@ -14,7 +14,7 @@ def explain_misses(call: PreparedCall, estimate: Estimate, when: str = "") -> li
 
     Of such runs the one that differs least is named, the newest of several.
     """
-    if not estimate.to_send or estimate.cached > estimate.requests / 2:
+    if not estimate.requests or estimate.cached > estimate.requests / 2:
         return []
     hashes = call.work.about.hashes
     runs = [

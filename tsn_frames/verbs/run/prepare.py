@@ -45,8 +45,9 @@ def prepare_messages(
 ) -> PreparedCall:
     """Return the requests of a call whose messages a function renders, after the other options are checked."""
     frame_prompt.check_frame(df)
-    client, mode, refresh = client_or_default(options.get("client")), options["cache"], options.get("refresh")
-    check_choice("cache", mode, CacheMode)
+    client, refresh = client_or_default(options.get("client")), options.get("refresh")
+    check_choice("cache", options["cache"], CacheMode)
+    mode = client.cache.mode(options["cache"])
     if refresh is not None and mode != "use":
         raise ParameterError(f"refresh= names rows to ask again, which goes with cache='use' only, not with {mode!r}")
     messages, system = options.get("messages"), options.get("system")

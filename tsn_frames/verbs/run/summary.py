@@ -162,7 +162,7 @@ def remedy(engine: RunExecutor, made: Plan, column: str) -> str:
     if codes & {"server", "connection", "timeout", "unreadable"}:
         return "Run again to pay only for those"
     if "not_cached" in codes:
-        return "cache='use' sends those"
+        return engine.client.cache.miss_remedy
     return "Repair what the column names and run again: only those are sent"
 
 
