@@ -46,7 +46,9 @@ def draw_of(df: pd.DataFrame, gold: Any) -> Draw | None:
     test, dev = ((split == part).fillna(value=False).to_numpy(dtype=bool) for part in (TEST, DEV))
     odd = split[split.notna().to_numpy(dtype=bool) & ~test & ~dev]
     if len(odd):
-        raise ParameterError(f"'{name}_split' may hold 'test', 'dev' and gaps, got {quoted(odd.iloc[0])} in row {odd.index[0]!r}")
+        raise ParameterError(
+            f"'{name}_split' may hold 'test', 'dev' and gaps, got {quoted(odd.iloc[0])} in row {values.row_name(odd.index, 0)}"
+        )
     prob = pd.to_numeric(values.column(df, f"{name}_prob"), errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
     if not ((prob > 0) & (prob <= 1)).all():
         raise ParameterError(f"'{name}_prob' must be above 0 and at most 1 in every row: it was changed after the draw")

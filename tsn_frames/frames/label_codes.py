@@ -86,7 +86,7 @@ def _check_inside(df: pd.DataFrame, column: _Column, labels: list[Any]) -> None:
         if label not in labels:
             rows = np.flatnonzero(column.codes == code)
             raise ParameterError(
-                f"{column.name!r} has {quoted(label)} in {plural(len(rows), 'row')}, the first is {df.index[rows[0]]!r}, which "
+                f"{column.name!r} has {quoted(label)} in {plural(len(rows), 'row')}, the first is {values.row_name(df.index, rows[0])}, which "
                 f"isn't one of the labels; {did_you_mean(label, labels)}"
             )
 

@@ -52,7 +52,7 @@ def _checked(df: pd.DataFrame, name: str, series: pd.Series) -> list[Any]:
     gaps = series.isna().to_numpy(dtype=bool)
     if gaps.any():
         raise ParameterError(
-            f"{name} is missing in {gaps.sum():,} rows, the first is {df.index[int(gaps.argmax())]!r}: fill or drop them"
+            f"{name} is missing in {gaps.sum():,} rows, the first is {values.row_name(df.index, int(gaps.argmax()))}: fill or drop them"
         )
     out: list[Any] = []
     known: dict[Any, Any] = {}
@@ -60,7 +60,7 @@ def _checked(df: pd.DataFrame, name: str, series: pd.Series) -> list[Any]:
         try:
             out.append(_checked_once(known, name, value))
         except ParameterError as error:
-            raise ParameterError(f"in row {df.index[position]!r}: {error}") from None
+            raise ParameterError(f"in row {values.row_name(df.index, position)}: {error}") from None
     return out
 
 

@@ -143,13 +143,13 @@ def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, mis
     problems |= _gaps(df, lists, missing)
     late, made = 0, list[bytes | RowError]()
     for at, found in enumerate(lists):
-        listed = problems.get(at) or _checked_list(found, f"messages in row {df.index[at]!r}")
+        listed = problems.get(at) or _checked_list(found, f"messages in row {values.row_name(df.index, at)}")
         if isinstance(listed, RowError):
             made.append(listed)
             continue
         if heads[at] and has_system(listed):
             raise PromptError(
-                f"messages in row {df.index[at]!r} begin with a system message: leave system= out, or remove that message"
+                f"messages in row {values.row_name(df.index, at)} begin with a system message: leave system= out, or remove that message"
             )
         late += has_late_system(listed)
         made.append(_serialised_list([*heads[at], *listed]))

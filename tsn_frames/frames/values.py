@@ -87,6 +87,15 @@ def aligned(df: pd.DataFrame, given: pd.Series, what: str) -> pd.Series:
     return given.reindex(df.index)
 
 
+def row_name(index: pd.Index, position: int) -> str:
+    """Return the label of a row for a message.
+
+    >>> row_name(pd.Index([7, 8]), 1)
+    '8'
+    """
+    return repr(index[position : position + 1].tolist()[0])
+
+
 def is_missing(value: Any) -> bool:
     """Return whether a single value of any type is missing."""
     return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))

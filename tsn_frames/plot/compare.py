@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ParameterError
+from ..frames.frame_like import FrameLike
 from ..text import quoted
-from ..verbs.compare.result import Comparison
 from . import axes
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MARKERS = "os^Dv*PX"
 
 
-def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = None, ax: Axes | None = None) -> Axes:
+def compare(comparison: FrameLike | pd.DataFrame, *, currency: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the cost of each model's answers against their agreement with gold.
 
     Parameters
@@ -41,7 +41,7 @@ def compare(comparison: Comparison | pd.DataFrame, *, currency: str | None = Non
     ParameterError
         If it is no comparison, or one without gold.
     """
-    table = comparison.table if isinstance(comparison, Comparison) else comparison
+    table = comparison.to_frame() if isinstance(comparison, FrameLike) else comparison
     if not isinstance(table, pd.DataFrame) or not {"cost", "answered"} <= set(table.columns):
         raise ParameterError(f"a comparison is needed, as tsn.compare returns one, got {quoted(comparison)}")
     if "agreement" not in table:

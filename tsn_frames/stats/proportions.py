@@ -1,10 +1,9 @@
-"""Intervals and tests of proportions: Wilson, F1, a mean of proportions, paired proportions, McNemar."""
+"""Intervals of proportions: Wilson, F1, and a mean of proportions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
 from statistics import NormalDist
 
 LEVEL = 0.95
@@ -80,38 +79,3 @@ def mean_of_proportions(successes: Sequence[int], trials: Sequence[int], level: 
     below = math.sqrt(sum((share - low) ** 2 for share, (low, _) in zip(shares, ends, strict=True))) / many
     above = math.sqrt(sum((high - share) ** 2 for share, (_, high) in zip(shares, ends, strict=True))) / many
     return max(0.0, mean - below), min(1.0, mean + above)
-
-
-def paired_difference(only_left: int, only_right: int, rows: int, level: float = LEVEL) -> tuple[float, float, float]:
-    """Return the difference of two proportions of the same rows, and its interval.
-
-    Notes
-    -----
-    D. G. Bonett and R. M. Price, "Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on Paired
-    Data", Journal of Educational and Behavioral Statistics 37 (2012), 479-488: one row is added to either count.
-
-    Examples
-    --------
-    >>> [round(value, 4) for value in paired_difference(26, 4, 48)]
-    [0.4583, 0.2548, 0.6252]
-    """
-    left, right = (only_left + 1) / (rows + 2), (only_right + 1) / (rows + 2)
-    half = normal_quantile(level) * math.sqrt((left + right - (left - right) ** 2) / (rows + 2))
-    return (only_left - only_right) / rows, max(-1.0, left - right - half), min(1.0, left - right + half)
-
-
-def mcnemar(only_left: int, only_right: int) -> float:
-    """Return the two-sided exact p value of McNemar's test from the numbers of rows where only one of the two is right.
-
-    Notes
-    -----
-    Q. McNemar, Psychometrika 12 (1947), 153-157, with the binomial distribution in place of its approximation.
-
-    Examples
-    --------
-    >>> mcnemar(1, 9)
-    0.021484375
-    """
-    trials = only_left + only_right
-    ways = accumulate(range(min(only_left, only_right)), lambda n, k: n * (trials - k) // (k + 1), initial=1)
-    return min(1.0, float(2 * sum(ways) / 2**trials))

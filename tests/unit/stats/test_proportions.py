@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_frames.stats.proportions import f1_interval, mcnemar, mean_of_proportions, paired_difference, wilson
+from tsn_frames.stats.proportions import f1_interval, mean_of_proportions, wilson
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
@@ -14,17 +14,6 @@ def test_wilson_equals_statsmodels(hits, misses, level):
     if hits + misses:
         found = proportion.proportion_confint(hits, hits + misses, alpha=1 - level, method="wilson")
         assert wilson(hits, hits + misses, level) == pytest.approx(found, abs=1e-12)
-
-
-@given(st.integers(0, 200), st.integers(0, 200))
-def test_mcnemar_equals_statsmodels(left, right):
-    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
-    assert mcnemar(left, right) == pytest.approx(tables.mcnemar([[5, left], [right, 7]], exact=True).pvalue, abs=1e-12)
-
-
-def test_the_paired_difference_equals_a_published_example():
-    """The example of ci.prop.ps in the R package statpsych, by the authors of the method."""
-    assert paired_difference(26, 4, 48)[1:] == pytest.approx((0.2548067, 0.6251933), abs=1e-6)
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))

@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 import pandas as pd
 
-from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
-from ...frames.columns import layout
+from ...errors import ParameterError
 from ...frames.prompt import Prompt, check_frame
-from ...text import money, plural
-from ..complete import run_of
-from ..estimate.estimate import estimate_call
+from ...text import plural
 from ..estimate.result import Estimate
 from ..estimate.total_estimate import total_estimate
 from ..paying_verb import Call, paying_verb
 from ..run.background import BackgroundRun, OnRun, labelled_warnings
-from ..run.options import DEFAULTS, CompareOptions
-from ..run.prepare import PER_ROW, PreparedCall, prepare
-from ..run.run import stopped_error
-from . import metrics
-from .agreement import Normalise, comparable, normaliser
-from .inputs import check_labels, check_money, comparable_gold, gold_of, models_of, positions_of, sampled
-from .metrics import ModelRun
+from ..run.options import DEFAULTS
+from ..run.prepare import PER_ROW, prepare
+from .agreement import Normalise, normaliser
+from .cheapest import MARGIN, check_margin
+from .comparison_run import ComparisonRun
+from .inputs import (
+    check_inside,
+    check_labels,
+    check_money,
+    comparable_gold,
+    gold_of,
+    models_of,
+    positions_of,
+    rows_with_gold,
+    sampled,
+)
+from .model_calls import LabelCall, ModelCall, PromptCall
+from .options import OWN_OF_LABELS, OWN_OF_PROMPTS, ComparisonOptions, check_fit
 from .result import Comparison
 
-FACTS = ("model", "answered_at", "request_key")
-_ALONE = (ModelError, RateLimitError, ServerError)  # these may concern one model only, the others concern the account
 
-
-@paying_verb(CompareOptions)
+@paying_verb(ComparisonOptions)
 def compare(
     df: pd.DataFrame,
     prompt: Prompt | None = None,
     *,
     models: Sequence[str] | Mapping[str, str | Mapping[str, Any]],
+    labels: Any = None,
     gold: Any = None,
+    margin: float = MARGIN,
     normalise: Normalise = "casefold",
     sample: float | None = None,
     random_state: Any = 0,
-    **options: Unpack[CompareOptions],
+    **options: Unpack[ComparisonOptions],
 ) -> Call[Comparison]:
     """Ask several models about the same rows, and compare their answers, tokens, money and time.
 
@@ -53,18 +59,23 @@ def compare(
     df : DataFrame
         The rows. It is not changed.
     prompt : str or callable
-        As for :func:`complete`.
+        As for :func:`complete`; with ``labels``, the column or template of texts, as for :func:`label`.
     models : list of str, or dict of str to str or dict
         The models' names. A dict gives each a label, and parameters of its own where it needs them:
         ``{"cold": {"model": "sim-small", "temperature": 0}, "large": "sim-large"}``. A model may have its own
         ``model``, ``prompt``, ``system``, ``temperature`` and so on to ``extra_body``, ``repeat`` and ``client``.
+    labels : list or mapping, optional
+        A closed set of labels, as for :func:`label`: the models label the texts, and with ``gold`` only the rows that have it. A label
+        is right or wrong as it is, and an answer that is no label is wrong.
     gold : column label, Series or callable, optional
-        The right answers. Rows where it is missing or blank are asked, but not judged.
+        The right answers. Without ``labels``, rows where it is missing or blank are asked, but not judged.
+    margin : float, default 0.02
+        By how much the cheapest model may be right less often than the best one, and still be named in ``.cheapest``.
     normalise : {"casefold"}, callable or None, default "casefold"
         How answers and gold are made comparable: ``text.strip().casefold()``; a function of the text; or not at all. An
         answer at which the function raises agrees with nothing.
     sample : int or float, optional
-        Take a random sample: an int is a number of rows, a float a share. Default: all rows.
+        Take a random sample, with ``gold`` of the rows that have it: an int is a number of rows, a float a share. Default: all rows.
     random_state : optional
         What ``DataFrame.sample`` takes. The default draws the same rows each time, so that they are paid for once.
     max_cost : number, optional
@@ -72,12 +83,15 @@ def compare(
     system, messages, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
 extra_body, stream, missing, cache, repeat, tag, progress, client : optional
         As for :func:`complete`, for all models without their own. ``cache="only"`` compares what is cached and sends nothing.
+    instructions, examples, ordered, other, explain, votes, structured : optional
+        As for :func:`label`, with ``labels`` only. All but ``ordered`` and ``other`` may be a model's own.
 
     Returns
     -------
     Comparison
         ``.table`` has a row per model, ``.answers`` the sample and a column per model, ``.agreement`` a row per pair
-        of models, ``.frames`` what :func:`complete` returns for each model.
+        of models, ``.frames`` what :func:`complete` or :func:`label` returns for each model, ``.cheapest`` and ``.conclusion`` which
+        of them to take.
 
     Raises
     ------
@@ -88,6 +102,12 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
         asked. A model that fails alone (there is no such model, its server is down) has its reason in the table's column
         ``error``. ``.partial`` is the comparison so far, also at Ctrl-C.
 
+    Notes
+    -----
+    ``agreement`` has Wilson's interval; ``cost_per_correct`` that of :func:`tsn_frames.stats.ratio.amount_per_success`. A model is not
+    worse than the best one by the margin where the upper end of Tango's 95 % interval of the paired difference is below the margin,
+    which is a test at 2.5 %: T. Tango, Statistics in Medicine 17 (1998), 891-908. Each model is tested by itself.
+
     Examples
     --------
     >>> import pandas as pd, tsn_frames as tsn
@@ -96,25 +116,45 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
     >>> found = compare(df, "One of: delivery, praise. {text}", models=["sim-small", "sim-large"], gold="topic")
     >>> found.table["judged"].tolist()
     [2, 2]
+    >>> found = compare(df, "text", labels=["delivery", "praise"], models=["sim-small", "sim-large"], gold="topic")
+    >>> found.cheapest in ("sim-small", "sim-large")
+    True
     >>> sim.close()
     """
     check_frame(df)
-    words: dict[str, Any] = {**DEFAULTS, **options, "prompt": prompt}
-    varied, positions = models_of(models), positions_of(df, sample, random_state)
+    labelling = labels is not None
+    check_fit(options, labels=labelling)
+    varied = models_of(models, OWN_OF_LABELS if labelling else OWN_OF_PROMPTS)
+    check_margin(margin)
     normaliser(normalise)
-    rows, truth = df.iloc[positions], None if gold is None else gold_of(df, gold).iloc[positions]
+    truth = None if gold is None else gold_of(df, gold)
+    only_gold = truth is not None and (labelling or sample is not None)
+    known = (
+        rows_with_gold(df, truth, gold, examples=options.get("examples") is not None) if truth is not None and only_gold else None
+    )
+    if known is not None and not known.any():
+        raise ParameterError(f"gold is missing or blank in all {plural(len(df), 'row')}: there is nothing to judge by")
+    positions = positions_of(df, sample, random_state, known)
+    rows, truth = df.iloc[positions], None if truth is None else truth.iloc[positions]
     check_labels(rows, varied, truth)
-    right = None if truth is None else comparable_gold(truth, normalise)
-    warned, calls = set[str](), {}
+    right = None if truth is None else comparable_gold(truth, None if labelling else normalise)
+    words: dict[str, Any] = {**({} if labelling else DEFAULTS), **options, "prompt": prompt}
+    warned, calls = set[str](), dict[str, ModelCall]()
     for label, own in varied.items():
         given = {**words, **own}
-        shared = {name: sampled(df, positions, name, given.get(name)) for name in (*PER_ROW, "messages", "tag")}
+        given |= {name: sampled(df, positions, name, given[name]) for name in (*PER_ROW, "messages", "tag") if name in given}
         with labelled_warnings(label, warned):  # all before the first one is sent: a mistake in the last one costs nothing
-            calls[label] = prepare("compare", rows, given["prompt"], {**given, **shared})
-    check_money(calls.values())
+            if not labelling:
+                calls[label] = PromptCall(rows, prepare("compare", rows, given["prompt"], given), normalise)
+                continue
+            calls[label] = call = LabelCall.of(rows, labels, given)
+            if truth is not None and right is not None:
+                check_inside(truth, right, call.labels)
+    check_money(part for call in calls.values() for part in call.requests())
+    notes = _notes_on_rows(len(df), len(rows), None if known is None else int(known.sum()))
 
     def result(progress: bool | None, on_run: OnRun | None = None) -> Comparison:
-        comparison_run = _ComparisonRun(df, rows, truth, right, normalise, on_run)
+        comparison_run = ComparisonRun(df, rows, truth, right, margin, notes, on_run)
         try:
             for label, call in calls.items():
                 with labelled_warnings(label, warned):
@@ -135,79 +175,17 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
     )
 
 
-def _estimate(calls: Mapping[str, PreparedCall]) -> Estimate:
-    found = {label: estimate_call(call) for label, call in calls.items()}
-    most = next(iter(calls.values())).work.max_cost
+def _estimate(calls: Mapping[str, ModelCall]) -> Estimate:
+    found = {label: call.estimate() for label, call in calls.items()}
+    most = next(iter(calls.values())).max_cost
     return total_estimate(list(found.values()), most, f"a sum over {plural(len(found), 'model')}: .parts has each", found)
 
 
-@dataclass(frozen=True)
-class _ComparisonRun:
-    """State of a running comparison: the rows, their gold, and the finished models."""
-
-    df: pd.DataFrame
-    rows: pd.DataFrame
-    truth: pd.Series | None
-    right: list[Any] | None
-    normalise: Normalise
-    on_run: OnRun | None = None
-    parts: dict[str, ModelRun] = field(default_factory=dict)
-
-    def run(self, label: str, call: PreparedCall, progress: bool | None) -> None:
-        """Run one model within the rest of ``max_cost``."""
-        work, over = call.work, None
-        if work.max_cost is not None:
-            left = work.max_cost - sum(part.run.cost_upper_bound for part in self.parts.values())
-            over = BudgetExceeded(f"max_cost={money(work.max_cost, 3)} is used up") if left <= 0 else None
-            work = replace(work, max_cost=None, mode="only") if over else replace(work, max_cost=left)
-        end: RunError | str | None = "stopped"
-        last = next(reversed(self.parts.values()), None)
-        stop = stopped_error(last.run, more=True) if last is not None and last.end is None else None
-        if stop is not None:
-            raise stop  # stopped between two models
-        run = run_of(self.rows, call._replace(work=work), layout(None, usage=True, include=FACTS), "coerce")
-        run._label = label
-        if self.on_run is not None:
-            self.on_run(run)
-        try:
-            run.result(progress=progress)
-            stop = stopped_error(run)
-            end = over if stop is None else end
-        except RunError as failure:
-            end = failure
-        finally:
-            self.parts[label] = ModelRun(run, run.frame, end)
-        if stop is not None:
-            raise stop
-
-    def check(self) -> None:
-        """Raise the error that ended all models' runs, or concerns the account."""
-        failures = [part.end for part in self.parts.values() if isinstance(part.end, RunError)]
-        fatal = [failure for failure in failures if not isinstance(failure, _ALONE)]
-        if fatal or len(failures) == len(self.parts):
-            raise (fatal or failures)[0]
-
-    def comparison(self) -> Comparison:
-        """Return the comparison of the models so far."""
-        answers = {label: part.frame["content"].where(part.frame["error"].isna()) for label, part in self.parts.items()}
-        compared = {label: comparable(column, self.normalise) for label, column in answers.items()}
-        table = metrics.table(self.parts, compared, self.right)
-        added = answers if self.truth is None or self.truth.name in self.rows else {"gold": self.truth, **answers}
-        wide = self.rows.copy().assign(**{label: column.array for label, column in added.items()})
-        frames = {label: part.frame for label, part in self.parts.items()}
-        return Comparison(table, metrics.pairs(compared, self.right), wide, frames, self._notes(table))
-
-    def _notes(self, table: pd.DataFrame) -> tuple[str, ...]:
-        """Return remarks on the numbers."""
-        out = [f"{label}: {error}" for label, error in table["error"].items() if error is not pd.NA]
-        if table["answered"].any() and not table["billed"].fillna(1).any():
-            out.append("billed 0: every answer came from the cache")
-        if len(self.rows) < len(self.df):
-            out.append(f"a sample of {len(self.rows):,} of {plural(len(self.df), 'row')}")
-        if gaps := sum(value is None for value in self.right or ()):
-            out.append(f"gold is missing or blank in {plural(gaps, 'row')}: they were asked, and are not judged")
-        if len(set(table["answered"])) > 1:
-            out.append("the models have not answered the same rows: .agreement compares them on rows that both answered")
-        if not table["cost_known"].all():
-            out.append("some costs are unknown (no price, or no usage): they are left out of the sums")
-        return tuple(out)
+def _notes_on_rows(frame: int, asked: int, known: int | None) -> tuple[str, ...]:
+    """Return which of the frame's rows were asked; ``known`` of them have gold."""
+    if asked == frame:
+        return ()
+    if known is None:
+        return (f"a sample of {asked:,} of {plural(frame, 'row')}",)
+    which = "all" if asked == known else f"a sample of {asked:,} of"
+    return (f"{which} {plural(known, 'row')} that have gold, of {frame:,}",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -13,26 +13,29 @@ from ...api.parameters import check
 from ...engine.budget.worst_case import check_bounded
 from ...errors import ColumnError, ParameterError
 from ...frames import per_row, values
+from ...frames.gold_draw import draw_of
 from ...text import did_you_mean, plural, quoted
 from ..estimate.request_table import cached_answers
-from ..run.prepare import PER_ROW, PreparedCall
+from ..run.prepare import PreparedCall
 from .agreement import UNREADABLE, Normalise, comparable, equal
+from .options import check_own
 
-OWN = (*PER_ROW, "prompt", "system", "client")  # options that a model may have of its own
+Array = np.ndarray[Any, Any]
 
 
-def models_of(models: Any) -> dict[str, dict[str, Any]]:
-    """Return each model's own parameters by its label."""
+def models_of(models: Any, own: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return each model's own parameters by its label; ``own`` are those that a model may have."""
     if isinstance(models, str) or not isinstance(models, Iterable):
         raise ParameterError(f"models must be a list of names, or a dict of label to name or parameters, got {quoted(models)}")
     given = dict(models) if isinstance(models, Mapping) else _by_name(list(models))
     if not given:
         raise ParameterError("models is empty: name at least one")
-    out = {label: _own(label, value) for label, value in given.items()}
+    out = {label: _own(label, value, own) for label, value in given.items()}
     for (left, a), (right, b) in combinations(out.items(), 2):
         if equal(a, b):
             raise ParameterError(
-                f"models {left!r} and {right!r} are the same: give one of them other parameters, such as repeat=1"
+                f"models {left!r} and {right!r} are the same: give one of them other parameters, such as "
+                + ("repeat=1" if "repeat" in own else "votes=3")
             )
     return out
 
@@ -45,32 +48,28 @@ def _by_name(names: list[Any]) -> dict[str, Any]:
     return {name: name for name in names}
 
 
-def _own(label: Any, value: Any) -> dict[str, Any]:
+def _own(label: Any, value: Any, own: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(label, str) or not label:
         raise ParameterError(f"a label of models must be a text, got {quoted(label)}")
-    if not isinstance(value, Mapping):
-        return {"model": check("model", value)}
-    for name in value:
-        if name not in OWN:
-            raise ParameterError(
-                f"models[{label!r}] has {quoted(name)}, which no model has of its own; {did_you_mean(name, OWN, most=20)}"
-            )
-    return dict(value)
+    return check_own(label, value, own) if isinstance(value, Mapping) else {"model": check("model", value)}
 
 
-def positions_of(df: pd.DataFrame, sample: Any, random_state: Any) -> np.ndarray[Any, Any]:
-    """Return the positions of the rows to ask about, in the frame's order."""
+def positions_of(df: pd.DataFrame, sample: Any, random_state: Any, known: Array | None = None) -> Array:
+    """Return the positions of the rows to ask about, in the frame's order; ``known`` says which may be asked about."""
     if not len(df):
         raise ParameterError("the frame has no rows, so there is nothing to compare")
+    among = np.arange(len(df)) if known is None else np.flatnonzero(known)
     if sample is None:
-        return np.arange(len(df))
+        return among
     whole = pd.api.types.is_integer(sample)
     if not whole and not (isinstance(sample, (float, np.floating)) and 0 < sample <= 1):
         raise ParameterError(f"sample must be a number of rows, or a share above 0 and up to 1.0, got {quoted(sample)}")
-    rows = int(sample) if whole else round(len(df) * sample)
-    if not 1 <= rows <= len(df):
-        raise ParameterError(f"sample={sample} is {plural(rows, 'row')} of {len(df):,}: take at least 1 and at most {len(df):,}")
-    drawn: np.ndarray[Any, Any] = pd.Series(range(len(df))).sample(rows, random_state=random_state).to_numpy()
+    rows = int(sample) if whole else round(len(among) * sample)
+    if not 1 <= rows <= len(among):
+        which = "" if known is None else " that have gold"
+        most = f"take at least 1 and at most {len(among):,}"
+        raise ParameterError(f"sample={sample} is {plural(rows, 'row')} of {len(among):,}{which}: {most}")
+    drawn: Array = pd.Series(among).sample(rows, random_state=random_state).to_numpy()
     return np.sort(drawn)
 
 
@@ -91,12 +90,30 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
     right = comparable(truth, normalise)
     if all(value is None for value in right):
         raise ParameterError(f"gold is missing or blank in all {plural(len(truth), 'row')}: there is nothing to judge by")
-    bad = [label for label, value in zip(truth.index, right, strict=True) if value is UNREADABLE]
+    bad = [at for at, value in enumerate(right) if value is UNREADABLE]
     if bad:
-        raise ParameterError(
-            f"normalise= raised at the gold of {plural(len(bad), 'row')}, the first is {bad[0]!r}: repair either"
-        )
+        first = values.row_name(truth.index, bad[0])
+        raise ParameterError(f"normalise= raised at the gold of {plural(len(bad), 'row')}, the first is {first}: repair either")
     return right
+
+
+def check_inside(truth: pd.Series, right: Sequence[Any], labels: Sequence[Any]) -> None:
+    """Refuse gold that isn't one of the labels."""
+    known = [str(label) for label in labels]
+    outside = [at for at, value in enumerate(right) if value is not None and value not in known]
+    if outside:
+        first, same = right[outside[0]], sum(right[at] == right[outside[0]] for at in outside)
+        raise ParameterError(
+            f"{truth.name!r} has {quoted(first)} in {plural(same, 'row')}, the first is {values.row_name(truth.index, outside[0])}, which isn't one "
+            f"of the labels; {did_you_mean(first, known)}"
+        )
+
+
+def rows_with_gold(df: pd.DataFrame, truth: pd.Series, gold: Any, *, examples: bool) -> Array:
+    """Return which rows may be judged: those with gold; without ``dev`` rows where examples, which may be of them, are shown."""
+    known = ~values.is_blank(values.texts(truth))
+    draw = draw_of(df, gold) if examples and isinstance(gold, Hashable) else None
+    return known if draw is None else known & ~draw.dev
 
 
 def check_labels(rows: pd.DataFrame, varied: Mapping[str, Any], truth: pd.Series | None) -> None:
@@ -118,7 +135,7 @@ def sampled(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value:
 
 
 def check_money(calls: Iterable[PreparedCall]) -> None:
-    """Refuse a budget that has no upper bound of cost for one of the models."""
+    """Refuse a budget that has no upper bound of cost for one of the calls."""
     for call in calls:
         if call.client.budget.with_run(call.work.max_cost) and call.work.mode != "only":
             check_bounded(call.client.prices, (call.work.requests[at] for at in cached_answers(call).unfinished()))

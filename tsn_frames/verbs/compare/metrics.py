@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,13 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...api import Usage
 from ...engine.ledger.ledger import Ledger
 from ...errors import ConfigError
-from ...stats.proportions import mcnemar, wilson
-from ..run.run import Run
+from ...stats.paired_proportions import mcnemar
+from ...stats.proportions import wilson
+from ...stats.ratio import amount_per_success
+from ..run.run import PaidAnswer, Run
 from .agreement import same
+from .cheapest import Choice, Cost, Judged, best_of, choose, differences
+from .model_calls import ModelCall
+
+Array = np.ndarray[Any, Any]
+MILLION = 1_000_000
 
 _COUNTS = ("rows", "answered", "failed", "skipped", "not_sent")
+_TOKENS = ("prompt_tokens", "completion_tokens")
 _WHOLE = (*_COUNTS, "prompt_tokens", "completion_tokens", "judged", "correct", "agree", "only_left", "only_right")
 _FLAGS = ("cost_known", "billed_known")
 _TEXTS = ("currency", "error", "left", "right")
@@ -25,25 +34,39 @@ _TEXTS = ("currency", "error", "left", "right")
 
 @dataclass(frozen=True)
 class ModelRun:
-    """One model's run in a comparison, its frame, and why it ended early."""
+    """One model's call and run in a comparison, its frame, and why it ended early."""
 
-    run: Run
+    call: ModelCall
+    run: Run[Any]
     frame: pd.DataFrame
     end: Exception | str | None = None
 
 
-def table(parts: Mapping[str, ModelRun], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
-    """Return a row per model; ``answers`` and ``gold`` are in comparable form, None where there is no value."""
-    seconds = _seconds(parts.values())
+def table(
+    parts: Mapping[str, ModelRun], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None, margin: float
+) -> tuple[pd.DataFrame, Choice | None]:
+    """Return a row per model, and the cheapest model that is good enough.
+
+    ``answers`` and ``gold`` are in comparable form, None where there is no value.
+    """
+    paid = {label: list(part.call.paid_answers(part.run)) for label, part in parts.items()}
+    seconds = _seconds(parts, paid)
     rows = []
     for label, part in parts.items():
         counts = {name: getattr(part.run.progress, name) for name in _COUNTS}
-        row = counts | _usage(part, seconds[part.run.client.ledger]) | _accuracy(answers[label], gold)
-        if gold is not None:
-            row["cost_per_correct"] = row["cost"] / row["correct"] if row["correct"] and row["cost"] is not None else None
+        rows.append(counts | _usage(part, paid[label], seconds[part.run.client.ledger]))
+    judged = {} if gold is None else {label: Judged(*same(answers[label], gold)) for label in parts}
+    for label, row in zip(judged, rows, strict=False):
+        row.update(_accuracy(judged[label]) | _cost_per_correct(row, parts[label], judged[label]))
+    costs = {label: Cost(_cost_per_answer(row), row["currency"]) for label, row in zip(parts, rows, strict=True)}
+    best = best_of(judged, costs)
+    worse = differences(judged, best)
+    for label, row in zip(worse, rows, strict=False):
+        row.update(zip(("worse_by", "worse_by_low", "worse_by_high"), worse[label], strict=True))
+    for part, row in zip(parts.values(), rows, strict=True):
         row["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
-        rows.append(row)
-    return _typed(rows, pd.Index(parts, name="model"))
+    choice = choose(best, judged, worse, costs, margin) if best is not None and len(parts) > 1 else None
+    return _typed(rows, pd.Index(parts, name="model")), choice
 
 
 def pairs(answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:
@@ -53,9 +76,9 @@ def pairs(answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> p
     return _typed(rows, None, names + (["only_left", "only_right", "p"] if gold is not None else []))
 
 
-def _usage(part: ModelRun, seconds: Mapping[bytes, float]) -> dict[str, Any]:
+def _usage(part: ModelRun, there: Sequence[PaidAnswer], seconds: Mapping[bytes, float]) -> dict[str, Any]:
     """Return tokens, money and seconds of the distinct answers, and what this run was billed."""
-    prices, summary, there = part.run.client.prices, part.run.summary, list(part.run.answers())
+    prices, summary = part.run.client.prices, part.run.summary
     costs = [prices.cost(one.model, one.usage, one.time) if prices else None for one in there]
     known = [cost for cost in costs if cost is not None]
     timed = [seconds[one.key] for one in there if one.key in seconds]
@@ -72,14 +95,14 @@ def _usage(part: ModelRun, seconds: Mapping[bytes, float]) -> dict[str, Any]:
     }
 
 
-def _seconds(parts: Iterable[ModelRun]) -> dict[Ledger, dict[bytes, float]]:
+def _seconds(parts: Mapping[str, ModelRun], paid: Mapping[str, Sequence[PaidAnswer]]) -> dict[Ledger, dict[bytes, float]]:
     """Return the seconds of each answer by its newest line in the ledger; each ledger is read once.
 
     A ledger that can't be read gives none, since the answers are paid for and must not be lost for their seconds.
     """
     wanted: dict[Ledger, set[bytes]] = {}
-    for part in parts:
-        wanted.setdefault(part.run.client.ledger, set()).update(one.key for one in part.run.answers())
+    for label, part in parts.items():
+        wanted.setdefault(part.run.client.ledger, set()).update(one.key for one in paid[label])
     found = {ledger: dict[bytes, float]() for ledger in wanted}
     for ledger, keys in wanted.items():
         with suppress(ConfigError):
@@ -88,11 +111,36 @@ def _seconds(parts: Iterable[ModelRun]) -> dict[Ledger, dict[bytes, float]]:
     return found
 
 
-def _accuracy(answers: Sequence[Any], gold: Sequence[Any] | None) -> dict[str, Any]:
-    if gold is None:
-        return {}
-    judged, right = same(answers, gold)
-    return {"judged": int(judged.sum()), "correct": int(right.sum())} | _share(int(right.sum()), int(judged.sum()))
+def _accuracy(judged: Judged) -> dict[str, Any]:
+    rows, right = int(judged.rows.sum()), int(judged.right.sum())
+    return {"judged": rows, "correct": right} | _share(right, rows)
+
+
+def _cost_per_answer(row: Mapping[str, Any]) -> float:
+    """Return the mean cost of an answered row, nan where it is unknown."""
+    return row["cost"] / row["answered"] if row["cost"] is not None and row["cost_known"] and row["answered"] else np.nan
+
+
+def _cost_per_correct(row: Mapping[str, Any], part: ModelRun, judged: Judged) -> dict[str, float | None]:
+    """Return the cost of all answers per right one, and its interval, which is that of the judged rows."""
+    right = int(judged.right.sum())
+    if not right or row["cost"] is None:
+        return {"cost_per_correct": None, "cost_per_correct_low": None, "cost_per_correct_high": None}
+    value = row["cost"] / right
+    mean, low, high = amount_per_success(_weights(part)[judged.rows], judged.right[judged.rows])
+    ends = (value * low / mean, value * high / mean) if mean and row["cost_known"] else (np.nan, np.nan)
+    return {"cost_per_correct": value, "cost_per_correct_low": ends[0], "cost_per_correct_high": ends[1]}
+
+
+def _weights(part: ModelRun) -> Array:
+    """Return what each row's tokens cost at the model's price of today, also of rows that share or reuse an answer; nan if unknown."""
+    prices, models = part.run.client.prices, {one.model for one in part.call.paid_answers(part.run)}
+    tokens = [part.frame[f"{part.call.tokens}{name}"].to_numpy(dtype=float, na_value=np.nan) for name in _TOKENS]
+    if prices is None or len(models) != 1:
+        return np.full(len(part.frame), np.nan)
+    model = models.pop()
+    units = [prices.cost(model, Usage(*counts, MILLION)) for counts in ((MILLION, 0), (0, MILLION))]
+    return np.asarray(sum(np.nan if unit is None else float(unit) * counts for unit, counts in zip(units, tokens, strict=True)))
 
 
 def _share(successes: int, trials: int) -> dict[str, float]:

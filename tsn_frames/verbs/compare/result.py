@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from ...frames.frame_like import FrameLike
+from ...frames.frame_like import NotedTable
 from ...text import money
 
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(FrameLike):
+class Comparison(NotedTable):
     """Several models' answers to the same rows, side by side; :func:`compare` returns one.
 
     ``len``, iteration and ``[...]`` are those of ``table``.
@@ -29,8 +28,9 @@ class Comparison(FrameLike):
         cost when they were bought), ``billed`` (Float64, what this call paid), ``cost_known`` (boolean: where it is false,
         it is "at least"), ``currency`` (string); ``seconds`` (Float64, median of an answer), ``seconds_total`` (Float64). With ``gold``:
         ``judged``, ``correct`` (Int64), ``agreement`` with ``agreement_low`` and ``agreement_high``, Wilson's 95 %
-        interval (Float64), ``cost_per_correct`` (Float64, NA where none is). ``error`` (string): why a model wasn't asked
-        to the end.
+        interval (Float64), ``cost_per_correct`` with ``cost_per_correct_low`` and ``cost_per_correct_high`` (Float64, NA where none
+        is), ``worse_by`` with ``worse_by_low`` and ``worse_by_high`` (Float64): how much less often right than the best model on the
+        rows where both are judged, and the 95 % interval. ``error`` (string): why a model wasn't asked to the end.
     agreement : DataFrame
         A row per pair of models, ``left`` and ``right``: ``rows`` that both answered, ``agree`` of them, ``agreement`` with
         its interval. With ``gold``: ``only_left`` and ``only_right``, the rows where only one of the two is right, and
@@ -38,7 +38,11 @@ class Comparison(FrameLike):
     answers : DataFrame
         The sample with a column per model.
     frames : dict of str to DataFrame
-        What :func:`complete` returned for each model.
+        What :func:`complete`, or :func:`label`, returned for each model.
+    cheapest : str or None
+        With ``gold``: the cheapest model that is not worse than the best one by more than the margin; None where a cost is unknown.
+    conclusion : str
+        The same as a sentence.
     notes : tuple of str
         Remarks on the numbers.
     """
@@ -47,18 +51,21 @@ class Comparison(FrameLike):
     agreement: pd.DataFrame
     answers: pd.DataFrame
     frames: Mapping[str, pd.DataFrame]
+    cheapest: str | None = None
+    conclusion: str = ""
     notes: tuple[str, ...] = ()
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return the table of models."""
-        return self.table
+    def plot(self, *, currency: str | None = None, ax: Any = None) -> Any:
+        """Draw the cost of each model against its agreement with gold; see :func:`tsn_frames.plot.compare`."""
+        from ...plot.compare import compare
 
-    def __repr__(self) -> str:
-        return "\n".join([_shown(self.table).to_string(), *self.notes])
+        return compare(self, currency=currency, ax=ax)
 
-    def _repr_html_(self) -> str:
-        notes = "<br>".join(map(html.escape, self.notes))
-        return _shown(self.table).to_html(border=0) + (f"<p>{notes}</p>" if notes else "")
+    def _shown_table(self) -> pd.DataFrame:
+        return _shown(self.table)
+
+    def _shown_lines(self) -> Sequence[str]:
+        return (self.conclusion, *self.notes) if self.conclusion else self.notes
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,13 +78,8 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
         "seconds": [UNKNOWN if s is pd.NA else money(s) for (s,) in _rows(table, "seconds")],
     }  # fmt: skip
     if "agreement" in table:
-        names = ("agreement", "agreement_low", "agreement_high")
-        shown["agreement (95 %)"] = [
-            "" if a is pd.NA else f"{a:.0%} ({low:.0%} to {high:.0%})" for a, low, high in _rows(table, *names)
-        ]
-        shown["cost per correct"] = [
-            "" if v is pd.NA else _amount(v, known) for v, known in _rows(table, "cost_per_correct", "cost_known")
-        ]
+        shown["agreement (95 %)"] = [_share(*row) for row in _rows(table, *_SHARE)]
+        shown["cost per correct (95 %)"] = [_cost(*row) for row in _rows(table, *_COST)]
     return pd.DataFrame(shown, index=table.index)
 
 
@@ -87,3 +89,17 @@ def _rows(table: pd.DataFrame, *names: str) -> Iterable[tuple[Any, ...]]:
 
 def _amount(value: Any, known: Any) -> str:
     return UNKNOWN if value is pd.NA else f"{'' if known is True or known == True else 'at least '}{money(value)}"  # noqa: E712
+
+
+_SHARE = ("correct", "judged", "agreement", "agreement_low", "agreement_high")
+_COST = ("cost_per_correct", "cost_per_correct_low", "cost_per_correct_high", "cost_known")
+
+
+def _share(correct: int, judged: int, agreement: Any, low: float, high: float) -> str:
+    return "" if agreement is pd.NA else f"{correct:,} of {judged:,}: {agreement:.0%} ({low:.0%} to {high:.0%})"
+
+
+def _cost(value: Any, low: Any, high: Any, known: Any) -> str:
+    if value is pd.NA:
+        return ""
+    return _amount(value, known) + ("" if low is pd.NA else f" ({money(low)} to {money(high)})")

@@ -15,7 +15,7 @@ from ...frames import values
 from ...frames.gold_draw import DEV, TEST, draw_of
 from ...frames.group_codes import groups_of
 from ...frames.label_codes import LabelCodes, code_columns
-from ...stats.proportions import mcnemar, paired_difference
+from ...stats.paired_proportions import mcnemar, paired_difference
 from ...text import check_choice, plural, quoted
 from .metrics import Judged, by_confidence_of, confusion_of, labels_of, metrics_of, table_of
 from .raters import agreement_table, majority

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from ...frames.frame_like import FrameLike
+from ...frames.frame_like import NotedTable
 
 
 @dataclass(frozen=True, repr=False)
-class Evaluation(FrameLike):
+class Evaluation(NotedTable):
     """Labels of a model judged by gold; :func:`evaluate` returns one.
 
     ``len``, iteration and ``[...]`` are those of ``table``.
@@ -52,31 +51,19 @@ class Evaluation(FrameLike):
     pairs: pd.DataFrame
     notes: tuple[str, ...] = ()
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return the table of metrics."""
-        return self.table.copy()
-
     def plot(self, *, ax: Any = None) -> Any:
         """Draw the metrics with their intervals; see :func:`tsn_frames.plot.evaluation`."""
         from ...plot.evaluation import evaluation
 
         return evaluation(self, ax=ax)
 
-    def __repr__(self) -> str:
-        return "\n".join([_shown(self.table).to_string(), *self.notes])
-
-    def _repr_html_(self) -> str:
-        notes = "<br>".join(map(html.escape, self.notes))
-        return _shown(self.table).to_html(border=0) + (f"<p>{notes}</p>" if notes else "")
-
-
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as texts for reading."""
-    figures = zip(*(table[name].array for name in ("value", "low", "high", "rows")), strict=True)
-    texts = [
-        (_figure(value), "" if low is pd.NA else f"{low:.3f} to {high:.3f}", f"{rows:,}") for value, low, high, rows in figures
-    ]
-    return pd.DataFrame(texts, index=table.index, columns=["value", "95 % interval", "rows"])
+    def _shown_table(self) -> pd.DataFrame:
+        figures = zip(*(self.table[name].array for name in ("value", "low", "high", "rows")), strict=True)
+        texts = [
+            (_figure(value), "" if low is pd.NA else f"{low:.3f} to {high:.3f}", f"{rows:,}")
+            for value, low, high, rows in figures
+        ]
+        return pd.DataFrame(texts, index=self.table.index, columns=["value", "95 % interval", "rows"])
 
 
 def _figure(value: Any) -> str:

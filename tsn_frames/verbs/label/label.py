@@ -116,8 +116,8 @@ def label(df: pd.DataFrame, text: Any, labels: Any, **options: Unpack[LabelOptio
     return call_of(prepare(df, text, labels, {**LABEL_DEFAULTS, **options}))
 
 
-def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any]) -> RoundsCall:
-    """Return the rounds of a call of ``label`` with all of its options; nothing is sent."""
+def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any], verb: str = "label") -> RoundsCall:
+    """Return the rounds of a call of ``label`` with all of its options, for the verb that the user called; nothing is sent."""
     check_frame(df)
     task, votes, name = _task(text, labels, words), Votes.of(words["votes"]), words["name"]
     wanted = [*wanted_columns(task, words, several=votes.most > 1), *included(words), "error"]
@@ -125,7 +125,7 @@ def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any]) 
     check_new_columns(df, shown, overwrite=words["overwrite"])
     sampling = {"temperature": 1.0 if votes.most > 1 else 0.0, "logprobs": words["probability"] and not task.multiple}
     rounds = Rounds(
-        "label",
+        verb,
         df,
         task,
         texts_of(df, text, words["missing"]),

@@ -76,6 +76,7 @@ class Rounds(Generic[R]):
         self.totals = UsageTotals(len(self.df))
         self.max_cost = amount("max_cost", self.options.get("max_cost"))
         self.round, self.waiting, self.spent = "", len(self.ballots), Decimal(0)
+        self._round_rows = len(self.ballots)
         self._features: dict[Any, Features] = {}
         self._probes = dict.fromkeys(self.requests.models, PROBES)
         self._known: dict[tuple[Any, Any, Any], Vote[R]] = {}
@@ -111,6 +112,7 @@ class Rounds(Generic[R]):
     def _run_round(self, rows: Sequence[int], turn: int) -> None:
         """Ask for one vote of each row, and once more for each answer that can't be used; keep what there is if that ends early."""
         votes: dict[int, Vote[R]] = {}
+        self._round_rows = len(rows)
         try:
             self.round = f"vote {turn + 1} of up to {self.most}" if self.most > 1 else ""
             self._vote(rows, turn, votes)
@@ -135,6 +137,7 @@ class Rounds(Generic[R]):
 
     def _repair(self, repairs: Mapping[int, Sequence[Message]], turn: int, votes: dict[int, Vote[R]]) -> None:
         again: dict[int, Vote[R]] = {}
+        self._round_rows = len(repairs)
         try:
             self._send(list(repairs), turn, repairs, again)
         finally:
@@ -195,7 +198,7 @@ class Rounds(Generic[R]):
         positions = np.array(rows, dtype=int)
         call = self.requests.prepare(positions, features, turn, repairs)
         call = call._replace(work=replace(call.work, max_cost=self._left(), shared=self._shared))
-        self.waiting = len(rows)
+        self.waiting = self._round_rows - len(votes)
         run = run_of(self.requests.frame.iloc[positions][[]], call, self.layout, "coerce")
         if self.on_run is not None:
             self.on_run(run)

@@ -150,7 +150,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
         warn(text)
 
     def _note(self) -> str:
-        return "" if self.done else self._rounds.round
+        return ", ".join(filter(None, [self._label, "" if self.done else self._rounds.round]))
 
 
 def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:

@@ -59,8 +59,8 @@ class BackgroundRun(Run[R]):
             if self._now is not None:
                 self._counts, self._spent = added(self._counts, self._now.progress), self._spent + self._now.cost_upper_bound
                 self._summaries.append(self._now.summary)
+                self._ids += self._now.ids
             self._now = run
-            self._ids.append(run.ids[0])
         self._first.set()
         if self._stopping:
             run.stop()
@@ -80,7 +80,8 @@ class BackgroundRun(Run[R]):
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of all runs so far."""
-        return tuple(self._ids)
+        with self._lock:
+            return (*self._ids, *(self._now.ids if self._now is not None else ()))
 
     @property
     def client(self) -> Client:

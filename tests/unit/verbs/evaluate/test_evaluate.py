@@ -6,7 +6,8 @@ import pytest
 from support.real_texts import real_texts
 
 import tsn_frames as tsn
-from tsn_frames.stats.proportions import mcnemar, wilson
+from tsn_frames.stats.paired_proportions import mcnemar
+from tsn_frames.stats.proportions import wilson
 
 TOPICS = ["billing", "delivery", "praise"]
 

@@ -1,0 +1,118 @@
+"""A running comparison: one model after the other, within one budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
+from ...frames.gold_draw import draw_of
+from ...text import money, plural
+from ..run.background import OnRun
+from ..run.run import stopped_error
+from . import metrics
+from .metrics import ModelRun
+from .model_calls import ModelCall
+from .result import Comparison
+
+_ALONE = (ModelError, RateLimitError, ServerError)  # these may concern one model only, the others concern the account
+
+
+@dataclass(frozen=True)
+class ComparisonRun:
+    """State of a running comparison: the rows, their gold, and the finished models.
+
+    Attributes
+    ----------
+    df, rows : DataFrame
+        The whole frame, and the rows that are asked.
+    truth : Series or None
+        The gold of these rows; ``right`` is its comparable form.
+    margin : float
+        By how much the cheapest model may be worse than the best one.
+    notes : tuple of str
+        Remarks on the rows.
+    on_run : callable or None
+        Called with each model's run.
+    """
+
+    df: pd.DataFrame
+    rows: pd.DataFrame
+    truth: pd.Series | None
+    right: list[Any] | None
+    margin: float
+    notes: tuple[str, ...] = ()
+    on_run: OnRun | None = None
+    parts: dict[str, ModelRun] = field(default_factory=dict)
+
+    def run(self, label: str, call: ModelCall, progress: bool | None) -> None:
+        """Run one model within the rest of ``max_cost``."""
+        last = next(reversed(self.parts.values()), None)
+        stop = stopped_error(last.run, more=True) if last is not None and last.end is None else None
+        if stop is not None:
+            raise stop  # stopped between two models
+        left = None if call.max_cost is None else call.max_cost - sum(one.run.cost_upper_bound for one in self.parts.values())
+        over = BudgetExceeded(f"max_cost={money(call.max_cost or 0, 3)} is used up") if left is not None and left <= 0 else None
+        run = call.run(None if over else left, cached_only=over is not None)
+        run._label = label
+        if self.on_run is not None:
+            self.on_run(run)
+        end: RunError | str | None = "stopped"
+        try:
+            run.result(progress=progress)
+            stop = stopped_error(run)
+            end = over if stop is None else end
+        except RunError as failure:
+            stop = stopped_error(run, more=True) if run.stopped else None
+            end = failure if stop is None else end
+        finally:
+            self.parts[label] = ModelRun(call, run, run.frame, end)
+        if stop is not None:
+            raise stop
+
+    def check(self) -> None:
+        """Raise the error that ended all models' runs, or concerns the account."""
+        failures = [part.end for part in self.parts.values() if isinstance(part.end, RunError)]
+        fatal = [failure for failure in failures if not isinstance(failure, _ALONE)]
+        if fatal or len(failures) == len(self.parts):
+            raise (fatal or failures)[0]
+
+    def comparison(self) -> Comparison:
+        """Return the comparison of the models so far."""
+        answers = {label: part.call.answers(part.frame) for label, part in self.parts.items()}
+        compared = {label: part.call.comparable_answers(part.frame) for label, part in self.parts.items()}
+        table, choice = metrics.table(self.parts, compared, self.right, self.margin)
+        added = answers if self.truth is None or self.truth.name in self.rows else {"gold": self.truth, **answers}
+        wide = self.rows.copy().assign(**{label: column.array for label, column in added.items()})
+        return Comparison(
+            table=table,
+            agreement=metrics.pairs(compared, self.right),
+            answers=wide,
+            frames={label: part.frame for label, part in self.parts.items()},
+            cheapest=None if choice is None else choice.cheapest,
+            conclusion="" if choice is None else choice.sentence,
+            notes=self._notes(table),
+        )
+
+    def _notes(self, table: pd.DataFrame) -> tuple[str, ...]:
+        """Return remarks on the numbers."""
+        out = [f"{label}: {error}" for label, error in table["error"].items() if error is not pd.NA]
+        if table["answered"].any() and not table["billed"].fillna(1).any():
+            out.append("billed 0: every answer came from the cache")
+        out += self.notes
+        if gaps := sum(value is None for value in self.right or ()):
+            out.append(f"gold is missing or blank in {plural(gaps, 'row')}: they were asked, and are not judged")
+        if len(set(table["answered"])) > 1:
+            out.append("the models have not answered the same rows: .agreement compares them on rows that both answered")
+        if not table["cost_known"].all():
+            out.append("some costs are unknown (no price, or no usage): they are left out of the sums")
+        if self.truth is not None and len(table) > 1 and self._tested():
+            out.append(f"{len(table)} models are judged by the test part: the best of them looks better here than it is")
+        return tuple(out)
+
+    def _tested(self) -> bool:
+        """Return whether rows of the gold sample's test part are judged."""
+        draw = draw_of(self.rows, self.truth.name) if self.truth is not None else None
+        return draw is not None and bool(draw.test.any())

@@ -1,0 +1,67 @@
+"""The options of ``compare``, and which of them go with ``labels=``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ...errors import ParameterError
+from ...text import did_you_mean, quoted
+from ..label.codebook import Label
+from ..rounds.options import Explain, Structured
+from ..run.options import CompareOptions
+from ..run.prepare import PER_ROW
+
+
+class ComparisonOptions(CompareOptions, total=False):
+    """The options of ``compare`` beside its own: the same for all models. Those from ``instructions`` on go with ``labels=``."""
+
+    instructions: str | None
+    examples: pd.DataFrame | None
+    ordered: bool
+    other: Label | None
+    explain: Explain | None
+    votes: int | tuple[int, int]
+    structured: Structured
+
+
+_SET = ("ordered", "other")  # of the closed set, which is the same for all models
+_LABELLING = ("instructions", "examples", "explain", "votes", "structured")
+_BOTH = ("model", "prompt", "client", "temperature", "max_tokens", "seed", "extra_body")
+_FOR_ALL = ("stream", "missing", "cache", "max_cost", "tag", "progress")
+OWN_OF_PROMPTS = (*PER_ROW, "prompt", "system", "client")
+OWN_OF_LABELS = (*_BOTH, *_LABELLING)
+
+
+def check_fit(options: Mapping[str, Any], *, labels: bool) -> None:
+    """Refuse options that mean nothing with, or without, ``labels=``.
+
+    Raises
+    ------
+    ParameterError
+        With the option.
+    """
+    fitting = (*OWN_OF_LABELS, *_SET, *_FOR_ALL)
+    for name in options:
+        if labels and name not in fitting:
+            raise ParameterError(f"{name}= doesn't go with labels=, where the messages are those of df.tsn.label(...)")
+        if not labels and name in (*_LABELLING, *_SET):
+            raise ParameterError(f"{name}= goes with labels=, which compares models that label")
+
+
+def check_own(label: str, value: Mapping[str, Any], own: tuple[str, ...]) -> dict[str, Any]:
+    """Return a model's own parameters.
+
+    Raises
+    ------
+    ParameterError
+        If no model has such a parameter of its own.
+    """
+    for name in value:
+        if name not in own:
+            raise ParameterError(
+                f"models[{label!r}] has {quoted(name)}, which no model has of its own; {did_you_mean(name, own, most=20)}"
+            )
+    return dict(value)
