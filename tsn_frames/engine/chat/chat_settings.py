@@ -10,7 +10,7 @@ from ...api.key import request_key as key_of
 from ...api.parameters import NAMES, body, check, plain
 from ...errors import ConfigError, ParameterError, PromptError
 from ...text import did_you_mean, quoted
-from ..budget.worst_case import check_bounded
+from ..budget.worst_case import check_bounded, longest
 from ..runtime.client import Client
 
 _PARAMETERS = NAMES[1:]
@@ -61,5 +61,9 @@ class ChatSettings(NamedTuple):
         head, said = body_head(body({"model": model, **self.parameters})), dumps(messages)
         request = Request(key_of(client.keyed_url, 0, head, said), head, said, model, self.parameters.get("max_tokens"))
         if client.budget:
+            if longest(request) is None:
+                raise ConfigError(
+                    "the client's budget needs max_tokens= (Max tokens in Settings), which bounds what an answer costs"
+                )
             check_bounded(client.prices, [request])
         return request

@@ -559,7 +559,7 @@ def test_settings_are_checked_before_anything_is_sent(sim, client):
 
 def test_a_budget_holds_for_the_whole_chat(sim):
     client = tsn.Client(sim.base_url, model="sim-small", prices={"sim-small": (1, 2)}, budget={"run": 0.0008})
-    with pytest.raises(tsn.errors.ConfigError, match="max_tokens"):
+    with pytest.raises(tsn.errors.ConfigError, match=r"budget needs max_tokens= \(Max tokens in Settings\)"):
         Conversation(client).start("Is tea good?")
     chat = Conversation(client, max_tokens=100)
     with pytest.raises(tsn.BudgetExceeded, match="is used up"):
