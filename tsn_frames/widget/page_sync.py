@@ -35,6 +35,7 @@ class PageSync:
     ) -> None:
         self.models: list[str] = []
         self._chat, self._send, self._settled, self._about = chat, send, settled, about
+        self._currency = chat.client.prices.currency if chat.client.prices else None
         self._seq = 0
         self._attached = False
         self._shown: list[Turn] = []
@@ -116,7 +117,7 @@ class PageSync:
             "busy": busy,
             "settings": view_model.settings(chat),
             "models": self.models,
-            "totals": view_model.totals(self._shown, chat.asked),
+            "totals": view_model.totals(self._shown, chat.asked, self._currency),
             "filled_system": view_model.filled_system(chat),
             "about": self._about,
             "example": chat.templates.example if chat.templates else "",
@@ -187,7 +188,7 @@ class PageSync:
         self._next_tail_at = now + PAUSE_FACTOR * (now - begun) + size / HTML_CHARS_PER_SECOND
 
     def _turns(self, start: int, end: int) -> list[dict[str, Any]]:
-        return [view_model.turn_of(i, self._shown[i], self._html(i, self._shown[i])) for i in range(start, end)]
+        return [view_model.turn_of(i, self._shown[i], self._html(i, self._shown[i]), self._currency) for i in range(start, end)]
 
     def _html(self, i: int, turn: Turn) -> list[str] | None:
         """Return an answer as HTML, rendered once; None for messages that stay plain text (user, system)."""

@@ -20,11 +20,11 @@ STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
 WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "developer": "Developer", "tool": "Tool"}
 
 
-def facts(turn: Turn) -> str:
+def facts(turn: Turn, currency: str | None = None) -> str:
     """Return model, tokens, cost and seconds of a message in one line.
 
-    >>> facts(Turn("assistant", "Hi", "sim-small", 12, 3, 15, Decimal("0.000006"), 1.24))
-    'sim-small · 12 + 3 tokens · cost 0.0000060 · 1.2 s'
+    >>> facts(Turn("assistant", "Hi", "sim-small", 12, 3, 15, Decimal("0.000006"), 1.24), "EUR")
+    'sim-small · 12 + 3 tokens · cost 0.0000060 EUR · 1.2 s'
     """
     if turn.role != "assistant" or turn.seconds is None:
         return ""
@@ -32,7 +32,7 @@ def facts(turn: Turn) -> str:
     if turn.prompt_tokens is not None and turn.completion_tokens is not None:
         parts.append(f"{turn.prompt_tokens:,} + {turn.completion_tokens:,} tokens")
     if turn.cost is not None:
-        parts.append(f"cost {money(turn.cost)}")
+        parts.append(f"cost {_amount(turn.cost, currency)}")
     parts.append(f"{turn.seconds:,.1f} s")
     parts += ["cached"] if turn.cached else []
     parts += ["cut at max_tokens"] if ending(turn.finish_reason) == "cut_off" else []
@@ -40,23 +40,23 @@ def facts(turn: Turn) -> str:
     return " · ".join(filter(None, parts))
 
 
-def totals(turns: Sequence[Turn], asked: Sequence[Turn] = ()) -> str:
+def totals(turns: Sequence[Turn], asked: Sequence[Turn] = (), currency: str | None = None) -> str:
     """Return count, tokens, cost and seconds of the shown messages; "at least" where an answer's cost is unknown.
 
     ``asked`` are all answers that were paid for, also those that are no longer shown: where they cost more, that is said.
 
     >>> shown = Turn("assistant", "Hi", total_tokens=9, cost=Decimal("0.00003"), seconds=1.0)
-    >>> totals([shown], [shown._replace(cost=Decimal("0.00013")), shown])
-    '1 message · 9 tokens · this chat 0.00016 (shown 0.000030) · 1.0 s'
+    >>> totals([shown], [shown._replace(cost=Decimal("0.00013")), shown], "EUR")
+    '1 message · 9 tokens · this chat 0.00016 EUR (shown 0.000030) · 1.0 s'
     """
     answers, paid = _paid(turns), _paid(asked)
     parts = [plural(len(turns), "message")] if turns else []
     tokens = [turn.total_tokens for turn in answers if turn.total_tokens is not None or turn.cost == 0]  # not billed: none
     if any(tokens):
         parts.append(f"{'at least ' if len(tokens) < len(answers) else ''}{plural(sum(filter(None, tokens)), 'token')}")
-    cost, whole = _cost(answers), _cost(paid)
+    cost, whole = _cost(answers, currency), _cost(paid, currency)
     if whole and whole != cost:
-        parts.append(f"this chat {whole} (shown {cost or money(0)})")
+        parts.append(f"this chat {whole} (shown {_cost(answers) or money(0)})")
     elif cost:
         parts.append(f"cost {cost}")
     if answers:
@@ -68,13 +68,17 @@ def _paid(turns: Sequence[Turn]) -> list[Turn]:
     return [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
 
 
-def _cost(answers: Sequence[Turn]) -> str:
+def _amount(amount: Decimal, currency: str | None) -> str:
+    return f"{money(amount)} {currency}" if currency else money(amount)
+
+
+def _cost(answers: Sequence[Turn], currency: str | None = None) -> str:
     """Return what answers cost, as a text; empty where no cost is known."""
     costs = [turn.cost for turn in answers if turn.cost is not None]
-    return f"{'at least ' if len(costs) < len(answers) else ''}{money(sum(costs, Decimal(0)))}" if costs else ""
+    return f"{'at least ' if len(costs) < len(answers) else ''}{_amount(sum(costs, Decimal(0)), currency)}" if costs else ""
 
 
-def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
+def turn_of(i: int, turn: Turn, blocks: list[str] | None, currency: str | None = None) -> dict[str, Any]:
     """Return a turn as the page expects it; ``blocks`` are its HTML, None for plain text."""
     return {
         "index": i,
@@ -84,7 +88,7 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None) -> dict[str, Any]:
         "blocks": blocks,
         "status": STATUS[turn.state],
         "error": turn.explanation or turn.error or "",
-        "facts": facts(turn),
+        "facts": facts(turn, currency),
     }
 
 

@@ -301,6 +301,17 @@ def test_the_total_is_what_was_paid_also_for_answers_that_are_gone(tmp_path):
         chat.close()
 
 
+def test_costs_have_the_currency_of_the_prices(sim, tmp_path):
+    prices = tsn.Prices({"sim-small": (1, 2)}, currency="EUR")
+    chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", prices=prices, ledger=tmp_path / "l.db"))
+    page = Page(chat)
+    chat.send(QUESTION)
+    cost = f"cost {money(chat.to_frame()['cost'].sum())} EUR"
+    last = page.settled().last("turn")
+    assert cost in last["turn"]["facts"] and cost in last["state"]["totals"]
+    chat.close()
+
+
 def test_the_key_is_in_no_state_message_or_text(chat):
     page = Page(chat)
     chat.send(QUESTION)
