@@ -41,9 +41,10 @@ class Secret:
     Secret('***')
     """
 
-    __slots__ = ("_reveal",)
+    __slots__ = ("_reveal", "left_out")
 
     def __init__(self, value: str | None) -> None:
+        self.left_out = False  # whether a pickle has left the key out
         self._reveal, hidden = Hidden("").reveal, Hidden(_AROUND.sub("", value or ""))
         trimmed = hidden.reveal() != (value or "")
         value = None  # tracebacks may show the locals of a frame that raises
@@ -93,7 +94,13 @@ class Secret:
         return self  # in this process a copy keeps the key
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Secret, (None,))  # a pickle never carries the key: a worker process reads its own
+        return (_pickled, (bool(self) or self.left_out,))  # a pickle never carries the key: a worker process reads its own
+
+
+def _pickled(left_out: bool) -> Secret:
+    secret = Secret(None)
+    secret.left_out = left_out
+    return secret
 
 
 def masked(value: Any, secret: Secret | None) -> Any:

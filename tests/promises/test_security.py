@@ -161,6 +161,23 @@ def test_a_pickled_client_works_without_its_key_and_with_the_workers_own(secret_
     assert [exchange.key_sent for exchange in sim.log] == [False, True]
 
 
+def test_a_worker_without_a_key_is_told_that_the_pickle_left_it_out(monkeypatch, tmp_path):
+    monkeypatch.delenv("TSN_API_KEY", raising=False)
+    process_state.key = Secret(None)
+    remedy = r"the client was pickled, which leaves out its API key\. Set TSN_API_KEY"
+    with Simulator(keys=["the-right-one"], latency=0.0) as sim:
+        made = tsn.Client(
+            sim.base_url, model="sim-small", api_key="the-right-one", cache=tmp_path / "c", ledger=tmp_path / "l.db"
+        )
+        with pytest.raises(tsn.errors.AuthenticationError, match=remedy):
+            ask(pd.DataFrame({"t": ["a"]}), pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(made)))))
+    far = tsn.Client("https://api.example.com", model="m", api_key=CANARY)
+    with pytest.raises(tsn.errors.ConfigError, match=remedy):
+        pickle.loads(pickle.dumps(far)).key()
+    with pytest.raises(tsn.errors.ConfigError, match="Give one as Client"):
+        pickle.loads(pickle.dumps(tsn.Client("https://api.example.com", model="m"))).key()
+
+
 def test_a_copy_in_this_process_keeps_the_key(sim, client):
     for made in (copy.copy(client), copy.deepcopy(client)):
         assert made.key() == client.key()

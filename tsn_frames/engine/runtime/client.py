@@ -25,6 +25,10 @@ from ..transport.credentials import Credentials, HiddenMapping
 from .process import process_state
 
 DEFAULT_TIMEOUT = 300.0
+PICKLED = (
+    "the client was pickled, which leaves out its API key. Set TSN_API_KEY in the environment of the worker process, "
+    "or call tsn.set_key() there"
+)
 T = TypeVar("T")
 
 
@@ -172,6 +176,8 @@ class Client:
         found = self.api_key if self.has_own_credentials else process_state.key or Secret(os.getenv("TSN_API_KEY"))
         needed = not (self.headers.has_credential() or self.query.has_credential())
         if not found and needed and not address.is_loopback(urlsplit(self.base_url).hostname or ""):
+            if self.api_key.left_out:
+                raise ConfigError(f"there is no API key for {self.host}: {PICKLED}")
             raise ConfigError(
                 f"there is no API key for {self.host}. Give one as Client(api_key=...) from a secret store, "
                 "or run tsn.set_key(), which asks for it unseen and keeps it out of the notebook, "

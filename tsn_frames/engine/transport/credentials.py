@@ -114,6 +114,7 @@ class Credentials(Secret):
 
     def __init__(self, key: Secret, headers: HiddenMapping, query: HiddenMapping) -> None:
         headers.reveal(), query.reveal()  # raise if a pickle left them out
+        self.left_out = key.left_out
         self._reveal, self._headers, self._query = key._reveal, headers, query
 
     def request_headers(self) -> dict[str, str]:

@@ -16,10 +16,10 @@ from ...api import Usage
 from ...engine.run.counts import Counts
 from ...engine.run.executor import GRACE, RunExecutor
 from ...engine.run.progress import Progress, pace, status
-from ...engine.runtime.client import Client
+from ...engine.runtime.client import PICKLED, Client
 from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
 from ...engine.runtime.process import process_state
-from ...errors import Interrupted, RunError
+from ...errors import AuthenticationError, Interrupted, RunError
 from ...notebook.live_run import RunView, show_run
 from ...text import plural, warn
 from .plan import Errors, Plan
@@ -305,7 +305,8 @@ class Run(Generic[R]):
         answered = f"{counts.answered:,} of {plural(counts.rows, 'row')} answered"
         if engine.end is not None:
             kind, cached = type(engine.end), "" if engine.work.mode == "off" or not counts.answered else " and cached"
-            return kind(f"{engine.end} — {answered}{cached}; {kind.remedy}")
+            pickled = f". {PICKLED}" if kind is AuthenticationError and engine.client.api_key.left_out else ""
+            return kind(f"{engine.end} — {answered}{cached}; {kind.remedy}{pickled}")
         if self._errors == "raise" and counts.failed:
             first = first_error(engine, self._made)
             return RunError(f"{counts.failed:,} of {plural(counts.rows, 'row')} failed, the first with {first!r}; the others are kept. "
