@@ -62,8 +62,7 @@ class _RoundsEstimate:
         votes |= {at: rounds.merged(votes[at], vote) for at, vote in again.items()}
         worst = dict.fromkeys(set(open_rows) | (self.unknown - set(repairs)), _longest_repair(rounds))
         self._add(sorted(worst), turn, worst, self.possible)
-        for at, vote in votes.items():
-            rounds.ballots[at].append(vote)
+        rounds.cast(votes)
 
     def _add(
         self, rows: Sequence[int], turn: int, repairs: Mapping[int, Sequence[Message]], found: list[Estimate]

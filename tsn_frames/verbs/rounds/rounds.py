@@ -72,7 +72,9 @@ class Rounds(Generic[R]):
     def __post_init__(self) -> None:
         self.requests = RoundRequests(self.verb, self.df, self.task, self.texts, self.options, self.sampling)
         self.client: Client = self.requests.client
-        self.ballots: dict[int, list[Vote[R]]] = {at: [] for at, text in enumerate(self.texts.texts) if text is not None}
+        self.ballots: dict[int, tuple[Vote[R], ...]] = dict.fromkeys(
+            (at for at, one in enumerate(self.texts.texts) if one is not None), ()
+        )
         self.totals = UsageTotals(len(self.df))
         self.max_cost = amount("max_cost", self.options.get("max_cost"))
         self.round, self.waiting, self.spent = "", len(self.ballots), Decimal(0)
@@ -121,8 +123,13 @@ class Rounds(Generic[R]):
                 self.round = f"{plural(len(repairs), 'repair')}{f' of vote {turn + 1}' if self.most > 1 else ''}"
                 self._repair(repairs, turn, votes)
         finally:
+            self.cast(votes)
+
+    def cast(self, votes: Mapping[int, Vote[R]]) -> None:
+        """Add the votes of a round."""
+        with gc_paused():
             for at, vote in votes.items():
-                self.ballots[at].append(vote)
+                self.ballots[at] += (vote,)
 
     def repairs(self, votes: Mapping[int, Vote[R]]) -> dict[int, list[Message]]:
         """Return the turns that ask once more for each vote whose answer can't be used."""
@@ -174,13 +181,17 @@ class Rounds(Generic[R]):
 
     def groups(self, rows: Iterable[int]) -> dict[Features, list[int]]:
         """Return rows by the features of their services: each group is a run of its own."""
-        known, found = dict(self._features), dict[Features, list[int]]()
-        for at in rows:
-            model = self.requests.models[at]
-            if model not in known:
-                known[model] = self.requests.expected_features(model)
-            found.setdefault(known[model], []).append(at)
-        return found
+        by_model = dict[Any, list[int]]()
+        if len(self._probes) == 1:
+            by_model = {model: list(rows) for model in self._probes}
+        else:
+            for at in rows:
+                by_model.setdefault(self.requests.models[at], []).append(at)
+        found = dict[Features, list[int]]()
+        for model, some in by_model.items():
+            features = self._features.get(model) or self.requests.expected_features(model)
+            found[features] = sorted([*found[features], *some]) if features in found else some
+        return {features: some for features, some in found.items() if some}
 
     def _send(self, rows: Sequence[int], turn: int, repairs: Mapping[int, Sequence[Message]], votes: dict[int, Vote[R]]) -> None:
         """Send a request for each row and add the votes to ``votes``."""

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..._gc_pause import gc_paused
-from ...api import load
+from ...api import around_user_text, load
 from ...errors import ParameterError, RowError
 from ...frames import prompt as frame_prompt
 from ...frames.gold_draw import holds_test_rows
@@ -42,9 +41,8 @@ def texts_of(df: pd.DataFrame, text: Any, missing: Missing) -> Texts:
         If there is no such column, or the template names none.
     """
     rendered = frame_prompt.render(df, _template(df.columns, text), None, None, missing)
-    with gc_paused():
-        messages = [None if tail is None else load(rendered.prefix + tail) for tail in rendered.tails]
-    return Texts([None if one is None else one[0]["content"] for one in messages], rendered.problems)
+    _, after = around_user_text(None)
+    return Texts([None if tail is None else load(tail.removesuffix(after)) for tail in rendered.tails], rendered.problems)
 
 
 def example_texts(examples: object, text: Any, columns: list[str], what: str) -> list[str]:
