@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from browser import harness, scripted
+from browser.review_page import FRAME, LABELS, SHOW, ReviewPage
 from support.canary import KEY
 
 from tsn_frames.simulator import Faults, Simulator
@@ -107,3 +113,34 @@ def open_chat(notebook):
         return harness.ChatPage(book).ready()
 
     return show
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The source of axe-core: of ``make browser``, else fetched."""
+    places = [Path(sys.prefix) / "node"]
+    if not (places[0] / "node_modules/axe-core").is_dir():
+        npm = shutil.which("npm") or pytest.skip("axe-core: there is no npm here")
+        places.append(tmp_path_factory.mktemp("axe"))
+        fetch = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(places[1]), "axe-core@4"]
+        if subprocess.run(fetch, check=False, timeout=120, capture_output=True).returncode:
+            pytest.skip("axe-core can't be fetched here")
+    return (places[-1] / "node_modules/axe-core/axe.min.js").read_text()
+
+
+@pytest.fixture
+def show_review(shared, tmp_path):
+    """Show a review in the shared notebook; afterwards nothing odd has happened."""
+    shared.forget()
+
+    def run(rows=12, labels=LABELS, options="", before="", text="text", book=shared):
+        file = tmp_path / "gold.jsonl"
+        book.python(FRAME.format(rows=rows, labels=labels) + before)
+        book.run(SHOW.format(file=str(file), options=options, text=text))
+        page = ReviewPage(book, file).status("ready", "done")
+        page.text.click()
+        return page
+
+    yield run
+    shared.python("review.close() if 'review' in globals() else None")
+    assert shared.odd(GOOD_URLS) == []

@@ -289,3 +289,14 @@ class ChatPage:
     def act(self, name, within=None):
         """Press a button by what it does."""
         (within or self.root).locator(f"[data-act='{name}']").first.click()
+
+
+def theme(notebook, name):
+    notebook.command("apputils:change-theme", theme=name)
+    notebook.tab.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
+    # The host takes the old style sheet away once the new one is there; a second change before that trips it up.
+    mark = name.lower().removeprefix("jupyterlab ").replace(" ", "-")
+    notebook.tab.wait_for_function(
+        "mark => { const s = [...document.querySelectorAll('link[href*=\"/themes/\"]')]; return s.length === 1 && !document.getElementById('jupyterlab-splash') && s[0].href.includes(`theme-${mark}-ext`) }",
+        arg=mark,
+    )

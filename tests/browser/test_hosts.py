@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from browser import harness
+from browser.harness import theme
 from browser.scripted import SCRIPT
 from support.canary import KEY
 from support.waiting import until
@@ -37,31 +34,7 @@ def f(x):  # a comment
 """
 
 
-def theme(notebook, name):
-    notebook.command("apputils:change-theme", theme=name)
-    notebook.tab.locator(f"body[data-jp-theme-name='{name}']").wait_for(state="attached")
-    # The host takes the old style sheet away once the new one is there; a second change before that trips it up.
-    mark = name.lower().removeprefix("jupyterlab ").replace(" ", "-")
-    notebook.tab.wait_for_function(
-        "mark => { const s = [...document.querySelectorAll('link[href*=\"/themes/\"]')]; return s.length === 1 && !document.getElementById('jupyterlab-splash') && s[0].href.includes(`theme-${mark}-ext`) }",
-        arg=mark,
-    )
-
-
 # Accessibility and looks
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    """The source of axe-core: of ``make browser``, else fetched."""
-    places = [Path(sys.prefix) / "node"]
-    if not (places[0] / "node_modules/axe-core").is_dir():
-        npm = shutil.which("npm") or pytest.skip("axe-core: there is no npm here")
-        places.append(tmp_path_factory.mktemp("axe"))
-        fetch = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(places[1]), "axe-core@4"]
-        if subprocess.run(fetch, check=False, timeout=120, capture_output=True).returncode:
-            pytest.skip("axe-core can't be fetched here")
-    return (places[-1] / "node_modules/axe-core/axe.min.js").read_text()
 
 
 @pytest.mark.parametrize("name", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"])

@@ -107,6 +107,7 @@ class ReviewView {
   /** Labels that are picked and not confirmed yet, where a text may have several. @type {Set<number>} */
   picked = new Set();
   since = 0;
+  suppresses = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   waiting;
 
@@ -128,7 +129,7 @@ class ReviewView {
   live = make("p", { class: "tsnr-unseen", role: "status" });
   /** @type {HTMLButtonElement[]} */
   buttons = [];
-  root = make("section", { class: "tsnr", role: "application", "aria-label": "Review of texts; press ? for the keys", "data-status": "connecting", "data-lm-suppress-shortcuts": "true" });
+  root = make("section", { class: "tsnr", role: "application", "aria-label": "Review of texts; press ? for the keys", "data-status": "connecting" });
 
   /** @param {Model} model @param {HTMLElement} host */
   constructor(model, host) {
@@ -388,6 +389,7 @@ class ReviewView {
     const keys = KEYS.flatMap(([key, does]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, does)]);
     this.codebook.append(make("h4", {}, "Labels"), make("dl", {}, ...entries), make("h4", {}, "Keys"), make("dl", {}, ...keys));
     this.root.dataset.mode = this.mode;
+    this.#suppress(true);
     this.accept.hidden = this.mode !== "audit" && !this.multiple;
   }
 
@@ -529,15 +531,23 @@ class ReviewView {
     // The host's keys must not act on the notebook from in here, but saving may.
     const command = event.ctrlKey || event.metaKey;
     const saves = command && event.key.toLowerCase() === "s";
-    this.root.toggleAttribute("data-lm-suppress-shortcuts", !saves);
+    if (saves === this.suppresses) this.#suppress(!saves);
     if (!saves) event.stopPropagation();
     if (saves || composing(event)) return;
     const target = /** @type {HTMLElement} */ (event.target);
     const typing = target === this.search || target === this.note;
-    const presses = target.tagName === "BUTTON" && (event.key === " " || event.key === "Enter");
-    if (presses) return;
-    const acts = typing ? this.#typed(event) : this.#act(event, command);
-    if (acts) event.preventDefault();
+    const presses = target.tagName === "BUTTON" && [" ", "Enter"].includes(event.key);
+    if (!presses && (typing ? this.#typed(event) : this.#act(event, command))) event.preventDefault();
+  }
+
+  /**
+   * Keep the host's shortcuts off, or let them act. Notebook 7 handles a key before this page does, and looks at the focused
+   * element first, so each element that can have the focus is marked.
+   * @param {boolean} on
+   */
+  #suppress(on) {
+    this.suppresses = on;
+    for (const one of [this.root, ...this.root.querySelectorAll("button, input, textarea, [tabindex]")]) one.toggleAttribute("data-lm-suppress-shortcuts", on);
   }
 
   /** A key in a box. @param {KeyboardEvent} event @returns {boolean} whether it did something */

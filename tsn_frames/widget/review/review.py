@@ -14,11 +14,7 @@ from ..subshell import use_subshell_of_page
 
 _HERE = Path(__file__).parent
 _STEPS = 500  # of undo that a page holds; it requests more
-_ROWS, _LEAST, _CHARACTERS = (
-    100,
-    20,
-    400_000,
-)  # that are sent at once: so many rows, fewer where they are long, but never under 20
+_CHARACTERS, _LEAST = 400_000, 20  # how much text is sent at once, but never fewer than 20 texts
 
 
 class Review(anywidget.AnyWidget):
@@ -140,7 +136,7 @@ class Review(anywidget.AnyWidget):
         """Return the next texts, at least 20."""
         rows: list[dict[str, Any]] = []
         size = 0
-        for index, item in enumerate(self._session.items[start : start + _ROWS], start):
+        for index, item in enumerate(self._session.items[start:], start):
             if len(rows) >= _LEAST and size > _CHARACTERS:
                 break
             size += len(item.text)
