@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pandas as pd
 import pytest
-from support.dialect_service import USAGE, DialectService, chunk, completion, plain, stream
+from support.dialect_service import USAGE, DialectService, chunk, completion, event, plain, stream
 
 import tsn_frames as tsn
-from tsn_frames.api.dialects.tables import CACHED, COMPLETION, ERROR_CODES, ERROR_WORDS, FINISH, PROMPT, REASONING, ending
+from tsn_frames.api.dialects.tables import (
+    CACHED,
+    COMPLETION,
+    ERROR_CODES,
+    ERROR_WORDS,
+    FINISH,
+    PROMPT,
+    REASONING,
+    ending,
+    meaning_of_words,
+)  # fmt: skip
 from tsn_frames.api.dialects.tables import USAGE as USAGE_PLACES
-from tsn_frames.engine.retry import Retry
+from tsn_frames.api.stream_parser import StreamedReply
+from tsn_frames.engine.retry import Retry, classify
+from tsn_frames.engine.transport.http_types import HttpResponse
+from tsn_frames.secret import Secret
 
 pytestmark = pytest.mark.filterwarnings("ignore::tsn_frames.TSNWarning")
 QUICK = Retry(attempts=3, backoff=0.001, backoff_max=0.002)
@@ -78,19 +92,23 @@ def test_usage_is_found_wherever_a_service_has_it(chat, path):
     assert (turn["content"], turn["total_tokens"]) == ("Hi", 120)
 
 
-@pytest.mark.parametrize(("prompt", "completed"), [(p, c) for p in PROMPT for c in COMPLETION])
-@pytest.mark.parametrize("written", [int, float, str])
-def test_counts_are_read_under_each_name_and_in_each_form(ask, prompt, completed, written):
-    usage = {prompt: written(100), completed: written(20)}
-    out, _, _ = ask(plain(completion(usage=usage)))
-    assert out.loc[0, ["prompt_tokens", "completion_tokens", "total_tokens"]].tolist() == [100, 20, 120]
-    assert out["cost"][0] == pytest.approx(0.0003)
+def by_row(answers):
+    """Answer each row of ``ask`` with one of several answers."""
+    return lambda body, _: answers[int(body["messages"][-1]["content"].removeprefix("row "))]
 
 
-@pytest.mark.parametrize("path", CACHED, ids=".".join)
-def test_cached_tokens_are_found_wherever_a_service_has_them(ask, path):
-    out, _, _ = ask(plain(completion(usage=USAGE | {"prompt_tokens_details": {}} | put(path, 64))), include=["cached_tokens"])
-    assert out["cached_tokens"].tolist() == [64]
+def test_counts_are_read_under_each_name_and_in_each_form(ask):
+    usages = [{p: write(100), c: write(20)} for p in PROMPT for c in COMPLETION for write in (int, float, str)]
+    out, _, _ = ask(by_row([plain(completion(usage=usage)) for usage in usages]), rows=len(usages))
+    for name, count in (("prompt_tokens", 100), ("completion_tokens", 20), ("total_tokens", 120)):
+        assert out[name].tolist() == [count] * len(usages)
+    assert out["cost"].tolist() == pytest.approx([0.0003] * len(usages))
+
+
+def test_cached_tokens_are_found_wherever_a_service_has_them(ask):
+    usages = [USAGE | {"prompt_tokens_details": {}} | put(path, 64) for path in CACHED]
+    out, _, _ = ask(by_row([plain(completion(usage=usage)) for usage in usages]), rows=len(usages), include=["cached_tokens"])
+    assert out["cached_tokens"].tolist() == [64] * len(usages)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +134,22 @@ def test_what_a_service_does_not_count_is_unknown_and_never_0(ask, usage, counts
 # What the answer says
 
 
-@pytest.mark.parametrize("name", REASONING)
-@pytest.mark.parametrize("form", [str, lambda text: [{"type": "thinking", "thinking": text}]], ids=["text", "list"])
-def test_reasoning_is_read_under_each_name_plain_and_streamed(ask, chat, name, form):
-    out, _, _ = ask(plain(completion("4", **{name: form("2 + 2")})), include=["reasoning"])
-    assert out["reasoning"].tolist() == ["2 + 2"]
-    turn, _, _ = chat(stream(chunk(**{name: form("2 +")}), chunk(**{name: form(" 2")}), chunk("4", "stop", USAGE)))
-    assert turn["content"] == "4"
+FORMS = (str, lambda text: [{"type": "thinking", "thinking": text}])
+
+
+def test_reasoning_is_read_under_each_name(ask):
+    answers = [completion("4", **{name: form("2 + 2")}) for name in REASONING for form in FORMS]
+    out, _, _ = ask(by_row(list(map(plain, answers))), rows=len(answers), include=["reasoning"])
+    assert out["reasoning"].tolist() == ["2 + 2"] * len(answers) and out["content"].tolist() == ["4"] * len(answers)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["text", "list"])
+def test_reasoning_is_read_under_each_name_in_a_stream(form):
+    for name in REASONING:
+        reply = StreamedReply()
+        for part in ({name: form("2 +")}, {name: form(" 2")}, {"content": "4"}):
+            reply.feed(event(chunk(**part)))
+        assert (reply.text, reply.reasoning) == ("4", "2 + 2"), name
 
 
 REASONS = [
@@ -231,11 +258,22 @@ def coded(code):
     return {"error": {"message": "no", "code": code}}
 
 
+def judged(body, status):
+    """What an error means, without a server."""
+    return classify(HttpResponse(status, {}, json.dumps(body).encode()), Secret("canary"))
+
+
+@pytest.mark.parametrize(("code", "meaning"), [(code, meaning) for code, (meaning, _) in ERROR_CODES.items() if meaning in ENDS])
+def test_each_code_of_key_balance_or_model_means_the_end_of_the_run(code, meaning):
+    for status in (200, 400, 403):
+        found = judged(coded(code), status)
+        assert (found.kind, found.end) == ("end_run", ENDS[meaning]), status
+
+
 @pytest.mark.parametrize(
-    ("code", "status"),
-    [(code, (200, 400)[number % 2]) for number, (code, (meaning, _)) in enumerate(ERROR_CODES.items()) if meaning in ENDS],
+    ("code", "status"), [("invalid_api_key", 200), ("1113", 429), ("base_resp_1008", 200), ("model_not_found", 400)]
 )
-def test_each_code_of_key_balance_or_model_ends_the_run(ask, code, status):
+def test_such_a_code_ends_the_run(ask, code, status):
     _, service, error = ask(plain(coded(code), status), rows=20)
     assert type(error) is ENDS[ERROR_CODES[code][0]] and service.requests <= 8
 
@@ -269,28 +307,46 @@ SENTENCES = {
         "This model's maximum context length is 2048 tokens. Please reduce the length of the messages.",
         "the request exceeds the available context size", "Input is too long for requested model.",
         "Range of input length should be [1, 30720]", "prompt is too long: 210000 tokens > 200000 maximum",
+        "The input token count (1200293) exceeds the maximum number of tokens allowed (1048576).",
+        "The decoder prompt (length 21535) is longer than the maximum model length of 16384.",
+        "max_tokens must be at least 1, got -37.", "litellm.ContextWindowExceededError: too many",
+        "Invalid request: Your request exceeded model token limit: 262144 (requested: 269030)",
+        "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",
+        "length of prompt_tokens (57535) must be less than max_seq_len (32768).",
+        "input length and `max_tokens` exceed context limit: 198000 + 21333 > 200000",
     ],
     "balance": [
         "Insufficient balance or no resource package. Please recharge.", "Insufficient credits", "insufficient balance (1008)",
         "Your credit balance is too low to access the API", "Insufficient account balance", "Key limit exceeded (total limit)",
         "This request requires more credits, or fewer max_tokens.", "用户余额不足", "Your paid balance is insufficient.",
         "Budget has been exceeded! Current cost: 5.0, Max budget: 4.0",
+        "Your team 16f2151a has either used all available credits or reached its monthly spending limit.",
+        "you (x) have reached your session usage limit, upgrade for higher limits: https://ollama.com/upgrade",
+        "Usage limit reached for 5 hour. Your limit will reset at 2026-08-27 21:31:39", "该令牌额度已用尽", "用户额度不足",
+        "Your account org-x <ak-y> is suspended, please check your plan and billing details",
     ],
     "key": [
         "Incorrect API key provided: na***ys. You can obtain an API key from https://console.x.ai.", "User not found.",
         "API key not valid. Please pass a valid API key.", "No auth credentials found", "Unauthorized", "无效的令牌",
-        "Authentication Fails (no such user)", "Invalid token",
+        "Authentication Fails (no such user)", "Invalid token", "Authentication Error, Invalid proxy server token passed",
+        "User location is not supported for the API use.", "Your API key was reported as leaked. Please use another API key.",
     ],
     "model": [
         "The model `x` does not exist.", "model 'x' not found", "Unknown model foo", "No endpoints found for x/y.",
-        "Invalid model name passed in model=x", "当前分组下对于模型 x 无可用渠道: no available channel for model x", "模型不存在",
+        "Invalid model name passed in model=x", "当前分组下对于模型 x 无可用渠道", "模型不存在", "claude-sonnet-4-6 is not a valid model ID",
+        "models/gemini-0 is not found for API version v1beta", "No models loaded. Please load a model in the developer page.",
+        "Unexpected endpoint or method. (POST /chat/completions)",
+        "Unable to access non-serverless model x. Please visit https://api.together.ai/models/x",
     ],
     "filtered": [
         "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
         "Your input was flagged", "x requires moderation", "Input data may contain inappropriate content.",
+        "Content violates usage guidelines. Team: x, API key ID: y, Model: grok-4-0709, Failed check: SAFETY_CHECK_TYPE_BIO",
+        "The request was rejected because it was considered high risk",
     ],
     "rate": ["Rate limit exceeded", "Too Many Requests", "Throttled: rate limit"],
-    "overloaded": ["The server is currently overloaded", "The server is busy, try again", "The model is temporarily unavailable"],
+    "overloaded": ["The server is currently overloaded", "The server is busy, try again", "The model is temporarily unavailable",
+                   "Loading model", "Model x is currently loading", "当前分组上游负载已饱和"],
 }  # fmt: skip
 
 
@@ -298,17 +354,27 @@ def test_each_entry_of_the_words_has_a_sentence():
     assert {meaning for meaning, *_ in ERROR_WORDS} == set(SENTENCES)
 
 
+@pytest.mark.parametrize(("meaning", "sentence"), [(meaning, text) for meaning, texts in SENTENCES.items() for text in texts])
+def test_each_sentence_has_its_meaning(meaning, sentence):
+    assert meaning_of_words(sentence) == meaning
+
+
 ENDING = [(name, text) for name in ENDS for text in SENTENCES[name]]
-
-
 STATUSES = (200, 400, 403, 429, 500, 503)
 
 
+@pytest.mark.parametrize("status", STATUSES)
+def test_words_of_key_balance_or_model_are_a_suspicion_under_any_status(status):
+    for meaning, sentence in ENDING:
+        assert judged({"error": {"message": sentence}}, status).suspect is ENDS[meaning], sentence
+
+
 @pytest.mark.parametrize(
-    ("meaning", "sentence", "status"), [(*entry, STATUSES[number % len(STATUSES)]) for number, entry in enumerate(ENDING)]
+    ("meaning", "status"),
+    [*((name, status) for name in ENDS for status in (200, 403, 500)), ("key", 503), ("balance", 429), ("model", 400)],
 )
-def test_words_of_key_balance_or_model_that_all_rows_get_end_the_run(ask, meaning, sentence, status):
-    _, service, error = ask(plain({"error": {"message": sentence}}, status), rows=40)
+def test_words_of_key_balance_or_model_that_all_rows_get_end_the_run(ask, meaning, status):
+    _, service, error = ask(plain({"error": {"message": SENTENCES[meaning][-1]}}, status), rows=40)
     assert type(error) is ENDS[meaning] and service.requests < 14
 
 
@@ -345,13 +411,23 @@ def test_such_words_in_a_few_rows_are_those_rows_errors(ask, status):
     assert error is None and out["content"].notna().sum() == 9 * len(ENDING)
 
 
-@pytest.mark.parametrize("sentence", SENTENCES["too_long"])
 @pytest.mark.parametrize("status", [200, 400, 413, 422, 429, 500])
-def test_a_request_that_is_too_large_is_its_row_s_error_at_once(ask, sentence, status):
-    bad = plain({"error": {"message": sentence, "code": "rate_limit_exceeded" if status == 429 else None}}, status)
+def test_a_request_that_is_too_large_is_its_row_s_error_at_once(ask, status):
+    code = "rate_limit_exceeded" if status == 429 else None
+    for sentence in SENTENCES["too_long"]:
+        found = judged({"error": {"message": sentence, "code": code}}, status)
+        assert found.kind == "row_error" and found.error.code == "too_long", sentence
+    bad = plain({"error": {"message": SENTENCES["too_long"][0], "code": code}}, status)
     out, service, error = ask(lambda body, _: bad if "row 3" in str(body) else plain(completion()), rows=8)
     assert error is None and service.requests == 8
     assert out["error"].dropna().str.startswith("too_long: ").tolist() == [True]
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("sentence", SENTENCES["filtered"])
+def test_words_of_a_filter_are_the_row_s_error(sentence, status):
+    found = judged({"code": "The caller does not have permission", "error": sentence}, status)
+    assert (found.kind, found.error.code, found.suspect) == ("row_error", "filtered", None)
 
 
 @pytest.mark.parametrize(
@@ -462,6 +538,67 @@ def test_an_error_beside_choices_is_no_answer(ask, more):
         assert out["content"].isna().all()
     out, _, _ = ask(stream(chunk("product"), more, b"data: [DONE]\n\n"))
     assert out["content"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("answer", "content"),
+    [
+        ({"model": "m", "message": {"content": "fine"}, "done": True, "done_reason": "stop", "prompt_eval_count": 100, "eval_count": 20}, "fine"),
+        ({"code": 0, "msg": "success", "data": completion()}, "fine"),
+        ({"success": True, "errors": [], "messages": [], "result": completion()}, "fine"),
+        ({"output": {"choices": completion()["choices"]}, "usage": USAGE, "request_id": "x"}, "fine"),
+        ([completion()], "fine"),
+        ({"choices": [{"message": "fine", "finish_reason": "stop"}], "usage": USAGE}, "fine"),
+        ({"choices": [{"message": {"content": "fine"}, "finishReason": "STOP"}], "usage": USAGE}, "fine"),
+        (completion("fine", {"type": "stop", "matched": 1}), "fine"),
+        (completion(["fi", "ne"]), "fine"),
+        (completion([{"type": "text", "text": {"value": "fine", "annotations": []}}]), "fine"),
+        (completion(42), "42"),
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_an_answer_in_another_shape_is_an_answer(ask, answer, content):
+    out, service, _ = ask(plain(answer))
+    assert (out["content"].tolist(), service.requests) == ([content], 1)
+    assert out["total_tokens"].tolist() == [120]
+
+
+def test_a_stream_of_ollama_s_own_api_is_read(ask):
+    parts = [{"message": {"content": text}, "done": False} for text in ("ha", "ha", "!")]
+    last = {"message": {"content": ""}, "done": True, "done_reason": "length", "prompt_eval_count": 100, "eval_count": 20}
+    lines = b"".join(json.dumps(part).encode() + b"\n" for part in [*parts, last])
+    out, service, _ = ask(plain(lines))
+    assert out.loc[0, ["content", "finish_reason", "total_tokens"]].tolist() == ["haha!", "length", 120]
+    assert service.requests == 1
+
+
+RESET = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int((time.time() + 3600) * 1000))}
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ({"error": {"message": "Rate limit exceeded", "code": 429, "metadata": {"headers": RESET}}}, 3600),
+        ([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [{"retryDelay": "37s"}]}}], 37),
+        ({"error": "Model x is currently loading", "estimated_time": 20.5}, 20.5),
+        ({"message": "slow down", "retry_after": 7}, 7),
+        ({"message": "slow down", "retryAfterMs": 500}, 0.5),
+        ({"message": "slow down", "retry_after": None}, None),
+    ],
+    ids=str,
+)
+def test_a_wait_in_the_body_of_an_error_counts_as_one_in_a_header(body, seconds):
+    assert judged(body, 429).wait == (None if seconds is None else pytest.approx(seconds, abs=60))
+
+
+def test_an_error_that_comes_as_an_event_under_its_status_is_read(ask):
+    out, _, _ = ask(plain(b'event:error\ndata:{"code":"context_length_exceeded","message":"Not so"}\n\n', 400))
+    assert out["error"].tolist() == ["too_long: 400: Not so"]
+
+
+def test_a_prompt_that_gemini_blocks_is_filtered(ask):
+    out, service, _ = ask(plain({"choices": [], "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usage": USAGE}))
+    assert out["error"][0].startswith("filtered: ") and "PROHIBITED_CONTENT" in out["error"][0] and service.requests == 1
 
 
 def test_an_error_field_with_the_code_of_success_is_no_error(ask):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from ..errors import RowError
+from .dialects.answer_shape import as_completion, finish_reason
 from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, holds_error, is_error, read_error
 from .dialects.message import Message, read_message
 from .dialects.tables import ending, ends_an_answer
@@ -146,8 +147,11 @@ def decode(body: bytes) -> Completion:
 
 def decode_tolerantly(data: Any) -> Completion:
     """Read an answer of which nothing is taken for granted."""
+    if type(data) is list and len(data) == 1:
+        data = data[0]
     if type(data) is not dict:
         raise Unreadable("the answer is JSON but not a chat completion")
+    data = as_completion(data)
     usage, choices = find_usage(data), data.get("choices")
     choice = choices[0] if type(choices) is list and choices else {}
     choice = choice if type(choice) is dict else {}
@@ -190,15 +194,14 @@ def _message(choice: dict[str, Any]) -> dict[str, Any] | None:
     for name in ("message", "delta"):
         if type(found := choice.get(name)) is dict:
             return found
-    return {"content": choice["text"]} if type(choice.get("text")) is str else None
+    text = next((choice[name] for name in ("message", "text") if type(choice.get(name)) is str), None)
+    return None if text is None else {"content": text}
 
 
 def _reason(choice: dict[str, Any]) -> str | None:
     """Return why an answer ended: the provider's own word where only that says that it ended badly."""
-    reason, native = choice.get("finish_reason"), choice.get("native_finish_reason")
-    if type(native) is str and ending(native) and (type(reason) is not str or not ending(reason)):
-        return native
-    return reason if type(reason) is str and reason else None
+    reason, native = finish_reason(choice), choice.get("native_finish_reason")
+    return native if type(native) is str and ending(native) and not ending(reason) else reason
 
 
 def _error(data: dict[str, Any], choice: dict[str, Any]) -> ServiceError | None:

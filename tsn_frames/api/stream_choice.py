@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .dialects.answer_shape import finish_reason
 from .dialects.errors import is_error
 from .dialects.message import read_message
 from .dialects.tables import ending
@@ -76,9 +77,9 @@ class StreamedChoice:
         self.begun = self.begun or bool(content or thought or refusal or calls)
 
     def _finish(self, choice: dict[str, Any]) -> None:
-        reason, native, delta = choice.get("finish_reason"), choice.get("native_finish_reason"), choice.get("delta")
+        reason, native, delta = finish_reason(choice), choice.get("native_finish_reason"), choice.get("delta")
         error = choice.get("error") or (delta.get("error") if isinstance(delta, dict) else None)
-        if isinstance(reason, str) and reason:
+        if reason is not None:
             self.finish_reason = reason
         if isinstance(native, str) and native:
             self._native = native

@@ -14,6 +14,7 @@ import math
 import re
 from typing import Any
 
+from .dialects.answer_shape import as_completion
 from .dialects.errors import error_of, holds_error
 from .dialects.usage import find_usage, merge_usage
 from .serialization import dumps_any
@@ -23,10 +24,11 @@ from .stream_choice import StreamedChoice
 LINE_CAP = 4 * 2**20
 CAP = 20 * 2**20  # of an answer's text, and of a body in one piece
 STREAM_CAP = 10 * CAP  # of a stream: the events are many times as long as the tokens in them
-MORE, TAIL, NOTHING = math.inf, 0.5, 0.0  # seconds of silence: while the answer goes on, after its end, and none at all
+# Seconds of silence: while the answer goes on, after its finish_reason, after its end mark, and none at all.
+MORE, LATE, TAIL, NOTHING = math.inf, 15.0, 0.5, 0.0
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
 _ERROR_EVENTS = (b"error", b"exception")
-_NOT_KEPT = ("choices", "usage", "object", "error", "x_groq")
+_NOT_KEPT = ("choices", "usage", "object", "error", "x_groq", "message", "done")
 _FIELDS = (b"", b"id", b"retry")  # fields of events that hold nothing of an answer; a comment's name is empty
 _TEXT_CAP = 10_000
 _ALIVE = re.compile(rb"(?i)|ok|ping|pong|keep[-_ ]?alive|heartbeat|connected|null")  # texts without a meaning
@@ -76,7 +78,9 @@ class StreamedReply:
             self.problem = f"the answer is larger than {CAP // 2**20} MiB, or one line of it than {LINE_CAP // 2**20} MiB"
         if self.problem or self._stream_error is not None:
             return NOTHING
-        return TAIL if self.done or self._error is not None else MORE
+        if self.done or self._error is not None:
+            return TAIL
+        return LATE if self.finish_reason is not None and not self._choice.went_on else MORE
 
     def close(self) -> None:
         """Take in that it ended in good order, and a last line that no line end follows."""
@@ -92,7 +96,7 @@ class StreamedReply:
         if self._body is None or b"\n{" not in self._body or parsed(bytes(self._body)) is not None:
             return
         events = [event for line in LINE_ENDS.split(bytes(self._body)) if line.strip() and (event := parsed(line)) is not None]
-        if any(isinstance(event.get("choices"), list) for event in events):
+        if any(isinstance(as_completion(event).get("choices"), list) for event in events):
             self._body = None
             for event in events:
                 self._chunk(event)
@@ -241,6 +245,8 @@ class StreamedReply:
         self._stream_error = {"error": error}
 
     def _chunk(self, event: dict[str, Any]) -> None:
+        if "choices" not in event:
+            event = as_completion(event, part="delta")
         if (usage := find_usage(event)) is not None:
             self._usage = merge_usage(self._usage, usage)
         if holds_error(event) or self._event in _ERROR_EVENTS:

@@ -104,7 +104,12 @@ def classify(result: HttpResponse | HttpFailure, secret: Secret) -> Classificati
         return Classification("end_run", error, RedirectError)
     found = error_of(result.body)
     billed: Billed = "unknown" if result.status in TIMED_OUT else "no"
-    return _error(result.status, found, secret, retry_after(result.headers, found.message), certain=True)._replace(billed=billed)
+    return _error(result.status, found, secret, _wait(result, found), certain=True)._replace(billed=billed)
+
+
+def _wait(answer: HttpResponse, error: ServiceError) -> float | None:
+    """Return the seconds that an error asks to wait, in its headers, its body or its message."""
+    return retry_after({**error.waits, **answer.headers}, error.message)
 
 
 def _success(answer: HttpResponse, secret: Secret) -> Classification:
@@ -125,8 +130,7 @@ def _success(answer: HttpResponse, secret: Secret) -> Classification:
 def _error_answer(answer: HttpResponse, problem: ErrorAnswer, secret: Secret) -> Classification:
     """Judge an error under a 200 as the status that it names; only what its usage counts was billed."""
     error = problem.error
-    wait = retry_after(answer.headers, error.message)
-    found = _error(error.status_under_200(), error, secret, wait, certain=bool(error.coded or error.status))
+    found = _error(error.status_under_200(), error, secret, _wait(answer, error), certain=bool(error.coded or error.status))
     kind: Kind = "retry" if found.kind == "refused" and problem.billed == "yes" else found.kind  # refusals aren't counted
     return found._replace(kind=kind, billed=problem.billed, usage=problem.usage)
 

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from ..serialization import Unreadable, dumps_any, load
-from .tables import STATUS, Meaning, meaning_of_code, meaning_of_words
+from .tables import STATUS, Meaning, meaning_of_code, meaning_of_words, plain
 from .usage import Usage
 
-_WORDS = ("message", "msg", "error_message", "error_msg", "detail", "error", "errors", "status_msg", "title", "reason")
-_CODES = ("code", "type", "status", "reason", "error_type", "error_code", "status_code", "http_code", "statusCode")
-_NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp")
+# Names of fields in lower case: some services write Message or statusCode.
+_WORDS = (
+    "message",
+    "msg",
+    "error_message",
+    "error_msg",
+    "detail",
+    "error",
+    "errors",
+    "status_msg",
+    "title",
+    "reason",
+    "blockreason",
+)
+_CODES = ("code", "type", "status", "reason", "error_type", "error_code", "status_code", "http_code", "statuscode", "blockreason")
+_NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp", "promptfeedback")
+_WAITS = {
+    "retryafter": "retry-after", "retryafterseconds": "retry-after", "retrydelay": "retry-after", "estimatedtime": "retry-after",
+    "retryafterms": "retry-after-ms",
+}  # fmt: skip
 _STATED = ("code", "type", "status", "status_code", "statusCode")
 _NO_FAILURE = re.compile(
     r"(?i)ok|success\w*|succeeded|queued|queue|pending|processing|in_?progress|progress|running|started|starting|start|waiting|"
@@ -25,11 +42,13 @@ _TAGS = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
 
 
 class ServiceError(NamedTuple):
-    """What a service says went wrong: its words, its codes, and the status that it names, if any."""
+    """What a service says went wrong: its words, its codes, the status that it names, and how long it asks to wait, if any."""
 
     message: str
     codes: tuple[str, ...] = ()
     status: int | None = None
+    waits: Mapping[str, str] = {}
+    """Headers that stand in the body, or what would be one: OpenRouter's ``metadata.headers``, Gemini's ``retryDelay``."""
 
     @property
     def coded(self) -> Meaning | None:
@@ -73,8 +92,17 @@ def error_of(body: bytes) -> ServiceError:
     try:
         return read_error(load(body))
     except Unreadable:
+        if (event := _event(body)) is not None:
+            return read_error(event)
         text = _TAGS.sub(" ", body[: 4 * _CAP].decode("utf-8", "replace"))
         return ServiceError(" ".join(html.unescape(text).split())[:_CAP])
+
+
+def _event(body: bytes) -> Any:
+    """Return the first event of an error that comes as an event stream, None where there is none."""
+    lines = body[:_CAP].splitlines() if b"data:" in body else ()
+    events = (_parsed(line.removeprefix(b"data:").decode("utf-8", "replace")) for line in lines if line.startswith(b"data:"))
+    return next((event for event in events if event is not None), None)
 
 
 def read_error(data: Any) -> ServiceError:
@@ -82,21 +110,29 @@ def read_error(data: Any) -> ServiceError:
     codes = tuple(dict.fromkeys(_codes(data)))
     numbers = (int(code) for code in codes if code.isascii() and code.isdigit() and len(code) == 3)
     words = _words(data) or (dumps_any(data).decode("utf-8", "replace") if data else "")
-    return ServiceError(words[:_CAP], codes, next((number for number in numbers if 400 <= number < 600), None))
+    status = next((number for number in numbers if 400 <= number < 600), None)
+    return ServiceError(words[:_CAP], codes, status, dict(_waits(data)))
 
 
 def holds_error(data: dict[str, Any]) -> bool:
     """Return whether an answer or a chunk holds an error; an empty error object, as new-api sends it, is none."""
     base, groq = data.get("base_resp"), data.get("x_groq")
-    if is_error(data.get("error")) or "error" in (data.get("object"), data.get("type")) or _has_failed(data):
-        return True
-    if type(groq) is dict and is_error(groq.get("error")):  # in the last chunk of a stream
-        return True
-    if type(base) is dict and base.get("status_code"):  # MiniMax; its good answers say 0
-        return True
-    if type(data.get("choices")) is list and data["choices"]:
-        return False
+    return (
+        is_error(data.get("error"))
+        or "error" in (data.get("object"), data.get("type"))
+        or _has_failed(data)
+        or (type(groq) is dict and is_error(groq.get("error")))  # in the last chunk of a stream
+        or (type(base) is dict and bool(base.get("status_code")))  # MiniMax; its good answers say 0
+        or (not (type(data.get("choices")) is list and data["choices"]) and _is_error_body(data))
+    )
+
+
+def _is_error_body(data: dict[str, Any]) -> bool:
+    """Return whether what has no choices is an error: by a name that errors have, or by a code beside a message."""
     if any(data.get(name) for name in ("errors", "detail", "error_message", "error_type", "error_code", "error_msg")):
+        return True
+    feedback = data.get("promptFeedback")
+    if type(feedback) is dict and feedback.get("blockReason"):  # Gemini
         return True
     worded = any(type(data.get(name)) is str for name in ("message", "msg"))
     return worded and any(map(_states_failure, (data.get(name) for name in _STATED)))
@@ -114,7 +150,7 @@ def _has_failed(data: dict[str, Any]) -> bool:
     code = str(data.get("code"))
     return (
         data.get("success") is False
-        or data.get("status") in ("error", "failed")
+        or data.get("status") in ("error", "failed", "failure", "fail")
         or (code.isascii() and code.isdigit() and 400 <= int(code[:9]) < 600)
         or any(name.endswith("Exception") and type(value) is dict for name, value in data.items())
     )
@@ -137,6 +173,7 @@ def _words(value: Any, depth: int = 0) -> str:
         return "; ".join(filter(None, dict.fromkeys(_words(item, depth + 1) for item in value[:5])))
     if type(value) is not dict:
         return ""
+    value = _lowered(value)
     words = next(filter(None, (_words(value.get(name), depth + 1) for name in _WORDS)), "")
     if type(place := value.get("loc")) is list and words:  # FastAPI
         words = f"{'.'.join(map(str, place))}: {words}"
@@ -156,11 +193,31 @@ def _codes(value: Any, depth: int = 0) -> Iterator[str]:
         for item in value[:5]:
             yield from _codes(item, depth + 1)
         return
+    value = _lowered(value)
     for name in _CODES:
         if type(code := value.get(name)) in (str, int) and (code := str(code)):
             yield f"base_resp_{code}" if "status_msg" in value else code
     for name in _NESTED:
         yield from _codes(value.get(name), depth + 1)
+
+
+def _waits(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield the headers about waiting that stand in an error, under their names in lower case."""
+    if type(value) is list and depth < _DEPTH:
+        for item in value[:5]:
+            yield from _waits(item, depth + 1)
+    if type(value) is not dict or depth > _DEPTH:
+        return
+    for name, inner in value.items():
+        header = _WAITS.get(plain(name), name.lower())
+        if type(inner) in (str, int, float) and header.startswith(("retry-after", "x-ratelimit-")):
+            yield header, str(inner)
+        else:
+            yield from _waits(inner, depth + 1)
+
+
+def _lowered(value: dict[str, Any]) -> dict[str, Any]:
+    return {name.lower(): inner for name, inner in value.items()}
 
 
 def _parsed(text: str) -> Any:

@@ -34,22 +34,27 @@ def read_message(message: dict[str, Any]) -> Message:
         refusal = refused
     if not calls and type(call := message.get("function_call")) is dict and call:
         calls = [{"type": "function", "function": call}]
+    calls = [calls] if type(calls) is dict and calls else calls
     return Message(content, reasoning, refusal, calls if type(calls) is list and calls else None)
 
 
 def _content(content: Any) -> tuple[str | None, str | None, str | None]:
-    """Return text, reasoning and refusal of a content; an object, as some servers' JSON modes send it, is its JSON."""
+    """Return text, reasoning and refusal of a content; an object or a number, as some servers' JSON modes send it, is its JSON."""
     if type(content) is str or content is None:
         return content, None, None
-    if type(content) is dict:
-        return dumps_any(content).decode(), None, None
     if type(content) is not list:
-        return None, None, None
-    parts = [part for part in content if type(part) is dict]
-    said = [part["text"] for part in parts if type(part.get("text")) is str and part.get("type") not in _THINKING]
+        return dumps_any(content).decode(), None, None
+    parts = [part if type(part) is dict else {"text": part} for part in content]
+    said = [text for part in parts if part.get("type") not in _THINKING and (text := _part_text(part.get("text")))]
     thought = "".join(filter(None, map(_text, (part for part in parts if part.get("type") in _THINKING))))
     refused = "".join(part["refusal"] for part in parts if type(part.get("refusal")) is str)
     return "".join(said), thought or None, refused or None
+
+
+def _part_text(text: Any) -> str | None:
+    """Return the text of a part of a content, which may be an object with a value."""
+    text = text.get("value") if type(text) is dict else text
+    return text if type(text) is str else None
 
 
 def _text(value: Any, depth: int = 0) -> str | None:

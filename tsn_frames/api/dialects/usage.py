@@ -80,7 +80,7 @@ def read_usage(value: Any, *, has_text: bool = False) -> Usage:
         prompt = total - completion
     beside = _beside_prompt(counts, prompt or 0, completion, total)
     if (prompt or 0) + beside <= 0:
-        return Usage(None, completion or None, None)
+        return Usage(None, completion or None, None if completion else total or None)
     prompt = (prompt or 0) + beside
     absent = completion is None and all(counts.get(name) is None for name in _COMPLETION)
     if total is not None and total >= prompt and (absent or (has_text and completion == 0)):
