@@ -106,6 +106,25 @@ def test_another_question_can_be_chosen_for_all_rows(open_row):
     assert len(warned) == 2 and "every row would send the same text" in warned[0] and "not sent along" in warned[1]
 
 
+def test_the_code_follows_the_settings_and_later_questions_and_leaves_with_its_question(open_row):
+    chat = open_row()
+    code_of(chat)
+    code = chat.root.locator(".tsn-apply pre")
+    chat.act("settings")
+    field = chat.root.locator("[data-field='temperature']")
+    field.fill("0.5")
+    field.blur()
+    code.filter(has_text="temperature=0.5").wait_for()
+    chat.asked("Is {text} kind?")
+    choice = chat.root.get_by_label("Question for every row")
+    choice.wait_for()
+    choice.press("ArrowDown")
+    code.filter(has_text="prompt='Is {text} kind?'").wait_for()
+    assert choice.evaluate("select => select === document.activeElement")
+    chat.act("undo")
+    code.wait_for(state="hidden")
+
+
 def test_the_text_of_the_row_in_a_question_is_warned_of(open_row):
     chat = open_row()
     area = editor(chat)

@@ -135,6 +135,8 @@ class ChatView {
   /** Settings that Python has not confirmed, each with the number of its newest change; they are sent when no answer streams. @type {Map<string, number>} */
   unconfirmed = new Map();
   changes = 0;
+  /** Position of the question that the code for all rows asks. @type {number | undefined} */
+  asked;
   /** Whether an answer is there of which the page did not see the beginning. */
   came = false;
   /** Kind of the notice: a refusal stays until the next action, silence until the next message. @type {"" | "refusal" | "silence"} */
@@ -298,6 +300,7 @@ class ChatView {
   /** @param {State} state */
   #state(state) {
     const before = this.state.busy;
+    this.#updateCode(state);
     this.state = state;
     this.root.dataset.status = state.busy ? "streaming" : "ready";
     for (const [name, input] of Object.entries(this.fields)) {
@@ -307,20 +310,31 @@ class ChatView {
     this.models.replaceChildren(...state.models.map((name) => make("option", { value: name })));
     this.models.dataset.count = String(state.models.length);
     this.totals.textContent = state.totals;
-    this.filled.textContent = state.filled_system;
-    this.filledSystem.hidden = !state.filled_system;
-    this.about.textContent = state.about;
-    this.about.hidden = this.apply.hidden = !state.about;
+    this.#aboutRow(state);
     this.earlier.hidden = this.first === 0;
     this.empty.hidden = state.count > 0;
-    const about = state.about ? `Ask something about ${state.about}: ${state.example} and other columns are filled from it. ` : "Ask something. ";
-    this.empty.textContent = `${about}Enter sends, Shift+Enter starts a new line.`;
-    this.box.placeholder = state.about ? `Message; ${state.example} is filled from ${state.about}` : "Message";
     this.undo.disabled = this.clear.disabled = state.count === 0;
     this.#swap(state.busy);
     this.#resized();
     if ((before || this.came) && !state.busy) this.#ended();
     this.came = false;
+  }
+
+  /** Say what the chat is about, and what its templates become. @param {State} state */
+  #aboutRow({ about, example, filled_system: filled }) {
+    this.filled.textContent = filled;
+    this.filledSystem.hidden = !filled;
+    this.about.textContent = about;
+    this.about.hidden = this.apply.hidden = !about;
+    const subject = about ? `Ask something about ${about}: ${example} and other columns are filled from it. ` : "Ask something. ";
+    this.empty.textContent = `${subject}Enter sends, Shift+Enter starts a new line.`;
+    this.box.placeholder = about ? `Message; ${example} is filled from ${about}` : "Message";
+  }
+
+  /** Request the code for all rows again where it is shown, and settings or questions are others now. @param {State} state */
+  #updateCode(state) {
+    const [before, now] = [this.state, state].map(({ settings, count, busy }) => JSON.stringify([settings, count, busy]));
+    if (!this.code.hidden && !state.busy && before !== now) this.ask({ type: "code", question: this.asked }, false);
   }
 
   /** Show Stop in the place of Send, and keep the focus where a reader had it. @param {boolean} busy */
@@ -682,9 +696,12 @@ class ChatView {
     choice.addEventListener("change", () => this.ask({ type: "code", question: Number(choice.value) }));
     const asked = make("label", { class: "tsn-label", hidden: questions.length < 2 }, "Question for every row", choice);
     const notes = warnings.map((warning) => make("p", { class: "tsn-warning" }, warning));
+    const [fresh, chosen] = [this.code.hidden, this.code.querySelector("select") === document.activeElement];
     this.code.replaceChildren(make("p", {}, "Run this in a cell. It asks about every row."), asked, ...notes, block, close);
     this.code.hidden = false;
-    /** @type {HTMLElement | null} */ (this.code.querySelector("button"))?.focus();
+    this.asked = question;
+    if (chosen) choice.focus();
+    else if (fresh) /** @type {HTMLElement | null} */ (this.code.querySelector("button"))?.focus();
   }
 
   /** @param {KeyboardEvent} event */
