@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 
 import pandas as pd
 
+from .errors import UnknownNameError
 from .frames.prompt import Prompt
 from .typed_options import check_call
 from .verbs import complete as verbs
@@ -30,14 +31,18 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _method(verb: Callable[Concatenate[pd.DataFrame, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """Return a verb as a method, with its own signature and docstring; of a paying verb with its plan."""
+def _method(verb: Callable[Concatenate[pd.DataFrame, P], R], name: str | None = None) -> Callable[Concatenate[Any, P], R]:
+    """Return a verb as a method, with its own signature and docstring; of a paying verb with its plan.
+
+    ``name`` is what errors call it, where the method has another name than the verb.
+    """
 
     @functools.wraps(verb)
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
         check_call(method, (self, *args), kwargs)
         return verb(self._frame(), *args, **kwargs)
 
+    method.__name__ = method.__qualname__ = name or verb.__name__
     signature = inspect.signature(verb)
     method.__signature__ = _with_self(signature)  # type: ignore[attr-defined]
     plan = getattr(verb, "plan", None)
@@ -89,7 +94,23 @@ def _like_complete(returns: str) -> Callable[[F], F]:
     return decorate
 
 
-class FrameAccessor:
+class _Accessor:
+    """What both namespaces have: a name that was replaced names its successor, and Tab does not show it."""
+
+    if not TYPE_CHECKING:
+
+        @property
+        def rehearse(self) -> None:
+            """Raise with the name of the successor."""
+            raise UnknownNameError(
+                "df.tsn.rehearse is tsn.simulate(): a service on this machine that answers for free until its .close()"
+            )
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name != "rehearse"]
+
+
+class FrameAccessor(_Accessor):
     """Language models over the rows of a frame; see :func:`tsn_frames.complete`."""
 
     def __init__(self, df: pd.DataFrame) -> None:
@@ -99,7 +120,7 @@ class FrameAccessor:
         return self._df
 
     complete = _method(verbs.complete)
-    messages = _method(verbs.messages_of)
+    messages = _method(verbs.messages_of, "messages")
     chat = _shown(chatting.chat, _chat)
     estimate = _method(estimating.estimate)
     compare = _method(comparing.compare)
@@ -136,7 +157,7 @@ class FrameAccessor:
         return await self.start(prompt, **options).aresult(progress=options.get("progress"))
 
 
-class SeriesAccessor:
+class SeriesAccessor(_Accessor):
     """Language models over a Series; its name is the placeholder, ``{value}`` where it has none."""
 
     def __init__(self, series: pd.Series) -> None:
@@ -146,6 +167,6 @@ class SeriesAccessor:
         name = self._series.name
         return self._series.to_frame("value" if name is None or isinstance(name, tuple) else name)
 
-    complete = _method(verbs.content_of)
-    messages = _method(verbs.messages_of)
+    complete = _method(verbs.content_of, "complete")
+    messages = _method(verbs.messages_of, "messages")
     estimate = _method(estimating.estimate_values)

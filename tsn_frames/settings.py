@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import getpass
+from typing import Never
 
 from .engine.runtime.client import Client, client_or_default
 from .engine.runtime.process import process_state
-from .errors import ConfigError
+from .errors import ArgumentError, ConfigError
 from .secret import Secret
 
 
@@ -44,14 +45,22 @@ def get_client() -> Client:
     return client_or_default(None)
 
 
-def set_key() -> None:
+def set_key(*given: Never, **named: Never) -> None:
     """Ask for the API key without showing it and keep it in this process only: not in the notebook, not on disk.
 
     Raises
     ------
+    ArgumentError
+        If a key is given: it would stand in the notebook.
     ConfigError
         If nothing was entered, or the key can't be one.
     """
+    if given or named:
+        given, named = (), {}  # tracebacks may show the locals of a frame that raises
+        raise ArgumentError(
+            "set_key() takes no key, so that none stands in a notebook or script: call set_key() and enter it, "
+            "or set the environment variable TSN_API_KEY, or give Client(api_key=...) one that is read from where it is kept"
+        )
     try:
         key = Secret(getpass.getpass("API key (not shown, kept in this process only): "))
     except (EOFError, NotImplementedError, RuntimeError):  # no terminal, or a notebook without a person

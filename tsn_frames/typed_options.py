@@ -6,20 +6,23 @@ signature that ``help()``, Tab and Shift+Tab show.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import Any, ForwardRef, TypeVar
+from typing import Any, ForwardRef, TypeVar, cast
 
 from .errors import ArgumentError
 from .text import did_you_mean, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
+_UNNAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 REPLACED = {
     "background": "tsn.start(verb, ...) returns a Run, such as tsn.start(df.tsn.complete, ...); df.tsn.start(...) is short for it",
     "dry_run": "tsn.estimate(verb, ...) returns an Estimate, such as tsn.estimate(df.tsn.complete, ...); "
     "df.tsn.estimate(...) is short for it",
+    "rehearse": "tsn.simulate() starts a service on this machine that answers for free, and calls go to it until its .close()",
 }
 
 
@@ -65,18 +68,29 @@ def check_words(function: Callable[..., Any], given: Iterable[str]) -> None:
         if word not in known:
             close = nearest(word, known)
             hint = f"did you mean {close!r}?" if close else f"{did_you_mean(word, known, most=40)}."
-            fields = "Other fields of a request go into extra_body="
-            raise ArgumentError(f"{_name(function)}() has no parameter {word!r}; {REPLACED.get(word, f'{hint} {fields}')}")
+            fields = " Other fields of a request go into extra_body=" if "extra_body" in known else ""
+            raise ArgumentError(f"{_name(function)}() has no parameter {word!r}; {REPLACED.get(word, hint + fields)}")
 
 
 def _name(function: Callable[..., Any]) -> str:
     return function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
 
+def checked(function: F) -> F:
+    """Return a function that explains a call which its signature doesn't allow."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        check_call(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    return cast("F", call)
+
+
 @cache
 def _words(function: Callable[..., Any]) -> tuple[str, ...]:
     parameters = inspect.signature(function).parameters.values()
-    return tuple(one.name for one in parameters if one.name not in ("df", "self") and one.kind is not one.POSITIONAL_ONLY)
+    return tuple(one.name for one in parameters if one.name not in ("df", "self") and one.kind not in _UNNAMED)
 
 
 def _text(kind: Any) -> Any:

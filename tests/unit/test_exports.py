@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 import tsn_frames as tsn
@@ -50,6 +51,39 @@ def test_a_name_that_was_replaced_names_its_successor():
         tsn.rehearse  # noqa: B018
     with pytest.raises(AttributeError, match=r"no attribute 'no_such'$"):
         tsn.no_such  # noqa: B018
+
+
+FRAME, SERIES = pd.DataFrame({"text": ["a"]}), pd.Series(["a"], name="text")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: FRAME.tsn.complete("{text}", rehearse=True), r"^complete\(\) has no parameter 'rehearse'; tsn\.simulate\(\)"),
+        (lambda: FRAME.tsn.rehearse("{text}"), r"^df\.tsn\.rehearse is tsn\.simulate\(\)"),
+        (
+            lambda: SERIES.tsn.complete("{text}", tmperature=1),
+            r"^complete\(\) has no parameter 'tmperature'; did you mean 'temperature'",
+        ),
+        (lambda: SERIES.tsn.complete("{text}", name="x"), r"^complete\(\) has no parameter 'name'"),
+        (lambda: FRAME.tsn.messages("{text}", sytem="x"), r"^messages\(\) has no parameter 'sytem'; did you mean 'system'\?$"),
+        (lambda: tsn.start(FRAME.tsn.messages, "{text}"), "messages is no paying verb"),
+        (
+            lambda: tsn.to_labels(SERIES, ["a", "b"], multi=True),
+            r"^to_labels\(\) has no parameter 'multi'; did you mean 'multiple'",
+        ),
+        (lambda: tsn.to_labels(SERIES), r"^to_labels\(\): missing a required argument: 'labels'"),
+        (lambda: tsn.Client(apikey="sk-1234567890abcdef"), r"^Client\(\) has no parameter 'apikey'; did you mean 'api_key'"),
+        (lambda: tsn.Client(modell="m"), r"^Client\(\) has no parameter 'modell'; did you mean 'model'"),
+        (lambda: tsn.set_key("sk-1234567890abcdef"), r"^set_key\(\) takes no key"),
+        (lambda: tsn.set_key(key="sk-1234567890abcdef"), r"^set_key\(\) takes no key"),
+    ],
+)
+def test_a_wrong_name_names_the_right_one(call, message):
+    with pytest.raises(tsn.errors.TSNError, match=message) as raised:
+        call()
+    frames = [inner.frame.f_locals for inner in raised.traceback if "tsn_frames" in str(inner.path)]
+    assert "sk-1234567890abcdef" not in f"{raised.value} {frames}", "a key is in no error and in no local name of a frame"
 
 
 @pytest.mark.parametrize("name", tsn.__all__)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Never, TypeVar, cast
 from urllib.parse import urlsplit
 
 import platformdirs
 
 from ...api import base_url as address
-from ...errors import ConfigError
+from ...errors import ArgumentError, ConfigError
 from ...pricing.prices import Prices, prices_of
 from ...secret import Hidden, Secret
-from ...text import quoted
+from ...text import did_you_mean, quoted
 from ..budget.budget import Budget
 from ..cache.cache import Cache
 from ..ledger.ledger import Ledger, default_ledger
@@ -112,10 +113,15 @@ class Client:
         query: Mapping[str, str] | HiddenMapping | None = None,
         allow_http: bool = False,
         keep_prompts: bool = False,
+        **unknown: Never,
     ) -> None:
+        names, unknown = list(unknown), {}  # their values may be keys
         url = Hidden(base_url or os.getenv("TSN_BASE_URL") or address.DEFAULT)  # may hold a key by mistake
         secrets = {"api_key": Hidden(api_key), "headers": Hidden(headers), "query": Hidden(query)}
         base_url = api_key = headers = query = None  # tracebacks may show the locals of a frame that raises
+        if names:
+            known = inspect.signature(Client).parameters
+            raise ArgumentError(f"Client() has no parameter {names[0]!r}; {did_you_mean(names[0], known, most=20)}")
         values = {
             "api_key": _secret(secrets["api_key"]),
             "headers": HiddenMapping("headers", secrets["headers"]),
@@ -184,6 +190,12 @@ class Client:
                 "or set the environment variable TSN_API_KEY"
             )
         return Credentials(found, self.headers, self.query)
+
+
+_own = inspect.signature(Client.__init__)
+Client.__init__.__signature__ = _own.replace(  # type: ignore[attr-defined]  # what help() and Tab show
+    parameters=[one for one in _own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+)
 
 
 def client_or_default(client: Client | None) -> Client:

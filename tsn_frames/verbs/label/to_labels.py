@@ -12,11 +12,13 @@ import pandas as pd
 from ...errors import ParameterError
 from ...frames.values import exact, is_missing
 from ...text import quoted
+from ...typed_options import checked
 from .codebook import Codebook, Label
 from .columns import affirmed, categories, decisions
 from .reading import read_label, read_labels
 
 
+@checked
 def to_labels(
     series: pd.Series, labels: Any, *, multiple: bool = False, other: Label | None = None, ordered: bool = False
 ) -> pd.Series | pd.DataFrame:
