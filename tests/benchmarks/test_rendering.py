@@ -17,6 +17,10 @@ DEEP = {
     "rows": "|a|\n|-|\n" + "|b|\n" * 5_000, "columns": "|a" * 3_000 + "|\n" + "|-" * 3_000 + "|\n|x|\n", "stairs": "".join("  " * i + "- a\n" for i in range(200)),
     "escapes": "\\" * 10_000, "lines": "a\n" * 10_000, "titles": '[a](<b> "' * 5_000, "fences": "```\n" * 5_001, "lazy quote": ">" * 100 + "a\n" + "b\n" * 5_000,
     "open titles": '[a]: https://x.y "\n' * 3_000, "blanks": " " * 10_000 + "a", "bangs": "![" * 10_000, "underscores": "_a" * 10_000, "tildes": "~~a " * 5_000,
+    "dollars": "$" * 10_000, "open dollars": "$a " * 5_000, "formulas": "".join(f"$x_{{{i}}}$ " for i in range(1_500)), "open brackets": "\\[\n" * 3_000,
+    "opened": "\\[\n" * 3_000 + "\n", "double dollars": "$$\na\n" * 3_000, "deep formula": "$" + "\\sqrt{" * 3_000 + "$", "long formula": "$$" + "x+" * 10_000 + "$$",
+    "brackets of formulas": "\n\n".join("$$" + "(" * 1_900 + "$$" for _ in range(20)), "parentheses": "\\(" * 5_000, "circumflexes": "a^" * 5_000, "urls": "http://a " * 2_000,
+    "colons": "http:" * 5_000, "footnotes": "".join(f"[^{i}]: a\n" for i in range(1_500)), "uses": "[^1]: a\n\n" + "[^1]" * 3_000, "tags": "<sub>" * 5_000,
     "one line of code": "```py\n" + "(" * 50_000 + "\n```", "code": "```py\n" + "f('''\n" * 5_000 + "\n```",
 }  # fmt: skip
 

@@ -48,7 +48,9 @@ def chromium(jupyter):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=harness.CHROMIUM, args=harness.SWITCHES)
+        browser = playwright.chromium.launch(
+            executable_path=harness.CHROMIUM, args=harness.SWITCHES, ignore_default_args=["--hide-scrollbars"]
+        )
         yield browser
         browser.close()
 

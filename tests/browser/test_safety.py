@@ -43,13 +43,18 @@ HOSTILE = [
     f'<a href="https://example.com" ping="{FAR}/n" target=_self>link</a>',
     "[link](https://example.com \"' onclick='window.fired=1\")",
     f'<template><img src="{FAR}/o"></template><portal src="{FAR}/p"></portal>',
+    r"$\href{javascript:window.fired=1}{click\ me}$",
+    r"\(\text{<img src=x onerror=window.fired=1>}\)",
+    rf"$$\style{{background:url({FAR}/q.png)}}{{x}}$$",
+    r"$$\class{tsn-do-clear-yes}{x}\cssId{jp-x}{y}$$",
+    "javascript://x.y/%0awindow.fired=1",
 ]
 ALL = "\n\n".join(HOSTILE)
 LOOK = """() => {
   const bad = [], chat = document.querySelector('.tsn-chat');
   const within = [...chat.querySelectorAll('.tsn-body, .tsn-error, .tsn-notice, .tsn-about, .tsn-apply, .tsn-totals, datalist')];
   for (const one of within.flatMap(part => [...part.querySelectorAll('*')])) {
-    if (/^(script|img|svg|iframe|object|embed|form|input|style|link|meta|base|video|audio|math|template|details)$/i.test(one.tagName)) bad.push(one.outerHTML);
+    if (/^(script|img|svg|iframe|object|embed|form|input|style|link|meta|base|video|audio|template|details|maction|annotation-xml)$/i.test(one.tagName)) bad.push(one.outerHTML);
     for (const {name, value} of one.attributes) {
       if (/^(on|style$|id$|name$|src|ping|autofocus|action)/i.test(name)) bad.push(name + '=' + value);
       if (name === 'href' && !/^https?:/.test(value)) bad.push(value);

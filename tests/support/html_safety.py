@@ -2,9 +2,18 @@
 
 from html.parser import HTMLParser
 
-ALLOWED_TAGS = {
-    "a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span", "strong", "table", "tbody", "td",
-    "th", "thead", "tr", "ul",
+MATHS = {
+    "annotation", "math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace", "msqrt", "mstyle", "msub",
+    "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover", "semantics",
+}  # fmt: skip
+# Attributes that hold a number, a word or a length: none names an address, a style or a script.
+OF_MATHS = {
+    "accent", "accentunder", "columnalign", "columnlines", "display", "displaystyle", "encoding", "fence", "form", "linethickness", "lspace", "mathvariant",
+    "maxsize", "minsize", "movablelimits", "notation", "rowlines", "rspace", "scriptlevel", "stretchy", "width",
+}  # fmt: skip
+ALLOWED_TAGS = MATHS | {
+    "a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span", "strong", "sub", "sup", "table", "tbody",
+    "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 
 
@@ -41,7 +50,8 @@ def check_safe(html, begins=("http://", "https://")):
     assert set(seen.tags) <= ALLOWED_TAGS
     assert not seen.others
     for tag, name, value in seen.attributes:
-        assert name in {"a": ("href", "target", "rel"), "ol": ("start",)}.get(tag, ("class",)), (tag, name, value)
+        allowed = OF_MATHS if tag in MATHS else {"a": ("href", "target", "rel"), "ol": ("start",)}.get(tag, ("class",))
+        assert name in allowed, (tag, name, value)
         if name == "href":
             assert value.lower().startswith(begins), value
             assert not any(c <= " " for c in value), value

@@ -162,6 +162,7 @@ FORBIDDEN = (
     "ipywidgets",
     "anywidget",
     "markdown_it",
+    "latex2mathml",
     "nh3",
     "pygments",
     "tsn_frames.widget",

@@ -21,7 +21,8 @@ ONE_IMPORTER = {
     "tqdm": {"engine/run/progress.py"},
     "matplotlib": {"plot/axes.py"},
     "anywidget": {"widget/chat.py", "widget/review/review.py"},
-    "markdown_it": {"widget/markdown.py"},
+    "latex2mathml": {"widget/mathml.py"},
+    "markdown_it": {"widget/markdown.py", "widget/markdown_rules.py"},
     "nh3": {"widget/markdown.py"},
     "pygments": {"widget/highlight.py"},
 }

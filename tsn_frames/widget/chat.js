@@ -40,12 +40,19 @@ const STEP = 160; // pixels by which the chat grows while an answer comes
 const NEAR = 32; // pixels from the end that count as the end
 
 // The same allow-list as Python's: unsafe HTML would have to pass both.
+const MATHS =
+  "annotation math menclose mfrac mi mn mo mover mpadded mphantom mroot mrow mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr munder munderover semantics";
 const MARKUP = {
-  elements:
-    "a abbr b blockquote br code dd del dl div dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p pre s span strong sub sup table tbody td tfoot th thead tr u ul".split(
+  elements: [
+    ..."a abbr b blockquote br code dd del dl div dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p pre s span strong sub sup table tbody td tfoot th thead tr u ul".split(
       " ",
     ),
-  attributes: "class href target rel start title align colspan rowspan data-language".split(" "),
+    ...MATHS.split(" ").map((name) => ({ name, namespace: "http://www.w3.org/1998/Math/MathML" })),
+  ],
+  attributes: (
+    "class href target rel start title align colspan rowspan data-language accent accentunder columnalign columnlines display displaystyle encoding fence " +
+    "form linethickness lspace mathvariant maxsize minsize movablelimits notation rowlines rspace scriptlevel stretchy width"
+  ).split(" "),
 };
 
 /** Show HTML that Python has cleaned already. @param {HTMLElement} element @param {string} html */
@@ -95,6 +102,36 @@ async function copy(text, near) {
     focused?.focus({ preventScroll: true });
     return done;
   }
+}
+
+/**
+ * Put what is selected into the clipboard with the source of each formula, where there is one. A selection that begins or ends within a
+ * formula takes all of it.
+ * @param {ClipboardEvent} event @param {HTMLElement} root
+ */
+function copyWithSources(event, root) {
+  const selection = document.getSelection();
+  if (!selection?.rangeCount || !event.clipboardData) return;
+  const range = selection.getRangeAt(0).cloneRange();
+  /** @param {Node} node */
+  const formula = (node) => (node instanceof Element ? node : node.parentElement)?.closest("math");
+  const [first, last] = [formula(range.startContainer), formula(range.endContainer)];
+  if (first) range.setStartBefore(first);
+  if (last) range.setEndAfter(last);
+  const copied = make("div", { class: "tsn-unseen" });
+  copied.append(range.cloneContents());
+  const formulas = copied.querySelectorAll("math");
+  if (!formulas.length) return;
+  const html = copied.innerHTML;
+  for (const math of formulas) {
+    const mark = math.getAttribute("display") === "block" ? "$$" : "$";
+    math.replaceWith(`${mark}${math.querySelector("annotation")?.textContent ?? ""}${mark}`);
+  }
+  root.append(copied); // only what is displayed has its lines as text
+  event.clipboardData.setData("text/plain", copied.innerText);
+  event.clipboardData.setData("text/html", html);
+  copied.remove();
+  event.preventDefault();
 }
 
 /** Whether a key press belongs to an input method that composes a word. @param {KeyboardEvent} event */
@@ -255,6 +292,7 @@ class ChatView {
     this.root.addEventListener("keydown", (event) => this.#pressed(event));
     this.root.addEventListener("keyup", (event) => event.stopPropagation());
     this.root.addEventListener("keypress", (event) => event.stopPropagation());
+    this.log.addEventListener("copy", (event) => copyWithSources(event, this.root));
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.resized.observe(this.list);
     this.resized.observe(this.log);
@@ -489,6 +527,7 @@ class ChatView {
       setMarkup(element, html);
       for (const part of element.children) part.setAttribute("dir", part.tagName === "PRE" ? "ltr" : "auto");
       for (const pre of element.querySelectorAll("pre")) this.#dress(pre);
+      for (const table of element.querySelectorAll("table")) this.#frame(table);
       if (!old) shown.body.append(element);
       shown.blocks[place] = { element, html };
     }
@@ -503,6 +542,13 @@ class ChatView {
     pre.tabIndex = 0;
     pre.replaceWith(frame);
     frame.append(pre);
+  }
+
+  /** Give a table a frame that scrolls, also by keyboard, where the table is wider. @param {HTMLTableElement} table */
+  #frame(table) {
+    const frame = make("div", { class: "tsn-table", role: "group", "aria-label": "Table", tabindex: "0" });
+    table.replaceWith(frame);
+    frame.append(table);
   }
 
   /** @param {Turn} turn @param {Shown} shown */

@@ -83,7 +83,7 @@ class IncrementalMarkdown:
         if len(blocks) < 2:
             return
         source = "".join(lines_of(source)[: blocks[-2].end])
-        final, self._links = render_blocks(source, self._links, self._memo)
+        final, self._links = render_blocks(source + "\n", self._links, self._memo)  # a formula that is open stays so
         self._final += final
         self._at += len(source)
 
@@ -93,7 +93,7 @@ class IncrementalMarkdown:
         self._linked, memo = links, BlockCache()
         for i in range(first, len(self._final)):
             if "[" in self._final[i].source:
-                self._final[i] = render_blocks(self._final[i].source, links, memo)[0][0]
+                self._final[i] = render_blocks(self._final[i].source + "\n\n", links, memo)[0][0]
 
 
 def _parts(text: str) -> tuple[str, str]:

@@ -5,29 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from html import escape
 from typing import Any, NamedTuple
 
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from . import mathml
 from .highlight import CLASSES, LANGUAGES, code_html
+from .markdown_rules import add_rules
 
-_MATH = re.compile(r"\\\(.{1,2000}?\\\)|\\\[.{1,2000}?\\\]|\$\$.{1,2000}?\$\$", re.DOTALL)
+_TASK = re.compile(r"\[([ xX])\][ \n]")
 _ALIGNED = re.compile(r"text-align:(left|right|center)")
 _SCHEME = re.compile(r"https?://[^/]", re.IGNORECASE)
 _TAGS = {
     "a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s", "span",
-    "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+    "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 _CLASSES = {
-    "span": CLASSES,
+    "span": CLASSES | {"task"},
     "code": {f"language-{name}" for name in LANGUAGES.values()},
     "td": {"left", "right", "center"},
     "th": {"left", "right", "center"},
 }
+_CHECKED = {" ": '<span class="task">\u2610</span> ', "x": '<span class="task">\u2611</span> '}
 NESTING = 20  # levels of nested quotes and lists: deeper text is not parsed, since that may take a minute
 Links = dict[str, Any]
 
@@ -73,28 +76,51 @@ class _Markdown(MarkdownIt):
     def __init__(self) -> None:
         super().__init__("commonmark", {"html": False, "xhtmlOut": False, "breaks": True})
         self.enable(["table", "strikethrough"])
-        self.inline.ruler.before("escape", "math", _keep_math)
+        add_rules(self)
 
     def validateLink(self, url: str) -> bool:  # noqa: N802 - the library's name
         return _SCHEME.match(url) is not None
 
 
-def _keep_math(state: StateInline, silent: bool) -> bool:
-    """Keep math between its marks as it is written; its backslashes and underscores are no markdown."""
-    found = _MATH.match(state.src, state.pos, state.posMax)
-    if found is None:
-        return False
-    if not silent:
-        state.pending += found.group()
-    state.pos = found.end()
-    return True
+class _Renderer(RendererHTML):
+    """HTML of the tokens of the added rules; a formula that can't be read is its source."""
+
+    def math(self, tokens: Sequence[Token], i: int, *_: Any) -> str:
+        return _math(tokens[i].content, block=False)
+
+    def math_display(self, tokens: Sequence[Token], i: int, *_: Any) -> str:
+        return _math(tokens[i].content, block=True)
+
+    def math_block(self, tokens: Sequence[Token], i: int, *_: Any) -> str:
+        return f"<p>{_math(tokens[i].content, block=True)}</p>\n"
+
+    def math_source(self, tokens: Sequence[Token], i: int, *_: Any) -> str:
+        return f"<p>{_source(tokens[i].content)}</p>\n"
+
+    def subscript(self, tokens: Sequence[Token], i: int, *_: Any) -> str:
+        return f"<sub>{escape(tokens[i].content)}</sub>"
+
+    def superscript(self, tokens: Sequence[Token], i: int, *_: Any) -> str:
+        return f"<sup>{escape(tokens[i].content)}</sup>"
+
+    footnote = superscript
+
+
+def _math(text: str, *, block: bool) -> str:
+    marks = 2 if text[:2] in ("$$", r"\(", r"\[") else 1
+    return mathml.mathml(text[marks:-marks].strip(), block=block) or _source(text)
+
+
+def _source(text: str) -> str:
+    return escape(text).replace("\n", "<br>\n")
 
 
 _INLINES = _Markdown()
 _BLOCKS = _Markdown().disable(["inline", "text_join"])  # inline text is rendered separately and cached
-_RENDERER = RendererHTML()
+_RENDERER = _Renderer()
 _CLEANER = nh3.Cleaner(
-    tags=_TAGS, attributes={"*": set(), "a": {"href"}, "ol": {"start"}}, allowed_classes=_CLASSES, url_schemes={"http", "https"},
+    tags=_TAGS | mathml.TAGS, attributes={**mathml.ATTRIBUTES, "*": set(), "a": {"href"}, "ol": {"start"}},
+    allowed_classes=_CLASSES, url_schemes={"http", "https"},
     url_relative="deny", link_rel="noopener noreferrer", set_tag_attribute_values={"a": {"target": "_blank"}},
 )  # fmt: skip
 
@@ -127,7 +153,10 @@ def _html(tokens: Sequence[Token], env: dict[str, Any], memo: BlockCache) -> str
     out = []
     for i, token in enumerate(tokens):
         if token.type == "inline":
-            out.append(memo.get(token.content, partial(_inline, token.content, env)))
+            task = _TASK.match(token.content) if i > 1 and tokens[i - 2].type == "list_item_open" else None
+            out.append(_CHECKED[task[1].lower()] if task else "")
+            text = token.content[task.end() :] if task else token.content
+            out.append(memo.get(text, partial(_inline, text, env)))
         elif token.type == "fence":
             growing = _is_open(token)
             out.append(
@@ -135,6 +164,10 @@ def _html(tokens: Sequence[Token], env: dict[str, Any], memo: BlockCache) -> str
             )
         elif token.type == "code_block":
             out.append(code_html(token.content))
+        elif token.type == "math_block":
+            out.append(_RENDERER.math_block(tokens, i))
+        elif token.type == "math_source":
+            out.append(_RENDERER.math_source(tokens, i))
         else:
             if token.type in ("th_open", "td_open"):
                 _align(token)

@@ -1,0 +1,83 @@
+"""What an answer looks like and how it is copied: formulas, tables, tasks, footnotes."""
+
+from __future__ import annotations
+
+import pytest
+from browser.scripted import SCRIPT
+
+RICH = r"""The mean of $n$ values is \(\bar{x} = \frac{1}{n}\sum_{i=1}^n x_i\), for $5 to $10 a time[^1]:
+
+\[
+\begin{aligned}
+\sigma^2 &= \frac{1}{n}\sum_{i=1}^n (x_i - \bar{x})^2 \\
+- z &= \lim_{x \to 0} \frac{\sin x}{x}, \qquad A = \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}
+\end{aligned}
+\]
+
+$$\boxed{f(x) = \begin{cases} 1 & x > 0 \\ 0 & \text{else} \end{cases}}$$
+
+- [x] Use H~2~O and x^2^
+- [ ] Read https://example.com/a_b.
+
+$$\unknown{x}$$
+
+| """ + " | ".join(f"column {n}" for n in range(30)) + " |\n" + "|---" * 30 + "|\n| " + " | ".join("value" for n in range(30)) + " |\n\n[^1]: In dollars.\n"  # fmt: skip
+
+
+@pytest.fixture
+def rich(open_chat, quick):
+    SCRIPT["Rich"] = RICH
+    chat = open_chat(quick)
+    chat.asked("Rich")
+    return chat
+
+
+def test_formulas_are_drawn_and_what_can_not_be_read_is_its_source(rich):
+    body = rich.turn(1).locator(".tsn-body")
+    assert body.locator("math").count() == 4
+    drawn = "all => all.map(one => [one instanceof MathMLElement, one.getBoundingClientRect().height > 8, one.getBoundingClientRect().width > 5])"
+    for name, most in (("math", 4), ("mfrac", 3), ("mtd", 10), ("munder", 1), ("menclose", 1)):
+        assert body.locator(name).count() >= most, name
+        assert all(map(all, body.locator(f"{name}:not(:empty)").evaluate_all(drawn))), name
+    shown = body.inner_text()
+    assert "for $5 to $10 a time1" in shown.replace("\n", "") and r"$$\unknown{x}$$" in shown
+    assert r"\bar" not in shown and body.locator("annotation").first.is_hidden()
+    left, right = (
+        box["x"]
+        for box in (one.bounding_box() for one in body.locator("mtable mtable, mtable").first.locator("mo:text('=')").all()[:3:2])
+    )
+    assert abs(left - right) < 3, "the equals signs of two lines stand below each other"
+
+
+def test_a_copied_formula_is_its_source(rich):
+    paragraph = rich.turn(1).locator(".tsn-block p").first
+    paragraph.evaluate("p => getSelection().selectAllChildren(p)")
+    rich.tab.keyboard.press("Control+c")
+    rich.copied("The mean of $n$ values is $\\bar{x} = \\frac{1}{n}\\sum_{i=1}^n x_i$, for $5 to $10 a time1:")
+    rich.turn(1).locator("math[display=block]").nth(1).evaluate(
+        "math => { const s = getSelection(); s.selectAllChildren(math.querySelector('mtd')) }"
+    )
+    rich.tab.keyboard.press("Control+c")
+    rich.copied("$$\\boxed{f(x) = \\begin{cases} 1 & x > 0 \\\\ 0 & \\text{else} \\end{cases}}$$")
+
+
+def test_a_wide_table_scrolls_in_its_own_frame_also_by_keyboard(rich):
+    frame = rich.turn(1).get_by_role("group", name="Table")
+    sizes = "one => [one.scrollWidth > one.clientWidth + 100, one.offsetHeight > one.clientHeight, one.scrollLeft]"
+    assert frame.evaluate(sizes) == [True, True, 0]
+    assert rich.log.evaluate("one => one.scrollWidth <= one.clientWidth + 1")
+    frame.focus()
+    rich.tab.keyboard.press("ArrowRight")
+    rich.tab.wait_for_function("() => document.querySelector('.tsn-chat .tsn-table').scrollLeft > 0")
+
+
+def test_tasks_footnotes_scripts_and_bare_links_are_shown(rich):
+    body = rich.turn(1).locator(".tsn-body")
+    assert [text.strip() for text in body.locator("li").all_inner_texts()] == [
+        "☑ Use H2O and x2",
+        "☐ Read https://example.com/a_b.",
+    ]
+    assert body.locator("sub, sup").all_inner_texts() == ["1", "2", "2", "1"]
+    assert body.get_by_role("link").evaluate_all("all => all.map(a => [a.href, a.target, a.rel])") == [
+        ["https://example.com/a_b", "_blank", "noopener noreferrer"]
+    ]
