@@ -7,8 +7,8 @@ import time
 import pytest
 from support.html_safety import Parsed, check_safe
 
-from tsn_frames.widget import highlight
-from tsn_frames.widget.incremental_markdown import IncrementalMarkdown, render
+from tsn_frames.widget.rendering import highlight
+from tsn_frames.widget.rendering.incremental_markdown import IncrementalMarkdown, render
 
 DEEP = {
     "brackets": "[" * 10_000, "links": "[a](" * 10_000, "closed brackets": "[a" * 10_000 + "]" * 10_000, "quotes": ">" * 10_000, "bullets": "- " * 10_000,

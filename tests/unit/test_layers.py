@@ -21,10 +21,10 @@ ONE_IMPORTER = {
     "tqdm": {"engine/run/progress.py"},
     "matplotlib": {"plot/axes.py"},
     "anywidget": {"widget/chat.py", "widget/review/review.py"},
-    "latex2mathml": {"widget/mathml.py"},
-    "markdown_it": {"widget/markdown.py", "widget/markdown_rules.py"},
-    "nh3": {"widget/markdown.py"},
-    "pygments": {"widget/highlight.py"},
+    "latex2mathml": {"widget/rendering/mathml.py"},
+    "markdown_it": {"widget/rendering/markdown.py", "widget/rendering/markdown_rules.py"},
+    "nh3": {"widget/rendering/markdown.py"},
+    "pygments": {"widget/rendering/highlight.py"},
 }
 
 

@@ -18,7 +18,7 @@ from ..engine.chat.conversation import Conversation
 from ..engine.chat.turn import Turn
 from ..engine.runtime.process import process_state
 from . import view_model
-from .incremental_markdown import IncrementalMarkdown
+from .rendering.incremental_markdown import IncrementalMarkdown
 
 log = logging.getLogger("tsn_frames")
 # Throttling of tail updates: pause for 3 times the render time plus the time that the page needs for its HTML. A huge table is

@@ -13,8 +13,8 @@ from ..engine.chat.conversation import Conversation
 from ..engine.chat.turn import Turn
 from ..text import money, plural
 from ..verbs.chat.generate_code import AllRows
-from .incremental_markdown import render
-from .markdown import close_code_fence
+from .rendering.incremental_markdown import render
+from .rendering.markdown import close_code_fence
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
 WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "developer": "Developer", "tool": "Tool"}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from support.html_safety import Parsed, check_safe
 
-from tsn_frames.widget import highlight, incremental_markdown, markdown, markdown_rules
-from tsn_frames.widget.incremental_markdown import IncrementalMarkdown, render
+from tsn_frames.widget.rendering import highlight, incremental_markdown, markdown, markdown_rules
+from tsn_frames.widget.rendering.incremental_markdown import IncrementalMarkdown, render
 
 PARTS = [
     "a", "b c", " ", "  ", "    ", "\n", "\n\n", "\r", "\r\n", "\t", "# h", "===", "---", "- ", "-", "* ", "+ ", "1", "1.", "1. ", "2) ", "> ", ">",

@@ -7,8 +7,8 @@ import re
 import pytest
 from support.html_safety import Parsed, check_safe
 
-from tsn_frames.widget.incremental_markdown import IncrementalMarkdown, render
-from tsn_frames.widget.mathml import DEPTH, MOST, mathml
+from tsn_frames.widget.rendering.incremental_markdown import IncrementalMarkdown, render
+from tsn_frames.widget.rendering.mathml import DEPTH, MOST, mathml
 
 SOURCE = re.compile(r'<annotation encoding="application/x-tex">([^<]*)</annotation>')
 
