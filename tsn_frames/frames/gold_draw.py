@@ -52,6 +52,11 @@ def draw_of(df: pd.DataFrame, gold: Any) -> Draw | None:
     prob = pd.to_numeric(values.column(df, f"{name}_prob"), errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
     if not ((prob > 0) & (prob <= 1)).all():
         raise ParameterError(f"'{name}_prob' must be above 0 and at most 1 in every row: it was changed after the draw")
+    if len(sure := np.flatnonzero((prob == 1) & ~test & ~dev)):
+        raise ParameterError(
+            f"row {values.row_name(df.index, sure[0])} has a '{name}_prob' of 1 and is in no part of '{name}_split': one of the two was "
+            "changed after the draw"
+        )
     return Draw(name, prob, test, dev)
 
 
@@ -85,7 +90,7 @@ def holds_test_rows(df: pd.DataFrame) -> bool:
 
 
 def check_undamaged(draw: Draw, rows: Array, where: str) -> None:
-    """Raise where far more rows were drawn than the chances allow: unread rows were dropped after the draw.
+    """Raise where far more or fewer rows were drawn than the chances allow: rows were dropped or changed after the draw.
 
     Raises
     ------
@@ -94,10 +99,11 @@ def check_undamaged(draw: Draw, rows: Array, where: str) -> None:
     """
     open_ = rows & ~draw.dev
     drawn, expected = int(draw.test[rows].sum()), float(draw.prob[open_].sum())
-    if drawn > expected + 5 + 6 * expected**0.5:
+    if abs(drawn - expected) > 5 + 6 * expected**0.5:
+        what = "rows were dropped" if drawn > expected else f"drawn rows were dropped or '{draw.name}_prob' was changed"
         raise ParameterError(
             f"{plural(drawn, 'row')} of {int(open_.sum()):,}{where} were drawn, where '{draw.name}_prob' allows about "
-            f"{expected:.0f}: rows were dropped after the draw. Call it on the whole frame"
+            f"{expected:.0f}: {what} after the draw. Call it on the whole frame"
         )
 
 
@@ -110,6 +116,8 @@ def check_read(draw: Draw, known: Array, gold: Any) -> None:
         If no drawn row has gold.
     """
     drawn, unread, outside = int(draw.test.sum()), int((draw.test & ~known).sum()), int((known & ~draw.test & ~draw.dev).sum())
+    if not drawn:
+        raise ParameterError(f"the frame has no row of the test part of '{draw.name}_split': call it on the whole frame")
     if unread == drawn:
         raise ParameterError(
             f"{gold!r} is missing in all {plural(drawn, 'row')} of the test part: there is nothing to conclude from"

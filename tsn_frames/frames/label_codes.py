@@ -18,11 +18,33 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class LabelCodes:
-    """The labels in order, whether the order means something, and the codes of each column; -1 is a missing label."""
+    """Columns of labels as codes.
+
+    Attributes
+    ----------
+    labels : tuple
+        The labels in order.
+    ordered : bool
+        Whether the order means something.
+    columns : dict of column to array
+        The codes; -1 is a missing label.
+    unpredicted : tuple
+        Labels that gold has and no predicted column, where these are no closed set.
+    """
 
     labels: tuple[Any, ...]
     ordered: bool
     columns: dict[Hashable, Array]
+    unpredicted: tuple[Any, ...] = ()
+
+    def remark(self) -> str | None:
+        """Return a remark on labels that only gold has; they may be misspelt."""
+        if not self.unpredicted:
+            return None
+        named = ", ".join(map(repr, self.unpredicted[:5])) + ", ..." * (len(self.unpredicted) > 5)
+        return (
+            f"gold has labels that no row was given: {named}; labels as a Categorical of the whole set have the spelling checked"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,7 +77,9 @@ def code_columns(df: pd.DataFrame, predicted: Sequence[Hashable], gold: Sequence
         labels = _sorted({label for column in (*said, *right) for label in column.labels})
         _check_common(said, right)
     ordered = len(closed) == len(kinds) and all(kind.ordered and kind == closed[0] for kind in closed)
-    return LabelCodes(tuple(labels), ordered, {column.name: _recoded(column, labels) for column in (*said, *right)})
+    predicted_labels = {label for column in said for label in column.labels}
+    unpredicted = () if len(closed) == len(kinds) else tuple(_sorted({x for one in right for x in one.labels} - predicted_labels))
+    return LabelCodes(tuple(labels), ordered, {column.name: _recoded(column, labels) for column in (*said, *right)}, unpredicted)
 
 
 def _read(df: pd.DataFrame, name: Hashable) -> _Column:

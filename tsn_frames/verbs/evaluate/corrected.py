@@ -10,6 +10,8 @@ import pandas as pd
 
 from ...frames.gold_draw import check_read, check_undamaged, need_draw
 from ...frames.label_codes import code_columns
+from ...text import warn
+from .metrics import FEW
 
 Array = np.ndarray[Any, Any]
 
@@ -52,12 +54,12 @@ def corrected(df: pd.DataFrame, label: Hashable, *, gold: Hashable) -> pd.DataFr
     Examples
     --------
     >>> import tsn_frames as tsn
-    >>> df = tsn.sample_messages().query("topic != ''").tsn.gold_sample(60)
+    >>> df = tsn.sample_messages().query("topic != ''").tsn.gold_sample(120)
     >>> df["gold"] = df["topic"].where(df["gold_split"].eq("test"))
     >>> df["said"] = df["topic"].mask(df["topic"].eq("account"), "billing")
     >>> outcome = df.tsn.corrected("said", gold="gold")
     >>> outcome["billing"].mean().round(3).item(), outcome.attrs["weights"]["praise"]
-    (0.136, 1.0)
+    (0.158, 1.0)
     """
     coded, draw = code_columns(df, [label], [gold]), need_draw(df, gold)
     said, truth = coded.columns[label], coded.columns[gold]
@@ -73,6 +75,12 @@ def corrected(df: pd.DataFrame, label: Hashable, *, gold: Hashable) -> pd.DataFr
         value = mean + read / chance * (right - mean)
         value[aside] = np.where(truth[aside] >= 0, right[aside], np.nan)
         out[name] = pd.array(value, dtype="Float64")
+    if few := [
+        f"{name!r} ({rows})"
+        for name, rows in zip(coded.labels, np.bincount(truth[read], minlength=len(coded.labels)))
+        if rows < FEW
+    ]:
+        warn(f"labels have fewer than {FEW} gold rows, too few for a regression on their columns: {', '.join(few)}")
     out.attrs["weights"] = weights
     return out
 

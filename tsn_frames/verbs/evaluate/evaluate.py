@@ -88,6 +88,8 @@ def evaluate(
     if not rows.any():
         raise ParameterError(_nothing_to_judge(raters, split))
     notes = _notes_on_rows(part & (ratings >= 0).any(axis=1), truth, part, split)
+    notes += [*_notes_on_gold(df, raters[0], truth >= 0, split), *_notes_on_texts(df[rows], (*columns, *raters))]
+    notes += filter(None, [coded.remark()])
     if len(only := np.unique(truth[rows])) == 1:
         notes.append(f"gold has one label only, {coded.labels[only[0]]!r}")
     work = [_Judgement.of(df, name, Judged(truth, coded.columns[name], ratings, coded.labels, coded.ordered), rows)
@@ -179,6 +181,30 @@ def _notes_on_rows(rated: Array, truth: Array, part: Array, split: Any) -> list[
     if divided := int((rated & (truth < 0)).sum()):
         notes.append(f"{plural(divided, 'row')} without a majority of the raters are left out")
     return notes
+
+
+def _notes_on_gold(df: pd.DataFrame, gold: Hashable, known: Array, split: Any) -> list[str]:
+    """Return how many rows have gold though they weren't drawn."""
+    draw = None if split is None else draw_of(df, gold)
+    outside = 0 if draw is None else int((known & ~draw.test & ~draw.dev).sum())
+    return [f"{plural(outside, 'row')} have gold and were not drawn: they are not judged"] if outside else []
+
+
+def _notes_on_texts(judged: pd.DataFrame, used: tuple[Hashable, ...]) -> list[str]:
+    """Return how many judged rows share their text with another one.
+
+    The text is the column with the longest values, of those whose values differ in most rows.
+    """
+    made = tuple(f"{name}_" for name in used)
+    others = [name for name in judged.columns.unique() if name not in used and not str(name).startswith(made)]
+    texts = {name: column for name in others if _is_text(column := values.column(judged, name))}
+    name = max(texts, key=lambda name: float(texts[name].str.len().mean()), default=None)
+    twice = 0 if name is None else int(texts[name].duplicated(keep=False).sum())
+    return [f"{twice:,} of the judged rows have a text in {name!r} that another one has, too: each counts"] if twice else []
+
+
+def _is_text(column: pd.Series) -> bool:
+    return pd.api.types.infer_dtype(column, skipna=True) == "string" and column.nunique() > len(column) / 2
 
 
 def _coded(coded: LabelCodes, names: list[Hashable], part: Array) -> dict[Hashable, Array]:

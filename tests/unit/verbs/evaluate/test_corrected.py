@@ -54,6 +54,15 @@ def test_rows_that_are_not_read_yet_are_allowed_for():
         assert some.tsn.corrected("said", gold="gold")["b"].mean() == pytest.approx(0.3, abs=0.08)
 
 
+def test_labels_with_few_gold_rows_are_warned_of():
+    df = labelled()
+    df.loc[df["gold"].eq("b").cumsum().gt(3) & df["gold"].eq("b"), "gold"] = "a"
+    with pytest.warns(
+        tsn.errors.TSNWarning, match=r"fewer than 5 gold rows, too few for a regression on their columns: 'b' \(3\)"
+    ):
+        df.tsn.corrected("said", gold="gold")
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

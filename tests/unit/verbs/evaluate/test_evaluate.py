@@ -229,6 +229,52 @@ def test_gold_that_judges_nothing_is_refused(change, says):
         change(labelled()).tsn.evaluate("topic", gold="gold")
 
 
+def test_gold_outside_of_plain_texts_is_noted_since_they_are_no_closed_set():
+    df = labelled()
+    df = df.assign(topic=df["topic"].astype(object), gold=df["gold"].replace("praise", "prase"))
+    assert any("gold has labels that no row was given: 'prase'" in note for note in df.tsn.evaluate("topic", gold="gold").notes)
+
+
+def test_gold_of_rows_that_were_not_drawn_is_noted_and_not_judged():
+    df = labelled()
+    found = df.assign(gold=df["truth"]).tsn.evaluate("topic", gold="gold")
+    assert "100 rows have gold and were not drawn: they are not judged" in found.notes
+    pd.testing.assert_frame_equal(found.table, df.tsn.evaluate("topic", gold="gold").table)
+
+
+@pytest.mark.parametrize("texts", [200, 150])
+def test_judged_rows_with_the_same_text_are_noted(texts):
+    df = labelled().assign(text=[f"message number {n % texts}" for n in range(200)], id=range(200))
+    found = [note for note in df.tsn.evaluate("topic", gold="gold").notes if "have a text in" in note]
+    twice = int(df.loc[df["gold"].notna(), "text"].duplicated(keep=False).sum())
+    assert (twice > 0) == (texts == 150)
+    assert found == (
+        [f"{twice} of the judged rows have a text in 'text' that another one has, too: each counts"] if twice else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda df: df.assign(gold_prob=df["gold_prob"].mask(df.index == 0)), "must be above 0 and at most 1 in every row"),
+        (
+            lambda df: df.assign(gold_prob=df["gold_prob"].mask(df["gold_split"].isna(), 1.0)),
+            "1 and is in no part of 'gold_split'",
+        ),
+        (
+            lambda df: df.assign(gold_split=df["gold_split"].replace("test", "tested")),
+            "may hold 'test', 'dev' and gaps, got 'tested'",
+        ),
+        (lambda df: df.drop(columns="gold_prob"), "no 'gold_prob': keep both columns"),
+    ],
+)
+def test_a_draw_that_was_changed_is_refused_by_each_verb(change, says):
+    df = change(labelled())
+    for verb in (df.tsn.evaluate, df.tsn.shares, df.tsn.corrected):
+        with pytest.raises(tsn.errors.ParameterError, match=says):
+            verb("topic", gold="gold")
+
+
 def test_the_text_has_each_metric_and_each_note_and_html_is_escaped():
     df = labelled().rename(columns={"gold": "<b>"}).rename(columns={"gold_split": "<b>_split", "gold_prob": "<b>_prob"})
     found = df.assign(topic=df["topic"].cat.rename_categories({"praise": "<i>"}), **{"<b>": df["<b>"].replace("praise", "<i>")})

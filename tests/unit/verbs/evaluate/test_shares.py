@@ -116,6 +116,12 @@ def test_a_higher_level_and_a_population_give_wider_intervals():
         (lambda df: df.assign(gold=None), "missing in all 100 rows of the test part"),
         (lambda df: df.assign(gold=df["gold"].replace("billing", "biling")), "'biling' in .* rows.* did you mean 'billing'"),
         (lambda df: df.dropna(subset="gold"), "100 rows of 100 were drawn, .* about 33: rows were dropped after the draw"),
+        (
+            lambda df: df.assign(gold_prob=0.9),
+            "100 rows of 300 were drawn, .* about 270: drawn rows were dropped or 'gold_prob' was",
+        ),
+        (lambda df: df[df["gold_split"].isna()], "no row of the test part of 'gold_split'"),
+        (lambda df: df.iloc[:0], "no row of the test part of 'gold_split'"),
         (lambda df: pd.concat([df, labelled(500, seed=1)]), "goes from 0.2 to 0.333: rows of several draws"),
         (lambda df: df.drop(columns="gold"), "no column 'gold'"),
         (lambda df: df.assign(topic=[["billing"]] * 300), "holds lists or dicts"),
@@ -142,6 +148,16 @@ def test_unread_rows_and_gold_of_other_rows_are_counted_in_a_warning():
         pd.testing.assert_frame_equal(
             df.assign(gold=df["truth"]).tsn.shares("topic", gold="gold"), df.tsn.shares("topic", gold="gold")
         )
+
+
+def test_gold_of_one_class_and_of_few_rows_has_wide_intervals():
+    df = labelled()
+    one = df.assign(gold=df["gold"].where(df["gold"].isna(), "billing")).tsn.shares("topic", gold="gold")
+    assert one.loc["billing", ["share", "high"]].tolist() == [1, 1] and 0.9 < one.loc["billing", "low"] < 1
+    assert one.drop("billing")["share"].eq(0).all() and one.drop("billing")["high"].gt(0).all()
+    with pytest.warns(tsn.errors.TSNWarning, match="missing in 97 of the 100 rows"):
+        few = df.assign(gold=df["gold"].where(df["gold"].notna().cumsum() <= 3)).tsn.shares("topic", gold="gold")
+    assert (few["high"] - few["low"]).min() > 0.4
 
 
 def test_a_label_that_nobody_gave_has_an_interval_all_the_same():
