@@ -41,6 +41,8 @@ class SseLines:
 
 def parsed_list(data: bytes) -> list[dict[str, Any]]:
     """Return the JSON objects of an event that is a list."""
+    if not data.startswith(b"["):
+        return []
     try:
         items = load(data)
     except Unreadable:

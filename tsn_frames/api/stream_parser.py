@@ -16,7 +16,7 @@ from typing import Any
 
 from .dialects.answer_shape import as_completion
 from .dialects.errors import error_of, holds_error
-from .dialects.usage import find_usage, merge_usage
+from .dialects.usage import count, find_usage, merge_usage
 from .serialization import dumps_any
 from .sse import LINE_ENDS, SseLines, parsed, parsed_list
 from .stream_choice import StreamedChoice
@@ -31,6 +31,7 @@ _ERROR_EVENTS = (b"error", b"exception")
 _NOT_KEPT = ("choices", "usage", "object", "error", "x_groq", "message", "done")
 _FIELDS = (b"", b"id", b"retry")  # fields of events that hold nothing of an answer; a comment's name is empty
 _TEXT_CAP = 10_000
+_END_MARKS, _END_EVENTS = (b"[DONE]", b'"[DONE]"', b"[done]"), (b"done", b"message_stop")
 _ALIVE = re.compile(rb"(?i)|ok|ping|pong|keep[-_ ]?alive|heartbeat|connected|null")  # texts without a meaning
 
 
@@ -66,6 +67,7 @@ class StreamedReply:
         self._text = b""  # lines that are no events: a gateway's words in place of an answer
         self._stream_error: dict[str, Any] | None = None  # which ends the stream
         self._choice = StreamedChoice()
+        self._index: int | None = None
         self._about: dict[str, Any] = {}
         self._usage: dict[str, Any] | None = None
 
@@ -203,6 +205,8 @@ class StreamedReply:
             self._fail(parsed(value) or {"message": value.decode("utf-8", "replace")})
         elif (bare := parsed(line)) is not None:  # Ollama: JSON without "data:"
             self._chunk(bare)
+        elif line.strip() in _END_MARKS:
+            self.done = True
         elif name not in _FIELDS:
             self._note(line)
 
@@ -228,10 +232,11 @@ class StreamedReply:
         self._data, self._data_size = [], 0
         if event is not None:
             self._chunk(event)
-        elif data.strip() == b"[DONE]":
+            self.done = self.done or self._event in _END_EVENTS
+        elif data.strip() in _END_MARKS:
             self.done = True
-        elif data.startswith(b"["):  # Gemini's errors are lists
-            for item in parsed_list(data):
+        elif items := parsed_list(data):  # Gemini's errors are lists
+            for item in items:
                 self._chunk(item)
         elif data and self._event in _ERROR_EVENTS:
             self._fail({"message": data.decode("utf-8", "replace")})
@@ -256,9 +261,17 @@ class StreamedReply:
         if event.get("choices") is not None or self._about:
             self._keep(event)
         choices = event.get("choices")
-        for choice in choices if isinstance(choices, list) else []:
-            if isinstance(choice, dict) and choice.get("index") in (None, 0, "0"):  # of several answers the first is ours
+        if not isinstance(choices, list):
+            return
+        for choice in choices:
+            if isinstance(choice, dict) and self._is_ours(choice.get("index"), choices):
                 self._choice.add(choice)
+
+    def _is_ours(self, index: object, choices: list[Any]) -> bool:
+        """Return whether a choice is the first one; its index may be left out, written as text, or begin at 1."""
+        if self._index is None:
+            self._index = min(count(choice.get("index")) or 0 for choice in choices if isinstance(choice, dict))
+        return index == self._index or (count(index) or 0) == self._index
 
     def _keep(self, event: dict[str, Any]) -> None:
         """Keep what stands beside the choices: the first of each, but the last model, which a gateway knows late."""

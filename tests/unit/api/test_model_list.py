@@ -22,3 +22,7 @@ def test_other_bodies_list_nothing(listed):
 
 def test_names_alone_and_a_mapping_by_name_are_read():
     assert model_names(["a", "b"]) == model_names({"data": {"a": {}, "b": {}}}) == ["a", "b"]
+
+
+def test_a_list_in_a_field_of_a_field_is_read():
+    assert model_names({"success": True, "result": {"data": [{"id": "a"}], "total": 1}}) == ["a"]

@@ -319,6 +319,18 @@ def test_logprobs_are_put_together():
     }
 
 
+@pytest.mark.parametrize("mark", [b"data: [DONE]", b"data:[done]", b'data: "[DONE]"', b"[DONE]", b"event: done\ndata: {}\n"])
+def test_each_end_mark_ends_an_answer(mark):
+    reply = read(line(chunk({"content": "Hi"})), mark + b"\n", line(chunk({"content": " late"})))
+    assert (reply.text, reply.whole) == ("Hi", True)
+
+
+@pytest.mark.parametrize("index", [1, "0", "1", 0.0, None])
+def test_an_answer_is_read_whatever_its_index(index):
+    parts = [line({"choices": [{"index": index, "delta": {"content": text}}]}) for text in ("Hel", "lo")]
+    assert read(*parts, line({"choices": [{"index": index, "delta": {}, "finish_reason": "stop"}]})).text == "Hello"
+
+
 def test_of_several_answers_the_first_is_read():
     both = {"choices": [{"index": 1, "delta": {"content": "no"}}, {"index": 0, "delta": {"content": "yes"}}]}
     assert read(line(both), line(chunk({"content": "no"}, index=1)), said("!")).text == "yes!"

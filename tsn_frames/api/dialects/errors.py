@@ -36,6 +36,7 @@ _NO_FAILURE = re.compile(
     r"(?i)ok|success\w*|succeeded|queued|queue|pending|processing|in_?progress|progress|running|started|starting|start|waiting|"
     r"loading|warm\w*|scheduled|accepted|created|completed?|done|info|status|ping|pong|heartbeat|keep_?alive|notice|warning|log"
 )
+_STATUS = re.compile(r"[45][0-9]{2}")
 _DEPTH = 6
 _CAP = 50_000  # characters of a message; it is cut to what is shown after keys are masked in it
 _TAGS = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
@@ -134,6 +135,8 @@ def _is_error_body(data: dict[str, Any]) -> bool:
     feedback = data.get("promptFeedback")
     if type(feedback) is dict and feedback.get("blockReason"):  # Gemini
         return True
+    if any(name.endswith("Exception") and type(value) is dict for name, value in data.items()):  # Bedrock, in a stream
+        return True
     worded = any(type(data.get(name)) is str for name in ("message", "msg"))
     return worded and any(map(_states_failure, (data.get(name) for name in _STATED)))
 
@@ -146,13 +149,12 @@ def _states_failure(code: Any) -> bool:
 
 
 def _has_failed(data: dict[str, Any]) -> bool:
-    """Return whether an answer says that it failed: by a word, by a status as its code, or as Bedrock does in a stream."""
-    code = str(data.get("code"))
+    """Return whether an answer says that it failed: by a word, or by a status as its code."""
+    code = data.get("code")
     return (
         data.get("success") is False
         or data.get("status") in ("error", "failed", "failure", "fail")
-        or (code.isascii() and code.isdigit() and 400 <= int(code[:9]) < 600)
-        or any(name.endswith("Exception") and type(value) is dict for name, value in data.items())
+        or (code is not None and bool(_STATUS.fullmatch(str(code))))
     )
 
 

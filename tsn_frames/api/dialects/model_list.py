@@ -6,6 +6,8 @@ from typing import Any
 
 from .tables import MODEL_LISTS, MODEL_NAMES
 
+_DEPTH = 3  # lists in a field of a field
+
 
 def model_names(listed: Any) -> list[str]:
     """Return the names of a list of models.
@@ -14,13 +16,21 @@ def model_names(listed: Any) -> list[str]:
     --------
     >>> model_names([{"id": "a"}, {"name": "b"}, "c"]), model_names({"data": {"a": {}, "b": {}}})
     (['a', 'b', 'c'], ['a', 'b'])
+    >>> model_names({"result": {"data": [{"id": "a"}]}})
+    ['a']
     """
-    if type(listed) is dict:
-        listed = next((listed[name] for name in MODEL_LISTS if listed.get(name)), [])
-    if type(listed) is dict:
-        listed = [*listed]
-    found = (_name(model) for model in listed) if type(listed) is list else ()
+    found = (_name(model) for model in _models(listed))
     return [*dict.fromkeys(name for name in found if name)]
+
+
+def _models(listed: Any, depth: int = 0) -> list[Any]:
+    """Return the list in a body, which may be in a field, or be a mapping by name."""
+    if type(listed) is not dict:
+        return listed if type(listed) is list else []
+    name = next(filter(listed.get, MODEL_LISTS), None)
+    if name is not None and depth < _DEPTH:
+        return _models(listed[name], depth + 1)
+    return [*listed] if depth else []
 
 
 def _name(model: Any) -> str | None:

@@ -98,6 +98,7 @@ MODEL_NAMES: dict[str, Seen] = {
     "id": Seen("OpenAI and nearly all others; Together in a bare list", "maximhq/bifrost#6711"),
     "model": Seen("Ollama", "docs"),
     "name": Seen("Gemini, GitHub Models", "spiceai/spiceai#4624"),
+    "key": Seen("LM Studio's own list", "abdulmominsakib/localmind#11"),
 }
 
 # What finish_reason or native_finish_reason says, in lower case, where it is neither "stop" nor a call of a tool.

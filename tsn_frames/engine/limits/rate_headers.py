@@ -75,8 +75,9 @@ def rate_limits(headers: Mapping[str, str], *, wall: Callable[[], float] = time.
 def retry_after(headers: Mapping[str, str], message: str, *, wall: Callable[[], float] = time.time) -> float | None:
     """Return the seconds that a refusal asks to wait, or None where it states none.
 
-    The first that can be parsed: ``retry-after-ms``, ``retry-after``, the reset of a dimension with nothing remaining,
-    the message ("Retry after 3 seconds"). A ``retry-after`` that is a reset rounded up to whole seconds is that reset.
+    The first that can be parsed: ``retry-after-ms``, ``retry-after``, the reset of a dimension with nothing remaining
+    under any name (``ratelimit-reset``, ``x-ratelimit-reset-tokens-minute``, ``anthropic-ratelimit-requests-reset``), the
+    message ("Retry after 3 seconds"). A ``retry-after`` that is a reset rounded up to whole seconds is that reset.
     """
     milliseconds = duration(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
@@ -86,7 +87,16 @@ def retry_after(headers: Mapping[str, str], message: str, *, wall: Callable[[], 
     seconds = seconds_until(headers.get("retry-after", ""), wall=wall)
     if seconds is not None:
         return reset if reset and reset <= seconds < reset + 1 else seconds
+    if reset is None:
+        reset = max(_other_resets(headers, wall), default=None)
     return _in_message(message) if reset is None else reset
+
+
+def _other_resets(headers: Mapping[str, str], wall: Callable[[], float]) -> list[float]:
+    """Return the resets of what is used up, from headers that only name what they are about."""
+    names = [name for name in headers if "ratelimit" in name.replace("-", "") and "reset" in name]
+    used_up = [name for name in names if _number(headers.get(name.replace("reset", "remaining"))) == 0]
+    return [seconds for name in used_up if (seconds := seconds_until(headers[name], wall=wall)) is not None]
 
 
 def _rate_limit(headers: Mapping[str, str], dimension: str, wall: Callable[[], float]) -> RateLimitState:

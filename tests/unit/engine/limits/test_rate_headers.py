@@ -100,6 +100,12 @@ def test_no_text_makes_a_wait_raise_or_turn_negative(text):
         ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "250ms"}, None),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1s",
           "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 360.0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "30"}, 30.0),
+        ({"x-rate-limit-remaining": "0", "x-rate-limit-reset": "1700000030"}, 30.0),
+        ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": "2023-11-14T22:13:50Z",
+          "anthropic-ratelimit-requests-remaining": "9", "anthropic-ratelimit-requests-reset": "2023-11-14T23:13:50Z"}, 30.0),
+        ({"x-ratelimit-remaining-tokens-minute": "0", "x-ratelimit-reset-tokens-minute": "12.5"}, 12.5),
+        ({"x-ratelimit-remaining-tokens-minute": "7", "x-ratelimit-reset-tokens-minute": "12.5"}, None),
         ({}, None),
     ],
 )  # fmt: skip
