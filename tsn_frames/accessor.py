@@ -26,8 +26,13 @@ from .verbs.review.session import ReviewSession
 from .verbs.run.options import CompleteOptions
 from .verbs.run.run import Run
 
+if TYPE_CHECKING:
+    from .widget.chat import Chat
+    from .widget.review.review import Review
+
 P = ParamSpec("P")
 R = TypeVar("R")
+W = TypeVar("W")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -56,25 +61,25 @@ def _with_self(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[self, *list(signature.parameters.values())[1:]])
 
 
-def _shown(verb: Callable[Concatenate[pd.DataFrame, P], R], widget: Callable[[R], Any]) -> Callable[Concatenate[Any, P], Any]:
+def _shown(verb: Callable[Concatenate[pd.DataFrame, P], R], widget: Callable[[R], W]) -> Callable[Concatenate[Any, P], W]:
     """Return a verb as a method that returns its widget; the widget's libraries are imported then."""
     method = _method(verb)
 
     @functools.wraps(method)
-    def show(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def show(self: Any, *args: P.args, **kwargs: P.kwargs) -> W:
         return widget(method(self, *args, **kwargs))
 
     show.__doc__ = (verb.__doc__ or "").partition("    Examples\n")[0].replace("    Opened\n", "    Chat\n")
-    return cast("Callable[Concatenate[Any, P], Any]", show)
+    return cast("Callable[Concatenate[Any, P], W]", show)
 
 
-def _chat(opened: chatting.Opened) -> Any:
+def _chat(opened: chatting.Opened) -> Chat:
     from .widget.chat import Chat
 
     return Chat._over(*opened)
 
 
-def _review(session: ReviewSession) -> Any:
+def _review(session: ReviewSession) -> Review:
     from .widget.review.review import Review
 
     return Review(session)

@@ -344,5 +344,10 @@ def test_notebook_7_shows_sends_streams_and_stops(jupyter, context, open_chat, s
     chat.ready()
     until(lambda: slow.stats().disconnects == 1)
     assert chat.notebook.value("len(chat.messages)") == 2
+    for control in (chat.root.locator("[data-act='settings']"), chat.log):  # twice d cuts a cell
+        control.focus()
+        chat.tab.keyboard.press("d")
+        chat.tab.keyboard.press("d")
+    chat.asked("Still here")
     assert book.odd(("blob:", "data:")) == []
     book.close()

@@ -183,6 +183,7 @@ SIGNATURES = {
     "estimate.md": pd.DataFrame().tsn.estimate,
     "compare.md": tsn.compare,
     "chat.md": tsn.Chat,
+    "review.md": pd.DataFrame().tsn.review,
     "client.md": tsn.Client,
     "simulator.md": Simulator,
 }
@@ -223,8 +224,9 @@ def test_the_reference_of_the_client_has_the_words_of_its_parts(kind):
         (tsn.Estimate, "estimate.md"),
         (tsn.Comparison, "compare.md"),
         (tsn.Evaluation, "evaluate.md"),
+        (tsn.Review, "review.md"),
     ],
-    ids=["Cache", "Chat", "Ledger", "Prices", "Report", "Run", "Summary", "Estimate", "Comparison", "Evaluation"],
+    ids=["Cache", "Chat", "Ledger", "Prices", "Report", "Run", "Summary", "Estimate", "Comparison", "Evaluation", "Review"],
 )
 def test_the_reference_has_every_public_method(kind, page):
     text = (DOCS / "reference" / page).read_text(encoding="utf-8")

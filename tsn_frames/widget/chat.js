@@ -290,7 +290,8 @@ class ChatView {
     this.box.addEventListener("input", () => fit(this.box));
     this.box.addEventListener("keydown", (event) => this.#typed(event));
     this.root.addEventListener("keydown", (event) => this.#pressed(event));
-    this.root.addEventListener("keyup", (event) => event.stopPropagation());
+    this.root.addEventListener("keyup", (event) => this.#released(event));
+    this.root.addEventListener("focusin", (event) => this.#suppress(/** @type {Element} */ (event.target), true));
     this.root.addEventListener("keypress", (event) => event.stopPropagation());
     this.log.addEventListener("copy", (event) => copyWithSources(event, this.root));
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -765,10 +766,25 @@ class ChatView {
   }
 
   /** @param {KeyboardEvent} event */
+  #released(event) {
+    event.stopPropagation();
+    this.#suppress(/** @type {Element} */ (event.target), true);
+  }
+
+  /**
+   * Keep the host's shortcuts off, or let them act. Notebook 7 handles a key before this page does, and looks at the focused
+   * element first, so that is marked, too.
+   * @param {Element} focused @param {boolean} on
+   */
+  #suppress(focused, on) {
+    for (const one of [this.root, focused]) one.toggleAttribute("data-lm-suppress-shortcuts", on);
+  }
+
+  /** @param {KeyboardEvent} event */
   #pressed(event) {
     // The host's keys must not act on the notebook from in here, but saving may.
     const saves = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
-    this.root.toggleAttribute("data-lm-suppress-shortcuts", !saves);
+    this.#suppress(/** @type {Element} */ (event.target), !saves);
     if (!saves) event.stopPropagation();
     if (event.key !== "Escape" || composing(event)) return;
     if (this.state.busy) this.ask({ type: "stop" });

@@ -37,9 +37,9 @@ class Setup:
         whose = header.get("rater")
         if whose != self.rater:
             right = f"rater={whose!r} continues it" if whose else "a review without rater= continues it"
-            other = f"{whose!r}" if whose else "a reader without a name"
             raise ConfigError(
-                f"the review log {path} holds the decisions of {other}, not of {self.rater!r}: {right}, file= names another"
+                f"the review log {path} holds the decisions of {_named(whose)}, not of {_named(self.rater)}: {right}, "
+                "file= names another"
             )
         kind = {name: header.get(name) for name in self._kind()}
         if header["review"] != FORMAT or kind != self._kind():
@@ -50,3 +50,7 @@ class Setup:
 
     def _kind(self) -> dict[str, Any]:
         return {"mode": self.shown.mode, "show": [str(one) for one in self.shown.columns], "multiple": self.multiple}
+
+
+def _named(rater: str | None) -> str:
+    return "a reader without a name" if rater is None else repr(rater)

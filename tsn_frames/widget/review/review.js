@@ -107,7 +107,6 @@ class ReviewView {
   /** Labels that are picked and not confirmed yet, where a text may have several. @type {Set<number>} */
   picked = new Set();
   since = 0;
-  suppresses = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   waiting;
 
@@ -129,7 +128,7 @@ class ReviewView {
   live = make("p", { class: "tsnr-unseen", role: "status" });
   /** @type {HTMLButtonElement[]} */
   buttons = [];
-  root = make("section", { class: "tsnr", role: "application", "aria-label": "Review of texts; press ? for the keys", "data-status": "connecting" });
+  root = make("section", { class: "tsnr", role: "application", "aria-label": "Review of texts; press ? for the keys", "data-status": "connecting", "data-lm-suppress-shortcuts": "true" });
 
   /** @param {Model} model @param {HTMLElement} host */
   constructor(model, host) {
@@ -156,7 +155,8 @@ class ReviewView {
 
   #listen() {
     this.root.addEventListener("keydown", (event) => this.#pressed(event));
-    this.root.addEventListener("keyup", (event) => event.stopPropagation());
+    this.root.addEventListener("keyup", (event) => this.#released(event));
+    this.root.addEventListener("focusin", (event) => this.#suppress(/** @type {Element} */ (event.target), true));
     this.root.addEventListener("keypress", (event) => event.stopPropagation());
     this.root.addEventListener("click", (event) => this.#clicked(/** @type {HTMLElement} */ (event.target)));
     this.search.addEventListener("input", () => this.#filter());
@@ -389,7 +389,6 @@ class ReviewView {
     const keys = KEYS.flatMap(([key, does]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, does)]);
     this.codebook.append(make("h4", {}, "Labels"), make("dl", {}, ...entries), make("h4", {}, "Keys"), make("dl", {}, ...keys));
     this.root.dataset.mode = this.mode;
-    this.#suppress(true);
     this.accept.hidden = this.mode !== "audit" && !this.multiple;
   }
 
@@ -531,7 +530,7 @@ class ReviewView {
     // The host's keys must not act on the notebook from in here, but saving may.
     const command = event.ctrlKey || event.metaKey;
     const saves = command && event.key.toLowerCase() === "s";
-    if (saves === this.suppresses) this.#suppress(!saves);
+    this.#suppress(/** @type {Element} */ (event.target), !saves);
     if (!saves) event.stopPropagation();
     if (saves || composing(event)) return;
     const target = /** @type {HTMLElement} */ (event.target);
@@ -540,14 +539,19 @@ class ReviewView {
     if (!presses && (typing ? this.#typed(event) : this.#act(event, command))) event.preventDefault();
   }
 
+  /** @param {KeyboardEvent} event */
+  #released(event) {
+    event.stopPropagation();
+    this.#suppress(/** @type {Element} */ (event.target), true);
+  }
+
   /**
    * Keep the host's shortcuts off, or let them act. Notebook 7 handles a key before this page does, and looks at the focused
-   * element first, so each element that can have the focus is marked.
-   * @param {boolean} on
+   * element first, so that is marked, too.
+   * @param {Element} focused @param {boolean} on
    */
-  #suppress(on) {
-    this.suppresses = on;
-    for (const one of [this.root, ...this.root.querySelectorAll("button, input, textarea, [tabindex]")]) one.toggleAttribute("data-lm-suppress-shortcuts", on);
+  #suppress(focused, on) {
+    for (const one of [this.root, focused]) one.toggleAttribute("data-lm-suppress-shortcuts", on);
   }
 
   /** A key in a box. @param {KeyboardEvent} event @returns {boolean} whether it did something */
