@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from browser import scripted
 from browser.scripted import SCRIPT
+
+from tsn_frames.simulator import Simulator
 
 RICH = r"""The mean of $n$ values is \(\bar{x} = \frac{1}{n}\sum_{i=1}^n x_i\), for $5 to $10 a time[^1]:
 
@@ -81,3 +86,31 @@ def test_tasks_footnotes_scripts_and_bare_links_are_shown(rich):
     assert body.get_by_role("link").evaluate_all("all => all.map(a => [a.href, a.target, a.rel])") == [
         ["https://example.com/a_b", "_blank", "noopener noreferrer"]
     ]
+
+
+@pytest.fixture(scope="module")
+def reasoner():
+    """A reasoning model that takes seconds: four until its first token, and then some for its thoughts."""
+    with Simulator(latency=3.2, token_rate=12.0, answer=scripted.answer, models=("sim-reasoner",)) as made:
+        yield made
+
+
+def test_thoughts_are_folded_and_a_clock_runs_until_the_answer_begins(open_chat, reasoner):
+    SCRIPT["Think"] = "The answer. " * 20
+    chat = open_chat(reasoner, "model='sim-reasoner'")
+    chat.ask("Think")
+    turn = chat.turn(1)
+    turn.locator(".tsn-clock").get_by_text("waiting 2 s").wait_for()
+    thoughts, summary = turn.locator("details"), turn.locator("summary")
+    summary.get_by_text(re.compile(r"^Thinking [1-9]\d* s$")).wait_for()
+    assert turn.locator(".tsn-clock").is_hidden() and not thoughts.locator("div").is_visible()
+    summary.get_by_text(re.compile(r"^Thought for [1-9]\d* s$")).wait_for()
+    assert chat.turn(1, "streaming").get_by_text("The answer.").is_visible()
+    summary.focus()
+    chat.tab.keyboard.press("Enter")
+    thoughts.locator("div").wait_for()
+    chat.act("stop")
+    chat.turn(1, "stopped")
+    assert summary.text_content().startswith("Thought for") and turn.locator(".tsn-clock").count() == 0
+    assert thoughts.locator("div").text_content() == chat.notebook.value("chat.to_frame()['reasoning'][1]")
+    assert thoughts.locator("div").is_visible(), "what a reader opened stays open"

@@ -3,7 +3,7 @@
 // @ts-check
 
 /** @typedef {"done" | "streaming" | "stopped" | "error"} TurnStatus */
-/** @typedef {{index: number, role: string, text: string, template: string | null, blocks: string[] | null, status: TurnStatus, error: string, facts: string}} Turn */
+/** @typedef {{index: number, role: string, text: string, template: string | null, blocks: string[] | null, status: TurnStatus, error: string, facts: string, thoughts?: string, seconds?: number | null}} Turn */
 /** @typedef {Record<string, string | number | string[] | null>} Settings */
 /** @typedef {{busy: boolean, settings: Settings, models: string[], totals: string, filled_system: string | null, about: string, example: string, count: number}} State */
 /**
@@ -17,6 +17,7 @@
  * @property {number} [index]
  * @property {number} [keep] how many turns stay
  * @property {[number, string][]} [changed] blocks of an answer that are new or other than before
+ * @property {string} [thoughts] of the model, that are new
  * @property {string} [text]
  * @property {string} [field]
  * @property {number} [n] which change of the field this is about
@@ -25,7 +26,7 @@
  * @property {string[]} [warnings]
  */
 /** @typedef {{get(name: string): any, send(content: object): void, on(name: string, then: Function): void, off(name: string, then: Function): void}} Model */
-/** @typedef {{element: HTMLElement, body: HTMLElement, blocks: {element: HTMLElement, html: string}[], turn: Turn, asTemplate?: boolean}} Shown */
+/** @typedef {{element: HTMLElement, body: HTMLElement, blocks: {element: HTMLElement, html: string}[], turn: Turn, begun: number, thought?: number, thoughts?: HTMLDetailsElement, asTemplate?: boolean}} Shown */
 
 const FIELDS = /** @type {const} */ ([
   ["temperature", "Temperature", { type: "number", min: "0", max: "2", step: "any" }],
@@ -37,6 +38,7 @@ const FIELDS = /** @type {const} */ ([
 const ROLES = /** @type {Record<string, string>} */ ({ user: "You", assistant: "Answer", system: "System prompt", developer: "Developer", tool: "Tool" });
 const SILENCE = 1500; // milliseconds without a reply after which a notice is shown
 const STEP = 160; // pixels by which the chat grows while an answer comes
+const PATIENCE = 2; // seconds without a text after which they are counted
 const NEAR = 32; // pixels from the end that count as the end
 
 // The same allow-list as Python's: unsafe HTML would have to pass both.
@@ -122,7 +124,7 @@ function copyWithSources(event, root) {
   copied.append(range.cloneContents());
   const formulas = copied.querySelectorAll("math");
   if (!formulas.length) return;
-  const html = copied.innerHTML;
+  const html = new XMLSerializer().serializeToString(copied);
   for (const math of formulas) {
     const mark = math.getAttribute("display") === "block" ? "$$" : "$";
     math.replaceWith(`${mark}${math.querySelector("annotation")?.textContent ?? ""}${mark}`);
@@ -180,6 +182,8 @@ class ChatView {
   noticed = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   waiting;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  ticking;
 
   // The parts that change; what only holds them is put together by the methods below.
   filled = make("pre", { class: "tsn-filled", dir: "auto" });
@@ -239,6 +243,7 @@ class ChatView {
     this.model.off("msg:custom", this.receive);
     this.resized.disconnect();
     clearTimeout(this.waiting);
+    clearInterval(this.ticking);
   }
 
   // Construction
@@ -320,7 +325,7 @@ class ChatView {
       snapshot: () => this.#all(message.turns ?? []),
       earlier: () => this.#prepend(message.turns ?? []),
       turn: () => message.turn && this.#turn(message.turn),
-      tail: () => this.#tail(message.index ?? 0, message.changed ?? []),
+      tail: () => this.#tail(message.index ?? 0, message.changed ?? [], message.thoughts ?? ""),
       cut: () => this.#cut(message.keep ?? 0),
       set: () => this.#settled(message),
       refused: () => {
@@ -354,6 +359,8 @@ class ChatView {
     this.empty.hidden = state.count > 0;
     this.undo.disabled = this.clear.disabled = state.count === 0;
     this.#swap(state.busy);
+    clearInterval(this.ticking);
+    if (state.busy) this.ticking = setInterval(() => this.#tick(), 250);
     this.#resized();
     if ((before || this.came) && !state.busy) this.#ended();
     this.came = false;
@@ -437,11 +444,13 @@ class ChatView {
     this.sent = "";
   }
 
-  /** @param {number} index @param {[number, string][]} changed */
-  #tail(index, changed) {
+  /** @param {number} index @param {[number, string][]} changed @param {string} thoughts */
+  #tail(index, changed, thoughts) {
     const shown = this.shown[index - this.first];
-    if (!shown || changed[0][0] > shown.blocks.length) return this.#lost();
+    if (!shown || (changed.length && changed[0][0] > shown.blocks.length)) return this.#lost();
+    if (thoughts) this.#thoughts(shown).append(thoughts);
     this.#blocks(shown, changed);
+    this.#tick();
   }
 
   /** @param {number} keep */
@@ -478,7 +487,7 @@ class ChatView {
     const element = make("article", { class: `tsn-turn tsn-${turn.role}` }, body);
     if (turn.role !== "user" && turn.role !== "assistant") body.before(make("p", { class: "tsn-role" }, ROLES[turn.role] ?? turn.role));
     /** @type {Shown} */
-    const shown = { element, body, blocks: [], turn };
+    const shown = { element, body, blocks: [], turn, begun: 0 };
     this.#fill(shown, turn);
     return shown;
   }
@@ -496,10 +505,47 @@ class ChatView {
       for (const { element: gone } of shown.blocks.splice(turn.blocks.length)) gone.remove();
       this.#blocks(shown, [...turn.blocks.entries()]);
     } else this.#text(shown);
-    element.querySelector(".tsn-error")?.remove();
-    element.querySelector(".tsn-foot")?.remove();
+    for (const name of ["clock", "error", "foot"]) element.querySelector(`.tsn-${name}`)?.remove();
+    this.#thought(shown);
     if (turn.error) element.append(make("p", { class: "tsn-error", role: "alert" }, turn.error));
     if (turn.status !== "streaming") element.append(this.#foot(turn, shown));
+  }
+
+  /** Show a model's thoughts, and the clock while it writes none of its answer. @param {Shown} shown */
+  #thought(shown) {
+    const { turn, element } = shown;
+    if (turn.thoughts) this.#thoughts(shown).textContent = turn.thoughts;
+    if (turn.status === "streaming") {
+      shown.begun = performance.now() - 1000 * (turn.seconds ?? 0);
+      element.append(make("p", { class: "tsn-clock", "aria-live": "off" }, "…"));
+    } else if (typeof turn.seconds === "number") shown.thought = Math.round(turn.seconds);
+    this.#clock(shown);
+  }
+
+  /** The place of a model's thoughts: folded, above its answer. @param {Shown} shown */
+  #thoughts(shown) {
+    if (!shown.thoughts) {
+      shown.thoughts = make("details", { class: "tsn-thoughts", "aria-live": "off" }, make("summary", {}), make("div", { dir: "auto" }));
+      shown.body.before(shown.thoughts);
+    }
+    return /** @type {HTMLElement} */ (shown.thoughts.lastElementChild);
+  }
+
+  /** Say how long a model has been thinking, or thought. @param {Shown} shown */
+  #clock(shown) {
+    const thinking = shown.turn.status === "streaming" && !shown.body.textContent;
+    const seconds = Math.floor((performance.now() - shown.begun) / 1000);
+    if (thinking) shown.thought = seconds;
+    const thought = shown.thought === undefined ? "Thoughts" : `Thought for ${shown.thought} s`;
+    if (shown.thoughts) /** @type {Element} */ (shown.thoughts.firstElementChild).textContent = thinking ? `Thinking ${seconds} s` : thought;
+    const clock = shown.element.querySelector(".tsn-clock");
+    if (clock) clock.textContent = seconds < PATIENCE ? "…" : `waiting ${seconds} s`;
+    clock?.toggleAttribute("hidden", !thinking || Boolean(shown.thoughts));
+  }
+
+  #tick() {
+    const last = this.shown.at(-1);
+    if (last) this.#clock(last);
   }
 
   /** Show a message that is plain text: as it was sent, or as the template. @param {Shown} shown */

@@ -187,7 +187,7 @@ class Chat(anywidget.AnyWidget):
         -------
         DataFrame
             A row per message: ``role``, ``content``, ``model``, ``prompt_tokens``, ``completion_tokens``, ``total_tokens``,
-            ``cost``, ``seconds``, ``time``, ``finish_reason``, ``state``, ``error``; with ``removed`` also ``shown``, which is
+            ``cost``, ``seconds``, ``time``, ``finish_reason``, ``state``, ``error``, ``reasoning``; with ``removed`` also ``shown``, which is
             False for what is no longer in the chat.
         """
         return verbs.to_frame(self._chat, removed=removed)

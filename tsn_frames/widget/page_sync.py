@@ -15,6 +15,7 @@ from contextvars import Context
 from typing import Any
 
 from ..engine.chat.conversation import Conversation
+from ..engine.chat.pending_answer import PartialAnswer
 from ..engine.chat.turn import Turn
 from ..engine.runtime.process import process_state
 from . import view_model
@@ -25,6 +26,24 @@ log = logging.getLogger("tsn_frames")
 # one block; rendering all of it 25 times a second would use a whole core.
 PAUSE_FACTOR, HTML_CHARS_PER_SECOND = 3.0, 2_000_000
 WINDOW = 50  # turns in a snapshot; earlier ones are sent when the page asks for them
+
+
+class StreamingAnswer:
+    """What the pages show of the answer that streams."""
+
+    def __init__(self) -> None:
+        self._text, self._thoughts, self._begun = IncrementalMarkdown(), "", time.monotonic()
+
+    def grow(self, partial: PartialAnswer) -> tuple[list[tuple[int, str]], str]:
+        """Take in the answer so far and return the changed blocks, and the new thoughts."""
+        self._begun = time.monotonic() - partial.seconds
+        thoughts = view_model.shown_thoughts(partial.reasoning)[len(self._thoughts) :]
+        self._thoughts += thoughts
+        return self._text.grow(partial.text), thoughts
+
+    def turn(self, i: int) -> dict[str, Any]:
+        """Return the turn as a page expects it that has seen nothing of it."""
+        return view_model.streaming_turn(i, self._text.blocks, self._thoughts, time.monotonic() - self._begun)
 
 
 class PageSync:
@@ -39,9 +58,9 @@ class PageSync:
         self._seq = 0
         self._attached = False
         self._shown: list[Turn] = []
-        self._streaming: IncrementalMarkdown | None = None
+        self._streaming: StreamingAnswer | None = None
         self._question = 0  # number of the question whose answer is streaming
-        self._text, self._due, self._next_tail_at = "", False, 0.0
+        self._growths, self._due, self._next_tail_at = 0, False, 0.0
         self._rendered: dict[int, tuple[Turn, list[str]]] = {}
 
     # Listener methods, on the event-loop thread
@@ -50,9 +69,9 @@ class PageSync:
         """Show that an answer is pending."""
         self.later(self._sync)
 
-    def on_text(self, i: int, text: str) -> None:  # noqa: ARG002
+    def on_text(self, i: int, text: str) -> None:  # noqa: ARG002 - _tail reads the current text
         """Schedule an update of the tail; updates that are not sent yet are merged."""
-        self._text = text
+        self._growths += 1
         self._pend()
 
     def _pend(self) -> None:
@@ -131,7 +150,7 @@ class PageSync:
         if partial is None:
             self._streaming = None
         elif self._streaming is None or question != self._question:  # the end of another one was not shown yet
-            self._streaming, self._question = IncrementalMarkdown(), question
+            self._streaming, self._question = StreamingAnswer(), question
             self._streaming.grow(partial)
 
     def _snapshot(self, view: str | None) -> None:
@@ -140,7 +159,7 @@ class PageSync:
         end = len(self._shown)
         turns = self._turns(max(0, end - WINDOW), end)
         if self._streaming is not None:
-            turns.append(view_model.streaming_turn(end, self._streaming.blocks))
+            turns.append(self._streaming.turn(end))
         self._send_numbered("snapshot", view, {"turns": turns, "state": self._state()})
 
     def _earlier(self, view: str, before: int) -> None:
@@ -162,28 +181,28 @@ class PageSync:
             messages.append(("cut", {"keep": keep}))
         messages += [("turn", {"turn": turn}) for turn in self._turns(keep, len(self._shown))]
         if self._streaming is not None and was_streaming is not self._streaming:
-            messages.append(("turn", {"turn": view_model.streaming_turn(len(self._shown), self._streaming.blocks)}))
+            messages.append(("turn", {"turn": self._streaming.turn(len(self._shown))}))
         messages = messages or [("state", {})]
         messages[-1][1]["state"] = self._state()  # in the same message: the page knows at once whether the answer is streaming
         for kind, content in messages:
             self._send_numbered(kind, None, content)
 
     def _tail(self) -> None:
-        text = self._text
+        growths = self._growths
         _, partial, question = self._chat.snapshot
         try:
             if self._streaming is not None and self._attached and partial is not None and question == self._question:
                 self._grow(self._streaming, partial)
         finally:
             self._due = False
-        if self._text is not text and process_state.loop:  # more text has arrived
+        if self._growths != growths and process_state.loop:  # more text has arrived
             process_state.loop.call_soon_threadsafe(self._pend)
 
-    def _grow(self, growing: IncrementalMarkdown, text: str) -> None:
+    def _grow(self, growing: StreamingAnswer, partial: PartialAnswer) -> None:
         begun = time.monotonic()
-        changed = growing.grow(text)
-        if changed:
-            self._send_numbered("tail", None, {"index": len(self._shown), "changed": changed})
+        changed, thoughts = growing.grow(partial)
+        if changed or thoughts:
+            self._send_numbered("tail", None, {"index": len(self._shown), "changed": changed, "thoughts": thoughts})
         now, size = time.monotonic(), sum(len(html) for _, html in changed)
         self._next_tail_at = now + PAUSE_FACTOR * (now - begun) + size / HTML_CHARS_PER_SECOND
 

@@ -17,6 +17,7 @@ from .rendering.incremental_markdown import render
 from .rendering.markdown import close_code_fence
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
+MOST_THOUGHTS = 200_000  # characters
 WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "developer": "Developer", "tool": "Tool"}
 
 
@@ -89,13 +90,21 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None, currency: str | None =
         "status": STATUS[turn.state],
         "error": turn.explanation or turn.error or "",
         "facts": facts(turn, currency),
+        "thoughts": shown_thoughts(turn.reasoning),
+        "seconds": turn.thought_seconds,
     }
 
 
-def streaming_turn(i: int, blocks: list[str]) -> dict[str, Any]:
-    """Return a streaming answer as the page expects it."""
+def streaming_turn(i: int, blocks: list[str], thoughts: str, seconds: float) -> dict[str, Any]:
+    """Return a streaming answer as the page expects it, with the seconds since its question."""
     return {"index": i, "role": "assistant", "text": "", "template": None, "blocks": blocks, "status": "streaming", "error": "",
-            "facts": ""}  # fmt: skip
+            "facts": "", "thoughts": thoughts, "seconds": seconds}  # fmt: skip
+
+
+def shown_thoughts(reasoning: str | None) -> str:
+    """Return a model's reasoning as the page shows it: all of it but for the end of one that is very long."""
+    text = reasoning or ""
+    return text if len(text) <= MOST_THOUGHTS else text[:MOST_THOUGHTS] + "…"
 
 
 def settings(chat: Conversation) -> dict[str, Any]:

@@ -97,6 +97,29 @@ def test_before_a_page_comes_nothing_is_rendered_or_sent(chat):
     assert told == [] and chat._page._rendered == {}
 
 
+def test_the_thoughts_of_a_reasoning_model_grow_before_its_answer(tmp_path):
+    with Simulator(latency=0.0, token_rate=30.0, models=("sim-reasoner",)) as sim:
+        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-reasoner", ledger=tmp_path / "l.db"))
+        page = Page(chat)
+        page.ask(type="send", text="Tell me something about the weather of tomorrow")
+        page.until(lambda told: any(m["type"] == "tail" and m["changed"] for m in told))
+        page.ask(type="hello")
+        streaming = page.last("snapshot")["turns"][1]
+        page.idle(2)
+        turn, reasoning = page.last("turn")["turn"], chat.to_frame()["reasoning"][1]
+        tails = [m for m in page.told if m["type"] == "tail"]
+        assert "".join(m["thoughts"] for m in tails) == reasoning == turn["thoughts"] == streaming["thoughts"]
+        assert tails[0]["changed"] == [] and len([m for m in tails if m["thoughts"]]) > 1
+        assert streaming["seconds"] >= turn["seconds"] > 0 and streaming["status"] == "streaming"
+        assert reasoning not in chat.to_markdown() and reasoning not in str(chat.messages)
+        chat.close()
+
+
+def test_very_long_thoughts_are_cut():
+    turn = Turn("assistant", "Hi", reasoning="a" * (view_model.MOST_THOUGHTS + 1))
+    assert view_model.turn_of(0, turn, [])["thoughts"] == "a" * view_model.MOST_THOUGHTS + "…"
+
+
 def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(endless, tmp_path):
     with Simulator(latency=0.0, token_rate=30.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))

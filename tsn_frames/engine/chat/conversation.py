@@ -25,7 +25,7 @@ from ..runtime.interrupts import wait_for
 from ..runtime.process import process_state
 from .chat_state import ChatState
 from .models import list_models
-from .pending_answer import PendingAnswer
+from .pending_answer import PartialAnswer, PendingAnswer
 from .stream_request import StreamedRequest
 from .turn import Turn
 
@@ -65,10 +65,10 @@ class Conversation(ChatState):
         return pending.text if pending else None
 
     @property
-    def snapshot(self) -> tuple[tuple[Turn, ...], str | None, int]:
-        """``turns`` and ``partial`` of the same moment, and the question's number, which differs between two answers."""
+    def snapshot(self) -> tuple[tuple[Turn, ...], PartialAnswer | None, int]:
+        """``turns`` and the answer so far of the same moment, and the question's number, which differs between two answers."""
         with self._lock:
-            return self._turns, self.partial, self._questions
+            return self._turns, self._pending.partial if self._pending else None, self._questions
 
     def start(self, text: str) -> Future[Turn]:
         """Ask, and return at once."""

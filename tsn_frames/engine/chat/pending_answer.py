@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import NamedTuple
 
 from ...api import Completion
 from ...errors import RunError, TSNError
@@ -20,6 +21,14 @@ log = logging.getLogger("tsn_frames")
 NOTIFY_INTERVAL = 0.04  # seconds between two notifications of a growing answer, for a page that stays responsive
 
 
+class PartialAnswer(NamedTuple):
+    """What has come of an answer, and the seconds since its question."""
+
+    text: str
+    reasoning: str
+    seconds: float
+
+
 class PendingAnswer:
     """One question from its sending to the turn of its answer; a task of the engine's loop."""
 
@@ -30,11 +39,17 @@ class PendingAnswer:
         self.future.set_running_or_notify_cancel()  # not cancellable: stop() ends it and keeps what has arrived
         self.finished = threading.Event()
         self.request, request.on_growth = request, self._on_growth
-        self.text = ""
+        self.text = self._reasoning = ""
+        self._thought: float | None = None  # seconds until the text began, where the model's reasoning came before it
         self._result: StreamResult | None = None
         self._notify, self._finish, self._started = notify, finish, time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._notified_size = 0
+
+    @property
+    def partial(self) -> PartialAnswer:
+        """The answer so far."""
+        return PartialAnswer(self.text, self._reasoning, time.monotonic() - self._started)
 
     def stop(self, grace: float = 0.0) -> None:  # noqa: ARG002 - a task's signature; a stream is closed at once
         """Stop the stream, from any thread."""
@@ -73,13 +88,16 @@ class PendingAnswer:
         return Turn(
             "assistant", answer.content or "", answer.model or self.request.model, cost=result.cost, seconds=now - self._started,
             time=time.time(), error=result.error, state=result.state, cached=result.cached,
-            explanation=result.explanation,
+            explanation=result.explanation, thought_seconds=self._thought,
             **{name: getattr(answer, name) for name in same},
         )  # fmt: skip
 
     def _on_growth(self) -> None:
         if self._timer is None:
-            self.text, self._notified_size = self.request.reply.text, self.request.reply.size
+            reply = self.request.reply
+            self.text, self._reasoning, self._notified_size = reply.text, reply.reasoning or "", reply.size
+            if self.text and self._reasoning and self._thought is None:
+                self._thought = time.monotonic() - self._started
             self._notify("on_text", self.text)
             self._timer = asyncio.get_running_loop().call_later(NOTIFY_INTERVAL, self._on_timer)
 

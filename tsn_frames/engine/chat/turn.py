@@ -31,6 +31,7 @@ class Turn(NamedTuple):
     extra: Mapping[str, Any] = {}  # other fields of the message, such as tool_calls
     template: str | None = None  # of a question in a chat about a row, whose content is the filled template
     explanation: str | None = None  # the error for a person, with its remedy
+    thought_seconds: float | None = None  # from the question to the beginning of the text, where reasoning came before it
 
     @property
     def message(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _INTRODUCTION = "The questions are about this row of a table:"
 _DTYPES = {
     "role": "string", "content": "string", "model": "string", "prompt_tokens": "Int64", "completion_tokens": "Int64",
     "total_tokens": "Int64", "cost": "Float64", "seconds": "Float64", "time": "Float64", "finish_reason": "string", "state": "string",
-    "error": "string",
+    "error": "string", "reasoning": "string",
 }  # fmt: skip
 
 

@@ -371,11 +371,12 @@ def test_a_frame_has_a_row_a_turn(df):
     assert frame["content"][1] == conversation.turns[1].content
     assert frame["cost"][1] == float(conversation.turns[1].cost)
     assert frame["time"].isna().tolist() == [True, False]
+    assert frame["reasoning"].isna().all()
     empty = to_frame(tsn.engine.chat.conversation.Conversation(client))
     assert empty.dtypes.equals(frame.dtypes) and len(empty) == 0
     assert (
         list(map(str, frame.dtypes))
-        == ["string"] * 3 + ["Int64"] * 3 + ["Float64"] * 2 + ["datetime64[us, UTC]"] + ["string"] * 3
+        == ["string"] * 3 + ["Int64"] * 3 + ["Float64"] * 2 + ["datetime64[us, UTC]"] + ["string"] * 4
     )
 
 
