@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_it_was_stored_after_running_from_top_to_bottom(path):
     cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert any(cell["outputs"] for cell in cells)
+
+
+def test_a_whole_study_takes_at_most_twelve_calls():
+    path = next(path for path in NOTEBOOKS if path.name == "05_study.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    calls = [
+        node.func for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+    ours = [ast.unparse(call) for call in calls if re.search(r"\btsn\.\w+$|\breview\.to_frame$", ast.unparse(call))]
+    verbs = ["gold_sample", "review", "to_frame", "label", "evaluate", "shares", "corrected", "archive", "load_archive"]
+    assert {call.rpartition(".")[2] for call in ours} >= set(verbs) and len(ours) <= 12, ours
 
 
 def rewrite(path):
