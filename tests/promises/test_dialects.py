@@ -322,7 +322,7 @@ SENTENCES = {
         "Budget has been exceeded! Current cost: 5.0, Max budget: 4.0",
         "Your team 16f2151a has either used all available credits or reached its monthly spending limit.",
         "you (x) have reached your session usage limit, upgrade for higher limits: https://ollama.com/upgrade",
-        "Usage limit reached for 5 hour. Your limit will reset at 2026-08-27 21:31:39", "该令牌额度已用尽", "用户额度不足",
+        "Usage limit reached for 5 hour. Your limit will reset at 2026-08-27 21:31:39", "Token quota is not enough", "该令牌额度已用尽", "用户额度不足",
         "Your account org-x <ak-y> is suspended, please check your plan and billing details",
     ],
     "key": [
@@ -589,6 +589,14 @@ RESET = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int((time.time()
 )
 def test_a_wait_in_the_body_of_an_error_counts_as_one_in_a_header(body, seconds):
     assert judged(body, 429).wait == (None if seconds is None else pytest.approx(seconds, abs=60))
+
+
+@pytest.mark.parametrize("page", [b"Unauthorized", b"<html><h1>Unauthorized</h1></html>", b"error: invalid api key"])
+def test_a_text_in_place_of_an_answer_is_judged_by_its_words(ask, page):
+    _, service, error = ask(plain(page), rows=40)
+    assert type(error) is tsn.errors.AuthenticationError and service.requests < 14
+    out, _, _ = ask(plain(b"<html><h1>Welcome</h1></html>"))
+    assert out["error"][0].startswith("unreadable: ")
 
 
 def test_an_error_that_comes_as_an_event_under_its_status_is_read(ask):

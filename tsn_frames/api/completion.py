@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import RowError
 from .dialects.answer_shape import as_completion, finish_reason
-from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, holds_error, is_error, read_error
+from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, error_of, holds_error, is_error, read_error
 from .dialects.message import Message, read_message
 from .dialects.tables import ending, ends_an_answer
 from .dialects.usage import ABSURD, Usage, counted, find_usage, read_usage
@@ -17,6 +17,7 @@ from .serialization import Unreadable, dumps_any, load
 from .stream_parser import StreamedReply
 
 _BOM_AND_BLANKS = b"\xef\xbb\xbf \t\r\n"
+_PAGE = 4000  # bytes: longer pages are no errors, whatever words they have
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
@@ -226,6 +227,8 @@ def _load(body: bytes) -> Any:
             return load(body)
         except Unreadable:
             if b"\n{" not in body:
+                if (error := _error_page(body)) is not None:
+                    raise ErrorAnswer(error, Usage(), "no") from None
                 raise
     reply = StreamedReply()
     reply.feed(body)
@@ -233,6 +236,14 @@ def _load(body: bytes) -> Any:
     if reply.error is None and not reply.whole:
         raise Unreadable(reply.problem or "the event stream ended before the answer did")
     return load(reply.body)
+
+
+def _error_page(body: bytes) -> ServiceError | None:
+    """Return the error that a short text or a page in place of an answer says, by its words; None where it says none."""
+    if len(body) > _PAGE or body.lstrip(_BOM_AND_BLANKS)[:1] in (b"{", b"[", b'"'):
+        return None
+    error = error_of(body)
+    return error if error.worded else None
 
 
 def content_error(completion: Completion) -> RowError | None:
