@@ -14,7 +14,7 @@ from .dialects.message import Message, read_message
 from .dialects.tables import ending, ends_an_answer
 from .dialects.usage import ABSURD, Usage, counted, find_usage, read_usage
 from .serialization import Unreadable, dumps_any, load
-from .stream_parser import StreamedReply
+from .stream_parser import StreamedReply, has_lines
 
 _BOM_AND_BLANKS = b"\xef\xbb\xbf \t\r\n"
 _PAGE = 4000  # bytes: longer pages are no errors, whatever words they have
@@ -77,6 +77,7 @@ class _Message(msgspec.Struct, gc=False):
     thinking: None = None
     reasoning_details: None = None
     thinking_blocks: None = None
+    reasoning_text: None = None
     refusal: None = None
     tool_calls: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
     function_call: None = None
@@ -226,7 +227,7 @@ def _load(body: bytes) -> Any:
         try:
             return load(body)
         except Unreadable:
-            if b"\n{" not in body:
+            if not has_lines(body):
                 if (error := _error_page(body)) is not None:
                     raise ErrorAnswer(error, Usage(), "no") from None
                 raise

@@ -35,6 +35,11 @@ _END_MARKS, _END_EVENTS = (b"[DONE]", b'"[DONE]"', b"[done]"), (b"done", b"messa
 _ALIVE = re.compile(rb"(?i)|ok|ping|pong|keep[-_ ]?alive|heartbeat|connected|null")  # texts without a meaning
 
 
+def has_lines(body: bytes | bytearray) -> bool:
+    """Return whether a body that begins as JSON may be lines of JSON, or have an end mark after it."""
+    return b"\n{" in body or b"\ndata:" in body
+
+
 class StreamedReply:
     r"""One answer while it arrives.
 
@@ -95,7 +100,7 @@ class StreamedReply:
 
     def _read_lines_of_json(self) -> None:
         """Read a body in one piece that is no JSON, but whose lines are, as a stream of chunks."""
-        if self._body is None or b"\n{" not in self._body or parsed(bytes(self._body)) is not None:
+        if self._body is None or not has_lines(self._body) or parsed(bytes(self._body)) is not None:
             return
         events = [event for line in LINE_ENDS.split(bytes(self._body)) if line.strip() and (event := parsed(line)) is not None]
         if any(isinstance(as_completion(event).get("choices"), list) for event in events):

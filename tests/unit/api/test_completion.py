@@ -114,6 +114,10 @@ def test_an_empty_answer_with_an_unknown_end_is_no_answer(message, reason):
     assert problem.value.billed == "yes" and problem.value.usage.prompt_tokens == 9
 
 
+def test_an_end_mark_after_an_answer_in_one_piece_is_no_part_of_it():
+    assert decode(answer({"content": "Hi"}, "stop") + b"\n\ndata: [DONE]\n\n").content == "Hi"
+
+
 def test_a_text_with_an_unknown_end_is_an_answer():
     assert decode(answer({"content": "Hi"}, "OTHER")).content == "Hi"
 

@@ -64,6 +64,8 @@ def _text(value: Any, depth: int = 0) -> str | None:
     if type(value) is list and depth < 4:
         return "".join(filter(None, (_text(part, depth + 1) for part in value))) or None
     if type(value) is dict and depth < 4:
-        found = (_text(value.get(name), depth + 1) for name in ("text", "thinking", "summary", "content", "reasoning"))
+        found = (
+            _text(value.get(name), depth + 1) for name in ("text", "thinking", "summary", "content", "reasoning", "reasoningText")
+        )
         return next(filter(None, found), None)
     return None

@@ -86,6 +86,7 @@ REASONING: dict[str, Seen] = {
     "thinking": Seen("gateways in front of Anthropic", "open-webui/open-webui#11988"),
     "reasoning_details": Seen("OpenRouter, MiniMax", "langgenius/dify-official-plugins#2740"),
     "thinking_blocks": Seen("LiteLLM in front of Anthropic", "docs"),
+    "reasoning_text": Seen("GitHub Copilot", "docs"),
 }
 
 # Where a list of models is, where it is not the whole body, and what it calls a model's name.
@@ -264,7 +265,8 @@ ERROR_WORDS: tuple[tuple[Meaning, str, Seen], ...] = (
 _USAGE_OPTION = re.compile(r"stream[_ ]?options?|include_usage", re.IGNORECASE)
 _UNKNOWN_PARAMETER = re.compile(
     r"extra (inputs?|fields?|parameters?)|(unknown|unrecogni[sz]ed|unsupported|unexpected|additional|invalid) "
-    r"(\w+ )?(field|parameter|propert|argument|option|key)|not (permitted|allowed|supported)",
+    r"(\w+ )?(field|parameter|propert|argument|option|key)|not (permitted|allowed|supported)|"
+    r"parameters?\b.{0,60}(not valid|invalid|illegal)",
     re.IGNORECASE,
 )
 
