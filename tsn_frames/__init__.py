@@ -63,6 +63,8 @@ _PLACES = {
     "start": "verbs.paying_verb", "to_labels": "verbs.label.to_labels",
 }  # fmt: skip
 __all__ = list(_PLACES)
+__all__ += ["errors", "plot"]
+__all__.sort()
 _REPLACED = {"rehearse": "simulate"}
 
 
@@ -81,7 +83,7 @@ def _series_accessor(series: pd.Series) -> "SeriesAccessor":
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "errors", "plot"]
+    return __all__
 
 
 if not TYPE_CHECKING:  # a type checker would take every name for one that is there

@@ -11,6 +11,9 @@ import pandas as pd
 
 from .errors import UnknownNameError
 from .frames.prompt import Prompt
+from .notebook.readable_types import ReadableType, readable
+from .notebook.table_html import table_html
+from .text import plural, quoted
 from .typed_options import check_call
 from .verbs import complete as verbs
 from .verbs import paying_verb
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 W = TypeVar("W")
+MOST_COLUMNS = 8  # in a repr
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -48,7 +52,7 @@ def _method(verb: Callable[Concatenate[pd.DataFrame, P], R], name: str | None = 
         return verb(self._frame(), *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name or verb.__name__
-    signature = inspect.signature(verb)
+    signature = inspect.signature(readable(verb))
     method.__signature__ = _with_self(signature)  # type: ignore[attr-defined]
     plan = getattr(verb, "plan", None)
     if plan is not None:
@@ -61,15 +65,18 @@ def _with_self(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[self, *list(signature.parameters.values())[1:]])
 
 
-def _shown(verb: Callable[Concatenate[pd.DataFrame, P], R], widget: Callable[[R], W]) -> Callable[Concatenate[Any, P], W]:
-    """Return a verb as a method that returns its widget; the widget's libraries are imported then."""
+def _shown(
+    verb: Callable[Concatenate[pd.DataFrame, P], R], widget: Callable[[R], W], example: str
+) -> Callable[Concatenate[Any, P], W]:
+    """Return a verb as a method that returns its widget, with an example; the widget's libraries are imported then."""
     method = _method(verb)
 
     @functools.wraps(method)
     def show(self: Any, *args: P.args, **kwargs: P.kwargs) -> W:
         return widget(method(self, *args, **kwargs))
 
-    show.__doc__ = (verb.__doc__ or "").partition("    Examples\n")[0].replace("    Opened\n", "    Chat\n")
+    text = (inspect.getdoc(verb) or "").partition("Examples\n---")[0].replace("\nOpened\n", "\nChat\n")
+    show.__doc__ = f"{text}Examples\n--------\n>>> {example}  # doctest: +SKIP\n"
     return cast("Callable[Concatenate[Any, P], W]", show)
 
 
@@ -91,7 +98,7 @@ def _like_complete(returns: str) -> Callable[[F], F]:
     parameters = text.partition("\nprompt : ")[2].partition("Returns\n")[0]
 
     def decorate(method: F) -> F:
-        method.__signature__ = _with_self(signature).replace(return_annotation=returns)  # type: ignore[attr-defined]
+        method.__signature__ = _with_self(signature).replace(return_annotation=ReadableType(returns))  # type: ignore[attr-defined]
         first, _, rest = (inspect.getdoc(method) or "").partition("\n\n")
         method.__doc__ = f"{first}\n\nParameters\n----------\nprompt : {parameters}{rest}"
         return method
@@ -100,7 +107,9 @@ def _like_complete(returns: str) -> Callable[[F], F]:
 
 
 class _Accessor:
-    """What both namespaces have: a name that was replaced names its successor, and Tab does not show it."""
+    """What both namespaces show of themselves; a name that was replaced names its successor, and Tab does not show it."""
+
+    _example = ""
 
     if not TYPE_CHECKING:
 
@@ -114,9 +123,34 @@ class _Accessor:
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name != "rehearse"]
 
+    def _frame(self) -> pd.DataFrame:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        df = self._frame()
+        return f"<{self._name}: {plural(len(df), 'row')}, {self._columns(df)}; for example {self._example}>"
+
+    def _repr_html_(self) -> str:
+        df = self._frame()
+        verbs = ", ".join(name for name in dir(self) if not name.startswith("_"))
+        rows = [("rows", f"{len(df):,}"), ("columns", self._columns(df)), ("verbs", verbs), ("example", self._example)]
+        return table_html(self._name, rows)
+
+    @property
+    def _name(self) -> str:
+        return "df.tsn" if isinstance(self, FrameAccessor) else "series.tsn"
+
+    def _columns(self, df: pd.DataFrame) -> str:
+        """Return the first columns of the frame."""
+        names = [quoted(name, most=30) for name in df.columns[:MOST_COLUMNS]]
+        left = len(df.columns) - len(names)
+        return ", ".join([*names, *([f"{left:,} more"] if left else [])]) or "no column"
+
 
 class FrameAccessor(_Accessor):
     """Language models over the rows of a frame; see :func:`tsn_frames.complete`."""
+
+    _example = 'df.tsn.complete("Summarise: {text}")'
 
     def __init__(self, df: pd.DataFrame) -> None:
         self._df = df
@@ -126,7 +160,7 @@ class FrameAccessor(_Accessor):
 
     complete = _method(verbs.complete)
     messages = _method(verbs.messages_of, "messages")
-    chat = _shown(chatting.chat, _chat)
+    chat = _shown(chatting.chat, _chat, 'df.tsn.chat(0, "Is the customer angry? {text}")')
     estimate = _method(estimating.estimate)
     compare = _method(comparing.compare)
     label = _method(labelling.label)
@@ -137,7 +171,7 @@ class FrameAccessor(_Accessor):
     evaluate = _method(evaluate.evaluate)
     shares = _method(shares.shares)
     corrected = _method(corrected.corrected)
-    review = _shown(reviewing.review, _review)
+    review = _shown(reviewing.review, _review, 'df.tsn.review("text", ["billing", "delivery", "other"])')
 
     @_like_complete("Run")
     def start(self, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> Run[pd.DataFrame]:
@@ -147,6 +181,15 @@ class FrameAccessor(_Accessor):
         -------
         Run
             ``.frame`` is the frame so far, ``.progress`` the counts, ``.result()`` waits for the finished frame.
+
+        Examples
+        --------
+        >>> import pandas as pd, tsn_frames as tsn
+        >>> sim, df = tsn.simulate(latency=0.0), pd.DataFrame({"text": ["Where is it?", "Thanks!"]})
+        >>> run = df.tsn.start("Which tone? {text}")
+        >>> run.result()["content"].notna().tolist()
+        [True, True]
+        >>> sim.close()
         """
         return paying_verb.start(self.complete, prompt, **options)
 
@@ -158,12 +201,18 @@ class FrameAccessor(_Accessor):
         -------
         DataFrame
             What ``complete`` returns.
+
+        Examples
+        --------
+        >>> out = await df.tsn.acomplete("Which tone? {text}")  # doctest: +SKIP
         """
         return await self.start(prompt, **options).aresult(progress=options.get("progress"))
 
 
 class SeriesAccessor(_Accessor):
     """Language models over a Series; its name is the placeholder, ``{value}`` where it has none."""
+
+    _example = 'df["summary"] = df["text"].tsn.complete("Summarise: {text}")'
 
     def __init__(self, series: pd.Series) -> None:
         self._series = series

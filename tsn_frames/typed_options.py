@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, ForwardRef, TypeVar, cast
 
 from .errors import ArgumentError
+from .notebook.readable_types import readable, readable_type
 from .text import did_you_mean, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,14 +38,16 @@ def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({})) 
     >>> @spelled_out(Words, {"usage": True})
     ... def verb(df, **options: Unpack[Words]): ...
     >>> inspect.signature(verb)
-    <Signature (df, *, usage: 'bool' = True, tag: 'str | None' = None)>
+    <Signature (df, *, usage: bool = True, tag: str | None = None)>
     """
 
     def decorate(function: F) -> F:
-        signature = inspect.signature(function)
+        signature = inspect.signature(readable(function))
         own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
         options = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=_text(kind))
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=_text(kind, words.__module__)
+            )
             for name, kind in words.__annotations__.items()
         ]
         function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
@@ -93,5 +97,9 @@ def _words(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(one.name for one in parameters if one.name not in ("df", "self") and one.kind not in _UNNAMED)
 
 
-def _text(kind: Any) -> Any:
-    return kind.__forward_arg__ if isinstance(kind, ForwardRef) else kind
+def _text(kind: Any, module: str) -> Any:
+    """Return the readable type of a word, by the names of the module that declares it."""
+    if not isinstance(kind, ForwardRef):
+        return kind
+    names = vars(sys.modules[kind.__forward_module__ or module])
+    return readable_type(kind.__forward_arg__, names)

@@ -6,6 +6,7 @@ import ast
 import doctest
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -20,6 +21,8 @@ NO_EXAMPLE = {
     "ArchiveSummary": "archive's example makes one",
     "Comparison": "compare's example makes one",
     "Evaluation": "evaluate's example makes one",
+    "errors": "a module: its page lists the exceptions",
+    "plot": "a module: each of its functions has an example",
     "FileSummary": "complete_file's example makes one",
     "Review": "review's reference makes one",
     "Run": "it is never made by hand; complete's reference shows one at work",
@@ -33,10 +36,10 @@ def public():
 
 
 def test_all_is_sorted_and_complete():
-    assert list(tsn.__all__) == sorted(tsn.__all__) == sorted(tsn._PLACES)
+    assert list(tsn.__all__) == sorted(tsn.__all__) == sorted([*tsn._PLACES, "errors", "plot"])
     stated = {node.names[0].asname for node in ast.walk(ast.parse(inspect.getsource(tsn))) if isinstance(node, ast.ImportFrom)}
-    assert stated - {None, "errors", "plot"} == set(tsn.__all__), "a type checker sees what there is"
-    assert set(dir(tsn)) == {*tsn.__all__, "errors", "plot"}
+    assert stated - {None} == set(tsn.__all__), "a type checker sees what there is"
+    assert dir(tsn) == tsn.__all__
 
 
 def test_every_exception_is_in_errors_and_in_one_tree():
@@ -44,6 +47,31 @@ def test_every_exception_is_in_errors_and_in_one_tree():
     assert all(issubclass(value, (tsn.errors.TSNError, Warning)) for value in made.values())
     assert set(made) & set(tsn.__all__) == {"RunError", "TSNError"}
     assert all(getattr(tsn, name) is value for name, value in made.items()), "any exception is found on top, too"
+
+
+def methods_of_accessors():
+    frame = pd.DataFrame({"text": ["a"]})
+    for shown, accessor in (("df.tsn", frame.tsn), ("series.tsn", frame["text"].tsn)):
+        for name in dir(accessor):
+            if not name.startswith("_"):
+                yield pytest.param(getattr(accessor, name), id=f"{shown}.{name}")
+
+
+@pytest.mark.parametrize("method", list(methods_of_accessors()))
+def test_help_of_a_method_shows_readable_types_and_an_example(method):
+    signature, text = str(inspect.signature(method)), inspect.getdoc(method)
+    assert not re.search(r"PerRow|Prompt|CacheMode|Missing|pd\.|Mapping\[", signature), signature
+    assert not re.search(r": '[^']*[\[|]|-> '", signature), signature
+    assert re.search(r">>>.*\.tsn\.", text.partition("Examples\n")[2]), text
+
+
+def test_types_of_choices_show_the_words():
+    shown = str(inspect.signature(pd.DataFrame().tsn.complete))
+    assert "cache: 'use' | 'refresh' | 'off' | 'only' = 'use'" in shown
+    assert "missing: 'skip' | 'empty' | 'raise' | dict = 'skip'" in shown
+    assert "temperature: float | Series | callable | None = None" in shown
+    assert shown.endswith(" -> DataFrame")
+    assert "prices: Prices | dict | str | Path | None = None" in str(inspect.signature(tsn.Client))
 
 
 def test_a_name_that_was_replaced_names_its_successor():

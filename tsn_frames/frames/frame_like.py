@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+MOST_ROWS = 40  # of a repr
+
 
 class FrameLike:
     """A result that stands for the frame which ``to_frame()`` returns."""
@@ -45,8 +47,8 @@ class NotedTable(FrameLike):
         return self.notes
 
     def __repr__(self) -> str:
-        return "\n".join([self._shown_table().to_string(), *self._shown_lines()])
+        return "\n".join([self._shown_table().to_string(max_rows=MOST_ROWS), *self._shown_lines()])
 
     def _repr_html_(self) -> str:
         lines = "<br>".join(map(html.escape, self._shown_lines()))
-        return self._shown_table().to_html(border=0) + (f"<p>{lines}</p>" if lines else "")
+        return self._shown_table().to_html(border=0, max_rows=MOST_ROWS) + (f"<p>{lines}</p>" if lines else "")

@@ -22,3 +22,8 @@ def table_html(title: str, rows: Iterable[tuple[str, str]]) -> str:
         for name, value in rows
     )
     return f"<div><b>{html.escape(title)}</b><table style='color:inherit;font:inherit;border:none'>{lines}</table></div>"
+
+
+def lines_html(lines: Iterable[str]) -> str:
+    """Return lines of text, one below the other."""
+    return f"<div>{'<br>'.join(map(html.escape, lines))}</div>"

@@ -38,7 +38,7 @@ class Exchange:
     key_sent: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Stats:
     """Counts since the simulator started, or since `reset_stats()`.
 
@@ -70,6 +70,9 @@ class Stats:
     """Idempotency-Key -> requests that carried it."""
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
     """Name of the fault -> how often it happened."""
+
+    def __repr__(self) -> str:
+        return f"<Stats: {self}>"
 
     def __str__(self) -> str:
         bill = f"{self.billed_prompt_tokens:,} + {self.billed_completion_tokens:,} tokens"

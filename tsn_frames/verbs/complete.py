@@ -94,15 +94,13 @@ def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[C
     Examples
     --------
     >>> import pandas as pd, tsn_frames as tsn
-    >>> from tsn_frames.simulator import Simulator
-    >>> df = pd.DataFrame({"text": ["Where is my parcel?", "Where is my parcel?"]})
-    >>> with Simulator(latency=0.0) as sim:
-    ...     client = tsn.Client(sim.base_url, model="sim-small")
-    ...     out = complete(df, "One of: billing, delivery. {text}", client=client, cache="off")
-    ...     sim.stats().requests
+    >>> sim, df = tsn.simulate(latency=0.0), pd.DataFrame({"text": ["Where is my parcel?", "Where is my parcel?"]})
+    >>> out = df.tsn.complete("One of: billing, delivery. {text}")
+    >>> sim.stats().requests
     1
-    >>> out["cached"].tolist()
-    [False, False]
+    >>> out.columns[:3].tolist(), out["cached"].tolist()
+    (['text', 'content', 'finish_reason'], [False, False])
+    >>> sim.close()
     """
     words = {**DEFAULTS, **options}
     wanted = check_columns(df, words)
@@ -120,6 +118,15 @@ def content_of(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack
     -------
     Series of string
         The content of each answer, NA where there is none, with the same index.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim, df = tsn.simulate(latency=0.0), pd.DataFrame({"text": ["Where is it?", "Thanks!"]})
+    >>> df["tone"] = df["text"].tsn.complete("Which tone? {text}")
+    >>> df["tone"].notna().tolist()
+    [True, True]
+    >>> sim.close()
     """
     words = {**DEFAULTS, **options, "name": "content", "usage": False, "overwrite": True}
     wanted = check_columns(df, words)
@@ -161,6 +168,12 @@ def messages_of(
     -------
     Series of object
         Message lists; None for a row that would not be sent. Same index.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> pd.DataFrame({"text": ["Thanks!"]}).tsn.messages("Which tone? {text}")[0]
+    [{'role': 'user', 'content': 'Which tone? Thanks!'}]
     """
     rendered = frame_prompt.render(frame_prompt.check_frame(df), prompt, messages, system, missing)
     return pd.Series(rendered.messages(), index=df.index, name="messages", dtype=object)

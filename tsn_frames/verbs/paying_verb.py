@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ..errors import ArgumentError, Interrupted
+from ..notebook.readable_types import ReadableType
 from ..typed_options import check_call, spelled_out
 from .estimate.result import Estimate
 from .run.options import DEFAULTS
@@ -49,7 +50,7 @@ def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[
         spelled_out(words, defaults)(verb)
         signature: inspect.Signature = verb.__signature__  # type: ignore[attr-defined]
         returned = str(signature.return_annotation).removeprefix("Call[").removesuffix("]")
-        verb.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
+        verb.__signature__ = signature.replace(return_annotation=ReadableType(returned))  # type: ignore[attr-defined]
         verb.plan = plan  # type: ignore[attr-defined]
         return verb
 

@@ -14,9 +14,11 @@ import platformdirs
 
 from ...api import base_url as address
 from ...errors import ArgumentError, ConfigError
+from ...notebook.readable_types import readable_signature
+from ...notebook.table_html import table_html
 from ...pricing.prices import Prices, prices_of
 from ...secret import Hidden, Secret
-from ...text import did_you_mean, quoted
+from ...text import did_you_mean, plural, quoted
 from ..budget.budget import Budget
 from ..cache.cache import Cache
 from ..ledger.ledger import Ledger, default_ledger
@@ -144,8 +146,13 @@ class Client:
             raise ConfigError("headers has Authorization, and api_key= is given too: give one of them")
 
     def __repr__(self) -> str:
-        shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if hasattr(self, field.name))
-        return f"Client({', '.join(shown)})"  # also before __init__ has ended, for tracebacks
+        """Return the settings that aren't the usual ones, also before ``__init__`` has ended, for tracebacks."""
+        found = {field.name: getattr(self, field.name) for field in fields(self) if hasattr(self, field.name)}
+        shown = [f"{name}={value!r}" for name, value in found.items() if name not in _USUAL or value != _USUAL[name]]
+        return f"Client({', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        return table_html("Client", [(name, text) for name, text in _settings(self) if text])
 
     @property
     def concurrency(self) -> int:
@@ -192,10 +199,31 @@ class Client:
         return Credentials(found, self.headers, self.query)
 
 
-_own = inspect.signature(Client.__init__)
+_own = readable_signature(inspect.signature(Client.__init__), globals())
 Client.__init__.__signature__ = _own.replace(  # type: ignore[attr-defined]  # what help() and Tab show
     parameters=[one for one in _own.parameters.values() if one.kind is not one.VAR_KEYWORD]
 )
+_USUAL: Mapping[str, Any] = {
+    "api_key": Secret(None), "limits": Limits(), "retry": Retry(), "timeout": DEFAULT_TIMEOUT, "prices": None, "budget": Budget(),
+    "headers": HiddenMapping("headers", Hidden(None)), "query": HiddenMapping("query", Hidden(None)),
+    "allow_http": False, "keep_prompts": False,
+}  # fmt: skip
+
+
+def _settings(client: Client) -> list[tuple[str, str]]:
+    """Return the names of settings and what a page shows of them: of secrets only that they are there."""
+    limits, prices, budget = client.limits, client.prices, client.budget
+    return [
+        ("service", client.base_url),
+        ("key", "given" if client.api_key else "that of tsn.set_key() or TSN_API_KEY"),
+        ("headers, query", ", ".join([*client.headers.names, *client.query.names])),
+        ("model", client.model or "none: give model= in each call"),
+        ("prices", f"of {plural(len(prices), 'model')}" if prices is not None else "none: costs are unknown"),
+        ("budget", "" if budget == Budget() else str(budget)),
+        ("limits", f"{limits.most} at once" if limits in (Limits(), Limits(limits.concurrency)) else str(limits)),
+        ("cache", str(client.cache.folder)),
+        ("ledger", str(client.ledger.path)),
+    ]
 
 
 def client_or_default(client: Client | None) -> Client:

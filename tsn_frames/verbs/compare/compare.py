@@ -113,7 +113,7 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
     >>> import pandas as pd, tsn_frames as tsn
     >>> sim = tsn.simulate(latency=0.0)
     >>> df = pd.DataFrame({"text": ["Where is my parcel?", "Thanks!"], "topic": ["delivery", "praise"]})
-    >>> found = compare(df, "One of: delivery, praise. {text}", models=["sim-small", "sim-large"], gold="topic")
+    >>> found = df.tsn.compare("One of: delivery, praise. {text}", models=["sim-small", "sim-large"], gold="topic")
     >>> found.table["judged"].tolist()
     [2, 2]
     >>> found = compare(df, "text", labels=["delivery", "praise"], models=["sim-small", "sim-large"], gold="topic")

@@ -75,10 +75,10 @@ def estimate(
     --------
     >>> import tsn_frames as tsn
     >>> sim, df = tsn.simulate(latency=0.0), tsn.sample_messages().query("text.str.strip() != ''")
-    >>> found = estimate(df, "Summarise: {text}", max_tokens=100)
+    >>> found = df.tsn.estimate("Summarise: {text}", max_tokens=100)
     >>> found.rows, found.to_send, found.cost.high < found.cost_upper_bound, sim.stats().requests
     (154, 142, True, 0)
-    >>> estimate(df, "Summarise: {text}", max_tokens=100, pilot=30, progress=False).sampled, sim.stats().requests
+    >>> df.tsn.estimate("Summarise: {text}", max_tokens=100, pilot=30, progress=False).sampled, sim.stats().requests
     (30, 30)
     >>> sim.close()
     """
@@ -107,6 +107,14 @@ def estimate_values(
     """Estimate what :func:`complete` of a Series with the same parameters would send, use and cost.
 
     The parameters are those of :func:`estimate`.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim, df = tsn.simulate(latency=0.0), pd.DataFrame({"text": ["Where is it?", "Thanks!"]})
+    >>> df["text"].tsn.estimate("Which tone? {text}", max_tokens=10).to_send
+    2
+    >>> sim.close()
     """
     return estimate(
         df, prompt, pilot=pilot, random_state=random_state, tokenizer=tokenizer, **options, usage=False, overwrite=True

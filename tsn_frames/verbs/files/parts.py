@@ -22,7 +22,7 @@ from ..run.summary import Summary, added, total_summary
 from .parquet import Source, Target, to_frame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FileSummary(Summary):
     """The result of :func:`complete_file`: a :class:`Summary` of all parts, their number, and their folder."""
 

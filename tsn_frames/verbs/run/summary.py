@@ -11,11 +11,12 @@ from operator import attrgetter
 from ...api.dialects.tables import ending
 from ...engine.run.counts import Counts
 from ...engine.run.executor import RunExecutor
+from ...notebook.table_html import lines_html
 from ...text import money, plural
 from .plan import Errors, Plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """The summary of a run.
 
@@ -45,6 +46,12 @@ class Summary:
     seconds: float
     host: str
     waited: dict[str, float]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+    def _repr_html_(self) -> str:
+        return lines_html(str(self).split("; "))
 
     def __str__(self) -> str:
         rows = {name: getattr(self, name) for name in ("cached", "deduplicated", "failed", "missing", "not_sent")}
