@@ -526,14 +526,14 @@ def test_a_finish_reason_that_is_not_listed_goes_by_its_words(reason, wanted):
 @pytest.mark.parametrize(
     "more",
     [
-        {"success": False, "code": 500}, {"status": "error"}, {"x_groq": {"error": "model failed"}}, {"code": 400},
+        {"success": False, "code": 500}, {"status": "error"}, {"status": 500}, {"status_code": "502"}, {"x_groq": {"error": "model failed"}}, {"code": 400},
         {"modelStreamErrorException": {"message": "stream failed"}}, {"type": "error", "reason": "upstream"},
     ],
-    ids=lambda more: next(iter(more)),
+    ids=str,
 )  # fmt: skip
 def test_an_error_beside_choices_is_no_answer(ask, more):
     whole = {"choices": [{"message": {"content": "product"}, "finish_reason": "stop"}], "usage": USAGE, **more}
-    if {"success", "status"} & set(more):  # the others end streams
+    if {"success", "status", "status_code", "code"} & set(more):  # the others end streams
         out, _, _ = ask(plain(whole))
         assert out["content"].isna().all()
     out, _, _ = ask(stream(chunk("product"), more, b"data: [DONE]\n\n"))

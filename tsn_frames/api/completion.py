@@ -99,6 +99,8 @@ class _Answer(msgspec.Struct, gc=False):
     base_resp: None = None
     success: None = None
     status: None = None
+    status_code: None = None
+    code: None = None
 
 
 _decode_usual = msgspec.json.Decoder(_Answer).decode

@@ -25,7 +25,7 @@ LINE_CAP = 4 * 2**20
 CAP = 20 * 2**20  # of an answer's text, and of a body in one piece
 STREAM_CAP = 10 * CAP  # of a stream: the events are many times as long as the tokens in them
 # Seconds of silence: while the answer goes on, after its finish_reason, after its end mark, and none at all.
-MORE, LATE, TAIL, NOTHING = math.inf, 15.0, 0.5, 0.0
+MORE, AFTER_FINISH, TAIL, NOTHING = math.inf, 10.0, 0.5, 0.0
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
 _ERROR_EVENTS = (b"error", b"exception")
 _NOT_KEPT = ("choices", "usage", "object", "error", "x_groq", "message", "done")
@@ -87,7 +87,7 @@ class StreamedReply:
             return NOTHING
         if self.done or self._error is not None:
             return TAIL
-        return LATE if self.finish_reason is not None and not self._choice.went_on else MORE
+        return AFTER_FINISH if self.finish_reason is not None and not self._choice.went_on else MORE
 
     def close(self) -> None:
         """Take in that it ended in good order, and a last line that no line end follows."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tsn_frames.api import ErrorAnswer, Unreadable, decode, error_of
 from tsn_frames.api.sse import SseLines
-from tsn_frames.api.stream_parser import CAP, LATE, LINE_CAP, MORE, NOTHING, TAIL, StreamedReply
+from tsn_frames.api.stream_parser import AFTER_FINISH, CAP, LINE_CAP, MORE, NOTHING, TAIL, StreamedReply
 from tsn_frames.engine.retry import classify
 from tsn_frames.engine.transport.http_types import HttpResponse
 from tsn_frames.secret import Secret
@@ -224,7 +224,7 @@ def test_what_comes_is_known_at_once():
     assert reply.feed(line(chunk({"role": "assistant", "content": ""}))) == MORE and not reply.begun
     assert reply.feed(line(chunk({"content": "Hi"}), b"\n")) == MORE  # without waiting for the blank line
     assert (reply.begun, reply.text, reply.whole) == (True, "Hi", False)
-    assert reply.feed(line(chunk(finish="length"))) == LATE  # some servers end no stream
+    assert reply.feed(line(chunk(finish="length"))) == AFTER_FINISH  # some servers end no stream
     assert (reply.whole, reply.finish_reason, reply.done) == (True, "length", False)
     assert reply.feed(b"data: [DONE]\n\n") == TAIL and reply.done
     reply.feed(line(chunk({"content": "late"})))

@@ -31,7 +31,7 @@ _WAITS = {
     "retryafter": "retry-after", "retryafterseconds": "retry-after", "retrydelay": "retry-after", "estimatedtime": "retry-after",
     "retryafterms": "retry-after-ms",
 }  # fmt: skip
-_STATED = ("code", "type", "status", "status_code", "statusCode")
+_STATED = frozenset({"code", "type", "status", "status_code", "statusCode"})
 _NO_FAILURE = re.compile(
     r"(?i)ok|success\w*|succeeded|queued|queue|pending|processing|in_?progress|progress|running|started|starting|start|waiting|"
     r"loading|warm\w*|scheduled|accepted|created|completed?|done|info|status|ping|pong|heartbeat|keep_?alive|notice|warning|log"
@@ -150,12 +150,9 @@ def _states_failure(code: Any) -> bool:
 
 def _has_failed(data: dict[str, Any]) -> bool:
     """Return whether an answer says that it failed: by a word, or by a status as its code."""
-    code = data.get("code")
-    return (
-        data.get("success") is False
-        or data.get("status") in ("error", "failed", "failure", "fail")
-        or (code is not None and bool(_STATUS.fullmatch(str(code))))
-    )
+    if data.get("success") is False or data.get("status") in ("error", "failed", "failure", "fail"):
+        return True
+    return not _STATED.isdisjoint(data) and any(_STATUS.fullmatch(str(data.get(name))) for name in _STATED)
 
 
 def is_error(value: Any) -> bool:

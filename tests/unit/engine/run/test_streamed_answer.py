@@ -113,6 +113,24 @@ def test_a_plain_answer_to_a_request_for_a_stream_is_an_answer(tmp_path):
     assert client.cache.stats().answers == 3
 
 
+def test_a_stream_that_has_finished_and_stays_open_is_an_answer(tmp_path, monkeypatch):
+    from support.raw_server import RawServer
+
+    monkeypatch.setattr("tsn_frames.api.stream_parser.AFTER_FINISH", 0.05)
+    event = b'data: {"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n'
+
+    async def script(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event)
+        await peer.gone()
+
+    with RawServer(script) as server:
+        client = tsn.Client(server.url, model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db")
+        executor = streamed(rows(1), client)
+    assert [answer.content for answer in executor.answers.completions] == ["yes"]
+    assert (len(server.asked), client.cache.stats().answers) == (1, 1)
+
+
 def test_rows_in_flight_together_are_all_asked_again_where_the_usage_is_refused(tmp_path):
     with Simulator(seed=0, latency=0.02, stream_usage="reject") as sim:
         client = client_of(sim, tmp_path, limits=tsn.Limits(8))
