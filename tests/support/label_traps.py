@@ -104,5 +104,12 @@ TRAPS = [
         ("１２", "12"), ("𝟏𝟐", "12"), ("№", None), ("ｎｏ", "no"), ("𝐧𝐨", "no"), ("ⁿo", None), ("nº", None), ("ⓝⓞ", None), ("n\u00a0o", None),
         ("\u00a0no\u2003", "no"), ("Ⓝo", None), ("1 2", None), ("1-2", None), ("1⁄2", None),
     )],
+    *[(["don't know", "dont"], text, wanted) for text, wanted in (
+        ("don\u2019t know", "don't know"), ("Don`t know.", "don't know"), ("dont know", None), ("don't", None),
+    )],
+    *[(SURE, text, wanted) for text, wanted in (
+        ("no<|im_end|>", "no"), (answered("no") + "</s>\n", "no"), ("no<end_of_turn>", "no"), ("no <|eot_id|><|end|>", "no"),
+        ("<|im_end|>", None), ("no<br>", None), ("no<|im_start|>yes", None), ("<b>no</b>", None),
+    )],
     *[(["fine", "office"], text, wanted) for text, wanted in (("ﬁne", "fine"), ("oﬃce", "office"), ("ﬂne", None))],
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from .field import Checked, Field, column_of, column_value, located, plain, sent
 from .json_schema import strict_schema
 
 _REQUIRED = object()
+_EXPRESSIBLE = "JSON has no such values; use str, int, float, bool, dates, Literal, Enum, lists, dicts, or classes of these"
 
 
 class Declared(NamedTuple):
@@ -138,5 +139,7 @@ def _reason(declared: Mapping[str, Declared], error: Exception) -> str:
         try:
             msgspec.json.schema(kind)
         except (TypeError, RuntimeError) as found:
-            return f"field {name!r} has {quoted(kind)}: {str(found).partition(chr(10))[0]}"
+            sentence = str(found).partition("\n")[0]
+            foreign = sentence.startswith("Generating JSON schema for custom types")
+            return f"field {name!r} has {quoted(kind)}: {_EXPRESSIBLE if foreign else sentence}"
     return str(error)

@@ -141,8 +141,9 @@ def _column(field: Field, values: list[Any]) -> Any:
         made = np.empty(len(values), dtype=object)
         made[:] = np.fromiter(values, dtype=object, count=len(values))
         return made
-    if field.dtype.startswith("datetime64"):
-        return pd.array(np.array([np.datetime64("NaT") if one is None else one for one in values], dtype=field.dtype))
+    if field.dtype.startswith(("datetime64", "timedelta64")):
+        gap = np.datetime64("NaT") if field.dtype.startswith("datetime64") else np.timedelta64("NaT")
+        return pd.array(np.array([gap if one is None else one for one in values], dtype=field.dtype))
     return pd.array(values, dtype=field.dtype)  # type: ignore[call-overload]
 
 

@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 
 _DTYPES = {bool: "boolean", int: "Int64", float: "Float64", str: "string", dt.date: "datetime64[us]"}
-_DTYPES |= {dt.datetime: "datetime64[us]"}
+_DTYPES |= {dt.datetime: "datetime64[us]", dt.timedelta: "timedelta64[us]"}
 _PLAIN = (dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID)
 _INT64 = 2**63
+_LONGEST = dt.timedelta(microseconds=_INT64 - 1)
 _FORMATS = {dt.datetime: "date-time", dt.time: "time"}  # msgspec names the format of dates and durations only
 
 
@@ -140,6 +141,10 @@ def column_value(value: Any, dtype: str) -> Any:
     if dtype == "datetime64[us]":
         aware = isinstance(value, dt.datetime) and value.tzinfo is not None
         return value.astimezone(dt.UTC).replace(tzinfo=None) if aware else value
+    if dtype == "timedelta64[us]" and abs(value) > _LONGEST:
+        raise ValueError(f"{value} is too long")
+    if isinstance(value, decimal.Decimal) and not value.is_finite():
+        raise ValueError(f"{value} is not a finite number")
     return plain(value) if dtype == "object" else value
 
 

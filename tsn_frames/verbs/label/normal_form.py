@@ -10,6 +10,7 @@ _JOINERS = re.compile(r"(?<=\w)[\s_\-\u2010-\u2015/]+(?=\w)")
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"  # no width
 _BEFORE = _INVISIBLE + " \t\r\n\"'`*()[]{}\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
 _AFTER = _BEFORE + ".,;:!?\u3002\uff0c"
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u2032`\u00b4", "'"))
 _SAME_MEANING = {"<wide", "<narrow", "<font", "<noBreak", "<initial", "<medial", "<final", "<isolated"}
 _SAME_LETTERS = {"Ll", "Lu", "Lt", "Lo", "Lm", "Zs", "Po"}  # ligatures, blanks and dots, but no numerals and symbols
 
@@ -27,7 +28,7 @@ def normal_form(text: str) -> str:
     ('customer service', 'grösse', '-1', '1²', '18-24')
     """
     folded = _compatible(_compatible(text).casefold())
-    return _JOINERS.sub(_joiner, folded.lstrip(_BEFORE).rstrip(_AFTER))
+    return _JOINERS.sub(_joiner, folded.lstrip(_BEFORE).rstrip(_AFTER).translate(_APOSTROPHES))
 
 
 def _compatible(text: str) -> str:

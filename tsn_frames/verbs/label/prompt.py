@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ...api import dumps
@@ -201,8 +202,15 @@ def _labels(value: Any, row: Hashable, codebook: Codebook, *, multiple: bool) ->
     given = list(value) if several else [value]
     if not several and is_missing(value):
         raise ParameterError(f"examples: the label is missing in row {row!r}: fill it in or drop the row")
-    for label in given:
-        if label not in codebook.labels:
-            known = did_you_mean(label, codebook.labels)
-            raise ParameterError(f"examples: {quoted(label)} in row {row!r} is not one of the labels; {known}")
-    return tuple(label for label in codebook.labels if label in given)
+    found = [_example_label(label, row, codebook) for label in given]
+    return tuple(label for label in codebook.labels if label in found)
+
+
+def _example_label(given: Any, row: Hashable, codebook: Codebook) -> Label:
+    """Return the label that an example has; a number in a text, or beside gaps, is the number."""
+    plain = given.item() if isinstance(given, np.generic) else given
+    plain = int(plain) if isinstance(plain, float) and plain.is_integer() else plain
+    if isinstance(plain, bool) or str(plain) not in codebook.names:
+        known = did_you_mean(given, codebook.labels)
+        raise ParameterError(f"examples: {quoted(given)} in row {row!r} is not one of the labels; {known}")
+    return codebook.names[str(plain)]

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from ...errors import ParameterError
 from ...text import quoted
 from .codebook import Codebook, Label
@@ -34,7 +36,8 @@ class Votes(NamedTuple):
         >>> Votes.of(3), Votes.of((2, 5))
         (Votes(first=3, most=3), Votes(first=2, most=5))
         """
-        pair = votes if isinstance(votes, (tuple, list)) else (votes, votes)
+        given = votes if isinstance(votes, (tuple, list)) else (votes, votes)
+        pair = [number.item() if isinstance(number, np.integer) else number for number in given]
         whole = all(isinstance(number, int) and not isinstance(number, bool) for number in pair)
         if len(pair) != 2 or not whole or not 1 <= pair[0] <= pair[1] <= MOST_VOTES:
             raise ParameterError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple, get_args
 
 from ...engine.cache.cache import CacheMode
@@ -18,6 +19,9 @@ class Features(NamedTuple):
     logprobs: bool = True
 
 
+_PARAMETERS = {"temperature": ("temperature",), "logprobs": ("logprob", "log prob", "log-prob", "log_prob")}
+_FORMS = ("response_format", "response format", "json", "schema", "grammar", "structured")
+_REFUSALS = ("not implemented", "parameter", *_FORMS, *_PARAMETERS["temperature"], *_PARAMETERS["logprobs"])
 _WEAKER: dict[Mode, Mode] = {"json_schema": "json_object", "json_object": "text"}
 
 
@@ -55,22 +59,37 @@ def first_features(known: Features | None, structured: str) -> Features:
     return features if structured == "auto" else features._replace(mode=structured)  # type: ignore[arg-type]
 
 
-def next_features(features: Features, failure: str, *, fixed: bool) -> Features | None:
+def next_features(features: Features, failure: str, used: Collection[str], *, fixed: bool) -> Features | None:
     """Return what to try after a refusal of the request's form; None where there is nothing else to try.
+
+    Parameters
+    ----------
+    features : Features
+        What was tried.
+    failure : str
+        The error of the row. What its words name is left out first; without a hint, the parameters are, then the form is weakened.
+    used : collection of str
+        The parameters that the verb has set: ``"temperature"``, ``"logprobs"``.
+    fixed : bool
+        Whether the user has fixed the form.
 
     Examples
     --------
-    >>> next_features(Features(), "bad_request: 400: response_format is not supported", fixed=False).mode
+    >>> next_features(Features(), "bad_request: 400: response_format is not supported", ["temperature"], fixed=False).mode
     'json_object'
-    >>> next_features(Features(), "bad_request: 400: temperature must be 1", fixed=True).temperature
+    >>> next_features(Features(), "bad_request: 400: temp must be 1", ["temperature"], fixed=True).temperature
     False
     """
-    if not failure.startswith("bad_request:"):
+    code, words = failure.partition(":")[0], failure.casefold()
+    if code != "bad_request" and not (code in ("server", "model") and any(word in words for word in _REFUSALS)):
         return None
-    words = failure.casefold()
-    if "temperature" in words and features.temperature:
-        return features._replace(temperature=False)
-    if "logprob" in words and features.logprobs:
-        return features._replace(logprobs=False)
+    left = [name for name in used if getattr(features, name)]
+    named = next((name for name in left if any(word in words for word in _PARAMETERS[name])), None)
+    if named:
+        return features._replace(**{named: False})  # type: ignore[arg-type]
     weaker = None if fixed else _WEAKER.get(features.mode)
-    return features._replace(mode=weaker) if weaker else None
+    if weaker and any(word in words for word in _FORMS):
+        return features._replace(mode=weaker)
+    if left:
+        return features._replace(**dict.fromkeys(left, False))  # type: ignore[arg-type]
+    return features._replace(mode=weaker, **dict.fromkeys(used, True)) if weaker else None

@@ -8,18 +8,19 @@ from typing import Any
 
 _THOUGHTS = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})[\w-]*[ \t]*\n?(.*?)\n?\s*\1\s*", re.DOTALL)
+_END_TOKENS = re.compile(r"(\s*(<\|[\w-]+\|>|</s>|<end_of_turn>))+\s*$")  # of a chat template that a server left in
 SHOWN = 80  # characters of a wrong answer that a message shows
 
 
 def without_wrapping(text: str | None) -> str:
-    r"""Return an answer without thoughts before it, a code fence and white space around it.
+    r"""Return an answer without thoughts before it, end tokens after it, a code fence and white space around it.
 
     Examples
     --------
     >>> without_wrapping("<think>A or B?</think>```json\n[1]\n```")
     '[1]'
     """
-    bare = text or ""
+    bare = _END_TOKENS.sub("", text) if text and text.rstrip().endswith(">") else text or ""
     thoughts = _THOUGHTS.match(bare)
     bare = bare[thoughts.end() :] if thoughts else bare
     fence = _FENCE.fullmatch(bare)

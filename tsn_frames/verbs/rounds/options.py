@@ -81,6 +81,8 @@ def check_options(options: Mapping[str, Any], explains: tuple[str, ...]) -> None
 def included(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the extra columns that a call asks for, each once."""
     given = options["include"]
+    if given is not None and not isinstance(given, (str, list, tuple, set, frozenset)):
+        raise ParameterError(f"include must be a list such as ['raw'], got {quoted(given)}")
     return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given or ()))
 
 

@@ -66,6 +66,12 @@ class RoundRequests:
         """Return the features with which a model is asked first."""
         return first_features(self.store(model).known(), self.options["structured"])
 
+    @property
+    def parameters_set(self) -> list[str]:
+        """The API's parameters that the verb sets itself, which a service may refuse."""
+        own = ["temperature"] if self.options.get("temperature") is None else []
+        return own + (["logprobs"] if self.sampling.get("logprobs") else [])
+
     def prepare(
         self, rows: np.ndarray[Any, Any], features: Features, turn: int, repairs: Mapping[int, Sequence[Message]]
     ) -> PreparedCall:

@@ -15,9 +15,9 @@ from ...api.dialects.tables import ending
 from ...engine.budget.budget import amount
 from ...engine.runtime.client import Client
 from ...engine.runtime.session import SharedSession
-from ...errors import BudgetExceeded, RowError
+from ...errors import BudgetExceeded, ModelError, RowError
 from ...frames.columns import Layout, layout
-from ...text import money, plural
+from ...text import money, plural, warn
 from ..complete import run_of
 from ..run.background import OnRun
 from ..run.run import stopped_error
@@ -83,6 +83,7 @@ class Rounds(Generic[R]):
         self._probes = dict.fromkeys(self.requests.models, PROBES)
         self._known: dict[tuple[Any, Any, Any], Vote[R]] = {}
         self._shared: SharedSession | None = None
+        self._answered = self._has_logprobs = False
         first = list(self.ballots)[
             :1
         ]  # prepared now, so that whatever is wrong with the options is raised before anything is sent
@@ -96,8 +97,10 @@ class Rounds(Generic[R]):
             for turn in range(self.most):
                 rows = self.open_rows() if turn >= self.least else list(self.ballots)
                 if not rows:
-                    return
+                    break
                 self._run_round(rows, turn)
+        if self.sampling.get("logprobs") and self._answered and not self._has_logprobs:
+            warn("the service gives no log-probabilities, so there are no probabilities; several votes show how sure a label is")
 
     def open_rows(self) -> list[int]:
         """Return the rows that want one more vote; rows with the same votes are asked about once."""
@@ -164,20 +167,35 @@ class Rounds(Generic[R]):
 
     def _first_vote(self, at: int, turn: int, votes: dict[int, Vote[R]]) -> None:
         model = self.requests.models[at]
-        store, fixed = self.requests.store(model), self.options["structured"] != "auto"
+        store, fixed = self.requests.store(model), self._fixed
         features: Features | None = self.requests.expected_features(model)
         while features is not None:
             self._features[model] = features
-            self._send([at], turn, {}, votes)
-            failure = votes[at].failure
+            failure = self._attempt(at, turn, votes)
             if failure is None:
                 store.keep(features, fixed=fixed)
                 return
-            features = next_features(features, failure, fixed=fixed)
+            features = next_features(features, failure, self.requests.parameters_set, fixed=fixed)
         self._probes[model] -= 1  # no form was accepted, so the fault is the row's own
         self._features[model] = self.requests.expected_features(model)
         if failure is not None and failure.startswith("bad_request:") and self._probes[model]:
             del self._features[model]
+
+    @property
+    def _fixed(self) -> bool:
+        """Whether the user has fixed the form of answers."""
+        return bool(self.options["structured"] != "auto")
+
+    def _attempt(self, at: int, turn: int, votes: dict[int, Vote[R]]) -> str | None:
+        """Ask for one vote of a row, and return its failure; a service may refuse a parameter as it refuses a model."""
+        try:
+            self._send([at], turn, {}, votes)
+        except ModelError as error:
+            features, refusal = self._features[self.requests.models[at]], f"model: {error}"
+            if next_features(features, refusal, self.requests.parameters_set, fixed=self._fixed) is None:
+                raise
+            return refusal
+        return votes[at].failure
 
     def groups(self, rows: Iterable[int]) -> dict[Features, list[int]]:
         """Return rows by the features of their services: each group is a run of its own."""
@@ -251,6 +269,8 @@ class Rounds(Generic[R]):
 
     def _read(self, content: Any, error: Any, finish: Any, logprobs: Any) -> Vote[R]:
         text = None if content is pd.NA else str(content)
+        self._answered |= text is not None
+        self._has_logprobs |= bool(isinstance(logprobs, Mapping) and logprobs.get("content"))
         if finish is not pd.NA and ending(finish) == "cut_off" and not is_complete_json(text):
             return Vote(self.task.read(None), text, failure=str(RowError("invalid", _CUT_OFF)))
         if error is not pd.NA and not error.startswith("empty:"):

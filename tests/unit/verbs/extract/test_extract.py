@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import decimal
 import enum
 import json
 from typing import Annotated, Any, Literal, NewType, Required, TypedDict
@@ -264,3 +265,30 @@ def test_a_value_outside_its_column_fails_its_field_only(tmp_path, kind, value):
     with service(lambda _: f'{{"a": {value}, "b": "x"}}', tmp_path) as (_, client), pytest.warns(TSNWarning):
         out = DF.tsn.extract("text", {"a": kind, "b": str}, client=client)
     assert out["a"].isna().all() and out["b"].tolist() == ["x", "x"] and out["error"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "dtype"),
+    [
+        (int | str, "3", "object"), (dt.timedelta, "PT90M", "timedelta64[us]"), (Any, "x", "object"), (dt.time, "10:00:00", "object"),
+        (decimal.Decimal, "1.50", "object"), (list[int], [1], "object"), (dict[str, int], {"a": 1}, "object"), (bytes, "YQ==", "object"),
+    ],
+)  # fmt: skip
+def test_the_type_of_a_column_does_not_depend_on_its_values(tmp_path, kind, value, dtype):
+    with service(lambda body: json.dumps({"a": value if "Hello" in text_of(body) else None}), tmp_path) as (_, client):
+        found = [df.tsn.extract("text", {"a": kind}, client=client)["a"] for df in (DF, DF.iloc[:1], DF.iloc[:0])]
+    assert [str(column.dtype) for column in found] == [dtype] * 3
+    assert found[0].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(decimal.Decimal, "NaN"), (decimal.Decimal, "Infinity"), (dt.timedelta, "P999999999D")]
+)
+def test_values_that_no_column_should_hold_are_none(kind, value):
+    assert "a" in Fields.of({"a": kind}).read({"a": value}).problems
+
+
+@pytest.mark.parametrize("kind", [np.int64, pd.Timestamp, object])
+def test_a_type_that_json_does_not_have_names_those_that_it_has(kind):
+    with pytest.raises(ParameterError, match=r"field 'a' has .*: JSON has no such values; use str, int"):
+        Fields.of({"a": kind})

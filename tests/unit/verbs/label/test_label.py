@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -327,6 +328,67 @@ def test_one_bad_row_does_not_change_the_form_of_the_others(tmp_path):
     assert [body["response_format"]["type"] for body in server.bodies[-2:]] == ["json_schema"] * 2
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "refused"),
+    [
+        (400, "temp must be 1", "temperature"),
+        (422, "This model does not support sampling parameters", "temperature"),
+        (400, "You are not allowed to request log probabilities", "logprobs"),
+        (400, "unknown field", "response_format"),
+        (501, "not implemented", "response_format"),
+        (500, "failed to parse grammar", "response_format"),
+        (404, "No endpoints found that can handle the requested parameters.", "response_format"),
+        (404, "No endpoints found that support logprobs", "logprobs"),
+        (200, "response_format is not available", "response_format"),
+    ],
+)
+def test_a_parameter_is_left_out_whatever_the_words_of_its_refusal(tmp_path, status, message, refused):
+    def respond(body, _number):
+        if refused in body:
+            return plain({"error": {"message": message, "code": max(status, 400)}}, status)
+        return plain(completion(GOLD[text_of(body)]))
+
+    with DialectService(respond) as server:
+        client = client_of(server.url, tmp_path, model="m", retry=tsn.Retry(attempts=1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TSNWarning)
+            out = DF.iloc[:3].tsn.label("text", TOPICS, client=client, probability=True)
+            sent = len(server.bodies)
+            DF.iloc[:1].tsn.label("text", TOPICS[::-1], client=client, probability=True)
+    assert out["label"].tolist() == TOPICS and refused not in server.bodies[-1]
+    assert ("response_format" in server.bodies[-1]) == (refused != "response_format"), "no more is left out than has to be"
+    assert sent <= 10 and len(server.bodies) == sent + 1, "what was found out is kept"
+
+
+def test_a_model_that_is_not_there_ends_the_labelling(tmp_path):
+    with (
+        DialectService(lambda *_: plain({"error": {"message": "The model 'm' does not exist"}}, 404)) as server,
+        pytest.raises(RunError, match="does not exist"),
+    ):
+        DF.tsn.label("text", TOPICS, missing="empty", client=client_of(server.url, tmp_path, model="m"))
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("logprobs", [None, {"content": []}, {"content": None}])
+def test_a_service_without_log_probabilities_is_warned_of_once(tmp_path, logprobs):
+    with (
+        DialectService(lambda body, _: plain(completion(GOLD[text_of(body)], choice={"logprobs": logprobs}))) as server,
+        pytest.warns(TSNWarning) as warned,
+    ):
+        out = DF.iloc[:3].tsn.label("text", TOPICS, probability=True, votes=2, client=client_of(server.url, tmp_path, model="m"))
+    assert out["label_probability"].isna().all() and out["label"].tolist() == TOPICS
+    assert ["no log-probabilities" in str(one.message) for one in warned] == [True]
+
+
+def test_labels_of_examples_are_read_as_numbers_where_the_labels_are(simple):
+    sim, client = simple
+    shown = pd.DataFrame({"text": ["p", "q", "r"], "label": ["1", 2.0, np.int64(1)]}, dtype=object)
+    with gap("invalid"):
+        DF.iloc[:1].tsn.label("text", [1, 2], examples=shown, client=client, votes=np.int64(1))
+    turns = [json.loads(message["content"])["label"] for message in sim.log[0].body["messages"] if message["role"] == "assistant"]
+    assert turns[:3] == [1, 2, 1]
+
+
 def test_a_model_for_each_row(simple):
     sim, client = simple
     out = DF.iloc[:3].tsn.label(
@@ -434,6 +496,9 @@ BAD = [
     (dict(text="txet"), "did you mean 'text'"),
     (dict(text="no placeholder"), "text must be a column or a template"),
     (dict(votes=0), "votes must be"),
+    (dict(votes=np.int64(0)), "votes must be"),
+    (dict(include=5), "include must be a list"),
+    (dict(labels=[1, 0], examples=pd.DataFrame({"text": ["x"], "label": [True]})), "True in row 0 is not one of the labels"),
     (dict(votes=(3, 2)), "votes must be"),
     (dict(votes=True), "votes must be"),
     (dict(structured="yaml"), "structured"),
