@@ -298,9 +298,11 @@ def test_axe_finds_nothing_to_complain_about_in_a_review(show_review, axe, name)
     page.root.locator(".tsnr-notice").evaluate("notice => { notice.hidden = false; notice.textContent = 'Not saved' }")
     page.tab.evaluate(axe)
     found = page.tab.evaluate("async () => (await axe.run('.tsnr')).violations")
-    told = [f"{one['id']}: {node['html'][:120]} {node.get('failureSummary', '')[:200]}" for one in found for node in one["nodes"]]
+    violations = [
+        f"{one['id']}: {node['html'][:120]} {node.get('failureSummary', '')[:200]}" for one in found for node in one["nodes"]
+    ]
     harness.theme(page.notebook, "JupyterLab Light")
-    assert told == []
+    assert violations == []
 
 
 # Blind

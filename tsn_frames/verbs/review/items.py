@@ -14,11 +14,10 @@ from ...errors import ParameterError
 from ...frames import values
 from ...frames.gold_draw import draw_of
 from ...text import did_you_mean, plural, quoted, warn
-from ..label.codebook import Codebook, Label
+from ..label.codebook import Codebook
 from ..rounds.row_texts import texts_of
+from .shown import Labels, Shown, agreed_labels, differ, labels_of
 
-Mode = Literal["blind", "audit", "adjudication"]
-Labels = tuple[Label, ...]
 _CONFIDENCES = ("agreement", "probability")
 
 
@@ -37,32 +36,6 @@ class Item:
     text: str
     positions: tuple[int, ...]
     proposals: tuple[Proposal, ...]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a review shows beside the texts: nothing, a column to audit, or the columns of raters who may differ."""
-
-    mode: Mode
-    columns: tuple[Hashable, ...] = ()
-
-    @classmethod
-    def of(cls, df: pd.DataFrame, show: Any, name: str, book: Codebook, *, multiple: bool) -> Shown:
-        """Return what ``show`` means; a rater's name stands for the column ``<name>_<rater>``.
-
-        Raises
-        ------
-        ParameterError
-            If the frame has no such column.
-        """
-        if show is None:
-            return cls("blind")
-        if not isinstance(show, list):
-            return cls("audit", (_column(df, show, name, book, multiple=multiple),))
-        columns = tuple(_column(df, one, name, book, multiple=multiple) for one in show)
-        if len(set(columns)) < 2:
-            raise ParameterError(f"show must be a column, or a list of at least two raters' columns, got {quoted(show)}")
-        return cls("adjudication", columns)
 
 
 class Selection(NamedTuple):
@@ -88,8 +61,8 @@ def select(
     draw, agreed = draw_of(df, name), dict[int, Labels]()
     chosen = np.full(len(df), fill_value=True) if draw is None else draw.test | draw.dev
     if shown.mode == "adjudication":
-        agreed = _agreed(sources)
-        chosen &= [_differ(sources, at) for at in range(len(df))]
+        agreed = agreed_labels(sources)
+        chosen &= [differ(sources, at) for at in range(len(df))]
     positions = [at for at in _ordered(df, hashes, shown, order) if chosen[at]]
     if blank := sum(texts[at] is None for at in positions):
         warn(f"{plural(blank, 'row')} without a text are left out of the review")
@@ -110,63 +83,9 @@ def row_hash(text: str) -> str:
     Examples
     --------
     >>> row_hash("Where is my parcel?")
-    'fdcc67a2efeb0e5e5a3b5cb1b4f2b8bb'
+    'a91040a2061f15c4af1dfdb97994e57a'
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def labels_of(df: pd.DataFrame, column: Hashable, book: Codebook, *, multiple: bool) -> list[Labels | None]:
-    """Return each row's labels in a column, or with ``multiple`` in the boolean columns ``<column>_<label>``.
-
-    Raises
-    ------
-    ParameterError
-        If a label is outside the set.
-    """
-    if multiple:
-        decisions = [values.exact(values.column(df, f"{column}_{label}")) for label in book.labels]
-        return [
-            None if all(map(values.is_missing, made))
-            else tuple(label for label, yes in zip(book.labels, made, strict=True) if not values.is_missing(yes) and yes)
-            for made in zip(*decisions, strict=True)
-        ]  # fmt: skip
-    labels, found = {label: label for label in book.labels}, list[Labels | None]()
-    for at, value in enumerate(values.exact(values.column(df, column))):
-        if values.is_missing(value) or (isinstance(value, str) and not value.strip()):
-            found.append(None)
-        elif not isinstance(value, Hashable) or value not in labels:
-            raise ParameterError(
-                f"column {column!r} has {quoted(value)} in row {df.index[[at]].tolist()[0]!r}, which isn't one of the labels; "
-                f"{did_you_mean(value, labels)}"
-            )
-        else:
-            found.append((labels[value],))
-    return found
-
-
-def _column(df: pd.DataFrame, show: Any, name: str, book: Codebook, *, multiple: bool) -> Hashable:
-    last = f"_{book.labels[-1]}" if multiple else ""
-    for column in (show, f"{name}_{show}"):
-        whole = f"{column}{last}" if multiple else column
-        if isinstance(whole, Hashable) and whole in df.columns:
-            found: Hashable = column
-            return found
-    wanted = f"columns such as '{show}{last}'" if multiple else f"column {quoted(show)}"
-    raise ParameterError(f"show: the frame has no {wanted}, nor '{name}_{show}{last}'; {did_you_mean(show, df.columns)}")
-
-
-def _given(sources: dict[Hashable, list[Labels | None]], at: int) -> set[Labels]:
-    return {labels[at] for labels in sources.values() if labels[at] is not None}  # type: ignore[misc]
-
-
-def _differ(sources: dict[Hashable, list[Labels | None]], at: int) -> bool:
-    return len(_given(sources, at)) > 1
-
-
-def _agreed(sources: dict[Hashable, list[Labels | None]]) -> dict[int, Labels]:
-    """Return the labels of rows that have one only, be it of one rater."""
-    given = [_given(sources, at) for at in range(len(next(iter(sources.values()))))]
-    return {at: labels.pop() for at, labels in enumerate(given) if len(labels) == 1}
 
 
 def _ordered(df: pd.DataFrame, hashes: Sequence[str | None], shown: Shown, order: Hashable | None) -> list[int]:

@@ -11,10 +11,11 @@ from ...errors import ParameterError
 from ...frames.prompt import check_frame
 from ...text import quoted
 from ..label.codebook import Codebook, Label
-from .items import Shown, select
+from .items import select
 from .log import ReviewLog
 from .session import ReviewSession
 from .setup import Setup
+from .shown import Shown
 
 
 def review(

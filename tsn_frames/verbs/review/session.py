@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -17,21 +15,11 @@ from ...text import plural, quoted, warn
 from ..label.codebook import Codebook
 from .columns import check_columns, gold_columns
 from .decisions import UNDECIDED, Decision, Entry, History
-from .items import Labels, Selection
+from .items import Selection
 from .log import ReviewLog
+from .progress import Progress
 from .setup import Setup
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a review is, counted in texts; ``seconds`` is the median time a decided text took."""
-
-    texts: int
-    decided: int
-    skipped: int
-    flagged: int
-    not_saved: int
-    seconds: float | None
+from .shown import Labels
 
 
 class ReviewSession:
@@ -110,13 +98,7 @@ class ReviewSession:
         """How far the review is."""
         with self.lock:
             made = [self.decision(index) for index in range(len(self.items))]
-            took = [
-                entry.seconds for entry in self.history.entries.values() if entry.seconds and entry.decision.labels is not None
-            ]
-            return Progress(
-                texts=len(made), decided=sum(one.labels is not None for one in made), skipped=sum(one.skip for one in made),
-                flagged=sum(one.flag for one in made), not_saved=len(self._unsaved), seconds=round(median(took), 1) if took else None,
-            )  # fmt: skip
+            return Progress.of(made, self.history.entries.values(), len(self._unsaved))
 
     def to_frame(self) -> pd.DataFrame:
         """Return the frame with the columns of gold."""

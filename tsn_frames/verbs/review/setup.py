@@ -8,8 +8,8 @@ from typing import Any
 from ...errors import ConfigError
 from ...text import quoted
 from ..label.codebook import Codebook
-from .items import Shown
 from .log import FORMAT
+from .shown import Shown
 
 
 @dataclass(frozen=True)

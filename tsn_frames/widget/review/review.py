@@ -9,7 +9,8 @@ import anywidget
 import pandas as pd
 
 from ...verbs.review.decisions import UNDECIDED, Decision
-from ...verbs.review.session import Progress, ReviewSession
+from ...verbs.review.progress import Progress
+from ...verbs.review.session import ReviewSession
 from ..subshell import use_subshell_of_page
 
 _HERE = Path(__file__).parent

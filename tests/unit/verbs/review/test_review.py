@@ -243,6 +243,9 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_key(tmp_path
     [
         ({"show": "topik"}, "did you mean 'topic'"),
         ({"show": ["topic"]}, "at least two raters"),
+        ({"show": ("topic", "topik")}, "nor 'gold_topik'"),
+        ({"show": [["topic"]]}, "show: the frame has no column"),
+        ({"show": "topic", "multiple": True}, "no columns 'topic_billing' and so on"),
         ({"show": ["topic", "topic"]}, "at least two raters"),
         ({"order": "nowhere"}, "order: the frame has no column"),
         ({"rater": " "}, "rater must be a text"),
@@ -376,6 +379,12 @@ def test_the_frame_goes_straight_into_evaluate_and_shares():
     found = out.tsn.evaluate("said", gold="gold")
     assert found.table.loc["accuracy", "rows"] == 30 and 0.9 <= found.table.loc["accuracy", "value"] < 1.0
     assert out.tsn.shares("said", gold="gold")["gold_rows"].tolist() == [30, 30, 30]
+
+
+def test_an_audit_of_several_labels_shows_those_that_are_true():
+    df = frame(2).assign(topic_billing=[True, None], topic_delivery=[False, None], topic_praise=[True, None])
+    session = review(df, "text", LABELS, show="topic", multiple=True)
+    assert {item.text: item.proposals[0].labels for item in session.items} == {"text 0": ("billing", "praise"), "text 1": None}
 
 
 def test_progress_counts():
