@@ -275,6 +275,28 @@ def test_a_gone_kernel_is_told_and_the_text_is_not_lost(jupyter, context, shared
     shared.forget()  # the host may complain of what it had sent when its kernel went
 
 
+def test_after_a_restart_of_the_kernel_the_page_gives_code_that_goes_on(jupyter, context, shared, open_chat, quick):
+    SCRIPT["one"] = 'An "answer" of\n\\lines\\ and ☑ 😀'
+    book = harness.Notebook(jupyter, context, "resumed.ipynb", beside=shared)
+    chat = open_chat(quick, "system='Be brief.'", book=book)
+    chat.asked("one")
+    said = chat.notebook.value("chat.messages")
+    book.tab.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    chat.type("two").box.press("Enter")
+    chat.act("resume")
+    chat.tab.wait_for_function("async () => (await navigator.clipboard.readText()).includes('tsn.Chat(messages=')")
+    code = chat.tab.evaluate("navigator.clipboard.readText()")
+    book.run(
+        f"import tsn_frames as tsn\ntsn.set_client(tsn.Client({quick.base_url!r}, model='sim-small', api_key={KEY!r}))\n{code}"
+    )
+    again = harness.ChatPage(book).ready()
+    assert book.value("chat.messages") == said and again.texts()[0] == "one"
+    assert not again.root.locator("[data-act='resume']").is_visible()
+    again.asked("two")
+    book.close()
+    shared.forget()  # the host may complain of what it had sent when its kernel went
+
+
 def reopened(jupyter, context, book):
     """Save, close with the kernel, and open again, with a kernel that knows nothing."""
     book.command("docmanager:save")

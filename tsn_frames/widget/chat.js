@@ -209,6 +209,7 @@ class ChatView {
   empty = make("p", { class: "tsn-empty" });
   list = make("div", { class: "tsn-list" }, this.earlier, this.empty);
   log = make("div", { class: "tsn-log", role: "log", "aria-label": "Conversation", tabindex: "0" }, this.list);
+  resume = button("Copy code that goes on", "resume", () => this.#copy(this.#code(), this.resume), { hidden: "", title: "After a restart of the kernel: a cell that takes up the messages" });
   newest = button("Newest message", "newest", () => this.#toEnd(), { hidden: "" });
   code = make("div", { class: "tsn-apply tsn-markup", role: "region", "aria-label": "Code for all rows", hidden: true });
   box = make("textarea", { class: "tsn-input tsn-box", rows: "1", dir: "auto", "aria-label": "Message", placeholder: "Message", enterkeyhint: "send" });
@@ -231,7 +232,7 @@ class ChatView {
     const composer = make("div", { class: "tsn-composer" }, this.box, this.send, this.stop);
     const hides = make("style", {}, hiding(String(model.get("_transcript") ?? "")));
     const middle = make("div", { class: "tsn-middle" }, this.log, this.newest);
-    this.root.append(hides, this.#header(), this.panel, middle, this.code, this.notice, composer, this.totals, this.live);
+    this.root.append(hides, this.#header(), this.panel, middle, this.code, this.notice, this.resume, composer, this.totals, this.live);
     host.append(this.root);
     this.#listen();
     this.receive = this.receive.bind(this);
@@ -631,15 +632,14 @@ class ChatView {
   #silent() {
     if (this.sent && !this.box.value) this.#put(this.sent); // removed again if it arrives after all
     if (this.seq >= 0) {
-      const text = "The kernel doesn't answer: it is busy, or was restarted. A busy one handles this later; after a restart, run the cell again.";
+      const text = "The kernel doesn't answer: it is busy, or was restarted. A busy one handles this later; after a restart, run the cell again to begin anew, or copy code that goes on.";
       return this.#notify(text, "silence");
     }
-    /** @type {{role: string, content: string}[]} */
-    const saved = this.model.get("_messages") ?? [];
+    const saved = this.#saved();
     this.root.dataset.status = "offline";
     this.empty.hidden = saved.length > 0;
     this.#all(saved.map(({ role, content }, index) => ({ index, role, text: String(content ?? ""), blocks: null, template: null, status: "done", error: "", facts: "" })));
-    this.#notify("The kernel doesn't answer: it is busy, or is not the one of this chat. These are its saved messages; run the cell again to go on.", "silence");
+    this.#notify("The kernel doesn't answer: it is busy, or is not the one of this chat. These are its saved messages; run the cell again to begin anew, or copy code that goes on with them.", "silence");
   }
 
   /** @param {string} text @param {"refusal" | "silence"} about */
@@ -647,13 +647,26 @@ class ChatView {
     this.notice.textContent = text;
     this.notice.hidden = false;
     this.noticed = about;
+    this.resume.hidden = about !== "silence" || !this.#saved().length;
+  }
+
+  /** What the widget's state has of the conversation, also where its kernel is gone. @returns {{role: string, content: string}[]} */
+  #saved() {
+    return this.model.get("_messages") ?? [];
+  }
+
+  /** The code of a chat with these messages; a text in JSON is one in Python, too. */
+  #code() {
+    const said = this.#saved().filter(({ role, content }) => ["system", "user", "assistant"].includes(role) && content);
+    const messages = said.map(({ role, content }) => `    {"role": ${JSON.stringify(role)}, "content": ${JSON.stringify(content)}},\n`);
+    return `import tsn_frames as tsn\n\nchat = tsn.Chat(messages=[\n${messages.join("")}])\nchat`;
   }
 
   /** @param {"refusal" | "silence"} about */
   #dismiss(about) {
     if (this.noticed !== about) return;
     this.notice.textContent = this.noticed = "";
-    this.notice.hidden = true;
+    this.notice.hidden = this.resume.hidden = true;
     for (const input of Object.values(this.fields)) input.removeAttribute("aria-invalid");
   }
 

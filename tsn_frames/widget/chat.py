@@ -21,6 +21,7 @@ from ..text import plural
 from ..typed_options import check_words, spelled_out
 from ..verbs.chat import chat as verbs
 from . import view_model
+from .markdown_transcript import from_markdown, to_markdown
 from .page_requests import PageRequests
 from .page_sync import PageSync
 from .static_transcript import StaticTranscript
@@ -85,6 +86,44 @@ class Chat(anywidget.AnyWidget):
             **parameters,
         )  # fmt: skip
         self._show(chat)
+
+    @classmethod
+    @spelled_out(SamplingParameters)
+    def from_markdown(
+        cls, text: str, client: Client | None = None, *, model: str | None = None, cache: CacheMode = "off", tag: str | None = None,
+        **parameters: Unpack[SamplingParameters],
+    ) -> Chat:  # fmt: skip
+        r"""Take up a conversation that :meth:`to_markdown` has written, or that a saved notebook shows; nothing is sent yet.
+
+        Parameters
+        ----------
+        text : str
+            The conversation. Pictures, tool calls and costs are not in it.
+        client, model, cache, tag, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
+extra_body : optional
+            As for :class:`Chat`; the system prompt is that of the conversation.
+
+        Raises
+        ------
+        ParameterError, ConfigError
+            If the text is no such conversation, or a setting can't be sent.
+
+        Examples
+        --------
+        >>> import tsn_frames as tsn
+        >>> sim = tsn.simulate(latency=0.0)
+        >>> chat = tsn.Chat.from_markdown("**User**\n\nHi\n\n---\n\n**Assistant**\n\nHello")
+        >>> chat.messages
+        [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Hello'}]
+        >>> chat.close()
+        >>> sim.close()
+        """
+        check_words(Chat.from_markdown, parameters)
+        system, turns = from_markdown(text)
+        client = client if client is not None else get_client()
+        chat = Conversation(client, model=model, system=system, cache=cache, tag=tag, **parameters)
+        chat.replace_turns(turns)
+        return cls._over(chat)
 
     @classmethod
     def _over(cls, chat: Conversation, about: str = "", all_rows: verbs.AllRowsOf | None = None) -> Chat:
@@ -193,8 +232,8 @@ class Chat(anywidget.AnyWidget):
         return verbs.to_frame(self._chat, removed=removed)
 
     def to_markdown(self) -> str:
-        """Return the conversation as markdown."""
-        return view_model.to_markdown(self._chat)
+        """Return the conversation as Markdown, which :meth:`from_markdown` reads."""
+        return to_markdown(self._chat)
 
     def close(self) -> None:
         """Stop a streaming answer and remove the widget from the page."""

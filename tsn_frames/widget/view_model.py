@@ -13,12 +13,11 @@ from ..engine.chat.conversation import Conversation
 from ..engine.chat.turn import Turn
 from ..text import money, plural
 from ..verbs.chat.generate_code import AllRows
+from .markdown_transcript import to_markdown
 from .rendering.incremental_markdown import render
-from .rendering.markdown import close_code_fence
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
 MOST_THOUGHTS = 200_000  # characters
-WHO = {"user": "You", "assistant": "Answer", "system": "System prompt", "developer": "Developer", "tool": "Tool"}
 
 
 def facts(turn: Turn, currency: str | None = None) -> str:
@@ -138,24 +137,13 @@ def plain(chat: Conversation) -> list[dict[str, str]]:
 
 
 def transcript(chat: Conversation) -> str:
-    """Return the conversation as plain text."""
-    parts = [f"{WHO.get(message['role'], message['role'])}:\n{message['content']}" for message in plain(chat)]
-    return "\n\n".join(parts) or "No messages yet."
-
-
-def to_markdown(chat: Conversation) -> str:
-    """Return the conversation as markdown; code fences that were cut off are closed."""
-    parts = [f"**System**\n\n{close_code_fence(chat.system)}"] if chat.system is not None else []
-    for turn in chat.turns:
-        named = f"**{turn.role.capitalize()}**" + (f" ({turn.model})" if turn.model else "")
-        why = turn.explanation or turn.error
-        note = f"\n\n*{turn.state}{f': {why}' if why else ''}*" if turn.state != "whole" else ""
-        parts.append(f"{named}\n\n{close_code_fence(turn.text)}{note}")
-    return "\n\n---\n\n".join(parts) + "\n"
+    """Return the conversation as text, which ``Chat.from_markdown`` reads."""
+    return to_markdown(chat) if plain(chat) else "No messages yet."
 
 
 def saved_html(chat: Conversation, name: str) -> str:
     """Return the conversation as escaped HTML; a live view hides it by its class name."""
     title = f"Chat, {plural(len(chat.turns), 'message')}" + (f", {chat.model}" if chat.model else "")
     text = f'<pre style="white-space: pre-wrap">{escape(transcript(chat))}</pre>'
-    return f'<details open class="tsn-saved {name}"><summary>{escape(title)}</summary>{text}</details>'
+    hint = "<p>To go on with it, give this text to <code>tsn.Chat.from_markdown(text)</code>.</p>" if plain(chat) else ""
+    return f'<details open class="tsn-saved {name}"><summary>{escape(title)}</summary>{text}{hint}</details>'

@@ -570,8 +570,8 @@ g.model = 'sim-large'"""
     book = run_cells(tmp_path, monkeypatch, sim, made, busy, changed)
     saved = [output["data"] for output in book.cells[0].outputs if "text/html" in output["data"]]
     shown = [data["text/plain"] for data in saved]
-    assert "Afterwards" in shown[0] and "Answer:" in shown[1] and shown[2] == shown[3] == "No messages yet."
-    assert shown[4] == "You:\nInstead" and shown[5] == "System prompt:\nFirst\n\nYou:\nBefore"
+    assert "Afterwards" in shown[0] and "**Assistant**" in shown[1] and shown[2] == shown[3] == "No messages yet."
+    assert shown[4] == "**User**\n\nInstead\n" and shown[5] == "**System**\n\nFirst\n\n---\n\n**User**\n\nBefore\n"
     assert "1 message, sim-large" in saved[6]["text/html"] and "1 message, sim-small" in saved[5]["text/html"]
 
 

@@ -25,7 +25,7 @@ from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator
-from tsn_frames.widget.view_model import to_markdown
+from tsn_frames.widget.markdown_transcript import to_markdown
 
 
 class Heard:
