@@ -12,7 +12,7 @@ from .dialects.answer_shape import as_completion, finish_reason
 from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, error_of, holds_error, is_error, read_error
 from .dialects.message import Message, read_message
 from .dialects.tables import ending, ends_an_answer
-from .dialects.usage import ABSURD, Usage, counted, find_usage, read_usage
+from .dialects.usage import ABSURD, Usage, counted, counts_nothing, find_usage, read_usage
 from .serialization import Unreadable, dumps_any, load
 from .stream_parser import StreamedReply, has_lines
 
@@ -114,7 +114,7 @@ def decode(body: bytes) -> Completion:
     ErrorAnswer
         If it holds an error of the service, also beside a part of an answer.
     EmptyAnswer
-        If it has no text, and no finish_reason that may end an answer without one.
+        If it has no text, and no finish_reason that may end an answer without one, or a usage without a token.
     Unreadable
         If it is not JSON, or not a chat completion.
 
@@ -171,9 +171,10 @@ def decode_tolerantly(data: Any) -> Completion:
     reason, counts = _reason(choice), read_usage(usage, has_text=has_text)
     if message is None and reason is None and (choices or counts.total_tokens is None):
         raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
-    if choice and not (said.content or said.refusal or said.tool_calls or ends_an_answer(reason)):
-        words = f"the answer has no text (finish_reason {reason or 'not given'})"
-        raise EmptyAnswer(words, counts, "yes" if counted(usage) else "unknown")
+    made_nothing = not has_text and counts_nothing(usage)
+    if choice and not (said.content or said.refusal or said.tool_calls) and (made_nothing or not ends_an_answer(reason)):
+        words = f"the answer has no text (finish_reason {reason or 'not given'}{', and no tokens' if made_nothing else ''})"
+        raise EmptyAnswer(words, counts, "yes" if counted(usage) else "no" if made_nothing else "unknown")
     return _make(data, choice, said, counts)
 
 

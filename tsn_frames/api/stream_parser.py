@@ -24,8 +24,9 @@ from .stream_choice import StreamedChoice
 LINE_CAP = 4 * 2**20
 CAP = 20 * 2**20  # of an answer's text, and of a body in one piece
 STREAM_CAP = 10 * CAP  # of a stream: the events are many times as long as the tokens in them
-# Seconds of silence: while the answer goes on, after its finish_reason, after its end mark, and none at all.
-MORE, AFTER_FINISH, TAIL, NOTHING = math.inf, 10.0, 0.5, 0.0
+# Seconds of silence: while the answer goes on, after its finish_reason (musistudio/claude-code-router#1271), after its end
+# mark, and none at all.
+MORE, AFTER_FINISH, TAIL, NOTHING = math.inf, 5.0, 0.5, 0.0
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
 _ERROR_EVENTS = (b"error", b"exception")
 _NOT_KEPT = ("choices", "usage", "object", "error", "x_groq", "message", "done")

@@ -122,9 +122,19 @@ def test_a_text_with_an_unknown_end_is_an_answer():
     assert decode(answer({"content": "Hi"}, "OTHER")).content == "Hi"
 
 
-@pytest.mark.parametrize("reason", ["stop", "STOP", "end_turn", "eos", "length", "MAX_TOKENS"])
+@pytest.mark.parametrize("reason", ["stop", "STOP", "end_turn", "eos", "length", "MAX_TOKENS", "<|eot_id|>"])
 def test_an_empty_answer_that_ended_well_is_an_answer(reason):
     assert decode(answer({"content": ""}, reason)).content == ""
+
+
+@pytest.mark.parametrize("content", ["", None])
+def test_an_empty_answer_without_a_token_is_no_answer(content):
+    zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    with pytest.raises(EmptyAnswer, match="no tokens") as problem:
+        decode(answer({"content": content}, "stop", usage=zero))
+    assert problem.value.billed == "no"
+    assert decode(answer({"content": content, "reasoning": "Hm"}, "stop", usage=zero)).reasoning == "Hm"
+    assert decode(answer({"content": content}, "stop", usage={})).content == content
 
 
 @pytest.mark.parametrize("message", [{"content": ""}, None])

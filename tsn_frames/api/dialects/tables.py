@@ -67,8 +67,8 @@ CACHED: dict[tuple[str, ...], Seen] = {
 }
 # Parts of the prompt that Anthropic counts beside ``input_tokens``.
 BESIDE_PROMPT: dict[str, Seen] = {
-    "cache_read_input_tokens": Seen("gateways in front of Anthropic", "Arize-ai/openinference#1183"),
-    "cache_creation_input_tokens": Seen("gateways in front of Anthropic", "Arize-ai/openinference#1183"),
+    "cache_read_input_tokens": Seen("gateways in front of Anthropic", "future-agi/future-agi#1122"),
+    "cache_creation_input_tokens": Seen("gateways in front of Anthropic", "future-agi/future-agi#1122"),
 }
 
 # Fields that an answer may stand in.
@@ -86,7 +86,7 @@ REASONING: dict[str, Seen] = {
     "thinking": Seen("gateways in front of Anthropic", "open-webui/open-webui#11988"),
     "reasoning_details": Seen("OpenRouter, MiniMax", "langgenius/dify-official-plugins#2740"),
     "thinking_blocks": Seen("LiteLLM in front of Anthropic", "docs"),
-    "reasoning_text": Seen("GitHub Copilot", "docs"),
+    "reasoning_text": Seen("GitHub Copilot", "BerriAI/litellm#35021"),
 }
 
 # Where a list of models is, where it is not the whole body, and what it calls a model's name.
@@ -126,7 +126,8 @@ FINISH: dict[str, tuple[Ending, Seen]] = {
 }
 
 # What finish_reason says of an answer that ended well, in lower case. An empty answer with a reason that is in neither
-# table is no answer: Gemini's OTHER and LANGUAGE, Ollama's load, an "unknown" of a gateway.
+# table is no answer: Gemini's OTHER and LANGUAGE (BerriAI/litellm#40477), Ollama's load (can1357/oh-my-pi#7465), an
+# "unknown" of a gateway. Nor is one without a token (ollama/ollama#13371).
 FINISHED: dict[str, Seen] = {
     "stop": Seen("OpenAI and nearly all others", "docs"),
     "tool_calls": Seen("OpenAI and nearly all others", "docs"),
@@ -162,7 +163,7 @@ ERROR_CODES: dict[str, tuple[Meaning, Seen]] = {
     "billing_hard_limit_reached": ("balance", Seen("OpenAI", "docs")),
     "exceeded_current_quota_error": ("balance", Seen("Kimi", "MoonshotAI/Kimi-K2#5")),
     "credits_error": ("balance", Seen("OpenCode", "TiaraBasori/OpenCode2API#5")),
-    "arrearage": ("balance", Seen("DashScope", "docs")),
+    "arrearage": ("balance", Seen("DashScope", "hsliuping/TradingAgents-CN#170")),
     "budget_exceeded": ("balance", Seen("LiteLLM", "docs")),
     "1113": ("balance", Seen("GLM", "zai-org/feedback#789")),
     "1308": ("balance", Seen("GLM, the plan's limit of some hours", "continuedev/continue#13195")),
@@ -231,7 +232,7 @@ ERROR_WORDS: tuple[tuple[Meaning, str, Seen], ...] = (
     ("too_long", r"must be less than max_seq_len", Seen("SiliconFlow", "langgenius/dify#19394")),
     ("balance", r"insufficient (\w+ )?(balance|credits?|funds|quota)|(balance|quota)\b.{0,40}(insufficient|too low|not enough)",
      Seen("DeepSeek, GLM, OpenRouter, SiliconFlow", "FoundationAgents/OpenManus#438")),
-    ("balance", r"recharge|arrears|payment required|out of credits|more credits|credit balance|key limit exceeded|budget .{0,20}exceeded|exceeded .{0,20}budget",
+    ("balance", r"recharge|arrears|payment required|out of credits|more credits|credit balance|key limit exceeded|balance is \$?0\b|budget .{0,20}exceeded|exceeded .{0,20}budget",
      Seen("GLM, OpenRouter, Anthropic, LiteLLM", "vercel/ai#9290")),
     ("balance", r"used all available credits|spending (limit|cap)", Seen("xAI, Gemini", "continuedev/continue#10373")),
     ("balance", r"(reached|exceeded)\b.{0,40}usage limits?|usage limit (reached|exceeded)|payment is past due",
@@ -325,12 +326,14 @@ def ending(reason: str | None) -> Ending | None:
 def ends_an_answer(reason: str | None) -> bool:
     """Return whether a finish_reason may end an answer without a text: the model stopped, or was stopped.
 
+    Together names the token that ended it, such as ``<|eot_id|>``.
+
     Examples
     --------
     >>> ends_an_answer("STOP"), ends_an_answer("max_tokens"), ends_an_answer("OTHER"), ends_an_answer(None)
     (True, True, False, False)
     """
-    return reason is not None and (reason.lower() in FINISHED or ending(reason) is not None)
+    return reason is not None and (reason.lower() in FINISHED or reason.startswith("<") or ending(reason) is not None)
 
 
 def meaning_of_code(code: str) -> Meaning | None:

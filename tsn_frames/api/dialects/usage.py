@@ -104,6 +104,21 @@ def counted(value: Any) -> bool:
     return any(count(given) for name, given in value.items() if plain(name) in names)
 
 
+def counts_nothing(value: Any) -> bool:
+    """Return whether a usage says that no token was read or written.
+
+    Examples
+    --------
+    >>> counts_nothing({"prompt_tokens": 0, "completion_tokens": 0}), counts_nothing({}), counts_nothing({"cost": 0})
+    (True, False, False)
+    """
+    if type(value) is not dict:
+        return False
+    counts = {plain(name): count(given) for name, given in value.items()}
+    stated = [counts[name] for name in (*_PROMPT, *_COMPLETION, *_TOTAL) if counts.get(name) is not None]
+    return bool(stated) and not any(stated)
+
+
 def count(value: Any) -> int | None:
     """Return a count, also where it is written as ``100.0`` or ``"100"``; an absurd one is none.
 
