@@ -15,16 +15,16 @@ import pandas as pd
 GOLD = 100
 
 
-def coverage(df: pd.DataFrame, draws: int) -> pd.DataFrame:
+def coverage(df: pd.DataFrame, draws: int, gold: int = GOLD) -> pd.DataFrame:
     """Return a row per label: its true share and the model's, how many of the draws hold the truth, and the median widths.
 
-    ``df`` has the columns ``said`` and ``truth``.
+    ``df`` has the columns ``said`` and ``truth``; ``gold`` rows of it are read in each draw.
     """
     labels = df["said"].cat.categories
     true = df["truth"].value_counts(normalize=True).reindex(labels, fill_value=0.0).to_numpy()
     held, alone, widths = np.zeros(len(labels)), np.zeros(len(labels)), []
     for seed in range(draws):
-        drawn = df.tsn.gold_sample(GOLD, random_state=seed)
+        drawn = df.tsn.gold_sample(gold, random_state=seed)
         drawn["gold"] = drawn["truth"].where(drawn["gold_split"].eq("test"))
         found = drawn.tsn.shares("said", gold="gold").astype("float64")
         held += (found["low"] <= true + 1e-9) & (found["high"] >= true - 1e-9)

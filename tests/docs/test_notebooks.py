@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-# Keys, places on somebody's machine, and the state that widgets leave behind.
+# Keys, paths of a machine, and the state that widgets leave behind.
 TELLTALE = re.compile(
     r"tsn_(?:live|test)_\w|\bsk-\w{8}|(?i:bearer )\w|/(?:home|root|Users|tmp|work|var)/\w|[A-Z]:\\\\|application/vnd\.jupyter\.widget"
 )
@@ -32,15 +32,15 @@ def without_widgets(cell):
     return [output for output in cell.get("outputs", ()) if WIDGET not in output.get("data", ())]
 
 
-def told(notebook):
+def shown_outputs(notebook):
     """What a reader sees, without what differs from run to run: ports, seconds, and cells that say so by their tag."""
     same = [cell for cell in notebook.cells if "varies" not in cell.metadata.get("tags", ())]
     texts = [output["data"]["text/plain"] for cell in same for output in without_widgets(cell) if "data" in output]
     return [re.sub(r"127\.0\.0\.1:\d+|\d+\.\d s\b", "...", text) for text in texts]
 
 
-def test_it_runs_and_tells_what_is_stored(notebook, tmp_path, monkeypatch):
-    stored = told(notebook)
+def test_it_runs_and_shows_what_is_stored(notebook, tmp_path, monkeypatch):
+    stored = shown_outputs(notebook)
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -51,7 +51,7 @@ def test_it_runs_and_tells_what_is_stored(notebook, tmp_path, monkeypatch):
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             assert output.output_type != "error"
-    assert told(notebook) == stored
+    assert shown_outputs(notebook) == stored
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -86,7 +86,7 @@ def test_a_whole_study_takes_at_most_twelve_calls():
 
 
 def rewrite(path):
-    """Run a notebook and store what it tells, and nothing else."""
+    """Run a notebook and store its outputs, and nothing else."""
     import nbclient
     import nbformat
 

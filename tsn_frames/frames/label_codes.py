@@ -108,11 +108,15 @@ def _recoded(column: _Column, labels: list[Any]) -> Array:
 def _check_inside(df: pd.DataFrame, column: _Column, labels: list[Any]) -> None:
     for code, label in enumerate(column.labels):
         if label not in labels:
-            rows = np.flatnonzero(column.codes == code)
-            raise ParameterError(
-                f"{column.name!r} has {quoted(label)} in {plural(len(rows), 'row')}, the first is {values.row_name(df.index, rows[0])}, which "
-                f"isn't one of the labels; {did_you_mean(label, labels)}"
-            )
+            raise outside_error(column.name, label, df.index, np.flatnonzero(column.codes == code).tolist(), labels)
+
+
+def outside_error(name: Hashable, label: Any, index: pd.Index, rows: Sequence[int], labels: Sequence[Any]) -> ParameterError:
+    """Return the error of gold that isn't one of the labels, in these rows."""
+    return ParameterError(
+        f"{name!r} has {quoted(label)} in {plural(len(rows), 'row')}, the first is {values.row_name(index, rows[0])}, which isn't one of "
+        f"the labels; {did_you_mean(label, labels)}"
+    )
 
 
 def _check_common(said: Sequence[_Column], right: Sequence[_Column]) -> None:

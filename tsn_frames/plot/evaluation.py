@@ -62,5 +62,5 @@ def evaluation(evaluation: FrameLike | pd.DataFrame, *, ax: Axes | None = None) 
 def _points(ax: Axes, table: pd.DataFrame, metrics: list[str], at: int, series: int) -> None:
     value, low, high = (table[name].to_numpy(dtype="float64", na_value=np.nan) for name in ("value", "low", "high"))
     lines = [metrics.index(metric) + (at - (series - 1) / 2) * 0.6 / series for metric in table.index.get_level_values("metric")]
-    spread = np.nan_to_num(np.array([value - low, high - value])).clip(min=0)
+    spread = np.array([value - low, high - value]).clip(min=0)  # nan: no interval, and no bar
     ax.errorbar(value, lines, xerr=spread, fmt="o", color=axes.COLOURS[at % len(axes.COLOURS)], elinewidth=1.6, capsize=4)

@@ -14,60 +14,60 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Tallies:
+class LabelCounts:
     """Rows by gold label, by predicted label and by label where both agree (last axis: labels), and all rows."""
 
     gold: Array
-    said: Array
+    predicted: Array
     hits: Array
     rows: Array
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ConfusionCounts:
     """The distinct pairs of gold and label of some rows; a label is a code from 0, a missing one is -1.
 
     Examples
     --------
-    >>> pairs = Pairs.of(np.array([0, 0, 1, 1]), np.array([0, 1, 1, -1]), 2)
-    >>> accuracy(pairs.tallies(pairs.counts)).item()
+    >>> pairs = ConfusionCounts.of(np.array([0, 0, 1, 1]), np.array([0, 1, 1, -1]), 2)
+    >>> accuracy(pairs.by_label(pairs.counts)).item()
     0.5
     """
 
     gold: Array
-    said: Array
+    predicted: Array
     counts: Array
     labels: int
 
     @classmethod
-    def of(cls, gold: Array, said: Array, labels: int) -> Pairs:
+    def of(cls, gold: Array, predicted: Array, labels: int) -> ConfusionCounts:
         """Count the pairs of two arrays of codes; gold has no gaps."""
-        cells, counts = np.unique(gold.astype(np.int64) * (labels + 1) + said + 1, return_counts=True)
+        cells, counts = np.unique(gold.astype(np.int64) * (labels + 1) + predicted + 1, return_counts=True)
         return cls(cells // (labels + 1), cells % (labels + 1) - 1, counts, labels)
 
-    def tallies(self, counts: Array) -> Tallies:
-        """Return the tallies for counts of the pairs."""
-        gold, said = _indicators(self.gold, self.labels), _indicators(self.said, self.labels)
-        return Tallies(counts @ gold, counts @ said, counts @ (gold * said), np.asarray(counts.sum(axis=-1)))
+    def by_label(self, counts: Array) -> LabelCounts:
+        """Return the rows of each label for counts of the pairs."""
+        gold, predicted = _indicators(self.gold, self.labels), _indicators(self.predicted, self.labels)
+        return LabelCounts(counts @ gold, counts @ predicted, counts @ (gold * predicted), np.asarray(counts.sum(axis=-1)))
 
 
-def accuracy(tallies: Tallies) -> Array:
+def accuracy(counted: LabelCounts) -> Array:
     """Return the share of rows whose label is right; a row without one is wrong."""
-    return _over(tallies.hits.sum(axis=-1), tallies.rows)
+    return _over(counted.hits.sum(axis=-1), counted.rows)
 
 
-def balanced_accuracy(tallies: Tallies) -> Array:
+def balanced_accuracy(counted: LabelCounts) -> Array:
     """Return the mean recall of the labels that gold has."""
-    return _over(_over(tallies.hits, tallies.gold, empty=0.0).sum(axis=-1), (tallies.gold > 0).sum(axis=-1))
+    return _over(_over(counted.hits, counted.gold, empty=0.0).sum(axis=-1), (counted.gold > 0).sum(axis=-1))
 
 
-def macro_f1(tallies: Tallies) -> Array:
+def macro_f1(counted: LabelCounts) -> Array:
     """Return the mean F1 of the labels that gold or the model has."""
-    both = tallies.gold + tallies.said
-    return _over(_over(2 * tallies.hits, both, empty=0.0).sum(axis=-1), (both > 0).sum(axis=-1))
+    both = counted.gold + counted.predicted
+    return _over(_over(2 * counted.hits, both, empty=0.0).sum(axis=-1), (both > 0).sum(axis=-1))
 
 
-def kappa(pairs: Pairs, counts: Array, *, ordered: bool) -> Array:
+def kappa(pairs: ConfusionCounts, counts: Array, *, ordered: bool) -> Array:
     """Return Cohen's kappa of pairs without gaps, nan where it is undefined; with quadratic weights for ordered labels.
 
     Notes
@@ -77,16 +77,16 @@ def kappa(pairs: Pairs, counts: Array, *, ordered: bool) -> Array:
 
     Examples
     --------
-    >>> pairs = Pairs.of(np.repeat([0, 0, 1, 1], [20, 5, 10, 15]), np.repeat([0, 1, 0, 1], [20, 5, 10, 15]), 2)
+    >>> pairs = ConfusionCounts.of(np.repeat([0, 0, 1, 1], [20, 5, 10, 15]), np.repeat([0, 1, 0, 1], [20, 5, 10, 15]), 2)
     >>> round(kappa(pairs, pairs.counts, ordered=False).item(), 3)
     0.4
     """
     places = np.arange(pairs.labels)
     apart = np.subtract.outer(places, places).astype(float)
     weights = apart**2 if ordered else (apart != 0).astype(float)
-    tallies = pairs.tallies(counts)
-    observed = (counts * weights[pairs.gold, pairs.said]).sum(axis=-1) * tallies.rows
-    expected = ((tallies.gold @ weights) * tallies.said).sum(axis=-1)
+    counted = pairs.by_label(counts)
+    observed = (counts * weights[pairs.gold, pairs.predicted]).sum(axis=-1) * counted.rows
+    expected = ((counted.gold @ weights) * counted.predicted).sum(axis=-1)
     return np.asarray(1 - _over(observed, expected))
 
 

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate
+from typing import Any
+
+import numpy as np
 
 from .proportions import LEVEL, normal_quantile
+
+Array = np.ndarray[Any, Any]
+
+
+def discordant(left: Array, right: Array) -> tuple[int, int]:
+    """Return how many rows only the left one has right, and only the right one.
+
+    Examples
+    --------
+    >>> discordant(np.array([True, True, False]), np.array([True, False, False]))
+    (1, 0)
+    """
+    return int((left & ~right).sum()), int((right & ~left).sum())
 
 
 def paired_difference(only_left: int, only_right: int, rows: int, level: float = LEVEL) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Estimate of a label's share in a frame, or in a population, from gold rows drawn at random and everybody's predicted label."""
+"""Estimate of a label's share in a frame, or in a population, from gold rows drawn at random and the predicted label of every row."""
 
 from __future__ import annotations
 

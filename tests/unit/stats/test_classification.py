@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsn_frames.stats.bootstrap import bootstrap_interval
-from tsn_frames.stats.classification import Pairs, accuracy, balanced_accuracy, kappa, macro_f1
+from tsn_frames.stats.classification import ConfusionCounts, accuracy, balanced_accuracy, kappa, macro_f1
 
 LABELS = 4
 rows = st.lists(st.tuples(st.integers(0, LABELS - 1), st.integers(-1, LABELS - 1)), min_size=1, max_size=60)
@@ -25,29 +25,29 @@ def quietly(function, *args, **kwargs):
         return function(*args, **kwargs)
 
 
-def tallied(given_rows):
+def counts_of(given_rows):
     gold, said = np.array(given_rows).T
-    pairs = Pairs.of(gold, said, LABELS)
-    return gold, said, pairs, pairs.tallies(pairs.counts)
+    pairs = ConfusionCounts.of(gold, said, LABELS)
+    return gold, said, pairs, pairs.by_label(pairs.counts)
 
 
 @given(rows)
 def test_accuracy_balanced_accuracy_and_macro_f1_equal_scikit_learn(some):
-    gold, said, _, tallies = tallied(some)
-    assert accuracy(tallies) == pytest.approx(reference("accuracy_score")(gold, said))
-    assert balanced_accuracy(tallies) == pytest.approx(quietly(reference("balanced_accuracy_score"), gold, said))
+    gold, said, _, counted = counts_of(some)
+    assert accuracy(counted) == pytest.approx(reference("accuracy_score")(gold, said))
+    assert balanced_accuracy(counted) == pytest.approx(quietly(reference("balanced_accuracy_score"), gold, said))
     present = sorted({*gold, *said} - {-1})
     f1 = quietly(reference("f1_score"), gold, said, labels=present, average="macro", zero_division=0)
-    assert macro_f1(tallies) == pytest.approx(f1)
+    assert macro_f1(counted) == pytest.approx(f1)
 
 
 @given(rows)
 def test_the_tallies_equal_scikit_learn(some):
-    gold, said, _, tallies = tallied(some)
+    gold, said, _, counted = counts_of(some)
     table = quietly(reference("confusion_matrix"), gold, said, labels=[*range(LABELS), -1])
-    assert np.array_equal(tallies.gold, table.sum(axis=1)[:-1])
-    assert np.array_equal(tallies.said, table.sum(axis=0)[:-1])
-    assert np.array_equal(tallies.hits, np.diag(table)[:-1])
+    assert np.array_equal(counted.gold, table.sum(axis=1)[:-1])
+    assert np.array_equal(counted.predicted, table.sum(axis=0)[:-1])
+    assert np.array_equal(counted.hits, np.diag(table)[:-1])
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -56,7 +56,7 @@ def test_kappa_equals_scikit_learn_and_statsmodels(some, ordered):
     some = [(gold, said) for gold, said in some if said >= 0]
     if not some:
         return
-    gold, said, pairs, _ = tallied(some)
+    gold, said, pairs, _ = counts_of(some)
     found = float(kappa(pairs, pairs.counts, ordered=ordered))
     if len({*gold, *said}) == 1:
         assert np.isnan(found)  # no disagreement could be expected
@@ -72,10 +72,10 @@ def test_kappa_equals_scikit_learn_and_statsmodels(some, ordered):
 
 @given(rows)
 def test_a_batch_of_counts_gives_each_metric_of_each(some):
-    _, _, pairs, tallies = tallied(some)
-    batch = pairs.tallies(np.stack([pairs.counts, 2 * pairs.counts]))
+    _, _, pairs, counted = counts_of(some)
+    batch = pairs.by_label(np.stack([pairs.counts, 2 * pairs.counts]))
     for metric in (accuracy, balanced_accuracy, macro_f1):
-        assert metric(batch) == pytest.approx([float(metric(tallies))] * 2)
+        assert metric(batch) == pytest.approx([float(metric(counted))] * 2)
 
 
 def kappa_of_population(table):
@@ -95,7 +95,7 @@ def kappa_coverage(table, number, seeds):
     truth, held = kappa_of_population(table), 0
     for seed in range(seeds):
         counts = np.random.default_rng([seed, number]).multinomial(number, table.ravel())
-        pairs = Pairs(gold, said, counts, len(table))
+        pairs = ConfusionCounts(gold, said, counts, len(table))
         low, high = bootstrap_interval(lambda drawn, pairs=pairs: kappa(pairs, drawn, ordered=False), counts, 0.95, seed=seed)
         held += low <= truth <= high
     return held / seeds

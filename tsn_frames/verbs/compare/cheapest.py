@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import ParameterError
-from ...stats.paired_proportions import paired_score_interval
+from ...stats.paired_proportions import discordant, paired_score_interval
 from ...text import plural, quoted
 
 Array = np.ndarray[Any, Any]
@@ -85,7 +85,7 @@ def _difference(best: Judged, other: Judged) -> Difference:
     rows = int(both.sum())
     if best is other or not rows:
         return Difference(0.0, 0.0, 0.0) if rows else Difference(np.nan, np.nan, np.nan)
-    only_best, only_other = int((both & best.right & ~other.right).sum()), int((both & other.right & ~best.right).sum())
+    only_best, only_other = discordant(both & best.right, both & other.right)
     return Difference((only_best - only_other) / rows, *paired_score_interval(only_best, only_other, rows))
 
 

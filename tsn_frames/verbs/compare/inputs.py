@@ -14,6 +14,7 @@ from ...engine.budget.worst_case import check_bounded
 from ...errors import ColumnError, ParameterError
 from ...frames import per_row, values
 from ...frames.gold_draw import draw_of
+from ...frames.label_codes import outside_error
 from ...text import did_you_mean, plural, quoted
 from ..estimate.request_table import cached_answers
 from ..run.prepare import PreparedCall
@@ -100,13 +101,9 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
 def check_inside(truth: pd.Series, right: Sequence[Any], labels: Sequence[Any]) -> None:
     """Refuse gold that isn't one of the labels."""
     known = [str(label) for label in labels]
-    outside = [at for at, value in enumerate(right) if value is not None and value not in known]
-    if outside:
-        first, same = right[outside[0]], sum(right[at] == right[outside[0]] for at in outside)
-        raise ParameterError(
-            f"{truth.name!r} has {quoted(first)} in {plural(same, 'row')}, the first is {values.row_name(truth.index, outside[0])}, which isn't one "
-            f"of the labels; {did_you_mean(first, known)}"
-        )
+    first = next((value for value in right if value is not None and value not in known), None)
+    if first is not None:
+        raise outside_error(truth.name, first, truth.index, [at for at, value in enumerate(right) if value == first], known)
 
 
 def rows_with_gold(df: pd.DataFrame, truth: pd.Series, gold: Any, *, examples: bool) -> Array:

@@ -14,7 +14,7 @@ import pandas as pd
 from ...api import Usage
 from ...engine.ledger.ledger import Ledger
 from ...errors import ConfigError
-from ...stats.paired_proportions import mcnemar
+from ...stats.paired_proportions import discordant, mcnemar
 from ...stats.proportions import wilson
 from ...stats.ratio import amount_per_success
 from ..run.run import PaidAnswer, Run
@@ -157,7 +157,7 @@ def _pair(left: str, right: str, answers: Mapping[str, Sequence[Any]], gold: Seq
         return row
     judged, left_right = same(answers[left], gold)
     right_right = same(answers[right], gold)[1]
-    only = int((both & left_right & ~right_right).sum()), int((both & right_right & ~left_right).sum())
+    only = discordant(both & left_right, both & right_right)
     return row | {"only_left": only[0], "only_right": only[1], "p": mcnemar(*only) if (both & judged).any() else np.nan}
 
 

@@ -15,7 +15,7 @@ from ...frames import values
 from ...frames.gold_draw import DEV, TEST, draw_of
 from ...frames.group_codes import groups_of
 from ...frames.label_codes import LabelCodes, code_columns
-from ...stats.paired_proportions import mcnemar, paired_difference
+from ...stats.paired_proportions import discordant, mcnemar, paired_difference
 from ...text import check_choice, plural, quoted
 from .metrics import Judged, by_confidence_of, confusion_of, labels_of, metrics_of, table_of
 from .raters import agreement_table, majority
@@ -142,7 +142,7 @@ class _Judgement:
     def by_confidence(self) -> pd.DataFrame:
         """Return the accuracy of the rows above each confidence; no rows where none is known."""
         confidence = np.zeros(0) if self.confidence is None else self.confidence
-        right = self.judged.said == self.judged.gold
+        right = self.judged.predicted == self.judged.gold
         return by_confidence_of(confidence, right[: len(confidence)])
 
 
@@ -220,8 +220,8 @@ def _pairs(work: list[_Judgement]) -> pd.DataFrame:
     """Return a row per pair of columns: which of them is right more often."""
     rows = []
     for left, right in combinations(work, 2):
-        first, second = (one.judged.said == one.judged.gold for one in (left, right))
-        only, number = (int((first & ~second).sum()), int((second & ~first).sum())), len(first)
+        first, second = (one.judged.predicted == one.judged.gold for one in (left, right))
+        only, number = discordant(first, second), len(first)
         rows.append([str(left.name), str(right.name), number, *only, *paired_difference(*only, number), mcnemar(*only)])
     kinds = dict.fromkeys(("left", "right"), "string") | dict.fromkeys(("rows", "only_left", "only_right"), "Int64")
     kinds |= dict.fromkeys(("difference", "low", "high", "p"), "Float64")

@@ -11,7 +11,7 @@ import pandas as pd
 from ...errors import ColumnError, ParameterError
 from ...frames.gold_draw import DEV, TEST
 from ...frames.group_codes import groups_of
-from ...stats.draw_in_proportion import draw_in_proportion
+from ...stats.systematic_sampling import systematic_sample
 from ...text import plural, quoted
 
 Array = np.ndarray[Any, Any]
@@ -92,11 +92,11 @@ def gold_sample(
 def _drawn(groups: Array, n: int, dev: int, seed: int) -> tuple[Array, pd.api.extensions.ExtensionArray]:
     """Return each row's chance, and its part."""
     rng, rows = np.random.default_rng(seed), len(groups)
-    aside = draw_in_proportion(groups, dev, rng)
+    aside = systematic_sample(groups, dev, rng)
     rest = np.delete(np.arange(rows), aside)
     prob, split = np.full(rows, n / max(len(rest), 1)), np.full(rows, None, dtype=object)
     prob[aside], split[aside] = 1.0, DEV
-    split[rest[draw_in_proportion(groups[rest], n, rng)]] = TEST
+    split[rest[systematic_sample(groups[rest], n, rng)]] = TEST
     return prob, pd.array(split, dtype="string")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...stats.bootstrap import bootstrap_interval
-from ...stats.classification import Pairs, balanced_accuracy, kappa, macro_f1
+from ...stats.classification import ConfusionCounts, balanced_accuracy, kappa, macro_f1
 from ...stats.krippendorff import Ratings, alpha
 from ...stats.proportions import LEVEL, f1_interval, mean_of_proportions, normal_quantile, wilson
 
@@ -35,20 +35,20 @@ class Judged:
     """The rows that are judged: codes of gold, of the label (-1: none), and of all raters, with the labels there are."""
 
     gold: Array
-    said: Array
+    predicted: Array
     raters: Array
     labels: Sequence[Any]
     ordered: bool
 
     def only(self, rows: Array) -> Judged:
         """Return some of the rows."""
-        return Judged(self.gold[rows], self.said[rows], self.raters[rows], self.labels, self.ordered)
+        return Judged(self.gold[rows], self.predicted[rows], self.raters[rows], self.labels, self.ordered)
 
 
 def metrics_of(judged: Judged, confidence: Array | None, notes: list[str]) -> dict[str, Metric]:
     """Return the metrics by name, and add notes on what has no value or no interval."""
-    rows, answered = len(judged.gold), judged.said >= 0
-    hits = int((judged.said == judged.gold).sum())
+    rows, answered = len(judged.gold), judged.predicted >= 0
+    hits = int((judged.predicted == judged.gold).sum())
     given = judged.only(answered)
     out = {
         "accuracy": _proportion(hits, rows),
@@ -56,12 +56,12 @@ def metrics_of(judged: Judged, confidence: Array | None, notes: list[str]) -> di
         "coverage": _proportion(int(answered.sum()), rows),
         **_means_over_labels(judged, notes),
         "kappa": _kappa(given, notes),
-        "alpha": _alpha("alpha", np.column_stack([given.gold, given.said]), judged, notes),
+        "alpha": _alpha("alpha", np.column_stack([given.gold, given.predicted]), judged, notes),
     }
     if judged.raters.shape[1] > 1:
         out["alpha_raters"] = _alpha("alpha_raters", judged.raters, judged, notes)
     if confidence is not None:
-        out["brier"] = _brier(confidence, judged.said == judged.gold, notes)
+        out["brier"] = _brier(confidence, judged.predicted == judged.gold, notes)
     return out
 
 
@@ -73,13 +73,15 @@ def table_of(found: dict[str, Metric]) -> pd.DataFrame:
 
 def labels_of(judged: Judged) -> pd.DataFrame:
     """Return a row per label: precision, recall and F1, each with its interval, gold rows and rows that were given the label."""
-    pairs = Pairs.of(judged.gold, judged.said, len(judged.labels))
-    tallies = pairs.tallies(pairs.counts)
+    pairs = ConfusionCounts.of(judged.gold, judged.predicted, len(judged.labels))
+    counted = pairs.by_label(pairs.counts)
     rows = []
-    for gold, said, hits in zip(*(part.astype(int).tolist() for part in (tallies.gold, tallies.said, tallies.hits)), strict=True):
-        either = gold + said - hits
-        f1 = (2 * hits / (gold + said) if either else np.nan, *f1_interval(hits, either))
-        rows.append([*_proportion(hits, said)[:3], *_proportion(hits, gold)[:3], *f1, gold, said])
+    for gold, predicted, hits in zip(
+        *(part.astype(int).tolist() for part in (counted.gold, counted.predicted, counted.hits)), strict=True
+    ):
+        either = gold + predicted - hits
+        f1 = (2 * hits / (gold + predicted) if either else np.nan, *f1_interval(hits, either))
+        rows.append([*_proportion(hits, predicted)[:3], *_proportion(hits, gold)[:3], *f1, gold, predicted])
     names = [f"{name}{end}" for name in ("precision", "recall", "f1") for end in ("", "_low", "_high")]
     frame = pd.DataFrame(rows, index=pd.Index(judged.labels, name="label"), columns=[*names, "gold_rows", "said_rows"])
     return frame.astype(dict.fromkeys(names, "Float64") | dict.fromkeys(("gold_rows", "said_rows"), "Int64"))
@@ -88,7 +90,7 @@ def labels_of(judged: Judged) -> pd.DataFrame:
 def confusion_of(judged: Judged) -> pd.DataFrame:
     """Return a table of counts, gold by row and the label by column, with a column of rows without one where there are such."""
     labels = len(judged.labels)
-    counts = np.bincount(judged.gold * (labels + 1) + judged.said + 1, minlength=labels * (labels + 1)).reshape(
+    counts = np.bincount(judged.gold * (labels + 1) + judged.predicted + 1, minlength=labels * (labels + 1)).reshape(
         labels, labels + 1
     )
     frame = pd.DataFrame(counts[:, 1:], index=pd.Index(judged.labels, name="gold"), columns=pd.Index(judged.labels, name="label"))
@@ -119,24 +121,24 @@ def _proportion(hits: int, rows: int) -> Metric:
 
 
 def _means_over_labels(judged: Judged, notes: list[str]) -> dict[str, Metric]:
-    pairs = Pairs.of(judged.gold, judged.said, len(judged.labels))
-    tallies, rows = pairs.tallies(pairs.counts), len(judged.gold)
-    found = {"balanced_accuracy": float(balanced_accuracy(tallies)), "macro_f1": float(macro_f1(tallies))}
-    few = np.flatnonzero((tallies.gold < FEW) & (tallies.gold + tallies.said > 0))
+    pairs = ConfusionCounts.of(judged.gold, judged.predicted, len(judged.labels))
+    counted, rows = pairs.by_label(pairs.counts), len(judged.gold)
+    found = {"balanced_accuracy": float(balanced_accuracy(counted)), "macro_f1": float(macro_f1(counted))}
+    few = np.flatnonzero((counted.gold < FEW) & (counted.gold + counted.predicted > 0))
     if len(few):
-        named = ", ".join(f"{judged.labels[code]!r} ({tallies.gold[code]:.0f})" for code in few[:5]) + ", ..." * (len(few) > 5)
+        named = ", ".join(f"{judged.labels[code]!r} ({counted.gold[code]:.0f})" for code in few[:5]) + ", ..." * (len(few) > 5)
         notes.append(f"{' and '.join(found)} have no interval, since labels have fewer than {FEW} gold rows: {named}")
         return {name: Metric(value, *NO_INTERVAL, rows) for name, value in found.items()}
-    there = tallies.gold > 0
-    ends = mean_of_proportions(tallies.hits[there].astype(int).tolist(), tallies.gold[there].astype(int).tolist())
+    there = counted.gold > 0
+    ends = mean_of_proportions(counted.hits[there].astype(int).tolist(), counted.gold[there].astype(int).tolist())
     return {
         "balanced_accuracy": Metric(found["balanced_accuracy"], *ends, rows),
-        "macro_f1": _bootstrapped("macro_f1", lambda counts: macro_f1(pairs.tallies(counts)), pairs.counts, notes),
+        "macro_f1": _bootstrapped("macro_f1", lambda counts: macro_f1(pairs.by_label(counts)), pairs.counts, notes),
     }
 
 
 def _kappa(given: Judged, notes: list[str]) -> Metric:
-    pairs = Pairs.of(given.gold, given.said, len(given.labels))
+    pairs = ConfusionCounts.of(given.gold, given.predicted, len(given.labels))
 
     def statistic(counts: Array) -> Array:
         return kappa(pairs, counts, ordered=given.ordered)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...stats.classification import Pairs, kappa
+from ...stats.classification import ConfusionCounts, kappa
 from ...stats.proportions import wilson
 
 Array = np.ndarray[Any, Any]
@@ -49,6 +49,6 @@ def agreement_table(
 def _pair(left: Any, right: Any, a: Array, b: Array, labels: int, *, ordered: bool) -> list[Any]:
     both = (a >= 0) & (b >= 0)
     rows, same = int(both.sum()), int((a[both] == b[both]).sum())
-    pairs = Pairs.of(b[both], a[both], labels)
+    pairs = ConfusionCounts.of(b[both], a[both], labels)
     value = float(kappa(pairs, pairs.counts, ordered=ordered)) if rows else np.nan
     return [str(left), str(right), rows, same / rows if rows else np.nan, *wilson(same, rows), value]

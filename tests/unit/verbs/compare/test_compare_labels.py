@@ -195,7 +195,10 @@ def test_a_comparison_in_the_background_can_be_stopped_and_goes_on(df, served):
 def test_a_model_may_have_instructions_of_its_own(df, served):
     sim, client = served
     found = compare(
-        df, client, models={"plain": "sim-large", "told": {"model": "sim-large", "instructions": "What is it about?"}}, sample=5
+        df,
+        client,
+        models={"plain": "sim-large", "instructed": {"model": "sim-large", "instructions": "What is it about?"}},
+        sample=5,
     )
     assert sim.stats().requests == 10 and found.table["correct"].tolist() == [5, 5]
 

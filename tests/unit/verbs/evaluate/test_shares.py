@@ -160,7 +160,7 @@ def test_gold_of_one_class_and_of_few_rows_has_wide_intervals():
     assert (few["high"] - few["low"]).min() > 0.4
 
 
-def test_a_label_that_nobody_gave_has_an_interval_all_the_same():
+def test_a_label_that_neither_gold_nor_model_has_gets_an_interval():
     df = labelled()
     df["topic"] = df["topic"].cat.add_categories("other")
     found = df.tsn.shares("topic", gold="gold").loc["other"]

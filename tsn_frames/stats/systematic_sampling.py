@@ -1,4 +1,4 @@
-"""Draw rows at random, each with the same chance, in proportion within groups."""
+"""Systematic sample of rows: each with the same chance, in proportion within groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-def draw_in_proportion(groups: Array, number: int, rng: np.random.Generator) -> Array:
+def systematic_sample(groups: Array, number: int, rng: np.random.Generator) -> Array:
     """Return the positions of ``number`` rows, in ascending order.
 
     Every row has the same chance, ``number / len(groups)``, and a group gets its exact share of the rows, rounded up or down.
@@ -23,7 +23,7 @@ def draw_in_proportion(groups: Array, number: int, rng: np.random.Generator) -> 
     Examples
     --------
     >>> groups = np.repeat([0, 1], [30, 70])
-    >>> np.bincount(groups[draw_in_proportion(groups, 10, np.random.default_rng(0))]).tolist()
+    >>> np.bincount(groups[systematic_sample(groups, 10, np.random.default_rng(0))]).tolist()
     [3, 7]
     """
     order = np.lexsort([rng.permutation(len(groups)), groups])
