@@ -579,10 +579,10 @@ def test_a_stream_of_ollama_s_own_api_is_read(ask):
                 "error": {
                     "message": "Rate limit exceeded",
                     "code": 429,
-                    "metadata": {"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "4102444800000"}},
+                    "metadata": {"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "3600"}},
                 }
             },
-            10**6,
+            3600,
         ),
         ([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [{"retryDelay": "37s"}]}}], 37),
         ({"error": "Model x is currently loading", "estimated_time": 20.5}, 20.5),
