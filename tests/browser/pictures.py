@@ -62,8 +62,8 @@ def cell(book, name):
 
 
 REVIEW = """df = tsn.sample_messages().query("channel == 'email' and topic != ''")
-TOPICS = {"delivery": "where a parcel is, when it comes", "returns": "sending goods back",
-          "billing": "money taken, refunds", "account": None, "product question": None, "complaint": None, "praise": None}
+TOPICS = {"delivery": "where a parcel is", "returns": "sending goods back", "billing": "refunds",
+          "account": None, "product question": None, "complaint": None, "praise": None}
 df.tsn.review("text", TOPICS, other="other")"""
 AUDIT = """out = df.assign(said=df["topic"], said_agreement=0.6)
 out.tsn.review("text", TOPICS, other="other", show="said")"""
