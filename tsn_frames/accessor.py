@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, 
 
 import pandas as pd
 
-from .errors import UnknownNameError
+from .errors import UnknownNameError, named_interrupts
 from .frames.prompt import Prompt
 from .notebook.readable_types import ReadableType, readable
 from .notebook.table_html import table_html
@@ -49,7 +49,8 @@ def _method(verb: Callable[Concatenate[pd.DataFrame, P], R], name: str | None = 
     @functools.wraps(verb)
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
         check_call(method, (self, *args), kwargs)
-        return verb(self._frame(), *args, **kwargs)
+        with named_interrupts("stopped"):
+            return verb(self._frame(), *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name or verb.__name__
     signature = inspect.signature(readable(verb))
@@ -148,7 +149,16 @@ class _Accessor:
 
 
 class FrameAccessor(_Accessor):
-    """Language models over the rows of a frame; see :func:`tsn_frames.complete`."""
+    """Language models over the rows of a frame; see :func:`tsn_frames.complete`.
+
+    Examples
+    --------
+    >>> import pandas as pd, tsn_frames as tsn
+    >>> sim, df = tsn.simulate(latency=0.0), pd.DataFrame({"text": ["Where is it?", "Thanks!"]})
+    >>> out = df.tsn.complete("Which tone? {text}")
+    >>> labelled = df.tsn.label("text", ["question", "praise"])
+    >>> sim.close()
+    """
 
     _example = 'df.tsn.complete("Summarise: {text}")'
 

@@ -27,6 +27,8 @@ IPython shows all of these with the user's line and the message; ``%xmode Verbos
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, get_args
 
 
@@ -133,6 +135,17 @@ class Interrupted(_ShortTraceback, KeyboardInterrupt):
 
 
 Interrupted.__name__ = "KeyboardInterrupt"  # notebooks show it, and their tools look for it
+
+
+@contextmanager
+def named_interrupts(text: str) -> Iterator[None]:
+    """Raise a ``KeyboardInterrupt`` of the block as :class:`Interrupted`; one that is it already stays."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if isinstance(error, Interrupted):
+            raise
+        raise Interrupted(text) from None
 
 
 class TSNWarning(UserWarning):

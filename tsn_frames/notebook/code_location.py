@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -35,6 +36,12 @@ class CodeLocation(NamedTuple):
         """The text of the line."""
         return linecache.getline(self.filename, self.line).strip()
 
+    def as_typed(self, cell: Sequence[str]) -> CodeLocation | None:
+        """Return the line of the cell, as it was typed, that a magic such as ``%%time`` has run in this place."""
+        if self.filename.startswith("<timed"):
+            return CodeLocation(self.filename, self.line + 1) if cell and cell[0].startswith("%%") else None
+        return self if self.code.startswith("get_ipython().run_") and self.line <= len(cell) else None
+
     def __str__(self) -> str:
         return f"{self.cell or Path(self.filename).name}, line {self.line}"
 
@@ -61,3 +68,9 @@ def running_cell() -> str | None:
             found = frame.f_code.co_filename
         frame = frame.f_back
     return found
+
+
+def typed_cell() -> list[str]:
+    """Return the lines of the newest cell as they were typed, magics included."""
+    history = getattr(running_shell(), "history_manager", None)
+    return history.input_hist_raw[-1].splitlines() if history is not None and history.input_hist_raw else []

@@ -38,6 +38,8 @@ def readable_type(annotation: Any, names: Mapping[str, Any]) -> Any:
 
     Examples
     --------
+    >>> readable_type("pd.Series | PerRow | None", {})
+    Series | callable | None
     >>> readable_type("Mode | pd.Series | Mapping[str, Any] | None", {"Mode": Literal["use", "off"]})
     'use' | 'off' | Series | dict | None
     """
@@ -47,7 +49,8 @@ def readable_type(annotation: Any, names: Mapping[str, Any]) -> Any:
     while text != before:
         before, text = text, re.sub(r"\bMapping\[[^\[\]]*\]", "dict", text)
     text = re.sub(r"\bCallable\[(\[[^\[\]]*\]|\.\.\.), \w+\]", "callable", text)
-    return ReadableType(re.sub(r"\b[A-Z]\w*", lambda found: _spelled(found[0], names), text))
+    spelled = re.sub(r"\b[A-Z]\w*", lambda found: _spelled(found[0], names), text)
+    return ReadableType(spelled if "[" in spelled else " | ".join(dict.fromkeys(spelled.split(" | "))))
 
 
 def _spelled(name: str, names: Mapping[str, Any]) -> str:

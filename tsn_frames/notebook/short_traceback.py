@@ -6,7 +6,7 @@ import textwrap
 import traceback
 from types import TracebackType
 
-from .code_location import CodeLocation, is_ours, is_users
+from .code_location import CodeLocation, is_ours, is_users, typed_cell
 from .host import running_shell
 
 WIDTH = 88
@@ -38,11 +38,18 @@ def user_locations(tb: TracebackType | None) -> list[CodeLocation]:
 
 
 def _code_lines(locations: list[CodeLocation]) -> list[str]:
-    lines = []
-    for at, location in enumerate(locations):
-        where = str(location.line) if at == 0 and location.cell else f"{location}:"
-        lines.append(f"----> {where} {textwrap.shorten(location.code, WIDTH - 8 - len(where), placeholder=' …')}")
-    return lines
+    if not locations:
+        return []
+    first, *rest = locations
+    cell = typed_cell()
+    if typed := (rest or [first])[-1].as_typed(cell) or first.as_typed(cell):  # the call stands in the line of a magic
+        return [_arrow(str(typed.line), cell[typed.line - 1]), *(_arrow(f"{one}:", one.code) for one in rest if one.code)]
+    lines = [_arrow(str(first.line) if first.cell else f"{first}:", first.code)]
+    return lines + [_arrow(f"{one}:", one.code) for one in rest]
+
+
+def _arrow(where: str, code: str) -> str:
+    return f"----> {where} {textwrap.shorten(code, WIDTH - 8 - len(where), placeholder=' …')}"
 
 
 def _message_lines(name: str, error: BaseException) -> list[str]:

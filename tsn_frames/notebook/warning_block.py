@@ -8,7 +8,7 @@ import re
 import warnings
 from typing import Any
 
-from .code_location import CodeLocation, running_cell
+from .code_location import CodeLocation, running_cell, typed_cell
 from .host import display_handle, running_shell, update_display
 
 _STYLE = (
@@ -70,4 +70,7 @@ def block_html(lines: list[tuple[str, str]]) -> str:
 
 def _where(location: CodeLocation) -> str:
     """Return the line alone for the cell that runs, else with its cell or file."""
+    typed = location.as_typed(typed_cell())
+    if typed is not None:
+        return f"line {typed.line}"
     return f"line {location.line}" if location.filename == running_cell() else str(location)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from ..errors import ArgumentError, Interrupted
+from ..errors import ArgumentError, named_interrupts
 from ..notebook.readable_types import ReadableType
 from ..typed_options import check_call, spelled_out
 from .estimate.result import Estimate
@@ -40,12 +40,8 @@ def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[
     def decorate(plan: Callable[P, Call[R]]) -> Callable[P, R]:
         @functools.wraps(plan)
         def verb(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
+            with named_interrupts("stopped: every answer so far is kept; run the cell again to go on from there"):
                 return plan_of(verb, *args, **kwargs).result()
-            except KeyboardInterrupt as error:
-                if isinstance(error, Interrupted):
-                    raise
-                raise Interrupted("stopped: every answer so far is kept; run the cell again to go on from there") from None
 
         spelled_out(words, defaults)(verb)
         signature: inspect.Signature = verb.__signature__  # type: ignore[attr-defined]
@@ -64,7 +60,8 @@ def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[
         raise ArgumentError(_no_verb(verb))
     owner = getattr(verb, "__self__", None)
     check_call(verb, args, kwargs)
-    return cast("Call[R]", plan(*([] if owner is None else [owner]), *args, **kwargs))
+    with named_interrupts("stopped: nothing was sent"):
+        return cast("Call[R]", plan(*([] if owner is None else [owner]), *args, **kwargs))
 
 
 def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:

@@ -72,6 +72,12 @@ def test_a_warning_of_a_function_in_an_earlier_cell_names_that_cell(kernel):
 
 
 @pytest.mark.slow
+def test_a_warning_below_a_magic_names_the_line_as_it_was_typed(kernel):
+    cell = kernel.run('%%time\nx = 1\nx = df.tsn.complete("Magic: {text}", progress=False)')
+    assert cell.shown()[0].startswith("line 3: 1 of 6 rows")
+
+
+@pytest.mark.slow
 def test_filters_and_recorders_work_as_outside_a_notebook(kernel):
     ask = 'df.tsn.complete("Filter: {text}", progress=False)'
     recorded = kernel.run(

@@ -69,6 +69,18 @@ def test_a_function_of_the_user_is_shown_under_the_line_of_the_cell(kernel):
     assert lines[2].startswith("PromptError: ")
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ('%%time\nx = 1\ndf.tsn.complete("{nix}")', '----> 3 df.tsn.complete("{nix}")'),
+        ('x = 1\n%time df.tsn.complete("{nix}")', '----> 2 %time df.tsn.complete("{nix}")'),
+    ],
+)
+def test_a_magic_shows_the_line_as_it_was_typed(kernel, cell, shown):
+    lines = kernel.run(cell).error
+    assert lines[0] == shown and lines[1].startswith("PromptError: ") and len(lines) <= 4
+
+
 def test_a_run_that_ends_early_says_where_the_frame_is(kernel):
     lines = kernel.run('sim.balance = 5\ndf.tsn.complete("Balance: {text}", progress=False)').error
     kernel.run("sim.balance = None")
@@ -103,7 +115,15 @@ def test_an_interrupt_while_the_prompts_are_made_is_as_short(kernel):
     kernel.interrupt()
     lines = kernel.end().error
     assert lines[0] == "----> 6 df.tsn.complete(prompt, progress=False)"
-    assert lines[1].startswith("KeyboardInterrupt: stopped: every answer so far is kept") and len(lines) <= 3
+    assert lines[1].startswith("KeyboardInterrupt: stopped: nothing was sent") and len(lines) == 2
+
+
+def test_an_interrupt_of_a_method_that_sends_nothing_is_as_short(kernel):
+    kernel.run('import time\ndef prompt(row):\n    print("begun")\n    time.sleep(60)')
+    kernel.start("df.tsn.messages(prompt)")
+    kernel.until("begun")
+    kernel.interrupt()
+    assert kernel.end().error == ["----> 1 df.tsn.messages(prompt)", "KeyboardInterrupt: stopped"]
 
 
 def test_verbose_mode_shows_everything_and_no_key(kernel):
