@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from browser.harness import ChatPage
 from browser.scripted import SCRIPT
 
 FAR = "http://192.0.2.1"  # an address that nobody has
@@ -119,12 +120,34 @@ def test_hostile_questions_prompts_and_models_stay_text(page, open_chat, quick):
     chat.ready()
     chat.act("edit", chat.turn(1))
     model = chat.root.get_by_label("Model")
+    model.focus()
+    chat.root.locator("datalist[data-count='3']").wait_for(state="attached")  # the server's list would come over the hostile one
     model.fill(HOSTILE[1])
     model.blur()
     page.until("chat.model.startswith('<img')")
     page.python(f"chat._page.models = {HOSTILE!r}; chat._page.on_change()")
     chat.root.locator(f"datalist[data-count='{len(HOSTILE)}']").wait_for(state="attached")
     assert harmless(page, chat) == CLEAN
+
+
+def test_hostile_rows_and_templates_stay_text(page, quick):
+    page.run(
+        "import tsn_frames as tsn, pandas as pd\n"
+        f"df = pd.DataFrame({{'text': [{ALL!r}], {HOSTILE[1]!r}: [{HOSTILE[0]!r}]}})\n"
+        f"chat = df.tsn.chat(0, 'Kind? {{text}}', system='{{text}}', name={HOSTILE[1]!r}, client=tsn.Client({quick.base_url!r}, model='m'))\n"
+        f"chat.messages = [*chat.messages, {{'role': 'user', 'content': {ALL!r}}}]\nchat"
+    )
+    chat = ChatPage(page).ready()
+    chat.turn(0).hover()
+    chat.act("template", chat.turn(0))
+    chat.act("settings")
+    chat.root.get_by_text("As it is sent").click()
+    chat.act("apply")
+    chat.root.locator(".tsn-apply pre").wait_for()
+    chat.root.get_by_label("Question for every row").select_option(index=1)
+    chat.root.locator(".tsn-warning").filter(has_text="row 0").first.wait_for()
+    found, strange, dialogs = harmless(page, chat)
+    assert (set(found), strange, dialogs) == ({"tsn-button tsn-do-apply-close"}, [], [])
 
 
 def test_hostile_errors_stay_text(page, open_chat, quick):
