@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
+import numpy as np
+import pandas as pd
 
 _DTYPES = {bool: "boolean", int: "Int64", float: "Float64", str: "string", dt.date: "datetime64[us]"}
 _DTYPES |= {dt.datetime: "datetime64[us]", dt.timedelta: "timedelta64[us]"}
@@ -151,6 +153,15 @@ def column_value(value: Any, dtype: str) -> Any:
 def plain(value: Any) -> Any:
     """Return a value made of dicts, lists and scalars; what is none of these is a text."""
     return msgspec.to_builtins(value, builtin_types=_PLAIN, enc_hook=str)
+
+
+def to_json(value: Any) -> Any:
+    """Return a value of Python, numpy or pandas as JSON has it."""
+    if isinstance(value, pd.Timedelta):
+        value = value.to_pytimedelta()
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return msgspec.to_builtins(value, enc_hook=lambda one: one.item() if isinstance(one, np.generic) else str(one))
 
 
 def sentence_of(error: Exception) -> str:

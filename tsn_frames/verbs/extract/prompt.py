@@ -15,7 +15,7 @@ from ...text import quoted
 from ..rounds.json_answer import parse_json, shortened, without_wrapping
 from ..rounds.row_texts import example_texts, fenced
 from ..rounds.task import Message, Mode
-from .field import Field
+from .field import Field, to_json
 from .fields import Fields
 
 _QUOTE = {"anyOf": [{"type": "string"}, {"type": "null"}]}  # sorts before the value, as keys are sent: it is written first
@@ -111,6 +111,11 @@ class ExtractTask(NamedTuple):
             return Extraction(
                 problems={"": f"the answer {shortened(bare)} is not a JSON object" if bare else "the answer is empty"}
             )
+        names = [field.name for field in self.fields.fields]
+        if found and not found.keys() & set(names):
+            return Extraction(
+                problems={"": f"the answer {shortened(bare)} has none of the keys {', '.join(map(repr, names[:9]))}"}
+            )
         quotes: dict[str, str] = {}
         if self.quotes:
             found, quotes = _without_quotes(found)
@@ -202,7 +207,9 @@ def _without_quotes(answer: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
 
 
 def _json_value(value: Any, field: Field) -> Any:
+    """Return a cell of an example as its answer has it."""
     if isinstance(value, dt.date):
         midnight = not isinstance(value, dt.datetime) or value.time() == dt.time()
         return str(value)[:10] if midnight and "date-time" not in str(field.schema) else value.isoformat()
-    return value.item() if hasattr(value, "item") else value
+    plain = to_json(value)
+    return int(plain) if field.dtype == "Int64" and isinstance(plain, float) and plain.is_integer() else plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
@@ -77,16 +78,24 @@ def fenced(text: str, instruction: str) -> str:
     return f"--- text {marker} ---\n{text}\n--- end {marker} ---\n{instruction}"
 
 
+_TYPOGRAPHY = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc`", "'") | dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'))
+_TYPOGRAPHY |= str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
+
+
 def quote_stands_in(quote: str, text: str) -> bool:
-    r"""Return whether the words of a quote stand in a text, whatever the white space and the case.
+    r"""Return whether the words of a quote stand in a text, whatever the white space, the case, and the form of quotes and dashes.
 
     Examples
     --------
     >>> quote_stands_in("Charged  twice", "I was charged\ntwice."), quote_stands_in("three times", "twice")
     (True, False)
     """
-    words = " ".join(quote.casefold().split())
-    return bool(words) and words in " ".join(text.casefold().split())
+    words = _plain_words(quote).strip("\"'")
+    return bool(words) and words in _plain_words(text)
+
+
+def _plain_words(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().translate(_TYPOGRAPHY).split())
 
 
 def _template(columns: pd.Index, text: Any) -> str:

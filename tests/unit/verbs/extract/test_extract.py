@@ -72,7 +72,19 @@ def test_a_field_that_fails_is_asked_again_and_the_others_stay(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["no idea", "", "[1]", '{"count": 1', '{"count": 1, "count": 2}', '{"count": NaN}', "The count is 2"]
+    "text",
+    [
+        "no idea",
+        "",
+        "[1]",
+        '{"Count": 2}',
+        '{"result": {"count": 2}}',
+        '{"type": "object", "properties": {"count": {}}}',
+        '{"count": 1',
+        '{"count": 1, "count": 2}',
+        '{"count": NaN}',
+        "The count is 2",
+    ],
 )
 def test_an_answer_that_is_no_object_is_an_error(tmp_path, text):
     with service(lambda _: text, tmp_path) as (sim, client), pytest.warns(TSNWarning, match="invalid 1"):
@@ -292,3 +304,31 @@ def test_values_that_no_column_should_hold_are_none(kind, value):
 def test_a_type_that_json_does_not_have_names_those_that_it_has(kind):
     with pytest.raises(ParameterError, match=r"field 'a' has .*: JSON has no such values; use str, int"):
         Fields.of({"a": kind})
+
+
+def test_examples_of_all_types_are_written_as_answers(tmp_path):
+    kinds = {
+        "when": dt.datetime,
+        "lasts": dt.timedelta,
+        "price": decimal.Decimal,
+        "mood": Mood,
+        "at": dt.time,
+        "tags": list[int],
+        "n": int,
+    }
+    cells = {"when": pd.Timestamp("2024-01-02"), "lasts": pd.Timedelta("1h"), "price": decimal.Decimal("1.50"), "mood": Mood.BAD,
+             "at": dt.time(9), "tags": np.array([1, 2]), "n": 3.0}  # fmt: skip
+    shown = pd.DataFrame({"text": ["p"], **{name: pd.Series([cell], dtype=object) for name, cell in cells.items()}})
+    with service(lambda _: "{}", tmp_path) as (sim, client):
+        DF.iloc[:1].tsn.extract("text", kinds, examples=shown, client=client)
+        answer = json.loads(sim.log[0].body["messages"][2]["content"])
+    assert isinstance(answer["n"], int)
+    assert answer == {
+        "when": "2024-01-02T00:00:00",
+        "lasts": "PT3600S",
+        "price": "1.50",
+        "mood": "bad",
+        "at": "09:00:00",
+        "tags": [1, 2],
+        "n": 3.0,
+    }

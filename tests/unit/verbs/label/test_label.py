@@ -20,6 +20,7 @@ import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.engine.runtime.session import SharedSession
 from tsn_frames.errors import BudgetExceeded, ColumnError, ConfigError, ParameterError, RunError, TSNWarning
+from tsn_frames.verbs.rounds.row_texts import quote_stands_in
 
 TOPICS = ["billing", "delivery", "praise"]
 DF = pd.DataFrame({"text": ["charged twice", "where is it", "thank you", "", "charged twice"]}, index=list("abcde"))
@@ -223,6 +224,17 @@ def test_reasons_and_examples(tmp_path):
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert json.loads(messages[2]["content"]) == {"explanation": "a parcel", "label": "delivery"}
     assert messages[0]["content"].startswith("Sort mail.")
+
+
+@pytest.mark.parametrize(
+    ("quote", "stands"),
+    [
+        ("can't believe", True), ('"I WAS  charged"', True), ("\u201cfood\u201d - again", True), ("cafe\u0301", True), ("cant", False),
+        ('""', False), ("charged. I", False), ("charged \u2026", False),
+    ],
+)  # fmt: skip
+def test_a_quote_stands_in_a_text_whatever_its_typography(quote, stands):
+    assert quote_stands_in(quote, "I was charged; can\u2019t believe it: \u00abfood\u00bb \u2013 again, caf\u00e9") == stands
 
 
 @pytest.mark.parametrize(("explain", "key"), [("reason", "explanation"), ("quote", "evidence")])
