@@ -47,7 +47,7 @@ class Given:
             self.ids += [one for frame in value.frames.values() for one in run_ids(frame)]
             self.frames[f"comparison-{len(self.frames) + 1}"] = value.answers
             self.tables |= {self._free("comparison"): value.table, self._free("agreement of models"): value.agreement}
-            self.notes += value.notes
+            self.notes += [note for note in (value.conclusion, *value.notes) if note]
         elif isinstance(value, (pd.DataFrame, pd.Series)):
             self.ids += run_ids(value)
             self.frames[f"frame-{len(self.frames) + 1}"] = value if isinstance(value, pd.DataFrame) else value.to_frame("value")

@@ -227,3 +227,16 @@ def test_the_cheaper_of_two_equal_models_is_taken_where_the_rows_suffice(tmp_pat
     assert found.cheapest == "sim-small" and found.table["worse_by"].tolist() == [0, 0]
     assert "sim-small" in found.conclusion and "at 10% of the cost" not in few.conclusion
     assert few.cheapest == "sim-small", "of two that are equally often right the cheaper one is the best"
+
+
+def test_an_archived_comparison_is_replayed_and_reported(df, served, tmp_path):
+    sim, client = served
+    found = compare(df, client)
+    tsn.archive(tmp_path / "study.zip", found, client=client)
+    archived = tsn.load_archive(tmp_path / "study.zip", folder=tmp_path / "opened")
+    sent = sim.stats().requests
+    again = compare(df, archived)
+    assert sim.stats().requests == sent and again.table["billed"].tolist() == [0, 0]
+    same = ["judged", "correct", "cost", "cost_per_correct", "cost_per_correct_low", "worse_by_high"]
+    pd.testing.assert_frame_equal(again.table[same], found.table[same])
+    assert found.conclusion in (tmp_path / "opened" / "REPORT.md").read_text(encoding="utf-8")
