@@ -10,7 +10,8 @@ import pytest
 from support.dialect_service import USAGE, DialectService, completion, plain, stream
 
 import tsn_frames as tsn
-from tsn_frames.api.dialects.tables import CACHED, COMPLETION, ERROR_CODES, FINISH, PROMPT, REASONING
+from tsn_frames.api.dialects.error_tables import ERROR_CODES
+from tsn_frames.api.dialects.tables import CACHED, COMPLETION, FINISH, PROMPT, REASONING
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 ROWS = 1000

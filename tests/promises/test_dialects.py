@@ -9,17 +9,8 @@ import pytest
 from support.dialect_service import USAGE, DialectService, chunk, completion, event, plain, stream
 
 import tsn_frames as tsn
-from tsn_frames.api.dialects.tables import (
-    CACHED,
-    COMPLETION,
-    ERROR_CODES,
-    ERROR_WORDS,
-    FINISH,
-    PROMPT,
-    REASONING,
-    ending,
-    meaning_of_words,
-)  # fmt: skip
+from tsn_frames.api.dialects.error_tables import ERROR_CODES, ERROR_WORDS, meaning_of_words
+from tsn_frames.api.dialects.tables import CACHED, COMPLETION, FINISH, PROMPT, REASONING, ending
 from tsn_frames.api.dialects.tables import USAGE as USAGE_PLACES
 from tsn_frames.api.stream_parser import StreamedReply
 from tsn_frames.engine.retry import Retry, classify

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from ..serialization import Unreadable, dumps_any, load
-from .tables import STATUS, Meaning, meaning_of_code, meaning_of_words, plain
+from .error_tables import STATUS, Meaning, meaning_of_code, meaning_of_words
+from .tables import plain
 from .usage import Usage
 
 # Names of fields in lower case: some services write Message or statusCode.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...api import Request, error_of
-from ...api.dialects.tables import names_unknown_parameter, names_usage_option
+from ...api.dialects.error_tables import names_unknown_parameter, names_usage_option
 from ...api.stream_parser import StreamedReply
 from ...errors import RowError
 from ...secret import Secret, redact
