@@ -41,7 +41,7 @@ I am sorry that the kettle leaks. A new one goes out to you **today**, and the l
 Kind regards,
 the Nova team"""
 ROWS = """df = pd.DataFrame({"customer": ["Ms Okafor", "Mr Lindt"], "text": ["The kettle leaks.", "Where is my parcel?"]})
-df.tsn.chat(0, "Write a kind reply to {customer}: {text}")"""
+df.tsn.chat(0, "Write a kind reply to {customer}: {text}", name="reply")"""
 CHAT = """import tsn_frames as tsn
 
 tsn.Chat(system="You help an analyst with pandas.")"""
@@ -87,6 +87,7 @@ def chat_pictures(book, page):
     row.ready()
     row.act("apply")
     row.box.evaluate("box => box.blur()")
+    row.turn(0).hover()
     cell(book, "chat-row.png")
 
 
@@ -128,7 +129,8 @@ def main(which):
         book.command("application:toggle-left-area")
         book.python(
             "import pandas as pd, tsn_frames as tsn\n"
-            f"tsn.set_client(tsn.Client({sim.base_url!r}, model='deepseek-chat', prices={{'deepseek-chat': (0.27, 1.10)}}))"
+            f"tsn.set_client(tsn.Client({sim.base_url!r}, model='deepseek-chat', "
+            "prices=tsn.Prices({'deepseek-chat': (0.27, 1.10)}, currency='USD')))"
         )
         if which != "review":
             chat_pictures(book, harness.ChatPage)
