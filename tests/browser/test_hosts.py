@@ -50,6 +50,8 @@ def test_axe_finds_nothing_to_complain_about(open_chat, quick, axe, name):
     chat.act("edit", chat.turn(2))
     chat.notebook.python("chat._page.send('refused', text='A reason')")
     chat.notice.wait_for()
+    chat.root.get_by_role("combobox").focus()
+    chat.root.get_by_role("option").first.wait_for()
     chat.tab.evaluate(axe)
     found = chat.tab.evaluate("async () => (await axe.run('.tsn-chat')).violations")
     told = [f"{one['id']}: {node['html'][:120]} {node.get('failureSummary', '')[:200]}" for one in found for node in one["nodes"]]

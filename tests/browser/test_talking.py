@@ -310,10 +310,35 @@ def test_a_setting_that_cannot_be_is_refused_with_the_reason(open_chat, quick):
 
 def test_the_models_of_the_server_are_offered(open_chat, quick):
     chat = open_chat(quick)
-    chat.root.get_by_label("Model").focus()
-    chat.root.locator("datalist[data-count='3']").wait_for(state="attached")
-    values = chat.root.locator("datalist option").evaluate_all("all => all.map(one => one.value)")
-    assert values == ["sim-small", "sim-large", "sim-reasoner"]
+    model, options = chat.root.get_by_role("combobox", name="Model"), chat.root.get_by_role("option")
+    model.focus()
+    options.first.wait_for()
+    assert options.all_inner_texts() == ["sim-small", "sim-large", "sim-reasoner"], "all, whatever the box has"
+    assert chat.root.get_by_role("option", selected=True).all_inner_texts() == ["sim-small"]
+    model.press("ArrowDown")
+    model.press("ArrowDown")
+    model.press("Enter")
+    chat.notebook.until("chat.model == 'sim-large'")
+    assert options.count() == 0 and model.input_value() == "sim-large"
+    model.fill("reas")
+    assert options.all_inner_texts() == ["sim-reasoner"]
+    options.click()
+    chat.notebook.until("chat.model == 'sim-reasoner'")
+    chat.box.focus()
+    chat.root.locator(".tsn-icon").click()
+    assert options.count() == 3
+    model.press("Escape")
+    assert options.count() == 0 and chat.root.get_attribute("data-status") == "ready"
+
+
+def test_the_list_of_models_is_seen_whole_also_in_a_short_chat_at_the_end_of_the_page(open_chat, quick):
+    chat = open_chat(quick)
+    chat.root.get_by_role("combobox").focus()
+    for name in ("sim-small", "sim-reasoner"):
+        box = chat.root.get_by_role("option", name=name)
+        box.wait_for()
+        hit = "one => { const b = one.getBoundingClientRect(); return one === document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2) }"
+        assert box.evaluate(hit)
 
 
 def test_code_and_messages_are_copied(open_chat, quick):

@@ -154,6 +154,106 @@ function hiding(name) {
 /** What a reader writes for a message: in a chat about a row, the template. @param {Turn} turn */
 const written = (turn) => turn.template ?? turn.text;
 
+/** The list of a text box that names a model: all names when the box gets the focus, then those that have what is typed. */
+class ModelList {
+  /** @type {string[]} */
+  names = [];
+  active = -1;
+
+  /** @param {HTMLInputElement} input @param {string} id */
+  constructor(input, id) {
+    this.input = input;
+    this.list = make("ul", { class: "tsn-models", id, role: "listbox", "aria-label": "Names", popover: "manual", hidden: true });
+    const icon = make("span", { class: "tsn-icon", "aria-hidden": "true" }, "▾");
+    this.element = make("span", { class: "tsn-combo" }, input, icon, this.list);
+    for (const [name, value] of Object.entries({ role: "combobox", "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list" })) input.setAttribute(name, value);
+    input.addEventListener("focus", () => this.open());
+    input.addEventListener("click", () => this.list.hidden && this.open());
+    input.addEventListener("input", () => this.open(input.value));
+    input.addEventListener("blur", () => this.close());
+    input.addEventListener("keydown", (event) => this.#pressed(event));
+    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // the box keeps the focus
+    this.list.addEventListener("click", (event) => this.#choose(/** @type {Element} */ (event.target).closest("li")));
+  }
+
+  /** @param {string[]} names */
+  set(names) {
+    if (JSON.stringify(names) === JSON.stringify(this.names)) return;
+    this.names = names;
+    this.list.dataset.count = String(names.length);
+    if (this.input === document.activeElement) this.open();
+  }
+
+  /** @param {string} part which the names must have */
+  open(part = "") {
+    const names = this.names.filter((name) => name.toLowerCase().includes(part.trim().toLowerCase()));
+    const options = names.map((name, i) => make("li", { role: "option", id: `${this.list.id}-${i}`, "aria-selected": String(name === this.input.value) }, name));
+    this.list.replaceChildren(...options);
+    this.#activate(-1);
+    if (!names.length) return this.close();
+    this.list.hidden = false;
+    this.list.showPopover?.();
+    this.input.setAttribute("aria-expanded", "true");
+    this.#place();
+    options[names.indexOf(this.input.value)]?.scrollIntoView({ block: "nearest" });
+    addEventListener("scroll", this.moved, { capture: true });
+  }
+
+  close() {
+    removeEventListener("scroll", this.moved, { capture: true });
+    this.list.hidden = true;
+    if (this.list.matches(":popover-open")) this.list.hidePopover();
+    this.input.setAttribute("aria-expanded", "false");
+    this.#activate(-1);
+  }
+
+  /** The page was scrolled: the list would stay where the box was. @param {Event} event */
+  moved = (event) => event.target !== this.list && this.close();
+
+  /** Put the list below the box, or above it where there is more room. */
+  #place() {
+    const { left, top, bottom, width } = this.input.getBoundingClientRect();
+    const below = innerHeight - bottom - 8;
+    const above = below < 120 && top > below;
+    const place = { left: `${left}px`, minWidth: `${width}px`, maxHeight: `${Math.min(280, above ? top - 8 : below)}px`, top: above ? "auto" : `${bottom + 2}px` };
+    Object.assign(this.list.style, { ...place, bottom: above ? `${innerHeight - top + 2}px` : "auto" });
+  }
+
+  /** @param {number} i */
+  #activate(i) {
+    const options = [...this.list.children];
+    this.active = i;
+    options.forEach((option, j) => option.classList.toggle("tsn-active", i === j));
+    options[i]?.scrollIntoView({ block: "nearest" });
+    if (options[i]) this.input.setAttribute("aria-activedescendant", options[i].id);
+    else this.input.removeAttribute("aria-activedescendant");
+  }
+
+  /** @param {Element | null} option */
+  #choose(option) {
+    if (!option) return;
+    this.input.value = option.textContent ?? "";
+    this.close();
+    this.input.dispatchEvent(new Event("change"));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #pressed(event) {
+    const [shown, count] = [!this.list.hidden, this.list.children.length];
+    /** @type {Record<string, () => void>} */
+    const meanings = {
+      ArrowDown: () => (shown ? this.#activate((this.active + 1) % count) : this.open()),
+      ArrowUp: () => (shown ? this.#activate((Math.max(this.active, 0) - 1 + count) % count) : this.open()),
+      ...(shown && { Escape: () => this.close() }),
+      ...(shown && this.active >= 0 && { Enter: () => this.#choose(this.list.children[this.active]) }),
+    };
+    if (composing(event) || !meanings[event.key]) return;
+    meanings[event.key]();
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
+
 /** One view of one conversation. */
 class ChatView {
   id = Math.random().toString(36).slice(2);
@@ -190,7 +290,7 @@ class ChatView {
   filledSystem = make("details", { class: "tsn-wide", hidden: true }, make("summary", {}, "As it is sent"), this.filled);
   live = make("p", { class: "tsn-unseen", role: "status" });
   notice = make("p", { class: "tsn-notice", role: "alert", hidden: true });
-  models = make("datalist", { id: `${this.id}-models` });
+  models = new ModelList(make("input", { type: "text", class: "tsn-input", placeholder: "name of a model", autocomplete: "off", spellcheck: "false" }), `${this.id}-models`);
   totals = make("p", { class: "tsn-totals" });
   about = make("span", { class: "tsn-about", hidden: true });
   apply = button("Apply to all rows", "apply", () => this.ask({ type: "code" }), { hidden: "" });
@@ -245,22 +345,15 @@ class ChatView {
     this.resized.disconnect();
     clearTimeout(this.waiting);
     clearInterval(this.ticking);
+    this.models.close();
   }
 
   // Construction
 
   #header() {
-    const input = make("input", {
-      type: "text",
-      class: "tsn-input",
-      list: this.models.id,
-      placeholder: "name of a model",
-      autocomplete: "off",
-      spellcheck: "false",
-    });
-    const model = this.#field("model", input);
+    const model = this.#field("model", this.models.input);
     model.addEventListener("focus", () => this.state.models.length || this.ask({ type: "models" }, false));
-    const label = make("label", { class: "tsn-label tsn-model" }, "Model ", model, this.models);
+    const label = make("label", { class: "tsn-label tsn-model" }, "Model ", this.models.element);
     const acts = make("span", { class: "tsn-acts" }, this.undo, this.clear, this.sure, this.folded);
     return make("header", { class: "tsn-header" }, label, this.about, this.apply, acts);
   }
@@ -352,8 +445,7 @@ class ChatView {
       const value = state.settings[name] ?? "";
       if (input !== document.activeElement && !this.unconfirmed.has(name)) input.value = Array.isArray(value) ? value.join("\n") : String(value);
     }
-    this.models.replaceChildren(...state.models.map((name) => make("option", { value: name })));
-    this.models.dataset.count = String(state.models.length);
+    this.models.set(state.models);
     this.totals.textContent = state.totals;
     this.#aboutRow(state);
     this.earlier.hidden = this.first === 0;
