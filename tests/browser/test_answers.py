@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser import scripted
+from browser import harness, scripted
 from browser.scripted import SCRIPT
 
 from tsn_frames.simulator import Simulator
@@ -114,3 +114,43 @@ def test_thoughts_are_folded_and_a_clock_runs_until_the_answer_begins(open_chat,
     assert summary.text_content().startswith("Thought for") and turn.locator(".tsn-clock").count() == 0
     assert thoughts.locator("div").text_content() == chat.notebook.value("chat.to_frame()['reasoning'][1]")
     assert thoughts.locator("div").is_visible(), "what a reader opened stays open"
+
+
+CELLS = "() => jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(cell => cell.getSource())"
+
+
+@pytest.mark.parametrize("door", ["lab/tree", "notebooks"])
+def test_code_is_inserted_into_a_cell_below_the_chat(jupyter, context, open_chat, quick, door):
+    SCRIPT["Code"] = "Look:\n\n```python\nx = 1 < 2\nprint(x)\n```\n"
+    book = harness.Notebook(jupyter, context, f"insert-{door[:3]}.ipynb", door=door)
+    chat = open_chat(quick, book=book)
+    book.tab.evaluate(
+        "() => jupyterapp.shell.currentWidget.content.model.sharedModel.insertCell(1, {cell_type: 'code', source: 'last'})"
+    )
+    chat.asked("Code")
+    first = book.tab.evaluate(CELLS)[0]
+    chat.act("insert-code", chat.turn(1))
+    assert book.tab.evaluate(CELLS) == [first, "x = 1 < 2\nprint(x)", "last"]
+    chat.root.get_by_role("status").get_by_text("Inserted.").wait_for(state="attached")
+    assert book.value("'x' in globals()") is False, "it is not run"
+    book.close()
+
+
+OTHER_HOST = """async (source) => {
+  const {default: {render}} = await import(URL.createObjectURL(new Blob([source], {type: 'text/javascript'})));
+  const el = document.body.appendChild(document.createElement('div'));
+  let receive;
+  const model = {get: () => undefined, send: () => {}, on: (_, then) => (receive = then), off: () => {}};
+  const close = render({model, el});
+  const turn = {index: 0, role: 'assistant', text: 'x', template: null, blocks: ['<pre><code>x = 1</code></pre>'], status: 'done', error: '', facts: ''};
+  const state = {busy: false, settings: {}, models: [], totals: '', filled_system: null, about: '', example: '', count: 1};
+  receive({type: 'snapshot', seq: 1, turns: [turn], state});
+  const seen = ['insert-code', 'copy-code'].map(name => el.querySelector(`[data-act=${name}]`).checkVisibility());
+  close();
+  el.remove();
+  return seen;
+}"""
+
+
+def test_a_host_that_keeps_the_notebook_to_itself_offers_to_copy_only(notebook):
+    assert notebook.tab.evaluate(OTHER_HOST, (harness.PACKAGE / "tsn_frames/widget/chat.js").read_text()) == [False, True]

@@ -96,7 +96,7 @@ def test_all_controls_are_reached_by_tab_in_the_order_of_the_page(open_chat, qui
         if not chat.tab.evaluate(name):
             break
     assert seen == [
-        "model", "undo", "clear", "settings", "Conversation", "copy", "edit", "copy-code", "PRE", "copy", "regenerate", "Message", "send",
+        "model", "undo", "clear", "settings", "Conversation", "copy", "edit", "insert-code", "copy-code", "PRE", "copy", "regenerate", "Message", "send",
     ]  # fmt: skip
 
 

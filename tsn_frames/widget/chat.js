@@ -136,6 +136,22 @@ function copyWithSources(event, root) {
   event.preventDefault();
 }
 
+/** @typedef {{toJSON(): {outputs?: object[]}}} Cell */
+/** @typedef {{cells: Cell[], insertCell(at: number, cell: object): unknown}} Notebook */
+
+/**
+ * The notebook, where the host gives it to a widget: JupyterLab and Notebook 7 do. No other way leads there from a page.
+ * @param {Model & {widget_manager?: {context?: {model?: {sharedModel?: Notebook}}}}} model
+ */
+function notebookOf(model) {
+  try {
+    const shared = model.widget_manager?.context?.model?.sharedModel;
+    return typeof shared?.insertCell === "function" && Array.isArray(shared.cells) ? shared : undefined;
+  } catch {
+    return undefined; // a host that keeps it to itself
+  }
+}
+
 /** Whether a key press belongs to an input method that composes a word. @param {KeyboardEvent} event */
 const composing = (event) => event.isComposing || event.keyCode === 229;
 
@@ -678,10 +694,23 @@ class ChatView {
     const named = /language-([\w+#.-]+)/.exec(pre.firstElementChild?.className ?? "");
     const language = pre.dataset.language ?? named?.[1] ?? "";
     const copies = button("Copy", "copy-code", () => this.#copy(pre.textContent ?? "", copies), { "aria-label": "Copy code" });
-    const frame = make("div", { class: "tsn-code" }, make("div", { class: "tsn-bar" }, make("span", {}, language), copies));
+    const inserts = button("Insert", "insert-code", () => this.#insert(pre.textContent ?? "", inserts), { "aria-label": "Insert code into a cell below" });
+    inserts.hidden = !notebookOf(this.model);
+    const frame = make("div", { class: "tsn-code" }, make("div", { class: "tsn-bar" }, make("span", {}, language), inserts, copies));
     pre.tabIndex = 0;
     pre.replaceWith(frame);
     frame.append(pre);
+  }
+
+  /** Put code into a new cell below the one that shows this chat. @param {string} source @param {HTMLButtonElement} said */
+  #insert(source, said) {
+    const notebook = notebookOf(this.model);
+    if (!notebook) return void this.#copy(source, said);
+    const name = String(this.model.get("_transcript"));
+    const at = notebook.cells.findIndex((cell) => JSON.stringify(cell.toJSON().outputs ?? []).includes(name));
+    const text = source.replace(/\n$/, "");
+    notebook.insertCell(at < 0 ? notebook.cells.length : at + 1, { cell_type: "code", source: text, metadata: {}, outputs: [], execution_count: null });
+    this.#flash(said, "Inserted");
   }
 
   /** Give a table a frame that scrolls, also by keyboard, where the table is wider. @param {HTMLTableElement} table */
@@ -873,10 +902,15 @@ class ChatView {
   async #copy(text, from) {
     const done = await copy(text, this.root);
     const word = done ? "Copied" : "Not copied: select the text and copy it by hand";
-    this.live.textContent = `${word}.`;
+    this.#flash(from, done ? "Copied" : "Not copied", word);
+  }
+
+  /** Say on a button, and to those who listen, what it has done. @param {HTMLElement} from @param {string} done @param {string} said */
+  #flash(from, done, said = done) {
+    this.live.textContent = `${said}.`;
     const before = from.textContent;
-    if (before === "Copied") return;
-    from.textContent = done ? "Copied" : "Not copied";
+    if (before === done) return;
+    from.textContent = done;
     setTimeout(() => (from.textContent = before), 1500);
   }
 
