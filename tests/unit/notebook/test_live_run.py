@@ -8,6 +8,7 @@ from support.kernel import Kernel
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
+from tsn_frames.verbs.run.background import BackgroundRun
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SETUP = """
@@ -55,6 +56,15 @@ def test_a_run_that_is_over_is_a_line(kernel):
 
 
 @pytest.mark.slow
+def test_an_interrupted_bar_promises_no_time(kernel):
+    kernel.start('df.tsn.complete("Time: {text}", client=slow)')
+    kernel.until("s left")
+    kernel.interrupt()
+    (bar,) = kernel.end().shown()
+    assert "of 100 rows" in bar and "left" not in bar
+
+
+@pytest.mark.slow
 def test_compare_names_the_model_at_each_bar(kernel):
     cell = kernel.run('found = df.head(3).tsn.compare("Compare: {text}", models=["sim-small", "sim-large"])')
     assert [line.partition(": ")[0] for line in cell.shown()] == ["sim-small", "sim-large"]
@@ -98,3 +108,11 @@ def test_a_run_whose_account_is_empty_ended_early(capsys):
             run.result(progress=True)
     assert repr(run).startswith("<Run ended early: 1 of 3 rows")
     assert "ended early: 1 of 3 rows answered" in capsys.readouterr().err
+
+
+def test_a_background_run_that_failed_before_its_first_request_can_be_shown():
+    with Simulator(latency=0.0) as sim:
+        client = tsn.Client(sim.base_url, model="sim-small")
+        run = BackgroundRun(client, 3, lambda _: (_ for _ in ()).throw(tsn.errors.CacheError("locked")))
+        assert run.finished.wait(30)
+        assert repr(run) == "<Run ended early: CacheError: locked>" == f"<Run {run._view().text}>"

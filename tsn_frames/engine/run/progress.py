@@ -38,15 +38,18 @@ class Progress:
 
     def update(self, counts: Counts) -> None:
         """Draw the current counts."""
-        self._draw_safely(lambda: self._bar.draw(_done(counts), self._text(counts)))
+        self._draw_safely(lambda: self._bar.draw(_done(counts), self._text(counts, self._pace(counts, self._seconds))))
 
     def close(self, counts: Counts, line: str) -> None:
         """Draw the last counts, close the bar and show the final line."""
         self._draw_safely(lambda: self._bar.finish(_done(counts), self._text(counts), line))
 
-    def _text(self, counts: Counts) -> str:
-        seconds = time.monotonic() - self._started
-        return ", ".join(filter(None, [self._note(), status(counts, seconds), self._pace(counts, seconds)]))
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def _text(self, counts: Counts, left: str = "") -> str:
+        return ", ".join(filter(None, [self._note(), status(counts, self._seconds), left]))
 
     def _draw_safely(self, draw: Callable[[], object]) -> None:
         if self._shown:

@@ -135,6 +135,11 @@ class BackgroundRun(Run[R]):
             return "stopped"
         return "done" if self._error is None else "ended early"
 
+    def _summary_text(self) -> str:
+        if self._now is None:  # no run has begun
+            return "no run has begun" if self._error is None else f"{type(self._error).__name__}: {self._error}"
+        return super()._summary_text()
+
     def _wait_a_moment(self, seconds: float) -> bool:
         return self.finished.wait(seconds)
 

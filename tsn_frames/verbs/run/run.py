@@ -15,14 +15,14 @@ import pandas as pd
 from ...api import Usage
 from ...engine.run.counts import Counts
 from ...engine.run.executor import GRACE, RunExecutor
-from ...engine.run.progress import Progress, pace, status
+from ...engine.run.progress import Progress
 from ...engine.runtime.client import PICKLED, Client
 from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
 from ...engine.runtime.process import process_state
 from ...errors import AuthenticationError, Interrupted, RunError
-from ...notebook.live_run import RunView, show_run
 from ...text import plural, warn
 from .plan import Errors, Plan
+from .shown_run import ShownRun
 from .summary import Summary, first_error, remedy, summarise, warnings_of
 
 if TYPE_CHECKING:
@@ -44,13 +44,12 @@ class PaidAnswer(NamedTuple):
     time: float
 
 
-class Run(Generic[R]):
+class Run(ShownRun, Generic[R]):
     """One run over a frame, running or finished.
 
     :func:`start` returns one; :func:`last_run` returns the newest one of this process.
     """
 
-    _label = ""  # what the bar says before its counts, such as the model of a comparison
     _part_of: Run[Any] | None = None  # the run of a verb of several rounds, which is the last run and warns of its rows itself
 
     def __init__(self, engine: RunExecutor, made: Plan, frame: Callable[[RunExecutor], pd.DataFrame], errors: Errors, column: str,
@@ -144,10 +143,6 @@ class Run(Generic[R]):
     def _new_bar(self, shown: bool | None) -> Progress:
         return Progress(shown, self.progress.rows, self._note)
 
-    def _note(self) -> str:
-        """Return what a bar shows before the counts."""
-        return self._label
-
     def _wait_while(self, timeout: float | None, show: Callable[[Counts], object]) -> None:
         """Wait as :meth:`wait` does, and call ``show`` with the counts about ten times a second."""
 
@@ -197,39 +192,12 @@ class Run(Generic[R]):
         self._show_end(bar)
         return self._close()
 
-    def __repr__(self) -> str:
-        return f"<Run {self._state()}: {self.summary}>"
-
-    def _ipython_display_(self) -> None:
-        show_run(self)
-
-    def _state(self) -> str:
-        """Return a word for the state of the run."""
-        counts = self.progress
-        if self.done:
-            return self._last_state()
-        return "stopping" if self.stopped else "starting" if counts.starting else "running"
-
     def _last_state(self) -> str:
         if self._engine.failure is not None:
             return "failed"
         if self._engine.end is not None:
             return "ended early"
         return "stopped" if self.progress.not_sent else "done"
-
-    def _view(self) -> RunView:
-        """Return what a bar shows of the run now."""
-        counts, state, seconds = self.progress, self._state(), time.monotonic() - self._created
-        if self.done:
-            return RunView(counts.done, counts.rows, self._last_line(), over=True)
-        first, last = ("stopping", "") if state == "stopping" else ("", pace(counts, seconds))
-        words = [self._note(), first, status(counts, seconds), last]
-        return RunView(counts.done - counts.not_sent, counts.rows, ", ".join(filter(None, words)), over=False)
-
-    def _last_line(self) -> str:
-        """Return the line that takes the place of the bar."""
-        parts = [self._label, "" if self._state() == "done" else self._state(), str(self.summary)]
-        return ": ".join(filter(None, parts))
 
     def _wait_a_moment(self, seconds: float) -> bool:
         """Return whether the run is over within some seconds."""

@@ -1,0 +1,83 @@
+"""What a run shows of itself: its state in a word, one line, and a live bar at the end of a cell."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+
+from ...engine.run.counts import Counts
+from ...engine.run.progress import pace, status
+from ...notebook.live_run import RunView, show_run
+from .summary import Summary
+
+
+class ShownRun(ABC):
+    """The repr and the bar of a run, from its counts and its state."""
+
+    _label = ""  # what the bar says before its counts, such as the model of a comparison
+    _created: float
+
+    @property
+    @abstractmethod
+    def progress(self) -> Counts:
+        """Counts of rows, requests and tokens as they are now."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> Summary:
+        """The summary so far."""
+
+    @property
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether the run is over."""
+
+    @property
+    @abstractmethod
+    def stopped(self) -> bool:
+        """Whether it was asked to send nothing more."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Send nothing more."""
+
+    @abstractmethod
+    def _last_state(self) -> str:
+        """Return a word for how the run ended."""
+
+    @abstractmethod
+    def _wait_a_moment(self, seconds: float) -> bool:
+        """Return whether the run is over within some seconds."""
+
+    def __repr__(self) -> str:
+        return f"<Run {self._state()}: {self._summary_text()}>"
+
+    def _ipython_display_(self) -> None:
+        show_run(self)
+
+    def _state(self) -> str:
+        """Return a word for the state of the run."""
+        if self.done:
+            return self._last_state()
+        return "stopping" if self.stopped else "starting" if self.progress.starting else "running"
+
+    def _view(self) -> RunView:
+        """Return what a bar shows of the run now."""
+        counts, state, seconds = self.progress, self._state(), time.monotonic() - self._created
+        if self.done:
+            return RunView(counts.done, counts.rows, self._last_line(), over=True)
+        first, last = ("stopping", "") if state == "stopping" else ("", pace(counts, seconds))
+        words = [self._note(), first, status(counts, seconds), last]
+        return RunView(counts.done - counts.not_sent, counts.rows, ", ".join(filter(None, words)), over=False)
+
+    def _note(self) -> str:
+        """Return what a bar shows before the counts."""
+        return self._label
+
+    def _last_line(self) -> str:
+        """Return the line that takes the place of the bar."""
+        parts = [self._label, "" if self._state() == "done" else self._state(), self._summary_text()]
+        return ": ".join(filter(None, parts))
+
+    def _summary_text(self) -> str:
+        return str(self.summary)
