@@ -148,7 +148,7 @@ class LabelCall:
     def requests(self) -> Iterator[PreparedCall]:
         """Yield the requests of the first vote; those of further votes have the same bounds."""
         rounds = self.prepared.rounds
-        for features, rows in rounds.groups(rounds.ballots).items():
+        for features, rows in rounds.features.groups(rounds.ballots).items():
             yield rounds.requests.prepare(np.array(rows, dtype=int), features, 0, {})
 
     def run(self, max_cost: Decimal | None, *, cached_only: bool) -> Run[pd.DataFrame]:

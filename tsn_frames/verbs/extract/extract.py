@@ -13,6 +13,7 @@ from ...frames.prompt import check_frame
 from ...text import quoted
 from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, USAGE, RoundOptions, check_new_columns, check_options, included
+from ..rounds.requests import RoundRequests
 from ..rounds.rounds import Rounds
 from ..rounds.row_texts import quote_stands_in, texts_of
 from ..rounds.run import RoundsCall, call_of
@@ -101,7 +102,8 @@ def extract(df: pd.DataFrame, text: Any, fields: Any, **options: Unpack[ExtractO
     check_new_columns(df, [prefix + one for one in wanted], overwrite=words["overwrite"])
     names = {field.name: prefix + field.name for field in known.fields}
     task = ExtractTask(known, words.get("instructions"), quotes, examples_of(words.get("examples"), text, names, known))
-    rounds = Rounds("extract", df, task, texts_of(df, text, words["missing"]), words, 1, 1, lambda cast: not cast)
+    requests = RoundRequests("extract", df, task, texts_of(df, text, words["missing"]), words)
+    rounds = Rounds(requests, 1, 1, lambda cast: not cast)
 
     def columns() -> dict[str, Any]:
         made = extract_columns(rounds, task)

@@ -12,6 +12,7 @@ from ...frames.prompt import check_frame
 from ...text import quoted
 from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, Explain, RoundOptions, check_new_columns, check_options, included
+from ..rounds.requests import RoundRequests
 from ..rounds.rounds import Rounds
 from ..rounds.row_texts import texts_of
 from ..rounds.run import RoundsCall, call_of
@@ -124,17 +125,8 @@ def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any], 
     shown = [f"{name}_{one}" if one else name for one in wanted]
     check_new_columns(df, shown, overwrite=words["overwrite"])
     sampling = {"temperature": 1.0 if votes.most > 1 else 0.0, "logprobs": words["probability"] and not task.multiple}
-    rounds = Rounds(
-        verb,
-        df,
-        task,
-        texts_of(df, text, words["missing"]),
-        words,
-        votes.first,
-        votes.most,
-        _wants_more(task, votes),
-        sampling,
-    )
+    requests = RoundRequests(verb, df, task, texts_of(df, text, words["missing"]), words, sampling)
+    rounds = Rounds(requests, votes.first, votes.most, _wants_more(task, votes))
 
     def columns() -> dict[str, Any]:
         made = label_columns(rounds, task, wanted)

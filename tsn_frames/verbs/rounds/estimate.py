@@ -69,7 +69,7 @@ class _RoundsEstimate:
     ) -> dict[int, Vote[Any]]:
         """Add the estimate of some rows' requests and return the votes that are cached."""
         votes: dict[int, Vote[Any]] = {}
-        for features, some in self.rounds.groups(rows).items():
+        for features, some in self.rounds.features.groups(rows).items():
             call = self.rounds.requests.prepare(np.array(some, dtype=int), features, turn, repairs)
             found.append(estimate_call(call))
             votes |= self._cached(some, call)

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import pandas as pd
 
 from ...api.parameters import PerRow
-from ...engine.cache.cache import CacheMode
-from ...engine.runtime.client import Client
 from ...errors import ColumnError, ParameterError
-from ...frames.missing import SKIP_BY_DEFAULT, Missing
 from ...text import check_choice, did_you_mean, quoted
+from ..run.options import DEFAULTS, AddedColumns, ErrorOptions, RunOptions
 from ..run.plan import Errors
 
 Explain = Literal["reason", "quote"]
 Structured = Literal["auto", "json_schema", "json_object", "text"]
-ROUND_DEFAULTS: Mapping[str, Any] = {
-    "structured": "auto", "stream": False, "usage": True, "include": (), "overwrite": False, "errors": "coerce", "missing": SKIP_BY_DEFAULT,
-    "cache": "use",
-}  # fmt: skip
+ROUND_DEFAULTS: Mapping[str, Any] = {"structured": "auto", **DEFAULTS}
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
 
 
-class RoundOptions(TypedDict, total=False):
-    """The options that all verbs of several rounds share: most are those of ``complete``."""
+class RoundOptions(AddedColumns, ErrorOptions, RunOptions, total=False):
+    """The options that all verbs of several rounds share: those of ``complete``, but for what the verb sets itself."""
 
     structured: Structured
     model: str | PerRow | None
@@ -35,18 +29,6 @@ class RoundOptions(TypedDict, total=False):
     max_tokens: int | PerRow | None
     seed: int | PerRow | None
     extra_body: Mapping[str, Any] | PerRow | None
-    stream: bool
-    usage: bool
-    include: Sequence[str]
-    overwrite: bool
-    errors: Errors
-    missing: Missing
-    cache: CacheMode
-    refresh: pd.Series | PerRow | None
-    max_cost: float | Decimal | None
-    tag: str | PerRow | None
-    progress: bool | None
-    client: Client | None
 
 
 def check_options(options: Mapping[str, Any], explains: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,14 @@ from ...frames.prompt import Rendered
 from ..run.prepare import PER_ROW, PreparedCall, prepare_messages
 from .feature_detection import Features, FeatureStore, first_features
 from .row_texts import Texts
-from .task import Message, Task
+from .task import Message, R, Task
 
 TOP_LOGPROBS = 20
 _PER_ROW = (*PER_ROW, "tag", "refresh")
 
 
 @dataclass
-class RoundRequests:
+class RoundRequests(Generic[R]):
     """The requests of a call: what its options and its task make of the text of a row.
 
     Parameters
@@ -44,7 +44,7 @@ class RoundRequests:
 
     verb: str
     df: pd.DataFrame
-    task: Task[Any]
+    task: Task[R]
     texts: Texts
     options: Mapping[str, Any]
     sampling: Mapping[str, Any] = field(default_factory=dict)

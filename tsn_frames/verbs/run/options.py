@@ -32,13 +32,18 @@ class MessageOptions(SystemOption, total=False):
     messages: Any
 
 
-class ColumnOptions(TypedDict, total=False):
-    """Which columns are added, and what they are called."""
+class AddedColumns(TypedDict, total=False):
+    """Which columns are added."""
 
-    name: str | None
     usage: bool
     include: Sequence[str]
     overwrite: bool
+
+
+class ColumnOptions(AddedColumns, total=False):
+    """Which columns are added, and what they are called."""
+
+    name: str | None
 
 
 class ErrorOptions(TypedDict, total=False):
@@ -48,17 +53,22 @@ class ErrorOptions(TypedDict, total=False):
     refresh: pd.Series | PerRow | None
 
 
-class SendOptions(TypedDict, total=False):
+class RunOptions(TypedDict, total=False):
     """How requests are sent, cached, paid for and shown."""
 
     stream: bool
     missing: Missing
     cache: CacheMode
-    repeat: int | PerRow
     max_cost: float | Decimal | None
     tag: str | PerRow | None
     progress: bool | None
     client: Client | None
+
+
+class SendOptions(RunOptions, total=False):
+    """Those of a run, and which of several answers to the same request is meant."""
+
+    repeat: int | PerRow
 
 
 class CompleteOptions(MessageOptions, ApiParameters, ColumnOptions, ErrorOptions, SendOptions, total=False):
