@@ -377,6 +377,21 @@ def test_a_number_of_key_balance_or_model_that_all_rows_get_ends_the_run_whateve
     assert type(error) is kinds.get(int(number or status), tsn.errors.ModelError) and service.requests < 14
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unrecognized request argument supplied: stream_options", "stream_options.include_usage is not supported",
+        "body.x: Extra inputs are not permitted", "One or more parameters specified in the request are not valid.", "Bad Request", "Validation error",
+    ],
+)  # fmt: skip
+def test_the_option_that_asks_for_the_usage_is_left_out_once_where_it_is_refused(ask, chat, words):
+    refusal, answer = plain({"error": {"message": words}}, 400), stream(chunk("Hi", "stop"))
+    turn, service, _ = chat(lambda body, _: refusal if "stream_options" in body else answer)
+    assert (turn["content"], service.requests) == ("Hi", 2)
+    turn, service, _ = chat(plain({"error": {"message": "temperature must be below 2"}}, 400))
+    assert (turn["state"], service.requests) == ("failed", 1)
+
+
 def test_a_stream_of_json_lines_is_read(ask, chat):
     lines = [json.dumps(chunk("Hel")).encode() + b"\n", json.dumps(chunk("lo", "stop", USAGE)).encode() + b"\n"]
     out, _, _ = ask(plain(b"".join(lines)))

@@ -135,7 +135,8 @@ _USAGE_OPTION = re.compile(r"stream[_ ]?options?|include_usage", re.IGNORECASE)
 _UNKNOWN_PARAMETER = re.compile(
     r"extra (inputs?|fields?|parameters?)|(unknown|unrecogni[sz]ed|unsupported|unexpected|additional|invalid) "
     r"(\w+ )?(field|parameter|propert|argument|option|key)|not (permitted|allowed|supported)|"
-    r"parameters?\b.{0,60}(not valid|invalid|illegal)",
+    r"parameters?\b.{0,60}(not valid|invalid|illegal)|"
+    r"^(\d{3}: )?(no message|(bad|invalid|malformed) (request|argument|input)( body)?|validation (error|failed)|unprocessable.*)\.?$",
     re.IGNORECASE,
 )
 
@@ -176,11 +177,13 @@ def names_usage_option(message: str) -> bool:
 
 
 def names_unknown_parameter(message: str) -> bool:
-    """Return whether an error may be about a parameter that the service doesn't know.
+    """Return whether an error may be about a parameter that the service doesn't know: it says so, or says nothing.
 
     Examples
     --------
     >>> names_unknown_parameter("body.x: Extra inputs are not permitted"), names_unknown_parameter("temperature must be below 2")
+    (True, False)
+    >>> names_unknown_parameter("400: Bad Request"), names_unknown_parameter("400: Bad Request: temperature must be below 2")
     (True, False)
     """
     return bool(_UNKNOWN_PARAMETER.search(message))
