@@ -11,7 +11,7 @@ from support.dialect_service import USAGE, DialectService, completion, plain, st
 
 import tsn_frames as tsn
 from tsn_frames.api.dialects.error_tables import ERROR_CODES
-from tsn_frames.api.dialects.tables import CACHED, COMPLETION, FINISH, PROMPT, REASONING
+from tsn_frames.api.dialects.tables import CACHED, COMPLETION, FINISH, PROMPT, REASONING, WRAPPED
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 ROWS = 1000
@@ -30,11 +30,11 @@ def nested(path, value):
     return value
 
 
-# What hits a row, and how often: the last four are tried again, which is one request more.
+# What hits a row, and how often: the last five are tried again, which is one request more.
 FAULTS = {
     "counts": 15, "cached": 10, "reasoning": 10, "cut_off": 10, "filtered": 6, "empty": 5, "parts": 6, "object": 5, "calls": 5,
-    "refusal": 5, "event_stream": 5, "empty_error": 5, "too_long": 4, "refused_filter": 4,
-    "failed": 3, "error_200": 4, "busy_200": 2, "half": 2,
+    "refusal": 5, "event_stream": 5, "empty_error": 5, "too_long": 4, "refused_filter": 4, "shape": 6, "beside": 5,
+    "failed": 3, "error_200": 4, "busy_200": 2, "half": 2, "not_ended": 1,
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class Service:
             self.attempts[row] += 1
             draw, first = self.draw[row], self.attempts[row] == 1
             answer, usage = getattr(self, self.fault[row])(row, draw, first)
-            cached = 60 if self.fault[row] == "cached" else 0
+            cached = 60 if self.fault[row] in ("cached", "beside") else 0
             self.billed += ((100 - cached) * 1.0 + cached * 0.5 + 20 * 10.0) / 1e6 if usage else 0.0
         return answer
 
@@ -60,6 +60,18 @@ class Service:
         form = draw.choice([int, float, str])
         usage = {draw.choice(list(PROMPT)): form(100), draw.choice(list(COMPLETION)): form(20)}
         return plain(completion(row, usage=usage)), True
+
+    def beside(self, row, draw, first):
+        usage = {"input_tokens": 40, "output_tokens": 20, "cache_read_input_tokens": 60}
+        return plain(completion(row, usage=usage | draw.choice([{}, {"total_tokens": 120}]))), True
+
+    def shape(self, row, draw, first):
+        made = completion(row)
+        native = {"message": {"content": row}, "done": True, "prompt_eval_count": 100, "eval_count": 20}
+        return plain(draw.choice([{draw.choice(list(WRAPPED)): made, "code": 0, "message": "success"}, [made], native])), True
+
+    def not_ended(self, row, draw, first):
+        return plain(completion("", draw.choice(["OTHER", "load", None])) if first else completion(row)), True
 
     def cached(self, row, draw, first):
         return plain(completion(row, usage=USAGE | nested(draw.choice(list(CACHED)), 60))), True

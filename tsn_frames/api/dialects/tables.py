@@ -31,6 +31,8 @@ USAGE: dict[tuple[str | int, ...], Seen] = {
     ("response", "usage"): Seen("gateways in front of the Responses API", "docs"),
     ("usageMetadata",): Seen("gateways in front of Gemini", "google/generative-ai-docs#235"),
     ("usage_metadata",): Seen("gateways in front of Gemini", "docs"),
+    ("token_usage",): Seen("gateways", "docs"),
+    ("meta", "billed_units"): Seen("Cohere", "docs"),
 }
 
 # What a usage calls its counts; compared without case and punctuation, so that ``inputTokens`` is ``input_tokens``.
