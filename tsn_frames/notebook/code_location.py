@@ -39,7 +39,9 @@ class CodeLocation(NamedTuple):
     def as_typed(self, cell: Sequence[str]) -> CodeLocation | None:
         """Return the line of the cell, as it was typed, that a magic such as ``%%time`` has run in this place."""
         if self.filename.startswith("<timed"):
-            return CodeLocation(self.filename, self.line + 1) if cell and cell[0].startswith("%%") else None
+            timed = [n for n, text in enumerate(cell, 1) if "%time" in text]
+            line = self.line + 1 if cell and cell[0].startswith("%%") else timed[0] if len(timed) == 1 else len(cell) + 1
+            return CodeLocation(self.filename, line) if line <= len(cell) else None
         return self if self.code.startswith("get_ipython().run_") and self.line <= len(cell) else None
 
     def __str__(self) -> str:
