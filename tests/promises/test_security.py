@@ -425,7 +425,7 @@ KEYS = [
 ]  # fmt: skip
 ADDRESSES = [
     "https://user:CANARY@example.com/v1", "user:CANARY@example.com", "https://CANARY@example.com", "https://example.com/v1?key=CANARY",
-    "example.com/v1?api_key=CANARY", "https://example.com:99999/?key=CANARY", "http://[CANARY", "ftp://user:CANARY@example.com",
+    "example.com/v1?api_key=CANARY", "https://example.com:99999/?key=CANARY", "http://[CANARY", "ftp://user:CANARY@example.com", "http://example.com/CANARY", "https://example.com/v1 CANARY",
 ]  # fmt: skip
 
 

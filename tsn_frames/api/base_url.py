@@ -127,7 +127,7 @@ def _is_key(text: str) -> bool:
 
 
 def _host_problem(parts: SplitResult, *, allow_http: bool) -> str | None:
-    host, shown = parts.hostname or "", quoted(f"{parts.scheme}://{parts.netloc}{parts.path}")
+    host, shown = parts.hostname or "", quoted(f"{parts.scheme}://{parts.netloc}")
     if not host or re.search(r"[\s<>\"\\^`{|}]", parts.netloc + parts.path) or not _has_ascii_form(host):
         return f"base_url {shown} has no usable host or a blank in it"
     if parts.scheme == "http" and not allow_http and not is_loopback(host.lower()):
