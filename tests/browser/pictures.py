@@ -102,6 +102,25 @@ def review_pictures(book):
         dark(book)
 
 
+RUN = """df = tsn.sample_messages().query("text.str.strip() != ''")
+run = df.tsn.start("Which topic is it? {text}")
+run"""
+MISTAKE = """df.tsn.complete("Which topic is it? {txt}")"""
+
+
+def cell_pictures(book):
+    book.run(RUN)
+    book.tab.get_by_text("left").first.wait_for()
+    cell(book, "run.png")
+    book.python("run.stop(); run.wait(progress=False)")
+    book.tab.evaluate(
+        "source => { jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.source = source }", MISTAKE
+    )
+    book.command("notebook:run-cell")
+    book.tab.get_by_text("PromptError").first.wait_for()
+    cell(book, "error.png")
+
+
 def dark(book):
     book.command("apputils:change-theme", theme="JupyterLab Dark")
     book.tab.locator("body[data-jp-theme-light='false']").wait_for(state="attached")
@@ -111,6 +130,7 @@ def main(which):
     sys.path.insert(0, str(ROOT / "tests"))
     from browser import harness, scripted
     from playwright.sync_api import sync_playwright
+    from support.simulators import set_latency
 
     from tsn_frames.simulator import Simulator
 
@@ -132,11 +152,15 @@ def main(which):
             f"tsn.set_client(tsn.Client({sim.base_url!r}, model='deepseek-chat', "
             "prices=tsn.Prices({'deepseek-chat': (0.27, 1.10)}, currency='USD')))"
         )
-        if which != "review":
+        if which in ("", "cells"):
+            set_latency(sim, 1.0)
+            cell_pictures(book)
+            set_latency(sim, 0.05)
+        if which in ("", "chat"):
             chat_pictures(book, harness.ChatPage)
             book.command("apputils:change-theme", theme="JupyterLab Light")
             book.tab.locator("body[data-jp-theme-light='true']").wait_for(state="attached")
-        if which != "chat":
+        if which in ("", "review"):
             review_pictures(book)
         book.close()
         browser.close()
