@@ -7,7 +7,6 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from ...errors import ParameterError
 from ...frames.prompt import Prompt, check_frame
 from ...text import plural
 from ..estimate.result import Estimate
@@ -17,19 +16,10 @@ from ..run.background import BackgroundRun, OnRun, labelled_warnings
 from ..run.options import DEFAULTS
 from ..run.prepare import PER_ROW, prepare
 from .agreement import Normalise, normaliser
+from .asked_rows import AskedRows, asked_rows
 from .cheapest import MARGIN, check_margin
 from .comparison_run import ComparisonRun
-from .inputs import (
-    check_inside,
-    check_labels,
-    check_money,
-    comparable_gold,
-    gold_of,
-    models_of,
-    positions_of,
-    rows_with_gold,
-    sampled,
-)
+from .inputs import check_inside, check_labels, check_money, models_of, sampled
 from .model_calls import LabelCall, ModelCall, PromptCall
 from .options import OWN_OF_LABELS, OWN_OF_PROMPTS, ComparisonOptions, check_fit
 from .result import Comparison
@@ -122,70 +112,57 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
     >>> sim.close()
     """
     check_frame(df)
-    labelling = labels is not None
-    check_fit(options, labels=labelling)
-    varied = models_of(models, OWN_OF_LABELS if labelling else OWN_OF_PROMPTS)
+    check_fit(options, labels=labels is not None)
+    varied = models_of(models, OWN_OF_PROMPTS if labels is None else OWN_OF_LABELS)
     check_margin(margin)
     normaliser(normalise)
-    truth = None if gold is None else gold_of(df, gold)
-    only_gold = truth is not None and (labelling or sample is not None)
-    known = (
-        rows_with_gold(df, truth, gold, examples=options.get("examples") is not None) if truth is not None and only_gold else None
+    examples = any(given.get("examples") is not None for given in (options, *varied.values()))
+    asked = asked_rows(df, gold, normalise, sample, random_state, labels=labels is not None, examples=examples)
+    check_labels(asked.rows, varied, asked.truth)
+    words: dict[str, Any] = {**(DEFAULTS if labels is None else {}), **options, "prompt": prompt}
+    warned = set[str]()
+    calls = _prepared(
+        df, asked, {label: {**words, **own} for label, own in varied.items()}, labels=labels, normalise=normalise, warned=warned
     )
-    if known is not None and not known.any():
-        raise ParameterError(f"gold is missing or blank in all {plural(len(df), 'row')}: there is nothing to judge by")
-    positions = positions_of(df, sample, random_state, known)
-    rows, truth = df.iloc[positions], None if truth is None else truth.iloc[positions]
-    check_labels(rows, varied, truth)
-    right = None if truth is None else comparable_gold(truth, None if labelling else normalise)
-    words: dict[str, Any] = {**({} if labelling else DEFAULTS), **options, "prompt": prompt}
-    warned, calls = set[str](), dict[str, ModelCall]()
-    for label, own in varied.items():
-        given = {**words, **own}
-        given |= {name: sampled(df, positions, name, given[name]) for name in (*PER_ROW, "messages", "tag") if name in given}
-        with labelled_warnings(label, warned):  # all before the first one is sent: a mistake in the last one costs nothing
-            if not labelling:
-                calls[label] = PromptCall(rows, prepare("compare", rows, given["prompt"], given), normalise)
-                continue
-            calls[label] = call = LabelCall.of(rows, labels, given)
-            if truth is not None and right is not None:
-                check_inside(truth, right, call.labels)
-    check_money(part for call in calls.values() for part in call.requests())
-    notes = _notes_on_rows(len(df), len(rows), None if known is None else int(known.sum()))
 
     def result(progress: bool | None, on_run: OnRun | None = None) -> Comparison:
-        comparison_run = ComparisonRun(df, rows, truth, right, margin, notes, on_run)
-        try:
-            for label, call in calls.items():
-                with labelled_warnings(label, warned):
-                    comparison_run.run(label, call, progress)
-            comparison_run.check()
-            return comparison_run.comparison()
-        except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
-            end.partial = comparison_run.comparison() if comparison_run.parts else None  # type: ignore[attr-defined]
-            if isinstance(end, KeyboardInterrupt):
-                end.add_note("compare(..., cache='only') shows the comparison so far, without sending anything")
-            raise
+        return ComparisonRun(df, asked, margin, on_run).result(calls, progress, warned)
 
     first = next(iter(calls.values()))
     return Call(
         lambda: result(words.get("progress")),
-        lambda: BackgroundRun(first.client, len(rows) * len(calls), lambda on_run: result(False, on_run)),
+        lambda: BackgroundRun(first.client, len(asked.rows) * len(calls), lambda on_run: result(False, on_run)),
         lambda: _estimate(calls),
     )
+
+
+def _prepared(
+    df: pd.DataFrame,
+    asked: AskedRows,
+    options: Mapping[str, Mapping[str, Any]],
+    *,
+    labels: Any,
+    normalise: Normalise,
+    warned: set[str],
+) -> dict[str, ModelCall]:
+    """Return the call of each model, checked before the first one is sent: a mistake in the last one costs nothing."""
+    calls = dict[str, ModelCall]()
+    for label, given in options.items():
+        per_row = {
+            name: sampled(df, asked.positions, name, given[name]) for name in (*PER_ROW, "messages", "tag") if name in given
+        }
+        words = {**given, **per_row}
+        with labelled_warnings(label, warned):
+            if labels is None:
+                calls[label] = PromptCall(asked.rows, prepare("compare", asked.rows, words["prompt"], words), normalise)
+            else:
+                calls[label] = call = LabelCall.of(asked.rows, labels, words)
+                check_inside(asked.truth, asked.right, call.labels)
+    check_money(part for call in calls.values() for part in call.requests())
+    return calls
 
 
 def _estimate(calls: Mapping[str, ModelCall]) -> Estimate:
     found = {label: call.estimate() for label, call in calls.items()}
     most = next(iter(calls.values())).max_cost
     return total_estimate(list(found.values()), most, f"a sum over {plural(len(found), 'model')}: .parts has each", found)
-
-
-def _notes_on_rows(frame: int, asked: int, known: int | None) -> tuple[str, ...]:
-    """Return which of the frame's rows were asked; ``known`` of them have gold."""
-    if asked == frame:
-        return ()
-    if known is None:
-        return (f"a sample of {asked:,} of {plural(frame, 'row')}",)
-    which = "all" if asked == known else f"a sample of {asked:,} of"
-    return (f"{which} {plural(known, 'row')} that have gold, of {frame:,}",)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
 from ...frames.gold_draw import draw_of
 from ...text import money, plural
-from ..run.background import OnRun
+from ..run.background import OnRun, labelled_warnings
 from ..run.run import stopped_error
 from . import metrics
+from .asked_rows import AskedRows
 from .metrics import ModelRun
 from .model_calls import ModelCall
 from .result import Comparison
@@ -26,26 +27,35 @@ class ComparisonRun:
 
     Attributes
     ----------
-    df, rows : DataFrame
-        The whole frame, and the rows that are asked.
-    truth : Series or None
-        The gold of these rows; ``right`` is its comparable form.
+    df : DataFrame
+        The whole frame.
+    asked : AskedRows
+        The rows that are asked.
     margin : float
         By how much the cheapest model may be worse than the best one.
-    notes : tuple of str
-        Remarks on the rows.
     on_run : callable or None
         Called with each model's run.
     """
 
     df: pd.DataFrame
-    rows: pd.DataFrame
-    truth: pd.Series | None
-    right: list[Any] | None
+    asked: AskedRows
     margin: float
-    notes: tuple[str, ...] = ()
     on_run: OnRun | None = None
     parts: dict[str, ModelRun] = field(default_factory=dict)
+
+    def result(self, calls: Mapping[str, ModelCall], progress: bool | None, warned: set[str]) -> Comparison:
+        """Run all models, one after the other, and return the comparison."""
+        try:
+            for label, call in calls.items():
+                with labelled_warnings(label, warned):
+                    self.run(label, call, progress)
+            self.check()
+            return self.comparison()
+        except BaseException as end:  # Ctrl-C, too: what was paid for is cached, and what is there can be looked at
+            end.partial = self.comparison() if self.parts else None  # type: ignore[attr-defined]
+            if isinstance(end, KeyboardInterrupt):
+                end.add_note("compare(..., cache='only') shows the comparison so far, without sending anything")
+            raise
 
     def run(self, label: str, call: ModelCall, progress: bool | None) -> None:
         """Run one model within the rest of ``max_cost``."""
@@ -83,12 +93,13 @@ class ComparisonRun:
         """Return the comparison of the models so far."""
         answers = {label: part.call.answers(part.frame) for label, part in self.parts.items()}
         compared = {label: part.call.comparable_answers(part.frame) for label, part in self.parts.items()}
-        table, choice = metrics.table(self.parts, compared, self.right, self.margin)
-        added = answers if self.truth is None or self.truth.name in self.rows else {"gold": self.truth, **answers}
-        wide = self.rows.copy().assign(**{label: column.array for label, column in added.items()})
+        truth, rows = self.asked.truth, self.asked.rows
+        table, choice = metrics.table(self.parts, compared, self.asked.right, self.margin)
+        added = answers if truth is None or truth.name in rows else {"gold": truth, **answers}
+        wide = rows.copy().assign(**{label: column.array for label, column in added.items()})
         return Comparison(
             table=table,
-            agreement=metrics.pairs(compared, self.right),
+            agreement=metrics.pairs(compared, self.asked.right),
             answers=wide,
             frames={label: part.frame for label, part in self.parts.items()},
             cheapest=None if choice is None else choice.cheapest,
@@ -101,18 +112,18 @@ class ComparisonRun:
         out = [f"{label}: {error}" for label, error in table["error"].items() if error is not pd.NA]
         if table["answered"].any() and not table["billed"].fillna(1).any():
             out.append("billed 0: every answer came from the cache")
-        out += self.notes
-        if gaps := sum(value is None for value in self.right or ()):
+        out += self.asked.notes
+        if gaps := sum(value is None for value in self.asked.right or ()):
             out.append(f"gold is missing or blank in {plural(gaps, 'row')}: they were asked, and are not judged")
         if len(set(table["answered"])) > 1:
             out.append("the models have not answered the same rows: .agreement compares them on rows that both answered")
         if not table["cost_known"].all():
             out.append("some costs are unknown (no price, or no usage): they are left out of the sums")
-        if self.truth is not None and len(table) > 1 and self._tested():
+        if len(table) > 1 and self._tested():
             out.append(f"{len(table)} models are judged by the test part: the best of them looks better here than it is")
         return tuple(out)
 
     def _tested(self) -> bool:
         """Return whether rows of the gold sample's test part are judged."""
-        draw = draw_of(self.rows, self.truth.name) if self.truth is not None else None
+        draw = draw_of(self.asked.rows, self.asked.truth.name) if self.asked.truth is not None else None
         return draw is not None and bool(draw.test.any())

@@ -13,7 +13,6 @@ from ...api.parameters import check
 from ...engine.budget.worst_case import check_bounded
 from ...errors import ColumnError, ParameterError
 from ...frames import per_row, values
-from ...frames.gold_draw import draw_of
 from ...frames.label_codes import outside_error
 from ...text import did_you_mean, plural, quoted
 from ..estimate.request_table import cached_answers
@@ -55,25 +54,6 @@ def _own(label: Any, value: Any, own: tuple[str, ...]) -> dict[str, Any]:
     return check_own(label, value, own) if isinstance(value, Mapping) else {"model": check("model", value)}
 
 
-def positions_of(df: pd.DataFrame, sample: Any, random_state: Any, known: Array | None = None) -> Array:
-    """Return the positions of the rows to ask about, in the frame's order; ``known`` says which may be asked about."""
-    if not len(df):
-        raise ParameterError("the frame has no rows, so there is nothing to compare")
-    among = np.arange(len(df)) if known is None else np.flatnonzero(known)
-    if sample is None:
-        return among
-    whole = pd.api.types.is_integer(sample)
-    if not whole and not (isinstance(sample, (float, np.floating)) and 0 < sample <= 1):
-        raise ParameterError(f"sample must be a number of rows, or a share above 0 and up to 1.0, got {quoted(sample)}")
-    rows = int(sample) if whole else round(len(among) * sample)
-    if not 1 <= rows <= len(among):
-        which = "" if known is None else " that have gold"
-        most = f"take at least 1 and at most {len(among):,}"
-        raise ParameterError(f"sample={sample} is {plural(rows, 'row')} of {len(among):,}{which}: {most}")
-    drawn: Array = pd.Series(among).sample(rows, random_state=random_state).to_numpy()
-    return np.sort(drawn)
-
-
 def gold_of(df: pd.DataFrame, gold: Any) -> pd.Series:
     """Return the right answers, one per row of the frame."""
     series = per_row.series_of(df, "gold", gold)
@@ -98,19 +78,14 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
     return right
 
 
-def check_inside(truth: pd.Series, right: Sequence[Any], labels: Sequence[Any]) -> None:
+def check_inside(truth: pd.Series | None, right: Sequence[Any] | None, labels: Sequence[Any]) -> None:
     """Refuse gold that isn't one of the labels."""
+    if truth is None or right is None:
+        return
     known = [str(label) for label in labels]
     first = next((value for value in right if value is not None and value not in known), None)
     if first is not None:
         raise outside_error(truth.name, first, truth.index, [at for at, value in enumerate(right) if value == first], known)
-
-
-def rows_with_gold(df: pd.DataFrame, truth: pd.Series, gold: Any, *, examples: bool) -> Array:
-    """Return which rows may be judged: those with gold; without ``dev`` rows where examples, which may be of them, are shown."""
-    known = ~values.is_blank(values.texts(truth))
-    draw = draw_of(df, gold) if examples and isinstance(gold, Hashable) else None
-    return known if draw is None else known & ~draw.dev
 
 
 def check_labels(rows: pd.DataFrame, varied: Mapping[str, Any], truth: pd.Series | None) -> None:

@@ -210,6 +210,10 @@ def test_dev_rows_are_left_out_where_examples_are_shown(df, served):
     without = compare(out, served[1], models=["sim-large"])
     found = compare(out, served[1], models=["sim-large"], examples=examples)
     assert found.table["rows"].item() == without.table["rows"].item() - (dev & out["gold"].notna()).sum()
+    own = {"a": {"model": "sim-large", "examples": examples}}
+    assert compare(out, served[1], models=own).table["rows"].tolist() == found.table["rows"].tolist()
+    with pytest.raises(tsn.errors.ParameterError, match="all rows that have gold are dev rows"):
+        compare(out[dev].dropna(subset="gold"), served[1], models=own)
 
 
 def test_the_best_of_several_models_on_the_test_part_is_noted(df, served):
