@@ -332,7 +332,7 @@ SENTENCES = {
         "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
         "Your input was flagged", "x requires moderation", "Input data may contain inappropriate content.",
         "Content violates usage guidelines. Team: x, API key ID: y, Model: grok-4-0709, Failed check: SAFETY_CHECK_TYPE_BIO",
-        "The request was rejected because it was considered high risk",
+        "The request was rejected because it was considered high risk", "input content audit failed",
     ],
     "rate": ["Rate limit exceeded", "Too Many Requests", "Throttled: rate limit"],
     "overloaded": ["The server is currently overloaded", "The server is busy, try again", "The model is temporarily unavailable",

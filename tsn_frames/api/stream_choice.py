@@ -42,7 +42,7 @@ class StreamedChoice:
         self.given = True
         delta, message, logprobs = choice.get("delta"), choice.get("message"), choice.get("logprobs")
         if isinstance(delta, dict):
-            self._add(delta, whole=False)
+            self._add(delta, whole=bool(choice.get("finish_reason")) and self._repeats(delta.get("content")))
         if isinstance(message, dict):
             self._add(message, whole=True)
         if isinstance(choice.get("text"), str):
@@ -63,6 +63,10 @@ class StreamedChoice:
         if self._logprobs:
             choice["logprobs"] = {"content": self._logprobs}
         return choice
+
+    def _repeats(self, content: object) -> bool:
+        """Return whether the last delta is the whole text once more."""
+        return isinstance(content, str) and self.content.is_repeated_by(content)
 
     def _add(self, delta: dict[str, Any], *, whole: bool) -> None:
         """Take in a delta, or a whole message, as some servers repeat it at the end."""
@@ -85,6 +89,8 @@ class StreamedChoice:
             self._native = native
         if is_error(error):
             self.error = {"error": error}
+        elif isinstance(delta, dict) and delta.get("role") == "error":
+            self.error = {"error": {"message": str(delta.get("content"))}}
         elif "failed" in (ending(self.finish_reason), ending(self._native)):
             reason = self._native if ending(self.finish_reason) != "failed" else self.finish_reason
             self.error = {"error": {"message": f"the service ended the answer with finish_reason {reason!r}", "code": reason}}

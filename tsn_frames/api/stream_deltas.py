@@ -39,6 +39,10 @@ class DeltaText:
         else:
             self.add(text)
 
+    def is_repeated_by(self, text: str) -> bool:
+        """Return whether a text begins with all that came, which is longer than a chance allows."""
+        return len(text) >= _REPEATED and _is_long(self.value) and text.startswith(self.value)
+
     @property
     def value(self) -> str:
         """The text so far."""
@@ -58,6 +62,10 @@ class DeltaText:
             self._cumulative = True
         else:
             self._last = text
+
+
+def _is_long(text: str) -> bool:
+    return len(text) >= _REPEATED and len(set(text) - {" "}) >= _LETTERS
 
 
 class DeltaCalls:

@@ -198,6 +198,25 @@ def test_deltas_that_hold_the_text_so_far_are_told_from_real_ones_where_that_is_
     assert read(*(line(chunk({"content": delta})) for delta in deltas), line(chunk(finish="stop"))).text == text
 
 
+@pytest.mark.parametrize(
+    ("last", "text"),
+    [
+        ("The cat sat on the mat.", "The cat sat on the mat."),
+        ("The cat sat on the mat. It purrs.", "The cat sat on the mat. It purrs."),
+        (" It purrs.", "The cat sat on the mat. It purrs."),
+    ],
+)
+def test_a_last_delta_that_is_the_whole_text_doubles_nothing(last, text):
+    parts = [line(chunk({"content": part})) for part in ("The cat", " sat on the mat.")]
+    assert read(*parts, line(chunk({"content": last}, "stop"))).text == text
+    assert read(line(chunk({"content": "ha "})), line(chunk({"content": "ha "}, "stop"))).text == "ha ha "
+
+
+def test_a_delta_of_the_role_error_is_an_error():
+    reply = read(line(chunk({"role": "error", "content": "died"}, "stop")), b"data: [DONE]\n\n")
+    assert not reply.whole and error_of(reply.error).message == "died"
+
+
 @pytest.mark.parametrize("ends", [b"", b"data: [DONE]\n\n"])
 def test_a_reason_that_stands_in_every_chunk_is_no_end(ends):
     pieces = [line(chunk({"content": text}, "stop")) for text in ("Hel", "lo")]

@@ -125,6 +125,7 @@ ERROR_WORDS: tuple[tuple[Meaning, str, Seen], ...] = (
      Seen("Azure, OpenRouter, DashScope, GLM", "QwenLM/qwen-code#3145")),
     ("filtered", r"violates (our |the )?usage (guidelines|polic)", Seen("xAI, under a 403", "theopenco/llmgateway#1785")),
     ("filtered", r"considered high risk", Seen("Kimi", "MoonshotAI/kimi-cli#1002")),
+    ("filtered", r"content audit", Seen("Spark", "docs")),
     ("rate", r"rate.?limit|too many requests|throttl", Seen("gateways, under a 200", "MemTensor/MemOS#1897")),
     ("overloaded", r"overloaded|at capacity|server is busy|temporarily unavailable|(is |currently )loading|^loading (the )?model|负载已饱和",
      Seen("Kimi, llama.cpp, Hugging Face, new-api", "MoonshotAI/MoonshotAI-Cookbook#16")),
