@@ -34,6 +34,23 @@ counts["share"] = 100 * counts["size"] / counts["size"].sum()
 | billing | 54 | 34 % |
 | other | 45 | 28 % |
 """
+ERROR = r"""The standard error of a share \(p\) among \(n\) rows is
+
+\[
+\mathrm{SE}(p) = \sqrt{\frac{p\,(1 - p)}{n}}
+\]
+
+With $p = 0.38$ and $n = 160$:
+
+$$
+\begin{aligned}
+\mathrm{SE} &= \sqrt{\frac{0.38 \cdot 0.62}{160}} \approx 0.038 \\
+p \pm 1.96\,\mathrm{SE} &= [0.30,\ 0.46]
+\end{aligned}
+$$
+
+To halve it you need four times the rows: at \$0.002 a row, $1.28 and not $0.32.
+"""
 REPLY = """Hello Ms Okafor,
 
 I am sorry that the kettle leaks. A new one goes out to you **today**, and the label for the return is in this mail.
@@ -48,6 +65,7 @@ tsn.Chat(system="You help an analyst with pandas.")"""
 QUESTIONS = {
     "How do I count the messages of each topic, and plot them?": COUNT,
     "And in percent?": SHARE,
+    "How exact is the share of delivery?": ERROR,
     "Write a kind reply to Ms Okafor: The kettle leaks.": REPLY,
 }
 
@@ -76,6 +94,15 @@ def chat_pictures(book, page):
         chat.asked(question)
     chat.box.evaluate("box => box.blur()")
     cell(book, "chat.png")
+    book.run(CHAT)
+    chat = page(book).ready()
+    chat.asked("How exact is the share of delivery?")
+    chat.box.evaluate("box => box.blur()")
+    cell(book, "chat-maths.png")
+    book.run(CHAT)
+    chat = page(book).ready()
+    for question in list(QUESTIONS)[:2]:
+        chat.asked(question)
     chat.act("settings")
     chat.root.locator("[data-field='temperature']").fill("0.2")
     cell(book, "chat-settings.png")

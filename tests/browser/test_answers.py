@@ -40,7 +40,7 @@ def rich(open_chat, quick):
 def test_formulas_are_drawn_and_what_can_not_be_read_is_its_source(rich):
     body = rich.turn(1).locator(".tsn-body")
     assert body.locator("math").count() == 4
-    drawn = "all => all.map(one => [one instanceof MathMLElement, one.getBoundingClientRect().height > 8, one.getBoundingClientRect().width > 5])"
+    drawn = "all => all.map(one => [one instanceof MathMLElement, one.getBoundingClientRect().height > 5, one.getBoundingClientRect().width > 5])"
     for name, most in (("math", 4), ("mfrac", 3), ("mtd", 10), ("munder", 1), ("menclose", 1)):
         assert body.locator(name).count() >= most, name
         assert all(map(all, body.locator(f"{name}:not(:empty)").evaluate_all(drawn))), name
@@ -52,6 +52,9 @@ def test_formulas_are_drawn_and_what_can_not_be_read_is_its_source(rich):
         for box in (one.bounding_box() for one in body.locator("mtable mtable, mtable").first.locator("mo:text('=')").all()[:3:2])
     )
     assert abs(left - right) < 3, "the equals signs of two lines stand below each other"
+    ends = "all => all.map(cell => { const r = document.createRange(); r.selectNodeContents(cell); return r.getBoundingClientRect().right })"
+    first, second = body.locator("mtd[columnalign=right]").evaluate_all(ends)
+    assert abs(first - second) < 3, "what stands before them ends there"
 
 
 def test_a_copied_formula_is_its_source(rich):
@@ -96,7 +99,7 @@ def reasoner():
 
 
 def test_thoughts_are_folded_and_a_clock_runs_until_the_answer_begins(open_chat, reasoner):
-    SCRIPT["Think"] = "The answer. " * 20
+    SCRIPT["Think"] = "The answer. " * 400
     chat = open_chat(reasoner, "model='sim-reasoner'")
     chat.ask("Think")
     turn = chat.turn(1)
@@ -105,7 +108,7 @@ def test_thoughts_are_folded_and_a_clock_runs_until_the_answer_begins(open_chat,
     summary.get_by_text(re.compile(r"^Thinking [1-9]\d* s$")).wait_for()
     assert turn.locator(".tsn-clock").is_hidden() and not thoughts.locator("div").is_visible()
     summary.get_by_text(re.compile(r"^Thought for [1-9]\d* s$")).wait_for()
-    assert chat.turn(1, "streaming").get_by_text("The answer.").is_visible()
+    chat.turn(1, "streaming").get_by_text("The answer.").wait_for()
     summary.focus()
     chat.tab.keyboard.press("Enter")
     thoughts.locator("div").wait_for()

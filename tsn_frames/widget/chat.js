@@ -645,7 +645,7 @@ class ChatView {
     const thinking = shown.turn.status === "streaming" && !shown.body.textContent;
     const seconds = Math.floor((performance.now() - shown.begun) / 1000);
     if (thinking) shown.thought = seconds;
-    const thought = shown.thought === undefined ? "Thoughts" : `Thought for ${shown.thought} s`;
+    const thought = shown.thought ? `Thought for ${shown.thought} s` : "Thoughts";
     if (shown.thoughts) /** @type {Element} */ (shown.thoughts.firstElementChild).textContent = thinking ? `Thinking ${seconds} s` : thought;
     const clock = shown.element.querySelector(".tsn-clock");
     if (clock) clock.textContent = seconds < PATIENCE ? "…" : `waiting ${seconds} s`;

@@ -108,6 +108,8 @@ def test_a_formula_is_text_until_it_is_closed():
         (r"\ln x", ">ln</mo>"),
         (r"\mathrm{d}x", "<mi>d</mi>"),
         (r"\boldsymbol{\beta}", "𝜷"),
+        (r"p \pm 2", "<mo>±</mo>"),
+        (r"\infty", "<mi>∞</mi>"),
         (r"\boxed{42}", '<menclose notation="box">'),
         (r"\begin{align}a&=b\tag{1}\end{align}", '<mtd columnalign="right"><mi>a</mi></mtd>'),
         (r"\begin{gathered}a\\b\end{gathered}", "<mtr><mtd><mi>a</mi></mtd></mtr>"),

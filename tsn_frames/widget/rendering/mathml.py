@@ -94,6 +94,8 @@ def _html(element: Element, *, block: bool) -> str:
         raise _UnreadableError(tag)  # an unknown command, a mark out of its place, a missing argument
     if tag in _UNDER and block and element[0].text in _LIMITS:
         tag = _UNDER[tag]
+    if tag in ("mi", "mo") and len(text) == 1:
+        tag = "mi" if text in "∞∅" else "mo" if unicodedata.category(text) == "Sm" else tag  # an operator has space around it
     if tag in ("mi", "mo") and len(text) > 1 and text.replace(" ", "").isalpha():
         tag, attributes = "mo", {"lspace": "0.167em", "rspace": "0.167em", **attributes}
     if attributes.get("mathvariant", "normal") != "normal" and len(text) == 1:
