@@ -519,7 +519,7 @@ def test_a_key_in_an_error_of_any_shape_is_not_shown(ask):
 UNLISTED = {
     "IMAGE_SAFETY": "filtered", "content_filter: PROHIBITED_CONTENT": "filtered", "ERROR_TOXIC": "filtered", "SPII": "filtered",
     "ERROR_LIMIT": "failed", "MALFORMED_FUNCTION_CALL": "failed", "cancelled": "failed", "timeout": "failed",
-    "max-output-length": "cut_off", "end_turn": None, "stop": None, "eos": None, "COMPLETE": None,
+    "max-output-length": "cut_off", "max_new_tokens": "cut_off", "incomplete": "cut_off", "moderated": "filtered", "end_turn": None, "stop": None, "eos": None, "COMPLETE": None,
 }  # fmt: skip
 
 

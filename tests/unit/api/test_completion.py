@@ -122,7 +122,9 @@ def test_a_text_with_an_unknown_end_is_an_answer():
     assert decode(answer({"content": "Hi"}, "OTHER")).content == "Hi"
 
 
-@pytest.mark.parametrize("reason", ["stop", "STOP", "end_turn", "eos", "length", "MAX_TOKENS", "<|eot_id|>"])
+@pytest.mark.parametrize(
+    "reason", ["stop", "STOP", "end_turn", "eos", "length", "MAX_TOKENS", "<|eot_id|>", "FINISH_REASON_STOP", "finished"]
+)
 def test_an_empty_answer_that_ended_well_is_an_answer(reason):
     assert decode(answer({"content": ""}, reason)).content == ""
 

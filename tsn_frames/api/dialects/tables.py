@@ -160,11 +160,16 @@ def plain(name: str) -> str:
 _ENDING_PARTS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
     (
         "filtered",
-        re.compile(r"safety|filter|moderation|prohibited|blocklist|blocked|sensitive|recitation|toxic|spii|guardrail|refusal"),
+        re.compile(
+            r"safety|filter|moderat|violat|prohibited|blocklist|blocked|sensitive|recitation|toxic|spii|guardrail|refusal"
+        ),
     ),
-    ("failed", re.compile(r"error|malformed|exception|fail|cancel|abort|time.?out|insufficient")),
-    ("cut_off", re.compile(r"length|max.?tokens|limit|truncat")),
+    ("failed", re.compile(r"error|malformed|exception|fail|cancel|abort|interrupt|time.?out|insufficient")),
+    ("cut_off", re.compile(r"length|max.?(new.?)?tokens|limit|truncat|incomplete")),
 )
+
+
+_ENDED = re.compile(f"{'|'.join(FINISHED)}|finished|^end$")
 
 
 def ending(reason: str | None) -> Ending | None:
@@ -195,4 +200,4 @@ def ends_an_answer(reason: str | None) -> bool:
     >>> ends_an_answer("STOP"), ends_an_answer("max_tokens"), ends_an_answer("OTHER"), ends_an_answer(None)
     (True, True, False, False)
     """
-    return reason is not None and (reason.lower() in FINISHED or reason.startswith("<") or ending(reason) is not None)
+    return reason is not None and (reason.startswith("<") or bool(_ENDED.search(reason.lower())) or ending(reason) is not None)
