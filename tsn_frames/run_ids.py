@@ -13,7 +13,7 @@ ATTRIBUTE = "tsn_runs"  # in DataFrame.attrs: the ids of the runs that have adde
 
 def add_run_ids(frame: Any, ids: Iterable[str]) -> None:
     """Add the ids of runs to a frame's attrs."""
-    frame.attrs[ATTRIBUTE] = " ".join(dict.fromkeys([*_in_attrs(frame), *ids]))
+    frame.attrs[ATTRIBUTE] = " ".join(dict.fromkeys([*ids_of_frame(frame), *ids]))
 
 
 def run_ids(value: object) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ def run_ids(value: object) -> tuple[str, ...]:
     elif isinstance(getattr(value, "ids", None), tuple):
         found = value.ids  # type: ignore[attr-defined]
     elif isinstance(getattr(value, "attrs", None), dict):
-        found = _in_attrs(value)
+        found = ids_of_frame(value)
         if not found:
             raise ParameterError(
                 f"the {type(value).__name__} names no run: verbs write that to .attrs, which concat, merge and files may lose. "
@@ -48,6 +48,7 @@ def run_ids(value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _in_attrs(frame: Any) -> list[str]:
+def ids_of_frame(frame: Any) -> list[str]:
+    """Return the ids of the runs that have added columns to a frame; none where its attrs are lost."""
     ids = frame.attrs.get(ATTRIBUTE, "")
     return ids.split() if isinstance(ids, str) else []

@@ -18,16 +18,18 @@ from .notebook.host import in_notebook
 from .notebook.warning_block import warn_in_cell
 
 
-def money(amount: float | Decimal, digits: int = 2) -> str:
-    """Return an amount with two decimals; below 1, with ``digits`` significant digits.
+def money(amount: float | Decimal, digits: int = 2, *, currency: str | None = None) -> str:
+    """Return an amount with two decimals, below 1 with ``digits`` significant digits, and its currency where it is known.
 
     Examples
     --------
     >>> money(12.345), money(0.00321), money(0.0000456)
     ('12.35', '0.0032', '0.000046')
+    >>> money(12.345, currency="EUR")
+    '12.35 EUR'
     """
     decimals = 2 if amount >= 1 or amount <= 0 else digits - 1 - math.floor(math.log10(amount))
-    return f"{amount:,.{decimals}f}"
+    return f"{amount:,.{decimals}f}{f' {currency}' if currency else ''}"
 
 
 def quoted(value: object, *, most: int = 80) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..engine.ledger.frames import runs_frame
 from ..engine.runtime.client import Client, client_or_default
+from ..engine.runtime.simulated import is_simulated
 
 
 def runs(client: Client | None = None) -> pd.DataFrame:
@@ -23,7 +24,8 @@ def runs(client: Client | None = None) -> pd.DataFrame:
         ``tags`` (lists), ``end`` (``done``, ``stopped``, an error's name, or ``unfinished``: running, or killed), the counts
         of a :class:`Summary` and ``distinct_requests`` (Int64), ``cost``, ``saved`` (Float64), ``cost_known``, ``currency``;
         ``template_hash, system_hash, model_hash, base_url_hash, parameters_hash, rows_hash, keys_hash``: what is equal in
-        two runs; ``texts``: the prompt's words with ``Client(keep_prompts=True)``, else None.
+        two runs; ``texts``: the prompt's words with ``Client(keep_prompts=True)``, else None; ``simulated`` (boolean): whether the
+        service was the simulator on this machine.
 
     Examples
     --------
@@ -41,4 +43,6 @@ def runs(client: Client | None = None) -> pd.DataFrame:
     ledger = client_or_default(client).ledger
     cards = list(ledger.run_records())
     unfinished = any(card.ended is None for card in cards)
-    return runs_frame(cards, list(ledger.entries()) if unfinished else [])
+    frame = runs_frame(cards, list(ledger.entries()) if unfinished else [])
+    simulated = [is_simulated(host, models) for host, models in zip(frame["host"], frame["models"], strict=True)]
+    return frame.assign(simulated=pd.array(simulated, dtype="boolean"))

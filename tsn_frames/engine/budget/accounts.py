@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from ...errors import BudgetExceeded
@@ -101,11 +102,12 @@ class Account:
 
 
 class Cap(NamedTuple):
-    """Upper limit of an account; ``label`` names it in messages."""
+    """Upper limit of an account; ``label`` and ``currency`` are for messages."""
 
     account: Account
     limit: Decimal
     label: str
+    currency: str | None = None
 
     def can_never_fit(self, amount: Decimal) -> bool:
         """Return whether an amount doesn't fit, even if all that is reserved or leased is given back."""
@@ -148,8 +150,9 @@ def reserve(accounts: Sequence[Account], amount: Decimal, now: float) -> Reserva
 def budget_exceeded(cap: Cap, amount: Decimal) -> BudgetExceeded:
     """Return the error for a request that doesn't fit under a cap."""
     account, unknown = cap.account, ""
+    shown = partial(money, digits=3, currency=cap.currency)
     if account.unknown:
-        unknown = f" ({money(account.unknown, 3)} of it held for requests that may be billed)"
+        unknown = f" ({shown(account.unknown)} of it held for requests that may be billed)"
     return BudgetExceeded(
-        f"{cap.label} is used up: {money(account.spent, 3)} spent{unknown}, and the next request may cost {money(amount, 3)}"
+        f"{cap.label} is used up: {shown(account.spent)} spent{unknown}, and the next request may cost {shown(amount)}"
     )

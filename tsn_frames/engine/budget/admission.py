@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 
 from ...api import Request
 from ...errors import RunError
@@ -47,10 +48,11 @@ class BudgetAdmission:
         self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str, clock: Callable[[], float] = time.time
     ) -> None:
         self._prices, self._run, self._timezone, self._clock = prices, run, budget.timezone, clock
-        self._run_caps, self._period_caps = _run_caps(budget), _period_caps(budget)
+        self._currency = prices.currency if prices else None
+        self._run_caps, self._period_caps = _run_caps(budget, self._currency), _period_caps(budget, self._currency)
         self.caps = [*self._run_caps, *self._period_caps]
         self._accounts = [cap.account for cap in self.caps]
-        self._leases, self._currency = Leases(ledger, prices, run), prices.currency if prices else None
+        self._leases = Leases(ledger, prices, run)
         self._waiting: deque[tuple[asyncio.Future[Reservation], Decimal]] = deque()
         self._wake = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
@@ -206,15 +208,17 @@ class BudgetAdmission:
                 account.authorized, account.expires, account.others = lease
 
 
-def _run_caps(budget: Budget) -> list[Cap]:
+def _run_caps(budget: Budget, currency: str | None) -> list[Cap]:
     if budget.run is None:
         return []
-    return [Cap(Account("run", budget.run), budget.run, f"the budget of {money(budget.run, 3)} for this run")]
+    label = f"the budget of {money(budget.run, 3, currency=currency)} for this run"
+    return [Cap(Account("run", budget.run), budget.run, label, currency)]
 
 
-def _period_caps(budget: Budget) -> list[Cap]:
+def _period_caps(budget: Budget, currency: str | None) -> list[Cap]:
+    shown = partial(money, digits=3, currency=currency)
     limits = [(name, limit) for name in PERIODS if (limit := getattr(budget, name)) is not None]
     return [
-        Cap(Account(name, ends=-FOREVER), limit, f"the budget of {money(limit, 3)} a {name} ({budget.timezone})")
+        Cap(Account(name, ends=-FOREVER), limit, f"the budget of {shown(limit)} a {name} ({budget.timezone})", currency)
         for name, limit in limits
     ]

@@ -24,7 +24,8 @@ from .counts import Counts
 from .spec import RunSpec
 
 log = logging.getLogger("tsn_frames")
-_COUNTED = [field for field in Counts.__slots__ if field in RunRecord._fields and field not in ("rows", "cost", "cost_known")]
+_OWN = ("rows", "cost", "cost_known", "currency")
+_COUNTED = [field for field in Counts.__slots__ if field in RunRecord._fields and field not in _OWN]
 
 
 class RunAccounting:

@@ -12,7 +12,10 @@ from ..outcomes import Outcome, Outcomes
 
 @dataclass(slots=True)
 class Counts:
-    """Counters of a run so far, by rows and by requests; read from any thread."""
+    """Counters of a run so far, by rows and by requests; read from any thread.
+
+    ``currency`` is that of ``cost``; ``simulated`` says that the service is the simulator.
+    """
 
     rows: int = 0
     answered: int = 0
@@ -31,6 +34,8 @@ class Counts:
     cost_known: bool = True
     to_send: int = 0
     paid: int = 0
+    currency: str | None = None
+    simulated: bool = False
 
     @property
     def done(self) -> int:

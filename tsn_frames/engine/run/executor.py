@@ -21,6 +21,7 @@ from ..outcomes import Outcome, Outcomes
 from ..runtime.client import Client
 from ..runtime.process import ServiceAccount, process_state
 from ..runtime.session import Session, open_session
+from ..runtime.simulated import is_simulated
 from .accounting import RunAccounting, write_or_log
 from .attempt import AttemptSender
 from .counts import Counts
@@ -46,13 +47,22 @@ class RunState(Enum):
     FAILED = "failed"  # it could not send at all
 
 
+def _counts(client: Client, work: RunSpec) -> Counts:
+    """Return the counts of a run that has not started."""
+    return Counts(
+        rows=sum(work.copies),
+        currency=client.prices.currency if client.prices else None,
+        simulated=is_simulated(client.host, work.requests.models),
+    )
+
+
 class RunExecutor:
     """One run. Created in any thread; it works on the engine's loop, except for :meth:`prepare`."""
 
     def __init__(self, client: Client, work: RunSpec) -> None:
         self.client, self.work = client, work
         self.id, self.state = uuid.uuid4().hex[:12], RunState.CREATED
-        self.counts, self.answers = Counts(rows=sum(work.copies)), Outcomes(len(work.requests))
+        self.counts, self.answers = _counts(client, work), Outcomes(len(work.requests))
         self.finished = threading.Event()
         self.finished_at: float | None = None  # on the monotonic clock
         self.failure: Exception | None = None  # of the key, the cache's folder or a proxy

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ...notebook.host import in_notebook
 from ...notebook.progress_bar import NotebookBar
 from ...text import money
+from ..runtime.simulated import MARK
 from .counts import Counts
 
 MIN_SECONDS = 1.0  # a pace is shown after this time
@@ -98,15 +99,19 @@ def status(counts: Counts, seconds: float = 0.0) -> str:
     >>> from decimal import Decimal
     >>> status(Counts(rows=90, answered=30, prompt_tokens=900, cost=Decimal("0.6"), to_send=90, paid=30), seconds=120)
     '900 tokens, 0.60 spent of about 1.80, 0.30 a minute'
-    >>> status(Counts(rows=90))
-    'starting'
+    >>> status(Counts(rows=90)), status(Counts(rows=90, simulated=True))
+    ('starting', 'SIMULATED, starting')
     """
     tokens = f"{counts.prompt_tokens + counts.completion_tokens:,} tokens"
-    parts = ["starting" if counts.starting else tokens]
+    parts = [*([MARK] if counts.simulated else []), "starting" if counts.starting else tokens]
     if counts.cost:
-        whole = f" of about {money(float(counts.projected))}" if counts.projected is not None else ""
-        parts.append(f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost))} spent{whole}")
-        parts += [f"{money(float(counts.cost) / seconds * 60)} a minute"] if seconds >= MIN_SECONDS else []
+        whole = f" of about {money(float(counts.projected), currency=counts.currency)}" if counts.projected is not None else ""
+        parts.append(
+            f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost), currency=counts.currency)} spent{whole}"
+        )
+        parts += (
+            [f"{money(float(counts.cost) / seconds * 60, currency=counts.currency)} a minute"] if seconds >= MIN_SECONDS else []
+        )
     parts += [
         f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n
     ]

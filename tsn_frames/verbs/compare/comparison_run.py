@@ -64,7 +64,9 @@ class ComparisonRun:
         if stop is not None:
             raise stop  # stopped between two models
         left = None if call.max_cost is None else call.max_cost - sum(one.run.cost_upper_bound for one in self.parts.values())
-        over = BudgetExceeded(f"max_cost={money(call.max_cost or 0, 3)} is used up") if left is not None and left <= 0 else None
+        currency = call.client.prices.currency if call.client.prices else None
+        used_up = f"max_cost={money(call.max_cost or 0, 3, currency=currency)} is used up"
+        over = BudgetExceeded(used_up) if left is not None and left <= 0 else None
         run = call.run(None if over else left, cached_only=over is not None)
         run._label = label
         if self.on_run is not None:

@@ -73,8 +73,8 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = {
         "answered": [f"{n:,} of {rows:,}" for n, rows in _rows(table, "answered", "rows")],
         "tokens": [UNKNOWN if p is pd.NA or c is pd.NA else f"{p:,} + {c:,}" for p, c in _rows(table, "prompt_tokens", "completion_tokens")],
-        "cost": [_amount(value, known) for value, known in _rows(table, "cost", "cost_known")],
-        "billed": [_amount(value, known) for value, known in _rows(table, "billed", "billed_known")],
+        "cost": [_amount(*row) for row in _rows(table, "cost", "cost_known", "currency")],
+        "billed": [_amount(*row) for row in _rows(table, "billed", "billed_known", "currency")],
         "seconds": [UNKNOWN if s is pd.NA else money(s) for (s,) in _rows(table, "seconds")],
     }  # fmt: skip
     if "agreement" in table:
@@ -87,19 +87,20 @@ def _rows(table: pd.DataFrame, *names: str) -> Iterable[tuple[Any, ...]]:
     return zip(*(table[name].array for name in names), strict=True)
 
 
-def _amount(value: Any, known: Any) -> str:
-    return UNKNOWN if value is pd.NA else f"{'' if known is True or known == True else 'at least '}{money(value)}"  # noqa: E712
+def _amount(value: Any, known: Any, currency: Any) -> str:
+    unit = None if currency is pd.NA else currency
+    return UNKNOWN if value is pd.NA else f"{'' if known else 'at least '}{money(value, currency=unit)}"
 
 
 _SHARE = ("correct", "judged", "agreement", "agreement_low", "agreement_high")
-_COST = ("cost_per_correct", "cost_per_correct_low", "cost_per_correct_high", "cost_known")
+_COST = ("cost_per_correct", "cost_per_correct_low", "cost_per_correct_high", "cost_known", "currency")
 
 
 def _share(correct: int, judged: int, agreement: Any, low: float, high: float) -> str:
     return "" if agreement is pd.NA else f"{correct:,} of {judged:,}: {agreement:.0%} ({low:.0%} to {high:.0%})"
 
 
-def _cost(value: Any, low: Any, high: Any, known: Any) -> str:
+def _cost(value: Any, low: Any, high: Any, known: Any, currency: Any) -> str:
     if value is pd.NA:
         return ""
-    return _amount(value, known) + ("" if low is pd.NA else f" ({money(low)} to {money(high)})")
+    return _amount(value, known, currency) + ("" if low is pd.NA else f" ({money(low)} to {money(high)})")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames.prompt import Prompt
-from ...text import quoted
+from ...text import money, quoted
 from ...typed_options import spelled_out
 from ..run.options import DEFAULTS, CompleteOptions, SeriesOptions
 from ..run.prepare import PreparedCall, check_columns, prepare
@@ -137,5 +137,7 @@ def estimate_call(call: PreparedCall, tokenizer: Tokenizer | None = None) -> Est
         notes.append(f"the cost is unknown: {why}")
     most = call.client.budget.with_run(call.work.max_cost).run
     if most is not None and found.cost.high is not None and found.cost.high > most:
-        notes.append(f"it may cost more than the budget of {most} for a run allows, and would end there")
+        notes.append(
+            f"it may cost more than the budget of {money(most, currency=found.currency)} for a run allows, and would end there"
+        )
     return replace(found, notes=tuple(notes))

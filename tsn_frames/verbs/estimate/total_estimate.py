@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from ...text import money
 from .result import COUNTS, Estimate
 from .survey_sampling import Range
 
@@ -23,7 +24,9 @@ def total_estimate(
     notes = [one for one in first.notes if one.startswith("the cost is unknown")] + ([note] if note else [])
     cost = _range([part.cost for part in found])
     if most is not None and cost.high is not None and cost.high > most:
-        notes.append(f"it may cost more than the budget of {most} for a run allows, and would end there")
+        notes.append(
+            f"it may cost more than the budget of {money(most, currency=first.currency)} for a run allows, and would end there"
+        )
     sums = {name: sum(getattr(part, name) for part in found) for name in COUNTS}
     ranges = {name: _range([getattr(part, name) for part in found]) for name in _RANGES}
     whole = {"cost_upper_bound": _sum(part.cost_upper_bound for part in found), "minutes": _sum(part.minutes for part in found)}

@@ -58,15 +58,12 @@ class Report(FrameLike):
         order = self._rows["value"].reset_index(drop=True).sort_values(ascending=False, kind="stable").dropna()
         return self._df.iloc[order.index[:n]]
 
-    def _sentences(self) -> list[str]:
-        return [line.replace("{currency}", f"{self.currency} " if self.currency else "") for line in self.lines]
-
     def __repr__(self) -> str:
         table = f"\n{self._table.to_string(max_rows=20)}" if self._grouped else ""
-        return f"{self.title}: " + "\n  ".join(self._sentences()) + table
+        return f"{self.title}: " + "\n  ".join(self.lines) + table
 
     def _repr_html_(self) -> str:
-        sentences = "<br>".join(html.escape(line) for line in self._sentences())
+        sentences = "<br>".join(html.escape(line) for line in self.lines)
         table = self._table.to_html(max_rows=20, escape=True) if self._grouped else ""
         return f"<div><b>{html.escape(self.title)}</b><br>{sentences}</div>{table}"
 

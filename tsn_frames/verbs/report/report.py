@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from ...api import Usage
+from ...engine.ledger.run_record import RunRecord
 from ...engine.runtime.client import client_or_default
+from ...engine.runtime.simulated import MARK, is_simulated
 from ...errors import ColumnError, ConfigError, ParameterError
 from ...pricing.prices import Prices, prices_of
 from ...pricing.table import Price
+from ...run_ids import ids_of_frame
 from ...text import check_choice, money, plural, quoted, warn
 from . import usage_columns
 from .grouping import Report, grouped, statistics_text
@@ -142,12 +147,17 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     else:
         rows["value"] = _cost_when_bought(rows)
     rows["unknown"] = rows["value"].isna() | (rows["lost"] & (basis == "billed"))
-    report = _cost_report(df, by, rows, basis, anew=anew)
-    report.currency = _currency(rows) if not anew else table.currency if table else None
+    records = _run_records(df)
+    currency = (_currency(rows) or _recorded_currency(records)) if not anew else table.currency if table else None
+    priced = table is not None and not table.hint(rows["model"].dropna())
+    report = _cost_report(df, by, rows, basis, anew=anew, currency=currency, priced=priced)
+    report.lines[0] += f", {MARK}" if _simulated(rows, records) else ""
     return report
 
 
-def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *, anew: bool) -> Report:
+def _cost_report(
+    df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *, anew: bool, currency: str | None, priced: bool
+) -> Report:
     rows = rows.rename(columns={"cost": "was", "value": "cost"})
     rows["value"] = rows["cost"].where(rows["cost"] != 0)
     lost = rows["lost"] & (basis == "billed")
@@ -156,27 +166,52 @@ def _cost_report(df: pd.DataFrame, by: Any, rows: pd.DataFrame, basis: Basis, *,
     saved = {"saved_by_cache": rows["cached"], "saved_by_copies": rows["copied"]} if basis == "billed" else {}
     table = grouped(df, by, rows, parts, sums=("cost",), of="cost", saved=saved)
     whole = grouped(df, None, rows, parts, sums=("cost",), of="cost", saved=saved).iloc[0]
-    report = Report("Cost", [_counted(whole)], table, df, rows)
-    report.total, report.at_least = float(whole["cost"]), bool(whole["at_least"])
-    report.lines += _cost_lines(whole, basis, anew=anew)
+    report = Report(
+        "Cost", [_counted(whole), *_cost_lines(whole, basis, anew=anew, currency=currency, priced=priced)], table, df, rows
+    )
+    report.total, report.at_least, report.currency = float(whole["cost"]), bool(whole["at_least"]), currency
     return report
 
 
-def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool) -> list[str]:
+def _run_records(df: pd.DataFrame) -> list[RunRecord]:
+    """Return the records of the runs that have added columns to a frame; none where its attrs or the ledger lack them."""
+    ids = set(ids_of_frame(df))
+    try:
+        return [record for record in client_or_default(None).ledger.run_records() if record.run in ids] if ids else []
+    except ConfigError:  # a report of a frame needs no ledger
+        return []
+
+
+def _recorded_currency(records: Sequence[RunRecord]) -> str | None:
+    """Return the currency of some runs where they share one."""
+    found = {record.currency for record in records if record.cost is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _simulated(rows: pd.DataFrame, records: Sequence[RunRecord]) -> bool:
+    """Return whether all answers are the simulator's: by the records of their runs, else by the column of models."""
+    if records:
+        return all(is_simulated(record.host, json.loads(record.models)) for record in records)
+    return is_simulated(client_or_default(None).host, rows["model"].dropna())
+
+
+def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool, currency: str | None, priced: bool) -> list[str]:
+    shown = partial(money, currency=currency)
     what = "when the answers were bought" if basis == "answers" else "billed by this run"
     what = "would have been billed at these prices" if anew and basis == "billed" else what
-    paid, why = ("0", "; no row's cost is known") if pd.isna(whole["cost"]) else (money(whole["cost"]), "")
-    lines = [f"{_least(whole)}{paid} {{currency}}{what}{why}{statistics_text(whole, money, 'a row that was paid for')}"]
+    lines = [f"at least {shown(0)} {what}; no row's cost is known" if priced else "cost unknown: give prices="]
+    if pd.notna(whole["cost"]):
+        lines = [f"{_least(whole)}{shown(whole['cost'])} {what}{statistics_text(whole, shown, 'a row that was paid for')}"]
     if basis == "billed" and whole["cost"] == 0 and whole["cached"] and not whole["at_least"]:
         hits = f"{plural(int(whole['cached']), 'answer')} came from the cache"
         lines = [f"nothing was billed: {hits}; basis='answers' says what they cost when they were bought"]
     free = [(whole.get("saved_by_cache", 0), "the cache"), (whole.get("saved_by_copies", 0), "equal rows")]
-    saved = [f"{money(amount)} by {by}" for amount, by in free if amount > 0]
+    saved = [f"{shown(amount)} by {by}" for amount, by in free if amount > 0]
     lines += [f"saved {' and '.join(saved)}, at these prices"] if saved else []
     if pd.isna(whole["wasted"]):
         return [*lines, "what was wasted on answers that were lost isn't known; the ledger has their attempts"]
     return lines + (
-        [f"wasted {_least(whole)}{money(whole['wasted'])} on rows without a usable answer"] if whole["wasted"] > 0 else []
+        [f"wasted {_least(whole)}{shown(whole['wasted'])} on rows without a usable answer"] if whole["wasted"] > 0 else []
     )
 
 

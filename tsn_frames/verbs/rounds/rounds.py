@@ -195,7 +195,8 @@ class Rounds(Generic[R]):
         """Return what is left of ``max_cost``."""
         most = self.client.budget.with_run(self.max_cost).run
         if most is not None and most <= self.spent:
-            raise BudgetExceeded(f"max_cost={money(most)} is used up; {BudgetExceeded.remedy}")
+            currency = self.client.prices.currency if self.client.prices else None
+            raise BudgetExceeded(f"max_cost={money(most, currency=currency)} is used up; {BudgetExceeded.remedy}")
         return None if most is None else most - self.spent
 
     def read(self, rows: Sequence[int], frame: pd.DataFrame) -> dict[int, Vote[R]]:

@@ -11,6 +11,7 @@ from operator import attrgetter
 from ...api.dialects.tables import ending
 from ...engine.run.counts import Counts
 from ...engine.run.executor import RunExecutor
+from ...engine.runtime.simulated import MARK
 from ...notebook.table_html import lines_html
 from ...text import money, plural
 from .plan import Errors, Plan
@@ -24,7 +25,7 @@ class Summary:
     ``deduplicated`` took the answer of an equal row's request. Requests: ``requests`` were sent, ``refused`` of them by the service's
     limits, ``retried`` were failures tried again, ``unknown`` may have been billed without an answer that was seen.
     ``waited`` is seconds by the limit that was waited for, ``cost`` the currency of the prices: the least that it can be
-    where ``cost_known`` is false, None without prices.
+    where ``cost_known`` is false, None without prices. ``simulated`` says that the service is the simulator on this machine.
     """
 
     rows: int
@@ -46,6 +47,8 @@ class Summary:
     seconds: float
     host: str
     waited: dict[str, float]
+    currency: str | None
+    simulated: bool
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
@@ -60,10 +63,10 @@ class Summary:
         trouble = "".join(f", {n:,} {what}" for n, what in sent if n)
         waits = {rule: s for rule, s in self.waited.items() if s >= 1 and rule != "concurrency"}
         slow = f"; waited {', '.join(f'{s:,.0f} s for {rule}' for rule, s in waits.items())}" if waits else ""
-        cost = f", cost {'' if self.cost_known else 'at least '}{money(self.cost)}" if self.cost else ""
+        cost = f", cost {'' if self.cost_known else 'at least '}{money(self.cost, currency=self.currency)}" if self.cost else ""
         return (
             f"{self.answered:,} of {plural(self.rows, 'row')} answered{f' ({detail})' if detail else ''}; "
-            f"{plural(self.requests, 'request')} to {self.host}{trouble}; "
+            f"{plural(self.requests, 'request')} to {self.host}{f' ({MARK})' if self.simulated else ''}{trouble}; "
             f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens{cost}; {self.seconds:.1f} s{slow}"
         )
 
@@ -93,13 +96,16 @@ def total_summary(parts: Sequence[Summary], counts: Counts, seconds: float) -> S
     sums = {name: sum(getattr(part, name) for part in parts) for name, value in vars(last).items() if type(value) is int}
     cost = None if last.cost is None else float(counts.cost)
     known = all(part.cost_known for part in parts)
-    return replace(last, **sums, cost=cost, cost_known=known, seconds=seconds, waited=dict(waited))
+    simulated = all(part.simulated for part in parts)
+    return replace(last, **sums, cost=cost, cost_known=known, seconds=seconds, waited=dict(waited), simulated=simulated)
 
 
 def added(one: Counts, other: Counts) -> Counts:
     """Return the counts of two runs together, with the rows of the first."""
-    sums = {field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Counts)}
-    return replace(one, **{**sums, "rows": one.rows, "cost_known": one.cost_known and other.cost_known})
+    summed = [field.name for field in fields(Counts) if field.name not in ("rows", "cost_known", "currency", "simulated")]
+    sums = {name: getattr(one, name) + getattr(other, name) for name in summed}
+    known, simulated = one.cost_known and other.cost_known, other.simulated and (one.simulated or not one.done)
+    return replace(one, **sums, cost_known=known, currency=other.currency, simulated=simulated)
 
 
 def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str, *, rows: bool = True) -> list[str]:

@@ -1,6 +1,7 @@
 """What the answers of a frame used and cost, read off its columns: also when it was saved, loaded, cut or put together."""
 
 import io
+import re
 import warnings
 
 import numpy as np
@@ -8,7 +9,9 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.simulator import Faults
+from tsn_frames.engine.run.progress import status
+from tsn_frames.engine.runtime.simulated import MODELS, is_simulated
+from tsn_frames.simulator import Faults, options
 
 PRICES = {"sim-small": (1, 2), "sim-large": (10, 20)}
 FACTS = ("request_key", "model", "answered_at", "cost_source")
@@ -122,9 +125,51 @@ def test_totals_over_na_say_at_least(sim, client):
     with pytest.warns(tsn.errors.TSNWarning, match="no price for the model 'sim-small'") as found:
         unknown = out.tsn.cost(prices={"other": (1, 1)})
     assert len(found) == 1 and pd.isna(unknown.total) and unknown.to_frame()["cost"].isna().all()
-    assert "at least 0 would have been billed at these prices; no row's cost is known" in repr(unknown) and "nan" not in repr(
-        unknown
-    )
+    assert "cost unknown: give prices=" in repr(unknown) and "nan" not in repr(unknown) and "at least 0" not in repr(unknown)
+
+
+def test_a_report_without_prices_says_that_the_cost_is_unknown(sim, tmp_path):
+    """Neither "at least 0" nor a sum of nothing."""
+    client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "cache", ledger=tmp_path / "ledger.db")
+    tsn.set_client(client)
+    shown = repr(ask(frame("a", "bb")).tsn.cost())
+    assert "cost unknown: give prices=" in shown and "at least" not in shown
+
+
+def test_every_amount_has_the_currency_of_the_prices(client):
+    """Of a frame whose columns don't name it, the records of its runs do; a frame of an unknown run shows none."""
+    out = ask(frame())
+    run = tsn.last_run()
+    report = out.tsn.cost()
+    assert report.currency == "EUR" and re.findall(r"0\.0\d*(?! EUR|\d)", repr(report)) == []
+    assert repr(report).count(" EUR") >= 6
+    assert re.search(r"cost [\d.]+ EUR", str(run.summary)) and "EUR spent" in status(run.progress)
+    lost = out.copy()
+    lost.attrs = {}
+    assert lost.tsn.cost().currency is None
+    small = {"max_cost": 1e-9, "max_tokens": 5}
+    with pytest.raises(tsn.BudgetExceeded, match=r"budget of 0\.0000000010\d* EUR for this run .* may cost [\d.]+ EUR"):
+        ask(frame("new"), **small)
+    found = frame("a", "b").tsn.compare("Which? {text}", models=["sim-small", "sim-large"], progress=False)
+    assert re.findall(r"0\.0\d+(?! EUR|\d)", found._shown_table()[["cost", "billed"]].to_string()) == []
+
+
+def test_answers_of_the_simulator_are_marked(client, tmp_path):
+    """On the bar, the summary, the report and the list of runs."""
+    out = ask(frame())
+    run = tsn.last_run()
+    assert "(SIMULATED)" in str(run.summary) and status(run.progress).startswith("SIMULATED, ")
+    assert ", SIMULATED\n" in repr(out.tsn.cost()) and tsn.runs()["simulated"].tolist() == [True]
+    tsn.set_client(tsn.Client("https://api.example.com", model="sim-small", api_key="k", ledger=tmp_path / "other.db"))
+    assert "SIMULATED" not in repr(out.tsn.cost())
+
+
+def test_simulated_is_the_simulators_models_on_this_machine():
+    """A local service with another model isn't, and neither is another host that has the simulator's names."""
+    assert set(options.MODELS) == MODELS
+    assert is_simulated("127.0.0.1:8000", options.MODELS) and is_simulated("[::1]:80", ["sim-small"])
+    assert is_simulated("localhost", ["sim-large"]) and not is_simulated("api.example.com", ["sim-large"])
+    assert not is_simulated("127.0.0.1:8000", ["sim-small", "qwen3"]) and not is_simulated("127.0.0.1", [])
 
 
 def many(number=20):
