@@ -107,8 +107,8 @@ def with_formats(kind: Any) -> Any:
 
     Examples
     --------
-    >>> msgspec.json.schema(with_formats(list[dt.datetime]))
-    {'type': 'array', 'items': {'type': 'string', 'format': 'date-time'}}
+    >>> msgspec.json.schema(with_formats(list[dt.datetime]))["items"]["format"]
+    'date-time'
     """
     origin, inner = get_origin(kind), get_args(kind)
     if kind in _FORMATS:
