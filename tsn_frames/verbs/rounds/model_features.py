@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .feature_detection import Features, next_features
@@ -29,6 +29,10 @@ class ModelFeatures:
     def known(self, at: int) -> bool:
         """Return whether the features of a row's model are known."""
         return self._requests.models[at] in self._found
+
+    def first_rows(self, rows: Sequence[int]) -> Sequence[int]:
+        """Return the rows among which the models' features are found out: none where all of them are known."""
+        return [] if len(self._found) == len(self._probes) else rows
 
     def probe(self, at: int, attempt: Callable[[], str | None]) -> None:
         """Find out the features of a row's model.

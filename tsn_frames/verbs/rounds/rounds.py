@@ -19,6 +19,7 @@ from ...errors import BudgetExceeded, ModelError, RowError
 from ...frames.columns import Layout, layout
 from ...text import money, plural, warn
 from ..complete import run_of
+from ..estimate.request_table import cached_answers
 from ..run.background import OnRun
 from ..run.run import stopped_error
 from .feature_detection import Features
@@ -115,6 +116,9 @@ class Rounds(Generic[R]):
 
     def repairs(self, votes: Mapping[int, Vote[R]]) -> dict[int, list[Message]]:
         """Return the turns that ask once more for each vote whose answer can't be used."""
+        distinct = {id(vote): vote for vote in votes.values()}
+        if all(vote.valid or vote.failure is not None for vote in distinct.values()):
+            return {}
         return {
             at: [
                 {"role": "assistant", "content": (vote.content or "(empty)")[: self.task.longest_repaired]},
@@ -139,10 +143,17 @@ class Rounds(Generic[R]):
 
     def _vote(self, rows: Sequence[int], turn: int, votes: dict[int, Vote[R]]) -> None:
         """Ask for one vote of each row; the first rows of each model find out which features its service has."""
-        for at in rows:
+        for at in self.features.first_rows(rows):
             if not self.features.known(at):
-                self.features.probe(at, partial(self._attempt, at, turn, votes))
+                cached = self._is_cached(at, turn)
+                self.features.probe(at, (lambda: None) if cached else partial(self._attempt, at, turn, votes))
         self._send([at for at in rows if at not in votes], turn, {}, votes)
+
+    def _is_cached(self, at: int, turn: int) -> bool:
+        """Return whether a row's vote is cached: the features that are known of its model were found out by it or one like it."""
+        ((features, some),) = self.features.groups([at]).items()
+        call = self.requests.prepare(np.array(some, dtype=int), features, turn, {})
+        return any(cached_answers(call).cached)
 
     def _attempt(self, at: int, turn: int, votes: dict[int, Vote[R]]) -> str | None:
         """Ask for one vote of a row, and return its failure; a service may refuse a parameter as it refuses a model."""
