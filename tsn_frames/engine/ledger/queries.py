@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -84,6 +85,31 @@ def request_keys(ledger: Ledger) -> Iterator[tuple[str, set[bytes]]]:
             keys = json.loads(record.hashes).get("keys")
             for (blob,) in connection.execute("SELECT request_keys FROM key_sets WHERE keys = ?", (keys,)):
                 yield record.run, {blob[at : at + 32] for at in range(0, len(blob), 32)}
+
+
+def paid_before(ledger: Ledger, records: Sequence[RunRecord], keys: Collection[bytes] | None = None) -> Decimal:
+    """Return what other runs have paid for the requests of some runs before the last of these began.
+
+    ``keys`` are those of the requests; default: all of the runs' calls.
+    """
+    runs, began = {record.run for record in records}, max((record.began for record in records), default=0.0)
+    with open_for_reading(ledger.path) as connection:
+        if connection is None:
+            return Decimal(0)
+        if keys is None:
+            keys = _keys_of(connection, records)
+        query = "SELECT run, request_key, cost FROM attempts WHERE cost IS NOT NULL AND time < ?"
+        found = connection.execute(query, (began,))
+        return sum((Decimal(cost) for run, key, cost in found if run not in runs and bytes(key) in keys), Decimal(0))
+
+
+def _keys_of(connection: sqlite3.Connection, records: Iterable[RunRecord]) -> set[bytes]:
+    """Return the keys of all requests of calls that took answers from the cache."""
+    if not _has_table(connection, "key_sets"):
+        return set()
+    hashes = [json.loads(record.hashes).get("keys") for record in records]
+    query = f"SELECT request_keys FROM key_sets WHERE keys IN ({_placeholders(hashes)})"
+    return {blob[at : at + 32] for (blob,) in connection.execute(query, hashes) for at in range(0, len(blob), 32)}
 
 
 def run_settings(ledger: Ledger) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,8 @@ class Report(FrameLike):
         Whether some of it is unknown.
     currency : str or None
         Of the cost, where it is known.
+    left_out : str
+        A sentence on what other runs have paid for answers that this frame took from the cache; "" where they paid nothing.
 
     Examples
     --------
@@ -45,6 +47,7 @@ class Report(FrameLike):
         self._grouped = len(table) > 1 or table.index.name is not None
         self.total, self.at_least = float("nan"), bool(table["at_least"].any())
         self.currency: str | None = None
+        self.left_out = ""
         self._table, self._df, self._rows = table, df, rows
 
     def to_frame(self) -> pd.DataFrame:
@@ -60,12 +63,14 @@ class Report(FrameLike):
 
     def __repr__(self) -> str:
         table = f"\n{self._table.to_string(max_rows=20)}" if self._grouped else ""
-        return f"{self.title}: " + "\n  ".join(self.lines) + table
+        below = f"\n{self.left_out}" if self.left_out else ""
+        return f"{self.title}: " + "\n  ".join(self.lines) + table + below
 
     def _repr_html_(self) -> str:
         sentences = "<br>".join(html.escape(line) for line in self.lines)
+        below = f"<div>{html.escape(self.left_out)}</div>" if self.left_out else ""
         table = self._table.to_html(max_rows=20, escape=True) if self._grouped else ""
-        return f"<div><b>{html.escape(self.title)}</b><br>{sentences}</div>{table}"
+        return f"<div><b>{html.escape(self.title)}</b><br>{sentences}</div>{table}{below}"
 
 
 def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, pd.Series], *, sums: Sequence[str],

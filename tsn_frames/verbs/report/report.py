@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...api import Usage
+from ...engine.ledger.queries import paid_before
 from ...engine.ledger.run_record import RunRecord
 from ...engine.runtime.client import client_or_default
 from ...engine.runtime.simulated import MARK, is_simulated
@@ -151,6 +152,8 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     currency = (_currency(rows) or _recorded_currency(records)) if not anew else table.currency if table else None
     priced = table is not None and not table.hint(rows["model"].dropna())
     report = _cost_report(df, by, rows, basis, anew=anew, currency=currency, priced=priced)
+    if basis == "billed" and not anew and rows["cached"].any():
+        report.left_out = _left_out(rows, records, currency)
     report.lines[0] += f", {MARK}" if _simulated(rows, records) else ""
     return report
 
@@ -182,6 +185,14 @@ def _run_records(df: pd.DataFrame) -> list[RunRecord]:
         return []
 
 
+def _left_out(rows: pd.DataFrame, records: Sequence[RunRecord], currency: str | None) -> str:
+    """Return a sentence on what other runs have paid for the cached answers; "" where the ledger has nothing of it."""
+    keys = rows.loc[rows["cached"], "request_key"].dropna()
+    hits = {bytes.fromhex(key) for key in keys} if len(keys) else None
+    paid = paid_before(client_or_default(None).ledger, records, hits) if records else 0
+    return f"{money(paid, currency=currency)} more was paid by earlier runs and pilots" if paid else ""
+
+
 def _recorded_currency(records: Sequence[RunRecord]) -> str | None:
     """Return the currency of some runs where they share one."""
     found = {record.currency for record in records if record.cost is not None}
@@ -199,7 +210,7 @@ def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool, currency: str | N
     shown = partial(money, currency=currency)
     what = "when the answers were bought" if basis == "answers" else "billed by this run"
     what = "would have been billed at these prices" if anew and basis == "billed" else what
-    lines = [f"at least {shown(0)} {what}; no row's cost is known" if priced else "cost unknown: give prices="]
+    lines = [f"at least 0 {what}; no row's cost is known" if priced else "cost unknown: give prices="]
     if pd.notna(whole["cost"]):
         lines = [f"{_least(whole)}{shown(whole['cost'])} {what}{statistics_text(whole, shown, 'a row that was paid for')}"]
     if basis == "billed" and whole["cost"] == 0 and whole["cached"] and not whole["at_least"]:
