@@ -116,6 +116,7 @@ READ = {
     "raw deflate": (says(http(RAW, b"Content-Encoding: deflate")), b'{"a": 1}'),
     "gzip that is none": (says(http(b' {"a": 1}', b"Content-Encoding: gzip")), b' {"a": 1}'),
     "latin 1": (in_charset(b'{"a": "\xe9\xfc"}', b"ISO-8859-1"), '{"a": "éü"}'.encode()),
+    "latin 1 at the end": (in_charset(b"d\xe9sol\xe9", b"iso-8859-1"), "désolé".encode()),
     "latin 1 that is utf-8": (in_charset('{"a": "éß"}'.encode(), b'"iso-8859-1"'), '{"a": "éß"}'.encode()),
     "windows": (in_charset(gzip.compress(b'{"a": "\x80"}'), b"windows-1252", b"Content-Encoding: gzip"), '{"a": "€"}'.encode()),
     "utf-16": (in_charset('{"a": "é"}'.encode("utf-16"), b"utf-16"), '{"a": "é"}'.encode()),

@@ -29,7 +29,7 @@ def decode_body(body: bytes, headers: Mapping[str, str]) -> bytes | HttpFailure:
     if isinstance(plain, HttpFailure):
         return plain
     decode = charset_decoder(headers)
-    plain = plain if decode is None else decode(plain)
+    plain = plain if decode is None else decode(plain, True)
     return plain if len(plain) <= BODY_CAP else TOO_LARGE
 
 
@@ -45,16 +45,16 @@ def decoding_consumer(consumer: StreamConsumer, headers: Mapping[str, str]) -> S
     return HttpFailure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)
 
 
-def charset_decoder(headers: Mapping[str, str]) -> Callable[[bytes], bytes] | None:
-    """Return a function from the pieces of a body to UTF-8, None where the body is UTF-8 or its charset is unknown.
+def charset_decoder(headers: Mapping[str, str]) -> Callable[[bytes, bool], bytes] | None:
+    """Return a function from a piece of a body, and whether it is the last, to UTF-8.
 
-    Some servers state ISO-8859-1 for bodies in UTF-8: in a charset of single bytes, what is valid UTF-8 stays as it is.
+    It is None where the body is UTF-8 or its charset is unknown. Some servers state ISO-8859-1 for bodies in UTF-8: in a charset of single bytes, what is valid UTF-8 stays as it is.
     """
     charset, errors = _charset(headers.get("content-type", ""))
     if charset is None:
         return None
     decode = codecs.getincrementaldecoder(charset)(errors).decode
-    return lambda piece: decode(piece).encode("utf-8", "replace")
+    return lambda piece, last: decode(piece, last).encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=64)
@@ -163,7 +163,7 @@ class _InflatingConsumer:
 class _DecodingConsumer:
     """Takes in a body in another charset for a consumer of UTF-8."""
 
-    def __init__(self, consumer: StreamConsumer, decode: Callable[[bytes], bytes]) -> None:
+    def __init__(self, consumer: StreamConsumer, decode: Callable[[bytes, bool], bytes]) -> None:
         self._consumer, self._decode, self._patience = consumer, decode, math.inf
 
     def begin(self, headers: Mapping[str, str]) -> None:
@@ -172,6 +172,6 @@ class _DecodingConsumer:
 
     def feed(self, data: bytes) -> float:
         """Decode a part of the body and pass it on."""
-        if text := self._decode(data):
+        if text := self._decode(data, False):
             self._patience = self._consumer.feed(text)
         return self._patience
