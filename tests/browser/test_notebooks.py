@@ -25,7 +25,7 @@ SMALL = """async () => {
     for (const [j, out] of cell.model.outputs.toJSON().entries()) {
       if (!out.data?.['application/vnd.jupyter.widget-view+json']) continue;
       const view = cell.outputArea.widgets[j].node, end = performance.now() + 30000;
-      const ready = () => view.querySelector('.tsn-chat[data-status=ready], .jupyter-widgets:not(:has(.tsn-chat))');
+      const ready = () => view.querySelector('.tsn-chat[data-status=ready], .tsnr:is([data-status=ready], [data-status=done]), .jupyter-widgets:not(:has(.tsn-chat, .tsnr))');
       while (!ready() && performance.now() < end) await new Promise(requestAnimationFrame);
       await new Promise(requestAnimationFrame);
       await new Promise(requestAnimationFrame);
