@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,25 +32,33 @@ class Row(NamedTuple):
 
 
 def label_columns(rounds: Rounds[Reading], task: LabelTask, wanted: Sequence[str]) -> dict[str, Any]:
-    """Return the columns of a labelled frame by their names without the prefix, at least the wanted ones; ``""`` is the label."""
+    """Return the wanted columns of a labelled frame by their names without the prefix; ``""`` is the label."""
     rows = _rows(rounds, task)
     ballots = [rounds.ballots.get(at, ()) for at in range(len(rows))]
-    quotes = [row.reading.explanation for row in rows]
-    quoted = [None if quote is None else quote_stands_in(quote, text or "") for quote, text in zip(quotes, rounds.texts.texts)]
-    explained = pd.array(quotes, dtype="string")
-    return {
-        **(decisions if task.multiple else categories)([row.labels for row in rows], task.codebook),
-        "how": pd.Categorical([row.how for row in rows], categories=list(HOWS)),
-        "agreement": _floats([row.agreement for row in rows]),
-        "votes": pd.array([len(cast) or None for cast in ballots], dtype="Int64"),
-        "probability": _floats([row.reading.probability for row in rows]),
-        "reason": explained,
-        "quote": explained,
-        "quoted": pd.array(quoted, dtype="boolean"),
-        **({"raw": pd.array([raw(cast) for cast in ballots], dtype="string")} if "raw" in wanted else {}),
-        "error": pd.array([row.error for row in rows], dtype="string"),
-        **rounds.totals.columns(),
+    labelled = (decisions if task.multiple else categories)([row.labels for row in rows], task.codebook)
+    makers: dict[str, Callable[[], Any]] = {
+        "how": lambda: pd.Categorical([row.how for row in rows], categories=list(HOWS)),
+        "agreement": lambda: _floats([row.agreement for row in rows]),
+        "votes": lambda: pd.array([len(cast) or None for cast in ballots], dtype="Int64"),
+        "probability": lambda: _floats([row.reading.probability for row in rows]),
+        "reason": lambda: _explanations(rows),
+        "quote": lambda: _explanations(rows),
+        "quoted": lambda: _quoted(rows, rounds.texts.texts),
+        "raw": lambda: pd.array([raw(cast) for cast in ballots], dtype="string"),
+        "error": lambda: pd.array([row.error for row in rows], dtype="string"),
     }
+    known = {**rounds.totals.columns(), **labelled}  # a label may be called like a column that is not asked for
+    return {name: known[name] if name in known else makers[name]() for name in wanted}
+
+
+def _explanations(rows: Sequence[Row]) -> Any:
+    return pd.array([row.reading.explanation for row in rows], dtype="string")
+
+
+def _quoted(rows: Sequence[Row], texts: Sequence[str | None]) -> Any:
+    """Return whether the quote of each row stands in its text."""
+    pairs = [(row.reading.explanation, text or "") for row, text in zip(rows, texts, strict=True)]
+    return pd.array([None if quote is None else quote_stands_in(quote, text) for quote, text in pairs], dtype="boolean")
 
 
 def wanted_columns(task: LabelTask, options: Mapping[str, Any], *, several: bool) -> list[str]:

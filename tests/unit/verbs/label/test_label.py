@@ -201,6 +201,14 @@ def test_multiple(tmp_path):
     assert out["label_billing"].dtype == "boolean" and "label" not in out and out["label_agreement"].tolist() == [1.0, 1.0]
 
 
+def test_a_label_may_be_called_like_a_column_that_is_not_asked_for(tmp_path):
+    labels = ["cost", "votes", "reason", "quoted", "raw", "probability"]
+    with service(lambda _: json.dumps(dict.fromkeys(labels, True)), tmp_path) as (_, client):
+        out = DF.iloc[:1].tsn.label("text", labels, multiple=True, usage=False, client=client)
+    assert out[[f"label_{label}" for label in labels]].dtypes.astype(str).tolist() == ["boolean"] * 6
+    assert out[[f"label_{label}" for label in labels]].all(axis=None)
+
+
 def test_quotes_are_checked(tmp_path):
     def answer(body):
         quote = {"charged twice": "Charged\ntwice", "where is it": "never said"}[text_of(body)]
