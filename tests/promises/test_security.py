@@ -161,7 +161,7 @@ def test_a_pickled_client_works_without_its_key_and_with_the_workers_own(secret_
     assert [exchange.key_sent for exchange in sim.log] == [False, True]
 
 
-def test_a_worker_without_a_key_is_told_that_the_pickle_left_it_out(monkeypatch, tmp_path):
+def test_the_error_of_a_worker_without_a_key_says_that_the_pickle_left_it_out(monkeypatch, tmp_path):
     monkeypatch.delenv("TSN_API_KEY", raising=False)
     process_state.key = Secret(None)
     remedy = r"the client was pickled, which leaves out its API key\. Set TSN_API_KEY"

@@ -26,6 +26,7 @@ from .accounting import RunAccounting, write_or_log
 from .attempt import AttemptSender
 from .counts import Counts
 from .preflight import check_sendable, key_or_reason, look_up
+from .process_flights import TAKEN_DELAY, ProcessFlights
 from .result_handler import ResultHandler
 from .retry_queue import PendingRequest, RetryQueue
 from .single_flight import SingleFlight
@@ -74,6 +75,7 @@ class RunExecutor:
         self._key = key_or_reason(client)  # in the caller's thread, where its warnings belong
         self._pending: list[int] | None = None  # positions to send, once the cache has been looked up
         self._min_cost = Decimal(0)
+        self._processes: ProcessFlights | None = None
         self._queue = RetryQueue(())
         self._sender: AttemptSender | None = None
         self._workers: list[asyncio.Task[None]] = []
@@ -117,6 +119,7 @@ class RunExecutor:
             self._pending = self.answers.unfinished()
             if self._pending and self.work.mode != "only":
                 self._min_cost = check_sendable(self.client, self._key, self.work, self._pending)
+                self._processes = ProcessFlights(self.client.cache) if self.work.mode == "use" else None
         except Exception as error:  # noqa: BLE001 - raised where the caller waits for the run
             self.failure = error.with_traceback(None)
 
@@ -131,6 +134,8 @@ class RunExecutor:
         finally:
             if self._account:
                 self._account.leave()
+            if self._processes:
+                self._processes.close()
             self._finish_all(NOT_SENT)
             self._cancel_grace()
             self.state, self.finished_at = self._last_state(), time.monotonic()
@@ -185,7 +190,9 @@ class RunExecutor:
         )  # fmt: skip
         waited, pauses = dict(limiter.waited), limiter.rules.breaker.pauses
         number = min(self.client.concurrency, len(pending))
-        flights = SingleFlight(session)
+        if self._processes:
+            await self._processes.start(lambda: self.state is RunState.RUNNING)
+        flights = SingleFlight(session, self._processes)
         self._workers = [asyncio.create_task(self._worker(self._sender, handler, flights)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
         self._workers = []
@@ -211,8 +218,12 @@ class RunExecutor:
             return
         answer = None
         try:
-            if not item.fresh and (shared := await flights.join(item)):
-                handler.finish_shared(item, *shared)
+            found = True if item.fresh else await flights.join(item)
+            if found is False:
+                self._queue.requeue(item, TAKEN_DELAY, last=True)
+                return
+            if found is not True:
+                handler.finish_shared(item, *found)
                 return
             answer = handler.handle(item, await sender.send(item))
         except RunError as error:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 
-from ...api import Completion, decode
+from ...api import decode
 from ..runtime.session import Session
 from .preflight import cached_answer
+from .process_flights import ProcessFlights, Shared
 from .retry_queue import PendingRequest
 
 
 class SingleFlight:
-    """One run's part in the single flight of its account; on the loop's thread only."""
+    """One run's part in the single flight of its account, and of other processes; on the loop's thread only."""
 
-    def __init__(self, session: Session) -> None:
-        self._account, self._cache = session.account, session.client.cache
+    def __init__(self, session: Session, processes: ProcessFlights | None = None) -> None:
+        self._account, self._cache, self._processes = session.account, session.client.cache, processes
         self._folder = str(self._cache.folder)  # equal requests share an answer where they share a cache
 
-    async def join(self, item: PendingRequest) -> tuple[Completion, float] | None:
-        """Return another run's answer to the same request and its time; None where this run sends it. Then :meth:`publish`."""
+    async def join(self, item: PendingRequest) -> Shared | bool:
+        """Return another run's answer to the same request and its time; else whether this run sends it now. Then :meth:`publish`.
+
+        False: another process sends it now, so that its answer is in the cache later.
+        """
         name = (self._folder, item.request.key)
         while (waiting := self._account.waiters.get(name)) is not None:
             waiting.append(shared := asyncio.get_running_loop().create_future())
@@ -26,8 +30,11 @@ class SingleFlight:
                 return decode(hit[0]), hit[1]
         self._account.waiters[name] = []
         item.leads = True
-        stored = name in self._account.answered_keys  # by another run, since this one looked up
-        return await cached_answer(self._cache.file, item.request.key) if stored else None
+        if name in self._account.answered_keys:  # by another run, since this one looked up
+            found = await cached_answer(self._cache.file, item.request.key)
+            if found is not None:
+                return found
+        return True if self._processes is None else await self._processes.claim(item.request.key)
 
     def publish(self, item: PendingRequest, answer: tuple[bytes, float] | None) -> None:
         """Hand the answer to the runs that wait for this request; None lets the next of them send it."""
@@ -36,6 +43,8 @@ class SingleFlight:
             name = (self._folder, item.request.key)
             if answer is not None and self._account.active_runs > 1:
                 self._account.answered_keys.add(name)
+            if self._processes is not None:
+                self._processes.end(item.request.key)
             for waiting in self._account.waiters.pop(name):
                 if not waiting.done():
                     waiting.set_result(answer)

@@ -1,0 +1,91 @@
+"""A request is sent by one of the processes that share a cache; the others wait for its answer."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from support.waiting import until
+
+from tsn_frames.simulator import Faults, Simulator
+
+CHILD = """
+import sys, pandas as pd, tsn_frames as tsn
+from tsn_frames.engine.cache import flights
+url, folder, rows, seconds, order = sys.argv[1:]
+flights.LEASE_SECONDS = float(seconds)
+client = tsn.Client(url, model="sim-small", cache=folder + "/cache", ledger=folder + "/ledger.db", limits=tsn.Limits(16),
+                    retry=tsn.Retry(attempts=8, budget=10_000, backoff=0.01))
+df = pd.DataFrame({"t": [f"text {i}" for i in range(int(rows))]}).sample(frac=1.0, random_state=int(order))
+out = tsn.complete(df, "one of: a, b. {t}", client=client, progress=False)
+print(out["content"].notna().sum(), tsn.last_run().summary.requests)
+"""
+
+
+def process(sim, folder, rows, *, seconds=15.0, order=0):
+    command = [sys.executable, "-c", CHILD, sim.base_url, str(folder), str(rows), str(seconds), str(order)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(one):
+    out, err = one.communicate(timeout=120)
+    assert one.returncode == 0, err
+    return tuple(map(int, out.split()))
+
+
+def query(folder, sql):
+    with closing(sqlite3.connect(folder / "cache" / "cache.db.flights")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize("orders", [(0, 0, 0, 0), (1, 2, 3, 4)], ids=["equal", "shuffled"])
+def test_four_processes_send_each_request_once(tmp_path, orders):
+    with Simulator(latency=(0.05, 0.5)) as sim:
+        ends = [ended(one) for one in [process(sim, tmp_path, 500, order=order) for order in orders]]
+        assert [rows for rows, _ in ends] == [500] * 4
+        assert sum(sent for _, sent in ends) == 500 == sim.stats().requests
+        assert sum(sent > 0 for _, sent in ends) > 1, "they share the work"
+    assert query(tmp_path, "SELECT * FROM flights") == query(tmp_path, "SELECT * FROM holders") == []
+
+
+def test_a_process_that_comes_later_waits_for_what_is_in_flight(tmp_path):
+    with Simulator(latency=1.5) as sim:
+        first = process(sim, tmp_path, 16)
+        until(lambda: sim.stats().requests > 0, 60)
+        assert ended(process(sim, tmp_path, 16)) == (16, 0) and ended(first) == (16, 16)
+        assert sim.stats().requests == 16
+
+
+def test_failures_are_sent_again_by_any_of_them(tmp_path):
+    with Simulator(latency=0.02, faults=Faults(error_500=0.2)) as sim:
+        ends = [ended(one) for one in [process(sim, tmp_path, 300, order=order) for order in (1, 2, 3)]]
+        assert [rows for rows, _ in ends] == [300] * 3 and sim.stats().answers == 300
+
+
+@pytest.mark.parametrize(("sign", "seconds"), [("SIGKILL", 60.0), ("SIGSTOP", 3.0)])
+def test_the_others_go_on_after_the_end_of_a_holder(tmp_path, sign, seconds):
+    """A killed process is known to be dead at once; one that is suspended is when its lease has expired."""
+    with Simulator(latency=0.2) as sim:
+        first, second = (process(sim, tmp_path, 400, seconds=seconds, order=order) for order in (1, 2))
+        until(lambda: sim.stats().answers > 100, 60)
+        first.send_signal(getattr(signal, sign))
+        if sign == "SIGKILL":
+            first.communicate(timeout=30)  # until then it is a zombie, which counts as alive until its lease expires
+        assert ended(second)[0] == 400
+        assert 400 <= sim.stats().requests <= 400 + 16, "sent twice: at most what the dead one had in flight"
+        first.kill()
+        first.communicate(timeout=30)
+
+
+def test_a_crash_delays_the_next_run_by_nothing(tmp_path):
+    with Simulator(latency=0.2) as sim:
+        first = process(sim, tmp_path, 200, seconds=600.0)
+        until(lambda: sim.stats().answers > 20, 60)
+        first.kill()
+        first.communicate(timeout=30)
+        assert query(tmp_path, "SELECT COUNT(*) FROM holders") == [(1,)]
+        assert ended(process(sim, tmp_path, 200))[0] == 200

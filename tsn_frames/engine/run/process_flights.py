@@ -1,0 +1,125 @@
+"""Single flight over processes: a request that another process sends is waited for, and its answer is read from the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+from ...api import Completion, Unreadable, decode
+from ..cache import flights
+from ..cache.cache import Cache
+from ..cache.flights import Answer, Flights
+
+log = logging.getLogger("tsn_frames")
+T = TypeVar("T")
+POLL = 0.25  # seconds between two looks for other processes
+TAKEN_DELAY = 0.5  # seconds until a request that another process sends is looked at again
+Shared = tuple[Completion, float]
+
+
+class ProcessFlights:
+    """One run's flights among those of other processes. It is made in any thread, and used on the loop's.
+
+    While no other process uses the cache, it costs a look at a file four times a second, and nothing a request. Where the file can't be
+    used, the run goes on alone.
+
+    Parameters
+    ----------
+    cache : Cache
+        The cache that the processes share.
+    """
+
+    def __init__(self, cache: Cache) -> None:
+        self._file: Flights | None = None
+        with suppress(sqlite3.Error, OSError):  # the writer reports a cache that can't be used
+            self._file = Flights(cache.folder)
+        self._announces = self._file is not None and self._file.announces
+        self._order, self._lock = (
+            asyncio.Lock(),
+            threading.Lock(),
+        )  # the second one also holds for a call whose task was cancelled
+        self._in_flight, self._ended = set[bytes](), set[bytes]()
+        self._renewed = time.monotonic()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self, goes_on: Callable[[], bool]) -> None:
+        """Wait until the other processes announce their flights, or are gone; then look for further ones."""
+        if self._announces:
+            until = time.monotonic() + flights.LEASE_SECONDS
+            while goes_on() and time.monotonic() < until:
+                if all((await self._others()).values()):
+                    break
+                await asyncio.sleep(POLL / 5)
+        self._watching = asyncio.create_task(self._watch())
+
+    async def claim(self, key: bytes) -> Shared | bool:
+        """Return another process's answer to a request, else whether this run may send it now."""
+        self._in_flight.add(key)
+        if not self._announces:
+            return True
+        found = await self._call(partial(self._claimed, key=key), True)
+        if isinstance(found, bool):
+            return found
+        try:
+            return decode(found[0]), found[1]
+        except Unreadable:
+            return True
+
+    def end(self, key: bytes) -> None:
+        """Count a flight as ended; others may send the request, if its answer isn't cached by then."""
+        self._in_flight.discard(key)
+        if self._announces:
+            self._ended.add(key)
+
+    def close(self) -> None:
+        """Remove the run from the file."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._file is not None:
+            with self._lock, suppress(sqlite3.Error, OSError):  # its lease ends by itself
+                self._file.close()
+            self._file = None
+
+    async def _others(self) -> dict[str, bool]:
+        return await self._call(Flights.others, {})
+
+    def _claimed(self, file: Flights, key: bytes) -> Answer | bool:
+        self._ended.discard(key)
+        return file.claim(key)
+
+    async def _watch(self) -> None:
+        while self._file is not None:
+            await asyncio.sleep(POLL)
+            if not self._announces:
+                self._announces = bool(await self._others())
+                if self._announces:  # from here on each flight is claimed before it begins; those of before are announced
+                    await self._call(partial(Flights.announce, keys=list(self._in_flight)), None)
+            if self._ended or time.monotonic() > self._renewed + flights.LEASE_SECONDS / 4:
+                self._renewed = time.monotonic()
+                await self._call(self._renew, None)
+
+    def _renew(self, file: Flights) -> None:
+        ended, self._ended = self._ended, set()
+        file.renew(ended)
+
+    async def _call(self, work: Callable[[Flights], T], without: Any) -> T:
+        """Call a function of the file in a thread; return ``without`` where there is no file, or it can't be used."""
+        alone: T = without
+
+        def locked() -> T:
+            with self._lock:
+                return alone if self._file is None else work(self._file)
+
+        async with self._order:
+            try:
+                return await asyncio.to_thread(locked)
+            except (sqlite3.Error, OSError, RuntimeError) as error:  # no thread is started at the interpreter's end
+                log.info("flights of other processes are not known: %s", type(error).__name__)
+                return alone
