@@ -46,7 +46,7 @@ class ProcessFlights:
             threading.Lock(),
         )  # the second one also holds for a call whose task was cancelled
         self._in_flight, self._ended = set[bytes](), set[bytes]()
-        self._renewed = time.monotonic()
+        self._renewed, self._alone_until = time.monotonic(), 0.0
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self, goes_on: Callable[[], bool]) -> None:
@@ -118,8 +118,11 @@ class ProcessFlights:
                 return alone if self._file is None else work(self._file)
 
         async with self._order:
+            if time.monotonic() < self._alone_until:
+                return alone
             try:
                 return await asyncio.to_thread(locked)
             except (sqlite3.Error, OSError, RuntimeError) as error:  # no thread is started at the interpreter's end
                 log.info("flights of other processes are not known: %s", type(error).__name__)
+                self._alone_until = time.monotonic() + flights.LEASE_SECONDS  # a suspended process may hold the file's lock
                 return alone

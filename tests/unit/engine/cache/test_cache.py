@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
+from tsn_frames.engine.cache.flights import FLIGHTS
 from tsn_frames.engine.cache.store import Store, lookup
 from tsn_frames.simulator import Faults
 
@@ -157,13 +158,15 @@ def test_a_refresh_that_fails_leaves_the_old_answer(sim, client):
 
 
 def test_bodies_lie_inline_as_they_came(sim, client):
-    """A row of the file is the key and the very bytes of the answer; there are no other files."""
+    """A row of the file is the key and the very bytes of the answer; no other file holds any."""
     df = pd.DataFrame({"text": ["short", "long " * 20_000]})
     out = ask(df, client, include=("request_key",))
     stored = bodies(client)
     for key, content in zip(out["request_key"], out["content"], strict=True):
         assert json.loads(stored[bytes.fromhex(key)])["choices"][0]["message"]["content"] == content
-    assert {path.name for path in client.cache.folder.iterdir()} <= {"cache.db", "cache.db-wal", "cache.db-shm"}
+    assert {path.name for path in client.cache.folder.iterdir()} <= {
+        f"{name}{ending}" for name in ("cache.db", FLIGHTS) for ending in ("", "-wal", "-shm")
+    }
 
 
 def test_bytes_come_back_identical(tmp_path):

@@ -20,6 +20,7 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache import store
+from tsn_frames.engine.cache.flights import FLIGHTS
 from tsn_frames.engine.cache.sqlite_pages import salvage
 from tsn_frames.engine.cache.store import ForeignRow, Store, lookup, scan
 from tsn_frames.simulator import Simulator
@@ -311,7 +312,7 @@ def test_a_damaged_file_is_put_aside_and_what_can_be_read_is_kept(server, filled
     assert out["content"].notna().all() and least <= out["cached"].sum() == ROWS - server.stats().requests
     with warned():
         assert ask(frame(), filled)["cached"].all()
-    names = {f"{name}{ending}" for name in (aside.name, "cache.db") for ending in ("", "-wal", "-shm")}
+    names = {f"{name}{ending}" for name in (aside.name, "cache.db", FLIGHTS) for ending in ("", "-wal", "-shm")}
     assert {path.name for path in filled.cache.folder.iterdir()} <= names
 
 
