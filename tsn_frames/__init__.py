@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .verbs.label.to_labels import to_labels as to_labels
     from .verbs.paying_verb import estimate as estimate
     from .verbs.paying_verb import start as start
+    from .verbs.report.excel import export_excel as export_excel
     from .verbs.report.grouping import Report as Report
     from .verbs.run.run import Run as Run
     from .verbs.run.run import last_run as last_run
@@ -57,7 +58,7 @@ _PLACES = {
     "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
     "Review": "widget.review.review", "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors", "archive": "verbs.archive.archive",
     "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",
-    "estimate": "verbs.paying_verb", "extract": "verbs.extract.extract", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
+    "estimate": "verbs.paying_verb", "export_excel": "verbs.report.excel", "extract": "verbs.extract.extract", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
     "load_archive": "verbs.archive.load_archive",
     "runs": "verbs.runs", "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox",
     "start": "verbs.paying_verb", "to_labels": "verbs.label.to_labels",
