@@ -14,18 +14,9 @@ from .usage import Usage
 
 # Names of fields in lower case: some services write Message or statusCode.
 _WORDS = (
-    "message",
-    "msg",
-    "error_message",
-    "error_msg",
-    "detail",
-    "error",
-    "errors",
-    "status_msg",
-    "title",
-    "reason",
-    "blockreason",
-)
+    "message", "msg", "error_message", "errormessage", "error_msg", "error_description", "detail", "error", "errors", "status_msg",
+    "faultstring", "fault", "title", "reason", "blockreason",
+)  # fmt: skip
 _CODES = ("code", "type", "status", "reason", "error_type", "error_code", "status_code", "http_code", "statuscode", "blockreason")
 _NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp", "promptfeedback")
 _WAITS = {
