@@ -110,7 +110,7 @@ def _by_period(known: pd.DataFrame, by: str | None, every: Every, zone: ZoneInfo
     totals = known["cost"].astype("float64").groupby(groups).sum().sort_values(ascending=False)
     if len(totals) > len(axes.COLOURS):
         named = totals.index[: len(axes.COLOURS)]
-        groups = groups.where(groups.isin(named), rest := f"{len(totals) - len(named)} others")
+        groups = groups.where(groups.isin(named), rest := plural(len(totals) - len(named), "other"))
         totals = totals[named].rename(index=None)
         totals[rest] = 0.0
     table = pd.crosstab(begins, groups, known["cost"].astype("float64"), aggfunc="sum").fillna(0.0)

@@ -84,6 +84,13 @@ def test_more_groups_than_colours_share_the_last_one():
     assert heights(ax) == pytest.approx(frame["cost"].sum())
 
 
+def test_a_single_group_beyond_those_with_a_colour_is_one_other():
+    times = pd.to_datetime(["2026-03-01"] * 5, utc=True)
+    lines = pd.DataFrame({"time": times, "model": list("abcde"), "cost": [5.0, 4.0, 3.0, 2.0, 1.0]})
+    names = [text.get_text() for text in tsn.plot.spending(lines).get_legend().get_texts()]
+    assert names == ["a", "b", "c", "d", "1 other"]
+
+
 @pytest.mark.parametrize(("every", "bars"), [("hour", 1), ("day", 2), ("month", 1)])
 def test_a_bar_is_an_hour_a_day_or_a_month_of_the_time_zone_that_is_named(every, bars):
     frame = pd.DataFrame({"time": pd.to_datetime(["2026-10-31 21:30", "2026-10-31 22:30"], utc=True), "cost": [1.0, 2.0]})
