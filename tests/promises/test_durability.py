@@ -330,7 +330,7 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     assert run.progress.rows == ROWS and 0 < run.progress.answered < ROWS and "running" in repr(run)
     run.stop()
     with pytest.warns(tsn.errors.TSNWarning, match="were not sent, since the run was stopped"):
-        assert run.wait(30) is True and run.done and "done" in repr(run)
+        assert run.wait(30) is True and run.done and "stopped" in repr(run)
     kept, out = run.progress.answered, run.result(progress=False)
     assert out["content"].notna().sum() == kept == slow.stats().answers == client.cache.stats().answers
     assert out["error"].dropna().str.startswith("not_sent").all() and (out["content"].isna() == out["error"].notna()).all()

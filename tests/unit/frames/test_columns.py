@@ -125,7 +125,7 @@ def test_rows_order_index_and_dtypes_are_kept(client):
     out = ask(df, client)
     pd.testing.assert_frame_equal(out[list(df.columns)], df)
     assert out.columns.name == "fields"
-    assert out.attrs == {"source": "here"}
+    assert out.attrs["source"] == "here" and df.attrs == {"source": "here"}
 
 
 def test_the_input_is_never_touched(client):
@@ -159,8 +159,9 @@ def test_a_frame_put_together_column_by_column_brings_no_warning_of_ours(client)
     assert ask(df, client).shape == (1, 129)
 
 
-def test_the_library_leaves_nothing_in_attrs(client):
-    assert ask(pd.DataFrame({"t": ["a"]}), client).attrs == {}
+def test_attrs_have_the_ids_of_the_runs_and_nothing_else(client):
+    out = ask(pd.DataFrame({"t": ["a"]}), client)
+    assert out.attrs == {"tsn_runs": " ".join(tsn.runs(client)["run"])}
 
 
 # Cost
