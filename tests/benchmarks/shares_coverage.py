@@ -2,7 +2,7 @@
 
 A setting is a share of a label, a frame's rows, gold rows and a model. In each seed a frame is made, a model labels it and gold
 is drawn from it at random. The interval should hold the frame's own share. Its width is compared with Wilson's interval of the
-gold alone. The program prints the table of docs/explanation/shares.md by the size of the gold, and one by the model.
+gold alone. The program prints the two tables of docs/explanation/shares.md: by the size of the gold, and by the model.
 """
 
 from __future__ import annotations
