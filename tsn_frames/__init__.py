@@ -13,6 +13,9 @@ from . import errors as errors
 if TYPE_CHECKING:
     from . import plot as plot
     from .accessor import FrameAccessor, SeriesAccessor
+    from .default_client import get_client as get_client
+    from .default_client import set_client as set_client
+    from .default_client import set_key as set_key
     from .engine.cache.cache import Cache as Cache
     from .engine.ledger.ledger import Ledger as Ledger
     from .engine.limits.limits import Limits as Limits
@@ -20,12 +23,9 @@ if TYPE_CHECKING:
     from .engine.runtime.client import Client as Client
     from .errors import RunError as RunError
     from .errors import TSNError as TSNError
-    from .pricing.prices import Prices as Prices
+    from .pricing.price_table import Prices as Prices
     from .sandbox import sample_messages as sample_messages
     from .sandbox import simulate as simulate
-    from .settings import get_client as get_client
-    from .settings import set_client as set_client
-    from .settings import set_key as set_key
     from .verbs.archive.archive import ArchiveSummary as ArchiveSummary
     from .verbs.archive.archive import archive as archive
     from .verbs.archive.load_archive import load_archive as load_archive
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from .verbs.evaluate.result import Evaluation as Evaluation
     from .verbs.extract.extract import extract as extract
     from .verbs.files.complete_file import complete_file as complete_file
-    from .verbs.files.parts import FileSummary as FileSummary
+    from .verbs.files.part_runner import FileSummary as FileSummary
     from .verbs.label.label import label as label
     from .verbs.label.to_labels import to_labels as to_labels
     from .verbs.paying_verb import estimate as estimate
     from .verbs.paying_verb import start as start
     from .verbs.report.excel import export_excel as export_excel
     from .verbs.report.grouping import Report as Report
-    from .verbs.run.run import Run as Run
-    from .verbs.run.run import last_run as last_run
+    from .verbs.run.run_handle import Run as Run
+    from .verbs.run.run_handle import last_run as last_run
     from .verbs.run.summary import Summary as Summary
     from .verbs.runs import runs as runs
     from .widget.chat import Chat as Chat
@@ -54,13 +54,13 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "ArchiveSummary": "verbs.archive.archive", "Cache": "engine.cache.cache", "Chat": "widget.chat", "Client": "engine.runtime.client", "Comparison": "verbs.compare.result",
-    "Estimate": "verbs.estimate.result", "Evaluation": "verbs.evaluate.result", "FileSummary": "verbs.files.parts", "Ledger": "engine.ledger.ledger",
-    "Limits": "engine.limits.limits", "Prices": "pricing.prices", "Report": "verbs.report.grouping", "Retry": "engine.retry",
-    "Review": "widget.review.review", "Run": "verbs.run.run", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors", "archive": "verbs.archive.archive",
+    "Estimate": "verbs.estimate.result", "Evaluation": "verbs.evaluate.result", "FileSummary": "verbs.files.part_runner", "Ledger": "engine.ledger.ledger",
+    "Limits": "engine.limits.limits", "Prices": "pricing.price_table", "Report": "verbs.report.grouping", "Retry": "engine.retry",
+    "Review": "widget.review.review", "Run": "verbs.run.run_handle", "RunError": "errors", "Summary": "verbs.run.summary", "TSNError": "errors", "archive": "verbs.archive.archive",
     "compare": "verbs.compare.compare", "complete": "verbs.complete", "complete_file": "verbs.files.complete_file",
-    "estimate": "verbs.paying_verb", "export_excel": "verbs.report.excel", "extract": "verbs.extract.extract", "get_client": "settings", "label": "verbs.label.label", "last_run": "verbs.run.run",
+    "estimate": "verbs.paying_verb", "export_excel": "verbs.report.excel", "extract": "verbs.extract.extract", "get_client": "default_client", "label": "verbs.label.label", "last_run": "verbs.run.run_handle",
     "load_archive": "verbs.archive.load_archive",
-    "runs": "verbs.runs", "sample_messages": "sandbox", "set_client": "settings", "set_key": "settings", "simulate": "sandbox",
+    "runs": "verbs.runs", "sample_messages": "sandbox", "set_client": "default_client", "set_key": "default_client", "simulate": "sandbox",
     "start": "verbs.paying_verb", "to_labels": "verbs.label.to_labels",
 }  # fmt: skip
 __all__ = list(_PLACES)

@@ -11,13 +11,13 @@ import pandas as pd
 
 from .errors import UnknownNameError, named_interrupts
 from .frames.prompt import Prompt
+from .keyword_options import check_call
 from .notebook.readable_types import ReadableType, readable
 from .notebook.table_html import table_html
 from .text import plural, quoted
-from .typed_options import check_call
 from .verbs import complete as verbs
 from .verbs import paying_verb
-from .verbs.chat import chat as chatting
+from .verbs.chat import row_chat as chatting
 from .verbs.compare import compare as comparing
 from .verbs.estimate import estimate as estimating
 from .verbs.evaluate import corrected, evaluate, gold_sample, shares
@@ -26,8 +26,8 @@ from .verbs.label import label as labelling
 from .verbs.report import report
 from .verbs.review import review as reviewing
 from .verbs.review.session import ReviewSession
-from .verbs.run.options import CompleteOptions
-from .verbs.run.run import Run
+from .verbs.run.run_handle import Run
+from .verbs.run.verb_options import CompleteOptions
 
 if TYPE_CHECKING:
     from .widget.chat import Chat

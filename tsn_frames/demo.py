@@ -18,7 +18,7 @@ from .errors import ConfigError, TSNError, TSNWarning
 from .sandbox import sample_messages, simulate
 from .text import did_you_mean
 from .verbs.complete import complete
-from .verbs.run.run import last_run
+from .verbs.run.run_handle import last_run
 from .verbs.run.summary import Summary
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .default_client import set_client
 from .engine.runtime.client import Client
 from .engine.runtime.process import process_state
-from .pricing.prices import Prices, prices_of
-from .settings import set_client
+from .pricing.price_table import Prices, prices_of
 
 if TYPE_CHECKING:
     from .simulator import Simulator

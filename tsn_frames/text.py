@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from .errors import ParameterError, TSNWarning
 from .notebook.code_location import is_users
-from .notebook.host import in_notebook
+from .notebook.ipython_shell import in_notebook
 from .notebook.warning_block import warn_in_cell
 
 

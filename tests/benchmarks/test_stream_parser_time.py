@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from tsn_frames.api.stream_parser import StreamedReply
+from tsn_frames.api.streaming.stream_parser import StreamedReply
 
 
 def chunk(delta=None, finish=None, index=0, **others):

@@ -11,14 +11,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tsn_frames"
 TABLE = ROOT / "docs" / "explanation" / "architecture.md"
-NO_PANDAS_IN_ENGINE_BUT = {"frames.py", "frame_columns.py", "ledger.py", "cache.py"}  # these make frames when one is asked for
+NO_PANDAS_IN_ENGINE_BUT = {"frames.py", "common_columns.py", "ledger.py", "cache.py"}  # these make frames when one is asked for
 ONE_IMPORTER = {
     "httpx": {"engine/transport/httpx_backend.py", "engine/transport/environment.py"},
     "httptools": {"engine/transport/connection.py"},
     "msgspec": {"api/completion.py", "verbs/extract/classes.py", "verbs/extract/field.py"},
-    "genai_prices": {"pricing/sources.py"},
+    "genai_prices": {"pricing/load_prices.py"},
     "diskcache": {"engine/cache/store.py"},
-    "tqdm": {"engine/run/progress.py"},
+    "tqdm": {"engine/run/progress_bar.py"},
     "matplotlib": {"plot/axes.py"},
     "anywidget": {"widget/chat.py", "widget/review/review.py"},
     "latex2mathml": {"widget/rendering/mathml.py"},

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from ..errors import RowError
-from .dialects.answer_shape import as_completion, finish_reason
 from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, error_of, holds_error, is_error, read_error
 from .dialects.message import Message, read_message
+from .dialects.response_adapters import as_completion, finish_reason
 from .dialects.tables import ending, ends_an_answer
 from .dialects.usage import ABSURD, Usage, counted, counts_nothing, find_usage, read_usage
 from .serialization import Unreadable, dumps_any, load
-from .stream_parser import StreamedReply, has_lines
+from .streaming.stream_parser import StreamedReply, has_lines
 
 _BOM_AND_BLANKS = b"\xef\xbb\xbf \t\r\n"
 _PAGE = 4000  # bytes: longer pages are no errors, whatever words they have

@@ -14,7 +14,7 @@ import pandas as pd
 from ..api import Completion, Requests
 from ..engine.outcomes import Outcomes
 from ..errors import ColumnError, ParameterError, RowError
-from ..pricing.prices import Prices
+from ..pricing.price_table import Prices
 from ..text import did_you_mean, quoted
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")

@@ -15,7 +15,7 @@ from ..errors import ParameterError, PromptError, RowError
 from ..secret import redact
 from ..text import did_you_mean, quoted, warn
 from . import values
-from .missing import Missing, check_missing, filled_texts, warn_missing
+from .missing_policy import Missing, check_missing, filled_texts, warn_missing
 from .template import Part, check_is_no_name, columns_of, parse
 
 Prompt = str | Callable[[dict[Any, Any]], Any]

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from .host import running_shell
+from .ipython_shell import running_shell
 
 _PACKAGE = str(Path(__file__).parents[1])
 _INSTALLED = {"site-packages", "dist-packages"}

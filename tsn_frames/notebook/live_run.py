@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple, Protocol
 
-from .host import in_notebook, update_display
+from .ipython_shell import in_notebook, update_display
 from .progress_bar import bar_html, bar_text, line_html
 
 SECONDS_BETWEEN = 0.3

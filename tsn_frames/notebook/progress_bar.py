@@ -6,7 +6,7 @@ import html
 import time
 from typing import Any
 
-from .host import display_handle, update_display
+from .ipython_shell import display_handle, update_display
 
 SECONDS_BETWEEN = 0.2  # a page draws no faster than a reader sees
 _FONT = "font-size:var(--jp-ui-font-size1,13px);line-height:1.6;font-variant-numeric:tabular-nums;overflow-wrap:anywhere"

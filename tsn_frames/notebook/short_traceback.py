@@ -7,7 +7,7 @@ import traceback
 from types import TracebackType
 
 from .code_location import CodeLocation, is_ours, is_users, typed_cell
-from .host import running_shell
+from .ipython_shell import running_shell
 
 WIDTH = 88
 BOLD, END = "\x1b[1m", "\x1b[0m"

@@ -9,7 +9,7 @@ import warnings
 from typing import Any
 
 from .code_location import CodeLocation, running_cell, typed_cell
-from .host import display_handle, running_shell, update_display
+from .ipython_shell import display_handle, running_shell, update_display
 
 _STYLE = (
     "border-left:3px solid var(--jp-warn-color1,#b26a00);padding:.1em .8em;font-size:var(--jp-ui-font-size1,13px);line-height:1.5;"

@@ -8,7 +8,7 @@ from ..errors import ParameterError
 from ..text import money, plural, quoted
 from ..verbs.estimate.result import Estimate
 from ..verbs.estimate.survey_sampling import Range
-from ..verbs.run.run import Run, last_run
+from ..verbs.run.run_handle import Run, last_run
 from ..verbs.run.summary import Summary
 from . import axes
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ParameterError
-from ..frames.frame_like import FrameLike
+from ..frames.result_base import FrameLike
 from ..text import quoted
 from . import axes
 

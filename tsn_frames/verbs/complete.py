@@ -7,18 +7,18 @@ from typing import Any, Unpack
 import pandas as pd
 
 from .._gc_pause import gc_paused
+from ..engine.ledger.run_id_attrs import add_run_ids
 from ..engine.run.executor import RunExecutor
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
-from ..frames.missing import SKIP_BY_DEFAULT, Missing
+from ..frames.missing_policy import SKIP_BY_DEFAULT, Missing
 from ..frames.prompt import Prompt
-from ..run_ids import add_run_ids
 from .estimate.estimate import estimate_call
 from .paying_verb import Call, paying_verb
-from .run.options import DEFAULTS, CompleteOptions, SeriesOptions
 from .run.plan import Errors
 from .run.prepare import PreparedCall, check_columns, prepare
-from .run.run import Run
+from .run.run_handle import Run
+from .run.verb_options import DEFAULTS, CompleteOptions, SeriesOptions
 
 
 @paying_verb(CompleteOptions)

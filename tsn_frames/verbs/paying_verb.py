@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ..errors import ArgumentError, named_interrupts
+from ..keyword_options import check_call, spelled_out
 from ..notebook.readable_types import ReadableType
-from ..typed_options import check_call, spelled_out
 from .estimate.result import Estimate
-from .run.options import DEFAULTS
-from .run.run import Run
-from .run.run import start as start_run
+from .run.run_handle import Run
+from .run.run_handle import start as start_run
+from .run.verb_options import DEFAULTS
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,13 +13,13 @@ import pandas as pd
 import traitlets
 
 from ..api.parameters import SamplingParameters
+from ..default_client import get_client
 from ..engine.cache.cache import CacheMode
 from ..engine.chat.conversation import Conversation
 from ..engine.runtime.client import Client
-from ..settings import get_client
+from ..keyword_options import check_words, spelled_out
 from ..text import plural
-from ..typed_options import check_words, spelled_out
-from ..verbs.chat import chat as verbs
+from ..verbs.chat import row_chat as verbs
 from . import view_model
 from .markdown_transcript import from_markdown, to_markdown
 from .page_requests import PageRequests

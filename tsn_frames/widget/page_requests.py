@@ -9,7 +9,7 @@ from ..engine.chat.chat_state import Busy
 from ..engine.chat.conversation import Conversation
 from ..errors import TSNError
 from ..text import warnings_to
-from ..verbs.chat.chat import AllRowsOf
+from ..verbs.chat.row_chat import AllRowsOf
 from . import view_model
 from .page_sync import PageSync
 

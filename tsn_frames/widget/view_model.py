@@ -9,8 +9,8 @@ from textwrap import shorten
 from typing import Any
 
 from ..api.dialects.tables import ending
+from ..engine.chat.chat_message import Turn
 from ..engine.chat.conversation import Conversation
-from ..engine.chat.turn import Turn
 from ..text import money, plural
 from ..verbs.chat.generate_code import AllRows
 from .markdown_transcript import to_markdown

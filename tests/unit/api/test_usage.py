@@ -12,7 +12,7 @@ from tsn_frames.api import decode
 from tsn_frames.api.dialects.tables import BESIDE_PROMPT, CACHED, COMPLETION, PROMPT
 from tsn_frames.api.dialects.tables import USAGE as PLACES
 from tsn_frames.api.dialects.usage import count, find_usage, merge_usage, read_usage
-from tsn_frames.api.stream_parser import StreamedReply
+from tsn_frames.api.streaming.stream_parser import StreamedReply
 
 READ = {"input_tokens": 10, "output_tokens": 20, "cache_read_input_tokens": 8, "cache_creation_input_tokens": 2}
 

@@ -21,7 +21,7 @@ from tsn_frames.engine.transport.connection import Connection
 from tsn_frames.engine.transport.pool import ConnectionPool
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
-from tsn_frames.verbs.run.run import Run
+from tsn_frames.verbs.run.run_handle import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
 

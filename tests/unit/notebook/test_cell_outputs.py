@@ -8,7 +8,7 @@ import pytest
 from support.kernel import Kernel
 
 import tsn_frames as tsn
-from tsn_frames.engine.run.progress import Progress
+from tsn_frames.engine.run.progress_bar import Progress
 from tsn_frames.notebook.progress_bar import bar_html
 
 SETUP = """

@@ -8,7 +8,7 @@ from support.kernel import Kernel
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
-from tsn_frames.verbs.run.background import BackgroundRun
+from tsn_frames.verbs.run.sequential_runs import BackgroundRun
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SETUP = """

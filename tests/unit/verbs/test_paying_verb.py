@@ -14,7 +14,7 @@ import pytest
 import tsn_frames as tsn
 from tsn_frames.api.parameters import NAMES, ORDER, ApiParameters
 from tsn_frames.simulator import Simulator
-from tsn_frames.verbs.run.options import CompleteOptions
+from tsn_frames.verbs.run.verb_options import CompleteOptions
 
 ASK = "Which tone? {text}"
 MODELS = ["sim-small", "sim-large"]

@@ -22,8 +22,8 @@ from support.canary import KEY
 from support.waiting import let_the_loop_turn, until
 
 import tsn_frames as tsn
+from tsn_frames.engine.chat.chat_message import Turn
 from tsn_frames.engine.chat.chat_settings import ChatSettings
-from tsn_frames.engine.chat.turn import Turn
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Simulator
 from tsn_frames.text import money

@@ -12,16 +12,16 @@ from functools import partial
 
 from ...api import Request
 from ...errors import RunError
-from ...pricing.prices import Prices
+from ...pricing.price_table import Prices
 from ...text import money
+from ..ledger.budget_period import Period
 from ..ledger.file import LeaseEnd
 from ..ledger.ledger import Ledger
-from ..ledger.spending import Period
 from . import leases
-from .accounts import FOREVER, Account, Cap, Reservation, budget_exceeded, reserve
-from .budget import PERIODS, Budget
-from .budget import period as calendar_period
 from .leases import Demand, Leases
+from .reservations import FOREVER, Account, Cap, Reservation, budget_exceeded, reserve
+from .spending_limits import PERIODS, Budget
+from .spending_limits import period as calendar_period
 from .worst_case import check_bounded, worst_case
 
 POLL_INTERVAL = 0.1  # seconds between two looks at money that other runs have leased

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from ...api import Usage
 from ...errors import ConfigError
-from ...pricing.prices import Prices
+from ...pricing.price_table import Prices
+from ..ledger.budget_period import Period, RecordedSpending, live_leases, write_lease
 from ..ledger.ledger import Ledger
-from ..ledger.spending import Period, RecordedSpending, live_leases, write_lease
-from .accounts import OtherRuns, extension, other_runs
+from .reservations import OtherRuns, extension, other_runs
 
 LEASE_SECONDS = 60.0  # a lease that isn't renewed for so long expires
 RENEWALS = 3  # in that time

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...api import Request, load
 from ...errors import ConfigError
-from ...pricing.prices import Prices
+from ...pricing.price_table import Prices
 
 TEMPLATE_TOKENS = 64  # upper bound of what a model's chat template adds beyond the request's JSON, which is counted too
 _ODD = re.compile(rb'"content":\[|"(?!(?:role|content|name)":)[^"\\]*":')  # inside a string the quotes are escaped

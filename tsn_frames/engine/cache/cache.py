@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ...api import Completion, Unreadable, decode
 from ...errors import CacheError, ConfigError, ParameterError
 from ...text import quoted
-from ..storage.frame_columns import TOKEN_COLUMNS, utc_times
+from ..storage.common_columns import TOKEN_COLUMNS, utc_times
 from ..storage.sqlite import BUSY_TIMEOUT
-from . import export
-from .forget import forget
+from . import import_export
+from .erase_runs import forget
 from .reader import FILE
 from .service_features import add_features, read_features
 from .store import Store, open_store, scan, totals
@@ -146,7 +146,7 @@ class Cache:
             ``.jsonl`` for JSON lines, ``.parquet`` for Parquet (needs ``pip install 'tsn-frames[parquet]'``). The file
             holds answers and what the services can do, no prompts and no API key. An existing file is replaced when the new one is complete.
         """
-        return export.export(scan(self.file), Path(path), read_features(self.folder))
+        return import_export.export(scan(self.file), Path(path), read_features(self.folder))
 
     def load(self, path: str | Path) -> int:
         """Import the answers of an exported file that are missing here; return how many.
@@ -156,7 +156,7 @@ class Cache:
         CacheError
             If a row is not an exported answer. Nothing is added then.
         """
-        rows, features = export.read(Path(path))
+        rows, features = import_export.read(Path(path))
         with closing(self.open()) as store:
             added = store.add(rows)
         new = {name: value for name, value in features.items() if name not in read_features(self.folder)}

@@ -11,11 +11,11 @@ from typing import Any
 from ...errors import ConfigError, ParameterError, PromptError, TSNError
 from ...text import plural, quoted
 from ..runtime.client import Client
+from .chat_message import Turn, turns_of
 from .chat_settings import ChatSettings
 from .listeners import Listener, Listeners
 from .pending_answer import PendingAnswer
-from .row_templates import RowTemplates, with_templates
-from .turn import Turn, turns_of
+from .template_protocol import RowTemplates, with_templates
 
 
 class Busy(TSNError):

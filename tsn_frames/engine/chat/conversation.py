@@ -15,19 +15,19 @@ from typing import Any, Unpack
 from ...api import Request
 from ...api.parameters import SamplingParameters, plain
 from ...errors import ParameterError, PromptError, TSNError
+from ...keyword_options import check_words, spelled_out
 from ...secret import Secret
 from ...text import check_choice, quoted
-from ...typed_options import check_words, spelled_out
 from ..budget.admission import BudgetAdmission
 from ..cache.cache import CacheMode
 from ..runtime.client import Client
 from ..runtime.interrupts import wait_for
 from ..runtime.process import process_state
+from .chat_message import Turn
 from .chat_state import ChatState
 from .models import list_models
 from .pending_answer import PartialAnswer, PendingAnswer
 from .stream_request import StreamedRequest
-from .turn import Turn
 
 
 class Conversation(ChatState):

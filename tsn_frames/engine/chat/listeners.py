@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..runtime.process import process_state
-from .turn import Turn
+from .chat_message import Turn
 
 log = logging.getLogger("tsn_frames")
 

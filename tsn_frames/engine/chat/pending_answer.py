@@ -14,8 +14,8 @@ from ...api import Completion
 from ...errors import RunError, TSNError
 from ...secret import redact
 from ..runtime.process import process_state
+from .chat_message import Turn
 from .stream_request import StreamedRequest, StreamResult
-from .turn import Turn
 
 log = logging.getLogger("tsn_frames")
 NOTIFY_INTERVAL = 0.04  # seconds between two notifications of a growing answer, for a page that stays responsive

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...api import Completion, Request
 from ...api.completion import content_error
-from ...api.stream_parser import StreamedReply
+from ...api.streaming.stream_parser import StreamedReply
 from ...errors import RowError, RunError, ServerError, TSNError
 from ...secret import Secret
 from ..budget.admission import BudgetAdmission
@@ -20,13 +20,13 @@ from ..outcomes import Outcome
 from ..run.attempt import AttemptSender
 from ..run.counts import Counts
 from ..run.preflight import cached_answer
+from ..run.request_queue import PendingRequest, RetryQueue
 from ..run.result_handler import ResultHandler
-from ..run.retry_queue import PendingRequest, RetryQueue
 from ..run.streamed_answer import StreamOptions
 from ..runtime.client import Client
 from ..runtime.session import Session, open_session
+from .chat_message import State
 from .explanations import explain
-from .turn import State
 
 log = logging.getLogger("tsn_frames")
 

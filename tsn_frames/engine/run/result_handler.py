@@ -17,7 +17,7 @@ from ..runtime.client import Client
 from ..transport.environment import through_proxy
 from .attempt import Attempt
 from .counts import Counts
-from .retry_queue import PendingRequest, RetryQueue
+from .request_queue import PendingRequest, RetryQueue
 
 log = logging.getLogger("tsn_frames")
 _IN_FLIGHT = RowError("not_sent", "stopped while in flight; it may have been billed")

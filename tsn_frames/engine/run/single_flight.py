@@ -8,7 +8,7 @@ from ...api import decode
 from ..runtime.session import Session
 from .preflight import cached_answer
 from .process_flights import ProcessFlights, Shared
-from .retry_queue import PendingRequest
+from .request_queue import PendingRequest
 
 
 class SingleFlight:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...api import Request, error_of
 from ...api.dialects.error_tables import names_unknown_parameter, names_usage_option
-from ...api.stream_parser import StreamedReply
+from ...api.streaming.stream_parser import StreamedReply
 from ...errors import RowError
 from ...secret import Secret, redact
 from ..retry import Classification, Kind, classify

@@ -16,10 +16,10 @@ from ...api import base_url as address
 from ...errors import ArgumentError, ConfigError
 from ...notebook.readable_types import readable_signature
 from ...notebook.table_html import table_html
-from ...pricing.prices import Prices, prices_of
+from ...pricing.price_table import Prices, prices_of
 from ...secret import Hidden, Secret
 from ...text import did_you_mean, plural, quoted
-from ..budget.budget import Budget
+from ..budget.spending_limits import Budget
 from ..cache.cache import Cache
 from ..ledger.ledger import Ledger, default_ledger
 from ..limits.limits import Limits

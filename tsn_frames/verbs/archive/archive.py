@@ -13,11 +13,11 @@ from zipfile import ZipFile
 
 import pandas as pd
 
-from ...engine.cache.export import export
+from ...engine.cache.import_export import export
 from ...engine.cache.service_features import read_features
+from ...engine.ledger.run_id_attrs import ATTRIBUTE
 from ...engine.runtime.client import Client
 from ...errors import ParameterError
-from ...run_ids import ATTRIBUTE
 from ...text import plural, quoted, warn
 from .contents import Contents, contents_of
 from .manifest import ANSWERS, LEDGER, MANIFEST, REPORT, ledger_lines, manifest_of

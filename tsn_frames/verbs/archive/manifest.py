@@ -19,7 +19,7 @@ from ...engine.ledger.file import Entry, Line
 from ...engine.ledger.run_record import RunRecord, RunSettings, Saving
 from ...engine.runtime.client import Client
 from ...errors import CacheError, TSNError
-from ...pricing.prices import Prices
+from ...pricing.price_table import Prices
 
 FORMAT = "tsn-frames-archive"
 VERSION = 1

@@ -15,7 +15,7 @@ from ...api import Completion, Unreadable, decode
 from ...engine.ledger.run_record import RunRecord
 from ...text import money, plural
 from .contents import Contents
-from .frame_figures import figures_of
+from .label_statistics import figures_of
 
 
 def report_of(contents: Contents, manifest: Mapping[str, Any], name: str) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from ...engine.chat.conversation import Conversation
 from ...errors import PromptError
-from ...frames.missing import Missing
-from .templates import Templates
+from ...frames.missing_policy import Missing
+from .row_template_filler import Templates
 
 _ALONE = "Only this question is asked of every row: the messages before it are not sent along."
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames import values
-from ...frames.gold_draw import draw_of
+from ...frames.sampling_design import draw_of
 from ...text import plural, quoted
-from .agreement import Normalise
+from .answer_equality import Normalise
 from .inputs import comparable_gold, gold_of
 
 Array = np.ndarray[Any, Any]

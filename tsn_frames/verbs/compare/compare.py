@@ -9,13 +9,13 @@ import pandas as pd
 
 from ...frames.prompt import Prompt, check_frame
 from ...text import plural
+from ..estimate.combine_estimates import total_estimate
 from ..estimate.result import Estimate
-from ..estimate.total_estimate import total_estimate
 from ..paying_verb import Call, paying_verb
-from ..run.background import BackgroundRun, OnRun, labelled_warnings
-from ..run.options import DEFAULTS
 from ..run.prepare import PER_ROW, prepare
-from .agreement import Normalise, normaliser
+from ..run.sequential_runs import BackgroundRun, OnRun, labelled_warnings
+from ..run.verb_options import DEFAULTS
+from .answer_equality import Normalise, normaliser
 from .asked_rows import AskedRows, asked_rows
 from .cheapest import MARGIN, check_margin
 from .comparison_run import ComparisonRun

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
-from ...frames.gold_draw import draw_of
+from ...frames.sampling_design import draw_of
 from ...text import money, plural
-from ..run.background import OnRun, labelled_warnings
-from ..run.run import stopped_error
+from ..run.run_handle import stopped_error
+from ..run.sequential_runs import OnRun, labelled_warnings
 from . import metrics
 from .asked_rows import AskedRows
 from .metrics import ModelRun

@@ -17,7 +17,7 @@ from ...frames.label_codes import outside_error
 from ...text import did_you_mean, plural, quoted
 from ..estimate.request_table import cached_answers
 from ..run.prepare import PreparedCall
-from .agreement import UNREADABLE, Normalise, comparable, equal
+from .answer_equality import UNREADABLE, Normalise, comparable, equal
 from .options import check_own
 
 Array = np.ndarray[Any, Any]

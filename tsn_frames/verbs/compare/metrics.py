@@ -17,8 +17,8 @@ from ...errors import ConfigError
 from ...stats.paired_proportions import discordant, mcnemar
 from ...stats.proportions import wilson
 from ...stats.ratio import amount_per_success
-from ..run.run import PaidAnswer, Run
-from .agreement import same
+from ..run.run_handle import PaidAnswer, Run
+from .answer_equality import same
 from .cheapest import Choice, Cost, Judged, best_of, choose, differences
 from .model_calls import ModelCall
 

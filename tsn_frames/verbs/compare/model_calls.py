@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ...engine.budget.budget import amount
+from ...engine.budget.spending_limits import amount
 from ...engine.runtime.client import Client
 from ...frames.columns import layout
 from ..complete import run_of
@@ -21,8 +21,8 @@ from ..label.label import prepare as prepare_labels
 from ..rounds.estimate import estimate_rounds
 from ..rounds.run import RoundsCall, RoundsRun
 from ..run.prepare import PreparedCall
-from ..run.run import PaidAnswer, Run
-from .agreement import UNREADABLE, Normalise, comparable
+from ..run.run_handle import PaidAnswer, Run
+from .answer_equality import UNREADABLE, Normalise, comparable
 
 FACTS = ("model", "answered_at", "request_key")
 LABEL = "label"

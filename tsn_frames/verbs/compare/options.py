@@ -11,8 +11,8 @@ from ...errors import ParameterError
 from ...text import did_you_mean, quoted
 from ..label.codebook import Label
 from ..rounds.options import Explain, Structured
-from ..run.options import CompareOptions
 from ..run.prepare import PER_ROW
+from ..run.verb_options import CompareOptions
 
 
 class ComparisonOptions(CompareOptions, total=False):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...frames.frame_like import NotedTable
+from ...frames.result_base import NotedTable
 from ...text import money
 
 UNKNOWN = "unknown"

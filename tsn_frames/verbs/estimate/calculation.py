@@ -10,12 +10,12 @@ from statistics import median
 import numpy as np
 
 from ...engine.budget.worst_case import longest, worst_case
-from ...engine.ledger.queries import PastUsage
+from ...engine.ledger.run_history import PastUsage
 from ...engine.outcomes import Outcomes
 from ...engine.runtime.client import Client
 from ...engine.runtime.process import process_state
 from ...errors import ConfigError
-from ...pricing.prices import Prices
+from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
 from .request_table import RequestTable
 from .result import UNKNOWN, Estimate

@@ -9,12 +9,12 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames.prompt import Prompt
+from ...keyword_options import spelled_out
 from ...text import money, quoted
-from ...typed_options import spelled_out
-from ..run.options import DEFAULTS, CompleteOptions, SeriesOptions
 from ..run.prepare import PreparedCall, check_columns, prepare
-from .cache_misses import explain_misses
+from ..run.verb_options import DEFAULTS, CompleteOptions, SeriesOptions
 from .calculation import calculate
+from .explain_cache_misses import explain_misses
 from .pilot import check_pilot, estimate_with_pilot
 from .request_table import cached_answers, request_table
 from .result import Estimate

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ...engine.ledger import queries
+from ...engine.ledger import run_history
 from ...engine.outcomes import Outcomes
 from ...engine.run.executor import RunExecutor
 from ...errors import ParameterError
@@ -16,9 +16,9 @@ from ...frames import columns as frame_columns
 from ...text import quoted
 from ..run.plan import Plan
 from ..run.prepare import PreparedCall
-from ..run.run import Run
-from .cache_misses import explain_misses
+from ..run.run_handle import Run
 from .calculation import calculate, unanswered
+from .explain_cache_misses import explain_misses
 from .request_table import RequestTable, cached_answers
 from .result import Estimate
 from .survey_sampling import MIN_SAMPLE, Array, Sample, draw
@@ -65,7 +65,7 @@ def _population(call: PreparedCall, answers: Outcomes) -> Array:
 
     Other cached answers are left out: they may be those of another department, unlike the rest.
     """
-    piloted = queries.piloted_keys(call.client.ledger, call.work.about.hashes.get("keys"))
+    piloted = run_history.piloted_keys(call.client.ledger, call.work.about.hashes.get("keys"))
     keys = enumerate(call.work.requests.index)
     return np.array([at for at, key in keys if answers.completions[at] is None or key in piloted], dtype=np.int64)
 

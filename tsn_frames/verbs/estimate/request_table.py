@@ -10,10 +10,10 @@ import numpy as np
 from ..._gc_pause import gc_paused
 from ...api import Requests, Usage
 from ...engine.cache.store import lookup
-from ...engine.ledger import queries
-from ...engine.ledger.queries import PastUsage
+from ...engine.ledger import run_history
+from ...engine.ledger.run_history import PastUsage
 from ...engine.outcomes import Outcomes
-from ...pricing.prices import Prices
+from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
 from .survey_sampling import Array
 from .token_ratios import Prompts, Tokenizer, counted, fit_lines, measured, tokens_of
@@ -41,7 +41,7 @@ def request_table(call: PreparedCall, tokenizer: Tokenizer | None) -> RequestTab
     """Return the table of a call's requests."""
     requests = call.made.requests
     prompts = measured(requests)
-    history = queries.recent_usage(call.client.ledger, {model for model, _ in prompts.names})
+    history = run_history.recent_usage(call.client.ledger, {model for model, _ in prompts.names})
     tokens, basis = counted(requests, tokenizer) if tokenizer else tokens_of(prompts, fit_lines(history))
     stable = tokens if tokenizer else tokens_of(prompts, {})[0]  # a pilot that is run again must draw the same sample
     rates = _rates(prompts, call.client.prices)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from ...frames.frame_like import FrameLike
+from ...frames.result_base import FrameLike
 from ...text import money, plural
 from .survey_sampling import Range
 

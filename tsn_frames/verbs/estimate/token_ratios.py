@@ -10,8 +10,8 @@ import orjson
 import pandas as pd
 
 from ...api import Request, Requests
-from ...api.prompt_size import prompt_size
-from ...engine.ledger.queries import PastUsage
+from ...api.prompt_length import prompt_size
+from ...engine.ledger.run_history import PastUsage
 from ...errors import ParameterError
 from ...text import quoted
 from .survey_sampling import MIN_SAMPLE, Array, Range

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...frames.frame_like import NotedTable
+from ...frames.result_base import NotedTable
 
 
 @dataclass(frozen=True, repr=False)

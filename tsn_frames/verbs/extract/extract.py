@@ -17,9 +17,9 @@ from ..rounds.requests import RoundRequests
 from ..rounds.rounds import Rounds
 from ..rounds.row_texts import quote_stands_in, texts_of
 from ..rounds.run import RoundsCall, call_of
+from .extract_task import Extraction, ExtractTask, examples_of
 from .field import Field
 from .fields import Fields
-from .prompt import Extraction, ExtractTask, examples_of
 
 
 class ExtractOptions(RoundOptions, total=False):

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
-from ...engine.budget.budget import amount
+from ...engine.budget.spending_limits import amount
 from ...engine.cache.cache import CacheMode
 from ...engine.ledger.run_record import fingerprint
 from ...engine.runtime.client import client_or_default
@@ -20,17 +20,17 @@ from ...frames import per_row
 from ...frames.prompt import Prompt, check_frame, render
 from ...text import check_choice, plural, quoted, warnings_to
 from ..complete import run_of
+from ..estimate.combine_estimates import total_estimate
 from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate
-from ..estimate.total_estimate import total_estimate
 from ..paying_verb import Call, paying_verb
-from ..run.background import BackgroundRun, OnRun, labelled_warnings
-from ..run.options import DEFAULTS, CompleteOptions
 from ..run.plan import Errors
 from ..run.prepare import PER_ROW, PreparedCall, prepare
-from ..run.run import Run
+from ..run.run_handle import Run
+from ..run.sequential_runs import BackgroundRun, OnRun, labelled_warnings
+from ..run.verb_options import DEFAULTS, CompleteOptions
 from .parquet import Source, target_of, to_frame
-from .parts import FileSummary, PartRunner
+from .part_runner import FileSummary, PartRunner
 
 CHUNK = 100_000
 

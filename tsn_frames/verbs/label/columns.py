@@ -14,7 +14,7 @@ from ..rounds.rounds import Rounds
 from ..rounds.row_texts import quote_stands_in
 from ..rounds.task import Vote
 from .codebook import Codebook, Label
-from .prompt import LabelTask
+from .label_task import LabelTask
 from .reading import How, Reading
 from .voting import Decision, decide
 

@@ -19,7 +19,7 @@ from ..rounds.run import RoundsCall, call_of
 from ..rounds.task import Vote
 from .codebook import Codebook, Label
 from .columns import affirmed, label_columns, wanted_columns
-from .prompt import LabelTask, examples_of
+from .label_task import LabelTask, examples_of
 from .reading import Reading
 from .voting import Votes
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames.values import exact, is_missing
+from ...keyword_options import checked
 from ...text import quoted
-from ...typed_options import checked
 from .codebook import Codebook, Label
 from .columns import affirmed, categories, decisions
 from .reading import read_label, read_labels

@@ -11,7 +11,7 @@ import pandas as pd
 from ...engine.runtime.client import Client, client_or_default
 from ...engine.runtime.simulated import MARK
 from ...errors import ConfigError, ParameterError
-from ...frames.frame_like import FrameLike
+from ...frames.result_base import FrameLike
 from ...text import quoted
 from ..runs import runs
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
-from ...frames.frame_like import FrameLike
+from ...frames.result_base import FrameLike
 
 
 class Report(FrameLike):

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ...api import Usage
-from ...engine.ledger.queries import paid_before
+from ...engine.ledger.run_history import paid_before
+from ...engine.ledger.run_id_attrs import ids_of_frame
 from ...engine.ledger.run_record import RunRecord
 from ...engine.runtime.client import client_or_default
 from ...engine.runtime.simulated import MARK, is_simulated
 from ...errors import ColumnError, ConfigError, ParameterError
-from ...pricing.prices import Prices, prices_of
-from ...pricing.table import Price
-from ...run_ids import ids_of_frame
+from ...pricing.price import Price
+from ...pricing.price_table import Prices, prices_of
 from ...text import check_choice, money, plural, quoted, warn
 from . import usage_columns
 from .grouping import Report, grouped, statistics_text

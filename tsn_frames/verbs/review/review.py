@@ -13,9 +13,9 @@ from ...text import quoted
 from ..label.codebook import Codebook, Label
 from .items import select
 from .log import ReviewLog
+from .review_settings import Setup
 from .session import ReviewSession
-from .setup import Setup
-from .shown import Shown
+from .shown_labels import Shown
 
 
 def review(

@@ -18,8 +18,8 @@ from .decisions import UNDECIDED, Decision, Entry, History
 from .items import Selection
 from .log import ReviewLog
 from .progress import Progress
-from .setup import Setup
-from .shown import Labels
+from .review_settings import Setup
+from .shown_labels import Labels
 
 
 class ReviewSession:

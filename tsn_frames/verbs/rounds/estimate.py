@@ -11,13 +11,13 @@ import pandas as pd
 
 from ...frames.columns import build
 from ...text import plural
+from ..estimate.combine_estimates import total_estimate
 from ..estimate.estimate import estimate_call
 from ..estimate.request_table import cached_answers
 from ..estimate.result import Estimate
 from ..estimate.survey_sampling import Range
-from ..estimate.total_estimate import total_estimate
 from ..run.prepare import PreparedCall
-from .feature_detection import Features
+from .features import Features
 from .rounds import Rounds
 from .task import Message, Vote
 

@@ -11,8 +11,8 @@ import pandas as pd
 from ...api.parameters import PerRow
 from ...errors import ColumnError, ParameterError
 from ...text import check_choice, did_you_mean, quoted
-from ..run.options import DEFAULTS, AddedColumns, ErrorOptions, RunOptions
 from ..run.plan import Errors
+from ..run.verb_options import DEFAULTS, AddedColumns, ErrorOptions, RunOptions
 
 Explain = Literal["reason", "quote"]
 Structured = Literal["auto", "json_schema", "json_object", "text"]

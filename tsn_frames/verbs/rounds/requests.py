@@ -14,7 +14,7 @@ from ...engine.runtime.client import Client, client_or_default
 from ...frames import per_row
 from ...frames.prompt import Rendered
 from ..run.prepare import PER_ROW, PreparedCall, prepare_messages
-from .feature_detection import Features, FeatureStore, first_features
+from .features import Features, FeatureStore, first_features
 from .row_texts import Texts
 from .task import Message, R, Task
 

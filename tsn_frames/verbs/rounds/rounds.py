@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..._gc_pause import gc_paused
-from ...engine.budget.budget import amount
+from ...engine.budget.spending_limits import amount
 from ...engine.runtime.client import Client
 from ...engine.runtime.session import SharedSession
 from ...errors import BudgetExceeded, ModelError, RowError
@@ -20,10 +20,10 @@ from ...frames.columns import Layout, layout
 from ...text import money, plural, warn
 from ..complete import run_of
 from ..estimate.request_table import cached_answers
-from ..run.background import OnRun
-from ..run.run import stopped_error
-from .feature_detection import Features
-from .model_features import ModelFeatures
+from ..run.run_handle import stopped_error
+from ..run.sequential_runs import OnRun
+from .feature_probe import ModelFeatures
+from .features import Features
 from .requests import RoundRequests
 from .task import Message, R, Vote
 from .usage import UsageTotals

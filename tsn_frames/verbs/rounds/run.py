@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..._gc_pause import gc_paused
+from ...engine.ledger.run_id_attrs import add_run_ids
 from ...engine.run.counts import Counts
 from ...errors import RunError
 from ...frames.columns import assign
-from ...run_ids import add_run_ids
 from ...text import plural, warn, warning_receiver, warnings_to
 from ..paying_verb import Call
-from ..run.background import BackgroundRun, OnRun
-from ..run.run import Run
+from ..run.run_handle import Run
+from ..run.sequential_runs import BackgroundRun, OnRun
 from ..run.summary import Summary
 from .estimate import estimate_rounds
 from .rounds import Rounds

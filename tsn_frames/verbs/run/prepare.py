@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..._gc_pause import gc_paused
 from ...api.parameters import NAMES
-from ...engine.budget.budget import amount
+from ...engine.budget.spending_limits import amount
 from ...engine.cache.cache import CacheMode
 from ...engine.run.spec import RunSpec
 from ...engine.runtime.client import Client, client_or_default

@@ -320,7 +320,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(client, tmp_path):
 
 def test_an_export_that_fails_leaves_the_old_file(client, tmp_path):
     """A file is replaced only when the new one is whole."""
-    from tsn_frames.engine.cache.export import export
+    from tsn_frames.engine.cache.import_export import export
 
     ask(frame(2), client)
     path = tmp_path / "answers.jsonl"

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.api import Completion, Request, around_user_text, body_head, dumps
-from tsn_frames.api.prompt_size import prompt_size
+from tsn_frames.api.prompt_length import prompt_size
 from tsn_frames.engine.cache.store import scan
 from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema_version
 from tsn_frames.engine.ledger.ledger import Ledger
-from tsn_frames.engine.run.accounting import _Free, _summed
+from tsn_frames.engine.run.ledger_records import _Free, _summed
 from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Faults
 

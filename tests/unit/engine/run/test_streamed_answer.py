@@ -116,7 +116,7 @@ def test_a_plain_answer_to_a_request_for_a_stream_is_an_answer(tmp_path):
 def test_a_stream_that_has_finished_and_stays_open_is_an_answer(tmp_path, monkeypatch):
     from support.raw_server import RawServer
 
-    monkeypatch.setattr("tsn_frames.api.stream_parser.AFTER_FINISH", 0.05)
+    monkeypatch.setattr("tsn_frames.api.streaming.stream_parser.AFTER_FINISH", 0.05)
     event = b'data: {"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n'
 
     async def script(peer):

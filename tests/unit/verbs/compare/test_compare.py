@@ -21,7 +21,7 @@ import tsn_frames as tsn
 from tsn_frames.simulator import Faults, Simulator
 from tsn_frames.stats.paired_proportions import mcnemar
 from tsn_frames.stats.proportions import wilson
-from tsn_frames.verbs.compare.agreement import comparable
+from tsn_frames.verbs.compare.answer_equality import comparable
 
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner": (0.60, 2.40)}
 ASK = "Which topic? Answer with one of: delivery, returns, billing.\n\n{text}"

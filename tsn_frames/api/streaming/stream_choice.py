@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .dialects.answer_shape import finish_reason
-from .dialects.errors import is_error
-from .dialects.message import read_message
-from .dialects.tables import ending
-from .stream_deltas import DeltaCalls, DeltaText
+from ..dialects.errors import is_error
+from ..dialects.message import read_message
+from ..dialects.response_adapters import finish_reason
+from ..dialects.tables import ending
+from .delta_accumulators import DeltaCalls, DeltaText
 
 
 class StreamedChoice:

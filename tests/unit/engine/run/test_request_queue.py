@@ -4,7 +4,7 @@ import asyncio
 
 from support import fake_time
 
-from tsn_frames.engine.run.retry_queue import PendingRequest, RetryQueue
+from tsn_frames.engine.run.request_queue import PendingRequest, RetryQueue
 
 
 def test_where_a_retry_is_the_better_probe_rows_that_were_never_sent_are_held_back():

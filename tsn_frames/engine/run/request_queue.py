@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import count
 
 from ...api import Request
-from ..budget.accounts import Reservation
+from ..budget.reservations import Reservation
 
 
 @dataclass(slots=True)

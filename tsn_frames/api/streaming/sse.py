@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .serialization import Unreadable, load
+from ..serialization import Unreadable, load
 
 LINE_ENDS = re.compile(rb"\r\n|\n|\r")
 

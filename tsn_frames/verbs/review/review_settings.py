@@ -9,7 +9,7 @@ from ...errors import ConfigError
 from ...text import quoted
 from ..label.codebook import Codebook
 from .log import FORMAT
-from .shown import Shown
+from .shown_labels import Shown
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from ...engine.run.counts import Counts
-from ...engine.run.progress import Progress
+from ...engine.run.progress_bar import Progress
 from ...engine.runtime.interrupts import deferred_interrupts
 from ...errors import Interrupted, RunError
 from ...text import plural
-from ..run.background import labelled_warnings
-from ..run.run import Run, stopped_error
+from ..run.run_handle import Run, stopped_error
+from ..run.sequential_runs import labelled_warnings
 from ..run.summary import Summary, added, total_summary
 from .parquet import Source, Target, to_frame
 

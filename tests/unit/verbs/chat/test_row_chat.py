@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
-from tsn_frames.verbs.chat.chat import chat, to_frame
+from tsn_frames.verbs.chat.row_chat import chat, to_frame
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...notebook.host import in_notebook
+from ...notebook.ipython_shell import in_notebook
 from ...notebook.progress_bar import NotebookBar
 from ...text import money
 from ..runtime.simulated import MARK

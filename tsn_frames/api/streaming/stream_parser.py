@@ -14,10 +14,10 @@ import math
 import re
 from typing import Any
 
-from .dialects.answer_shape import as_completion
-from .dialects.errors import error_of, holds_error
-from .dialects.usage import count, find_usage, merge_usage
-from .serialization import dumps_any
+from ..dialects.errors import error_of, holds_error
+from ..dialects.response_adapters import as_completion
+from ..dialects.usage import count, find_usage, merge_usage
+from ..serialization import dumps_any
 from .sse import LINE_ENDS, SseLines, parsed, parsed_list
 from .stream_choice import StreamedChoice
 

@@ -22,16 +22,16 @@ from support.waiting import until
 import tsn_frames as tsn
 from tsn_frames.api import Request, dumps
 from tsn_frames.engine.budget import leases as budget_leases
-from tsn_frames.engine.budget.accounts import Account, Cap, extension, other_runs, reserve
 from tsn_frames.engine.budget.admission import BudgetAdmission
-from tsn_frames.engine.budget.budget import Budget, period
+from tsn_frames.engine.budget.reservations import Account, Cap, extension, other_runs, reserve
+from tsn_frames.engine.budget.spending_limits import Budget, period
 from tsn_frames.engine.budget.worst_case import check_bounded, worst_case
 from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.ledger.ledger import Ledger
 from tsn_frames.engine.retry import classify
 from tsn_frames.engine.transport.http_types import HttpResponse
-from tsn_frames.pricing.prices import Prices
+from tsn_frames.pricing.price_table import Prices
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator
 

@@ -11,21 +11,21 @@ import pandas as pd
 
 from ...api.parameters import SamplingParameters, plain
 from ...engine.cache.cache import CacheMode
+from ...engine.chat.chat_message import Turn, text_of
 from ...engine.chat.conversation import Conversation
 from ...engine.chat.explanations import explain_text
-from ...engine.chat.turn import Turn, text_of
 from ...engine.runtime.client import Client, client_or_default
 from ...errors import PromptError
 from ...frames import columns as frame_columns
-from ...frames.missing import Missing
+from ...frames.missing_policy import Missing
 from ...frames.prompt import check_frame
 from ...frames.template import check_is_no_name
 from ...frames.values import exact, is_missing
+from ...keyword_options import spelled_out
 from ...text import quoted
-from ...typed_options import spelled_out
 from .generate_code import AllRows, CodeGenerator
 from .row import context_template, find_row
-from .templates import Templates
+from .row_template_filler import Templates
 
 _INTRODUCTION = "The questions are about this row of a table:"
 _DTYPES = {

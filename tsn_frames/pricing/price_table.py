@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..api import Usage
 from ..errors import ConfigError
 from ..text import did_you_mean, quoted
-from . import sources
-from .table import MILLION, WORDS, Price, checked
+from . import load_prices
+from .price import MILLION, WORDS, Price, checked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,7 @@ class Prices:
         >>> Prices.from_file(path)
         Prices({'small': (0.25, 1.00)}, currency='EUR')
         """
-        table, currency, source = sources.from_file(path)
+        table, currency, source = load_prices.from_file(path)
         try:
             return cls(table, currency=currency, source=source)
         except ConfigError as error:
@@ -113,7 +113,7 @@ class Prices:
         >>> Prices.public("openai", ["gpt-4o-mini"]).currency
         'USD'
         """
-        return cls(sources.public(provider, models), currency="USD")
+        return cls(load_prices.public(provider, models), currency="USD")
 
     @property
     def models(self) -> list[str]:

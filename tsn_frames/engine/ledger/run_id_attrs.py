@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .errors import ParameterError
-from .text import quoted
+from ...errors import ParameterError
+from ...text import quoted
 
 ATTRIBUTE = "tsn_runs"  # in DataFrame.attrs: the ids of the runs that have added columns, in order, separated by blanks
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.api import Usage, decode
-from tsn_frames.pricing.prices import Prices
+from tsn_frames.pricing.price_table import Prices
 
 
 def answered(**usage):

@@ -15,11 +15,11 @@ import pandas as pd
 
 from ...engine.run.counts import Counts
 from ...engine.run.executor import GRACE
-from ...engine.run.progress import Progress
+from ...engine.run.progress_bar import Progress
 from ...engine.runtime.client import Client
 from ...engine.runtime.interrupts import Stoppable
 from ...text import warn, warning_receiver, warnings_to
-from .run import PaidAnswer, Run
+from .run_handle import PaidAnswer, Run
 from .summary import Summary, added, total_summary
 
 R = TypeVar("R")

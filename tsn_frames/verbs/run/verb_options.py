@@ -11,7 +11,7 @@ import pandas as pd
 from ...api.parameters import ApiParameters, PerRow, SamplingParameters
 from ...engine.cache.cache import CacheMode
 from ...engine.runtime.client import Client
-from ...frames.missing import SKIP_BY_DEFAULT, Missing
+from ...frames.missing_policy import SKIP_BY_DEFAULT, Missing
 from .plan import Errors
 
 DEFAULTS: Mapping[str, Any] = {

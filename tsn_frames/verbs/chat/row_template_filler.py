@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...errors import PromptError
 from ...frames import values
-from ...frames.missing import Missing, check_missing
+from ...frames.missing_policy import Missing, check_missing
 from ...frames.prompt import LONGEST, too_long
 from ...frames.template import columns_of, parse
 from ...text import warnings_to

@@ -15,14 +15,14 @@ import pandas as pd
 from ...api import Usage
 from ...engine.run.counts import Counts
 from ...engine.run.executor import GRACE, RunExecutor
-from ...engine.run.progress import Progress
+from ...engine.run.progress_bar import Progress
 from ...engine.runtime.client import PICKLED, Client
 from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
 from ...engine.runtime.process import process_state
 from ...errors import AuthenticationError, Interrupted, RunError
 from ...text import plural, warn
 from .plan import Errors, Plan
-from .shown_run import ShownRun
+from .run_display import ShownRun
 from .summary import Summary, first_error, remedy, summarise, warnings_of
 
 if TYPE_CHECKING:

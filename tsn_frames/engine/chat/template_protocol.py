@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from .turn import Turn
+from .chat_message import Turn
 
 
 class RowTemplates(Protocol):

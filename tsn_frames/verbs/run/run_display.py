@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 
 from ...engine.run.counts import Counts
-from ...engine.run.progress import pace, status
+from ...engine.run.progress_bar import pace, status
 from ...notebook.live_run import RunView, show_run
 from .summary import Summary
 

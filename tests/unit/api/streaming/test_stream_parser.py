@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tsn_frames.api import ErrorAnswer, Unreadable, decode, error_of
-from tsn_frames.api.sse import SseLines
-from tsn_frames.api.stream_parser import AFTER_FINISH, CAP, LINE_CAP, MORE, NOTHING, TAIL, StreamedReply
+from tsn_frames.api.streaming.sse import SseLines
+from tsn_frames.api.streaming.stream_parser import AFTER_FINISH, CAP, LINE_CAP, MORE, NOTHING, TAIL, StreamedReply
 from tsn_frames.engine.retry import classify
 from tsn_frames.engine.transport.http_types import HttpResponse
 from tsn_frames.secret import Secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .feature_detection import Features, next_features
+from .features import Features, next_features
 from .requests import RoundRequests
 
 PROBES = 3  # rows that may find out a model's features before the defaults are taken

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import CacheError
-from ...run_ids import run_ids
 from ...text import plural, warn
 from ..ledger.ledger import Ledger, default_ledger
-from ..ledger.queries import request_keys, unrecorded
+from ..ledger.run_history import request_keys, unrecorded
+from ..ledger.run_id_attrs import run_ids
 from .reader import FILE
 from .store import open_store
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..text import did_you_mean, quoted
-from .table import WORDS
+from .price import WORDS
 
 
 def from_file(given: object) -> tuple[dict[str, Any], str | None, str]:
