@@ -72,7 +72,7 @@ def test_an_answer_is_returned_and_kept_with_what_it_cost(sim):
     assert chat.messages == [{"role": "user", "content": "Is tea good?"}, {"role": "assistant", "content": answer}]
     assert (question.role, turn.role, turn.state, turn.finish_reason) == ("user", "assistant", "whole", "stop")
     assert turn.total_tokens == turn.prompt_tokens + turn.completion_tokens > 0
-    assert turn.cost == (turn.prompt_tokens + 2 * turn.completion_tokens) / tsn.pricing.prices.MILLION
+    assert turn.cost == (turn.prompt_tokens + 2 * turn.completion_tokens) / tsn.pricing.price_table.MILLION
 
 
 def test_the_same_chat_streams_what_a_row_would_get(sim, client):
