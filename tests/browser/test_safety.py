@@ -60,7 +60,7 @@ LOOK = """() => {
       const ours = name === 'id' && one.matches('.tsn-models > li');
       if (!ours && /^(on|style$|id$|name$|src|ping|autofocus|action)/i.test(name)) bad.push(name + '=' + value);
       if (name === 'href' && !/^https?:/.test(value)) bad.push(value);
-      if (name === 'class' && /tsn-do-(?!copy)|jp-/.test(value)) bad.push(value);
+      if (name === 'class' && /tsn-do-(?!copy|insert-code)|jp-/.test(value)) bad.push(value);
     }
     if (one.tagName === 'A' && (one.target !== '_blank' || !one.rel.includes('noopener'))) bad.push(one.outerHTML);
   }
