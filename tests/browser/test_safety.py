@@ -122,7 +122,9 @@ def test_hostile_questions_prompts_and_models_stay_text(page, open_chat, quick):
     chat.act("edit", chat.turn(1))
     model = chat.root.get_by_label("Model")
     model.focus()
-    chat.root.locator(".tsn-models[data-count='3']").wait_for(state="attached")  # the server's list would come over the hostile one
+    chat.root.locator(".tsn-models[data-count='3']").wait_for(
+        state="attached"
+    )  # the server's list would come over the hostile one
     model.fill(HOSTILE[1])
     model.blur()
     page.until("chat.model.startswith('<img')")
