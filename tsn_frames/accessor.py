@@ -20,7 +20,7 @@ from .verbs import paying_verb
 from .verbs.chat import row_chat as chatting
 from .verbs.compare import compare as comparing
 from .verbs.estimate import estimate as estimating
-from .verbs.evaluate import corrected, evaluate, gold_sample, shares
+from .verbs.evaluate import corrected_outcomes, corrected_shares, evaluate, gold_sample
 from .verbs.extract import extract as extracting
 from .verbs.label import label as labelling
 from .verbs.report import report
@@ -179,8 +179,8 @@ class FrameAccessor(_Accessor):
     cost = _method(report.cost)
     gold_sample = _method(gold_sample.gold_sample)
     evaluate = _method(evaluate.evaluate)
-    shares = _method(shares.shares)
-    corrected = _method(corrected.corrected)
+    shares = _method(corrected_shares.shares)
+    corrected = _method(corrected_outcomes.corrected)
     review = _shown(reviewing.review, _review, 'df.tsn.review("text", ["billing", "delivery", "other"])')
 
     @_like_complete("Run")

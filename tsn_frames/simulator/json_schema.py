@@ -1,8 +1,8 @@
 """Generate a JSON value that fits a JSON Schema, chosen by a seed.
 
 Known words: type (also a list of types), enum, const, properties, required, additionalProperties, items,
-prefixItems, minItems, maxItems, uniqueItems, anyOf, oneOf, allOf, $ref into the same document, and the leaves
-in `leaves.py`.
+prefixItems, minItems, maxItems, uniqueItems, anyOf, oneOf, allOf, $ref into the same document, and those of
+booleans, strings and numbers.
 """
 
 from __future__ import annotations

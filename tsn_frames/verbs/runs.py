@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..engine.ledger.frames import runs_frame
 from ..engine.runtime.client import Client, client_or_default
-from ..engine.runtime.simulated import is_simulated
+from ..engine.runtime.simulator_detection import is_simulated
 
 
 def runs(client: Client | None = None) -> pd.DataFrame:

@@ -14,9 +14,9 @@ from ...api import Request
 from ...errors import RunError
 from ...pricing.price_table import Prices
 from ...text import money
-from ..ledger.budget_period import Period
 from ..ledger.file import LeaseEnd
 from ..ledger.ledger import Ledger
+from ..ledger.recorded_spending import Period
 from . import leases
 from .leases import Demand, Leases
 from .reservations import FOREVER, Account, Cap, Reservation, budget_exceeded, reserve

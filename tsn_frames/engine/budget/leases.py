@@ -16,8 +16,8 @@ from typing import NamedTuple
 from ...api import Usage
 from ...errors import ConfigError
 from ...pricing.price_table import Prices
-from ..ledger.budget_period import Period, RecordedSpending, live_leases, write_lease
 from ..ledger.ledger import Ledger
+from ..ledger.recorded_spending import Period, RecordedSpending, live_leases, write_lease
 from .reservations import OtherRuns, extension, other_runs
 
 LEASE_SECONDS = 60.0  # a lease that isn't renewed for so long expires

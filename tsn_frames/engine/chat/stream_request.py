@@ -21,7 +21,7 @@ from ..run.attempt import AttemptSender
 from ..run.counts import Counts
 from ..run.preflight import cached_answer
 from ..run.request_queue import PendingRequest, RetryQueue
-from ..run.result_handler import ResultHandler
+from ..run.retry_decision import ResultHandler
 from ..run.streamed_answer import StreamOptions
 from ..runtime.client import Client
 from ..runtime.session import Session, open_session

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 
+from .account_limits import Permit, RateRules, UserQuota
 from .circuit_breaker import State
 from .limits import Limits
-from .rate_rules import Permit, RateRules, UserQuota
 
 CHAT, RETRY, FRAME = 0, 1, 2  # priorities
 SHORTEST_TIMER = 0.001

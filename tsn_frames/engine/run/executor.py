@@ -21,14 +21,14 @@ from ..outcomes import Outcome, Outcomes
 from ..runtime.client import Client
 from ..runtime.process import ServiceAccount, process_state
 from ..runtime.session import Session, open_session
-from ..runtime.simulated import is_simulated
+from ..runtime.simulator_detection import is_simulated
 from .attempt import AttemptSender
 from .counts import Counts
 from .ledger_records import RunAccounting, write_or_log
 from .preflight import check_sendable, key_or_reason, look_up
 from .process_flights import TAKEN_DELAY, ProcessFlights
 from .request_queue import PendingRequest, RetryQueue
-from .result_handler import ResultHandler
+from .retry_decision import ResultHandler
 from .single_flight import SingleFlight
 from .spec import RunSpec
 from .streamed_answer import StreamOptions

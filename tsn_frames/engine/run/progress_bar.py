@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ...notebook.ipython_shell import in_notebook
 from ...notebook.progress_bar import NotebookBar
 from ...text import money
-from ..runtime.simulated import MARK
+from ..runtime.simulator_detection import MARK
 from .counts import Counts
 
 MIN_SECONDS = 1.0  # a pace is shown after this time

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ...engine.runtime.client import Client, client_or_default
-from ...engine.runtime.simulated import MARK
+from ...engine.runtime.simulator_detection import MARK
 from ...errors import ConfigError, ParameterError
 from ...frames.result_base import FrameLike
 from ...text import quoted

@@ -15,7 +15,7 @@ from ...engine.ledger.run_history import paid_before
 from ...engine.ledger.run_id_attrs import ids_of_frame
 from ...engine.ledger.run_record import RunRecord
 from ...engine.runtime.client import client_or_default
-from ...engine.runtime.simulated import MARK, is_simulated
+from ...engine.runtime.simulator_detection import MARK, is_simulated
 from ...errors import ColumnError, ConfigError, ParameterError
 from ...pricing.price import Price
 from ...pricing.price_table import Prices, prices_of

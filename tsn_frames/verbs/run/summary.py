@@ -11,7 +11,7 @@ from operator import attrgetter
 from ...api.dialects.tables import ending
 from ...engine.run.counts import Counts
 from ...engine.run.executor import RunExecutor
-from ...engine.runtime.simulated import MARK
+from ...engine.runtime.simulator_detection import MARK
 from ...notebook.table_html import lines_html
 from ...text import money, plural
 from .plan import Errors, Plan

@@ -17,7 +17,7 @@ from tsn_frames.engine.retry import Classification
 from tsn_frames.engine.run.attempt import Attempt
 from tsn_frames.engine.run.counts import Counts
 from tsn_frames.engine.run.request_queue import PendingRequest, RetryQueue
-from tsn_frames.engine.run.result_handler import ResultHandler
+from tsn_frames.engine.run.retry_decision import ResultHandler
 from tsn_frames.engine.transport.http_types import HttpResponse
 from tsn_frames.errors import RowError
 
