@@ -24,7 +24,7 @@ settings.register_profile("same", derandomize=True, **patient)
 settings.register_profile("hunt", max_examples=2000, **patient)
 settings.load_profile("same")
 
-collect_ignore = ["typing"]  # a script that type checkers read and nobody runs
+collect_ignore = ["typing"]  # a script that type checkers read; it never runs
 
 
 def pytest_configure(config):

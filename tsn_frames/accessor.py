@@ -94,7 +94,7 @@ def _review(session: ReviewSession) -> Review:
 
 
 def _like_complete(returns: str) -> Callable[[F], F]:
-    """Return a decorator for a method with the signature and the parameters of ``complete``, and a result of its own."""
+    """Return a decorator for a method with the signature and the parameters of ``complete``, and its own result."""
     signature, text = inspect.signature(verbs.complete), inspect.getdoc(verbs.complete) or ""
     parameters = text.partition("\nprompt : ")[2].partition("Returns\n")[0]
 

@@ -22,7 +22,7 @@ def set_client(client: Client | None) -> None:
     Raises
     ------
     ConfigError
-        If it is no Client.
+        If it is not a Client.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def set_key(*given: Never, **named: Never) -> None:
     Raises
     ------
     ArgumentError
-        If a key is given: it would stand in the notebook.
+        If a key is given: it would be saved in the notebook.
     ConfigError
         If nothing was entered, or the key can't be one.
     """

@@ -1,4 +1,4 @@
-"""Options of a function as a ``TypedDict``: the words, types and defaults stand there once and are checked at each call.
+"""Options of a function as a ``TypedDict``: the words, types and defaults are declared once and checked at each call.
 
 The function is declared with ``**options: Unpack[Words]``, which type checkers understand. :func:`spelled_out` gives it the
 signature that ``help()``, Tab and Shift+Tab show.

@@ -30,7 +30,7 @@ PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.50, 10.00), "sim-reasoner":
 def simulate(*, seed: int = 0, latency: float = 0.05, prices: Prices | Mapping[str, Any] | None = None) -> Simulator:
     """Start the local simulator and make it the default client, so that every example runs without a key or a cost.
 
-    Its answers are simulated and say so. Asked to label a text of :func:`sample_messages`, it gives the gold label with a chance of
+    Its answers are marked as simulated. Asked to label a text of :func:`sample_messages`, it gives the gold label with a chance of
     80 %. Cache and ledger are temporary; ``close()`` removes all of them.
 
     Parameters

@@ -1,7 +1,7 @@
 """Measure the client and write what was found into ``docs/explanation/performance.md``, with a plot beside it.
 
 ``python tests/benchmarks/bench.py [cold slow transports sizes warm]`` does all parts or some; ``--small`` is a quick run for
-correctness that writes nothing. Every contender runs in a process of its own, the server too; rounds are interleaved and
+correctness that writes nothing. Every contender runs in its own process, the server too; rounds are interleaved and
 medians are shown: CPU seconds of the client's process first, wall seconds second.
 """
 
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs" / "explanation"
 COLD = [(16, 0.05, 2_000), (64, 0.05, 5_000), (256, 0.05, 20_000), (1_000, 0.05, 20_000)]
 SLOW = [(256, 0.5, 20_000)]
-OTHERS = {"openai": 64, "openai-aiohttp": 256}  # beyond that many workers a contender takes minutes and tells nothing new
+OTHERS = {"openai": 64, "openai-aiohttp": 256}  # beyond that many workers a contender takes minutes and shows nothing new
 MOST_OF_OTHERS = 5_000
 ENGINES = ["bare", "ours", "pyreqwest", "aiohttp", "httpx-aiohttp", "stock", "httpx"]
 TRANSPORTS = [(64, 2_000), (256, 5_000)]
@@ -28,7 +28,7 @@ SIZES = [10_000, 100_000, 1_000_000]
 
 
 class Server:
-    """The simulator in a process of its own, so that its CPU isn't the client's."""
+    """The simulator in its own process, so that its CPU isn't the client's."""
 
     def __init__(self, latency):
         command = [sys.executable, "-m", "tsn_frames", "simulate", "--latency", str(latency)]

@@ -1,4 +1,4 @@
-"""The same rows through this library and through what it is measured against; each runs in a process of its own.
+"""The same rows through this library and through what it is measured against; each runs in its own process.
 
 Prints one JSON line: CPU seconds of the process from before the first request to after the last row, wall seconds, rows
 answered, and peak memory. ``python tests/benchmarks/contenders.py ours --url ... --rows 5000 --workers 64``.

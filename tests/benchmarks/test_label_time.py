@@ -37,7 +37,7 @@ def test_a_second_labelling(tmp_path):
         sent = sim.stats().requests
         assert sent == 2 * ROWS * VOTES
         gc.collect()
-        gc.freeze()  # the simulator's log in this process is no part of what is measured
+        gc.freeze()  # the simulator's log in this process is not part of what is measured
         seconds = [min(cpu(work) for _ in range(3)) for work in (label, complete)]
         gc.unfreeze()
         assert sim.stats().requests == sent

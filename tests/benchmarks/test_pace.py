@@ -67,7 +67,7 @@ def test_a_wait_that_stands_only_in_the_message_costs_at_most_10_refusals():
 @pytest.mark.parametrize("kind", ["fixed", "sliding"])
 def test_an_independent_window_is_used_up_with_few_refusals(kind, hints):
     # Four seconds at best, and fewer refusals: test_window_kinds.py asserts both on a clock that no load disturbs. In a
-    # sliding window each request has a moment of its own to come back, and a loaded machine misses it.
+    # sliding window each request has its own moment to come back, and a loaded machine misses it.
     most = 10 if "headers" in hints or kind == "sliding" else 5
     one_of_three(most, lambda: Server(seed=11, window=(60, 2.0), kind=kind, **hints), 130, seconds=8.0)
 

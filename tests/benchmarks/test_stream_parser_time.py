@@ -16,7 +16,7 @@ def line(payload, end=b"\n\n"):
     return b"data: " + json.dumps(payload, ensure_ascii=False).encode() + end
 
 
-def test_the_cost_is_linear_in_what_comes():
+def test_the_cost_is_linear_in_the_length_of_the_input():
     def seconds(size):
         begun, reply = time.process_time(), StreamedReply()
         for _ in range(size):

@@ -1,6 +1,6 @@
 """A frame whose every answer is cached, and the same steps in a bare loop, in turns; prints one JSON line of medians.
 
-``python tests/benchmarks/warm.py ROWS``; the cache is filled by a process of its own, so that the peak of memory is the run's.
+``python tests/benchmarks/warm.py ROWS``; the cache is filled by a separate process, so that the peak of memory is the run's.
 """
 
 import gc
@@ -55,8 +55,8 @@ def client_of(folder):
     return tsn.Client("http://127.0.0.1:9", model="m", cache=folder, ledger=f"{folder}/ledger.db")
 
 
-def fill(folder, rows, told):
-    """Put an answer for every row into the cache; tell the CPU seconds of keys and of writes."""
+def fill(folder, rows, results):
+    """Put an answer for every row into the cache; report the CPU seconds of keys and of writes."""
     client, df = client_of(folder), frame(rows)
     begun = time.process_time()
     keys = plan(client, render(df, PROMPT, None, SYSTEM, "skip"), {"model": "m"}, {}).requests.keys
@@ -65,15 +65,15 @@ def fill(folder, rows, told):
     for start in range(0, len(keys), 512):
         store.write([(key, answer(number), 1.7e9) for number, key in enumerate(keys[start : start + 512], start)])
     store.close()
-    told.put((keyed - begun, time.process_time() - keyed))
+    results.put((keyed - begun, time.process_time() - keyed))
 
 
 def filled(folder, rows):
     context = multiprocessing.get_context("spawn")
-    told = context.Queue()
-    child = context.Process(target=fill, args=(folder, rows, told))
+    results = context.Queue()
+    child = context.Process(target=fill, args=(folder, rows, results))
     child.start()
-    seconds = told.get()
+    seconds = results.get()
     child.join()
     return seconds
 
@@ -124,7 +124,7 @@ def ours(client, df):
 
 
 def seconds(work, *arguments):
-    """Return the CPU seconds of some work, all threads; its result is let go after the clock has stopped.
+    """Return the CPU seconds of some work, all threads; its result is freed after the clock has stopped.
 
     What others left is collected before, so that neither contender pays for the other.
     """

@@ -1,4 +1,4 @@
-"""One Jupyter, one Chromium and one notebook for all browser tests; a chat of its own for each."""
+"""One Jupyter, one Chromium and one notebook for all browser tests; a new chat for each."""
 
 from __future__ import annotations
 

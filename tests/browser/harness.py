@@ -27,7 +27,7 @@ def free_port():
 
 
 class Jupyter:
-    """A Jupyter server of its own: own settings, own runtime files, nothing of the user's."""
+    """An isolated Jupyter server: its own settings and runtime files, nothing of the user's."""
 
     def __init__(self, folder, **environment):
         self.folder, self.root = Path(folder), Path(folder) / "root"
@@ -143,7 +143,7 @@ IDLE = "(globalThis.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.k
 
 
 class Notebook:
-    """One notebook, and what a person does there: in a tab of its own, or beside another one in the same JupyterLab."""
+    """One notebook, and what a person does there: in its own tab, or beside another one in the same JupyterLab."""
 
     def __init__(self, jupyter, context, name, *, door="lab/tree", sources=(), beside=None):
         self.jupyter, self.name, self.door, self.beside = jupyter, name, door, beside

@@ -9,7 +9,7 @@ from browser import harness
 from browser.harness import theme
 from browser.scripted import SCRIPT
 from support.canary import KEY
-from support.waiting import until
+from support.waiting import wait_until
 
 from tsn_frames.simulator import Faults
 
@@ -54,9 +54,11 @@ def test_axe_finds_nothing_to_complain_about(open_chat, quick, axe, name):
     chat.root.get_by_role("option").first.wait_for()
     chat.tab.evaluate(axe)
     found = chat.tab.evaluate("async () => (await axe.run('.tsn-chat')).violations")
-    told = [f"{one['id']}: {node['html'][:120]} {node.get('failureSummary', '')[:200]}" for one in found for node in one["nodes"]]
+    violations = [
+        f"{one['id']}: {node['html'][:120]} {node.get('failureSummary', '')[:200]}" for one in found for node in one["nodes"]
+    ]
     theme(chat.notebook, "JupyterLab Light")
-    assert told == []
+    assert violations == []
 
 
 def test_the_theme_of_the_host_is_followed_at_once(open_chat, quick):
@@ -110,7 +112,7 @@ def test_news_of_the_chat_leaves_the_focus_where_it_is(open_chat, quick):
     assert send.evaluate("button => button === document.activeElement")
 
 
-def test_what_happens_is_told_to_those_who_listen(open_chat, slow):
+def test_changes_are_announced_to_screen_readers(open_chat, slow):
     chat = open_chat(slow)
     live = chat.root.get_by_role("status")
     SCRIPT["Hi"] = LONG
@@ -128,7 +130,7 @@ def test_what_happens_is_told_to_those_who_listen(open_chat, slow):
     assert chat.log.get_attribute("aria-label") == "Conversation"
 
 
-def test_an_answer_that_is_there_before_the_page_hears_of_its_beginning_is_told_too(open_chat, quick):
+def test_an_answer_that_ends_before_the_page_knows_of_its_start_is_announced_too(open_chat, quick):
     chat = open_chat(quick)
     chat.notebook.python("import threading; go = threading.Event(); chat._page.later(go.wait, 60)")
     chat.type("Hi").box.press("Enter")
@@ -174,7 +176,7 @@ def test_a_message_of_another_role_says_whose_it_is(open_chat, quick):
     assert chat.text(1) == "[tool_calls]"
 
 
-def test_an_edit_says_what_comes_of_it(open_chat, quick):
+def test_an_edit_announces_its_effect(open_chat, quick):
     chat = open_chat(quick)
     chat.asked("one")
     chat.act("edit", chat.turn(0))
@@ -260,10 +262,10 @@ def test_the_page_is_heard_after_a_thread_of_the_kernel_is_gone(open_chat, slow)
     chat.tab.wait_for_function("n => document.querySelector('article[data-index=\"1\"]').innerText.length > n + 30", arg=before)
     chat.act("stop")
     chat.turn(1, "stopped")
-    until(lambda: slow.stats().disconnects == 1)
+    wait_until(lambda: slow.stats().disconnects == 1)
 
 
-def test_a_gone_kernel_is_told_and_the_text_is_not_lost(jupyter, context, shared, open_chat, quick):
+def test_a_dead_kernel_is_reported_and_the_text_is_not_lost(jupyter, context, shared, open_chat, quick):
     book = harness.Notebook(jupyter, context, "gone.ipynb", beside=shared)
     chat = open_chat(quick, book=book)
     chat.asked("one")
@@ -366,7 +368,7 @@ def test_notebook_7_shows_sends_streams_and_stops(jupyter, context, open_chat, s
     chat.box.press("Escape")
     chat.turn(1, "stopped")
     chat.ready()
-    until(lambda: slow.stats().disconnects == 1)
+    wait_until(lambda: slow.stats().disconnects == 1)
     assert chat.notebook.value("len(chat.messages)") == 2
     for control in (chat.root.locator("[data-act='settings']"), chat.log):  # twice d cuts a cell
         control.focus()

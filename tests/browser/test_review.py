@@ -309,7 +309,7 @@ def test_axe_finds_nothing_to_complain_about_in_a_review(show_review, axe, name)
 
 
 class Listening(harness.Notebook):
-    """A notebook in a tab of its own that keeps all that goes over its sockets, and over HTTP."""
+    """A notebook in its own tab that keeps all that goes over its sockets, and over HTTP."""
 
     def _watch(self):
         self.traffic = []
@@ -327,7 +327,7 @@ class Listening(harness.Notebook):
 
 @pytest.mark.timeout(180)
 def test_the_whole_traffic_of_a_blind_review_holds_no_label_of_the_model(jupyter, context, show_review):
-    """The model's label of each row is a word of its own, which only the kernel knows."""
+    """The model's label of each row is a unique word, which only the kernel knows."""
     book = Listening(jupyter, context, "blind.ipynb")
     before = (
         "import hashlib\n"

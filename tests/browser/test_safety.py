@@ -6,7 +6,7 @@ import pytest
 from browser.harness import ChatPage
 from browser.scripted import SCRIPT
 
-FAR = "http://192.0.2.1"  # an address that nobody has
+FAR = "http://192.0.2.1"  # an address that no host has
 HOSTILE = [
     "<script>window.fired = 1</script>",
     '<img src=x onerror="window.fired = 1">',
@@ -84,7 +84,7 @@ def page(request, shared):
 
 
 def harmless(page, chat):
-    """Nothing fired, nothing foreign is in the page, and nobody but the server was asked; links that can be clicked included."""
+    """Nothing fired, nothing foreign is in the page, and no host but the server was asked, also when links are clicked."""
     for link in chat.root.locator(".tsn-body a:not([href^=http]), .tsn-body x").all():
         link.click(force=True)
     chat.tab.wait_for_timeout(100)  # what would fire late has had its time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from browser.harness import ChatPage
 from browser.scripted import SCRIPT
-from support.waiting import until
+from support.waiting import wait_until
 
 from tsn_frames.simulator import Faults, Simulator
 
@@ -64,7 +64,7 @@ def test_stop_ends_the_stream_and_the_server_sees_it(open_chat, slow):
     said = chat.notebook.value("chat.messages[-1]['content']")
     assert LONG.startswith(said.rstrip()) and 0 < len(said) < len(LONG)
     assert chat.text(1).split() == said.split()
-    until(lambda: slow.stats().disconnects == 1)
+    wait_until(lambda: slow.stats().disconnects == 1)
     assert "stopped" in chat.turn(1).locator(".tsn-facts").text_content()
 
 
@@ -82,7 +82,7 @@ def test_a_stop_that_does_nothing_would_be_seen(open_chat, slow):
     chat.notebook.python("type(chat._chat).stop = alive")
     chat.box.press("Escape")
     chat.turn(1, "stopped")
-    until(lambda: slow.stats().disconnects == 1)
+    wait_until(lambda: slow.stats().disconnects == 1)
 
 
 def test_escape_stops(open_chat, slow):
@@ -92,7 +92,7 @@ def test_escape_stops(open_chat, slow):
     chat.turn(1).get_by_text("word2").wait_for()
     chat.box.press("Escape")
     chat.turn(1, "stopped")
-    until(lambda: slow.stats().disconnects == 1)
+    wait_until(lambda: slow.stats().disconnects == 1)
 
 
 def test_stop_works_in_the_end_while_another_cell_runs(open_chat, slow):
@@ -104,7 +104,7 @@ def test_stop_works_in_the_end_while_another_cell_runs(open_chat, slow):
         {code: 'import time; time.sleep(2)'}); }""")
     chat.act("stop")
     chat.turn(1, "stopped")
-    until(lambda: slow.stats().disconnects == 1)
+    wait_until(lambda: slow.stats().disconnects == 1)
 
 
 SLEEP = """() => {
@@ -135,7 +135,7 @@ def test_a_busy_kernel_with_threads_for_pages_hears_all_at_once(open_chat, slow)
         assert chat.tab.evaluate("window.cell") == "runs"
         chat.tab.evaluate(INTERRUPT)
         chat.notebook.until(f"len(chat.messages) == {2 * said + 2}")
-    until(lambda: slow.stats().disconnects == 2)
+    wait_until(lambda: slow.stats().disconnects == 2)
 
 
 def test_an_error_shows_as_text_and_can_be_tried_again(open_chat, quick):
@@ -181,7 +181,7 @@ def test_regenerate_asks_the_last_question_again(open_chat, quick):
     chat.turn(1).get_by_text("second").wait_for()
     chat.ready()
     assert chat.texts() == ["Hi", "second"]
-    until(lambda: len(quick.log) == 2)
+    wait_until(lambda: len(quick.log) == 2)
     assert [dict(exchange.body)["messages"] for exchange in quick.log] == [[{"role": "user", "content": "Hi"}]] * 2
 
 
@@ -409,7 +409,7 @@ def test_a_setting_that_is_changed_while_an_answer_comes_waits_for_its_end(open_
     assert field.input_value() == "64"
 
 
-# All in one task: what a reader does before the page hears what came of it, where the kernel is slow to say that.
+# All in one task: what a reader does before the page knows the outcome, with a slow kernel.
 AT_ONCE = """(root, acts) => {
   for (const [what, text] of acts) {
     const field = root.querySelector(['ask', 'draft'].includes(what) ? '[aria-label="Message"]' : `[data-field='${what}']`);
@@ -469,7 +469,7 @@ def test_an_edited_question_that_is_refused_is_not_lost(open_chat, slow):
 
 
 def test_the_reason_of_a_refusal_stays_until_the_reader_goes_on(open_chat, quick):
-    """Other news took it away, at once where they came right behind it: nobody could read it."""
+    """A later message replaced it at once, so that it could not be read."""
     chat = open_chat(quick)
     chat.notebook.python("chat._page.send('refused', text='A reason'); chat.model = 'sim-large'")
     chat.tab.wait_for_function("() => document.querySelector('.tsn-chat [data-field=model]').value === 'sim-large'")

@@ -34,7 +34,7 @@ FENCE = re.compile(
 VARYING = [
     (r"127\.0\.0\.1:\d+", "127.0.0.1:8000"),
     (r"\b\d+\.\d+ s\b|\b\d+ s(?= each as the ledger)", "SECONDS s"),
-    (r"(?m)^minutes +(under )?[\d,.]+ +(?=\d+ at once, SECONDS s each)", "minutes MINUTES "),  # reckoned from those
+    (r"(?m)^minutes +(under )?[\d,.]+ +(?=\d+ at once, SECONDS s each)", "minutes MINUTES "),  # computed from those
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00)?", "TIME"),
 ]
 # Runs pages: for each line of its input it forks, and the child runs the blocks of one page one after the other, as a reader

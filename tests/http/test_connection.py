@@ -1,4 +1,4 @@
-"""What comes over a wire: every way an answer can be framed, cut, delayed or spoilt, and what is said of it.
+"""Responses on the wire: framed, cut, delayed or malformed in every way, and the error of each.
 
 Both engines are asked the same, so that ours can't drift from what httpx makes of the same bytes.
 """
@@ -27,7 +27,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.raw_server import RawServer, http
-from support.waiting import SECONDS, happened, until
+from support.waiting import SECONDS, wait_until, wait_until_async
 
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.engine.transport.connection import Connection
@@ -45,14 +45,14 @@ def engine(request):
 
 
 def post(engine, url, times=1, *, timeout=20.0, pause=0.0, key="tsn_test_1", ready=lambda number: True):
-    """Post one after another over one transport, each when all is ready for it, and return what came."""
+    """Post one after another over one transport, each when the connection is ready, and return the results."""
 
     async def work():
         transport = engine(f"{url}/chat/completions", Secret(key), timeout)
         found = []
         try:
             for number in range(times):
-                await happened(lambda number=number: ready(number))
+                await wait_until_async(lambda number=number: ready(number))
                 found.append(await transport.post(BODY, f"key-{number}"))
                 await asyncio.sleep(pause)
         finally:
@@ -170,7 +170,7 @@ FAILED = {
 
 
 @pytest.mark.parametrize("case", FAILED)
-def test_what_is_no_whole_answer_may_be_billed(engine, case):
+def test_an_incomplete_answer_may_be_billed(engine, case):
     script, code = FAILED[case]
     with RawServer(script) as server:
         found = post(engine, server.url, timeout=20.0 if code == "connection" else 0.5)
@@ -182,7 +182,7 @@ def test_what_is_no_whole_answer_may_be_billed(engine, case):
 @pytest.mark.parametrize(
     "bomb", ["many headers", "a long header", "a long chunk line", "long trailers", "hints without end"]
 )  # fmt: skip
-def test_what_is_no_body_is_held_small(bomb):
+def test_bytes_that_are_not_a_body_are_limited(bomb):
     with RawServer(FAILED[bomb][0]) as server:
         found = post(ConnectionPool, server.url)
     assert found == HttpFailure("unreadable", "the answer's head is larger than 256 KiB", sent=True)
@@ -250,7 +250,7 @@ def test_a_connection_is_used_again_only_where_nothing_of_it_is_left(answer, end
     assert server.connections == (1 if kept else 3)
 
 
-def test_what_comes_unasked_is_no_answer_to_the_next_request(engine):
+def test_unsolicited_bytes_are_not_an_answer_to_the_next_request(engine):
     evil = []
 
     async def script(peer):
@@ -266,7 +266,7 @@ def test_what_comes_unasked_is_no_answer_to_the_next_request(engine):
     assert {one.body for one in found if isinstance(one, HttpResponse)} == {b"first"}
 
 
-def test_what_came_unasked_is_seen_even_when_the_loop_had_no_time_to(engine):
+def test_unsolicited_bytes_are_detected_even_when_the_loop_was_busy(engine):
     evil = []
 
     async def script(peer):
@@ -279,7 +279,7 @@ def test_what_came_unasked_is_seen_even_when_the_loop_had_no_time_to(engine):
     async def work():
         transport = engine(f"{server.url}/chat/completions", Secret(None), 20.0)
         first = await transport.post(BODY, "1")
-        until(lambda: evil)  # the loop is busy: the junk waits in the socket
+        wait_until(lambda: evil)  # the loop is busy: the junk waits in the socket
         second = await transport.post(BODY, "2")
         await transport.aclose()
         return [first.body, second.body]
@@ -379,7 +379,7 @@ def test_an_answer_before_the_request_is_read_is_taken():
     async def script(peer):
         await peer.reader.read(10)
         await peer.send(http(b"too much", status=b"413 Too Large"))
-        await happened(read.is_set)  # a close would reset the answer away
+        await wait_until_async(read.is_set)  # a close would reset the answer away
 
     async def work():
         transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 20.0)
@@ -451,13 +451,13 @@ def test_answers_that_came_while_the_process_was_stopped_are_read(tmp_path):
 
     async def script(peer):
         await peer.request()
-        await happened(stopped.is_set)
+        await wait_until_async(stopped.is_set)
         await peer.send(http(b"x" * 100_000))
         await peer.gone()
 
     with RawServer(script) as server:
         client = subprocess.Popen([sys.executable, program, server.url], stdout=subprocess.PIPE, text=True)
-        until(lambda: len(server.asked) == 20)
+        wait_until(lambda: len(server.asked) == 20)
         client.send_signal(signal.SIGSTOP)
         stopped.set()
         time.sleep(3.0)  # its requests' time is over long since when it goes on
@@ -471,14 +471,14 @@ def test_a_sleep_of_this_process_at_whose_end_a_requests_time_is_over_costs_no_a
 
     async def script(peer):
         await peer.request()
-        await happened(awake.is_set)
+        await wait_until_async(awake.is_set)
         await peer.send(http())
 
     async def work():
         transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 1.0)
         posting = asyncio.create_task(transport.post(BODY, "key"))
-        await happened(lambda: server.asked)
-        time.sleep(1.2)  # a fifth of a second too late is no sign of a sleep by itself
+        await wait_until_async(lambda: server.asked)
+        time.sleep(1.2)  # a fifth of a second too late is not a sign of a sleep by itself
         asyncio.get_running_loop().call_later(0.1, awake.set)
         found = await posting
         await transport.aclose()
@@ -501,11 +501,11 @@ def test_cancelling_closes_the_connection(engine, begun):
     async def work():
         transport = engine(f"{server.url}/chat/completions", Secret(None), 30.0)
         tasks = [asyncio.create_task(transport.post(BODY, "key")) for _ in range(5)]
-        await happened(lambda: len(server.asked) == 5)
+        await wait_until_async(lambda: len(server.asked) == 5)
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
-        await happened(lambda: server.left == 5)
+        await wait_until_async(lambda: server.left == 5)
         left = server.left
         await transport.aclose()
         return left, {type(end) for end in ends}
@@ -519,7 +519,7 @@ def test_cancelling_while_connecting_leaves_nothing(engine, monkeypatch):
         monkeypatch.setattr(f"tsn_frames.engine.transport.{module}.CONNECT_SECONDS", 1.0)
 
     async def work():
-        with socket.socket() as deaf:  # a full backlog: nobody answers
+        with socket.socket() as deaf:  # a full backlog: no connection is accepted
             deaf.bind(("127.0.0.1", 0))
             deaf.listen(0)
             fillers = []
@@ -572,12 +572,12 @@ def test_a_thousand_mixed_failures_leave_no_socket_and_no_task():
     process = psutil.Process()
     with RawServer(script) as server:
         post(ConnectionPool, server.url, timeout=0.2)  # what the loop opens once
-        until(lambda: server.ended == server.connections)
+        wait_until(lambda: server.ended == server.connections)
         gc.collect()
         before = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
         assert process_state.submit(work()).result(60) == (0, 0, 0)
         assert server.connections > 500
-        until(lambda: server.ended == server.connections)
+        wait_until(lambda: server.ended == server.connections)
         gc.collect()  # a ResourceWarning would be an error
         after = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
     assert after <= before + 2

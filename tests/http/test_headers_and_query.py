@@ -194,7 +194,7 @@ def test_a_copy_in_this_process_keeps_them(tmp_path):
         assert hash(other.key()) == hash(client.key())
 
 
-def test_credentials_tell_accounts_apart_and_other_values_do_not(tmp_path):
+def test_credentials_distinguish_accounts_and_other_values_do_not(tmp_path):
     """Runs of one account share its limits, and a request of two runs at once is sent once."""
     key = made("https://x.example.com", tmp_path).key()
     assert key == made("https://x.example.com", tmp_path, headers=HEADERS | {"X-Title": "other"}).key()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import trustme
 from support.raw_server import RawServer
-from support.waiting import SECONDS, happened, until
+from support.waiting import SECONDS, wait_until, wait_until_async
 
 import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
@@ -34,7 +34,7 @@ def engine(request, monkeypatch):
 
 
 def post(base_url, times=1, timeout=20.0, key="tsn_test_1"):
-    """Post on the engine's loop and return what came."""
+    """Post on the engine's loop and return the response."""
 
     async def work():
         transport = open_transport(base_url, Secret(key), timeout)
@@ -133,12 +133,12 @@ def test_a_body_beyond_the_cap_is_not_taken_in(engine, fault):
 
 
 @pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", b""])
-def test_what_is_no_http_is_a_failure_and_no_exception(engine, answer):
+def test_what_is_not_http_is_a_failure_and_raises_no_exception(engine, answer):
     with raw(answer) as server:
         assert isinstance(post(f"http://127.0.0.1:{server.port}/v1"), HttpFailure)
 
 
-def test_a_certificate_that_nobody_signed_is_refused_and_one_of_the_environment_is_trusted(engine, tmp_path, monkeypatch):
+def test_an_unsigned_certificate_is_refused_and_one_of_the_environment_is_trusted(engine, tmp_path, monkeypatch):
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -167,9 +167,9 @@ def test_a_proxy_of_the_environment_is_used_and_loopback_passes_none(engine, sim
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(engine, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://user:secretword@127.0.0.1:9")
     monkeypatch.setenv("all_proxy", "socks5://user:secretword@127.0.0.1:9")
-    with pytest.raises(tsn.errors.ConfigError, match="ALL_PROXY") as told:
+    with pytest.raises(tsn.errors.ConfigError, match="ALL_PROXY") as caught:
         post("http://example.invalid/v1")
-    assert "secretword" not in str(told.value)
+    assert "secretword" not in str(caught.value)
 
 
 def test_a_cancelled_request_closes_its_connection(engine):
@@ -178,14 +178,14 @@ def test_a_cancelled_request_closes_its_connection(engine):
         async def work():
             transport = open_transport(sim.base_url, Secret(None), 30.0)
             task = asyncio.create_task(transport.post(BODY, "key"))
-            await happened(lambda: sim.stats().requests)
+            await wait_until_async(lambda: sim.stats().requests)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             await transport.aclose()
 
         process_state.submit(work()).result(SECONDS)
-        until(lambda: sim.stats().disconnects == 1)
+        wait_until(lambda: sim.stats().disconnects == 1)
 
 
 def test_many_at_once_share_a_few_small_clients(sim):

@@ -8,7 +8,7 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from support.waiting import until
+from support.waiting import wait_until
 
 from tsn_frames.simulator import Faults, Simulator
 
@@ -81,7 +81,7 @@ def test_a_process_that_dies_or_is_suspended_costs_the_others_its_lease_until_th
     """The other process waits for the money, and spends it then; the suspended one goes on with what is left."""
     with Simulator(latency=(0.05, 0.1)) as sim:
         first = process(sim, tmp_path, "first", 2000, 10, seconds=3)
-        until(lambda: sim.stats().answers > 100, 60)
+        wait_until(lambda: sim.stats().answers > 100, 60)
         first.send_signal(getattr(signal, sign))
         (lease,) = query(tmp_path, "SELECT run, authorized FROM budget_leases WHERE period = 'day'")
         answers, end = ended(process(sim, tmp_path, "second", 2000, 10, seconds=3))

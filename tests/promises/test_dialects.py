@@ -450,7 +450,7 @@ def test_words_of_a_filter_are_the_row_s_error(sentence, status):
         stream(chunk("Half"), {"error": {"code": 502, "message": "Upstream died"}}),
     ],
 )
-def test_an_error_under_a_200_is_no_answer(ask, respond):
+def test_an_error_under_a_200_is_not_an_answer(ask, respond):
     out, service, _ = ask(lambda body, number: respond if number == 1 else plain(completion("whole")))
     assert (out["content"].tolist(), service.requests) == (["whole"], 2)
 
@@ -540,7 +540,7 @@ def test_a_finish_reason_that_is_not_listed_goes_by_its_words(reason, wanted):
     ],
     ids=str,
 )  # fmt: skip
-def test_an_error_beside_choices_is_no_answer(ask, more):
+def test_an_error_beside_choices_is_not_an_answer(ask, more):
     whole = {"choices": [{"message": {"content": "product"}, "finish_reason": "stop"}], "usage": USAGE, **more}
     if {"success", "status", "status_code", "code"} & set(more):  # the others end streams
         out, _, _ = ask(plain(whole))
@@ -624,7 +624,7 @@ def test_a_prompt_that_gemini_blocks_is_filtered(ask):
     assert out["error"][0].startswith("filtered: ") and "PROHIBITED_CONTENT" in out["error"][0] and service.requests == 1
 
 
-def test_an_error_field_with_the_code_of_success_is_no_error(ask):
+def test_an_error_field_with_the_code_of_success_is_not_an_error(ask):
     whole = {"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}], "usage": USAGE}
     out, service, _ = ask(plain({**whole, "error": {"code": 0, "message": "success"}}))
     assert out["content"].tolist() == ["fine"] and service.requests == 1

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import psutil
 import pytest
-from support.waiting import happened, until
+from support.waiting import wait_until, wait_until_async
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.store import scan
@@ -64,7 +64,7 @@ def start(df, client, **words):
 
 
 def child(code, sim, folder, rows=ROWS):
-    """Start a process of its own that runs code over the same server, cache and ledger."""
+    """Start a process that runs code over the same server, cache and ledger."""
     command = [sys.executable, "-W", "error", "-c", HEAD + textwrap.dedent(code), sim.base_url, str(folder), str(rows)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -176,7 +176,7 @@ def forked(work):
 
 
 def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
-    """Nobody brings that run to its end there: it says so, and leaves the parent's alone."""
+    """A forked child can't finish that run: it raises, and leaves the parent's run alone."""
     with Simulator(latency=60.0) as sim:
         run = start(frame(5), client_of(sim, tmp_path))
 
@@ -186,7 +186,7 @@ def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
                     wait()
 
         assert forked(work)() == 0
-        until(lambda: sim.stats().requests == 1)  # the first goes alone
+        wait_until(lambda: sim.stats().requests == 1)  # the first goes alone
         run._engine.stop(grace=0.0)
         with pytest.warns(tsn.errors.TSNWarning, match="5 of 5 rows"):
             assert run.wait(30, progress=False)
@@ -196,7 +196,7 @@ def test_a_child_forked_during_a_run_is_refused_and_the_run_goes_on(slow, tmp_pa
     """SQLite in the child would take the parent's locks for its own, and lose what is written there."""
     client = client_of(slow, tmp_path)
     run = start(frame(200), client)
-    until(lambda: run.progress.answered >= 20)
+    wait_until(lambda: run.progress.answered >= 20)
     chat = tsn.Chat(client)
 
     def work():
@@ -261,7 +261,7 @@ def test_it_works_inside_a_running_event_loop(slow, tmp_path):
     assert slow.stats().requests == 60
 
 
-def test_acomplete_waits_on_none_of_the_callers_threads(slow, tmp_path):
+def test_acomplete_blocks_none_of_the_callers_threads(slow, tmp_path):
     """Where all that the caller's loop has are busy, or many frames are awaited at once, a run still ends when it is over."""
     go = threading.Event()
 
@@ -303,7 +303,7 @@ def test_acomplete_with_a_time_limit_keeps_its_answers(slow, tmp_path):
     client = client_of(slow, tmp_path)
 
     async def over(limit):
-        await happened(lambda: slow.stats().answers >= 20)
+        await wait_until_async(lambda: slow.stats().answers >= 20)
         limit.reschedule(0)
 
     async def cell():
@@ -354,5 +354,5 @@ def test_thirty_runs_leave_nothing_behind(sim, client):
     runs(10)
     threads, files = map(min, zip(*((left(), time.sleep(0.02))[0] for _ in range(20))))  # sockets are closed a moment later
     runs(30)
-    until(lambda: left()[0] <= threads and left()[1] <= files + 2)
+    wait_until(lambda: left()[0] <= threads and left()[1] <= files + 2)
     assert not [thread for thread in threading.enumerate() if thread.name == "tsn_frames-writer"]

@@ -312,7 +312,7 @@ def test_a_row_that_is_refused_alone_waits_for_what_its_refusal_asks_and_the_oth
 
 
 @pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
-def test_an_empty_answer_of_an_independent_server_is_no_text(client):
+def test_an_empty_answer_of_an_independent_server_is_not_text(client):
     with Server(seed=11, empty=0.1) as server:
         out = frame(200).tsn.complete("{text}", client=client(server.url))
     assert server.requests == 200

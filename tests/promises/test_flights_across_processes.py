@@ -9,7 +9,7 @@ import sys
 from contextlib import closing
 
 import pytest
-from support.waiting import until
+from support.waiting import wait_until
 
 from tsn_frames.simulator import Faults, Simulator
 
@@ -55,7 +55,7 @@ def test_four_processes_send_each_request_once(tmp_path, orders):
 def test_a_process_that_comes_later_waits_for_what_is_in_flight(tmp_path):
     with Simulator(latency=1.5) as sim:
         first = process(sim, tmp_path, 16)
-        until(lambda: sim.stats().requests > 0, 60)
+        wait_until(lambda: sim.stats().requests > 0, 60)
         assert ended(process(sim, tmp_path, 16)) == (16, 0) and ended(first) == (16, 16)
         assert sim.stats().requests == 16
 
@@ -71,7 +71,7 @@ def test_the_others_go_on_after_the_end_of_a_holder(tmp_path, sign, seconds):
     """A killed process is known to be dead at once; one that is suspended is when its lease has expired."""
     with Simulator(latency=0.2) as sim:
         first, second = (process(sim, tmp_path, 400, seconds=seconds, order=order) for order in (1, 2))
-        until(lambda: sim.stats().answers > 100, 60)
+        wait_until(lambda: sim.stats().answers > 100, 60)
         first.send_signal(getattr(signal, sign))
         if sign == "SIGKILL":
             first.communicate(timeout=30)  # until then it is a zombie, which counts as alive until its lease expires
@@ -84,7 +84,7 @@ def test_the_others_go_on_after_the_end_of_a_holder(tmp_path, sign, seconds):
 def test_a_crash_delays_the_next_run_by_nothing(tmp_path):
     with Simulator(latency=0.2) as sim:
         first = process(sim, tmp_path, 200, seconds=600.0)
-        until(lambda: sim.stats().answers > 20, 60)
+        wait_until(lambda: sim.stats().answers > 20, 60)
         first.kill()
         first.communicate(timeout=30)
         assert query(tmp_path, "SELECT COUNT(*) FROM holders") == [(1,)]

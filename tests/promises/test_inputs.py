@@ -31,7 +31,7 @@ def ask(df, client, prompt=None, **words):
 
 
 def ask_quietly(df, client, prompt=None, **words):
-    """Ask where rows are known to fail, whatever is told of them."""
+    """Complete rows that are known to fail, and ignore the warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         return ask(df, client, prompt, **words)
@@ -194,7 +194,7 @@ def test_10_a_name_with_braces_is_refused_with_the_mend():
         texts(pd.DataFrame({"a{b}": ["x"], "b": ["y"]}), "{a{b}}")
 
 
-def test_11_names_that_are_no_texts():
+def test_11_names_that_are_not_texts():
     df = pd.DataFrame([["x", "y", "z"]], columns=pd.Index([0, ("a", 1), None], dtype=object))
     assert texts(df, "{0} {('a', 1)} {None}") == ["x y z"]
     assert ask(df.iloc[:0], tsn.Client(), lambda row: str(row[0])).columns[0] == 0
@@ -422,11 +422,11 @@ def test_27_an_exceptions_text_is_cut_and_cleaned():
     assert "tsn_live_a" not in error
 
 
-def test_27_rows_that_fail_before_sending_are_counted_and_told(client):
+def test_27_rows_that_fail_before_sending_are_counted_in_a_warning(client):
     df = pd.DataFrame({"t": ["a", "\ud800", None]}, dtype=object)
-    with pytest.warns(tsn.errors.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as caught:
         ask(df, client, "{t}")
-    assert any("1 of 3 row" in str(one.message) and "bad_text" in str(one.message) for one in told)
+    assert any("1 of 3 row" in str(one.message) and "bad_text" in str(one.message) for one in caught)
     summary = tsn.last_run().summary
     assert (summary.answered, summary.failed, summary.missing) == (1, 1, 1)
     with pytest.raises(tsn.RunError, match="bad_text"):
@@ -518,7 +518,7 @@ def test_28_a_missing_list_raises_where_asked():
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [
         ([{"role": "boss", "content": "x"}], "the role 'boss'; the roles are system, user, assistant"),
         ([{"content": "x"}], "the role None"), ([{"role": ["user"], "content": "x"}], "the role"), ([{"role": "user"}], "no content"),
@@ -528,9 +528,9 @@ def test_28_a_missing_list_raises_where_asked():
     ],
     ids=repr,
 )  # fmt: skip
-def test_29_what_is_no_message_list_is_refused_before_any_row_is_sent(client, sim, bad, told):
+def test_29_what_is_not_a_message_list_is_refused_before_any_row_is_sent(client, sim, bad, message):
     df = pd.DataFrame({"m": pd.Series([HELLO, bad], index=["fine", "odd"], dtype=object)})
-    with pytest.raises(tsn.errors.PromptError, match=f"in row 'odd'.*{told}"):
+    with pytest.raises(tsn.errors.PromptError, match=f"in row 'odd'.*{message}"):
         ask(df, client, messages="m")
     assert sim.stats().requests == 0
 
@@ -670,12 +670,12 @@ def test_30_a_series_in_another_order_is_aligned(client, sim):
 
 def test_30_a_series_that_cannot_be_aligned_is_refused(client, sim):
     df = pd.DataFrame({"t": ["a", "b"]}, index=["x", "y"])
-    for index, told in (
+    for index, message in (
         (["x", "x"], "duplicates"),
         (["x", "z"], "no value for 1 rows of the frame, the first is 'y'"),
         ([1, "x"], "'y'"),
     ):
-        with pytest.raises(tsn.errors.ParameterError, match=told):
+        with pytest.raises(tsn.errors.ParameterError, match=message):
             ask(df, client, "{t}", temperature=pd.Series([0.1, 0.2], index=pd.Index(index, dtype=object)))
     assert sim.stats().requests == 0
 
@@ -729,7 +729,7 @@ def test_33_an_unknown_parameter_is_refused_before_sending(client, sim):
 
 
 @pytest.mark.parametrize(
-    ("field", "told"),
+    ("field", "message"),
     [
         ("temperature", "give temperature="),
         ("model", "give model="),
@@ -738,8 +738,8 @@ def test_33_an_unknown_parameter_is_refused_before_sending(client, sim):
         ("n", "not for frames"),
     ],
 )
-def test_34_extra_body_with_a_named_field_is_refused(client, sim, field, told):
-    with pytest.raises(tsn.errors.ParameterError, match=told):
+def test_34_extra_body_with_a_named_field_is_refused(client, sim, field, message):
+    with pytest.raises(tsn.errors.ParameterError, match=message):
         ask(pd.DataFrame({"t": ["x"]}), client, "{t}", extra_body={field: 1})
     assert sim.stats().requests == 0
 
@@ -781,12 +781,12 @@ def test_36_a_series_is_asked_by_its_name(client, sim):
     assert pd.Series(["x"]).tsn.messages("{value}").iloc[0][0]["content"] == "x"
 
 
-def test_36_a_frame_without_columns_is_told(client):
+def test_36_a_frame_without_columns_is_reported(client):
     with pytest.raises(tsn.errors.PromptError, match="There are none"):
         ask(pd.DataFrame(index=[1, 2]), client, "{t}")
 
 
-def test_36_what_is_no_frame_is_refused(client):
+def test_36_what_is_not_a_frame_is_refused(client):
     for given in ([1], {"t": [1]}, pd.Series(["x"]), None):
         with pytest.raises(tsn.errors.ParameterError, match="a pandas DataFrame is needed"):
             tsn.complete(given, "{t}", client=client)
@@ -855,9 +855,9 @@ def test_38_every_form_of_a_base_url_is_one(given, form):
     ],
 )  # fmt: skip
 def test_39_a_base_url_with_more_in_it_is_refused_without_showing_a_password(given):
-    with pytest.raises(tsn.errors.ConfigError, match="base_url") as told:
+    with pytest.raises(tsn.errors.ConfigError, match="base_url") as caught:
         tsn.Client(given)
-    assert "hidden" not in str(told.value)
+    assert "hidden" not in str(caught.value)
 
 
 def test_40_http_to_another_machine_is_refused_unless_allowed():
@@ -870,9 +870,9 @@ def test_40_http_to_another_machine_is_refused_unless_allowed():
 
 @pytest.mark.parametrize("key", ["tsn_live\nX: y", "tsn_live_\x00", "tsn live", "tsn_live_ü", "tsn_live_\u200b"])
 def test_41_a_key_that_no_header_can_hold_is_refused_unseen(key):
-    with pytest.raises(tsn.errors.ConfigError, match="can't stand in a header") as told:
+    with pytest.raises(tsn.errors.ConfigError, match="can't stand in a header") as caught:
         tsn.Client(api_key=key)
-    assert key not in str(told.value)
+    assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -906,13 +906,13 @@ def test_42_the_key_of_the_environment_is_read_when_it_is_needed(sim, client, mo
 
 
 @pytest.mark.parametrize("proxy", ["gopher://me:hidden@127.0.0.1:1", "http://me:hidden@127.0.0.1:1"])
-def test_44_a_proxy_that_cannot_be_used_is_told_without_its_password(monkeypatch, tmp_path, proxy):
+def test_44_a_proxy_that_cannot_be_used_is_reported_without_its_password(monkeypatch, tmp_path, proxy):
     monkeypatch.setenv("ALL_PROXY", proxy)
     client = tsn.Client("https://api.example.com", api_key="tsn_test_1", model="m", cache=tmp_path, retry=tsn.Retry(attempts=1))
-    with pytest.raises(tsn.errors.TSNError) as told:
+    with pytest.raises(tsn.errors.TSNError) as caught:
         ask(pd.DataFrame({"t": ["x"]}), client, "{t}")
-    assert "hidden" not in str(told.value)
-    assert "tsn_test_1" not in str(told.value)
+    assert "hidden" not in str(caught.value)
+    assert "tsn_test_1" not in str(caught.value)
 
 
 # 50, 51, 53, 54: where it is called, and what comes back

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from jupyter_client.manager import KernelManager
 from support.simulators import set_latency
-from support.waiting import until
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.store import scan
@@ -171,7 +171,7 @@ def on_disk(folder):
 def test_ctrl_c_at_half_loses_no_answer_and_the_next_call_goes_on(python, slow, tmp_path, call):
     total = ROWS * (2 if call.startswith("compare") else 1)
     python.start(CALLS[call])
-    until(lambda: slow.stats().answers >= total // 2)
+    wait_until(lambda: slow.stats().answers >= total // 2)
     set_latency(slow, 0.5)
     python.interrupt()
     said = interrupted(python)
@@ -202,11 +202,11 @@ threading.Thread(target=watch, args=[tsn.last_run()], daemon=True).start()
 usual, RunExecutor.stop.__defaults__ = RunExecutor.stop.__defaults__, (600.0,)
 """)  # fmt: skip
     python.start(CALLS[call])
-    until(lambda: slow.stats().answers >= 20)
+    wait_until(lambda: slow.stats().answers >= 20)
     slow.faults = Faults(hang=1.0)
-    until(lambda: slow.stats().faults.get("hang") == CONCURRENCY)
+    wait_until(lambda: slow.stats().faults.get("hang") == CONCURRENCY)
     python.interrupt()
-    until((tmp_path / "stopping").exists)
+    wait_until((tmp_path / "stopping").exists)
     python.interrupt()
     interrupted(python)
     cached, answered, unknown = on_disk(tmp_path)
@@ -218,7 +218,7 @@ usual, RunExecutor.stop.__defaults__ = RunExecutor.stop.__defaults__, (600.0,)
 
 def test_ctrl_c_stops_the_chats_answer_and_the_next_question_is_answered(endless, python, slow, tmp_path):
     python.start('chat.send("Is tea good?")')
-    until(lambda: slow.stats().answers)
+    wait_until(lambda: slow.stats().answers)
     python.interrupt()
     assert interrupted(python) == ""
     assert execute(python, "print(chat.messages[0]['content'], chat.to_frame()['state'].tolist())") == (
@@ -231,7 +231,7 @@ def test_ctrl_c_stops_the_chats_answer_and_the_next_question_is_answered(endless
 def test_the_kernels_interrupt_cancels_a_cell_that_awaits_a_run(python, slow, tmp_path):
     """IPython turns it into a CancelledError: what is in flight arrives and is kept."""
     python.start(f"await {CALLS['complete'].replace('complete', 'acomplete')}")
-    until(lambda: slow.stats().answers >= ROWS // 2)
+    wait_until(lambda: slow.stats().answers >= ROWS // 2)
     set_latency(slow, 0.5)
     python.interrupt()
     end, _ = python.result()
@@ -249,7 +249,7 @@ def test_a_handler_of_the_users_own_stays_in_place(slow, tmp_path):
     client = tsn.Client(slow.base_url, model="sim-small", cache=tmp_path / "cache", ledger=tmp_path / "ledger.db")
 
     def press():
-        until(lambda: slow.stats().answers >= 20)
+        wait_until(lambda: slow.stats().answers >= 20)
         os.kill(os.getpid(), signal.SIGINT)
 
     signal.signal(signal.SIGINT, lambda *_: received.append(1))

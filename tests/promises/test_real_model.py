@@ -58,16 +58,16 @@ def asking(model):
 
 def answered(df, client, **more):
     """Answer a frame and return it with the texts of its warnings; any other warning is an error."""
-    with pytest.warns(tsn.errors.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as messages:
         out = df.tsn.complete("{text}", system=SYSTEM, max_tokens=8, temperature=0.0, client=client, progress=False, **more)
-    return out, [str(warning.message) for warning in told if warning.category is tsn.errors.TSNWarning]
+    return out, [str(warning.message) for warning in messages if warning.category is tsn.errors.TSNWarning]
 
 
 def test_a_frame_is_answered_by_a_real_model_and_never_asked_twice(model):
     df = pd.DataFrame({"text": MESSAGES}, index=[f"T-{n:02}" for n in range(20)])
     client = asking(model)
 
-    out, told = answered(df, client, include=("model",))
+    out, messages = answered(df, client, include=("model",))
     summary, sent, blank = tsn.last_run().summary, df["text"].str.strip() != "", df.index[6]
     first = out[sent].drop_duplicates("text")
 
@@ -99,17 +99,17 @@ def test_a_frame_is_answered_by_a_real_model_and_never_asked_twice(model):
 
     cut = int((out["finish_reason"] == "length").sum())
     expected = ["1 of 20 rows are not sent", *([f"{cut} answers cut off by max_tokens"] if cut else [])]
-    assert len(told) == len(expected) and all(map(str.startswith, told, expected))
+    assert len(messages) == len(expected) and all(map(str.startswith, messages, expected))
 
     model.stop()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{model.url}/health", trust_env=False)
 
-    again, told_again = answered(df, asking(model), include=("model",))
+    again, messages_again = answered(df, asking(model), include=("model",))
     assert tsn.last_run().summary.requests == 0
     assert (again["cached"] == sent).all() and (again["cost"] == 0).all()
     pd.testing.assert_frame_equal(again.drop(columns=["cached", "cost"]), out.drop(columns=["cached", "cost"]))
-    assert told_again == told
+    assert messages_again == messages
     assert len(client.ledger.to_frame()) == 17
 
 
@@ -117,7 +117,7 @@ def test_a_prompt_longer_than_the_context_fails_its_own_row_only(model):
     df = pd.DataFrame({"text": ["Where is my parcel?", "Where is my parcel? " * 100, "Do you ship to Iceland?"]})
     client = asking(model)
 
-    out, told = answered(df, client)
+    out, messages = answered(df, client)
     summary = tsn.last_run().summary
 
     assert out["error"].isna().tolist() == [True, False, True]
@@ -125,7 +125,7 @@ def test_a_prompt_longer_than_the_context_fails_its_own_row_only(model):
     assert out.loc[1, ["content", "finish_reason", "total_tokens"]].isna().all()
     assert out.loc[[0, 2], "content"].notna().all()
     assert (summary.requests, summary.answered, summary.failed, summary.retried, summary.unknown) == (3, 2, 1, 0, 0)
-    assert told[0].startswith("1 of 3 rows have no answer")
+    assert messages[0].startswith("1 of 3 rows have no answer")
     assert client.ledger.to_frame()["outcome"].tolist() == ["answered"] * 2
 
     answered(df, client)

@@ -116,7 +116,7 @@ def test_no_refusal_shows_the_key(secret_client, tmp_path, caplog, server):
     assert CANARY.encode() not in written(tmp_path)
 
 
-def test_a_server_that_is_not_there_is_no_reason_to_show_the_key(sim, secret_client, caplog):
+def test_an_unreachable_server_does_not_reveal_the_key(sim, secret_client, caplog):
     sim.stop_listening()
     assert CANARY not in run_and_listen(pd.DataFrame({"t": ["a"]}), secret_client, caplog)
 

@@ -20,7 +20,7 @@ def plain(value, status=200, **headers):
 
 
 def stream(*pieces, **headers):
-    """A response as an event stream; a dict is an event of its own."""
+    """A response as an event stream; a dict is its own event."""
     data = [piece if piece is CUT or isinstance(piece, bytes) else event(piece) for piece in pieces]
     return 200, {"Content-Type": "text/event-stream", **headers}, data
 

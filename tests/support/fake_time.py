@@ -23,7 +23,7 @@ class _Jump(selectors.SelectSelector):
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine function on a loop of its own that starts at 0 seconds."""
+    """Run a coroutine function on its own loop that starts at 0 seconds."""
     selector = _Jump()
     loop = asyncio.SelectorEventLoop(selector)
     loop.time = lambda: selector.now  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Services on the fake clock whose quota is of any kind, told in any way."""
+"""Services on the fake clock with quotas of any kind, announced in headers of any style."""
 
 from __future__ import annotations
 

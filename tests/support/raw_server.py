@@ -45,7 +45,7 @@ class Peer:
 
 
 class RawServer:
-    """Runs ``script(peer)`` for every connection, on a thread of its own; the connection closes when the script ends."""
+    """Runs ``script(peer)`` for every connection, on its own thread; the connection closes when the script ends."""
 
     def __init__(self, script, *, tls=None):
         self.script, self.tls = script, tls
@@ -78,7 +78,7 @@ class RawServer:
         self.tasks.add(asyncio.current_task())
         try:
             await self.script(Peer(self, reader, writer))
-        except ConnectionError:  # the client has closed it while it was told something
+        except ConnectionError:  # the client has closed it while a message was sent
             self.left += 1
         except (asyncio.IncompleteReadError, asyncio.CancelledError):
             pass

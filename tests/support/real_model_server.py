@@ -1,4 +1,4 @@
-"""SmolLM2-135M, a real language model, on a free port of this machine: llama.cpp's own server in a process of its own.
+"""SmolLM2-135M, a real language model, on a free port of this machine: llama.cpp's own server in its own process.
 
 Run as a program it is that process: it writes its address to stdout and serves until its stdin ends, so it outlives no
 parent, not even one that was killed. Its packages are optional and imported in that process only.

@@ -1,4 +1,4 @@
-"""Waiting for what has to happen, however slow the machine is."""
+"""Wait for conditions, with a timeout that a slow machine meets."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tsn_frames.engine.runtime.process import process_state
 SECONDS = 30.0
 
 
-def until(true: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait until something is true."""
+def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    """Block until the condition holds."""
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.01)
 
 
-async def happened(true: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait until something is true, and let the loop's other tasks go on."""
+async def wait_until_async(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    """Wait until the condition holds, while the loop's other tasks run."""
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not hold in time"
         await asyncio.sleep(0.005)
 
 
-def let_the_loop_turn() -> None:
-    """Wait until the engine's loop has done all that was handed to it so far."""
+def run_loop_once() -> None:
+    """Wait until the engine's loop has run the callbacks scheduled so far."""
     process_state.submit(asyncio.sleep(0)).result(SECONDS)

@@ -17,7 +17,7 @@ from .serialization import Unreadable, dumps_any, load
 from .streaming.stream_parser import StreamedReply, has_lines
 
 _BOM_AND_BLANKS = b"\xef\xbb\xbf \t\r\n"
-_PAGE = 4000  # bytes: longer pages are no errors, whatever words they have
+_PAGE = 4000  # bytes: longer pages are not errors, whatever words they have
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 

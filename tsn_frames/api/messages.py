@@ -35,7 +35,7 @@ def check_messages(given: Any, where: str, is_gap: IsGap = _is_none) -> list[dic
     Raises
     ------
     PromptError
-        If it is no list, is empty, or one of its messages lacks a known role or any content.
+        If it is not a list, is empty, or one of its messages lacks a known role or any content.
     ParameterError
         If a value in it can't be written as JSON.
 

@@ -11,11 +11,11 @@ import orjson
 from ..errors import TSNError
 
 BOM = b"\xef\xbb\xbf"
-dumps: Callable[[Any], bytes] = orjson.dumps  # the one serialiser of bodies and keys, for ever
+dumps: Callable[[Any], bytes] = orjson.dumps  # the only serialiser of bodies and keys; it must never change
 
 
 class Unreadable(TSNError):
-    """A 200 whose body is no chat completion."""
+    """A 200 whose body is not a chat completion."""
 
 
 def dumps_any(value: Any) -> bytes:

@@ -120,7 +120,7 @@ class _Spread:
 
     def __init__(self, inverse: np.ndarray[Any, Any], distinct: int) -> None:
         self.rows, self.firsts = len(inverse), first_rows(inverse, distinct)
-        self._inverse = None if self.firsts is None else inverse  # None where each row has a request of its own
+        self._inverse = None if self.firsts is None else inverse  # None where each row has its own request
 
     def values(self, values: Sequence[Any], dtype: str) -> Any:
         """Return an array of a nullable dtype."""

@@ -27,7 +27,7 @@ class Groups:
 
 
 def groups_of(df: pd.DataFrame, by: Any) -> Groups:
-    """Return the groups of a frame; missing values are a group of their own.
+    """Return the groups of a frame; missing values are a separate group.
 
     Raises
     ------

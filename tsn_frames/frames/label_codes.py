@@ -29,7 +29,7 @@ class LabelCodes:
     columns : dict of column to array
         The codes; -1 is a missing label.
     unpredicted : tuple
-        Labels that gold has and no predicted column, where these are no closed set.
+        Labels that gold has and no predicted column, where the labels are not a closed set.
     """
 
     labels: tuple[Any, ...]

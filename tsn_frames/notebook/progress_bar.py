@@ -1,4 +1,4 @@
-"""A progress bar below a cell: one output that is drawn anew, and ends as one line; it can be read in a reopened notebook."""
+"""A progress bar below a cell: one output that is redrawn, and ends as one line; it can be read in a reopened notebook."""
 
 from __future__ import annotations
 

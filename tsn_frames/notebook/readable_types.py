@@ -34,7 +34,7 @@ def readable_signature(signature: inspect.Signature, names: Mapping[str, Any]) -
 
 
 def readable_type(annotation: Any, names: Mapping[str, Any]) -> Any:
-    """Return the text of a type with its aliases spelled out; what is no text stays as it is.
+    """Return the text of a type with its aliases spelled out; what is not text stays as it is.
 
     Examples
     --------

@@ -42,7 +42,7 @@ def _code_lines(locations: list[CodeLocation]) -> list[str]:
         return []
     first, *rest = locations
     cell = typed_cell()
-    if typed := (rest or [first])[-1].as_typed(cell) or first.as_typed(cell):  # the call stands in the line of a magic
+    if typed := (rest or [first])[-1].as_typed(cell) or first.as_typed(cell):  # the call is part of a magic's line
         return [_arrow(str(typed.line), cell[typed.line - 1]), *(_arrow(f"{one}:", one.code) for one in rest if one.code)]
     lines = [_arrow(str(first.line) if first.cell else f"{first}:", first.code)]
     return lines + [_arrow(f"{one}:", one.code) for one in rest]

@@ -39,7 +39,7 @@ def compare(comparison: FrameLike | pd.DataFrame, *, currency: str | None = None
     Raises
     ------
     ParameterError
-        If it is no comparison, or one without gold.
+        If it is not a comparison, or one without gold.
     """
     table = comparison.to_frame() if isinstance(comparison, FrameLike) else comparison
     if not isinstance(table, pd.DataFrame) or not {"cost", "answered"} <= set(table.columns):

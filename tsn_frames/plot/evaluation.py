@@ -35,7 +35,7 @@ def evaluation(evaluation: FrameLike | pd.DataFrame, *, ax: Axes | None = None) 
     Raises
     ------
     ParameterError
-        If it is no evaluation.
+        If it is not an evaluation.
     ConfigError
         If matplotlib is not installed.
     """

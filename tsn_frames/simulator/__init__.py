@@ -1,4 +1,4 @@
-"""A local server that speaks the TokenSuperNova chat API: for tests, demonstrations and trying prompts.
+"""A local server that implements the TokenSuperNova chat API: for tests, demonstrations and trying prompts.
 
 It imports nothing of the package around it, so that it cannot repeat its mistakes, and only the standard
 library. Its HTTP server is its own, small one on `asyncio.Protocol`, and no web framework, for two reasons:

@@ -92,7 +92,7 @@ def refusal(fault: str, faults: Faults, style: RetryHint, wall: float, key: str)
 
 
 def replacement(fault: str, faults: Faults) -> Reply | None:
-    """Return the answer that stands in for the true one."""
+    """Return the answer that replaces the true one."""
     match fault:
         case "error_502" | "html" | "empty_body":
             return _FIXED[fault]

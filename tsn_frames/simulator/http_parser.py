@@ -8,7 +8,7 @@ _MAX_HEAD = 64 * 1024
 
 
 class BrokenRequestError(Exception):
-    """Bytes that are no valid request, or one that is too large; the connection closes with this status."""
+    """Bytes that are not a valid request, or one that is too large; the connection closes with this status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class HttpRequest(NamedTuple):
 
 
 class RequestReader:
-    """Collects bytes until a request is complete; what comes after it stays for the next."""
+    """Collects bytes until a request is complete; later bytes are kept for the next."""
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
@@ -38,7 +38,7 @@ class RequestReader:
         self._headers: dict[str, str] = {}
         self._length: int | None = 0
         self.wants_continue = False
-        """The client holds its body back until it is told to go on."""
+        """The client sends its body only after a ``100 Continue``."""
 
     @property
     def holds_more(self) -> bool:

@@ -23,7 +23,7 @@ _BOTTOM = 40
 _LONGEST = 10_000
 """More items or characters than this are not made."""
 _NO_SCHEMA = (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError)
-"""What the walk ends in if this is no schema; to check each word first would double this file."""
+"""What the walk ends in if this is not a schema; to check each word first would double this file."""
 
 
 class _UnfitError(Exception):

@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     status: int
     """HTTP status; 0 if the client will see none."""
     steps: Callable[[], Iterator[Step]]
-    """Called when the delay is over, so that the limit headers tell the state of that moment."""
+    """Called when the delay is over, so that the limit headers show the state at that moment."""
     delay: float = 0.0
 
 

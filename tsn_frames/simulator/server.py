@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Simulator:
-    """A local server that speaks the TokenSuperNova chat API and is honest about being simulated.
+    """A local server that implements the TokenSuperNova chat API and is honest about being simulated.
 
     It runs on its own thread, so that any client in this process or another can talk to it. Answers depend on
     the seed and on the request only. Free text begins with "[simulated]". If the last user message or the
@@ -272,7 +272,7 @@ class Simulator:
             with suppress(NotImplementedError):  # where that isn't known, a connection is accepted and made in one
                 for listening in server.sockets:
                     loop.remove_reader(listening)
-            await asyncio.sleep(0)  # what is accepted is made now: a closed server would leave it half made for ever
+            await asyncio.sleep(0)  # what is accepted is made now: a closed server would leave it half made
             server.close()
         while self._connections:  # some may be only half made and come up in a later round
             for connection in list(self._connections):

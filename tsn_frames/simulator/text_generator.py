@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 MARK = "[simulated]"
-"""The start of every free text, so that it is not taken for a model's answer."""
+"""The prefix of every free text, so that it can't be mistaken for a model's answer."""
 
 _OFFER = re.compile(r"\bone of\b[^:\n]{0,40}:[ \t]*(.+?)(?:\.(?=\s|$)|\n|$)", re.IGNORECASE)
 _EDGES = " \t\"'`[](){}*.;:!?,"

@@ -82,7 +82,7 @@ def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
     Raises
     ------
     TypeError
-        If it is no paying verb, or has no such parameter. What the verb itself raises before it sends is raised here.
+        If it is not a paying verb, or has no such parameter. What the verb itself raises before it sends is raised here.
 
     Examples
     --------

@@ -75,7 +75,7 @@ COUNTED = b'{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}'
 @pytest.mark.parametrize(
     ("odd", "counts"),
     [
-        (b'"\xff\xfe"', COUNTED),  # bytes that aren't UTF-8, in a field that nobody reads
+        (b'"\xff\xfe"', COUNTED),  # bytes that aren't UTF-8, in a field that is not read
         (b'"\\ud83d"', COUNTED),
         (b"NaN", COUNTED),
         (b"1e999", COUNTED),
@@ -96,7 +96,7 @@ def test_what_is_odd_in_the_bytes_loses_no_answer_and_makes_no_count(odd, counts
 
 
 @pytest.mark.parametrize("bad", [b"", b"{", b'{"a":1}x', b"[" * 10**6, b"\x00", USUAL % (b"1", COUNTED) + b"}"])
-def test_what_is_no_json_is_no_answer(bad):
+def test_what_is_not_json_is_not_an_answer(bad):
     with pytest.raises(Unreadable):
         decode(bad)
 
@@ -108,13 +108,13 @@ def answer(message, reason, **more):
 
 @pytest.mark.parametrize("message", [{"content": ""}, {"content": None}, {}, None, {"content": "", "reasoning_content": "Hm"}])
 @pytest.mark.parametrize("reason", ["OTHER", "LANGUAGE", "load", "unknown", "finish_reason_unspecified", "unload"])
-def test_an_empty_answer_with_an_unknown_end_is_no_answer(message, reason):
+def test_an_empty_answer_with_an_unknown_end_is_not_an_answer(message, reason):
     with pytest.raises(EmptyAnswer, match=reason) as problem:
         decode(answer(message, reason))
     assert problem.value.billed == "yes" and problem.value.usage.prompt_tokens == 9
 
 
-def test_an_end_mark_after_an_answer_in_one_piece_is_no_part_of_it():
+def test_an_end_mark_after_an_answer_in_one_piece_is_not_part_of_it():
     assert decode(answer({"content": "Hi"}, "stop") + b"\n\ndata: [DONE]\n\n").content == "Hi"
 
 
@@ -130,7 +130,7 @@ def test_an_empty_answer_that_ended_well_is_an_answer(reason):
 
 
 @pytest.mark.parametrize("content", ["", None])
-def test_an_empty_answer_without_a_token_is_no_answer(content):
+def test_an_empty_answer_without_a_token_is_not_an_answer(content):
     zero = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     with pytest.raises(EmptyAnswer, match="no tokens") as problem:
         decode(answer({"content": content}, "stop", usage=zero))
@@ -151,7 +151,7 @@ def test_a_filtered_answer_needs_no_message(message):
         ({"code": "InvalidApiKey", "message": "no"}, 401), ({"status": 503, "message": "busy"}, 503), ({"detail": "no"}, 500),
     ],
 )  # fmt: skip
-def test_an_error_beside_no_choices_is_no_empty_answer(more, status):
+def test_an_error_beside_no_choices_is_not_an_empty_answer(more, status):
     body = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}} | more
     with pytest.raises(ErrorAnswer) as problem:
         decode(orjson.dumps(body))

@@ -35,7 +35,7 @@ def key(**words):
     return found
 
 
-# Literal keys. If one of these fails, every cache in the world is lost: the scheme's tag must change with it.
+# Literal keys. If one of these fails, every existing cache is lost: the scheme's tag must change with it.
 LITERAL = [
     ({}, "90a7b8a4199132cea7352cff090d23cacf3da52d01411df50e048abd44c93d08"),
     ({"system": "Be kind"}, "9de85f02cff858399815b35a1eb51df364a926dc51e0463255b5c6e5cef5df9c"),

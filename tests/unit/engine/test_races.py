@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 
 import pandas as pd
 import pytest
-from support.waiting import let_the_loop_turn, until
+from support.waiting import run_loop_once, wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache import repair
@@ -55,17 +55,17 @@ class Gate:
 
 
 def test_a_stop_while_another_runs_answer_is_looked_up_delays_no_later_run(tmp_path, monkeypatch):
-    """The request stayed on its way for good: whoever asked it later in this process waited for ever."""
+    """The flight was never finished: later callers of the same request in this process hung."""
     looking = Gate(preflight.lookup, lambda _, index, __: len(index) == 1)
     monkeypatch.setattr(preflight, "lookup", looking)
     with Simulator(latency=0.02) as sim:
         client = client_of(sim, tmp_path, limits=tsn.Limits(1))
         one = rows(20).tsn.start("{t}", client=client)
         other = rows(20)[::-1].tsn.start("{t}", client=client)
-        looking.reached()  # one of them has come to what the other one has answered
+        looking.reached()  # one of them reads the row that the other one has answered
         one.stop()
         other.stop()
-        let_the_loop_turn()
+        run_loop_once()
         looking.open()
         assert one.wait(30, progress=False) and other.wait(30, progress=False)
         client.cache.prune(older_than=pd.Timedelta(0))
@@ -76,7 +76,7 @@ def test_a_stop_while_another_runs_answer_is_looked_up_delays_no_later_run(tmp_p
 
 @pytest.mark.parametrize("words", [{}, {"tag": lambda _: warnings.warn("a function of the user's own warns", stacklevel=2)}])
 def test_a_warning_that_is_made_an_error_ends_a_file_before_its_part_is_sent(tmp_path, words):
-    """It was told when the part was on its way already, and nobody stopped that: all of its rows were paid for."""
+    """The stop came while the part was in flight and did not reach it: all of its rows were paid for."""
     pd.DataFrame({"t": [*rows(30)["t"], None]}).to_parquet(tmp_path / "in.parquet")
     with Simulator(latency=0.05) as sim, warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -100,9 +100,9 @@ def test_a_part_that_cannot_be_written_is_not_reported_as_whole(tmp_path, monkey
     monkeypatch.setattr(Target, "write", full)
     rows(4).to_parquet(tmp_path / "in.parquet")
     words = {"chunksize": 2, "progress": False}
-    with Simulator(latency=0.0) as sim, pytest.raises(OSError, match="no space") as told:
+    with Simulator(latency=0.0) as sim, pytest.raises(OSError, match="no space") as caught:
         tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client_of(sim, tmp_path), **words)
-    assert told.value.__notes__[0].startswith("1 of 2 parts are whole")
+    assert caught.value.__notes__[0].startswith("1 of 2 parts are whole")
 
 
 @pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
@@ -127,10 +127,10 @@ def test_an_answer_that_is_being_written_when_a_run_is_cut_off_is_kept_and_share
         one = rows(1).tsn.start("{t}", client=client)
         writing.reached()
         other = rows(1).tsn.start("{t}", client=client)
-        until(lambda: other.progress.to_send)
-        let_the_loop_turn()
+        wait_until(lambda: other.progress.to_send)
+        run_loop_once()
         one._engine.stop(grace=0.0)  # as a second Ctrl-C does
-        let_the_loop_turn()
+        run_loop_once()
         writing.open()
         assert one.wait(30, progress=False) and other.wait(30, progress=False)
         assert sim.stats().requests == 1
@@ -169,38 +169,38 @@ def test_an_answer_that_comes_in_the_moment_of_the_cut_is_kept():
 
 def stop_when(true):
     """Stop the newest run from another thread when something is true."""
-    thread = threading.Thread(target=lambda: (until(true), tsn.last_run().stop()))
+    thread = threading.Thread(target=lambda: (wait_until(true), tsn.last_run().stop()))
     thread.start()
     return thread
 
 
 def test_a_stop_of_a_part_is_the_end_of_its_file(tmp_path):
-    """The part ended, and the next one was sent: nobody could stop a file but by an interrupt."""
+    """The part ended, and the next one was sent: only an interrupt could stop a file."""
     rows(30).to_parquet(tmp_path / "in.parquet")
     with Simulator(latency=0.1) as sim:
         client, words = client_of(sim, tmp_path, limits=tsn.Limits(1)), {"chunksize": 10, "progress": False}
         stopping = stop_when(lambda: sim.stats().answers)
-        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 10 rows") as told:
+        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 10 rows") as caught:
             tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, **words)
         stopping.join()
-        assert sim.stats().requests < 10 and told.value.__notes__[0].startswith("0 of 3 parts are whole")
+        assert sim.stats().requests < 10 and caught.value.__notes__[0].startswith("0 of 3 parts are whole")
 
 
 def test_a_stop_of_one_models_run_is_the_end_of_the_comparison(tmp_path):
     with Simulator(latency=0.1) as sim:
         client = client_of(sim, tmp_path, limits=tsn.Limits(1))
         stopping = stop_when(lambda: sim.stats().answers)
-        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 10 rows") as told:
+        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 10 rows") as caught:
             rows(10).tsn.compare("{t}", models=["sim-small", "sim-large"], client=client, progress=False)
         stopping.join()
-        assert sim.stats().requests < 10 and list(told.value.partial.table.index) == ["sim-small"]
+        assert sim.stats().requests < 10 and list(caught.value.partial.table.index) == ["sim-small"]
 
 
 @pytest.mark.parametrize("verb", ["complete_file", "compare"])
 def test_a_stop_between_two_runs_of_one_call_is_heard(tmp_path, monkeypatch, verb):
     """The first run was over, and the second not begun: the stop had nothing to end, and the second was sent."""
     result = Run.result
-    monkeypatch.setattr(Run, "result", lambda self, **words: (result(self, **words), self.stop(), let_the_loop_turn())[0])
+    monkeypatch.setattr(Run, "result", lambda self, **words: (result(self, **words), self.stop(), run_loop_once())[0])
     with Simulator(latency=0.0) as sim:
         client = client_of(sim, tmp_path)
         rows(10).to_parquet(tmp_path / "in.parquet")

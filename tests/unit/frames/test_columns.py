@@ -193,10 +193,10 @@ def test_a_skipped_row_costs_nothing(priced):
 
 def test_a_row_that_was_not_sent_costs_nothing(sim, priced):
     sim.balance = 0
-    with pytest.raises(tsn.errors.BalanceError) as told:
+    with pytest.raises(tsn.errors.BalanceError) as caught:
         ask(pd.DataFrame({"t": ["a"]}), priced)
-    assert told.value.partial["cost"].tolist() == [0.0]
-    assert told.value.partial["error"].str.startswith("not_sent: ").all()
+    assert caught.value.partial["cost"].tolist() == [0.0]
+    assert caught.value.partial["error"].str.startswith("not_sent: ").all()
 
 
 def test_without_a_price_cost_is_unknown_and_never_zero(client, sim, tmp_path):
@@ -209,7 +209,7 @@ def test_without_a_price_cost_is_unknown_and_never_zero(client, sim, tmp_path):
         assert ask(df, other)["cost"].isna().tolist() == [True, False]
 
 
-def test_an_attempt_that_came_to_nothing_makes_the_cost_unknown(sim, priced):
+def test_a_failed_attempt_makes_the_cost_unknown(sim, priced):
     sim.faults = Faults(cut_json=1.0, first_attempt_only=True)
     with pytest.warns(tsn.errors.TSNWarning, match="at least"):
         out = ask(pd.DataFrame({"t": ["a"]}), priced)
@@ -298,9 +298,9 @@ def test_a_text_of_the_service_that_no_column_can_hold_is_mended(client):
 
 def test_errors_raise_keeps_the_frame(sim, priced):
     sim.faults = Faults(error_500=1.0)
-    with pytest.raises(tsn.RunError, match="1 of 1 row") as told:
+    with pytest.raises(tsn.RunError, match="1 of 1 row") as caught:
         ask(pd.DataFrame({"t": ["a"]}), priced, errors="raise")
-    assert told.value.partial.columns.tolist() == ["t", *ALL]
+    assert caught.value.partial.columns.tolist() == ["t", *ALL]
 
 
 def test_an_answer_cut_off_keeps_its_text_and_is_warned_of(client):

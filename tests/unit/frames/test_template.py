@@ -76,7 +76,7 @@ def test_a_missing_column_is_named_with_the_nearest_and_all_there_are(name):
         one(f"{{{name}}} {{text}}", text="x", **{"order value": 1})
 
 
-def test_a_slip_in_a_name_with_signs_is_no_text():
+def test_a_slip_in_a_name_with_signs_is_not_text():
     with pytest.raises(tsn.errors.PromptError, match=r"did you mean 'size \(cm\)'"):
         one("{sise (cm)} {text}", text="x", **{"size (cm)": 1})
 
@@ -114,11 +114,11 @@ def test_jinja_is_distinguished_from_a_placeholder():
             one(template + " {b}", a=1, b=2)
 
 
-def test_braces_around_other_words_are_no_jinja():
+def test_braces_around_other_words_are_not_jinja():
     assert one("{{ other }} {a}", a=1) == "{ other } 1"
 
 
-def test_a_column_that_is_no_text_is_named_by_its_text():
+def test_a_column_that_is_not_text_is_named_by_its_text():
     df = pd.DataFrame([[1, 2, 3, 4]], columns=pd.Index([0, None, ("a", "b"), pd.Timestamp("2024-05-06")], dtype=object))
     assert rendered(df, "{0} {None} {('a', 'b')} {2024-05-06 00:00:00}") == ["1 2 3 4"]
 
@@ -150,18 +150,18 @@ def test_a_bare_name_of_a_column_is_taken_for_a_slip():
 
 
 def test_a_template_without_a_column_warns_at_the_users_line():
-    with pytest.warns(tsn.errors.TSNWarning, match="names no column") as told:
+    with pytest.warns(tsn.errors.TSNWarning, match="names no column") as caught:
         one("Say something", text="x")
-    assert told[0].filename == __file__
+    assert caught[0].filename == __file__
 
 
 def test_every_warning_about_the_prompt_points_at_the_users_line():
     gaps = pd.DataFrame({"text": ["x", None]})
-    with pytest.warns(tsn.errors.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as caught:
         gaps.tsn.messages("{{ text }} {text}")
         gaps["text"].tsn.messages("{text}")
-    assert len(told) == 3
-    assert {one.filename for one in told} == {__file__}
+    assert len(caught) == 3
+    assert {one.filename for one in caught} == {__file__}
 
 
 def test_text_in_the_data_is_never_read_as_a_template():

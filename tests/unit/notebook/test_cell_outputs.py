@@ -98,7 +98,7 @@ def test_a_run_that_failed_keeps_its_line_and_the_error_follows(kernel):
     assert [output["type"] for output in cell] == ["display_data", "error"]
 
 
-def test_a_gap_that_the_user_chose_to_skip_is_no_warning(client):
+def test_a_gap_that_the_user_chose_to_skip_is_not_a_warning(client):
     df = pd.DataFrame({"text": ["a", None]})
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""What stands at a cell's end: short, and never a key."""
+"""Reprs at a cell's end: short, and without keys."""
 
 import pandas as pd
 import pytest

@@ -107,7 +107,7 @@ def test_unknown_costs_are_counted_above_the_bars():
     assert "No cost is known" in said(tsn.plot.spending(frame.head(3)))
 
 
-def test_names_are_no_formulas_and_none_is_left_out():
+def test_names_are_not_formulas_and_none_is_left_out():
     names = ["_private", "R$D $\\frac{$", "a <b>\nlong " + "name " * 20]
     frame = lines(models=names, currency="$")
     ax = tsn.plot.spending(frame)
@@ -204,7 +204,7 @@ def test_few_rows_make_a_picture_too(costs):
 
 
 @pytest.mark.parametrize("currency", ["$", r"$\frac{", "A$"])
-def test_a_currency_is_no_formula_above_the_bars_either(currency):
+def test_a_currency_is_not_a_formula_above_the_bars_either(currency):
     drawn = tsn.plot.costs(pd.Series([0.1, 0.2, 0.3]), currency=currency)
     drawn.figure.canvas.draw()  # an unfinished formula raises
     assert drawn.get_title(loc="left").count(r"\$") == 2
@@ -242,7 +242,7 @@ def ran(client):
     return estimated, tsn.last_run()
 
 
-def test_an_estimate_is_drawn_in_percent_of_what_it_came_to(ran):
+def test_an_estimate_is_drawn_in_percent_of_the_actual_cost(ran):
     estimated, run = ran
     ax = tsn.plot.estimate(estimated["pilot"], run, currency="EUR")
     names = [text.get_text() for text in ax.get_yticklabels()]
@@ -369,7 +369,7 @@ def test_columns_and_groups_of_an_evaluation_have_points_of_their_own(words):
 
 
 @pytest.mark.parametrize("given", [3, pd.DataFrame({"value": [1.0]}), TABLE])
-def test_what_is_no_evaluation_is_refused(given):
+def test_what_is_not_an_evaluation_is_refused(given):
     with pytest.raises(tsn.errors.ParameterError, match="an evaluation is needed"):
         tsn.plot.evaluation(given)
 

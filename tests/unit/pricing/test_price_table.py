@@ -53,7 +53,7 @@ def test_unknown_usage_costs_na_and_never_0(usage):
 
 
 def test_thoughts_that_only_the_total_counts_are_billed_as_completion():
-    """Some services count them beside the completion; a total that is too small tells nothing."""
+    """Some services count them beside the completion; a total that is too small is ignored."""
     prices = Prices({"m": {"prompt": 1, "completion": 2, "cached": "0.5"}})
     assert prices.cost("m", Usage(10, 1, 31)) == Decimal(10 + 21 * 2) / 1_000_000
     assert prices.cost("m", Usage(10, 1, 31, 4)) == Decimal(8 + 21 * 2) / 1_000_000
@@ -152,7 +152,7 @@ def test_the_same_table_from_every_kind_of_file(tmp_path, monkeypatch):
      ("x.json", '{"prices": {"m": ["1e400", 1]}}', "must be a number of 0 or more, got '1e400'")],
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
-def test_a_file_that_is_no_price_list_says_what_is_wrong(tmp_path, name, text, said):
+def test_a_file_that_is_not_a_price_list_says_what_is_wrong(tmp_path, name, text, said):
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(tsn.errors.ConfigError, match=said):

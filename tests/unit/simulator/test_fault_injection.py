@@ -11,7 +11,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
-from support.waiting import SECONDS, until
+from support.waiting import SECONDS, wait_until
 
 from tsn_frames.simulator import Faults, Simulator
 
@@ -135,7 +135,7 @@ def test_hang_accepts_bills_and_never_answers():
     with with_fault("hang") as sim:
         with pytest.raises(TimeoutError):
             ask(sim, timeout=0.2)
-        until(lambda: sim.stats().disconnects)
+        wait_until(lambda: sim.stats().disconnects)
         stats = sim.stats()
         assert (stats.answers, stats.disconnects, stats.statuses) == (1, 1, {})
 
@@ -159,7 +159,7 @@ def test_cut_json_is_valid_http_and_broken_json():
         assert not ask(sim, stream=True)[2].endswith(b"[DONE]\n\n")
 
 
-def test_malformed_and_empty_bodies_are_no_json():
+def test_malformed_and_empty_bodies_are_not_json():
     with with_fault("malformed") as sim, pytest.raises(ValueError):
         json.loads(ask(sim)[2])
     with with_fault("empty_body") as sim:
@@ -230,7 +230,7 @@ def test_faults_depend_on_seed_and_prompt_and_not_on_order():
     assert 5 < len(first) < 35
 
 
-def test_each_attempt_is_decided_anew_or_only_the_first():
+def test_each_attempt_is_decided_again_or_only_the_first():
     with Simulator(0, 0.0, faults=Faults(error_503=0.5)) as sim:
         assert {ask(sim)[0] for _ in range(20)} == {200, 503}
     with with_fault("error_503", first_attempt_only=True) as sim:

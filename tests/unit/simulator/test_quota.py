@@ -1,4 +1,4 @@
-"""The simulator's limits are enforced, and told in every style that services use."""
+"""The simulator enforces its limits and announces them in every header style that services use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import pytest
-from support.waiting import SECONDS, until
+from support.waiting import SECONDS, wait_until
 
 from tsn_frames.simulator import Quota, Simulator, count_tokens
 
@@ -56,7 +56,7 @@ def at_once(sim, count, **body):
         threads = [threading.Thread(target=lambda i=i: results.append(ask(sim, f"{i:02}", **body))) for i in range(count)]
         for thread in threads:
             thread.start()
-        until(lambda: len(jobs) == count)
+        wait_until(lambda: len(jobs) == count)
     sim._loop.call_soon_threadsafe(lambda: [job._begin() for job in jobs])
     for thread in threads:
         thread.join()
@@ -102,22 +102,22 @@ def test_a_refusal_is_the_documented_error_with_the_wait_in_header_and_message()
         ("none", None, None),
     ],
 )
-def test_the_wait_is_told_in_the_chosen_style(style, header, value):
+def test_the_wait_is_announced_in_the_chosen_style(style, header, value):
     with Simulator(0, 0.0, quota=Quota(requests=1, window=90.0), retry_hint=style) as sim:
         ask(sim)
         _, headers, payload = ask(sim)
-    told = {name: value for name, value in headers.items() if name.startswith("retry")}
-    assert set(told) == ({header} if header else set())
+    given = {name: value for name, value in headers.items() if name.startswith("retry")}
+    assert set(given) == ({header} if header else set())
     if value:
-        assert told[header] == value
+        assert given[header] == value
     if style == "header-ms":
-        assert int(told[header]) == 90_000
+        assert int(given[header]) == 90_000
     if style == "date":
-        assert 60 < parsedate_to_datetime(told[header]).timestamp() - time.time() <= 92
+        assert 60 < parsedate_to_datetime(given[header]).timestamp() - time.time() <= 92
     assert ("Retry after" in payload["error"]["message"]) == (style == "message")
 
 
-def test_every_answer_tells_limit_rest_and_reset():
+def test_every_answer_has_limit_remaining_and_reset():
     with Simulator(0, 0.0, tier="free") as sim:
         connection = http.client.HTTPConnection(urlsplit(sim.base_url).netloc, timeout=10)
         connection.request("GET", "/v1/models")
@@ -137,7 +137,7 @@ def test_every_answer_tells_limit_rest_and_reset():
     assert not [name for name in headers if "concurren" in name]
 
 
-def test_short_resets_are_told_in_milliseconds():
+def test_short_resets_are_given_in_milliseconds():
     with Simulator(0, 0.0, quota=Quota(requests=5, window=0.9)) as sim:
         reset = ask(sim)[1]["x-ratelimit-reset-requests"]
     assert reset == "900ms"
@@ -169,7 +169,7 @@ def test_lying_headers_stay_full_although_requests_are_refused():
     assert {headers["x-ratelimit-remaining-requests"] for _, headers, _ in results} == {"2"}
 
 
-def test_a_refused_request_costs_nothing_and_is_no_attempt():
+def test_a_refused_request_costs_nothing_and_is_not_an_attempt():
     with Simulator(0, 0.0, quota=Quota(requests=1, window=0.3)) as sim:
         ask(sim, "A")
         ask(sim, "B")

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from support.waiting import SECONDS, happened, until
+from support.waiting import SECONDS, wait_until, wait_until_async
 
 from tsn_frames.simulator import Quota, Simulator, count_tokens
 
@@ -156,11 +156,11 @@ def test_logprobs_have_the_usual_shape(shared):
     assert "logprobs" not in ask(shared)[2]["choices"][0]
 
 
-def test_cached_tokens_are_told_when_asked_for():
+def test_cached_tokens_are_reported_on_request():
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
     with Simulator(0, 0.0, cached_tokens=True) as sim:
-        told = [ask(sim, messages=messages)[2]["usage"]["prompt_tokens_details"] for _ in range(2)]
-    assert told == [{"cached_tokens": 0}, {"cached_tokens": count_tokens("Be brief.") + 4}]
+        reported = [ask(sim, messages=messages)[2]["usage"]["prompt_tokens_details"] for _ in range(2)]
+    assert reported == [{"cached_tokens": 0}, {"cached_tokens": count_tokens("Be brief.") + 4}]
 
 
 def test_texts_in_every_script_come_back_whole(shared):
@@ -182,7 +182,7 @@ def test_parts_are_read_and_unknown_fields_accepted(shared):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "fragments"),
     [
         ({"temperature": 2.1}, ("temperature", "0 to 2")),
         ({"temperature": "hot"}, ("temperature", "0 to 2")),
@@ -213,17 +213,17 @@ def test_parts_are_read_and_unknown_fields_accepted(shared):
         ({"stream_options": {"include_usage": True}}, ("stream_options", "stream")),
     ],
 )
-def test_a_broken_rule_is_a_400_that_names_field_and_range(shared, body, told):
+def test_a_broken_rule_is_a_400_that_names_field_and_range(shared, body, fragments):
     status, _, payload = ask(shared, **body)
     assert status == 400
     assert set(payload["error"]) == {"message", "type", "code"}
     assert payload["error"]["type"] == "invalid_request_error"
-    for words in told:
+    for words in fragments:
         assert words in payload["error"]["message"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"a": NaN}', b"\xff", b"[" * 100_000, b'{"model": "sim-small"}'])
-def test_a_body_that_is_no_request_is_a_400(shared, raw):
+def test_a_body_that_is_not_a_request_is_a_400(shared, raw):
     status, _, payload = ask(shared, raw=raw)
     assert (status, payload["error"]["type"]) == (400, "invalid_request_error")
 
@@ -280,7 +280,7 @@ def test_the_balance_pays_exactly_so_many_answers_even_at_once():
 # Books
 
 
-def test_stats_and_log_tell_what_happened():
+def test_stats_and_log_record_requests():
     with Simulator(0, 0.0) as sim:
         ask(sim, "A", headers={"Authorization": "Bearer tsn_test_secret", "X-Extra": "1", "Idempotency-Key": "k"})
         ask(sim, "A")
@@ -326,7 +326,7 @@ def test_a_client_that_leaves_is_noticed_at_once_and_billed_as_stated(abandoned)
     with Simulator(0, 60.0, bill_abandoned=abandoned) as sim:
         with pytest.raises(TimeoutError):
             leave(sim)
-        until(lambda: sim.stats().disconnects == 1)
+        wait_until(lambda: sim.stats().disconnects == 1)
         assert sim.stats().answers == int(abandoned)
         assert (sim.log[0].status, sim.log[0].billed) == (0, abandoned)
 
@@ -346,7 +346,7 @@ def leave(sim):
 
 
 def talk(sim, data, size=65536):
-    """Send raw bytes and give what comes back until the server closes."""
+    """Send raw bytes and return the response until the server closes."""
     parts = urlsplit(sim.base_url)
     with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as raw:
         for piece in data if isinstance(data, list) else [data]:
@@ -376,10 +376,10 @@ def test_expect_continue_and_connection_close_are_honoured(shared):
     head = POST + b"Content-Length: %d\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n" % len(BODY)
     with socket.create_connection(("127.0.0.1", urlsplit(shared.base_url).port), timeout=SECONDS) as raw:
         raw.sendall(head)  # the body only when it is asked for: one that is there already is not
-        told = raw.makefile("rb")
-        assert told.readline() + told.readline() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        reader = raw.makefile("rb")
+        assert reader.readline() + reader.readline() == b"HTTP/1.1 100 Continue\r\n\r\n"
         raw.sendall(BODY)
-        reply = told.read()
+        reply = reader.read()
     assert reply.startswith(b"HTTP/1.1 200 OK\r\n") and b"connection: close" in reply
 
 
@@ -393,7 +393,7 @@ def test_expect_continue_and_connection_close_are_honoured(shared):
         (b"GET / HTTP/1.1\r\n" + b"a: " + b"b" * 70_000, 431),
     ],
 )
-def test_bytes_that_are_no_request_end_the_connection_with_an_error(shared, data, status):
+def test_bytes_that_are_not_a_request_end_the_connection_with_an_error(shared, data, status):
     assert talk(shared, data).startswith(b"HTTP/1.1 %d " % status)
 
 
@@ -439,7 +439,7 @@ def test_it_can_vanish_and_come_back():
 
 @pytest.mark.parametrize("turns", range(4))
 def test_a_connection_that_comes_in_the_moment_of_the_end_holds_it_up_for_no_longer(turns):
-    """The loop had accepted it and made no transport yet, which a closed server refuses: it was waited for for ever."""
+    """The loop had accepted it and made no transport yet, which a closed server refuses: the close waited for it forever."""
 
     async def come_and_go(address):
         with socket.create_connection(address):
@@ -450,7 +450,7 @@ def test_a_connection_that_comes_in_the_moment_of_the_end_holds_it_up_for_no_lon
     with Simulator() as sim:
         address = ("127.0.0.1", urlsplit(sim.base_url).port)
         with socket.create_connection(address):
-            until(lambda: sim._connections)
+            wait_until(lambda: sim._connections)
             sim._run(come_and_go(address))
             assert not sim._connections
 
@@ -481,7 +481,7 @@ def test_latency_is_waited_and_can_be_spread():
 
 
 def test_a_thousand_connections_are_served_at_once(monkeypatch):
-    """Nobody is answered before all have come, however long that takes."""
+    """No request is answered before all have arrived, however long that takes."""
     waits = []
     monkeypatch.setattr("tsn_frames.simulator.connection.Connection._begin", lambda self: waits.append(self))
 
@@ -494,7 +494,7 @@ def test_a_thousand_connections_are_served_at_once(monkeypatch):
         return reply[:15]
 
     async def answer(sim):
-        await happened(lambda: len(waits) == 1000)
+        await wait_until_async(lambda: len(waits) == 1000)
         monkeypatch.undo()
         sim._loop.call_soon_threadsafe(lambda: [connection._begin() for connection in waits])
 

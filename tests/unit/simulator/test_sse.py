@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from support.waiting import SECONDS, until
+from support.waiting import SECONDS, wait_until
 
 from tsn_frames.simulator import Faults, Simulator, count_tokens
 
@@ -121,7 +121,7 @@ def test_a_client_that_leaves_a_stream_is_noticed_and_pays_only_what_was_sent():
             for line in reply.iter_lines():
                 if '"content":" ' in line:
                     break
-        until(lambda: sim.stats().disconnects)
+        wait_until(lambda: sim.stats().disconnects)
         stats, exchange = sim.stats(), sim.log[0]
         assert (stats.disconnects, stats.answers) == (1, 1)
         whole = json.loads(ask(sim, "Hi", model="sim-large")[2])["usage"]["completion_tokens"]

@@ -87,7 +87,7 @@ def test_a_verb_of_several_runs_is_stopped_as_a_whole(df, source, tmp_path, verb
         assert slow.stats().requests == len(client.ledger.to_frame())
 
 
-def test_warnings_of_several_runs_reach_the_thread_that_waits(df, client):
+def test_warnings_of_several_runs_reach_the_waiting_thread(df, client):
     df.loc[3, "text"] = None
     with warnings.catch_warnings(record=True) as before:
         warnings.simplefilter("always")
@@ -122,7 +122,7 @@ def test_a_mistake_is_found_before_a_run_is_started(df, source, tmp_path, client
 
 
 @pytest.mark.parametrize("call", [tsn.start, tsn.estimate])
-def test_what_is_no_paying_verb_is_refused(df, client, call):
+def test_what_is_not_a_paying_verb_is_refused(df, client, call):
     for verb, named in [(df, "a DataFrame"), (len, "function len"), (df.tsn.usage, "function usage"), (df.tsn, "FrameAccessor")]:
         with pytest.raises(TypeError, match=f"{named} is no paying verb.*tsn.start.df.tsn.complete"):
             call(verb, ASK)
@@ -172,7 +172,7 @@ def test_every_parameter_of_the_api_is_an_option_once():
     ],
 )
 def test_tab_completes_the_words_of_a_verb(code, completion):
-    """In a process of its own: IPython keeps one shell."""
+    """In its own process: IPython keeps one shell."""
     program = f"""
 import pandas as pd, tsn_frames as tsn
 from IPython.core.interactiveshell import InteractiveShell

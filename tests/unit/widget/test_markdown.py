@@ -78,7 +78,7 @@ def test_what_is_quoted_or_listed_again_and_again_is_shown(mark, depth):
 
 
 JS = "javascript:alert(1)"
-# What a model may write to get at the reader's notebook, each a way of its own.
+# What a model may write to get at the reader's notebook, each its own way.
 HOSTILE = [
     # HTML as it is
     "<script>alert(1)</script>", "<ScRiPt>alert(1)</sCrIpT>", "<script src=https://evil.example/x.js></script>", "<script\n>alert(1)</script\n>",
@@ -242,7 +242,7 @@ def test_what_is_too_long_is_shown_as_it_is():
     assert page.html == html
 
 
-def test_another_text_starts_anew():
+def test_another_text_restarts_the_rendering():
     page = IncrementalMarkdown()
     page.grow("one\n\ntwo\n\nthree\n")
     assert page.grow("one\n") == [(1, ""), (2, "")]

@@ -87,7 +87,7 @@ def test_the_next_twenty_texts_come_with_the_first_message(show):
     assert [row["index"] for row in page.ask("rows", start=20)["rows"]] == list(range(20, 40))
 
 
-def test_a_page_that_comes_later_continues(show):
+def test_a_page_that_connects_later_continues(show):
     review = show(frame())
     first = Page(review)
     first.decide(0, [1])

@@ -1,4 +1,4 @@
-"""The widget's Python side, without a browser: what it tells a page, what it keeps, and what it never says."""
+"""The widget's Python side, without a browser: the messages to a page, the state that is kept, and the secrets that never leave."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.canary import KEY
-from support.waiting import let_the_loop_turn, until
+from support.waiting import run_loop_once, wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.chat.chat_message import Turn
@@ -37,35 +37,35 @@ class Page:
     """A page that keeps its messages and checks their order."""
 
     def __init__(self, chat, view="v1"):
-        self.chat, self.view, self.told, self.before = chat, view, [], 0
-        chat._page._send = self.told.append
+        self.chat, self.view, self.sent, self.before = chat, view, [], 0
+        chat._page._send = self.sent.append
         self.ask(type="hello")
 
     def ask(self, **said):
-        self.before = len(self.told)
+        self.before = len(self.sent)
         self.chat._handle_custom_msg({**said, "view": self.view}, [])
         return self.settled()
 
     def settled(self):
         """Wait until all due messages are sent: first the loop's callbacks, then the background thread's."""
         done = threading.Event()
-        let_the_loop_turn()
+        run_loop_once()
         process_state.run_in_background(done.set)
         assert done.wait(30)
         return self
 
     def until(self, true):
         end = time.monotonic() + 30
-        while not true(self.settled().told):
-            assert time.monotonic() < end, self.told
+        while not true(self.settled().sent):
+            assert time.monotonic() < end, self.sent
             time.sleep(0.01)
 
     def last(self, kind):
-        return [message for message in self.told if message["type"] == kind][-1]
+        return [message for message in self.sent if message["type"] == kind][-1]
 
     def idle(self, count):
-        def idle(told):
-            since = [message["state"] for message in told[self.before :] if "state" in message]  # the last ask was
+        def idle(sent):
+            since = [message["state"] for message in sent[self.before :] if "state" in message]  # the last ask was
             return bool(since) and since[-1]["count"] == count and not since[-1]["busy"]
 
         self.until(idle)
@@ -78,23 +78,23 @@ def chat(client):
     made.close()
 
 
-def test_a_page_gets_everything_when_it_comes_and_the_changes_afterwards(chat):
+def test_a_page_gets_everything_when_it_connects_and_the_changes_afterwards(chat):
     page = Page(chat)
     assert page.last("snapshot")["turns"] == []
     answer = chat.send(QUESTION)
     page.idle(2)
-    assert [m["seq"] for m in page.told] == list(range(1, len(page.told) + 1))
-    assert [m["type"] for m in page.told][:3] == ["snapshot", "turn", "turn"]
+    assert [m["seq"] for m in page.sent] == list(range(1, len(page.sent) + 1))
+    assert [m["type"] for m in page.sent][:3] == ["snapshot", "turn", "turn"]
     turn = page.last("turn")["turn"]
     assert (turn["index"], turn["role"], turn["status"], turn["text"]) == (1, "assistant", "done", answer)
     assert turn["facts"].startswith("sim-small · ")
 
 
-def test_before_a_page_comes_nothing_is_rendered_or_sent(chat):
-    told = []
-    chat._page._send = told.append
+def test_before_a_page_connects_nothing_is_rendered_or_sent(chat):
+    sent = []
+    chat._page._send = sent.append
     chat.send(QUESTION)
-    assert told == [] and chat._page._rendered == {}
+    assert sent == [] and chat._page._rendered == {}
 
 
 def test_the_thoughts_of_a_reasoning_model_grow_before_its_answer(tmp_path):
@@ -102,12 +102,12 @@ def test_the_thoughts_of_a_reasoning_model_grow_before_its_answer(tmp_path):
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-reasoner", ledger=tmp_path / "l.db"))
         page = Page(chat)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.until(lambda told: any(m["type"] == "tail" and m["changed"] for m in told))
+        page.until(lambda sent: any(m["type"] == "tail" and m["changed"] for m in sent))
         page.ask(type="hello")
         streaming = page.last("snapshot")["turns"][1]
         page.idle(2)
         turn, reasoning = page.last("turn")["turn"], chat.to_frame()["reasoning"][1]
-        tails = [m for m in page.told if m["type"] == "tail"]
+        tails = [m for m in page.sent if m["type"] == "tail"]
         assert "".join(m["thoughts"] for m in tails) == reasoning == turn["thoughts"] == streaming["thoughts"]
         assert tails[0]["changed"] == [] and len([m for m in tails if m["thoughts"]]) > 1
         assert streaming["seconds"] >= turn["seconds"] > 0 and streaming["status"] == "streaming"
@@ -125,7 +125,7 @@ def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(endless, tm
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        page.until(lambda sent: any(m["type"] == "tail" for m in sent))
         page.ask(type="hello")
         snapshot = page.last("snapshot")
         assert snapshot["state"]["busy"] and snapshot["to"] == "v1"
@@ -133,7 +133,7 @@ def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(endless, tm
         page.ask(type="stop")
         page.idle(2)
         assert page.last("turn")["turn"]["status"] == "stopped"
-        until(lambda: sim.stats().disconnects == 1)
+        wait_until(lambda: sim.stats().disconnects == 1)
         chat.close()
 
 
@@ -142,11 +142,11 @@ def test_a_page_that_shows_an_answer_knows_at_once_whether_it_grows(chat):
     page = Page(chat)
     page.ask(type="send", text=QUESTION)
     page.idle(2)
-    answers = [message for message in page.told if message["type"] == "turn" and message["turn"]["role"] == "assistant"]
+    answers = [message for message in page.sent if message["type"] == "turn" and message["turn"]["role"] == "assistant"]
     assert [message["state"]["busy"] for message in answers] == [message["turn"]["status"] == "streaming" for message in answers]
 
 
-def test_a_setting_that_comes_amid_an_answer_is_put_off_and_not_refused(endless, tmp_path):
+def test_a_setting_changed_during_an_answer_is_deferred_and_not_refused(endless, tmp_path):
     with Simulator(latency=0.0, token_rate=3.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
@@ -155,15 +155,15 @@ def test_a_setting_that_comes_amid_an_answer_is_put_off_and_not_refused(endless,
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
         page.ask(type="set", name="max_tokens", value=700)
         assert (page.last("wait")["field"], page.last("wait")["to"]) == ("max_tokens", "v1")
-        assert [m["state"]["busy"] for m in page.told if "state" in m][-1], "the page waits for an end, so it must hear of it"
-        assert not [m for m in page.told if m["type"] == "refused"] and chat.parameters == {"max_tokens": 900}
+        assert [m["state"]["busy"] for m in page.sent if "state" in m][-1], "the page waits for an end, so it must hear of it"
+        assert not [m for m in page.sent if m["type"] == "refused"] and chat.parameters == {"max_tokens": 900}
         page.ask(type="stop")
         page.idle(2)
         chat.close()
 
 
 def test_settings_that_come_at_once_all_hold(chat, monkeypatch):
-    """One from the page and one from code, each on a thread of its own: the second comes while the first is looked at."""
+    """One from the page and one from code, each on its own thread: the second comes while the first is looked at."""
     looked, go, look = threading.Event(), threading.Event(), ChatSettings.with_parameters
 
     def slow(setup, values):
@@ -233,7 +233,7 @@ def test_nonsense_from_a_page_does_nothing(chat, sim, said):
     assert chat.messages == [] and sim.stats().requests == 0
 
 
-def test_a_long_chat_comes_in_parts(client):
+def test_a_long_chat_is_sent_in_parts(client):
     messages = [{"role": ("user", "assistant")[i % 2], "content": f"message {i}"} for i in range(500)]
     chat = tsn.Chat(client, messages=messages)
     page = Page(chat)
@@ -247,11 +247,11 @@ def test_a_long_chat_comes_in_parts(client):
 
 def test_the_models_are_listed_or_not(chat, client):
     page = Page(chat).ask(type="models")
-    page.until(lambda told: any(m["type"] == "state" and m["state"]["models"] for m in told))
+    page.until(lambda sent: any(m["type"] == "state" and m["state"]["models"] for m in sent))
     with Simulator(list_models=False) as other:
         none = Page(tsn.Chat(tsn.Client(other.base_url, model="m")))
         none.ask(type="models")
-        none.until(lambda told: any(m["type"] == "state" for m in told))
+        none.until(lambda sent: any(m["type"] == "state" for m in sent))
         assert none.last("state")["state"]["models"] == []
 
 
@@ -265,7 +265,7 @@ def test_a_chat_about_a_row_says_so_and_offers_the_code_for_all(client):
     assert "df.tsn.complete(" in code and "'Which tone? {text}'" in code
     plain = Page(tsn.Chat(client))
     plain.ask(type="code")
-    assert not [m for m in plain.told if m["type"] == "code"]
+    assert not [m for m in plain.sent if m["type"] == "code"]
 
 
 def test_the_page_of_a_row_edits_the_template_and_shows_the_filled_text(client, sim):
@@ -339,7 +339,7 @@ def test_the_key_is_in_no_state_message_or_text(chat):
     page = Page(chat)
     chat.send(QUESTION)
     page.idle(2)
-    everything = [chat.get_state(), chat._repr_mimebundle_()[0], repr(chat), chat.to_markdown(), page.told]
+    everything = [chat.get_state(), chat._repr_mimebundle_()[0], repr(chat), chat.to_markdown(), page.sent]
     assert KEY not in json.dumps(everything, default=str)
 
 
@@ -365,7 +365,10 @@ def test_a_saved_notebook_has_the_text_escaped_and_no_markdown(client):
 
 def test_the_page_and_its_styles_are_complete_and_load_nothing(chat):
     assert chat._esm.rstrip().endswith("export default { render };")
-    for text in (chat._esm.replace("http://www.w3.org/1998/Math/MathML", ""), chat._css):  # the name of a namespace is no address
+    for text in (
+        chat._esm.replace("http://www.w3.org/1998/Math/MathML", ""),
+        chat._css,
+    ):  # the name of a namespace is not an address
         assert (
             "http:" not in text
             and "https:" not in text
@@ -393,13 +396,13 @@ def test_closing_stops_the_streaming_answer(endless, tmp_path):
     with Simulator(latency=0.0, token_rate=5.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat).ask(type="send", text="Hello there")
-        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        page.until(lambda sent: any(m["type"] == "tail" for m in sent))
         chat.close()
         page.until(lambda _: sim.stats().disconnects == 1)
 
 
 def test_nothing_waits_for_the_page(chat):
-    """A page, or a front end, that takes for ever over a message holds up neither the answer nor the next question."""
+    """A page, or a front end, that never handles a message holds up neither the answer nor the next question."""
     Page(chat)
     go = threading.Event()
     chat._page._send = lambda _: go.wait(60)
@@ -427,7 +430,7 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(endless, tmp_path, mo
         page = Page(chat)
         monkeypatch.setattr(wire, "IncrementalMarkdown", Slow)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.until(lambda told: sum(m["type"] == "tail" for m in told) >= 3)
+        page.until(lambda sent: sum(m["type"] == "tail" for m in sent) >= 3)
         chat.close()
     tails = spent[1:4]  # the first is what a page that is there gets at once
     for (begun, ended), (after, _) in itertools.pairwise(tails):
@@ -449,7 +452,7 @@ def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplo
         page = Page(chat)
         monkeypatch.setattr(wire, "IncrementalMarkdown", Failing)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        page.until(lambda sent: any(m["type"] == "tail" for m in sent))
         chat.close()
     assert Failing.failed == 1 and "background work failed" in caplog.text
 
@@ -457,10 +460,10 @@ def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplo
 class Screen:
     """What a page shows after each message: the blocks of every turn, by its position."""
 
-    def __init__(self, told):
+    def __init__(self, sent):
         self.moments = []
         shown = {}
-        for message in told:
+        for message in sent:
             if message["type"] == "snapshot":
                 shown = {}
             if message["type"] == "cut":
@@ -486,7 +489,7 @@ def test_an_answer_that_is_asked_for_at_once_does_not_begin_with_the_one_before(
         monkeypatch.setattr(wire, "HTML_CHARS_PER_SECOND", 500)  # a pause of some tenths of a second after each tail
         answers = [chat.send("Tell me something about apples"), chat.send("And something about pears")]
         page.idle(4)
-        screen = Screen(page.told)
+        screen = Screen(page.sent)
         for i, answer in zip((1, 3), answers, strict=True):
             screen.check(i, answer)
         chat.close()
@@ -499,15 +502,15 @@ def test_an_answer_is_a_new_one_though_the_page_missed_the_end_of_the_one_before
         page = Page(chat)
         held, go = threading.Event(), threading.Event()
         page.ask(type="send", text="Tell me something about apples")
-        page.until(lambda told: any(m["type"] == "tail" for m in told))
+        page.until(lambda sent: any(m["type"] == "tail" for m in sent))
         process_state.run_in_background(lambda: (held.set(), go.wait(30)))
         assert held.wait(30)
-        until(lambda: len(chat.messages) == 2)
+        wait_until(lambda: len(chat.messages) == 2)
         chat._chat.start("And something about pears")
-        until(lambda: chat._chat.partial)
+        wait_until(lambda: chat._chat.partial)
         go.set()
         page.idle(4)
-        screen = Screen(page.told)
+        screen = Screen(page.sent)
         first, second = (message["content"] for message in chat.messages if message["role"] == "assistant")
         screen.check(1, first)
         screen.check(3, second)

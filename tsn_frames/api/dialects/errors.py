@@ -41,7 +41,7 @@ class ServiceError(NamedTuple):
     codes: tuple[str, ...] = ()
     status: int | None = None
     waits: Mapping[str, str] = {}
-    """Headers that stand in the body, or what would be one: OpenRouter's ``metadata.headers``, Gemini's ``retryDelay``."""
+    """Headers inside the body, or their equivalents: OpenRouter's ``metadata.headers``, Gemini's ``retryDelay``."""
 
     @property
     def coded(self) -> Meaning | None:
@@ -193,7 +193,7 @@ def _codes(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _waits(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield the headers about waiting that stand in an error, under their names in lower case."""
+    """Yield the headers about waiting that an error contains, under their names in lower case."""
     if type(value) is list and depth < _DEPTH:
         for item in value[:5]:
             yield from _waits(item, depth + 1)
@@ -212,7 +212,7 @@ def _lowered(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Return JSON that stands in a text, as gateways quote it; None where there is none."""
+    """Return the JSON inside a text, as gateways quote it; None where there is none."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:

@@ -72,7 +72,7 @@ BESIDE_PROMPT: dict[str, Seen] = {
     "cache_creation_input_tokens": Seen("gateways in front of Anthropic", "future-agi/future-agi#1122"),
 }
 
-# Fields that an answer may stand in.
+# Fields that may hold the answer.
 WRAPPED: dict[str, Seen] = {
     "data": Seen("gateways that answer with a code and a message", "docs"),
     "result": Seen("Cloudflare", "docs"),
@@ -127,7 +127,7 @@ FINISH: dict[str, tuple[Ending, Seen]] = {
 }
 
 # What finish_reason says of an answer that ended well, in lower case. An empty answer with a reason that is in neither
-# table is no answer: Gemini's OTHER and LANGUAGE (BerriAI/litellm#40477), Ollama's load (can1357/oh-my-pi#7465), an
+# table is not an answer: Gemini's OTHER and LANGUAGE (BerriAI/litellm#40477), Ollama's load (can1357/oh-my-pi#7465), an
 # "unknown" of a gateway. Nor is one without a token (ollama/ollama#13371).
 FINISHED: dict[str, Seen] = {
     "stop": Seen("OpenAI and nearly all others", "docs"),

@@ -134,7 +134,7 @@ def count(value: Any) -> int | None:
 
 
 def at(value: Any, path: Iterable[str | int]) -> Any:
-    """Return what stands at a path into parsed JSON, None where nothing does."""
+    """Return the value at a path into parsed JSON, or None."""
     for step in path:
         if type(value) is dict:
             value = value.get(step)
@@ -170,7 +170,7 @@ def _cached(counts: dict[str, Any], prompt: int) -> int | None:
 
 
 def _at_plain(counts: dict[str, Any], path: tuple[str, ...]) -> Any:
-    """Return what stands at a path of names without case and punctuation."""
+    """Return the value at a path of names, ignoring case and punctuation."""
     found = counts.get(path[0])
     if len(path) > 1:
         inner = found if type(found) is dict else {}

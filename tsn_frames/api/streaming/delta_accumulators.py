@@ -33,7 +33,7 @@ class DeltaText:
             self._parts.append(text)
 
     def replace(self, text: str) -> None:
-        """Take in a whole text where it repeats what came; else it is a delta under another name."""
+        """Accept a whole text if it repeats what was received; else treat it as a delta."""
         if text.startswith(self.value):
             self.given, self._parts, self._cumulative = True, [text], False
         else:

@@ -21,7 +21,7 @@ class StreamedChoice:
     given : bool
         Whether a chunk had the choice at all.
     went_on : bool
-        Whether text followed a finish_reason, which is no end then.
+        Whether text followed a finish_reason, which is not an end then.
     error : dict or None
         The error that the choice names; the stream goes on to its usage.
     size : int

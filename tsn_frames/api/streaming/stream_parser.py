@@ -70,7 +70,7 @@ class StreamedReply:
         self._data_size = 0
         self._start: bytes | None = b""  # until it is known whether this is a stream at all
         self._body: bytearray | None = None
-        self._text = b""  # lines that are no events: a gateway's words in place of an answer
+        self._text = b""  # lines that are not events: a gateway's words in place of an answer
         self._stream_error: dict[str, Any] | None = None  # which ends the stream
         self._choice = StreamedChoice()
         self._index: int | None = None
@@ -100,7 +100,7 @@ class StreamedReply:
                 self._fail({"message": words})
 
     def _read_lines_of_json(self) -> None:
-        """Read a body in one piece that is no JSON, but whose lines are, as a stream of chunks."""
+        """Read a body in one piece that is not JSON, but whose lines are, as a stream of chunks."""
         if self._body is None or not has_lines(self._body) or parsed(bytes(self._body)) is not None:
             return
         events = [event for line in LINE_ENDS.split(bytes(self._body)) if line.strip() and (event := parsed(line)) is not None]
@@ -217,7 +217,7 @@ class StreamedReply:
             self._note(line)
 
     def _note(self, text: bytes) -> None:
-        """Keep a text that is no part of an answer: it is the error of a stream without an answer."""
+        """Keep a text that is not part of an answer: it is the error of a stream without an answer."""
         if len(self._text) < _TEXT_CAP and not _ALIVE.fullmatch(text.strip()):
             self._text += text[:_TEXT_CAP] + b"\n"
 
@@ -230,7 +230,7 @@ class StreamedReply:
             self._end_event(goes_on=value.startswith(b"{"))  # most have one line, and some servers send no blank line
 
     def _end_event(self, *, goes_on: bool) -> None:
-        """Read the event's lines, unless they are no whole JSON and more of them may come."""
+        """Read the event's lines, unless they are not whole JSON and more of them may come."""
         data = b"\n".join(self._data)
         event = parsed(data)
         if event is None and goes_on:

@@ -12,7 +12,7 @@ from ..transport.select_backend import open_httpx
 
 
 async def list_models(client: Client, key: Secret) -> list[str]:
-    """Return the models' names; an empty list where the service has no such endpoint, which is no error."""
+    """Return the models' names; an empty list where the service has no such endpoint, which is not an error."""
     if not client.cache.sends:
         return []
     transport = open_httpx(client.base_url, key, client.timeout)

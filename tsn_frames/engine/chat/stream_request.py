@@ -86,7 +86,7 @@ class StreamedRequest:
         return result
 
     async def _send(self, session: Session) -> StreamResult:
-        """Run the attempts as a task of their own: a stop cancels them, and not the writing of what was paid for."""
+        """Run the attempts as a separate task: a stop cancels them, and not the writing of what was paid for."""
         if self._stopped:
             return self._stop_result()
         self._sending = asyncio.create_task(self._attempts(session))

@@ -104,7 +104,7 @@ class LedgerFile(OpenDatabase):
     Raises
     ------
     ConfigError
-        If the file is no ledger, or a newer version's. The file is left unchanged.
+        If the file is not a ledger, or a newer version's. The file is left unchanged.
     """
 
     def __init__(self, path: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
@@ -168,7 +168,7 @@ def open_for_reading(path: Path, min_version: int = 1) -> Iterator[sqlite3.Conne
     Raises
     ------
     ConfigError
-        If the file is no ledger, a newer version's, or can't be read.
+        If the file is not a ledger, a newer version's, or can't be read.
     """
     try:
         if schema_version(path) < min_version:
@@ -186,7 +186,7 @@ def schema_version(path: Path) -> int:
     Raises
     ------
     ConfigError
-        If the file is no ledger, or a newer version's.
+        If the file is not a ledger, or a newer version's.
     """
     if not path.exists():
         return 0

@@ -108,7 +108,7 @@ class Ledger:
         Raises
         ------
         ConfigError
-            If the file is no ledger, a newer version's, or can't be read.
+            If the file is not a ledger, a newer version's, or can't be read.
         """
         return read_rows(self.path, Entry)
 
@@ -118,7 +118,7 @@ class Ledger:
         Raises
         ------
         ConfigError
-            If the file is no ledger, a newer version's, or can't be read.
+            If the file is not a ledger, a newer version's, or can't be read.
         """
         return read_rows(self.path, RunRecord)
 

@@ -37,7 +37,7 @@ def recent_usage(ledger: Ledger, models: Collection[str], runs: Collection[str] 
     Raises
     ------
     ConfigError
-        If the file is no ledger, a newer version's, or can't be read.
+        If the file is not a ledger, a newer version's, or can't be read.
     """
     in_runs = f" AND run IN ({_placeholders(runs)})" if runs else ""
     query = (

@@ -90,7 +90,7 @@ class RateRules:
         )
 
     def on_sent(self, now: float, quota: UserQuota, tokens: float) -> Permit:
-        """Count a request that goes out now."""
+        """Count a request that is sent now."""
         self.seq, self.in_flight, quota.in_flight = self.seq + 1, self.in_flight + 1, quota.in_flight + 1
         permit = Permit(self.seq, now, self.in_flight, tokens, quota)
         self.breaker.on_sent(permit.seq)

@@ -171,7 +171,7 @@ _NOTHING = _Sums(0, 0, 0, 0, known=False, total=0)
 
 
 def write_or_log(ledger: Ledger, lines: Sequence[Line]) -> None:
-    """Write the lines of a run that sent nothing; it spent nothing, so a ledger that can't be written is no loss."""
+    """Write the lines of a run that sent nothing; it spent nothing, so a ledger that can't be written is not a loss."""
     try:
         with closing(ledger.open()) as file:
             file.write(lines)

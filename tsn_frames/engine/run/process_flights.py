@@ -50,7 +50,7 @@ class ProcessFlights:
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self, goes_on: Callable[[], bool]) -> None:
-        """Wait until the other processes announce their flights, or are gone; then look for further ones."""
+        """Wait until the other processes announce their flights, or have ended; then look for further ones."""
         if self._announces:
             until = time.monotonic() + flights.LEASE_SECONDS
             while goes_on() and time.monotonic() < until:

@@ -89,7 +89,7 @@ class ProcessState:
         self.start_loop().call_soon_threadsafe(function, *args)
 
     def run_in_background(self, work: Callable[[], object]) -> None:
-        """Call a slow function on a thread of its own, one at a time, so that neither the loop nor the kernel waits for it."""
+        """Call a slow function on a separate thread, one at a time, so that it blocks neither the loop nor the kernel."""
         with self.lock:
             if self.executor is None:
                 self.executor = ThreadPoolExecutor(1, "tsn_frames-background")
@@ -140,7 +140,7 @@ def _stop_at_exit() -> None:
 
 
 def _reset_in_child() -> None:
-    """Give a forked child a state of its own: its parent's threads, sockets and locks don't exist there."""
+    """Give a forked child its own state: its parent's threads, sockets and locks don't exist there."""
     old = process_state
     busy = old.forked_during_run or bool(old.tasks)
     old.__init__(key=old.key, client=old.client, forked_during_run=busy)  # type: ignore[misc]

@@ -44,7 +44,7 @@ class CommitFuture(asyncio.Future[None]):
 
 
 class Writer:
-    """Writes attempts and answers that the loop's thread puts, on a thread of its own."""
+    """Writes attempts and answers that the loop's thread puts, on its own thread."""
 
     def __init__(self, ledger: Ledger, cache: Cache | None) -> None:
         self._entries = _PendingRows(ledger.path, ledger.open)

@@ -134,7 +134,7 @@ class _Inflater:
         except zlib.error:
             self._may_be_raw, self._object = False, zlib.decompressobj(-zlib.MAX_WBITS)
             return self._object.decompress(self._start, INFLATED_PIECE)
-        self._may_be_raw = len(self._start) < 2  # the header of zlib tells them apart
+        self._may_be_raw = len(self._start) < 2  # the header of zlib distinguishes them
         return plain
 
 

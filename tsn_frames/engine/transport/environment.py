@@ -62,7 +62,7 @@ def _names(entry: str, host: str, port: int) -> bool:
 
 
 def _without_port(entry: str) -> tuple[str, int | None]:
-    """Return an entry without its port, and the port; colons of an IPv6 address are no port."""
+    """Return an entry without its port, and the port; colons of an IPv6 address do not separate a port."""
     found = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*):(\d+)", entry)
     return (found.group(1), int(found.group(2))) if found else (entry, None)
 

@@ -116,7 +116,7 @@ def _empty(target: Path) -> None:
 
 
 def _holds(target: Path, manifest: bytes) -> bool:
-    """Return whether a folder holds the same archive already; each has an id of its own."""
+    """Return whether a folder holds the same archive already; each has its own id."""
     found = target / MANIFEST
     return found.is_file() and found.read_bytes() == manifest
 

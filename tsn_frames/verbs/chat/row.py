@@ -43,7 +43,7 @@ def label_text(label: Hashable) -> str:
 def context_template(df: pd.DataFrame) -> str:
     """Return a template of a row's cells, one line for each column.
 
-    Columns that no placeholder can name are left out, and so are bytes, which are no text, and the usage columns of answers.
+    Columns that no placeholder can name are left out, and so are bytes, which are not text, and the usage columns of answers.
     """
     shown = [str(label) for label in df.columns]
     binary = {str(label) for label, kind in df.head(100).apply(pd.api.types.infer_dtype).items() if kind == "bytes"}

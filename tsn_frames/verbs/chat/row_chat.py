@@ -68,7 +68,7 @@ def chat(
     """Open a chat about one row; nothing is sent yet.
 
     With a ``prompt`` the chat begins with the row's request, and, where the frame has the answer of a :func:`complete`
-    run, with that answer. Without one the row's cells stand in the system prompt. Every question is a template that the row
+    run, with that answer. Without one the row's cells are part of the system prompt. Every question is a template that the row
     fills, so that it can be asked of all rows.
 
     Parameters

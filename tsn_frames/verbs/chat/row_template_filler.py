@@ -1,4 +1,4 @@
-"""Fill the templates of a chat from its row, and find cells of the row that stand in a template as literal text."""
+"""Fill the templates of a chat from its row, and find cells of the row that a template contains as literal text."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Templates:
             return columns_of(parse(template, self._row.columns))
 
     def literal_cells(self, template: str) -> list[str]:
-        """Return the columns whose text in this row stands in a template as it is."""
+        """Return the columns whose text in this row a template contains literally."""
         with warnings_to(lambda _: None):
             text = "\0".join(part for part in parse(template, self._row.columns) if isinstance(part, str))
         return [name for name, cell in self._distinctive_cells() if cell in text]
 
     def _distinctive_cells(self) -> Iterator[tuple[str, str]]:
-        """Yield the columns and texts of the row that could not stand in a prompt by chance, as a category can."""
+        """Yield the columns and texts of the row that a prompt can't contain by chance, as it can a category."""
         for label in self._df.columns:
             column = self._df[label]
             if isinstance(column, pd.DataFrame) or not isinstance(value := self._row[label].iloc[0], str):

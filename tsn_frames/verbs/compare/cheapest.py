@@ -59,7 +59,7 @@ def check_margin(margin: Any) -> float:
     Raises
     ------
     ParameterError
-        If it is no share.
+        If it is not a share.
     """
     if isinstance(margin, bool) or not isinstance(margin, (float, np.floating)) or not 0 < margin < 1:
         raise ParameterError(

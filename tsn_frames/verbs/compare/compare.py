@@ -51,12 +51,12 @@ def compare(
     prompt : str or callable
         As for :func:`complete`; with ``labels``, the column or template of texts, as for :func:`label`.
     models : list of str, or dict of str to str or dict
-        The models' names. A dict gives each a label, and parameters of its own where it needs them:
+        The models' names. A dict gives each a label, and its own parameters where it needs them:
         ``{"cold": {"model": "sim-small", "temperature": 0}, "large": "sim-large"}``. A model may have its own
         ``model``, ``prompt``, ``system``, ``temperature`` and so on to ``extra_body``, ``repeat`` and ``client``.
     labels : list or mapping, optional
         A closed set of labels, as for :func:`label`: the models label the texts, and with ``gold`` only the rows that have it. A label
-        is right or wrong as it is, and an answer that is no label is wrong.
+        is right or wrong as it is, and an answer that is not a label is wrong.
     gold : column label, Series or callable, optional
         The right answers. Without ``labels``, rows where it is missing or blank are asked, but not judged.
     margin : float, default 0.02

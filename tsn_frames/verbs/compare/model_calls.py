@@ -111,7 +111,7 @@ class PromptCall:
 
 @dataclass(frozen=True)
 class LabelCall:
-    """A model that labels. Its rounds hold votes, so that they are prepared anew for each run and estimate."""
+    """A model that labels. Its rounds hold votes, so they are prepared again for each run and estimate."""
 
     prepare: Callable[[Mapping[str, Any]], RoundsCall]
     prepared: RoundsCall
@@ -157,7 +157,7 @@ class LabelCall:
         changes = {"cache": "only", "max_cost": None} if cached_only else {"max_cost": max_cost}
         return RoundsRun(self.prepare(changes), self.runs.append)
 
-    def paid_answers(self, run: Run[Any]) -> Iterator[PaidAnswer]:  # noqa: ARG002 - its rounds are runs of their own
+    def paid_answers(self, run: Run[Any]) -> Iterator[PaidAnswer]:  # noqa: ARG002 - each of its rounds is a separate run
         """Yield each distinct answer of all rounds."""
         yield from {one.key: one for part in self.runs for one in part.answers()}.values()
 
@@ -166,7 +166,7 @@ class LabelCall:
         return frame[LABEL]
 
     def comparable_answers(self, frame: pd.DataFrame) -> list[Any]:
-        """Return the labels as texts; a row whose answer is no label has one that equals nothing."""
+        """Return the labels as texts; a row whose answer is not a label has one that equals nothing."""
         codes = frame[f"{LABEL}_error"].str.partition(":")[0]
         found = comparable(frame[LABEL], None)
         return [UNREADABLE if one is None and code in _WRONG else one for one, code in zip(found, codes.fillna(""), strict=True)]

@@ -57,7 +57,7 @@ def check_own(label: str, value: Mapping[str, Any], own: tuple[str, ...]) -> dic
     Raises
     ------
     ParameterError
-        If no model has such a parameter of its own.
+        If the models have no such parameter.
     """
     for name in value:
         if name not in own:

@@ -61,7 +61,7 @@ def gold_sample(
 
     Notes
     -----
-    The draw is simple random, or systematic from rows in random order within ``by``. Equal texts are rows of their own.
+    The draw is simple random, or systematic from rows in random order within ``by``. Equal texts are separate rows.
 
     Examples
     --------

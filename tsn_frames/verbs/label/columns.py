@@ -56,7 +56,7 @@ def _explanations(rows: Sequence[Row]) -> Any:
 
 
 def _quoted(rows: Sequence[Row], texts: Sequence[str | None]) -> Any:
-    """Return whether the quote of each row stands in its text."""
+    """Return whether each row's text contains its quote."""
     pairs = [(row.reading.explanation, text or "") for row, text in zip(rows, texts, strict=True)]
     return pd.array([None if quote is None else quote_stands_in(quote, text) for quote, text in pairs], dtype="boolean")
 

@@ -46,7 +46,7 @@ class LabelOptions(RoundOptions, total=False):
 def label(df: pd.DataFrame, text: Any, labels: Any, **options: Unpack[LabelOptions]) -> Call[pd.DataFrame]:
     """Label every row of a frame with one of a closed set of labels.
 
-    An answer that is no label, not even but for case, punctuation or quotes, is asked again once with the reason, and is NA
+    An answer that is not a label, not even but for case, punctuation or quotes, is asked again once with the reason, and is NA
     after that: no label is ever guessed.
 
     Parameters
@@ -69,7 +69,7 @@ def label(df: pd.DataFrame, text: Any, labels: Any, **options: Unpack[LabelOptio
     other : str or int, optional
         A label of the set for texts that no other label fits.
     explain : {"reason", "quote"}, optional
-        Also ask for a reason, or for the deciding words of the text; whether these stand in the text is checked.
+        Also ask for a reason, or for the deciding words of the text; these words are checked against the text.
     votes : int or (int, int), default 1
         Independent answers for each row. ``(2, 5)`` asks twice, then once more as long as no label is two votes ahead, at most
         five times. A tie is NA.

@@ -136,7 +136,7 @@ class LabelTask(NamedTuple):
         return _EXPLAIN[self.explain][0] if self.explain else None
 
     def _in_object(self, decisions: dict[str, Any]) -> dict[str, Any]:
-        """Return decisions as an answer holds them: beside an explanation in an object of their own, whose key sorts after it."""
+        """Return decisions as an answer holds them: beside an explanation in their own object, whose key sorts after it."""
         return {"labels": decisions} if self.explain else decisions
 
     def _schema(self) -> dict[str, Any]:

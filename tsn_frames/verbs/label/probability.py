@@ -10,9 +10,9 @@ from .codebook import Label
 
 
 def label_probability(logprobs: Any, label: Label, labels: Sequence[Label]) -> float | None:
-    """Return the probability of a label among the labels, or None where the answer doesn't tell.
+    """Return the probability of a label among the labels, or None where the answer doesn't determine it.
 
-    The tokens are followed from where the label begins. At each one that tells labels apart, the probabilities of the
+    The tokens are followed from where the label begins. At each one that distinguishes labels, the probabilities of the
     alternatives that begin a label are normalised over the set.
 
     Parameters

@@ -50,7 +50,7 @@ def read_label(text: str | None, codebook: Codebook) -> Reading:
     """Return the one label that an answer is.
 
     The whole answer has to be the label, alone or wrapped: in quotes, in a code fence, as ``label: ...`` or in JSON. A label that
-    merely occurs in the answer is not taken, so "not billing" and "billing or delivery" are no labels.
+    merely occurs in the answer is not taken, so "not billing" and "billing or delivery" are not labels.
 
     Examples
     --------

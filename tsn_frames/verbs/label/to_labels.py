@@ -46,7 +46,7 @@ def to_labels(
     Raises
     ------
     ParameterError
-        If the labels are no closed set.
+        If the labels are not a closed set.
 
     Examples
     --------

@@ -37,7 +37,7 @@ def export_excel(
     client : Client, optional
         Whose ledger; default: the one of :func:`set_client`, else the environment's.
     estimate : Estimate, optional
-        What a call would cost, on a sheet of its own.
+        What a call would cost, on its own sheet.
     timezone : str
         Time zone of the months and of all times, which Excel stores without one.
     **sheets : DataFrame, Report, Estimate, Comparison, ...
@@ -52,7 +52,7 @@ def export_excel(
     Raises
     ------
     ParameterError
-        If the file's name doesn't end in ``.xlsx``, or a sheet is no frame.
+        If the file's name doesn't end in ``.xlsx``, or a sheet is not a frame.
     ConfigError
         If openpyxl is not installed.
 

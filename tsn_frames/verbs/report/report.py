@@ -97,7 +97,7 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     df, by, name : optional
         As for ``usage``.
     prices : Prices or mapping, optional
-        Price the same usage anew. Default: with ``basis="billed"`` the column ``cost`` as it is, with
+        Price the same usage again. Default: with ``basis="billed"`` the column ``cost`` as it is, with
         ``basis="answers"`` the default client's prices.
     basis : {"billed", "answers"}
         ``"billed"``: what the run paid; hits and copies are 0. ``"answers"``: what the answers cost when they were bought,

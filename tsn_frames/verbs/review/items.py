@@ -91,7 +91,7 @@ def row_hash(text: str) -> str:
 def _ordered(df: pd.DataFrame, hashes: Sequence[str | None], shown: Shown, order: Hashable | None) -> list[int]:
     """Return the positions in reading order.
 
-    By default it is random, but the same each time: what was read so far is a random part, also if the frame is sorted anew.
+    By default it is random, but the same each time: what was read so far is a random part, also if the frame is sorted again.
     An audit begins with the labels that the model is least sure of.
     """
     known = pd.Series([one or "" for one in hashes])

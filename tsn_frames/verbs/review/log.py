@@ -38,7 +38,7 @@ class ReviewLog:
     Raises
     ------
     ConfigError
-        If the file is no review log.
+        If the file is not a review log.
     """
 
     def __init__(self, path: object, name: str) -> None:
@@ -76,7 +76,7 @@ class ReviewLog:
         Raises
         ------
         ConfigError
-            If it is no review log any more.
+            If it is not a review log any more.
         """
         with suppress(FileNotFoundError), self.path.open("rb") as file:
             self._check_kind(file.read(len(_START)))

@@ -54,7 +54,7 @@ def review(
         Read in the order of this column. Default: random, but the same each time; in an audit the label with the lowest agreement
         and probability first.
     rater : str, optional
-        Who reads: the column is ``<name>_<rater>``, with a log of its own.
+        Who reads: the column is ``<name>_<rater>``, with a separate log.
     multiple : bool, default False
         Whether a text may have several labels, or none.
     ordered : bool, default False
@@ -72,7 +72,7 @@ def review(
     Raises
     ------
     ParameterError, PromptError
-        If there is no such column, the labels are no closed set, or labels to show or in the log are outside it.
+        If there is no such column, the labels are not a closed set, or labels to show or in the log are outside it.
     ColumnError
         If the frame has the column to fill, with labels that this review didn't give.
     ConfigError

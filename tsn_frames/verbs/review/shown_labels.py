@@ -82,7 +82,7 @@ def differ(sources: dict[Hashable, list[Labels | None]], at: int) -> bool:
 
 
 def agreed_labels(sources: dict[Hashable, list[Labels | None]]) -> dict[int, Labels]:
-    """Return the labels of rows that have one only, be it of one rater."""
+    """Return the labels of rows that have only one, even if from a single rater."""
     given = [_given(sources, at) for at in range(len(next(iter(sources.values()))))]
     return {at: labels.pop() for at, labels in enumerate(given) if len(labels) == 1}
 

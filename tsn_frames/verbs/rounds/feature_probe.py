@@ -66,7 +66,7 @@ class ModelFeatures:
         return next_features(features, failure, self._requests.parameters_set, fixed=self._fixed)
 
     def groups(self, rows: Iterable[int]) -> dict[Features, list[int]]:
-        """Return rows by the features of their models: each group is a run of its own."""
+        """Return rows by the features of their models: each group is a separate run."""
         by_model = dict[Any, list[int]]()
         if len(self._probes) == 1:
             by_model = {model: list(rows) for model in self._probes}

@@ -45,7 +45,7 @@ class FeatureStore(NamedTuple):
         return Features(**{name: found[name] for name in Features._fields if name in found})
 
     def keep(self, features: Features, *, fixed: bool) -> None:
-        """Keep what an answered request has shown; a form that the user fixed is no finding."""
+        """Keep what an answered request has shown; a form that the user fixed is not a finding."""
         known = self.known()
         if fixed:
             features = features._replace(mode=known.mode) if known else known  # type: ignore[assignment]

@@ -83,7 +83,7 @@ _TYPOGRAPHY |= str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212
 
 
 def quote_stands_in(quote: str, text: str) -> bool:
-    r"""Return whether the words of a quote stand in a text, whatever the white space, the case, and the form of quotes and dashes.
+    r"""Return whether a text contains the words of a quote, whatever the white space, the case, and the form of quotes and dashes.
 
     Examples
     --------

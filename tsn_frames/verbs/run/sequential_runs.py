@@ -27,7 +27,7 @@ OnRun: TypeAlias = Callable[[Run[Any]], None]
 
 
 class BackgroundRun(Run[R]):
-    """The runs of one verb, one after the other, on a thread of their own.
+    """The runs of one verb, one after the other, on a separate thread.
 
     ``work`` is the verb: it calls its argument with each run before the run starts. ``frame``, ``answers`` and ``client`` are those
     of the current run; counts and costs are of all so far. Warnings are shown to the thread that waits.

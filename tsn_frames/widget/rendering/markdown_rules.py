@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, paragraph
 from markdown_it.rules_inline import StateInline
 
-MOST_LINES = 60  # of a formula on lines of its own
+MOST_LINES = 60  # of a displayed formula
 _INLINE_MATH = re.compile(r"\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]|\$\$(?!\$)(.{1,2000}?)\$\$", re.DOTALL)
 _DOLLARS = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.){1,2000}?)(?<![\s\\])\$(?![\d$])", re.DOTALL)
 _COMMAND = re.compile(r"\\[A-Za-z]+(?:\s*\{[^{}]*\})?")
@@ -132,7 +132,7 @@ _RULES_OF = {
 
 
 def _footnote(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
-    """Read a footnote's text: a paragraph of its own, which defines its name."""
+    """Read a footnote's text: a separate paragraph that defines its name."""
     start = state.bMarks[begin] + state.tShift[begin]
     found = _FOOTNOTE.match(state.src, start, state.eMarks[begin])
     if found is None or not found[2] or state.is_code_block(begin):

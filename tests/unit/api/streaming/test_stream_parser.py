@@ -1,4 +1,4 @@
-"""A streamed answer, read: the same whatever the network cuts and whatever dialect a server speaks."""
+"""Parsing of streamed answers: the same wherever the network cuts, in every server's dialect."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_any_bytes_under_any_status_are_an_answer_or_an_error(body):
         (["The cat", "The cat sat"], "The catThe cat sat"),
     ],
 )
-def test_deltas_that_hold_the_text_so_far_are_told_from_real_ones_where_that_is_certain(deltas, text):
+def test_deltas_that_hold_the_text_so_far_are_distinguished_from_real_ones_where_that_is_certain(deltas, text):
     assert read(*(line(chunk({"content": delta})) for delta in deltas), line(chunk(finish="stop"))).text == text
 
 
@@ -218,7 +218,7 @@ def test_a_delta_of_the_role_error_is_an_error():
 
 
 @pytest.mark.parametrize("ends", [b"", b"data: [DONE]\n\n"])
-def test_a_reason_that_stands_in_every_chunk_is_no_end(ends):
+def test_a_reason_that_stands_in_every_chunk_is_not_an_end(ends):
     pieces = [line(chunk({"content": text}, "stop")) for text in ("Hel", "lo")]
     assert read(*pieces, ends).whole is bool(ends)
     empty = [line(chunk({"content": text}, "")) for text in ("Hel", "lo")]
@@ -237,7 +237,7 @@ def test_the_last_model_that_is_named_counts():
     assert decode(read(*pieces, b"data: [DONE]\n\n").body).model == "real"
 
 
-def test_what_comes_is_known_at_once():
+def test_received_text_is_available_at_once():
     reply = StreamedReply()
     assert reply.feed(b": ping\n\n") == MORE and not reply.begun
     assert reply.feed(line(chunk({"role": "assistant", "content": ""}))) == MORE and not reply.begun
@@ -272,7 +272,7 @@ def test_an_answer_without_a_finish_reason_is_whole_with_the_end_mark_and_cut_wi
         {"status": 102, "message": "loading the model"}, {"choices": [], "status": "in_progress", "message": "warming up"},
     ],
 )  # fmt: skip
-def test_an_event_about_progress_is_no_error(progress):
+def test_an_event_about_progress_is_not_an_error(progress):
     reply = read(line(progress), said("Hi"))
     assert reply.whole and reply.text == "Hi"
 
@@ -294,7 +294,7 @@ def test_lines_in_place_of_an_answer_are_its_error(lines):
 @pytest.mark.parametrize(
     "nothing", [b": ping\n\n", b"data: ok\n\n", b"data: ping\n\n", b"id: 7\n\nretry: 5\n\n", b"event: ping\ndata:\n\n"]
 )
-def test_signs_of_life_are_no_error(nothing):
+def test_keep_alive_events_are_not_errors(nothing):
     assert read(nothing).error is None
 
 
@@ -381,7 +381,7 @@ ERROR = {"error": {"message": "too busy", "code": "overloaded"}}
 
 
 @pytest.mark.parametrize(
-    ("event", "told"),
+    ("event", "message"),
     [
         (line(ERROR), "too busy"),
         (b"event: error\n" + line({"message": "too busy"}), "too busy"),
@@ -390,15 +390,15 @@ ERROR = {"error": {"message": "too busy", "code": "overloaded"}}
         (line({"object": "error", "message": "too busy"}), "too busy"),
     ],
 )
-def test_an_error_ends_the_answer_and_what_came_is_kept(event, told):
+def test_an_error_ends_the_answer_and_the_received_text_is_kept(event, message):
     reply = StreamedReply()
     reply.feed(line(chunk({"content": "Hi"})))
     assert reply.feed(event + said("more")) == NOTHING
     reply.close()
-    assert (reply.text, reply.whole) == ("Hi", False) and told in reply.error.decode()
+    assert (reply.text, reply.whole) == ("Hi", False) and message in reply.error.decode()
 
 
-def test_a_part_that_is_lost_is_told():
+def test_a_lost_part_is_reported():
     reply = read(line(chunk({"content": "Hi"})) + b'data: {"choices":[{"del\n\n' + said("!"))
     assert (reply.text, reply.whole) == ("Hi", False) and "can't be read" in reply.problem
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.waiting import until
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.api import Request, dumps
@@ -198,7 +198,7 @@ def test_a_run_that_is_stopped_while_rows_wait_for_money_leaves_nothing_reserved
     with Simulator(latency=0.3) as slow:
         client = paying(slow, tmp_path, budget={"day": 0.002})
         run = start(texts(60), client)
-        until(lambda: slow.stats().requests)
+        wait_until(lambda: slow.stats().requests)
         run.stop()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -323,7 +323,7 @@ def test_a_gateway_that_stopped_waiting_may_have_to_be_paid(status, tmp_path):
 
 
 @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf"), True, "much", "1e400000000", [1]], ids=str)
-def test_a_cap_that_is_no_money_is_refused_before_anything_is_sent(sim, client, bad):
+def test_a_cap_that_is_not_money_is_refused_before_anything_is_sent(sim, client, bad):
     with pytest.raises(tsn.errors.ConfigError, match="max_cost must be an amount of money above 0"):
         ask(texts(2), client, max_cost=bad)
     with pytest.raises(tsn.errors.ConfigError, match=r"budget\['day'\] must be an amount"):
@@ -659,7 +659,7 @@ def test_a_ledger_that_cannot_be_written_any_more_ends_the_run_and_keeps_its_ans
         warnings.simplefilter("ignore")
         client = paying(slow, tmp_path, budget={"day": 1}, limits=tsn.Limits(2))
         run = start(texts(2000), client, cache="off")
-        until(lambda: slow.stats().requests > 5)
+        wait_until(lambda: slow.stats().requests > 5)
         other = sqlite3.connect(client.ledger.path, isolation_level=None, timeout=30)
         with closing(other), pytest.raises(tsn.errors.RunError, match=r"can't be kept any longer: .*ledger\.db") as error:
             if fault == "locked":

@@ -56,7 +56,7 @@ def test_refresh_asks_again_and_keeps_the_new_answer(sim, client):
     old = bodies(client)
     out = ask(frame(), client, cache="refresh")
     assert sim.stats().requests == 8 and not out["cached"].any()
-    assert bodies(client).keys() == old.keys() and bodies(client) != old  # each body has an id of its own
+    assert bodies(client).keys() == old.keys() and bodies(client) != old  # each body has its own id
     assert ask(frame(), client)["cached"].all()
 
 
@@ -157,7 +157,7 @@ def test_a_refresh_that_fails_leaves_the_old_answer(sim, client):
     assert ask(frame(2), client)["cached"].all()
 
 
-def test_bodies_lie_inline_as_they_came(sim, client):
+def test_bodies_are_stored_inline_unchanged(sim, client):
     """A row of the file is the key and the very bytes of the answer; no other file holds any."""
     df = pd.DataFrame({"text": ["short", "long " * 20_000]})
     out = ask(df, client, include=("request_key",))
@@ -258,7 +258,7 @@ def test_an_exported_cache_answers_a_colleague_without_a_request(sim, client, tm
 
 
 def test_load_keeps_the_answers_that_are_there(client, tmp_path):
-    """A colleague's answer never replaces one's own."""
+    """A colleague's answer never replaces the user's own."""
     ask(frame(2), client)
     client.cache.export(tmp_path / "old.jsonl")
     ask(frame(3), client, cache="refresh")

@@ -122,7 +122,7 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("what", PLANTED)
-def test_a_planted_row_is_no_answer_on_any_path(server, filled, tmp_path, what):
+def test_a_planted_row_is_not_an_answer_on_any_path(server, filled, tmp_path, what):
     """Single read, bulk reads by index and by scan, export, frame, prune, overwrite: nothing runs, nothing else is read."""
     secret, bomb = tmp_path / "secret.txt", tmp_path / "bomb went off"
     secret.write_text("a secret of the user")
@@ -145,7 +145,7 @@ def test_a_planted_row_is_no_answer_on_any_path(server, filled, tmp_path, what):
 
 
 @pytest.mark.parametrize("when", ["'yesterday'", "NULL", "x'00'", "-1", "9e999", "1e300"])
-def test_a_planted_time_is_no_answer_and_hides_no_other(server, filled, when):
+def test_a_planted_time_is_not_an_answer_and_hides_no_other(server, filled, when):
     """A time that can't be one: that row is asked again, all others come from the cache."""
     key = next(key for key, *_ in scan(filled.cache.file))
     change(filled.cache.file, f"UPDATE Cache SET store_time = {when} WHERE key = ?", values=(key,))
@@ -156,7 +156,7 @@ def test_a_planted_time_is_no_answer_and_hides_no_other(server, filled, when):
 
 
 def test_planted_keys_are_passed_over(filled, tmp_path):
-    """Keys of other lengths and types, pickled ones too, are no rows of ours, and a frame or an export is made of the rest."""
+    """Keys of other lengths and types, pickled ones too, are not rows of ours, and a frame or an export is made of the rest."""
     bomb = tmp_path / "bomb went off"
     for raw, key in [(1, b"short"), (1, b"k" * 33), (1, "text" * 8), (1, 5), (0, pickle.dumps(Bomb(bomb))), (1, None)]:
         change(filled.cache.file, "INSERT INTO Cache (key, raw, mode, value) VALUES (?, ?, 1, x'00')", values=(key, raw))
@@ -166,7 +166,7 @@ def test_planted_keys_are_passed_over(filled, tmp_path):
 
 
 def test_load_takes_the_place_of_a_planted_row(filled, tmp_path):
-    """A row that is no answer doesn't keep a colleague's answer out."""
+    """A row that is not an answer doesn't keep a colleague's answer out."""
     filled.cache.export(tmp_path / "out.jsonl")
     change(filled.cache.file, "UPDATE Cache SET mode = 4 WHERE rowid <= 3")
     assert filled.cache.load(tmp_path / "out.jsonl") == 3 and filled.cache.stats().answers == ROWS
@@ -533,7 +533,7 @@ def test_a_disk_that_is_full_for_a_while_gets_the_answers_later(small_disk, tmp_
         assert client.cache.stats().answers == 300
 
 
-def test_a_folder_deleted_under_an_open_cache_is_made_anew(tmp_path, monkeypatch):
+def test_a_folder_deleted_under_an_open_cache_is_recreated(tmp_path, monkeypatch):
     """`rm -r` of the cache, and of the ledger, in the middle of a run: what comes after is saved."""
     before, after = set(), set()
 
@@ -556,7 +556,7 @@ def test_a_folder_deleted_under_an_open_cache_is_made_anew(tmp_path, monkeypatch
         assert len(after) >= 40
 
 
-def test_a_folder_deleted_while_it_is_opened_is_made_anew(tmp_path, monkeypatch):
+def test_a_folder_deleted_while_it_is_opened_is_recreated(tmp_path, monkeypatch):
     """What diskcache made in its place had no mark of ours, and was taken for another program's from then on."""
 
     def claim(*given):

@@ -34,7 +34,7 @@ def in_files(folder, needles):
 
 @pytest.fixture
 def speaking(client):
-    """Answers that can be told apart in raw bytes."""
+    """Answers that can be distinguished in raw bytes."""
     with Simulator(latency=0.0, answer=lambda body: f"<<{body['messages'][-1]['content']}>>" * 40) as server:
         yield tsn.Client(
             server.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, keep_prompts=True

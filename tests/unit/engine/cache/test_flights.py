@@ -43,7 +43,7 @@ def test_a_lease_that_has_expired_or_is_longer_than_any_holds_nothing(flights, e
     assert flights.claim(KEY) is True and flights.others() == {}
 
 
-def test_a_holder_of_this_process_is_no_other(flights):
+def test_a_holder_in_this_process_is_not_another_process(flights):
     another(flights, process=flights._process)
     assert flights.claim(KEY) is True and flights.others() == {}
 

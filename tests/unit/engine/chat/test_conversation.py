@@ -18,7 +18,7 @@ import psutil
 import pytest
 from markdown_it import MarkdownIt
 from support.canary import KEY
-from support.waiting import until
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.chat.conversation import Conversation
@@ -92,15 +92,15 @@ def test_a_listener_hears_of_it_in_order(slow):
     assert heard.of("ended") == [("ended", 1, chat.turns[1])] and chat.turns[1].content == answer
 
 
-def test_a_stop_closes_the_stream_and_keeps_what_came(endless, slow):
+def test_a_stop_closes_the_stream_and_keeps_the_received_text(endless, slow):
     chat, heard = talk(slow), Heard()
     chat.add_listener(heard)
     future = chat.start("Is tea good?")
-    until(lambda: len(heard.of("grew")) > 3)
+    wait_until(lambda: len(heard.of("grew")) > 3)
     chat.stop()
     turn = future.result(30)
     assert turn.state == "stopped" and turn.content == chat.turns[1].content != ""
-    until(lambda: slow.stats().disconnects == 1)
+    wait_until(lambda: slow.stats().disconnects == 1)
     (entry,) = chat.client.ledger.entries()
     assert (entry.outcome, entry.total_tokens, entry.tag, entry.run) == ("unknown", None, "chat", chat.id)
     assert turn.cost is None
@@ -174,7 +174,7 @@ def test_what_can_not_be_read_fails_in_the_end(fault):
 
 
 @pytest.mark.parametrize(
-    ("settings", "kind", "told"),
+    ("settings", "kind", "message"),
     [
         ({"keys": ("tsn_test_other",)}, tsn.errors.AuthenticationError, "401"),
         ({"balance": 0}, tsn.errors.BalanceError, "402"),
@@ -183,10 +183,10 @@ def test_what_can_not_be_read_fails_in_the_end(fault):
         ({"faults": Faults(echo_key=1.0)}, tsn.RunError, "400"),
     ],
 )
-def test_a_refusal_is_shown_and_the_key_is_not(settings, kind, told):
+def test_a_refusal_is_shown_and_the_key_is_not(settings, kind, message):
     with Simulator(seed=0, latency=0.0, **settings) as sim:
         chat = quick(sim)
-        with pytest.raises(kind, match=told) as caught:
+        with pytest.raises(kind, match=message) as caught:
             chat.send("Is tea good?")
         assert sim.stats().requests == 1
     assert KEY not in str(caught.value) + repr(chat.turns) + to_markdown(chat)
@@ -448,7 +448,7 @@ def test_a_question_without_an_answer_is_asked_from_code(sim, client):
 def test_half_an_answer_is_not_stored(endless, slow):
     chat = talk(slow, cache="use")
     future = chat.start("Is tea good?")
-    until(lambda: chat.partial)
+    wait_until(lambda: chat.partial)
     chat.stop()
     future.result(30)
     assert chat.client.cache.stats().answers == 0
@@ -527,7 +527,7 @@ def test_messages_that_can_not_be_sent_are_refused(client, messages):
 
 def test_settings_are_checked_before_anything_is_sent(sim, client):
     chat = Conversation(client, max_tokens=5)
-    for work, told in (
+    for work, message in (
         (lambda: Conversation(client, temperature=3), "temperature"),
         (lambda: Conversation(client, cache="always"), "cache"),
         (lambda: Conversation(client, system="x", messages=MESSAGES), "system message"),
@@ -544,7 +544,7 @@ def test_settings_are_checked_before_anything_is_sent(sim, client):
         (lambda: Conversation(tsn.Client(sim.base_url)).start("x"), "no model"),
         (lambda: Conversation(tsn.Client("https://api.example.com", model="m")).start("x"), "no API key"),
     ):
-        with pytest.raises((tsn.errors.ConfigError, tsn.errors.ParameterError, tsn.errors.PromptError), match=told):
+        with pytest.raises((tsn.errors.ConfigError, tsn.errors.ParameterError, tsn.errors.PromptError), match=message):
             work()
     assert (chat.parameters, chat.turns, sim.stats().requests) == ({"max_tokens": 5}, (), 0)
     chat.parameters = {"temperature": 1, "extra_body": {"seed": 7}, "top_p": None}
@@ -588,10 +588,10 @@ def test_an_answer_that_comes_at_once_is_raised_as_what_it_is(sim):
         chat.send("Is tea good?")
 
 
-def test_an_interrupt_stops_a_send_and_keeps_what_came(endless, slow):
+def test_an_interrupt_stops_a_send_and_keeps_the_received_text(endless, slow):
     chat = talk(slow)
     main = threading.main_thread().ident
-    threading.Thread(target=lambda: (until(lambda: chat.partial), signal.pthread_kill(main, signal.SIGINT))).start()
+    threading.Thread(target=lambda: (wait_until(lambda: chat.partial), signal.pthread_kill(main, signal.SIGINT))).start()
     with pytest.raises(KeyboardInterrupt):
         chat.send("Is tea good?")
     assert (chat.turns[1].state, chat.turns[1].content[:11], chat.streaming) == ("stopped", "[simulated]", False)
@@ -602,12 +602,12 @@ def test_a_stop_is_heard_however_often_and_whenever(endless, slow):
     chat.stop()
     for pause in (0.0, 0.002, 0.01, None, None):
         future = chat.start("Is tea good?")
-        time.sleep(pause) if pause is not None else until(lambda: chat.partial)
+        time.sleep(pause) if pause is not None else wait_until(lambda: chat.partial)
         for _ in range(3):
             chat.stop()
         assert future.result(30).state == "stopped"
         assert not future.cancel(), "a stop ends it, so that what came is kept"
-    until(lambda: slow.stats().disconnects == slow.stats().answers >= 2)
+    wait_until(lambda: slow.stats().disconnects == slow.stats().answers >= 2)
     assert 5 >= len(ledger(chat)) >= slow.stats().answers, "what was cut off on its way out may be billed, too"
 
 
@@ -640,7 +640,7 @@ def test_a_wait_in_the_engines_own_thread_is_refused(sim):
 
     chat.add_listener(Waiting())
     chat.send("Is tea good?")
-    until(lambda: caught)
+    wait_until(lambda: caught)
     assert "use start()" in caught[0]
 
 
@@ -653,7 +653,7 @@ def test_a_chat_goes_before_the_rows_of_a_frame():
         def answered():
             return [exchange.body["messages"][0]["content"] for exchange in sim.log if exchange.status == 200]
 
-        until(lambda: len(answered()) > 2)
+        wait_until(lambda: len(answered()) > 2)
         before = len(answered())
         Conversation(client).send("And coffee?")
         assert answered().index("And coffee?") - before < 16
@@ -686,7 +686,7 @@ def test_many_turns_leave_nothing_behind(turns):
 
         before = left()
         round_of_turns(turns)
-        until(lambda: all(now <= then for now, then in zip(left(), before, strict=True)))
+        wait_until(lambda: all(now <= then for now, then in zip(left(), before, strict=True)))
         rules = process_state.account(sim.base_url, chat.client.key()).limiter.rules
         assert (rules.in_flight, rules.tokens.in_flight, len(process_state.tasks)) == (0, 0, 0)
 
@@ -713,7 +713,7 @@ def test_an_interpreter_that_ends_in_mid_stream_leaves_a_line_in_the_ledger(endl
 def test_the_transcript_is_a_text(endless, slow):
     chat = talk(slow, system="Be brief.")
     future = chat.start("Is *tea* good?")
-    until(lambda: chat.partial)
+    wait_until(lambda: chat.partial)
     chat.stop()
     future.result(30)
     text = to_markdown(chat)

@@ -116,7 +116,7 @@ def test_what_may_have_been_billed_is_on_record_too(sim, client, fault):
 
 @pytest.mark.parametrize("fault", ["error_500", "error_502", "error_other"])
 def test_what_was_surely_not_billed_has_no_line(sim, client, fault):
-    """An error of the service costs nothing and is no entry."""
+    """An error of the service costs nothing and is not an entry."""
     sim.faults = Faults(**{fault: 1.0})
     with pytest.warns(tsn.errors.TSNWarning, match="4 of 4 rows"):
         ask(frame(), impatient(sim, client))
@@ -212,7 +212,7 @@ def test_a_new_or_empty_file_gets_the_newest_schema(tmp_path):
         assert len(ledger.to_frame()) == 1
 
 
-def test_a_ledger_that_another_kernel_is_making_just_now_is_no_other_programs_file(tmp_path):
+def test_a_ledger_that_another_kernel_is_creating_is_not_another_programs_file(tmp_path):
     """Its tables and its number come in one commit; who looks at the same moment sees both or neither."""
 
     def look(path, done, seen):
@@ -491,7 +491,7 @@ def test_what_answers_without_usage_saved_is_unknown_and_not_nothing(sim, client
         assert pd.isna(line["saved"]) and pd.isna(card["saved"]) and line["saved_tokens"] == 0
 
 
-def test_half_a_usage_is_no_saving_that_is_known():
+def test_half_a_usage_is_not_a_saving_that_is_known():
     """Only the prompt's tokens came: they count as tokens, and have no price."""
     answers = [Completion("a", prompt_tokens=10, completion_tokens=5, cached_tokens=4), Completion("b", prompt_tokens=7), None]
     whole, odd = _summed(answers, _Free([0, 1, 2], [2, 3, 1]))

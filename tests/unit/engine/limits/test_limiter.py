@@ -109,13 +109,13 @@ def test_a_sliding_window_is_never_exceeded_and_never_idle(limit, period, pauses
 @given(rpm=st.integers(30, 3000), workers=st.integers(1, 40), seed=st.integers(0, 9))
 def test_requests_per_minute_are_kept_in_every_window_and_used_up(rpm, workers, seed):
     rows = min(400, 2 * rpm)
-    told = drive(service(seed, seconds=0.05), rows, workers, Limits(requests_per_minute=rpm))
-    times = told.service.arrivals
+    result = drive(service(seed, seconds=0.05), rows, workers, Limits(requests_per_minute=rpm))
+    times = result.service.arrivals
     for first, last in zip(times, times[rpm:]):
-        assert last - first >= MINUTE - 0.05 - told.service.trip
+        assert last - first >= MINUTE - 0.05 - result.service.trip
     full_minutes = (rows - 1) // rpm
     free = drive(service(seed, seconds=0.05), rows, workers).seconds
-    assert told.seconds <= full_minutes * MINUTE + free + 1.0
+    assert result.seconds <= full_minutes * MINUTE + free + 1.0
 
 
 def test_tokens_are_charged_by_estimate_and_corrected_by_usage():
@@ -143,14 +143,14 @@ def test_what_was_sent_before_counts_in_the_windows_of_new_limits():
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, 1.5, "4", 10_001])
-def test_a_concurrency_that_is_no_count_is_refused_at_once(bad):
+def test_a_concurrency_that_is_not_a_count_is_refused_at_once(bad):
     with pytest.raises(ConfigError, match="concurrency"):
         Limits(bad)
 
 
 @pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute", "max_wait"])
 @pytest.mark.parametrize("bad", [0, -1, True, "60", float("nan")])
-def test_a_rate_that_is_no_positive_number_is_refused_at_once(name, bad):
+def test_a_rate_that_is_not_a_positive_number_is_refused_at_once(name, bad):
     with pytest.raises(ConfigError, match=name):
         Limits(**{name: bad})
 
@@ -166,18 +166,18 @@ def test_a_rate_that_is_no_positive_number_is_refused_at_once(name, bad):
      (500, 20_000, 1000, 2.0, 25, 429)],
 )  # fmt: skip
 def test_a_hidden_concurrency_limit_is_found_and_used(slots, rows, workers, seconds, most, status, seed):
-    told = drive(service(seed, slots=slots, seconds=seconds, refusal=status), rows, workers)
-    ideal = slots / (told.service.busy / rows)
-    assert told.refused <= most
-    assert told.rate() >= 0.9 * ideal
+    result = drive(service(seed, slots=slots, seconds=seconds, refusal=status), rows, workers)
+    ideal = slots / (result.service.busy / rows)
+    assert result.refused <= most
+    assert result.rate() >= 0.9 * ideal
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("lag", "most", "least"), [(0.001, 30, 0.75), (0.01, 120, 0.5)])
 def test_a_slot_that_comes_free_late_costs_few_refusals(lag, most, least, seed):
-    told = drive(service(seed, slots=5, lag=lag, seconds=0.05))
-    assert told.refused <= most
-    assert told.rate() >= least * 5 / (told.service.busy / 500 + lag / 2)
+    result = drive(service(seed, slots=5, lag=lag, seconds=0.05))
+    assert result.refused <= most
+    assert result.rate() >= least * 5 / (result.service.busy / 500 + lag / 2)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -201,70 +201,70 @@ def test_a_concurrency_limit_that_goes_away_is_noticed(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_window_with_honest_headers_is_used_up_without_refusals(seed):
-    told = drive(service(seed, requests=60, window=2.0, seconds=0.03))
-    assert told.refused <= 5
-    assert told.rate(0.12, 0.96) >= 0.95 * 30
+    result = drive(service(seed, requests=60, window=2.0, seconds=0.03))
+    assert result.refused <= 5
+    assert result.rate(0.12, 0.96) >= 0.95 * 30
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("headers", ["none", "lying"])
 def test_a_window_that_is_stated_in_messages_only_costs_a_few_refusals_each_time(headers, seed):
-    told = drive(service(seed, requests=60, window=3.0, seconds=0.03, headers=headers, hint="Retry after 3 seconds"))
-    assert told.refused <= 7 * told.limiter.rules.breaker.pauses
-    assert told.limiter.rules.breaker.pauses <= 8
-    assert told.seconds <= 1.15 * 8 * 3.0
+    result = drive(service(seed, requests=60, window=3.0, seconds=0.03, headers=headers, hint="Retry after 3 seconds"))
+    assert result.refused <= 7 * result.limiter.rules.breaker.pauses
+    assert result.limiter.rules.breaker.pauses <= 8
+    assert result.seconds <= 1.15 * 8 * 3.0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_window_that_is_stated_nowhere_is_waited_for_by_backoff(seed):
-    told = drive(service(seed, requests=60, window=3.0, seconds=0.03, headers="none"))
-    assert told.refused <= 100
-    assert told.seconds <= 1.4 * 8 * 3.0
+    result = drive(service(seed, requests=60, window=3.0, seconds=0.03, headers="none"))
+    assert result.refused <= 100
+    assert result.seconds <= 1.4 * 8 * 3.0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_lone_refusals_hardly_slow_a_run_down(seed):
     free = drive(service(seed, seconds=0.05), 3000).seconds_of(0.99)
-    told = drive(service(seed, seconds=0.05, lone=0.2), 3000)
-    assert told.seconds_of(0.99) <= 2.0 * free
-    assert told.limiter.rules.breaker.pauses <= 3
+    result = drive(service(seed, seconds=0.05, lone=0.2), 3000)
+    assert result.seconds_of(0.99) <= 2.0 * free
+    assert result.limiter.rules.breaker.pauses <= 3
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_penalty_is_waited_for_as_its_message_says_though_the_headers_show_room(seed):
-    told = drive(
+    result = drive(
         service(seed, seconds=0.03, penalty=0.01, requests=10**6, window=60.0, headers="lying", hint="Retry after 3 seconds")
     )
-    pauses = told.limiter.rules.breaker.pauses
-    assert 2 <= pauses <= told.refused <= 7 * pauses
-    assert told.seconds <= 3.0 * pauses + 4.0
+    pauses = result.limiter.rules.breaker.pauses
+    assert 2 <= pauses <= result.refused <= 7 * pauses
+    assert result.seconds <= 3.0 * pauses + 4.0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_outage_costs_few_requests_and_ends_soon(seed):
-    told = drive(service(seed, seconds=0.03, outage=(0.5, 3.5)))
-    assert len(told.service.failed) <= 40
+    result = drive(service(seed, seconds=0.03, outage=(0.5, 3.5)))
+    assert len(result.service.failed) <= 40
     free = drive(service(seed, seconds=0.03)).seconds
-    assert told.seconds <= 3.0 + free + 2.0
+    assert result.seconds <= 3.0 + free + 2.0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_cold_run_is_near_the_ideal_rate_three_seconds_after_its_first_answer(seed):
-    told = drive(service(seed, slots=16, seconds=0.5), 1500, 32)
-    first = told.service.accepted[0] + 0.5
-    inside = [t for t in told.service.accepted if first + 3 <= t < first + 13]
-    assert len(inside) / 10 >= 0.9 * 16 / (told.service.busy / 1500)
+    result = drive(service(seed, slots=16, seconds=0.5), 1500, 32)
+    first = result.service.accepted[0] + 0.5
+    inside = [t for t in result.service.accepted if first + 3 <= t < first + 13]
+    assert len(inside) / 10 >= 0.9 * 16 / (result.service.busy / 1500)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_answers_that_all_take_the_same_time_leave_a_cold_run_near_the_ideal_rate(seed):
-    told = drive(service(seed, slots=16, seconds=0.3, spread=1.0, hint="Retry after 1 seconds"), 500, 32)
-    first = told.service.accepted[0] + 0.3
+    result = drive(service(seed, slots=16, seconds=0.3, spread=1.0, hint="Retry after 1 seconds"), 500, 32)
+    first = result.service.accepted[0] + 0.3
     inside = [
-        t for t in told.service.accepted if first + 4 <= t < first + 5.5
+        t for t in result.service.accepted if first + 4 <= t < first + 5.5
     ]  # all answers arrive at once: each probe costs a wave
     assert len(inside) / 1.5 >= 0.9 * 16 / 0.3
-    assert told.limiter.rules.breaker.pauses == 0
+    assert result.limiter.rules.breaker.pauses == 0
 
 
 def test_the_first_request_goes_alone():

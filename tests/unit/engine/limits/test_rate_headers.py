@@ -35,7 +35,7 @@ def test_a_duration_is_read_in_every_spelling(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1x", "s", "1m 30s", "1e3", "nan", "inf", "5s!", "٣s", "1,5s"])
-def test_what_is_no_duration_is_none(text):
+def test_what_is_not_a_duration_is_none(text):
     assert duration(text) is None
 
 

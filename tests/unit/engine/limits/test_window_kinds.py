@@ -20,8 +20,8 @@ BURST = 24  # refusals: all that go at once at the first reset, and some of the 
 def run_of(seed, kind, full=False, *, rows=500, workers=16, period=2.0, most=60, **options):
     dice = random.Random(seed)
     meter = Meter(kind, most, period, full, phase=dice.random() * period)
-    told = drive(Metered(dice, meter, **options), rows, workers)
-    return told.refused, told.rate(0.13, 0.97) / (most / period)
+    result = drive(Metered(dice, meter, **options), rows, workers)
+    return result.refused, result.rate(0.13, 0.97) / (most / period)
 
 
 @pytest.mark.slow
@@ -102,6 +102,6 @@ def test_others_of_the_account_are_left_their_share(seed):
         return judge(at)
 
     service._judge = shared
-    told = drive(service)
-    assert told.refused <= 12
-    assert told.rate(0.13, 0.97) >= 0.95 * 21
+    result = drive(service)
+    assert result.refused <= 12
+    assert result.rate(0.13, 0.97) >= 0.95 * 21

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.waiting import SECONDS, until
+from support.waiting import SECONDS, wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.run.executor import RunState
@@ -48,7 +48,7 @@ def cached(sim, tmp_path):
 
 def stopped(sim, tmp_path):
     run = tsn.start(rows(50).tsn.complete, "{t}", client=client_of(sim, tmp_path, limits=tsn.Limits(1)))
-    until(lambda: run.progress.answered)
+    wait_until(lambda: run.progress.answered)
     run.stop()
     assert run.wait(SECONDS, progress=False)
     assert run._engine.state is RunState.STOPPED
@@ -56,7 +56,7 @@ def stopped(sim, tmp_path):
 
 def cancelled(sim, tmp_path):
     run = tsn.start(rows(50).tsn.complete, "{t}", client=client_of(sim, tmp_path, limits=tsn.Limits(2)))
-    until(lambda: run.progress.answered)
+    wait_until(lambda: run.progress.answered)
     run._engine.stop(grace=0.0)
     assert run.wait(SECONDS, progress=False)
 
@@ -82,7 +82,7 @@ def test_a_finished_run_is_freed_by_reference_counting(sim, tmp_path, no_collect
     alive = [weakref.ref(thing) for thing in (run, run._engine, run._engine.answers)]
     process_state.last_run = None
     del run
-    until(lambda: not any(one() for one in alive))
+    wait_until(lambda: not any(one() for one in alive))
 
 
 def test_the_states_of_a_run(sim, tmp_path):
@@ -104,7 +104,7 @@ async def _nothing():
 def test_an_earlier_stop_is_not_put_off_by_a_later_one(tmp_path):
     with Simulator(seed=0, latency=30.0) as sim:
         run = tsn.start(rows(2).tsn.complete, "{t}", client=client_of(sim, tmp_path))
-        until(lambda: run.progress.requests)
+        wait_until(lambda: run.progress.requests)
         run._engine.stop(grace=0.0)
         run._engine.stop(grace=600.0)
         with pytest.warns(tsn.errors.TSNWarning, match="were not sent"):

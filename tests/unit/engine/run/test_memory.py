@@ -9,7 +9,7 @@ from collections import Counter
 
 import pandas as pd
 import pytest
-from support.waiting import until
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
@@ -72,6 +72,6 @@ def test_a_finished_run_is_freed_without_the_garbage_collector(client):
         frame(50).tsn.complete(PROMPT, client=client, progress=False)
         run = weakref.ref(tsn.last_run())
         process_state.last_run = None
-        until(lambda: run() is None)
+        wait_until(lambda: run() is None)
     finally:
         gc.enable()

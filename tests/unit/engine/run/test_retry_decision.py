@@ -1,4 +1,4 @@
-"""Requests that fail alone, against a real server: their own error, and nobody else's wait."""
+"""Requests that fail alone, against a real server: each gets its own error, and no other request waits."""
 
 import asyncio
 import json

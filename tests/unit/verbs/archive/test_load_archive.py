@@ -185,7 +185,7 @@ def test_flipped_bytes_are_an_error_or_change_nothing(path):
         assert ask(client)["content"].equals(wanted)
 
 
-def test_what_is_no_archive_is_refused(tmp_path):
+def test_what_is_not_an_archive_is_refused(tmp_path):
     with pytest.raises(CacheError, match="there is no file"):
         tsn.load_archive(tmp_path / "nowhere.zip")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:

@@ -327,7 +327,7 @@ def test_an_edited_system_prompt_keeps_its_cells(df, sim, client):
     assert body in [body["messages"] for body in sent(sim)[1:]] and len(sent(sim)) == 3
 
 
-def test_nothing_asked_is_no_code(df, client):
+def test_asking_nothing_gives_no_code(df, client):
     with pytest.raises(tsn.errors.PromptError, match="nothing was asked"):
         chat(df, "a", client=client).code()
 

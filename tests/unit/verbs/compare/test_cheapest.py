@@ -80,6 +80,6 @@ def test_no_judged_row_has_no_best_model():
 
 
 @pytest.mark.parametrize("margin", [0, 1, 1.0, -0.1, 2, "0.02", True, float("nan")])
-def test_a_margin_that_is_no_share_is_refused(margin):
+def test_a_margin_that_is_not_a_share_is_refused(margin):
     with pytest.raises(ParameterError, match="margin must be a share between 0 and 1"):
         check_margin(margin)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.simulators import set_latency
-from support.waiting import until
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Faults, Simulator
@@ -364,7 +364,7 @@ def test_an_empty_balance_keeps_what_was_paid_for_and_the_next_call_pays_for_the
 
 
 def press_when(sim, requests):
-    until(lambda: sim.stats().requests >= requests)
+    wait_until(lambda: sim.stats().requests >= requests)
     set_latency(sim, 0.5)
     os.kill(os.getpid(), signal.SIGINT)
 

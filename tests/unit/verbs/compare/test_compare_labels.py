@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from support.labelling import service, text_of
 from support.simulators import set_latency
-from support.waiting import until
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Faults
@@ -20,7 +20,7 @@ PRICES = {"sim-small": (1, 2), "sim-large": (10, 20)}
 
 
 def answer(body):
-    """The large model is right; the small one takes each fifth text for praise and gives an answer that is no label to each tenth."""
+    """The large model is right; the small one takes each fifth text for praise and gives an answer that is not a label to each tenth."""
     number = int(text_of(body).split()[-1])
     if body["model"] == "sim-small" and number % 10 == 3:
         return "no idea"
@@ -48,7 +48,7 @@ def compare(df, client, models=("sim-small", "sim-large"), **words):
         )
 
 
-def test_the_rows_that_have_gold_are_labelled_and_an_answer_that_is_no_label_is_wrong(df, served):
+def test_the_rows_that_have_gold_are_labelled_and_an_answer_that_is_not_a_label_is_wrong(df, served):
     sim, client = served
     found = compare(df, client)
     assert found.table["rows"].tolist() == found.table["judged"].tolist() == [30, 30]
@@ -59,7 +59,7 @@ def test_the_rows_that_have_gold_are_labelled_and_an_answer_that_is_no_label_is_
     assert f"{30 - wrong} of 30: " in repr(found) and "all 30 rows that have gold, of 40" in found.notes
     assert list(found.answers.columns) == ["text", "gold", "sim-small", "sim-large"] and len(found.answers) == 30
     assert found.agreement.loc[0, ["rows", "only_left", "only_right"]].tolist() == [30, 0, wrong]
-    assert sim.stats().requests == 30 + 3 + 30  # each answer that is no label is asked again once
+    assert sim.stats().requests == 30 + 3 + 30  # each answer that is not a label is asked again once
 
 
 def test_the_cost_is_the_bill_with_repairs_and_votes_and_a_second_run_sends_nothing(df, served):
@@ -181,7 +181,7 @@ def test_a_comparison_in_the_background_can_be_stopped_and_goes_on(df, served):
     set_latency(sim, 0.05)
     words = dict(labels=TOPICS, models=["sim-large", "sim-small"], gold="gold", client=client, structured="text", progress=False)
     run = tsn.start(df.tsn.compare, "text", **words)
-    until(lambda: run.progress.answered >= 3)
+    wait_until(lambda: run.progress.answered >= 3)
     run.stop()
     with pytest.raises(tsn.RunError, match="stopped") as raised:
         run.result()

@@ -357,7 +357,7 @@ def test_a_ratio_learned_on_short_rows_does_not_cut_the_interval_of_a_pilot_on_l
         df = pd.DataFrame({"t": [f"{seed} {i} " + "a long text " * int(dice.lognormal(5, 0.8) + 1) for i in range(200)]})
         found = guess(df, client, pilot=30, random_state=seed, max_tokens=20)
         again = guess(df, client, pilot=30, random_state=seed, max_tokens=20)
-        assert again.cost == found.cost and again.prompt_tokens == found.prompt_tokens  # though the ratio was learned anew
+        assert again.cost == found.cost and again.prompt_tokens == found.prompt_tokens  # though the ratio was learned again
         held += holds(found.cost, run(df, client, max_tokens=20)["cost"].sum())
     assert held >= 5  # of 6
 
@@ -383,7 +383,7 @@ def test_answers_of_another_department_do_not_stand_for_those_that_a_pilot_is_ab
     assert held >= 2
 
 
-def test_a_pilot_on_another_frame_is_no_pilot_of_this_one(tmp_path):
+def test_a_pilot_on_another_frame_is_not_a_pilot_of_this_one(tmp_path):
     def by_department(text):
         return len(text) // 4 + 8, 5 if "A:" in text else 300
 
@@ -475,7 +475,7 @@ def test_answers_of_the_same_frame_and_of_earlier_runs_predict_completions(sim, 
     assert holds(new.cost, truth["cost"].sum())
     assert holds(half.cost, run(df, client)["cost"].sum())
     other = guess(texts(300, seed=8), client, system="Another task.")
-    assert other.completion_tokens.expected is None  # another prompt tells nothing
+    assert other.completion_tokens.expected is None  # nothing is known about another prompt
 
 
 # Misses

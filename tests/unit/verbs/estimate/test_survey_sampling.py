@@ -109,7 +109,7 @@ def test_a_cost_that_is_linear_in_the_length_is_estimated_exactly(number, slope,
     assert np.allclose(found, max(0, (slope * rest + constant + 4 * known.max()).sum()), rtol=1e-6)
 
 
-def test_equal_lengths_and_nothing_left_are_no_trouble():
+def test_equal_lengths_and_empty_remainders_are_accepted():
     same = total(np.ones(12), np.arange(12.0), np.full(12, 2.0), np.ones(24))
     assert same.low < same.expected < same.high and same.expected == pytest.approx(24 * 5.5)
     assert total(np.ones(12), np.arange(12.0), np.zeros(12), np.zeros(0)) == (0, 0, 0)

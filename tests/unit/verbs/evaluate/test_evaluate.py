@@ -229,7 +229,7 @@ def test_gold_that_judges_nothing_is_refused(change, says):
         change(labelled()).tsn.evaluate("topic", gold="gold")
 
 
-def test_gold_outside_of_plain_texts_is_noted_since_they_are_no_closed_set():
+def test_gold_outside_of_plain_texts_is_noted_since_they_are_not_a_closed_set():
     df = labelled()
     df = df.assign(topic=df["topic"].astype(object), gold=df["gold"].replace("praise", "prase"))
     assert any("gold has labels that no row was given: 'prase'" in note for note in df.tsn.evaluate("topic", gold="gold").notes)

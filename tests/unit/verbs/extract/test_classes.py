@@ -70,7 +70,7 @@ class Trip:
         (Stay, {"days": [], "nights": {"a": 2019}}),
     ],
 )
-def test_a_number_is_no_date(kind, value):
+def test_a_number_is_not_a_date(kind, value):
     checked = Fields.of({"x": kind, "y": int}).read({"x": value, "y": 2})
     assert list(checked.problems) == ["x"] and checked.found == {"y": 2}, "a year is not a second of 1970"
 
@@ -138,7 +138,7 @@ def test_a_fault_of_the_class_is_the_error_of_the_row(tmp_path):
     assert row["n"] == 1 and "the end is before the start - at `$.trip.span`" in row["error"]
 
 
-def test_a_null_for_a_field_with_a_default_is_no_value(tmp_path):
+def test_a_null_for_a_field_with_a_default_is_not_a_value(tmp_path):
     row, _ = extracted(tmp_path, [{"start": 1, "end": 2, "title": None}], Span)
     assert pd.isna(row["title"]) and row["end"] == 2 and pd.isna(row["error"])
 

@@ -86,7 +86,7 @@ def test_a_field_that_fails_is_asked_again_and_the_others_stay(tmp_path):
         "The count is 2",
     ],
 )
-def test_an_answer_that_is_no_object_is_an_error(tmp_path, text):
+def test_an_answer_that_is_not_an_object_is_an_error(tmp_path, text):
     with service(lambda _: text, tmp_path) as (sim, client), pytest.warns(TSNWarning, match="invalid 1"):
         out = DF.iloc[:1].tsn.extract("text", {"count": int}, client=client, include="raw")
     assert out["count"].isna().all() and out["error"].iloc[0].startswith("invalid: ") and sim.stats().requests == 2
@@ -250,12 +250,12 @@ def test_a_column_that_is_there_is_refused(tmp_path):
     ("kind", "value"),
     [(int, 2**70), (int, 1.5), (float, "x"), (bool, "maybe"), (dt.date, "3 May"), (Literal["a"], "b"), (list[int], [1, "x"])],
 )
-def test_values_of_another_type_are_no_values(kind, value):
+def test_values_of_another_type_are_not_values(kind, value):
     checked = Fields.of({"x": kind}).read({"x": value})
     assert checked.problems["x"].endswith(("- at `$.x`", "- at `$.x[1]`")) and not checked.found
 
 
-def test_what_any_type_becomes():
+def test_the_dtype_of_each_field_type():
     kinds = {"a": Any, "b": int | str, "c": int | float, "d": dict[str, int], "e": Mood, "f": Euros, "g": Annotated[str, "x"]}
     fields = Fields.of(kinds).fields
     assert [field.dtype for field in fields] == ["object", "object", "Float64", "object", "category", "Float64", "string"]

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 from support.simulators import set_latency
-from support.waiting import until
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
@@ -107,7 +107,7 @@ def test_what_the_source_holds_is_kept_as_it_is(target, client, tmp_path):
 
 
 @pytest.mark.parametrize("index", [pd.Index(list("abcdefghij"), name="id"), pd.RangeIndex(5, 25, 2), pd.RangeIndex(10)])
-def test_the_index_comes_back(target, client, tmp_path, index):
+def test_the_index_is_restored(target, client, tmp_path, index):
     df = frame().set_index(index)
     df.attrs["note"] = "kept"
     df.to_parquet(tmp_path / "in.parquet")
@@ -259,7 +259,7 @@ def test_a_first_part_without_its_rows_is_not_counted(source, target, tmp_path):
     """It is there from the start, so that the output can be read; an interrupt in the first part's run says that none is whole."""
     with Simulator(latency=1.0) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(1))
-        press = threading.Thread(target=lambda: (until(lambda: sim.stats().requests), os.kill(os.getpid(), signal.SIGINT)))
+        press = threading.Thread(target=lambda: (wait_until(lambda: sim.stats().requests), os.kill(os.getpid(), signal.SIGINT)))
         press.start()
         with pytest.raises(KeyboardInterrupt, match=r"stopped: 0 of 3 parts are whole") as error:
             ask(source, target, client)
@@ -280,7 +280,7 @@ def test_the_output_can_be_read_at_every_moment(tmp_path, target):
             if target.exists() and any(target.glob("part-*")):
                 try:
                     out = pd.read_parquet(target)
-                except Exception as error:  # noqa: BLE001 - told by the test
+                except Exception as error:  # noqa: BLE001 - reported by the test
                     problems.append(error)
                     return
                 seen.append((len(out), int(out["content"].notna().sum())))
@@ -412,14 +412,14 @@ def test_without_pyarrow_the_error_names_the_package_to_install(source, target, 
         ask(source, target, client)
 
 
-# Rows that fail, and what is told
+# Rows that fail, and their warnings
 
 
 def test_a_warning_is_shown_once_and_not_once_a_part(target, client, tmp_path):
     pd.DataFrame({"text": ["a", None] * 10}).to_parquet(tmp_path / "in.parquet")
-    with pytest.warns(tsn.errors.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as caught:
         done = ask(tmp_path / "in.parquet", target, client)
-    assert [str(w.message)[:26] for w in told] == ["part 0: 2 of 4 rows are no"] and done.missing == 10
+    assert [str(w.message)[:26] for w in caught] == ["part 0: 2 of 4 rows are no"] and done.missing == 10
 
 
 @pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
@@ -445,7 +445,7 @@ def test_a_file_that_takes_long_says_so_at_once_and_not_when_its_part_is_over(si
         ),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("error", tsn.errors.TSNWarning)  # told at the end of the part, it would come after a minute
+        warnings.simplefilter("error", tsn.errors.TSNWarning)  # a warning at the end of the part would come after a minute
         ask(source, target, slow)
     assert sim.stats().requests <= 3
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from support.dialect_service import DialectService, completion, plain
 from support.labelling import client_of, is_repair, service, text_of
-from support.waiting import until
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
@@ -112,7 +112,7 @@ def test_an_answer_outside_the_set_is_asked_again_once(tmp_path):
     assert out["label_total_tokens"].sum() == sim.stats().billed_prompt_tokens + sim.stats().billed_completion_tokens
 
 
-def test_an_answer_that_was_cut_off_names_the_remedy_and_is_no_guess(tmp_path):
+def test_an_answer_that_was_cut_off_names_the_remedy_and_is_not_a_guess(tmp_path):
     with service(lambda _: "not sure, really", tmp_path) as (sim, client), gap("invalid 1"):
         out = DF.iloc[:1].tsn.label("text", ["not", "not sure"], structured="text", max_tokens=1, client=client)
     assert out["label"].isna().all() and "larger max_tokens=" in out["label_error"].iloc[0]
@@ -470,7 +470,7 @@ def test_a_stopped_labelling_keeps_what_was_answered(tmp_path):
 
     with service(answer, tmp_path) as (sim, client):
         run = tsn.start(DF.iloc[:3].tsn.label, "text", TOPICS, votes=3, client=client)
-        until(lambda: sim.stats().requests > 4)
+        wait_until(lambda: sim.stats().requests > 4)
         run.stop()
         enough.set()
         with pytest.raises(RunError, match="stopped") as raised:
@@ -601,7 +601,7 @@ def test_half_a_surrogate_pair_in_an_explanation_does_not_lose_the_frame(tmp_pat
         ("ERROR_LIMIT", "server"),
     ],
 )
-def test_an_answer_that_was_broken_off_is_no_label(tmp_path, finish, code):
+def test_an_answer_that_was_broken_off_is_not_a_label(tmp_path, finish, code):
     with DialectService(lambda *_: plain(completion("billing", finish))) as found:
         client = client_of(found.url, tmp_path, model="m", retry=tsn.Retry(attempts=1))
         with gap(f"{code} 1"):

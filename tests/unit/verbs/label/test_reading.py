@@ -94,5 +94,5 @@ def test_decisions_on_each_label_are_read(text, wanted):
         '{"no": 1, "not sure": 0, "yes": 0}', '{"no": true, "No": false, "not sure": true, "yes": true}', '["maybe"]', "", "{}", "null",
     ],
 )  # fmt: skip
-def test_decisions_that_are_missing_or_unclear_are_no_answer(text):
+def test_decisions_that_are_missing_or_unclear_are_not_an_answer(text):
     assert read_labels(text, BOOK).problem

@@ -1,4 +1,4 @@
-"""The Excel file: what stands on its sheets, and what could hurt whoever opens it."""
+"""The Excel file: the content of its sheets, and formulas that could harm a reader."""
 
 import pandas as pd
 import pytest

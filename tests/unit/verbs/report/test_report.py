@@ -284,7 +284,7 @@ def test_words_for_nothing_known_and_for_a_model_that_is_free(sim, client):
     assert repr(free.tsn.cost()).splitlines()[1].strip() == "0.00 billed by this run"
 
 
-def test_a_users_own_token_column_is_no_answer(client):
+def test_a_users_own_token_column_is_not_an_answer(client):
     """Only the group of columns that complete() writes is taken for one."""
     out = ask(frame().assign(user_prompt_tokens=1), name="q", include=FACTS)
     assert out.tsn.cost().total == pytest.approx(out["q_cost"].sum())

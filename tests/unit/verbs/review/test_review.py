@@ -223,7 +223,7 @@ def test_labels_that_were_added_continue_with_a_note():
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"{}\n", b"half a line", b"\xff\xfe\n"])
-def test_a_file_that_is_no_review_log_is_not_touched(tmp_path, content):
+def test_a_file_that_is_not_a_review_log_is_not_touched(tmp_path, content):
     file = tmp_path / "data.csv"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match="no review log"):
@@ -269,7 +269,7 @@ def test_a_column_of_gold_from_elsewhere_is_not_replaced():
         review(frame().assign(gold_note="mine"), "text", LABELS)
 
 
-def test_the_frame_that_came_out_goes_in_again_also_after_an_undo():
+def test_the_returned_frame_can_be_reviewed_again_also_after_an_undo():
     session = review(frame(), "text", LABELS)
     decide(session, text_0="billing", text_1="praise")
     out = session.to_frame()

@@ -12,7 +12,7 @@ import warnings
 
 import pandas as pd
 import pytest
-from support.waiting import SECONDS, let_the_loop_turn, until
+from support.waiting import SECONDS, run_loop_once, wait_until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Quota, Simulator
@@ -34,7 +34,7 @@ def stop_soon():
     before = tsn.last_run()
 
     def stop():
-        until(lambda: tsn.last_run() is not before and tsn.last_run()._warned_long)
+        wait_until(lambda: tsn.last_run() is not before and tsn.last_run()._warned_long)
         tsn.last_run().stop()
 
     threading.Thread(target=stop).start()
@@ -42,17 +42,17 @@ def stop_soon():
 
 def test_a_run_of_over_ten_minutes_says_so_with_the_arithmetic_and_the_way_out(slow):
     stop_soon()
-    with pytest.warns(tsn.errors.TSNWarning) as told:
+    with pytest.warns(tsn.errors.TSNWarning) as caught:
         rows(900).tsn.complete("{t}", client=slow, progress=False)
-    texts = [str(one.message) for one in told]
+    texts = [str(one.message) for one in caught]
     assert any(
         ("about 15 minutes" in text or "about 14 minutes" in text) and "at 60 a minute" in text and "df.tsn.start(...)" in text
         for text in texts
     ), texts
-    assert told[0].filename == __file__
+    assert caught[0].filename == __file__
 
 
-def test_limits_that_the_user_sets_are_reckoned_with_too(client):
+def test_limits_that_the_user_sets_count_too(client):
     limited = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path,
                          limits=tsn.Limits(requests_per_minute=20))  # fmt: skip
     stop_soon()
@@ -90,7 +90,7 @@ def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, 
     run = rows(30).tsn.start("{t}", client=priced, **words)
     assert reached.wait(SECONDS)
     run.stop()
-    let_the_loop_turn()
+    run_loop_once()
     go.set()
     with pytest.warns(tsn.errors.TSNWarning, match="30 of 30 rows were not sent, since the run was stopped"):
         assert run.wait(SECONDS, progress=False)
@@ -169,15 +169,15 @@ def test_several_returned_models_are_warned_of_with_counts_and_dates(client, tmp
 
 def test_a_stopped_run_raises_where_rows_must_not_fail(slow):
     run = rows(70).tsn.start("{t}", client=slow, errors="raise")
-    until(lambda: run.progress.answered)
+    wait_until(lambda: run.progress.answered)
     run.stop()
-    with pytest.raises(tsn.RunError, match=r"the run was stopped: .* of 70 rows answered") as told:
+    with pytest.raises(tsn.RunError, match=r"the run was stopped: .* of 70 rows answered") as caught:
         run.result(progress=False)
-    assert len(told.value.partial) == 70
+    assert len(caught.value.partial) == 70
 
 
 class Alarm(Exception):
-    """What somebody's own signal handler raises."""
+    """The exception of a user's own signal handler."""
 
 
 def test_whatever_ends_the_waiting_ends_the_spending(tmp_path):
@@ -187,14 +187,14 @@ def test_whatever_ends_the_waiting_ends_the_spending(tmp_path):
     with Simulator(latency=0.2) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(2))
         old = signal.signal(signal.SIGALRM, ring)
-        clock = threading.Thread(target=lambda: (until(lambda: sim.stats().answers), os.kill(os.getpid(), signal.SIGALRM)))
+        clock = threading.Thread(target=lambda: (wait_until(lambda: sim.stats().answers), os.kill(os.getpid(), signal.SIGALRM)))
         clock.start()
         try:
             with pytest.raises(Alarm):
                 rows(300).tsn.complete("{t}", client=client, progress=False)
         finally:
             signal.signal(signal.SIGALRM, old)
-        until(lambda: tsn.last_run().done)
+        wait_until(lambda: tsn.last_run().done)
         sent = sim.stats().requests
         time.sleep(0.7)
         assert sim.stats().requests == sent < 300
@@ -204,9 +204,9 @@ def test_a_warning_that_is_made_an_error_does_not_hide_the_end_of_the_run(client
     sim.balance = 1
     with warnings.catch_warnings():
         warnings.simplefilter("error", tsn.errors.TSNWarning)
-        with pytest.raises(tsn.errors.BalanceError) as told:
+        with pytest.raises(tsn.errors.BalanceError) as caught:
             rows(30).tsn.complete("{t}", client=client, max_tokens=1, progress=False)
-    assert told.value.partial["content"].notna().sum() == 1
+    assert caught.value.partial["content"].notna().sum() == 1
 
 
 def test_a_script_that_ends_in_the_middle_of_a_run_leaves_it_on_record(tmp_path):
@@ -218,7 +218,7 @@ def test_a_script_that_ends_in_the_middle_of_a_run_leaves_it_on_record(tmp_path)
             input()
         """
         script = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE)
-        until(lambda: sim.stats().requests)
+        wait_until(lambda: sim.stats().requests)
         script.communicate(b"\n", timeout=30)
         assert (script.returncode, sim.stats().requests) == (0, 1)
     assert tsn.Ledger(tmp_path / "l.db").to_frame()["outcome"].tolist() == ["unknown"]
@@ -233,7 +233,7 @@ def test_time_stands_still_when_a_run_is_over(client):
 
 
 def test_a_row_that_is_always_refused_delays_no_other_row_and_fails_alone(tmp_path):
-    """A prompt that the service refuses with 503 for ever is the row's own problem."""
+    """A prompt that the service refuses with 503 every time is the row's own problem."""
     from http.server import BaseHTTPRequestHandler
 
     from support.independent_server import Threads
