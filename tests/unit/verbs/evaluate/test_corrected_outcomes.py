@@ -84,6 +84,7 @@ def test_the_slope_is_covered_where_the_naive_one_is_biased():
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
+@pytest.mark.filterwarnings("ignore:labels have fewer than 5 gold rows")
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_the_slope_is_covered_in_two_thousand_seeds(setting):
     found = experiment(*setting, 2_000)
