@@ -61,7 +61,7 @@ def test_an_empty_ledger_and_several_currencies(client, tmp_path):
 
 
 @pytest.mark.parametrize(("path", "sheets", "message"), [
-    ("a.csv", {}, r"an \.xlsx file, got '.*a\.csv'"), ("a.xlsx", {"mine": [1]}, r"sheet 'mine' must be a DataFrame"),
+    ("a.csv", {}, r"an \.xlsx file, got '.*test_a_wrong_argument"), ("a.xlsx", {"mine": [1]}, r"sheet 'mine' must be a DataFrame"),
 ])  # fmt: skip
 def test_a_wrong_argument_is_refused(client, tmp_path, path, sheets, message):
     with pytest.raises(tsn.errors.ParameterError, match=message):
