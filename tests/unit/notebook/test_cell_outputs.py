@@ -5,7 +5,6 @@ import warnings
 
 import pandas as pd
 import pytest
-from support.kernel import Kernel
 
 import tsn_frames as tsn
 from tsn_frames.engine.run.progress_bar import Progress
@@ -19,13 +18,6 @@ sim = tsn.simulate(latency=0.0)
 df = pd.DataFrame({"text": [f"row {i}" for i in range(5)] + [None]})
 full = df.head(5)
 """
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    with Kernel(tmp_path_factory.mktemp("kernel")) as started:
-        assert not started.run(SETUP).error
-        yield started
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import warnings
 
 import pandas as pd
 import pytest
-from support.kernel import Kernel
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
@@ -19,13 +18,6 @@ sim = tsn.simulate(latency=0.0)
 slow = tsn.Client(Simulator(latency=0.2).start().base_url, model="sim-small", limits=tsn.Limits(1))
 df = pd.DataFrame({"text": [f"row {i}" for i in range(100)]})
 """
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    with Kernel(tmp_path_factory.mktemp("kernel")) as started:
-        assert not started.run(SETUP).error
-        yield started
 
 
 @pytest.mark.slow

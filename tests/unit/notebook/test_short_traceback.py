@@ -6,7 +6,6 @@ import sys
 import pandas as pd
 import pytest
 from support.canary import KEY
-from support.kernel import Kernel
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
@@ -18,13 +17,6 @@ from tsn_frames.simulator import Simulator
 sim = tsn.simulate(latency=0.0)
 df = pd.DataFrame({"text": [f"row {i}" for i in range(30)]})
 """
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    with Kernel(tmp_path_factory.mktemp("kernel")) as started:
-        assert not started.run(SETUP).error
-        yield started
 
 
 def test_a_mistake_shows_the_line_and_the_message(kernel):
