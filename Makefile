@@ -6,13 +6,13 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Many tests wait for a server, a lock or a process: so there are two workers for each processor.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)')
 PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
-QUICK = not soak and not model and not browser and not benchmark and not slow
+QUICK = not soak and not model and not browser and not benchmark and not slow and not engine
 COLUMN ?= text
 TIMES ?= 1
 NODE = $(VENV)/node
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check unit test test-all slow soak hunt pilot browser js pace bench lint types layers build lowest model clean
+.PHONY: help demo check unit test test-all slow engines soak hunt pilot browser js pace bench lint types layers build lowest model clean
 
 help:            ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -40,10 +40,14 @@ unit: $(VENV)/.dev   ## the tests of single parts, and the examples in docstring
 test: $(VENV)/.dev   ## all tests but the long ones: three minutes
 	$(PYTEST) --durations=15 -m '$(QUICK)'
 
-test-all: test slow soak pace lowest model browser js ## all tests
+test-all: test slow engines soak pace lowest model browser js ## all tests
 
 slow: $(VENV)/.dev   ## tests that draw thousands of samples, fill disks or start kernels: three minutes
-	$(PYTEST) --durations=15 -m 'slow and not soak and not model and not browser and not benchmark'
+	$(PYTEST) --durations=15 -m 'slow and not soak and not model and not browser and not benchmark and not engine'
+
+engines: $(VENV)/.dev ## the same calls on Dask, Spark and Ray (each is skipped by name where it can't be installed; Spark needs Java)
+	for package in distributed pyspark 'ray[data]'; do $(PIP) install "$$package" || echo "engines: $$package cannot be installed here"; done
+	$(BIN)/python -m pytest -q -rs -m engine --timeout 600
 
 soak: $(VENV)/.dev   ## the long ones
 	$(PYTEST) -m soak --timeout 900
