@@ -76,7 +76,12 @@ class CircuitBreaker:
 
         Either kind alone could be at fault itself: a row that is always refused, or rows that all fail the first time.
         """
-        return self.state is not State.CLOSED and self.pauses_in_a_row % 2 == 0
+        return self.paused and self.pauses_in_a_row % 2 == 0
+
+    @property
+    def prefers_unsent(self) -> bool:
+        """Whether the next probe is a request that was never sent."""
+        return self.paused and self.pauses_in_a_row % 2 == 1
 
     def seconds_until_allowed(self, now: float, max_wait: float, in_flight: int = 0) -> float:
         """Return the seconds until a request may go, at most ``max_wait`` after the pause began; inf: when the probe is back."""

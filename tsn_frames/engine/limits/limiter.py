@@ -1,4 +1,4 @@
-"""Rate limiter of one account: an async queue in front of the rules: chat, then retries, then other rows."""
+"""Rate limiter of one account: an async queue in front of the rules: chat, then rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from itertools import count
 
 from .account_limits import Permit, RateRules, UserQuota
-from .circuit_breaker import State
 from .limits import Limits
 
-CHAT, RETRY, FRAME = 0, 1, 2  # priorities
+CHAT, RETRY, FRAME, REPEATED = 0, 1, 2, 3  # priorities; RETRY: failed once, REPEATED: failed more than once
 SHORTEST_TIMER = 0.001
 
 
@@ -120,10 +119,18 @@ class RateLimiter:
         return blocked or [(math.inf, "")]
 
     def _turn(self, key: tuple[int, UserQuota]) -> tuple[int, int]:
-        """Sort by priority, then by arrival; retries stand behind or before other rows while a probe is due, else among them."""
+        """Sort by priority, then by arrival.
+
+        Rows are equal, whether they failed or not, until a probe is due. Then those that failed once come first or after unsent
+        ones, and those that failed more than once last: the fault may be theirs.
+        """
         queue, priority, breaker = self._queues[key], key[0], self.rules.breaker
-        if priority == RETRY and not breaker.prefers_retries:
-            priority = FRAME if breaker.state is State.CLOSED else FRAME + 1
+        if priority > CHAT and not breaker.paused:
+            priority = FRAME
+        elif priority == RETRY and not breaker.prefers_retries:
+            priority = REPEATED
+        elif priority == REPEATED:
+            priority += 1
         return priority, queue[0][2] if queue else 0
 
     def _add_waited(self, now: float, rule: str) -> None:

@@ -15,7 +15,7 @@ from ...api.prompt_length import prompt_size
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
 from ..limits.account_limits import Permit
-from ..limits.limiter import FRAME, RETRY
+from ..limits.limiter import FRAME, REPEATED, RETRY
 from ..retry import Classification, classify
 from ..runtime.session import Session
 from ..runtime.writer import CommitFuture
@@ -79,7 +79,9 @@ class AttemptSender:
         return attempt
 
     async def _send(self, item: PendingRequest) -> Attempt:
-        priority = min(self._priority, RETRY) if item.failed_once else self._priority
+        priority = self._priority
+        if priority == FRAME and (failures := item.attempts + item.refusals):
+            priority = RETRY if failures == 1 else REPEATED
         permit = await self.session.account.limiter.acquire(self.session.quota, self.tokens(item.request), priority)
         task = asyncio.current_task()
         self.sending.add(task)

@@ -180,15 +180,16 @@ class RunExecutor:
             return
         fresh, mode, tags, requests = self.work.fresh, self.work.mode, self.work.tags, self.work.requests
         limiter = session.account.limiter
+        breaker = limiter.rules.breaker
         items = (PendingRequest(i, requests[i], i in fresh or mode != "use") for i in pending)
-        self._queue = RetryQueue(items, hold_back=lambda: limiter.rules.breaker.prefers_retries)
+        self._queue = RetryQueue(items, hold_back=lambda: breaker.prefers_retries, unsent_first=lambda: breaker.prefers_unsent)
         stream = StreamOptions() if self.work.stream else None
         self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None, stream=stream)
         handler = ResultHandler(
-            self.client, requests.models, self._queue, limiter.rules.breaker,
+            self.client, requests.models, self._queue, breaker,
             counts=self.counts, done=self._done, end=self._end,
         )  # fmt: skip
-        waited, pauses = dict(limiter.waited), limiter.rules.breaker.pauses
+        waited, pauses = dict(limiter.waited), breaker.pauses
         number = min(self.client.concurrency, len(pending))
         if self._processes:
             await self._processes.start(lambda: self.state is RunState.RUNNING)
@@ -200,7 +201,7 @@ class RunExecutor:
         for item in self._queue.drain():
             handler.give_up_cancelled(item)
         self.waited = {rule: s - waited.get(rule, 0.0) for rule, s in limiter.waited.items()}
-        self.pauses = limiter.rules.breaker.pauses - pauses
+        self.pauses = breaker.pauses - pauses
         for end in ends:
             if isinstance(end, Exception):  # a bug of ours; what was in flight has been kept
                 raise end

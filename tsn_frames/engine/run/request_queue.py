@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import count
+from itertools import count, islice
 
 from ...api import Request
 from ..budget.reservations import Reservation
@@ -44,13 +44,18 @@ class RetryQueue:
     """Order: due retries, then unsent requests, then requests that fail or are refused alone.
 
     While the circuit breaker prefers retries as probes (``hold_back``), unsent requests are held back as long as one waits that
-    failed once.
+    failed once. While it prefers unsent requests (``unsent_first``), one from further on comes before due retries: else rows that
+    are always refused could occupy every worker, and each probe would be one of them or of their neighbours.
     """
 
+    SKIPPED = 100  # unsent requests before the one that is a probe
+
     def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic,
-                 hold_back: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
+                 hold_back: Callable[[], bool] = lambda: False,
+                 unsent_first: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
         # Items are taken one by one, so that a million rows aren't a million objects at once.
-        self._fresh, self._clock, self._hold_back = iter(items), clock, hold_back
+        self._items, self._ahead, self._clock = iter(items), deque[PendingRequest](), clock
+        self._hold_back, self._unsent_first = hold_back, unsent_first
         self._delayed: list[tuple[float, int, PendingRequest]] = []
         self._last: list[tuple[float, int, PendingRequest]] = []
         self._order = count()
@@ -63,9 +68,10 @@ class RetryQueue:
         while self._open:
             now = self._clock()
             held_back = self._hold_back() and any(item.failed_once for _, _, item in self._delayed)
-            item = self._due(self._delayed, now)
+            item = self._unsent_further_on() if self._unsent_first() else None
+            item = item or self._due(self._delayed, now)
             if item is None and not held_back:
-                item = next(self._fresh, None) or self._due(self._last, now)
+                item = self._next_unsent() or self._due(self._last, now)
             if item is not None:
                 self._out += 1
                 return item
@@ -98,6 +104,13 @@ class RetryQueue:
         items = [item for _, _, item in (*self._delayed, *self._last)]
         self._delayed, self._last, self._out = [], [], self._out + len(items)
         return items
+
+    def _next_unsent(self) -> PendingRequest | None:
+        return self._ahead.popleft() if self._ahead else next(self._items, None)
+
+    def _unsent_further_on(self) -> PendingRequest | None:
+        self._ahead.extend(islice(self._items, self.SKIPPED))
+        return self._ahead.pop() if self._ahead else None
 
     @staticmethod
     def _due(heap: list[tuple[float, int, PendingRequest]], now: float) -> PendingRequest | None:

@@ -53,3 +53,18 @@ def test_a_request_that_fails_again_and_again_holds_back_no_other():
         assert (await queue.next()).index == 1
 
     fake_time.run(main)
+
+
+def test_where_an_unsent_row_is_the_better_probe_it_comes_from_beyond_the_neighbours_of_refused_rows():
+    async def main():
+        items = (PendingRequest(i, None) for i in range(300))
+        queue = RetryQueue(items, fake_time.now, unsent_first=lambda: paused[0])
+        first = await queue.next()
+        first.refusals, paused[0] = 1, True
+        queue.requeue(first, 0.0)
+        taken = [(await queue.next()).index, (await queue.next()).index]
+        paused[0] = False
+        return taken + [(await queue.next()).index for _ in range(3)]
+
+    paused = [False]
+    assert fake_time.run(main) == [100, 200, 0, 1, 2]

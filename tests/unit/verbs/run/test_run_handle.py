@@ -9,9 +9,12 @@ import textwrap
 import threading
 import time
 import warnings
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 
 import pandas as pd
 import pytest
+from support.independent_server import Threads
 from support.waiting import SECONDS, run_loop_once, wait_until
 
 import tsn_frames as tsn
@@ -232,23 +235,18 @@ def test_time_stands_still_when_a_run_is_over(client):
     assert run.summary.seconds == before
 
 
-def test_a_row_that_is_always_refused_delays_no_other_row_and_fails_alone(tmp_path):
-    """A prompt that the service refuses with 503 every time is the row's own problem."""
-    from http.server import BaseHTTPRequestHandler
-
-    from support.independent_server import Threads
+@contextmanager
+def refusing(words):
+    """Serve answers, but refuse each prompt with one of the words by a 503."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
-            asked = self.rfile.read(int(self.headers["Content-Length"]))
-            bad = b"row 7" in asked
-            body = (
-                b'{"error": {"message": "no"}}'
-                if bad
-                else b'{"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}'
-            )
+            request = self.rfile.read(int(self.headers["Content-Length"]))
+            bad = any(word in request for word in words)
+            answer = b'{"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}'
+            body = b'{"error": {"message": "no"}}' if bad else answer
             self.send_response(503 if bad else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -259,19 +257,40 @@ def test_a_row_that_is_always_refused_delays_no_other_row_and_fails_alone(tmp_pa
 
     server = Threads(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    client = tsn.Client(f"http://127.0.0.1:{server.server_port}", model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db")
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def rows_left_of_300(url, tmp_path, **limits):
+    """Run 300 rows until 289 are answered or the run has ended, and return how many are not."""
+    client = tsn.Client(url, model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(**limits))
     run = rows(300).tsn.start("{t} of 300", client=client)
     ends = time.monotonic() + 60
-    while run.progress.answered < 289 and time.monotonic() < ends:
+    while run.progress.answered < 289 and not run.done and time.monotonic() < ends:
         time.sleep(0.05)
-    waiting = 300 - run.progress.answered
+    left = 300 - run.progress.answered
     run.stop()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", tsn.errors.TSNWarning)
         run.wait(15, progress=False)
-    server.shutdown()
-    server.server_close()
-    assert waiting == 11, "rows 7 and 70 to 79 are the refused ones; all others are answered while those wait"
+    return left
+
+
+def test_a_row_that_is_always_refused_delays_no_other_row_and_fails_alone(tmp_path):
+    """A prompt that the service refuses with 503 every time is the row's own problem."""
+    with refusing([b"row 7"]) as url:
+        assert rows_left_of_300(url, tmp_path) == 11, "rows 7 and 70 to 79; all others are answered while those wait"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("first", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_rows_that_are_always_refused_and_occupy_every_worker_hold_no_other_row_back(tmp_path, first):
+    words = [b"row %d of" % i for i in range(11)] if first else [b"row 7"]
+    with refusing(words) as url:
+        assert rows_left_of_300(url, tmp_path, concurrency=4) == 11
 
 
 def test_two_runs_out_of_step_pay_once(tmp_path):
