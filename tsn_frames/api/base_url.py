@@ -23,18 +23,6 @@ def normalise(base_url: str, *, allow_http: bool = False) -> str:
 
     Without a path it gets ``/v1``. An endpoint without one, ``https://host/chat/completions``, stays as it is.
 
-    Parameters
-    ----------
-    base_url : str
-        With or without a trailing slash, ``/v1`` or the full endpoint.
-    allow_http : bool
-        Whether a host other than this machine may be used without TLS.
-
-    Raises
-    ------
-    ConfigError
-        If it has no scheme, or a query, a fragment, a user name or a password, or would send a key in the clear.
-
     Examples
     --------
     >>> normalise("https://API.example.com/v1/chat/completions/")

@@ -23,21 +23,7 @@ def _is_none(value: Any) -> bool:
 def check_messages(given: Any, where: str, is_gap: IsGap = _is_none) -> list[dict[str, Any]]:
     """Check a message list and return it as plain values, role and content first.
 
-    Parameters
-    ----------
-    given : list, tuple or array of mappings
-        The messages.
-    where : str
-        Their name in error messages.
-    is_gap : callable
-        Whether a content is missing; by default None is.
-
-    Raises
-    ------
-    PromptError
-        If it is not a list, is empty, or one of its messages lacks a known role or any content.
-    ParameterError
-        If a value in it can't be written as JSON.
+    ``where`` names them in errors, ``is_gap`` says whether a content is missing.
 
     Examples
     --------

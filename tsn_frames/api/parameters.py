@@ -71,18 +71,6 @@ RESERVED = (*ORDER, "messages", "stream", "stream_options", "n")
 def check(name: str, value: Any) -> Any:
     """Check one parameter and return it as the plain value that is sent.
 
-    Parameters
-    ----------
-    name : str
-        A parameter of the API, or ``"repeat"`` or ``"extra_body"``.
-    value : object
-        The user's value; numpy scalars are converted.
-
-    Raises
-    ------
-    ParameterError
-        If the value is of the wrong type or out of its range.
-
     Examples
     --------
     >>> check("temperature", 1)
@@ -93,11 +81,6 @@ def check(name: str, value: Any) -> Any:
 
 def body(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return checked parameters in the fixed order, those not given left out, ``extra_body`` merged at the end.
-
-    Raises
-    ------
-    ParameterError
-        If ``extra_body`` has a parameter that is given by its name too.
 
     Examples
     --------
@@ -208,13 +191,7 @@ def _reserved(key: str) -> str:
 
 
 def plain(where: str, value: Any) -> Any:
-    """Return a value made of plain JSON types, mappings sorted by key, all the way down.
-
-    Raises
-    ------
-    ParameterError
-        If it holds NaN, infinity, a key that isn't text, or a type that JSON doesn't have.
-    """
+    """Return a value made of plain JSON types, mappings sorted by key, all the way down."""
     value = _item(value)
     if isinstance(value, Mapping):
         if bad := [key for key in value if not isinstance(key, str)]:

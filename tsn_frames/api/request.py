@@ -39,16 +39,8 @@ class RequestHead(NamedTuple):
 class Requests:
     """Distinct requests, stored as lists: a request object is made when it is sent, since most of a million may be cached.
 
-    Parameters
-    ----------
-    index : dict of bytes to int
-        The key of each request and its position, in order.
-    tails : sequence of bytes
-        The messages of each, which follow its head.
-    heads : sequence of RequestHead
-        The few different heads.
-    numbers : sequence of int
-        The position of each request's head; empty where there is only one.
+    ``index`` has the position of each key, ``tails`` the messages that follow a head, ``numbers`` each request's head, empty where there
+    is only one.
     """
 
     def __init__(

@@ -27,13 +27,7 @@ def dumps_any(value: Any) -> bytes:
 
 
 def load(body: bytes) -> Any:
-    """Parse JSON, with lone surrogates and NaN, which some servers write and the standard forbids.
-
-    Raises
-    ------
-    Unreadable
-        If it is not JSON.
-    """
+    """Parse JSON, with lone surrogates and NaN, which some servers write and the standard forbids; else raise Unreadable."""
     try:
         return orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError:

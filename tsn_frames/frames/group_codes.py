@@ -27,13 +27,7 @@ class Groups:
 
 
 def groups_of(df: pd.DataFrame, by: Any) -> Groups:
-    """Return the groups of a frame; missing values are a separate group.
-
-    Raises
-    ------
-    ParameterError
-        If ``by`` names no column of the frame.
-    """
+    """Return the groups of a frame; missing values are a separate group."""
     if by is None:
         return Groups(np.zeros(len(df), dtype=np.int64), None)
     names = by if isinstance(by, list) else [by]

@@ -18,24 +18,12 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class LabelCodes:
-    """Columns of labels as codes.
-
-    Attributes
-    ----------
-    labels : tuple
-        The labels in order.
-    ordered : bool
-        Whether the order means something.
-    columns : dict of column to array
-        The codes; -1 is a missing label.
-    unpredicted : tuple
-        Labels that gold has and no predicted column, where the labels are not a closed set.
-    """
+    """Columns of labels as codes."""
 
     labels: tuple[Any, ...]
-    ordered: bool
-    columns: dict[Hashable, Array]
-    unpredicted: tuple[Any, ...] = ()
+    ordered: bool  # whether the order means something
+    columns: dict[Hashable, Array]  # the codes; -1 is a missing label
+    unpredicted: tuple[Any, ...] = ()  # labels that gold has and no predicted column, where the labels are not a closed set
 
     def remark(self) -> str | None:
         """Return a remark on labels that only gold has; they may be misspelt."""
@@ -60,11 +48,6 @@ def code_columns(df: pd.DataFrame, predicted: Sequence[Hashable], gold: Sequence
     """Return the codes of columns with predicted labels and of columns with gold.
 
     The labels are the categories of the predicted columns, where all of them are Categorical; else the values of all columns.
-
-    Raises
-    ------
-    ParameterError
-        If a column is missing or holds no labels, or gold has a label outside the set.
     """
     said, right = [_read(df, name) for name in predicted], [_read(df, name) for name in gold]
     kinds = [df[name].dtype for name in predicted]

@@ -31,11 +31,6 @@ def draw_of(df: pd.DataFrame, gold: Any) -> Draw | None:
     """Return the draw that belongs to a column of gold, None where the frame has none.
 
     ``gold_ann`` belongs to the draw ``gold_ann``, else to ``gold``; any column belongs to ``gold`` where it has no other.
-
-    Raises
-    ------
-    ParameterError
-        If the columns of the draw were changed.
     """
     name = next((name for name in _names(gold) if f"{name}_split" in df.columns), None)
     if name is None:
@@ -61,13 +56,7 @@ def draw_of(df: pd.DataFrame, gold: Any) -> Draw | None:
 
 
 def need_draw(df: pd.DataFrame, gold: Any) -> Draw:
-    """Return the draw of a column of gold.
-
-    Raises
-    ------
-    ParameterError
-        If there is none.
-    """
+    """Return the draw of a column of gold."""
     draw = draw_of(df, gold)
     if draw is None:
         raise ParameterError(
@@ -90,13 +79,7 @@ def holds_test_rows(df: pd.DataFrame) -> bool:
 
 
 def check_undamaged(draw: Draw, rows: Array, where: str) -> None:
-    """Raise where far more or fewer rows were drawn than the chances allow: rows were dropped or changed after the draw.
-
-    Raises
-    ------
-    ParameterError
-        With the two numbers.
-    """
+    """Raise where far more or fewer rows were drawn than the chances allow: rows were dropped or changed after the draw."""
     open_ = rows & ~draw.dev
     drawn, expected = int(draw.test[rows].sum()), float(draw.prob[open_].sum())
     if abs(drawn - expected) > 5 + 6 * expected**0.5:
@@ -108,13 +91,7 @@ def check_undamaged(draw: Draw, rows: Array, where: str) -> None:
 
 
 def check_read(draw: Draw, known: Array, gold: Any) -> None:
-    """Warn of drawn rows without gold, and of gold that isn't used since its rows weren't drawn.
-
-    Raises
-    ------
-    ParameterError
-        If no drawn row has gold.
-    """
+    """Warn of drawn rows without gold, and of gold that isn't used since its rows weren't drawn."""
     drawn, unread, outside = int(draw.test.sum()), int((draw.test & ~known).sum()), int((known & ~draw.test & ~draw.dev).sum())
     if not drawn:
         raise ParameterError(f"the frame has no row of the test part of '{draw.name}_split': call it on the whole frame")

@@ -10,12 +10,7 @@ from .tables import WRAPPED
 def as_completion(data: dict[str, Any], *, part: str = "message") -> dict[str, Any]:
     """Return an answer or a chunk in the shape of the API, or as it is where it has that shape, or none that is known.
 
-    Parameters
-    ----------
-    data : dict
-        The answer or the chunk.
-    part : str
-        What holds the text: ``message`` in an answer, ``delta`` in a chunk.
+    ``part`` holds the text: ``message`` in an answer, ``delta`` in a chunk.
 
     Examples
     --------

@@ -12,27 +12,14 @@ from .delta_accumulators import DeltaCalls, DeltaText
 
 
 class StreamedChoice:
-    """Collects the deltas of a choice.
-
-    Attributes
-    ----------
-    begun : bool
-        Whether any token has arrived.
-    given : bool
-        Whether a chunk had the choice at all.
-    went_on : bool
-        Whether text followed a finish_reason, which is not an end then.
-    error : dict or None
-        The error that the choice names; the stream goes on to its usage.
-    size : int
-        Characters so far.
-    """
+    """Collects the deltas of a choice."""
 
     def __init__(self) -> None:
-        self.begun = self.given = self.went_on = False
+        self.begun = self.given = False  # whether any token has arrived, and whether a chunk had the choice at all
+        self.went_on = False  # whether text followed a finish_reason, which is not an end then
         self.finish_reason: str | None = None
-        self.error: dict[str, Any] | None = None
-        self.size = 0
+        self.error: dict[str, Any] | None = None  # that the choice names; the stream goes on to its usage
+        self.size = 0  # characters so far
         self.content, self.reasoning, self._refusal, self._calls = DeltaText(), DeltaText(), DeltaText(), DeltaCalls()
         self._native: str | None = None
         self._logprobs: list[Any] = []

@@ -44,13 +44,6 @@ def has_lines(body: bytes | bytearray) -> bool:
 class StreamedReply:
     r"""One answer while it arrives.
 
-    Attributes
-    ----------
-    done : bool
-        Whether the end mark has arrived.
-    problem : str
-        Why nothing more can be read, where that is so.
-
     Examples
     --------
     >>> reply = StreamedReply()
@@ -63,8 +56,8 @@ class StreamedReply:
     """
 
     def __init__(self) -> None:
-        self.done = self._ended = False
-        self.problem = ""
+        self.done = self._ended = False  # whether the end mark has arrived
+        self.problem = ""  # why nothing more can be read, where that is so
         self.size = 0
         self._lines, self._data, self._event = SseLines(), list[bytes](), b""
         self._data_size = 0

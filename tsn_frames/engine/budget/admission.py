@@ -28,21 +28,7 @@ POLL_INTERVAL = 0.1  # seconds between two looks at money that other runs have l
 
 
 class BudgetAdmission:
-    """Admission control of one run or conversation, under all of its caps.
-
-    Parameters
-    ----------
-    budget : Budget
-        The limits.
-    ledger : Ledger
-        Record of all spending, which days and months need.
-    prices : Prices or None
-        Prices for the worst-case cost.
-    run : str
-        The run's id in the ledger.
-    clock : callable
-        The time, in POSIX seconds.
-    """
+    """Admission control of one run or conversation, under all of its caps."""
 
     def __init__(
         self, budget: Budget, ledger: Ledger, prices: Prices | None, run: str, clock: Callable[[], float] = time.time
@@ -65,13 +51,7 @@ class BudgetAdmission:
         return sum((cap.account.spent for cap in self._run_caps), Decimal(0))
 
     async def open(self) -> None:
-        """Lease money of days and months from here on, until :meth:`close`.
-
-        Raises
-        ------
-        ConfigError
-            If the ledger can't be read or written.
-        """
+        """Lease money of days and months from here on, until :meth:`close`."""
         if self._period_caps:
             self._failure = None
             await self._renew()
@@ -89,13 +69,7 @@ class BudgetAdmission:
         return [LeaseEnd(self._run)]
 
     def worst_case(self, request: Request) -> Decimal:
-        """Return the most that a request can cost.
-
-        Raises
-        ------
-        ConfigError
-            If nothing bounds it.
-        """
+        """Return the most that a request can cost."""
         amount = worst_case(self._prices, request)
         if amount is None:
             check_bounded(self._prices, [request])
@@ -113,17 +87,7 @@ class BudgetAdmission:
         return budget_exceeded(*self._rejected) if self._rejected else None
 
     async def reserve(self, request: Request) -> Reservation:
-        """Reserve the worst-case cost of a request as soon as it fits; end it with :meth:`settle` or :meth:`release`.
-
-        Raises
-        ------
-        BudgetExceeded
-            If it doesn't fit, and nothing that is reserved or leased can make room for it.
-        RunError
-            If the ledger can't be written any more.
-        ConfigError
-            If nothing bounds the cost.
-        """
+        """Reserve the worst-case cost of a request as soon as it fits; end it with :meth:`settle` or :meth:`release`."""
         future: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
         amount = self.worst_case(request)
         if not self._try_admit(future, amount):

@@ -41,17 +41,7 @@ class Lease(NamedTuple):
 
 
 class Leases:
-    """The leases of one run. It blocks: call it in a worker thread, one call at a time.
-
-    Parameters
-    ----------
-    ledger : Ledger
-        The file that all processes share.
-    prices : Prices or None
-        Prices for what was bought without any.
-    run : str
-        The run's id in the ledger.
-    """
+    """The leases of one run. It blocks: call it in a worker thread, one call at a time."""
 
     def __init__(self, ledger: Ledger, prices: Prices | None, run: str) -> None:
         self._ledger, self._prices, self._run = ledger, prices, run
@@ -59,13 +49,7 @@ class Leases:
         self._identity: tuple[int, int] | None = None
 
     def renew(self, demands: Sequence[Demand], waiting: Sequence[Decimal], most: Decimal, now: float) -> list[Lease]:
-        """Renew the leases, and extend them all by the same amount for the requests that wait, by ``most`` at the most.
-
-        Raises
-        ------
-        ConfigError
-            If the ledger can't be read or written: other runs would miss what this one spends.
-        """
+        """Renew the leases, and extend them all by the same amount for the requests that wait, by ``most`` at the most."""
         expires = now + LEASE_SECONDS
         try:
             with closing(self._ledger.open()) as file, file.transaction() as connection:

@@ -17,29 +17,16 @@ PERIODS = ("day", "month")
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of spending, in the currency of the prices.
-
-    Parameters
-    ----------
-    run, day, month : Decimal, optional
-        Limit of each run, and of all runs of a ledger in a calendar day or month.
-    timezone : str
-        Time zone of days and months.
-    """
+    """Limits of spending, in the currency of the prices."""
 
     run: Decimal | None = None
     day: Decimal | None = None
-    month: Decimal | None = None
-    timezone: str = "UTC"
+    month: Decimal | None = None  # limit of each run, and of all runs of a ledger in a calendar day or month
+    timezone: str = "UTC"  # time zone of days and months
 
     @classmethod
     def of(cls, given: object) -> Budget:
         """Return the budget given by a mapping.
-
-        Raises
-        ------
-        ConfigError
-            If a name is unknown, an amount is not a positive number, or the time zone is unknown.
 
         Examples
         --------
@@ -67,11 +54,6 @@ class Budget:
 
 def amount(name: str, value: object) -> Decimal | None:
     """Return an amount of money as a Decimal; None for None.
-
-    Raises
-    ------
-    ConfigError
-        If it is not a number above 0.
 
     Examples
     --------

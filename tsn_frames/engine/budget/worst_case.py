@@ -48,13 +48,7 @@ def longest(request: Request) -> int | None:
 
 
 def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
-    """Refuse requests whose cost has no upper bound, before anything is sent.
-
-    Raises
-    ------
-    ConfigError
-        If a price or ``max_tokens`` is missing, a message has more than text, or a parameter multiplies the cost.
-    """
+    """Refuse requests whose cost has no upper bound, before anything is sent."""
     limitless, models = False, dict[str, None]()
     for request in requests:
         limitless = limitless or longest(request) is None

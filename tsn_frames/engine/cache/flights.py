@@ -37,13 +37,7 @@ Answer = tuple[bytes, float]  # a body, and when it came
 
 
 class Flights(OpenDatabase):
-    """One run's flights. For one thread at a time.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder of the cache.
-    """
+    """One run's flights. For one thread at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._cache, self._holder = folder / FILE, uuid.uuid4().hex

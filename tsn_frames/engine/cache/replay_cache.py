@@ -9,11 +9,6 @@ from .cache import Cache, CacheMode
 class ReplayCache(Cache):
     """Answers of an archive. Each call is as with ``cache="only"``.
 
-    Parameters
-    ----------
-    folder : str or Path
-        The folder of the SQLite file.
-
     Examples
     --------
     >>> ReplayCache("folder").mode("use")

@@ -99,13 +99,7 @@ _TABLE_AND_ORDER = {Entry: ("attempts", "id"), RunRecord: ("runs", "began, run")
 
 
 class LedgerFile(OpenDatabase):
-    """A ledger that is open for appending.
-
-    Raises
-    ------
-    ConfigError
-        If the file is not a ledger, or a newer version's. The file is left unchanged.
-    """
+    """A ledger that is open for appending."""
 
     def __init__(self, path: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
         schema_version(path)
@@ -163,13 +157,7 @@ def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
 
 @contextmanager
 def open_for_reading(path: Path, min_version: int = 1) -> Iterator[sqlite3.Connection | None]:
-    """Open a ledger for reading; yield None if there is none, or its schema is older than ``min_version``.
-
-    Raises
-    ------
-    ConfigError
-        If the file is not a ledger, a newer version's, or can't be read.
-    """
+    """Open a ledger for reading; yield None if there is none, or its schema is older than ``min_version``."""
     try:
         if schema_version(path) < min_version:
             yield None
@@ -181,13 +169,7 @@ def open_for_reading(path: Path, min_version: int = 1) -> Iterator[sqlite3.Conne
 
 
 def schema_version(path: Path) -> int:
-    """Return the schema version of a ledger, 0 for none yet.
-
-    Raises
-    ------
-    ConfigError
-        If the file is not a ledger, or a newer version's.
-    """
+    """Return the schema version of a ledger, 0 for none yet."""
     if not path.exists():
         return 0
     try:

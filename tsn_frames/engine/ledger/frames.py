@@ -45,13 +45,7 @@ def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str |
 
 
 def checked_by(by: object) -> list[str]:
-    """Return the grouping names as a list without duplicates.
-
-    Raises
-    ------
-    ParameterError
-        If one is unknown; the message lists the known ones.
-    """
+    """Return the grouping names as a list without duplicates."""
     names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) and by else [quoted(by)]
     for name in names:
         if name not in BY:

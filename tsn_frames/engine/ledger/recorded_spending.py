@@ -35,12 +35,7 @@ class Period(NamedTuple):
 class RecordedSpending:
     """Spending of each run in a period: known costs, and upper bounds of unknown ones.
 
-    Parameters
-    ----------
-    period : Period
-        Which lines count.
-    price : callable
-        Model, time, prompt and completion tokens -> the cost of what was bought without prices; None if unknown.
+    ``price`` returns the cost of what was bought without prices, by model, time, prompt and completion tokens.
     """
 
     def __init__(self, period: Period, price: Callable[[str, float, int, int], Decimal | None]) -> None:

@@ -32,13 +32,7 @@ class PastUsage(NamedTuple):
 
 
 def recent_usage(ledger: Ledger, models: Collection[str], runs: Collection[str] = ()) -> list[PastUsage]:
-    """Return usage of the newest answers of some models, optionally of some runs only.
-
-    Raises
-    ------
-    ConfigError
-        If the file is not a ledger, a newer version's, or can't be read.
-    """
+    """Return usage of the newest answers of some models, optionally of some runs only."""
     in_runs = f" AND run IN ({_placeholders(runs)})" if runs else ""
     query = (
         f"SELECT {', '.join(PastUsage._fields)} FROM attempts WHERE outcome = 'answered' AND model IN ({_placeholders(models)})"

@@ -19,11 +19,6 @@ def add_run_ids(frame: Any, ids: Iterable[str]) -> None:
 def run_ids(value: object) -> tuple[str, ...]:
     """Return the ids of the runs that a value names.
 
-    Raises
-    ------
-    ParameterError
-        If it names none.
-
     Examples
     --------
     >>> run_ids("1f0e 77ab")

@@ -29,11 +29,6 @@ class ProcessFlights:
 
     While no other process uses the cache, it costs a look at a file four times a second, and nothing a request. Where the file can't be
     used, the run goes on alone.
-
-    Parameters
-    ----------
-    cache : Cache
-        The cache that the processes share.
     """
 
     def __init__(self, cache: Cache) -> None:

@@ -131,13 +131,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def compact(connection: sqlite3.Connection) -> None:
-    """Rewrite a file without its free pages and empty its log, so that nothing that was deleted is left in either.
-
-    Raises
-    ------
-    sqlite3.OperationalError
-        If another connection uses the file for longer than the busy timeout, or the disk is full.
-    """
+    """Rewrite a file without its free pages and empty its log, so that nothing that was deleted is left in either."""
     connection.execute("VACUUM")
     busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:

@@ -19,25 +19,13 @@ Array = np.ndarray[Any, Any]
 
 
 class AskedRows(NamedTuple):
-    """The rows to ask about.
+    """The rows to ask about."""
 
-    Attributes
-    ----------
-    positions : array
-        Their positions in the frame.
-    rows : DataFrame
-        The rows.
-    truth : Series or None
-        Their gold; ``right`` is its comparable form.
-    notes : tuple of str
-        Which rows of the frame they are.
-    """
-
-    positions: Array
+    positions: Array  # their positions in the frame
     rows: pd.DataFrame
-    truth: pd.Series | None
+    truth: pd.Series | None  # their gold; ``right`` is its comparable form
     right: list[Any] | None
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # which rows of the frame they are
 
 
 def asked_rows(

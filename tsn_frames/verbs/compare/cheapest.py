@@ -54,13 +54,7 @@ class Choice(NamedTuple):
 
 
 def check_margin(margin: Any) -> float:
-    """Return the margin.
-
-    Raises
-    ------
-    ParameterError
-        If it is not a share.
-    """
+    """Return the margin."""
     if isinstance(margin, bool) or not isinstance(margin, (float, np.floating)) or not 0 < margin < 1:
         raise ParameterError(
             f"margin must be a share between 0 and 1, such as 0.02 for 2 percentage points, got {quoted(margin)}"

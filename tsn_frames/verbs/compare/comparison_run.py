@@ -23,24 +23,12 @@ _ALONE = (ModelError, RateLimitError, ServerError)  # these may concern one mode
 
 @dataclass(frozen=True)
 class ComparisonRun:
-    """State of a running comparison: the rows, their gold, and the finished models.
+    """State of a running comparison: the rows, their gold, and the finished models."""
 
-    Attributes
-    ----------
-    df : DataFrame
-        The whole frame.
-    asked : AskedRows
-        The rows that are asked.
-    margin : float
-        By how much the cheapest model may be worse than the best one.
-    on_run : callable or None
-        Called with each model's run.
-    """
-
-    df: pd.DataFrame
+    df: pd.DataFrame  # the whole frame
     asked: AskedRows
-    margin: float
-    on_run: OnRun | None = None
+    margin: float  # by how much the cheapest model may be worse than the best one
+    on_run: OnRun | None = None  # called with each model's run
     parts: dict[str, ModelRun] = field(default_factory=dict)
 
     def result(self, calls: Mapping[str, ModelCall], progress: bool | None, warned: set[str]) -> Comparison:

@@ -36,13 +36,7 @@ OWN_OF_LABELS = (*_BOTH, *_LABELLING)
 
 
 def check_fit(options: Mapping[str, Any], *, labels: bool) -> None:
-    """Refuse options that mean nothing with, or without, ``labels=``.
-
-    Raises
-    ------
-    ParameterError
-        With the option.
-    """
+    """Refuse options that mean nothing with, or without, ``labels=``."""
     fitting = (*OWN_OF_LABELS, *_SET, *_FOR_ALL)
     for name in options:
         if labels and name not in fitting:
@@ -52,13 +46,7 @@ def check_fit(options: Mapping[str, Any], *, labels: bool) -> None:
 
 
 def check_own(label: str, value: Mapping[str, Any], own: tuple[str, ...]) -> dict[str, Any]:
-    """Return a model's own parameters.
-
-    Raises
-    ------
-    ParameterError
-        If the models have no such parameter.
-    """
+    """Return a model's own parameters."""
     for name in value:
         if name not in own:
             raise ParameterError(

@@ -92,13 +92,7 @@ def shares(
 
 
 def _within(draw: Draw, rows: Array, group: Any) -> Draw:
-    """Return the draw within a group.
-
-    Raises
-    ------
-    ParameterError
-        If its rows had different chances, or unread rows of it were dropped.
-    """
+    """Return the draw within a group."""
     where = "" if group is None else f" of the group {group!r}"
     check_undamaged(draw, rows, where)
     chances = draw.prob[rows & ~draw.dev]

@@ -22,24 +22,12 @@ _QUOTE = {"anyOf": [{"type": "string"}, {"type": "null"}]}  # sorts before the v
 
 
 class Extraction(NamedTuple):
-    """What an answer says.
+    """What an answer says."""
 
-    Attributes
-    ----------
-    found : mapping of str to object
-        The values of the fields that are valid.
-    problems : mapping of str to str
-        Why the others are not; the key ``""`` is the answer as a whole.
-    quotes : mapping of str to str
-        The words of the text that each value was taken from.
-    answer : mapping of str to object
-        The values of JSON that the answer has for the fields.
-    """
-
-    found: Mapping[str, Any] = {}
-    problems: Mapping[str, str] = {}
-    quotes: Mapping[str, str] = {}
-    answer: Mapping[str, Any] = {}
+    found: Mapping[str, Any] = {}  # the values of the fields that are valid
+    problems: Mapping[str, str] = {}  # why the others are not; the key ``""`` is the answer as a whole
+    quotes: Mapping[str, str] = {}  # the words of the text that each value was taken from
+    answer: Mapping[str, Any] = {}  # the values of JSON that the answer has for the fields
 
     @property
     def problem(self) -> str:
@@ -55,24 +43,12 @@ class Example(NamedTuple):
 
 
 class ExtractTask(NamedTuple):
-    """What a model is asked to do with each text.
-
-    Attributes
-    ----------
-    fields : Fields
-        The fields.
-    instructions : str or None
-        The user's own words about the task.
-    quotes : bool
-        Whether each field comes with the words that it was taken from.
-    examples : sequence of Example
-        Shown before each text.
-    """
+    """What a model is asked to do with each text."""
 
     fields: Fields
-    instructions: str | None = None
-    quotes: bool = False
-    examples: Sequence[Example] = ()
+    instructions: str | None = None  # the user's own words about the task
+    quotes: bool = False  # whether each field comes with the words that it was taken from
+    examples: Sequence[Example] = ()  # shown before each text
 
     @property
     def longest_repaired(self) -> int:
@@ -161,19 +137,7 @@ class ExtractTask(NamedTuple):
 
 
 def examples_of(examples: object, text: Any, columns: Mapping[str, str], fields: Fields) -> list[Example]:
-    """Return the examples of a frame with the columns of ``text`` and a column for each field.
-
-    Parameters
-    ----------
-    examples : DataFrame or None
-        The examples.
-    text : column label or str
-        As the verb takes it.
-    columns : mapping of str to str
-        Field -> its column.
-    fields : Fields
-        The fields, which the values have to fit.
-    """
+    """Return the examples of a frame with the columns of ``text`` and a column for each field."""
     if examples is None:
         return []
     texts = example_texts(examples, text, list(columns.values()), "the values of the fields")

@@ -25,36 +25,16 @@ _FORMATS = {dt.datetime: "date-time", dt.time: "time"}  # msgspec names the form
 
 
 class Field(NamedTuple):
-    """One field: what it is called, how it is asked for, and how its value is checked.
+    """One field: what it is called, how it is asked for, and how its value is checked."""
 
-    Attributes
-    ----------
-    name : str
-        The key in the answer, and the column.
-    schema : dict
-        Its JSON schema.
-    dtype : str
-        The dtype of its column; ``"category"`` has ``categories``.
-    convert : callable
-        Returns the value of its type for a value of JSON; raises ValueError with the reason.
-    null : bool
-        Whether its type has null.
-    optional : bool
-        Whether it may be missing from the answer.
-    default : object
-        Its value where it is missing.
-    categories : tuple
-        The values of a Literal or an Enum.
-    """
-
-    name: str
-    schema: dict[str, Any]
-    dtype: str
-    convert: Callable[[Any], Any]
-    null: bool
-    optional: bool
-    default: Any = None
-    categories: tuple[Any, ...] = ()
+    name: str  # the key in the answer, and the column
+    schema: dict[str, Any]  # its JSON schema
+    dtype: str  # the dtype of its column; ``"category"`` has ``categories``
+    convert: Callable[[Any], Any]  # returns the value of its type for a value of JSON; raises ValueError with the reason
+    null: bool  # whether its type has null
+    optional: bool  # whether it may be missing from the answer
+    default: Any = None  # its value where it is missing
+    categories: tuple[Any, ...] = ()  # the values of a Literal or an Enum
 
     @property
     def nullable(self) -> bool:
@@ -123,13 +103,7 @@ def with_formats(kind: Any) -> Any:
 
 
 def column_value(value: Any, dtype: str) -> Any:
-    """Return a checked value as its column holds it: without enums, classes and time zones.
-
-    Raises
-    ------
-    ValueError
-        If the column can't hold it.
-    """
+    """Return a checked value as its column holds it: without enums, classes and time zones; ValueError where it can't."""
     if value is None:
         return None
     if isinstance(value, enum.Enum):

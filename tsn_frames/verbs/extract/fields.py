@@ -24,15 +24,7 @@ class Fields(NamedTuple):
     def of(cls, given: object) -> Fields:
         """Return the fields that a mapping or a class declares.
 
-        Parameters
-        ----------
-        given : mapping of name to type, or class
-            In a mapping every field may be null. A class is a dataclass, TypedDict, msgspec Struct or pydantic model.
-
-        Raises
-        ------
-        ParameterError
-            If it is neither, has no fields, or a type can't be expressed.
+        In a mapping every field may be null. A class is a dataclass, TypedDict, msgspec Struct or pydantic model.
 
         Examples
         --------

@@ -17,12 +17,7 @@ _EXPECTED = {
 def number_for_date(value: Any, read: Any) -> str | None:
     """Return the complaint about the first number that was read as a date or a time.
 
-    Parameters
-    ----------
-    value : object
-        A value of JSON.
-    read : object
-        What a validator made of it, in mappings and lists of the same form.
+    ``read`` is what a validator made of the JSON ``value``, in mappings and lists of the same form.
 
     Examples
     --------

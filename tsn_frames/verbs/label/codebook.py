@@ -22,45 +22,19 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\
 
 @dataclass(frozen=True)
 class Codebook:
-    """A closed set of labels.
+    """A closed set of labels."""
 
-    Parameters
-    ----------
-    labels : tuple of str or int
-        All labels in their order; the escape label, if any, is the last one.
-    descriptions : mapping of label to str
-        What a label means, for those that are described.
-    groups : mapping of label to str
-        The group of each label in a two-level codebook, else empty.
-    ordered : bool
-        Whether the order of the labels means something, as in a scale.
-    other : str, int or None
-        The escape label, which has no place in that order.
-    """
-
-    labels: tuple[Label, ...]
-    descriptions: Mapping[Label, str] = field(default_factory=dict)
-    groups: Mapping[Label, str] = field(default_factory=dict)
-    ordered: bool = False
-    other: Label | None = None
+    labels: tuple[Label, ...]  # all labels in their order; the escape label, if any, is the last one
+    descriptions: Mapping[Label, str] = field(default_factory=dict)  # what a label means, for those that are described
+    groups: Mapping[Label, str] = field(default_factory=dict)  # the group of each label in a two-level codebook, else empty
+    ordered: bool = False  # whether the order of the labels means something, as in a scale
+    other: Label | None = None  # the escape label, which has no place in that order
 
     @classmethod
     def of(cls, labels: object, *, ordered: bool = False, other: Label | None = None) -> Codebook:
         """Return the codebook that a list or a mapping means.
 
-        Parameters
-        ----------
-        labels : list, or mapping
-            Labels; or label -> description (None for none); or group -> list or mapping; or integers -> anchors.
-        ordered : bool
-            Whether the order of the labels means something.
-        other : str or int, optional
-            An escape label for texts that no other label fits.
-
-        Raises
-        ------
-        ParameterError
-            If there are too few or too many labels, or some are empty, equal, or equal but for case and punctuation.
+        Labels; or label -> description (None for none); or group -> list or mapping; or integers -> anchors.
 
         Examples
         --------

@@ -35,27 +35,13 @@ class Example(NamedTuple):
 
 
 class LabelTask(NamedTuple):
-    """What a model is asked to do with each text.
-
-    Attributes
-    ----------
-    codebook : Codebook
-        The closed set.
-    instructions : str or None
-        The user's own words about the task.
-    multiple : bool
-        Whether each label is decided on its own.
-    explain : {"reason", "quote"} or None
-        What is asked for before the label.
-    examples : sequence of Example
-        Shown before each text.
-    """
+    """What a model is asked to do with each text."""
 
     codebook: Codebook
-    instructions: str | None = None
-    multiple: bool = False
-    explain: Explain | None = None
-    examples: Sequence[Example] = ()
+    instructions: str | None = None  # the user's own words about the task
+    multiple: bool = False  # whether each label is decided on its own
+    explain: Explain | None = None  # what is asked for before the label
+    examples: Sequence[Example] = ()  # shown before each text
 
     @property
     def longest_repaired(self) -> int:
@@ -181,11 +167,6 @@ def examples_of(
     """Return the examples of a frame with the columns of ``text`` and the labels in the column ``name``.
 
     A column ``<name>_reason`` or ``<name>_quote`` holds their explanations, where there is one.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such column, a label is outside the set or missing, or a row belongs to the test part of a gold sample.
     """
     if examples is None:
         return []

@@ -14,15 +14,6 @@ def label_probability(logprobs: Any, label: Label, labels: Sequence[Label]) -> f
 
     The tokens are followed from where the label begins. At each one that distinguishes labels, the probabilities of the
     alternatives that begin a label are normalised over the set.
-
-    Parameters
-    ----------
-    logprobs : dict or None
-        ``choices[0].logprobs`` of the API, with ``top_logprobs``.
-    label : str or int
-        The label of the answer.
-    labels : sequence of str or int
-        The closed set.
     """
     tokens = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if not isinstance(tokens, list) or not all(isinstance(one, Mapping) and isinstance(one.get("token"), str) for one in tokens):

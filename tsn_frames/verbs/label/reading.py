@@ -18,27 +18,13 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 class Reading(NamedTuple):
-    """What an answer says.
+    """What an answer says."""
 
-    Attributes
-    ----------
-    labels : tuple of label
-        One label, several with ``multiple``, none where the answer is not valid.
-    how : {"exact", "snapped", "none"}
-        Whether the answer is a label to the letter, or only in its normal form.
-    problem : str
-        Why the answer is not valid; empty where it is.
-    explanation : str or None
-        The reason or the quote that came with the label.
-    probability : float or None
-        The probability of the label among the set, where the service gives log-probabilities.
-    """
-
-    labels: tuple[Label, ...] = ()
-    how: How = "none"
-    problem: str = ""
-    explanation: str | None = None
-    probability: float | None = None
+    labels: tuple[Label, ...] = ()  # one label, several with ``multiple``, none where the answer is not valid
+    how: How = "none"  # whether the answer is a label to the letter, or only in its normal form
+    problem: str = ""  # why the answer is not valid; empty where it is
+    explanation: str | None = None  # the reason or the quote that came with the label
+    probability: float | None = None  # the probability of the label among the set, where the service gives log-probabilities
 
     @property
     def valid(self) -> bool:

@@ -26,11 +26,6 @@ class Votes(NamedTuple):
     def of(cls, votes: object) -> Votes:
         """Return the votes that a number or a pair means.
 
-        Raises
-        ------
-        ParameterError
-            If it is neither a number of at least 1 nor a pair ``(first, most)``.
-
         Examples
         --------
         >>> Votes.of(3), Votes.of((2, 5))
@@ -69,12 +64,7 @@ class Decision(NamedTuple):
 def decide(votes: Sequence[Label | None], codebook: Codebook) -> Decision:
     """Return the label with the most votes; of ordered labels the lower median, unless most votes are for the escape label.
 
-    Parameters
-    ----------
-    votes : sequence of label or None
-        None is a vote whose answer was not valid: it counts in the agreement's denominator only.
-    codebook : Codebook
-        The closed set.
+    None is a vote whose answer was not valid: it counts in the agreement's denominator only.
 
     Examples
     --------

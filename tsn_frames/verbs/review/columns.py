@@ -31,19 +31,7 @@ def gold_columns(setup: Setup, made: Sequence[Decision]) -> dict[str, Any]:
 def check_columns(df: pd.DataFrame, setup: Setup, ours: Mapping[int, set[Labels]]) -> None:
     """Raise where a column would be replaced that holds labels from elsewhere; those of an earlier ``to_frame`` may be replaced.
 
-    Parameters
-    ----------
-    df : DataFrame
-        The rows.
-    setup : Setup
-        The review.
-    ours : mapping of position to set of labels
-        All labels that the review ever gave to a row.
-
-    Raises
-    ------
-    ColumnError
-        With the column and the row.
+    ``ours`` has all labels that the review ever gave to a row.
     """
     there = [name for name in gold_columns(setup, []) if name in df.columns]
     if not there:

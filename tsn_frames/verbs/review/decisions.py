@@ -42,10 +42,7 @@ class Entry:
 class History:
     """The decisions on the rows of a frame, in their order, without those that were undone.
 
-    Parameters
-    ----------
-    rows : iterable of str
-        The hashes of the frame's rows; lines about other rows are ignored.
+    ``rows`` are the hashes of the frame's rows; lines about other rows are ignored.
 
     Examples
     --------

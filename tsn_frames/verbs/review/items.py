@@ -48,13 +48,7 @@ class Selection(NamedTuple):
 def select(
     df: pd.DataFrame, text: Any, book: Codebook, shown: Shown, *, name: str, order: Hashable | None, multiple: bool
 ) -> Selection:
-    """Return the texts to read. Equal texts are read once.
-
-    Raises
-    ------
-    ParameterError, PromptError
-        If there is no such column, or a column of labels has one outside the set.
-    """
+    """Return the texts to read. Equal texts are read once."""
     texts = [None if one is None or not one.strip() else one for one in texts_of(df, text, "empty").texts]
     hashes = [None if one is None else row_hash(one) for one in texts]
     sources = {column: labels_of(df, column, book, multiple=multiple) for column in shown.columns}

@@ -28,17 +28,7 @@ def default_path(name: str) -> Path:
 class ReviewLog:
     """An append-only file of JSON lines.
 
-    Parameters
-    ----------
-    path : str or Path, optional
-        The file; it is made where there is none. Default: one in the user's data folder.
-    name : str
-        What a file in the data folder is called.
-
-    Raises
-    ------
-    ConfigError
-        If the file is not a review log.
+    Without a path it is in the user's data folder, under ``name``.
     """
 
     def __init__(self, path: object, name: str) -> None:
@@ -71,25 +61,13 @@ class ReviewLog:
             return self._at > 0
 
     def rewind(self) -> None:
-        """Read the file from its beginning next time.
-
-        Raises
-        ------
-        ConfigError
-            If it is not a review log any more.
-        """
+        """Read the file from its beginning next time."""
         with suppress(FileNotFoundError), self.path.open("rb") as file:
             self._check_kind(file.read(len(_START)))
         self._at = 0
 
     def append(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Write lines and wait until they are on the disk.
-
-        Raises
-        ------
-        OSError
-            If they can't be written; then none of them is in the file.
-        """
+        """Write lines and wait until they are on the disk."""
         data = b"".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for line in lines)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)

@@ -27,13 +27,7 @@ class Setup:
         return {"review": FORMAT, "rater": self.rater, **self._kind(), "labels": list(self.book.labels)}
 
     def check(self, header: dict[str, Any], path: object) -> None:
-        """Raise where a log with this header can't be continued.
-
-        Raises
-        ------
-        ConfigError
-            With what differs.
-        """
+        """Raise where a log with this header can't be continued."""
         whose = header.get("rater")
         if whose != self.rater:
             right = f"rater={whose!r} continues it" if whose else "a review without rater= continues it"

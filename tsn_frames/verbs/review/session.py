@@ -23,26 +23,7 @@ from .shown_labels import Labels
 
 
 class ReviewSession:
-    """A review over its log: decisions are applied at once, written at once, and kept where they can't be written.
-
-    Parameters
-    ----------
-    df : DataFrame
-        The rows.
-    selection : Selection
-        The texts to read.
-    setup : Setup
-        The labels, the kind of review, and the rater.
-    log : ReviewLog
-        The file.
-
-    Raises
-    ------
-    ConfigError
-        If the log is not of this review, or can't be written.
-    ParameterError
-        If the log has decisions on these rows with labels that are no longer in the set.
-    """
+    """A review over its log: decisions are applied at once, written at once, and kept where they can't be written."""
 
     def __init__(self, df: pd.DataFrame, selection: Selection, setup: Setup, log: ReviewLog) -> None:
         self.df, self.items, self.agreed, self.setup, self.log = df, selection.items, selection.agreed, setup, log

@@ -26,13 +26,7 @@ class Shown:
 
     @classmethod
     def of(cls, df: pd.DataFrame, show: Any, name: str, book: Codebook, *, multiple: bool) -> Shown:
-        """Return what ``show`` means; a rater's name stands for the column ``<name>_<rater>``.
-
-        Raises
-        ------
-        ParameterError
-            If the frame has no such column.
-        """
+        """Return what ``show`` means; a rater's name stands for the column ``<name>_<rater>``."""
         if show is None:
             return cls("blind")
         if not isinstance(show, list) and not (isinstance(show, tuple) and show not in df.columns):
@@ -44,13 +38,7 @@ class Shown:
 
 
 def labels_of(df: pd.DataFrame, column: Hashable, book: Codebook, *, multiple: bool) -> list[Labels | None]:
-    """Return each row's labels in a column, or with ``multiple`` in the boolean columns ``<column>_<label>``.
-
-    Raises
-    ------
-    ParameterError
-        If a label is outside the set.
-    """
+    """Return each row's labels in a column, or with ``multiple`` in the boolean columns ``<column>_<label>``."""
     if multiple:
         decisions = [values.exact(values.column(df, f"{column}_{label}")) for label in book.labels]
         return [

@@ -34,22 +34,12 @@ def estimate_rounds(rounds: Rounds[Any]) -> Estimate:
 
 @dataclass
 class _RoundsEstimate:
-    """The estimates of the requests that are sent for sure, and of those that may follow.
+    """The estimates of the requests that are sent for sure, and of those that may follow."""
 
-    Attributes
-    ----------
-    rounds : Rounds
-        The rounds, whose votes so far are those of the cache.
-    sure, possible : list of Estimate
-        What is sent for sure, and what may follow.
-    unknown : set of int
-        Rows with a vote that is not cached.
-    """
-
-    rounds: Rounds[Any]
+    rounds: Rounds[Any]  # the rounds, whose votes so far are those of the cache
     sure: list[Estimate] = field(default_factory=list)
-    possible: list[Estimate] = field(default_factory=list)
-    unknown: set[int] = field(default_factory=set)
+    possible: list[Estimate] = field(default_factory=list)  # what is sent for sure, and what may follow
+    unknown: set[int] = field(default_factory=set)  # rows with a vote that is not cached
 
     def add_round(self, turn: int) -> None:
         """Add the requests of one vote of each row that wants it, or may want it."""

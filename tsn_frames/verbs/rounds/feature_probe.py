@@ -12,13 +12,7 @@ PROBES = 3  # rows that may find out a model's features before the defaults are 
 
 
 class ModelFeatures:
-    """The features with which each model of a call is asked.
-
-    Parameters
-    ----------
-    requests : RoundRequests
-        The requests of the call.
-    """
+    """The features with which each model of a call is asked."""
 
     def __init__(self, requests: RoundRequests[Any]) -> None:
         self._requests = requests
@@ -37,12 +31,7 @@ class ModelFeatures:
     def probe(self, at: int, attempt: Callable[[], str | None]) -> None:
         """Find out the features of a row's model.
 
-        Parameters
-        ----------
-        at : int
-            The row.
-        attempt : callable
-            Asks for the vote of the row and returns its failure, None where it is answered.
+        ``attempt`` asks for the vote of the row and returns its failure, None where it is answered.
         """
         model, failure = self._requests.models[at], None
         features: Features | None = self._requests.expected_features(model)

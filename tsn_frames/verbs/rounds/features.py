@@ -62,16 +62,8 @@ def first_features(known: Features | None, structured: str) -> Features:
 def next_features(features: Features, failure: str, used: Collection[str], *, fixed: bool) -> Features | None:
     """Return what to try after a refusal of the request's form; None where there is nothing else to try.
 
-    Parameters
-    ----------
-    features : Features
-        What was tried.
-    failure : str
-        The error of the row. What its words name is left out first; without a hint, the parameters are, then the form is weakened.
-    used : collection of str
-        The parameters that the verb has set: ``"temperature"``, ``"logprobs"``.
-    fixed : bool
-        Whether the user has fixed the form.
+    What the words of ``failure`` name is left out first; without a hint, the parameters are that the verb has set (``used``), then the
+    form is weakened, unless it is ``fixed``.
 
     Examples
     --------

@@ -28,13 +28,7 @@ def without_wrapping(text: str | None) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a JSON text.
-
-    Raises
-    ------
-    ValueError
-        If it is none, names a key twice, which says two things, or holds a number that JSON doesn't have.
-    """
+    """Return the value of a JSON text; ValueError also for a key that is there twice, and a number that JSON doesn't have."""
     try:
         return _valid(json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number))
     except RecursionError:

@@ -32,20 +32,7 @@ class RoundOptions(AddedColumns, ErrorOptions, RunOptions, total=False):
 
 
 def check_options(options: Mapping[str, Any], explains: tuple[str, ...]) -> None:
-    """Check the options that are not passed to ``complete``.
-
-    Parameters
-    ----------
-    options : mapping
-        The options of the verb, with their defaults.
-    explains : tuple of str
-        What ``explain=`` may be.
-
-    Raises
-    ------
-    ParameterError
-        With the option that can't be.
-    """
+    """Check the options that are not passed to ``complete``."""
     instructions, explain = options.get("instructions"), options.get("explain")
     if instructions is not None and (not isinstance(instructions, str) or not instructions.strip()):
         raise ParameterError(f"instructions must be a text, got {quoted(instructions)}")
@@ -69,22 +56,7 @@ def included(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def check_new_columns(df: pd.DataFrame, names: Sequence[str], *, overwrite: bool) -> None:
-    """Refuse columns that would have one name, or that the frame has already.
-
-    Parameters
-    ----------
-    df : DataFrame
-        The rows.
-    names : sequence of str
-        The names of the columns to add.
-    overwrite : bool
-        Whether columns of the frame may be replaced.
-
-    Raises
-    ------
-    ParameterError, ColumnError
-        With the columns.
-    """
+    """Refuse columns that would have one name, or that the frame has already."""
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise ParameterError(

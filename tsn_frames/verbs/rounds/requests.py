@@ -24,29 +24,14 @@ _PER_ROW = (*PER_ROW, "tag", "refresh")
 
 @dataclass
 class RoundRequests(Generic[R]):
-    """The requests of a call: what its options and its task make of the text of a row.
+    """The requests of a call: what its options and its task make of the text of a row."""
 
-    Parameters
-    ----------
-    verb : str
-        The verb that the user called.
-    df : DataFrame
-        The rows.
-    task : Task
-        What the model is asked to do.
-    texts : Texts
-        The text of each row.
-    options : mapping
-        The options of the verb.
-    sampling : mapping
-        The API's parameters that the verb sets where the user doesn't: ``temperature``, ``logprobs``.
-    """
-
-    verb: str
+    verb: str  # the verb that the user called
     df: pd.DataFrame
-    task: Task[R]
-    texts: Texts
-    options: Mapping[str, Any]
+    task: Task[R]  # what the model is asked to do
+    texts: Texts  # the text of each row
+    options: Mapping[str, Any]  # the options of the verb
+    # The API's parameters that the verb sets where the user doesn't: ``temperature``, ``logprobs``
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

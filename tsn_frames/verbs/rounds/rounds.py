@@ -32,25 +32,13 @@ from .vote_reader import VoteReader
 
 @dataclass
 class Rounds(Generic[R]):
-    """The state of a call: the votes of each row so far, and what its requests used.
+    """The state of a call: the votes of each row so far, and what its requests used."""
 
-    Parameters
-    ----------
-    requests : RoundRequests
-        The requests that the options and the task make of the text of each row.
-    least, most : int
-        Least and most votes of a row.
-    wants_more : callable
-        Whether a row with these votes is to be asked again.
-    on_run : callable, optional
-        Called with each run before it starts.
-    """
-
-    requests: RoundRequests[R]
+    requests: RoundRequests[R]  # the requests that the options and the task make of the text of each row
     least: int
-    most: int
-    wants_more: Callable[[Sequence[Vote[R]]], bool]
-    on_run: OnRun | None = None
+    most: int  # least and most votes of a row
+    wants_more: Callable[[Sequence[Vote[R]]], bool]  # whether a row with these votes is to be asked again
+    on_run: OnRun | None = None  # called with each run before it starts
 
     def __post_init__(self) -> None:
         self.df, self.task, self.texts, self.options = (

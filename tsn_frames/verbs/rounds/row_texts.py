@@ -25,35 +25,14 @@ class Texts(NamedTuple):
 
 
 def texts_of(df: pd.DataFrame, text: Any, missing: Missing) -> Texts:
-    r"""Return the text of each row.
-
-    Parameters
-    ----------
-    df : DataFrame
-        The rows.
-    text : column label or str
-        A column, or a template such as ``"{title}\n{body}"``.
-    missing : {"skip", "empty", "raise"} or dict of column to text
-        As in ``complete``.
-
-    Raises
-    ------
-    PromptError, ParameterError
-        If there is no such column, or the template names none.
-    """
+    r"""Return the text of each row."""
     rendered = frame_prompt.render(df, _template(df.columns, text), None, None, missing)
     _, after = around_user_text(None)
     return Texts([None if tail is None else load(tail.removesuffix(after)) for tail in rendered.tails], rendered.problems)
 
 
 def example_texts(examples: object, text: Any, columns: list[str], what: str) -> list[str]:
-    """Return the texts of the examples: a frame with the columns of ``text`` and ``columns``, which hold ``what``.
-
-    Raises
-    ------
-    ParameterError
-        If it is no such frame, a text is missing, or a row belongs to the test part of a gold sample.
-    """
+    """Return the texts of the examples: a frame with the columns of ``text`` and ``columns``, which hold ``what``."""
     if not isinstance(examples, pd.DataFrame):
         shown = ", ".join(map(repr, columns))
         raise ParameterError(

@@ -28,36 +28,16 @@ _ROWS = ("rows", "answered", "cached", "deduplicated", "failed", "not_sent")
 
 
 class RoundsCall(NamedTuple):
-    """The prepared call of a verb of several rounds.
-
-    Attributes
-    ----------
-    rounds : Rounds
-        The rounds.
-    columns : callable
-        Returns the columns to add, as the votes are now; the one of the errors is called ``error``.
-    error : str
-        The name of the column of the errors.
-    noun : str
-        What a row without a result lacks, for messages.
-    """
+    """The prepared call of a verb of several rounds."""
 
     rounds: Rounds[Any]
-    columns: Columns
-    error: str
-    noun: str
+    columns: Columns  # returns the columns to add, as the votes are now; the one of the errors is called ``error``
+    error: str  # the name of the column of the errors
+    noun: str  # what a row without a result lacks, for messages
 
 
 class RoundsRun(BackgroundRun[pd.DataFrame]):
-    """The rounds of one verb in the background; its rows are those of the frame, not those of a round.
-
-    Parameters
-    ----------
-    call : RoundsCall
-        The rounds, and what is made of them.
-    on_run : callable, optional
-        Called with the run of each round before it starts.
-    """
+    """The rounds of one verb in the background; its rows are those of the frame, not those of a round."""
 
     def __init__(self, call: RoundsCall, on_run: OnRun | None = None) -> None:
         self._rounds, self._columns, self._error_column, self._noun = call

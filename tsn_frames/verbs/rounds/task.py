@@ -50,24 +50,12 @@ class Task(Protocol[R]):
 
 
 class Vote(NamedTuple, Generic[R]):
-    """One vote on a row: its answer as it was read.
+    """One vote on a row: its answer as it was read."""
 
-    Attributes
-    ----------
-    reading : Reading
-        What the answer says.
-    content : str or None
-        The text of the answer.
-    repaired : bool
-        Whether it was asked once more.
-    failure : str or None
-        The row error of a request without a usable answer: asking for another form would not help.
-    """
-
-    reading: R
-    content: str | None = None
-    repaired: bool = False
-    failure: str | None = None
+    reading: R  # what the answer says
+    content: str | None = None  # the text of the answer
+    repaired: bool = False  # whether it was asked once more
+    failure: str | None = None  # the row error of a request without a usable answer: asking for another form would not help
 
     @property
     def valid(self) -> bool:

@@ -11,13 +11,7 @@ TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class UsageTotals:
-    """Sums over the requests of each row. A sum with an unknown cost in it is unknown.
-
-    Parameters
-    ----------
-    rows : int
-        Number of rows.
-    """
+    """Sums over the requests of each row. A sum with an unknown cost in it is unknown."""
 
     def __init__(self, rows: int) -> None:
         self._sums = {name: np.zeros(rows) for name in (*TOKENS, "cost")}

@@ -17,15 +17,7 @@ _CUT_OFF = "the answer was cut off by max_tokens (finish_reason 'length'): give 
 
 
 class VoteReader(Generic[R]):
-    """Reads answers as votes; equal answers share a vote.
-
-    Attributes
-    ----------
-    answered : bool
-        Whether any row was answered.
-    logprobs : bool
-        Whether an answer had log-probabilities.
-    """
+    """Reads answers as votes; equal answers share a vote."""
 
     def __init__(self, task: Task[R]) -> None:
         self._task, self.answered, self.logprobs = task, False, False
