@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, assert_type, cast
 
 import pandas as pd
+import polars as pl
 
 import tsn_frames as tsn
 from tsn_frames.accessor import FrameAccessor, SeriesAccessor
@@ -25,6 +26,10 @@ def prompt(row: dict[str, Any]) -> str:
 # One verb, one result
 assert_type(tsn.complete(df, "Topic? {text}"), pd.DataFrame)
 assert_type(tsn.complete(df, prompt, temperature=0.2, seed=7, response_format={"type": "json_object"}, stream=True), pd.DataFrame)
+assert_type(tsn.label(df, "text", ["a", "b"], name="topic"), pd.DataFrame)
+assert_type(tsn.extract(df, "text", {"price": float}), pd.DataFrame)
+assert_type(tsn.complete(pl.DataFrame({"text": ["Hi"]}), "Topic? {text}"), pl.DataFrame)
+assert_type(tsn.start(tsn.label, pl.DataFrame({"text": ["Hi"]}), "text", ["a", "b"]).result(), pl.DataFrame)
 assert_type(tsn.compare(df, "Topic? {text}", models=["sim-small", "sim-large"], gold="topic"), tsn.Comparison)
 assert_type(tsn.complete_file("in.parquet", Path("out"), "Topic? {text}", chunksize=10), tsn.FileSummary)
 
@@ -79,6 +84,7 @@ except tsn.errors.ParameterError:
     pass
 
 # Mistakes that both find
+tsn.complete([{"text": "Hi"}], "{text}")  # type: ignore[type-var]
 tsn.complete(df, "{text}", temprature=1)  # type: ignore[call-arg]
 tsn.complete(df, "{text}", temperature="hot")  # type: ignore[arg-type]
 tsn.complete(df, "{text}", cache="no")  # type: ignore[arg-type]

@@ -201,6 +201,11 @@ FORBIDDEN = (
     "matplotlib",
     "httpx",
     "genai_prices",
+    "polars",
+    "narwhals",
+    "duckdb",
+    "pyspark",
+    "ray",
 )
 
 

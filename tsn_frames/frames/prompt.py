@@ -16,6 +16,7 @@ from ..secret import redact
 from ..text import did_you_mean, quoted, warn
 from . import values
 from .missing_policy import Missing, check_missing, filled_texts, warn_missing
+from .other_libraries import advice
 from .template import Part, check_is_no_name, columns_of, parse
 
 Prompt = str | Callable[[dict[Any, Any]], Any]
@@ -232,7 +233,7 @@ def too_long(length: int) -> RowError:
 def check_frame(df: object) -> pd.DataFrame:
     """Return the frame if it is a DataFrame with flat columns."""
     if not isinstance(df, pd.DataFrame):
-        raise ParameterError(f"a pandas DataFrame is needed, got a {type(df).__name__}")
+        raise ParameterError(f"a pandas DataFrame is needed, got a {type(df).__name__}{advice(df)}")
     if isinstance(df.columns, pd.MultiIndex):
         raise PromptError(
             "the columns are a MultiIndex; flatten them first: df.columns = ['_'.join(map(str, c)) for c in df.columns]"

@@ -9,7 +9,13 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ALIASES = {"PerRow": "Series | callable", "Prompt": "str | callable", "Column": "Series", "Callable": "callable"}
+_ALIASES = {
+    "PerRow": "Series | callable",
+    "Prompt": "str | callable",
+    "Column": "Series",
+    "Callable": "callable",
+    "FrameT": "DataFrame",
+}
 
 
 class ReadableType(str):

@@ -12,6 +12,7 @@ from ..engine.run.executor import RunExecutor
 from ..frames import columns as frame_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing_policy import SKIP_BY_DEFAULT, Missing
+from ..frames.other_libraries import FrameT
 from ..frames.prompt import Prompt
 from .estimate.estimate import estimate_call
 from .paying_verb import Call, paying_verb
@@ -22,7 +23,7 @@ from .run.verb_options import DEFAULTS, CompleteOptions, SeriesOptions
 
 
 @paying_verb(CompleteOptions)
-def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> Call[pd.DataFrame]:
+def complete(df: FrameT, prompt: Prompt | None = None, **options: Unpack[CompleteOptions]) -> Call[FrameT]:
     """Answer every row of a frame with a chat completion.
 
     Equal requests are sent once, every answer is on disk before it is counted, and a repeated call pays only for rows
@@ -31,7 +32,7 @@ def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[C
     Parameters
     ----------
     df : DataFrame
-        The rows. It is not changed.
+        The rows. It is not changed. A frame of Polars or a table of Arrow gives one of its kind.
     prompt : str or callable
         A template with ``{column}`` placeholders, or a function of one row (a dict) that returns a text, a message list
         or None. Exactly one of ``prompt`` and ``messages`` is given.
@@ -102,10 +103,10 @@ def complete(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack[C
     (['text', 'content', 'finish_reason'], [False, False])
     >>> sim.close()
     """
-    words = {**DEFAULTS, **options}
-    wanted = check_columns(df, words)
-    call = prepare("complete", df, prompt, words)
-    return Call.of_run(lambda: run_of(df, call, wanted, words["errors"]), lambda: estimate_call(call), words.get("progress"))
+    words, frame = {**DEFAULTS, **options}, frame_prompt.check_frame(df)
+    wanted = check_columns(frame, words)
+    call = prepare("complete", frame, prompt, words)
+    return Call.of_run(lambda: run_of(frame, call, wanted, words["errors"]), lambda: estimate_call(call), words.get("progress"))
 
 
 @paying_verb(SeriesOptions)

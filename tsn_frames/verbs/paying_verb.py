@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from ..errors import ArgumentError, named_interrupts
+from ..frames.other_libraries import in_pandas
 from ..keyword_options import check_call, spelled_out
 from ..notebook.readable_types import ReadableType
 from .estimate.result import Estimate
-from .run.run_handle import Run
+from .run.run_handle import Convert, Run, converted
 from .run.run_handle import start as start_run
 from .run.verb_options import DEFAULTS
 
@@ -32,6 +33,16 @@ class Call(Generic[R]):
     def of_run(cls, run: Callable[[], Run[R]], estimate: Callable[[], Estimate], progress: bool | None) -> Call[R]:
         """Return the call of a verb that makes one run; ``run`` returns it before it is started."""
         return cls(lambda: run().result(progress=progress), lambda: start_run(run()), estimate)
+
+    def converted(self, convert: Convert) -> Call[Any]:
+        """Return the call with its frame converted, also the frame of an error."""
+
+        def start() -> Run[Any]:
+            run = self.start()
+            run._convert = convert
+            return run
+
+        return Call(lambda: converted(self.result, convert), start, self.estimate)
 
 
 def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[[Callable[P, Call[R]]], Callable[P, R]]:
@@ -61,7 +72,9 @@ def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[
     owner = getattr(verb, "__self__", None)
     check_call(verb, args, kwargs)
     with named_interrupts("stopped: nothing was sent"):
-        return cast("Call[R]", plan(*([] if owner is None else [owner]), *args, **kwargs))
+        given = in_pandas((*([] if owner is None else [owner]), *args), kwargs)
+        call = cast("Call[R]", plan(*given.args, **given.words))
+    return call if given.back is None else call.converted(given.back)
 
 
 def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Unpack, cast
 
 import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
+from ...frames.other_libraries import FrameT
 from ...frames.prompt import check_frame
 from ...text import quoted
 from ..paying_verb import Call, paying_verb
@@ -32,7 +33,7 @@ class ExtractOptions(RoundOptions, total=False):
 
 
 @paying_verb(ExtractOptions, ROUND_DEFAULTS)
-def extract(df: pd.DataFrame, text: Any, fields: Any, **options: Unpack[ExtractOptions]) -> Call[pd.DataFrame]:
+def extract(df: FrameT, text: Any, fields: Any, **options: Unpack[ExtractOptions]) -> Call[FrameT]:
     """Extract what each text says into typed columns.
 
     A value that does not fit its type is asked for again once, with what is wrong with it. After that the field is NA and named in
@@ -41,7 +42,7 @@ def extract(df: pd.DataFrame, text: Any, fields: Any, **options: Unpack[ExtractO
     Parameters
     ----------
     df : DataFrame
-        The rows. It is not changed.
+        The rows. It is not changed. A frame of Polars or a table of Arrow gives one of its kind.
     text : column label or str
         A column, or a template such as ``"{title} {body}"``.
     fields : mapping of name to type, or class
@@ -91,7 +92,7 @@ def extract(df: pd.DataFrame, text: Any, fields: Any, **options: Unpack[ExtractO
     ('Int64', 'Float64')
     >>> sim.close()
     """
-    check_frame(df)
+    frame = check_frame(df)
     words: dict[str, Any] = {**ROUND_DEFAULTS, **options}
     check_options(words, ("quote",))
     name, known, quotes = words.get("name"), Fields.of(fields), words.get("explain") == "quote"
@@ -99,17 +100,17 @@ def extract(df: pd.DataFrame, text: Any, fields: Any, **options: Unpack[ExtractO
         raise ParameterError(f"name must be a text, got {quoted(name)}")
     prefix = "" if name is None else f"{name}_"
     wanted = [*_wanted(known, quotes=quotes), *(USAGE if words["usage"] else ()), *included(words), "error"]
-    check_new_columns(df, [prefix + one for one in wanted], overwrite=words["overwrite"])
+    check_new_columns(frame, [prefix + one for one in wanted], overwrite=words["overwrite"])
     names = {field.name: prefix + field.name for field in known.fields}
     task = ExtractTask(known, words.get("instructions"), quotes, examples_of(words.get("examples"), text, names, known))
-    requests = RoundRequests("extract", df, task, texts_of(df, text, words["missing"]), words)
+    requests = RoundRequests("extract", frame, task, texts_of(frame, text, words["missing"]), words)
     rounds = Rounds(requests, 1, 1, lambda cast: not cast)
 
     def columns() -> dict[str, Any]:
         made = extract_columns(rounds, task)
         return {prefix + one: made[one] for one in wanted}
 
-    return call_of(RoundsCall(rounds, columns, f"{prefix}error", "have fields without a value"))
+    return cast("Call[FrameT]", call_of(RoundsCall(rounds, columns, f"{prefix}error", "have fields without a value")))
 
 
 def _wanted(fields: Fields, *, quotes: bool) -> list[str]:

@@ -17,6 +17,7 @@ from ...engine.runtime.client import client_or_default
 from ...errors import ParameterError, RunError
 from ...frames import columns as frame_columns
 from ...frames import per_row
+from ...frames.arrow import to_frame
 from ...frames.prompt import Prompt, check_frame, render
 from ...text import check_choice, plural, quoted, warnings_to
 from ..complete import run_of
@@ -29,7 +30,7 @@ from ..run.prepare import PER_ROW, PreparedCall, prepare
 from ..run.run_handle import Run
 from ..run.sequential_runs import BackgroundRun, OnRun, labelled_warnings
 from ..run.verb_options import DEFAULTS, CompleteOptions
-from .parquet import Source, target_of, to_frame
+from .parquet import Source, target_of
 from .part_runner import FileSummary, PartRunner
 
 CHUNK = 100_000

@@ -21,12 +21,12 @@ import pandas as pd
 from ...api import Requests
 from ...engine.outcomes import Outcomes
 from ...errors import ColumnError, ConfigError, ParameterError
+from ...frames.arrow import arrow_array, arrow_type
 from ...frames.columns import Layout, build
 from ...text import plural, quoted
 
 _PART = re.compile(r"part-\d{5,}\.parquet")
 _STAMP = b"tsn_frames"
-_INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
 
 def _parquet() -> Any:
@@ -83,15 +83,6 @@ class Source:
         return pa.Table.from_batches([batch]).select(self.schema.names).cast(self.schema).to_batches()
 
 
-def to_frame(table: Any) -> pd.DataFrame:
-    """Return a table as a frame whose integers are exact, also beside gaps, so that a row doesn't depend on its neighbours."""
-    import pyarrow as pa
-
-    nullable = {getattr(pa, name.lower())(): pd.api.types.pandas_dtype(name) for name in _INTEGERS}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, integer_object_nulls=True)
-    return frame
-
-
 def _common_schema(files: Sequence[Path], schemas: Sequence[Any]) -> Any:
     """Return one schema for the files of a folder: the order of the first, a type for columns without values, long strings."""
     import pyarrow as pa
@@ -139,16 +130,9 @@ class Target:
 
     def write(self, number: int, source: Any, answered: pd.DataFrame) -> None:
         """Write one part: a piece of the source with its added columns."""
-        import pyarrow as pa
-
         for label in self.labels:
             field = self.schema.field(label)
-            values = answered[label]
-            if not pa.types.is_large_string(field.type) or values.dtype != object:
-                made = pa.array(values, type=field.type, from_pandas=True)
-            else:  # nested values, whose types would differ between parts
-                made = pa.array([None if value is None else json.dumps(value) for value in values], type=field.type)
-            made = made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
+            made = arrow_array(answered[label], field.type)
             at = source.schema.get_field_index(label)
             source = source.append_column(field, made) if at < 0 else source.set_column(at, field, made)
         self._write(number, source.cast(self.schema).replace_schema_metadata(self.schema.metadata))
@@ -208,7 +192,7 @@ def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> T
     schema, described = source.schema, []
     for name, values in build(Outcomes(0), Requests({}, (), ()), np.zeros(0, np.int64), {}, wanted).items():
         label = wanted.label(name)
-        field = pa.field(label, _type(values))
+        field = pa.field(label, arrow_type(values))
         at = schema.get_field_index(label)
         schema = schema.append(field) if at < 0 else schema.set(at, field)
         if name != "logprobs":
@@ -220,15 +204,6 @@ def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> T
     about = {"asked": stamp, "columns": schema.to_string(), "chunksize": source.chunksize}
     metadata = {**(source.schema.metadata or {}), b"pandas": json.dumps(known).encode(), _STAMP: json.dumps(about).encode()}
     return Target(where, schema.with_metadata(metadata), [wanted.label(column) for column in wanted.columns])
-
-
-def _type(values: Any) -> Any:
-    """Return the Arrow type of a column, the same where all values of a part are missing."""
-    import pyarrow as pa
-
-    if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
-        return pa.large_string()
-    return pa.array(pd.Series(values), from_pandas=True).type
 
 
 def _path(name: str, given: object) -> Path:

@@ -15,11 +15,12 @@ from ...engine.run.counts import Counts
 from ...engine.run.progress_bar import Progress
 from ...engine.runtime.interrupts import deferred_interrupts
 from ...errors import Interrupted, RunError
+from ...frames.arrow import to_frame
 from ...text import plural
 from ..run.run_handle import Run, stopped_error
 from ..run.sequential_runs import labelled_warnings
 from ..run.summary import Summary, added, total_summary
-from .parquet import Source, Target, to_frame
+from .parquet import Source, Target
 
 
 @dataclass(frozen=True, repr=False)

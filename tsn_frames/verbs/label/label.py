@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import pandas as pd
 
 from ...errors import ParameterError
+from ...frames.other_libraries import FrameT
 from ...frames.prompt import check_frame
 from ...text import quoted
 from ..paying_verb import Call, paying_verb
@@ -43,7 +44,7 @@ class LabelOptions(RoundOptions, total=False):
 
 
 @paying_verb(LabelOptions, LABEL_DEFAULTS)
-def label(df: pd.DataFrame, text: Any, labels: Any, **options: Unpack[LabelOptions]) -> Call[pd.DataFrame]:
+def label(df: FrameT, text: Any, labels: Any, **options: Unpack[LabelOptions]) -> Call[FrameT]:
     """Label every row of a frame with one of a closed set of labels.
 
     An answer that is not a label, not even but for case, punctuation or quotes, is asked again once with the reason, and is NA
@@ -52,7 +53,7 @@ def label(df: pd.DataFrame, text: Any, labels: Any, **options: Unpack[LabelOptio
     Parameters
     ----------
     df : DataFrame
-        The rows. It is not changed.
+        The rows. It is not changed. A frame of Polars or a table of Arrow gives one of its kind.
     text : column label or str
         A column, or a template such as ``"{title} {body}"``.
     labels : list or mapping
@@ -114,7 +115,7 @@ def label(df: pd.DataFrame, text: Any, labels: Any, **options: Unpack[LabelOptio
     (['billing', 'delivery'], True)
     >>> sim.close()
     """
-    return call_of(prepare(df, text, labels, {**LABEL_DEFAULTS, **options}))
+    return cast("Call[FrameT]", call_of(prepare(check_frame(df), text, labels, {**LABEL_DEFAULTS, **options})))
 
 
 def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any], verb: str = "label") -> RoundsCall:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import pandas as pd
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 else:
     R = TypeVar("R")
 LONG_MINUTES = 10
+Convert: TypeAlias = Callable[[pd.DataFrame], Any]
 WHERE = "tsn.last_run().frame is the frame so far"
 
 
@@ -50,6 +51,7 @@ class Run(ShownRun, Generic[R]):
     :func:`start` returns one; :func:`last_run` returns the newest one of this process.
     """
 
+    _convert: Convert | None = None  # from pandas to the library of the frame that was given
     _part_of: Run[Any] | None = None  # the run of a verb of several rounds, which is the last run and warns of its rows itself
 
     def __init__(self, engine: RunExecutor, made: Plan, frame: Callable[[RunExecutor], pd.DataFrame], errors: Errors, column: str,
@@ -172,7 +174,7 @@ class Run(ShownRun, Generic[R]):
             If the run ended early, or rows failed and ``errors="raise"``; ``.partial`` is the frame so far.
         """
         self.wait(progress=progress)
-        return self._close()
+        return converted(self._close, self._convert)
 
     async def aresult(self, *, progress: bool | None = None) -> R:
         """Like :meth:`result`, without blocking the caller's event loop."""
@@ -190,7 +192,7 @@ class Run(ShownRun, Generic[R]):
                     pass
             raise
         self._show_end(bar)
-        return self._close()
+        return converted(self._close, self._convert)
 
     def _last_state(self) -> str:
         if self._engine.failure is not None:
@@ -280,6 +282,18 @@ class Run(ShownRun, Generic[R]):
             return RunError(f"{counts.failed:,} of {plural(counts.rows, 'row')} failed, the first with {first!r}; the others are kept. "
                             f"{remedy(engine, self._made, self._column)}; errors='coerce' returns the frame all the same")  # fmt: skip
         return stopped_error(self) if self._errors == "raise" else None
+
+
+def converted(result: Callable[[], R], convert: Convert | None) -> R:
+    """Return a result, converted if it is a frame; the frame of an error is converted, too."""
+    try:
+        made = result()
+    except BaseException as end:
+        partial_frame = getattr(end, "partial", None)
+        if convert is not None and isinstance(partial_frame, pd.DataFrame):
+            end.partial = convert(partial_frame)  # type: ignore[attr-defined]
+        raise
+    return cast("R", convert(made)) if convert is not None and isinstance(made, pd.DataFrame) else made
 
 
 def start(run: Run[R]) -> Run[R]:

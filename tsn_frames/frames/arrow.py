@@ -1,0 +1,51 @@
+"""Columns between pandas and Arrow, with the same types whatever values a part of the rows has."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+_INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+
+
+def to_frame(table: Any) -> pd.DataFrame:
+    """Return a table as a frame whose integers are exact, also beside gaps, so that a row doesn't depend on its neighbours."""
+    import pyarrow as pa
+
+    nullable = {getattr(pa, name.lower())(): pd.api.types.pandas_dtype(name) for name in _INTEGERS}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, integer_object_nulls=True)
+    return frame
+
+
+def arrow_type(values: Any) -> Any:
+    """Return the Arrow type of a column, the same where all values of a part are missing; nested values are JSON texts."""
+    import pyarrow as pa
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        known = pa.large_string() if _are_texts(values.dtype) else pa.array(values.dtype.categories).type
+        return pa.dictionary(pa.from_numpy_dtype(pd.Categorical([], dtype=values.dtype).codes.dtype), known, values.dtype.ordered)
+    if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
+        return pa.large_string()
+    return pa.array(pd.Series(values), from_pandas=True).type
+
+
+def arrow_array(values: pd.Series, kind: Any) -> Any:
+    """Return a column as an array of an Arrow type, where nested values may have become JSON texts."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        codes = pa.array(values.cat.codes, type=kind.index_type, mask=values.isna().to_numpy(dtype=bool))
+        known = pa.array(values.cat.categories, type=kind.value_type)
+        return pa.DictionaryArray.from_arrays(codes, known, ordered=kind.ordered)
+    if values.dtype == object and pa.types.is_large_string(kind):
+        texts = [None if value is None else json.dumps(value, default=str) for value in values]
+        made = pa.array(texts, type=kind)
+    else:
+        made = pa.array(values, type=kind, from_pandas=True)
+    return made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
+
+
+def _are_texts(dtype: pd.CategoricalDtype) -> bool:
+    return all(isinstance(one, str) for one in dtype.categories)
