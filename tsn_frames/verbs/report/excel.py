@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
@@ -77,7 +77,7 @@ def export_excel(
     if estimate is not None:
         tables["Estimate"] = _indexed(estimate, "quantity")
     tables |= {name: _indexed(value, "") for name, value in sheets.items()}
-    _write(path, tables, timezone)
+    write_sheets(path, tables, timezone)
     return path
 
 
@@ -120,7 +120,8 @@ def _indexed(value: pd.DataFrame | FrameLike, name: str) -> pd.DataFrame:
     return frame.rename_axis(name).reset_index() if frame.index.names == [None] and name else frame.reset_index()
 
 
-def _write(path: Path, tables: dict[str, pd.DataFrame], timezone: str) -> None:
+def write_sheets(target: Path | IO[bytes], tables: dict[str, pd.DataFrame], timezone: str, *, formulas: bool = False) -> None:
+    """Write tables as the sheets of an Excel file; ``formulas`` lets texts such as ``=1+1`` be formulas."""
     try:
         from openpyxl import Workbook
         from openpyxl.styles import Font
@@ -130,9 +131,9 @@ def _write(path: Path, tables: dict[str, pd.DataFrame], timezone: str) -> None:
     book.remove(book.active)
     for name, table in tables.items():
         sheet = book.create_sheet(name[:31])
-        _append(sheet, [str(column) for column in table.columns])
+        _append(sheet, [str(column) for column in table.columns], formulas)
         for row in table.astype(object).itertuples(index=False, name=None):
-            _append(sheet, [_plain(value, timezone) for value in row])
+            _append(sheet, [_plain(value, timezone) for value in row], formulas)
         for column in sheet.columns:
             column[0].font = Font(bold=True)
             widest = max(len(str(cell.value)) for cell in column if cell.value is not None)
@@ -140,15 +141,17 @@ def _write(path: Path, tables: dict[str, pd.DataFrame], timezone: str) -> None:
             for cell in column[1:]:
                 cell.number_format = _FORMATS.get(str(column[0].value), cell.number_format)
         sheet.freeze_panes = "A2"
-    book.save(path)
+    book.save(target)
 
 
-def _append(sheet: Any, values: Iterable[Any]) -> None:
-    """Append a row; a text stays a text, whatever it begins with."""
+def _append(sheet: Any, values: Iterable[Any], formulas: bool = False) -> None:
+    """Append a row; a text stays a text, whatever it begins with, unless formulas are wanted."""
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
     values = [ILLEGAL_CHARACTERS_RE.sub("\N{REPLACEMENT CHARACTER}", one) if isinstance(one, str) else one for one in values]
     sheet.append(values)
+    if formulas:
+        return
     for cell in sheet[sheet.max_row]:
         if isinstance(cell.value, str) and cell.value[:1] in ("=", "+", "-", "@", "\t"):
             cell.data_type, cell.quotePrefix = "s", True

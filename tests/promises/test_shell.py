@@ -1,0 +1,148 @@
+"""The command ``tsn-frames`` as a process in a pipe: Ctrl-C, kill -9, a reader that goes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from support.waiting import wait_until
+
+from tsn_frames.simulator import Simulator
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups and signals of POSIX")
+CONCURRENCY = 8
+LABEL = f"{sys.executable} -m tsn_frames label --text body --labels billing,delivery,other --concurrency {CONCURRENCY}"
+
+
+@pytest.fixture
+def slow():
+    with Simulator(seed=0, latency=0.02) as sim:
+        yield sim
+
+
+@pytest.fixture
+def folder(slow, tmp_path, monkeypatch):
+    """A folder with its own cache and ledger, and the simulator as the service of the environment."""
+    monkeypatch.setenv("TSN_BASE_URL", slow.base_url)
+    monkeypatch.setenv("TSN_MODEL", "sim-small")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    return tmp_path
+
+
+def write_rows(folder, number):
+    frame = pd.DataFrame({"id": [f"{at:05}" for at in range(number)], "body": [f"message {at}" for at in range(number)]})
+    frame.to_csv(folder / "in.csv", index=False)
+
+
+def shell(line, folder):
+    """Start a pipeline in a process group of its own, as an interactive shell does for the foreground."""
+    command = ["bash", "-o", "pipefail", "-c", line]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, process_group=0)
+
+
+def finish(line, folder):
+    process = shell(line, folder)
+    _, err = process.communicate(timeout=300)
+    return process.returncode, err
+
+
+def answers(sim, number, process):
+    def reached():
+        assert process.poll() is None, process.communicate()
+        return sim.stats().answers >= number
+
+    wait_until(reached, 120)
+
+
+def billed_twice(sim):
+    return sum(number - 1 for number in sim.stats().billed_by_prompt.values())
+
+
+def interrupt(process, _folder):
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def kill(process, _folder):
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def check_interruption(sim, folder, rows, how):
+    """Interrupt a pipeline at half, run it again, and count what was paid for twice."""
+    write_rows(folder, rows)
+    line = f"cat in.csv | {LABEL} > out.csv"
+    process = shell(line, folder)
+    answers(sim, rows // 2, process)
+    how(process, folder)
+    _, err = process.communicate(timeout=60)
+    assert (folder / "out.csv").read_text() == ""
+    code, _ = finish(line, folder)
+    out = pd.read_csv(folder / "out.csv", dtype=str)
+    assert code == 0 and len(out) == rows and out["label"].notna().all() and out["id"].iloc[7] == "00007"
+    return process.returncode, err
+
+
+def test_ctrl_c_in_a_pipe_and_the_same_command_again_pay_for_nothing_twice(slow, folder):
+    """What is in flight arrives and is kept, so the second run sends only the rest."""
+    code, err = check_interruption(slow, folder, 1000, interrupt)
+    assert billed_twice(slow) == 0 and slow.stats().answers == 1000
+    assert "of 1,000 rows are answered, and the cache keeps them. Run the same command again" in err
+    assert code in (130, -signal.SIGINT)
+
+
+def test_kill_9_in_a_pipe_costs_at_most_what_was_in_flight(slow, folder):
+    check_interruption(slow, folder, 1000, kill)
+    assert billed_twice(slow) <= CONCURRENCY
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("how", "most"), [(interrupt, 0), (kill, CONCURRENCY)], ids=["ctrl-c", "kill-9"])
+def test_ten_thousand_rows_interrupted_are_paid_for_once(slow, folder, how, most):
+    check_interruption(slow, folder, 10_000, how)
+    print(f"10,000 rows, {how.__name__}: {slow.stats().answers} answers billed, {billed_twice(slow)} of them twice")
+    assert billed_twice(slow) <= most
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_takes_the_first_lines_ends_the_command_quietly(slow, folder, monkeypatch, unbuffered):
+    """As with any command: SIGPIPE's code for the shell, no traceback; and the answers are in the cache."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    pd.DataFrame({"id": range(20_000), "body": "where is it?"}).to_csv(folder / "in.csv", index=False)
+    code, err = finish(f"{LABEL} in.csv --quiet | head -n 2 > out.csv; exit ${{PIPESTATUS[0]}}", folder)
+    assert code == 141 and err == "" and slow.stats().answers == 1
+    assert len((folder / "out.csv").read_text().splitlines()) == 2
+
+
+def test_a_slow_reader_gets_every_row(slow, folder, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # then a write may take only what the pipe has room for
+    pd.DataFrame({"id": range(20_000), "body": "where is it?"}).to_csv(folder / "in.csv", index=False)
+    code, _ = finish(f"{LABEL} in.csv | (sleep 0.2; cat > out.csv)", folder)
+    assert code == 0 and len(pd.read_csv(folder / "out.csv")) == 20_000
+
+
+def test_the_output_is_what_it_was_until_the_new_one_is_whole(slow, folder):
+    write_rows(folder, 400)
+    (folder / "out.csv").write_text("yesterday\n")
+    process = shell(f"exec {LABEL} in.csv -o out.csv", folder)
+    answers(slow, 100, process)
+    interrupt(process, folder)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert (folder / "out.csv").read_text() == "yesterday\n" and {path.name for path in folder.iterdir()} == {
+        "in.csv", "out.csv", "cache", "ledger.db",
+    }  # fmt: skip
+
+
+def test_partial_writes_the_rows_so_far(slow, folder):
+    write_rows(folder, 400)
+    process = shell(f"exec {LABEL} in.csv -o out.csv --partial", folder)
+    answers(slow, 100, process)
+    interrupt(process, folder)
+    process.communicate(timeout=60)
+    out = pd.read_csv(folder / "out.csv")
+    assert process.returncode == 130 and len(out) == 400 and 90 <= out["label"].notna().sum() < 400
+    assert out["label_error"].dropna().str.startswith("not_sent").all()

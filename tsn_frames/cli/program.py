@@ -1,0 +1,65 @@
+"""The group of commands, and how its errors become exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from .exit_codes import ExitCode, exit_code_of
+from .verb_commands import VERBS, verb_command
+
+_HELP = """Language models over tables: a row becomes a request, and the same request is never paid for twice.
+
+\b
+  tsn-frames label in.csv --text body --labels billing,delivery,other -o out.csv
+  cat in.csv | tsn-frames complete -p 'Summarise: {text}' > out.csv
+  tsn-frames estimate complete in.csv -p 'Summarise: {text}'
+  tsn-frames simulate --port 8000     a service on this machine, to try it for free
+
+Shell completion, here of bash (zsh and fish likewise):
+
+\b
+  eval "$(_TSN_FRAMES_COMPLETE=bash_source tsn-frames)"
+"""
+
+
+class Program(click.Group):
+    """A group whose commands end with the code of a broken pipe, which click has another one for."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command and return its exit code."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            return exit_code_of(error)
+
+
+@click.group(cls=Program, help=_HELP)
+@click.version_option(package_name="tsn-frames", prog_name="tsn-frames")
+def program() -> None:
+    """Run a command."""
+
+
+@click.group("estimate", help="Estimate what a verb would send, use and cost; nothing is sent.")
+def estimate_group() -> None:
+    """Run an estimate."""
+
+
+for _name in VERBS:
+    program.add_command(verb_command(_name))
+    estimate_group.add_command(verb_command(_name, only_estimate=True))
+program.add_command(estimate_group)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
+    try:
+        return program.main(list(arguments), prog_name="tsn-frames", standalone_mode=False) or ExitCode.DONE
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.Abort as error:  # what click makes of Ctrl-C
+        return exit_code_of(error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt())
+    except Exception as error:  # noqa: BLE001 - what isn't known here is raised again
+        return exit_code_of(error)

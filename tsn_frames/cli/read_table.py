@@ -1,0 +1,129 @@
+"""Read a table from a file or standard input; texts stay as they are written."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from ..errors import ParameterError
+from .file_formats import STANDARD, Format, format_of
+from .formula_escaping import mapped, unescape
+
+
+def read_table(path: str, given: Format | None = None, *, encoding: str = "utf-8", escape: bool = True) -> pd.DataFrame:
+    """Return the table of a file, or of standard input.
+
+    All columns of CSV are texts, so that ``007`` stays ``007``; an empty cell is missing. The other formats have types of their own.
+
+    Parameters
+    ----------
+    path : str
+        A file, or ``-`` for standard input.
+    given : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
+        The format, where the suffix doesn't say it.
+    encoding : str
+        Of CSV and JSON lines.
+    escape : bool
+        Whether the apostrophe before formulas in CSV is removed.
+
+    Raises
+    ------
+    ParameterError
+        If the file can't be read in this format.
+    """
+    kind = format_of(path, given)
+    name = "standard input" if path == STANDARD else path
+    data = _bytes(path)
+    if kind == "parquet":
+        return _without_index(_attempt(name, lambda: pd.read_parquet(io.BytesIO(data)))).rename(columns=str)
+    if kind == "xlsx":
+        frame = _attempt(name, lambda: pd.read_excel(io.BytesIO(data), dtype=object, keep_default_na=False, na_values=[""]))
+        return frame.infer_objects().rename(columns=str)
+    text = _decoded(data, name, encoding)
+    if not text.strip():
+        raise ParameterError(
+            f"{name} is empty: " + ("no rows" if kind == "jsonl" else "a line with the names of the columns is needed")
+        )
+    if kind == "jsonl":
+        return _json_lines(text, name)
+    frame = _delimited(text, name, "\t" if kind == "tsv" else ",")
+    return mapped(frame, unescape) if escape else frame
+
+
+def _bytes(path: str) -> bytes:
+    if path == STANDARD:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise ParameterError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _decoded(data: bytes, name: str, encoding: str) -> str:
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except LookupError:
+        raise ParameterError(f"there is no encoding {encoding!r}: try utf-8, cp1252, utf-16") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ParameterError(
+            f"{name} is not {encoding}: byte 0x{data[error.start]:02x} at position {error.start:,}, in line {line:,}. "
+            "Give its encoding, such as --encoding cp1252 for files of Windows, or save it as UTF-8"
+        ) from None
+
+
+def _delimited(text: str, name: str, separator: str) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+        return _attempt(
+            name,
+            lambda: pd.read_csv(
+                io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_values=[""], index_col=False
+            ),
+        )
+
+
+def _json_lines(text: str, name: str) -> pd.DataFrame:
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append(orjson.loads(line))
+            except ValueError as error:
+                raise ParameterError(f"line {number:,} of {name} is not JSON: {error}") from None
+            if not isinstance(rows[-1], dict):
+                raise ParameterError(f'line {number:,} of {name} is not an object such as {{"text": "..."}}')
+    names = dict.fromkeys(key for row in rows for key in row)
+    return pd.DataFrame({key: _column([row.get(key) for row in rows]) for key in names})
+
+
+def _column(values: list[Any]) -> Any:
+    """Return values of JSON as a column; whole numbers stay whole where some are missing."""
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds == {int} and None in values:
+        return pd.array(values, dtype="Int64")
+    if kinds <= {str, int, float, bool} and len(kinds) == 1:
+        return pd.Series(values)
+    return pd.Series(values, dtype=object)
+
+
+def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+
+
+def _attempt(name: str, read: Any) -> pd.DataFrame:
+    try:
+        frame: pd.DataFrame = read()
+    except (ValueError, OSError, KeyError, pd.errors.ParserWarning) as error:
+        raise ParameterError(f"{name} can't be read: {' '.join(str(error).split())}") from None
+    except Exception as error:
+        if type(error).__name__ in ("BadZipFile", "InvalidFileException", "ArrowInvalid"):
+            raise ParameterError(f"{name} can't be read: {error}") from None
+        raise
+    return frame

@@ -1,0 +1,190 @@
+"""``complete``, ``label``, ``extract``, and ``estimate`` of each: a table in, a table with answers out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import pandas as pd
+
+from ..errors import ParameterError, RunError
+from ..text import did_you_mean, warnings_to
+from ..verbs.complete import complete
+from ..verbs.extract.extract import extract
+from ..verbs.files.complete_file import CHUNK, complete_file
+from ..verbs.label.label import label
+from ..verbs.paying_verb import estimate
+from ..verbs.run.run_handle import last_run
+from .exit_codes import ExitCode, exit_code_of, say
+from .file_formats import STANDARD, Format
+from .labels_and_fields import fields_of, labels_of
+from .options import TEXT, client_of, client_options, verb_options
+from .read_table import read_table
+from .write_table import check_target, write_table
+
+VERBS: Mapping[str, Callable[..., Any]] = {"complete": complete, "label": label, "extract": extract}
+_SEED = 0  # of --sample: the same rows in every run, so that they come from the cache
+_OWN = {
+    "complete": [click.Option(["-p", "--prompt"], type=TEXT, help="The prompt, with {column} placeholders, or @FILE.")],
+    "label": [
+        click.Option(["--text"], required=True, type=TEXT, help="The column of the texts, or a template such as '{title} {body}'."),
+        click.Option(["--labels"], required=True, help="Labels with commas between, or @FILE: a label a line, a CSV table of "
+                     "labels and descriptions, or JSON."),
+    ],
+    "extract": [
+        click.Option(["--text"], required=True, type=TEXT, help="The column of the texts, or a template such as '{title} {body}'."),
+        click.Option(["--schema"], required=True, help="The fields: a file with a JSON Schema, or FILE.py:CLASS with a dataclass, "
+                     "TypedDict or pydantic model."),
+    ],
+}  # fmt: skip
+_SUMMARY = {
+    "complete": "Answer every row of a table with a chat completion.",
+    "label": "Give every row of a table one of a closed set of labels.",
+    "extract": "Extract what each text says into typed columns.",
+}
+_EXAMPLES = {
+    "complete": """
+  tsn-frames complete in.csv -p 'Summarise: {text}' --name summary -o out.csv
+  tsn-frames complete in.jsonl -p @prompt.txt --max-tokens 200 --max-cost 5 -o out.xlsx
+  tsn-frames complete big.parquet -p 'Topic? {text}' -o parts/
+  cat in.csv | tsn-frames complete -p 'Translate: {text}' --rows 5 | head""",
+    "label": """
+  cat in.csv | tsn-frames label --text body --labels billing,delivery,other > out.csv
+  tsn-frames label in.xlsx --text '{title} {body}' --labels @codebook.csv -o out.xlsx
+  tsn-frames label in.csv --text body --labels yes,no --votes 2,5 --sample 200 -o out.csv""",
+    "extract": """
+  tsn-frames extract in.csv --text body --schema invoice.json -o out.parquet
+  tsn-frames extract in.csv --text body --schema fields.py:Invoice --explain quote -o out.csv""",
+}
+_EPILOG = """The key is read from TSN_API_KEY: there is no option for it, since a shell keeps what is typed. TSN_BASE_URL, TSN_MODEL,
+TSN_PRICES, TSN_CACHE_DIR and TSN_LEDGER are read as in Python. Exit codes: 0 done, 1 rows failed, 2 usage, 3 ended early,
+130 interrupted; the same command again sends only what has no answer."""
+
+
+def verb_command(name: str, *, only_estimate: bool = False) -> click.Command:
+    """Return the command of a verb: its own options, those of the client, and those of input and output."""
+
+    def run(**values: Any) -> int:
+        with warnings_to(lambda text: say(f"note: {text}")):
+            return _estimate(name, values) if only_estimate else _run(name, values)
+
+    own = [_argument(), *_OWN[name], *verb_options(VERBS[name]), *client_options(), *_input_options()]
+    prefix = "tsn-frames estimate " if only_estimate else "tsn-frames "
+    examples = _EXAMPLES[name].replace("tsn-frames ", prefix)
+    help_text = f"{_SUMMARY[name]}\n\n\b\nExamples:{examples}"
+    if only_estimate:
+        help_text = f"Estimate what `{name}` would send, use and cost; nothing is sent.\n\n\b\nExamples:{examples}"
+    params: list[click.Parameter] = own if only_estimate else [*own, *_output_options()]
+    return click.Command(name, callback=run, params=params, help=help_text, epilog=_EPILOG, short_help=_SUMMARY[name])
+
+
+def _argument() -> click.Argument:
+    return click.Argument(["source"], default=STANDARD, metavar="[FILE]")
+
+
+def _input_options() -> list[click.Option]:
+    return [
+        click.Option(["--format", "given"], type=click.Choice(get_args(Format)), help="Of standard input and output, and of files whose suffix doesn't say; default csv."),
+        click.Option(["--encoding"], default="utf-8", show_default=True, help="Of CSV and JSON lines that are read."),
+        click.Option(["--escape/--no-escape"], default=True, help="Whether an apostrophe keeps spreadsheets from running cells such as =1+1 as formulas; it is removed when CSV is read. Default: yes."),
+        click.Option(["--rows"], type=click.IntRange(0), help="Only the first rows."),
+        click.Option(["--sample"], type=click.IntRange(0), help="Only so many rows, drawn at random, the same ones every time."),
+    ]  # fmt: skip
+
+
+def _output_options() -> list[click.Option]:
+    return [
+        click.Option(["-o", "--output"], default=STANDARD, metavar="FILE", help="Where the table goes; default: standard output. A file appears when it is whole. A folder, for Parquet larger than memory, gets parts."),
+        click.Option(["--partial/--no-partial"], default=False, help="Whether the table so far is written when the run ends early or is interrupted. Default: no; the cache keeps all answers."),
+        click.Option(["--chunksize"], type=click.IntRange(1), default=CHUNK, show_default=True, help="Rows of a part, where the output is a folder."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="No progress and no summary on stderr."),
+    ]  # fmt: skip
+
+
+def _run(name: str, values: dict[str, Any]) -> int:
+    target, partial, quiet, chunksize = (values.pop(word) for word in ("output", "partial", "quiet", "chunksize"))
+    given, escape = values["given"], values["escape"]
+    progress = False if quiet else None
+    if name == "complete" and _is_folder(target):
+        return _run_in_parts(target, values, chunksize, progress, quiet=quiet)
+    check_target(target, given)
+    arguments, options = _call(name, values)
+    try:
+        out = VERBS[name](*arguments, **options, progress=progress)
+    except (RunError, KeyboardInterrupt) as end:
+        code = exit_code_of(end)
+        if partial and (frame := _frame_so_far(end)) is not None:
+            write_table(frame, target, given, escaped=escape)
+        return code
+    write_table(out, target, given, escaped=escape)
+    return _report(quiet=quiet)
+
+
+def _run_in_parts(target: str, values: dict[str, Any], chunksize: int, progress: bool | None, *, quiet: bool) -> int:
+    source, options = values.pop("source"), {}
+    if values["rows"] is not None or values["sample"] is not None:
+        raise ParameterError("--rows and --sample are for an output in one file, not for a folder of parts")
+    if Path(source).suffix.lower() != ".parquet" and not Path(source).is_dir():
+        raise ParameterError(f"a folder of parts is made of Parquet, got {source}: give --output the name of a file")
+    options = {**_options(values), "progress": progress, "chunksize": chunksize}
+    complete_file(source, target, options.pop("prompt", None), **options)
+    return _report(quiet=quiet)
+
+
+def _report(*, quiet: bool) -> int:
+    """Show the summary, unless the bar has shown it, and return the exit code."""
+    run: Any = last_run()
+    if not quiet and not sys.stderr.isatty():
+        say(str(run.summary))
+    return ExitCode.ROWS_FAILED if run.summary.failed else ExitCode.DONE
+
+
+def _estimate(name: str, values: dict[str, Any]) -> int:
+    arguments, options = _call(name, values)
+    click.echo(str(estimate(VERBS[name], *arguments, **options)))
+    return ExitCode.DONE
+
+
+def _call(name: str, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments and options of a verb."""
+    df = _rows(values)
+    options = _options(values)
+    if name == "complete":
+        return [df, options.pop("prompt", None)], options
+    text = options.pop("text")
+    if text not in df.columns and "{" not in text:
+        raise ParameterError(f"--text names a column {text!r} that the table doesn't have; {did_you_mean(text, df.columns)}")
+    return [df, text, labels_of(options.pop("labels")) if name == "label" else fields_of(options.pop("schema"))], options
+
+
+def _rows(values: dict[str, Any]) -> pd.DataFrame:
+    source, rows, sample = (values.pop(word) for word in ("source", "rows", "sample"))
+    df = read_table(source, values["given"], encoding=values["encoding"], escape=values["escape"])
+    df = df if rows is None else df.head(rows)
+    return df if sample is None or sample >= len(df) else df.sample(sample, random_state=_SEED).sort_index()
+
+
+def _options(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the verb that were given, with the client of the others."""
+    for word in ("given", "encoding", "escape", "rows", "sample"):
+        values.pop(word, None)
+    client = client_of(values)
+    given = {word: value for word, value in values.items() if value is not None and value != ()}
+    if "examples" in given:
+        given["examples"] = read_table(given["examples"])
+    if "stop" in given:
+        given["stop"] = list(given["stop"])
+    return {**given, "client": client}
+
+
+def _frame_so_far(end: BaseException) -> pd.DataFrame | None:
+    run: Any = last_run()
+    frame = getattr(end, "partial", None)
+    return frame if frame is not None or run is None else run.frame
+
+
+def _is_folder(target: str) -> bool:
+    return target != STANDARD and (target.endswith(("/", "\\")) or Path(target).is_dir())

@@ -1,0 +1,92 @@
+"""Write a table to a file, which appears when it is whole, or to standard output."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from ..errors import ParameterError
+from ..verbs.report.excel import write_sheets
+from .file_formats import STANDARD, Format, format_of
+from .formula_escaping import escape, mapped
+
+
+def check_target(path: str, given: Format | None) -> None:
+    """Raise before anything is sent where a table can't be written to a path."""
+    kind = format_of(path, given)
+    if path == STANDARD:
+        if kind in ("parquet", "xlsx") and sys.stdout.isatty():
+            raise ParameterError(f"{kind} is not for a terminal: give --output, or send it to a file or program")
+        return
+    target = Path(path).expanduser()
+    if target.is_dir():
+        raise ParameterError(f"{path} is a folder: give --output the name of a file in it")
+    if not os.access(target.parent, os.W_OK):
+        raise ParameterError(f"{path} can't be written: the folder {target.parent} is missing or closed to you")
+
+
+def write_table(df: pd.DataFrame, path: str, given: Format | None = None, *, escaped: bool = True) -> None:
+    """Write a table in the format of the path; a file that is there is replaced by the whole new one."""
+    data = table_bytes(df, format_of(path, given), escaped=escaped)
+    if path == STANDARD:
+        _write_whole(data)
+        return
+    target = Path(path).expanduser().resolve()  # the file behind a link is replaced, not the link
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            part.chmod(target.stat().st_mode & 0o777)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _write_whole(data: bytes) -> None:
+    """Write to standard output, which may take a part at a time: with PYTHONUNBUFFERED it has no buffer."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
+    sys.stdout.buffer.flush()
+
+
+def table_bytes(df: pd.DataFrame, kind: Format, *, escaped: bool = True) -> bytes:
+    """Return a table in a format; ``escaped`` keeps spreadsheets from running texts as formulas."""
+    if kind == "parquet":
+        buffer = io.BytesIO()
+        df.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    if kind == "xlsx":
+        buffer = io.BytesIO()
+        write_sheets(buffer, {"Sheet1": df}, "UTC", formulas=not escaped)
+        return buffer.getvalue()
+    if kind == "jsonl":
+        return b"".join(_json_lines(df))
+    plain = df.assign(**{name: df[name].map(_json_text) for name in df.columns if df[name].dtype == object})
+    shown = mapped(plain, escape) if escaped else plain
+    return shown.to_csv(None, index=False, sep="\t" if kind == "tsv" else ",", lineterminator="\n").encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def _json_lines(df: pd.DataFrame) -> Any:
+    names = [str(name) for name in df.columns]
+    table = df.astype(object)
+    for row in table.where(table.notna(), None).itertuples(index=False, name=None):
+        record = dict(zip(names, row, strict=True))
+        yield orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _json_text(value: Any) -> Any:
+    """Return lists and objects as JSON; other values as they are."""
+    return orjson.dumps(value, default=str).decode() if isinstance(value, (list, dict)) else value
