@@ -35,8 +35,6 @@ class Hidden:
 class Secret:
     """An API key that shows in no repr, text, pickle or ``vars()``.
 
-    Examples
-    --------
     >>> Secret("tsn_test_1")
     Secret('***')
     """
@@ -118,8 +116,6 @@ def masked(value: Any, secret: Secret | None) -> Any:
 def redact(text: str, secret: Secret | None = None, *, most: int = 300) -> str:
     """Return a service's text fit to show: keys masked, control characters removed, shortened.
 
-    Examples
-    --------
     >>> redact("Incorrect API key provided: tsn_live_abc")
     'Incorrect API key provided: ***'
     """

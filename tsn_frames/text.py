@@ -21,8 +21,6 @@ from .notebook.warning_block import warn_in_cell
 def money(amount: float | Decimal, digits: int = 2, *, currency: str | None = None) -> str:
     """Return an amount with two decimals, below 1 with ``digits`` significant digits, and its currency where it is known.
 
-    Examples
-    --------
     >>> money(12.345), money(0.00321), money(0.0000456)
     ('12.35', '0.0032', '0.000046')
     >>> money(12.345, currency="EUR")
@@ -41,8 +39,6 @@ def quoted(value: object, *, most: int = 80) -> str:
 def nearest(name: object, known: Iterable[object]) -> str | None:
     """Return the known name that is most like another one, None where none is.
 
-    Examples
-    --------
     >>> nearest("txt", ["text", "label"])
     'text'
     """
@@ -53,8 +49,6 @@ def nearest(name: object, known: Iterable[object]) -> str | None:
 def did_you_mean(name: object, known: Iterable[object], *, most: int = 12) -> str:
     """Return a hint that names the nearest of the known names and lists them.
 
-    Examples
-    --------
     >>> did_you_mean("txt", ["text", "label"])
     "did you mean 'text'? There are: 'text', 'label'"
     """
@@ -67,8 +61,6 @@ def did_you_mean(name: object, known: Iterable[object], *, most: int = 12) -> st
 def plural(count: int, noun: str) -> str:
     """Return a number and its noun.
 
-    Examples
-    --------
     >>> plural(1, "row"), plural(1200, "row")
     ('1 row', '1,200 rows')
     """

@@ -23,8 +23,6 @@ def normalise(base_url: str, *, allow_http: bool = False) -> str:
 
     Without a path it gets ``/v1``. An endpoint without one, ``https://host/chat/completions``, stays as it is.
 
-    Examples
-    --------
     >>> normalise("https://API.example.com/v1/chat/completions/")
     'https://api.example.com/v1'
     """
@@ -46,8 +44,6 @@ def _normal(parts: SplitResult) -> str:
 def endpoint(base_url: str) -> str:
     """Return the URL that completions are requested from.
 
-    Examples
-    --------
     >>> endpoint("https://api.example.com/v1"), endpoint("https://api.example.com/chat/completions")
     ('https://api.example.com/v1/chat/completions', 'https://api.example.com/chat/completions')
     """
@@ -62,8 +58,6 @@ def models_url(base_url: str) -> str:
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine.
 
-    Examples
-    --------
     >>> is_loopback("127.0.0.1"), is_loopback("example.com")
     (True, False)
     """

@@ -118,8 +118,6 @@ def decode(body: bytes) -> Completion:
     Unreadable
         If it is not JSON, or not a chat completion.
 
-    Examples
-    --------
     >>> decode(b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}').content
     'Hi'
     """

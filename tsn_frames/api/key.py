@@ -19,8 +19,6 @@ def base_hash(base_url: str, repeat: int, head: bytes) -> hashlib._Hash:
 def request_key(base_url: str, repeat: int, head: bytes, messages: bytes) -> bytes:
     """Return the key of one request, 32 bytes.
 
-    Examples
-    --------
     >>> request_key("https://api.example.com/v1", 0, b'{"model":"m","messages":', b"[]").hex()[:16]
     '12ee224406cffb58'
     """

@@ -25,8 +25,6 @@ def check_messages(given: Any, where: str, is_gap: IsGap = _is_none) -> list[dic
 
     ``where`` names them in errors, ``is_gap`` says whether a content is missing.
 
-    Examples
-    --------
     >>> check_messages(({"content": "Hi", "role": "user"},), "messages")
     [{'role': 'user', 'content': 'Hi'}]
     """

@@ -71,8 +71,6 @@ RESERVED = (*ORDER, "messages", "stream", "stream_options", "n")
 def check(name: str, value: Any) -> Any:
     """Check one parameter and return it as the plain value that is sent.
 
-    Examples
-    --------
     >>> check("temperature", 1)
     1.0
     """
@@ -82,8 +80,6 @@ def check(name: str, value: Any) -> Any:
 def body(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return checked parameters in the fixed order, those not given left out, ``extra_body`` merged at the end.
 
-    Examples
-    --------
     >>> body({"model": "m", "seed": 7, "extra_body": {"logprobs": True}})
     {'model': 'm', 'logprobs': True, 'seed': 7}
     """

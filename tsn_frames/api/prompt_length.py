@@ -30,8 +30,6 @@ class _Count(NamedTuple):
 def prompt_size(request: Request) -> Size:
     """Return the size of a request's messages, in its JSON.
 
-    Examples
-    --------
     >>> prompt_size(Request(b"", b'{"model":"m","messages":', b'[{"role":"user","content":"Hi"}]', "m"))
     Size(chars=32, language='latin')
     >>> prompt_size(Request(b"", b'{"messages":', '[{"role":"user","content":"荷物はどこですか"}]'.encode(), "m")).language

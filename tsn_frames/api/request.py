@@ -80,8 +80,6 @@ class Requests:
 def body_head(parameters: Mapping[str, Any]) -> bytes:
     """Serialise checked parameters, in their order, up to and including ``"messages":``.
 
-    Examples
-    --------
     >>> body_head({"model": "m", "temperature": 0.0})
     b'{"model":"m","temperature":0.0,"messages":'
     """

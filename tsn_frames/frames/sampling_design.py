@@ -69,8 +69,6 @@ def need_draw(df: pd.DataFrame, gold: Any) -> Draw:
 def holds_test_rows(df: pd.DataFrame) -> bool:
     """Return whether a frame has rows of the test part of any draw.
 
-    Examples
-    --------
     >>> holds_test_rows(pd.DataFrame({"gold_split": ["dev", None]})), holds_test_rows(pd.DataFrame({"topic_split": ["test"]}))
     (False, True)
     """

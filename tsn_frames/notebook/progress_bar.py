@@ -42,8 +42,6 @@ class NotebookBar:
 def bar_text(done: int, rows: int, text: str) -> str:
     """Return a bar as one line of text.
 
-    Examples
-    --------
     >>> bar_text(40, 160, "1,200 tokens")
     ' 25 % | 40 of 160 rows, 1,200 tokens'
     """

@@ -42,8 +42,6 @@ def readable_signature(signature: inspect.Signature, names: Mapping[str, Any]) -
 def readable_type(annotation: Any, names: Mapping[str, Any]) -> Any:
     """Return the text of a type with its aliases spelled out; what is not text stays as it is.
 
-    Examples
-    --------
     >>> readable_type("pd.Series | PerRow | None", {})
     Series | callable | None
     >>> readable_type("Mode | pd.Series | Mapping[str, Any] | None", {"Mode": Literal["use", "off"]})

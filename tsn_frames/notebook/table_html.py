@@ -11,8 +11,6 @@ _CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;background:
 def table_html(title: str, rows: Iterable[tuple[str, str]]) -> str:
     """Return a table with one row for each name and value, below a title.
 
-    Examples
-    --------
     >>> "<b>Client</b>" in table_html("Client", [("model", "sim-small")])
     True
     """

@@ -153,8 +153,6 @@ _BY_CODE = {plain(code): meaning for code, (meaning, _) in ERROR_CODES.items()}
 def meaning_of_code(code: str) -> Meaning | None:
     """Return what a code or a type of an error names.
 
-    Examples
-    --------
     >>> meaning_of_code("InvalidApiKey"), meaning_of_code("1113"), meaning_of_code("invalid_request_error")
     ('key', 'balance', None)
     """
@@ -164,8 +162,6 @@ def meaning_of_code(code: str) -> Meaning | None:
 def meaning_of_words(message: str) -> Meaning | None:
     """Return what the words of an error say.
 
-    Examples
-    --------
     >>> meaning_of_words("This model's maximum context length is 2048 tokens")
     'too_long'
     """
@@ -180,8 +176,6 @@ def names_usage_option(message: str) -> bool:
 def names_unknown_parameter(message: str) -> bool:
     """Return whether an error may be about a parameter that the service doesn't know: it says so, or says nothing.
 
-    Examples
-    --------
     >>> names_unknown_parameter("body.x: Extra inputs are not permitted"), names_unknown_parameter("temperature must be below 2")
     (True, False)
     >>> names_unknown_parameter("400: Bad Request"), names_unknown_parameter("400: Bad Request: temperature must be below 2")

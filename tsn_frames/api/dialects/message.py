@@ -22,8 +22,6 @@ class Message(NamedTuple):
 def read_message(message: dict[str, Any]) -> Message:
     """Return what a message or a delta says.
 
-    Examples
-    --------
     >>> read_message({"content": [{"type": "thinking", "thinking": "Hm"}, {"type": "text", "text": "4"}]})
     Message(content='4', reasoning='Hm', refusal=None, tool_calls=None)
     """

@@ -12,8 +12,6 @@ _DEPTH = 3  # lists in a field of a field
 def model_names(listed: Any) -> list[str]:
     """Return the names of a list of models.
 
-    Examples
-    --------
     >>> model_names([{"id": "a"}, {"name": "b"}, "c"]), model_names({"data": {"a": {}, "b": {}}})
     (['a', 'b', 'c'], ['a', 'b'])
     >>> model_names({"result": {"data": [{"id": "a"}]}})

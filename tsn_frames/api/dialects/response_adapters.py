@@ -12,8 +12,6 @@ def as_completion(data: dict[str, Any], *, part: str = "message") -> dict[str, A
 
     ``part`` holds the text: ``message`` in an answer, ``delta`` in a chunk.
 
-    Examples
-    --------
     >>> as_completion({"message": {"content": "Hi"}, "done": True})["choices"]
     [{'message': {'content': 'Hi'}, 'finish_reason': 'stop'}]
     """
@@ -31,8 +29,6 @@ def as_completion(data: dict[str, Any], *, part: str = "message") -> dict[str, A
 def finish_reason(choice: dict[str, Any]) -> str | None:
     """Return the finish_reason of a choice, which some services write as an object or in camel case.
 
-    Examples
-    --------
     >>> finish_reason({"finish_reason": {"type": "length", "length": 20}}), finish_reason({"finishReason": "STOP"})
     ('length', 'STOP')
     """

@@ -148,8 +148,6 @@ _PUNCTUATION = re.compile(r"[^0-9a-z]+")
 def plain(name: str) -> str:
     """Return a name without case and punctuation.
 
-    Examples
-    --------
     >>> plain("inputTokens") == plain("input_tokens")
     True
     """
@@ -175,8 +173,6 @@ _ENDED = re.compile(f"{'|'.join(FINISHED)}|finished|^end$")
 def ending(reason: str | None) -> Ending | None:
     """Return how an answer ended by its finish_reason, None where it ended well; reasons that aren't listed go by their words.
 
-    Examples
-    --------
     >>> ending("MAX_TOKENS"), ending("sensitive"), ending("stop")
     ('cut_off', 'filtered', None)
     """
@@ -195,8 +191,6 @@ def ends_an_answer(reason: str | None) -> bool:
 
     Together names the token that ended it, such as ``<|eot_id|>``.
 
-    Examples
-    --------
     >>> ends_an_answer("STOP"), ends_an_answer("max_tokens"), ends_an_answer("OTHER"), ends_an_answer(None)
     (True, True, False, False)
     """

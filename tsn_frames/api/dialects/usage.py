@@ -29,8 +29,6 @@ class Usage(NamedTuple):
 def find_usage(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the usage of an answer or of a chunk, unread.
 
-    Examples
-    --------
     >>> find_usage({"x_groq": {"usage": {"total_tokens": 5}}}), find_usage({"done": True, "eval_count": 5})
     ({'total_tokens': 5}, {'eval_count': 5})
     """
@@ -47,8 +45,6 @@ def merge_usage(known: dict[str, Any] | None, more: dict[str, Any]) -> dict[str,
 
     A later count replaces an earlier one, but a later 0 says nothing.
 
-    Examples
-    --------
     >>> merge_usage({"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}, {"input_tokens": 0, "output_tokens": 7})
     {'input_tokens': 9, 'output_tokens': 7}
     """
@@ -67,8 +63,6 @@ def read_usage(value: Any, *, has_text: bool = False) -> Usage:
 
     A prompt has at least one token, and so has a text: zeros there come from a server that doesn't count.
 
-    Examples
-    --------
     >>> read_usage({"prompt_tokens": "9", "total_tokens": 12.0})
     Usage(prompt_tokens=9, completion_tokens=3, total_tokens=12, cached_tokens=None)
     >>> read_usage({"input_tokens": 9, "output_tokens": 3, "cache_read_input_tokens": 100})
@@ -107,8 +101,6 @@ def counted(value: Any) -> bool:
 def counts_nothing(value: Any) -> bool:
     """Return whether a usage says that no token was read or written.
 
-    Examples
-    --------
     >>> counts_nothing({"prompt_tokens": 0, "completion_tokens": 0}), counts_nothing({}), counts_nothing({"cost": 0})
     (True, False, False)
     """
@@ -122,8 +114,6 @@ def counts_nothing(value: Any) -> bool:
 def count(value: Any) -> int | None:
     """Return a count, also where it is written as ``100.0`` or ``"100"``; an absurd one is none.
 
-    Examples
-    --------
     >>> count("100"), count(100.0), count(True), count(-1)
     (100, 100, None, None)
     """

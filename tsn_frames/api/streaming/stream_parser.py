@@ -44,8 +44,6 @@ def has_lines(body: bytes | bytearray) -> bool:
 class StreamedReply:
     r"""One answer while it arrives.
 
-    Examples
-    --------
     >>> reply = StreamedReply()
     >>> reply.feed(b'data: {"choices":[{"delta":{"content":"Hel')
     inf

@@ -37,8 +37,6 @@ def other_runs(
 ) -> OtherRuns:
     """Return the money of all runs but one, given each run's recorded spending and live lease.
 
-    Examples
-    --------
     >>> other_runs("a", {"a": Decimal(7), "b": Decimal(2)}, {"c": Decimal(1)}, {"a": Decimal(9), "b": Decimal(5)})
     OtherRuns(known=Decimal('2'), unknown=Decimal('1'), committed=Decimal('6'))
     """
@@ -53,8 +51,6 @@ def extension(free: Decimal, waiting: Sequence[Decimal]) -> Decimal:
 
     Nothing where nothing waits or fits: other runs may then use what this run does not.
 
-    Examples
-    --------
     >>> extension(Decimal(100), [Decimal(10), Decimal(10)]), extension(Decimal(15), [Decimal(20), Decimal(10)])
     (Decimal('30'), Decimal('15'))
     >>> extension(Decimal(5), [Decimal(10)])

@@ -28,8 +28,6 @@ class Budget:
     def of(cls, given: object) -> Budget:
         """Return the budget given by a mapping.
 
-        Examples
-        --------
         >>> Budget.of({"day": 20, "timezone": "Europe/Berlin"})
         Budget(run=None, day=Decimal('20'), month=None, timezone='Europe/Berlin')
         """
@@ -55,8 +53,6 @@ class Budget:
 def amount(name: str, value: object) -> Decimal | None:
     """Return an amount of money as a Decimal; None for None.
 
-    Examples
-    --------
     >>> amount("max_cost", 2.5)
     Decimal('2.5')
     """
@@ -74,8 +70,6 @@ def amount(name: str, value: object) -> Decimal | None:
 def period(name: str, now: float, timezone: str) -> tuple[float, float]:
     """Return start and end of the calendar day or month that holds a time, in POSIX seconds.
 
-    Examples
-    --------
     >>> period("day", 1.7e9, "UTC")
     (1699920000.0, 1700006400.0)
     """

@@ -38,8 +38,6 @@ def worst_case(prices: Prices | None, request: Request) -> Decimal | None:
 def longest(request: Request) -> int | None:
     """Return the upper bound of an answer's tokens; None if there is none.
 
-    Examples
-    --------
     >>> longest(Request(b"", b'{"model":"m","max_completion_tokens":200,"messages":', b"[]", "m"))
     200
     """

@@ -9,8 +9,6 @@ from .cache import Cache, CacheMode
 class ReplayCache(Cache):
     """Answers of an archive. Each call is as with ``cache="only"``.
 
-    Examples
-    --------
     >>> ReplayCache("folder").mode("use")
     'only'
     """

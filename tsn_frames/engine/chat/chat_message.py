@@ -64,8 +64,6 @@ def turns_of(messages: Any) -> tuple[tuple[Turn, ...], str | None]:
 def text_of(content: Any) -> str:
     r"""Return a message's content as plain text; other parts appear by type.
 
-    Examples
-    --------
     >>> text_of([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {}}])
     'What is this?\n[image_url]'
     """

@@ -19,8 +19,6 @@ _PARAMETERS = NAMES[1:]
 class ChatSettings(NamedTuple):
     """The settings of a chat; what isn't given isn't sent.
 
-    Examples
-    --------
     >>> ChatSettings().with_model("m").with_parameters({"temperature": 1, "top_p": None})
     ChatSettings(model='m', system=None, parameters={'temperature': 1.0}, system_template=None)
     """

@@ -19,8 +19,6 @@ def add_run_ids(frame: Any, ids: Iterable[str]) -> None:
 def run_ids(value: object) -> tuple[str, ...]:
     """Return the ids of the runs that a value names.
 
-    Examples
-    --------
     >>> run_ids("1f0e 77ab")
     ('1f0e', '77ab')
     """

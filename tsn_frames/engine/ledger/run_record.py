@@ -65,8 +65,6 @@ class RunRecord(NamedTuple):
     def changed(self, hashes: Mapping[str, str]) -> list[str]:
         """Return the names whose hashes differ: ``template``, ``system``, ``model``, ``rows``, parameters.
 
-        Examples
-        --------
         >>> record = RunRecord("1", 0.0, None, "complete", "h", "[]", "[]", '{"rows": "a", "system": "b"}', None, 1, 1)
         >>> record.changed({"rows": "a", "system": "c", "temperature": "d"})
         ['system', 'temperature']
@@ -121,8 +119,6 @@ class RunDescription(NamedTuple):
 def fingerprint(value: Any) -> str:
     """Return a short hash of a JSON-like value, the same in every process and version.
 
-    Examples
-    --------
     >>> fingerprint("Summarise: {text}") == fingerprint("Summarise: {text}")
     True
     """

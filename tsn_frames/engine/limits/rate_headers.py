@@ -30,8 +30,6 @@ _UNSTATED = RateLimitState()
 def duration(text: str) -> float | None:
     """Parse ``250ms``, ``45s``, ``1m30s``, ``6m0s`` or a bare number of seconds.
 
-    Examples
-    --------
     >>> duration("1m30s"), duration("250ms"), duration("7"), duration("soon")
     (90.0, 0.25, 7.0, None)
     """
@@ -49,8 +47,6 @@ def seconds_until(text: str, *, wall: Callable[[], float] = time.time) -> float 
 
     Only points in time need the wall clock; one that is over is a wait of 0 seconds.
 
-    Examples
-    --------
     >>> seconds_until("1.5s"), seconds_until("2026-01-01T00:00:30Z", wall=lambda: 1767225600.0)
     (1.5, 30.0)
     """

@@ -92,8 +92,6 @@ def _done(counts: Counts) -> int:
 def status(counts: Counts, seconds: float = 0.0) -> str:
     """Return the text beside the bar: tokens, cost so far, projected cost, cost per minute, and counts of rows.
 
-    Examples
-    --------
     >>> status(Counts(rows=10, answered=4, cached=1, prompt_tokens=900, completion_tokens=100, cost_known=False))
     '1,000 tokens, 1 cached'
     >>> from decimal import Decimal
@@ -121,8 +119,6 @@ def status(counts: Counts, seconds: float = 0.0) -> str:
 def pace(counts: Counts, seconds: float) -> str:
     """Return how long the rows that are left take at the pace so far; an empty text until it is known.
 
-    Examples
-    --------
     >>> pace(Counts(rows=100, answered=25), seconds=10.0), pace(Counts(rows=100, answered=5), seconds=0.2)
     ('about 30 s left', '')
     >>> pace(Counts(rows=9000, answered=25), seconds=10.0)

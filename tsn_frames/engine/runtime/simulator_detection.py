@@ -14,8 +14,6 @@ MARK = "SIMULATED"
 def is_simulated(host: str, models: Iterable[str]) -> bool:
     """Return whether a host is this machine and every model is one of the simulator's; ``host`` may have a port.
 
-    Examples
-    --------
     >>> is_simulated("127.0.0.1:8000", ["sim-small"]), is_simulated("api.example.com", ["sim-small"])
     (True, False)
     >>> is_simulated("127.0.0.1:8000", ["sim-small", "qwen"]), is_simulated("127.0.0.1:8000", [])

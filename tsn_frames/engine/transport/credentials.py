@@ -27,8 +27,6 @@ _MASKED_ANYWHERE = 8  # characters; a shorter value is masked as a whole word on
 class HiddenMapping:
     """Header or query values by name; its repr shows the names, its pickle carries no values.
 
-    Examples
-    --------
     >>> HiddenMapping("headers", Hidden({"X-Title": "reports"}))
     {'X-Title': '***'}
     """
@@ -103,8 +101,6 @@ class Credentials(Secret):
 
     Two are equal if they stand for the same account: headers and parameters other than credentials don't matter.
 
-    Examples
-    --------
     >>> made = Credentials(Secret(None), HiddenMapping("headers", Hidden({})), HiddenMapping("query", Hidden({"v": "1"})))
     >>> made.query_string(), made.request_headers()
     ('v=1', {})

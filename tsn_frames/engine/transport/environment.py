@@ -39,8 +39,6 @@ def through_proxy(url: str) -> str:
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:
     """Return whether NO_PROXY names a host: ``*``, a domain, an address with or without brackets, or a network.
 
-    Examples
-    --------
     >>> is_excepted("api.example.com", 443, "localhost, .example.com"), is_excepted("fd00::5", 443, "[::1],fd00::/8")
     (True, True)
     """

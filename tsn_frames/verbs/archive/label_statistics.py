@@ -60,8 +60,6 @@ def _is_rater(column: Any, name: str) -> bool:
 def _counts(values: pd.Series) -> str:
     """Return how often each value is there, NA last.
 
-    Examples
-    --------
     >>> _counts(pd.Series(["a", "b", "a", None]))
     'a 2, b 1, NA 1'
     """

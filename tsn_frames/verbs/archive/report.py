@@ -91,8 +91,6 @@ def runs_table(contents: Contents) -> pd.DataFrame:
 def markdown(table: pd.DataFrame) -> str:
     r"""Return a table as Markdown.
 
-    Examples
-    --------
     >>> print(markdown(pd.DataFrame({"label": ["a|b"], "share": [0.25]})))
     | label | share |
     |---|---|

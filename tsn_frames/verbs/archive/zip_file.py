@@ -23,8 +23,6 @@ _DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, Valu
 def safe_name(name: str) -> str:
     """Return a file's name as a member may be called.
 
-    Examples
-    --------
     >>> safe_name("reviews: ann?.jsonl")
     'reviews_ ann_.jsonl'
     """

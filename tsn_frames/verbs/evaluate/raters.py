@@ -18,8 +18,6 @@ Array = np.ndarray[Any, Any]
 def majority(ratings: Array, labels: int) -> Array:
     """Return each row's most frequent code, -1 where there is none or a tie; columns are raters, -1 is a gap.
 
-    Examples
-    --------
     >>> majority(np.array([[0, 0, 1], [0, 1, -1], [-1, -1, 1]]), 2).tolist()
     [0, -1, 1]
     """

@@ -52,8 +52,6 @@ class Checked(NamedTuple):
 def column_of(kind: Any) -> tuple[str, tuple[Any, ...], bool]:
     """Return dtype, categories and whether a type may be null.
 
-    Examples
-    --------
     >>> column_of(int | None), column_of(list[str]), column_of(Literal["a", "b"])
     (('Int64', (), True), ('object', (), False), ('category', ('a', 'b'), False))
     """
@@ -85,8 +83,6 @@ def _parts(kind: Any) -> list[Any]:
 def with_formats(kind: Any) -> Any:
     """Return a type whose JSON schema says the format of times, as ``date-time``.
 
-    Examples
-    --------
     >>> msgspec.json.schema(with_formats(list[dt.datetime]))["items"]["format"]
     'date-time'
     """

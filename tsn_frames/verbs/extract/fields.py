@@ -26,8 +26,6 @@ class Fields(NamedTuple):
 
         In a mapping every field may be null. A class is a dataclass, TypedDict, msgspec Struct or pydantic model.
 
-        Examples
-        --------
         >>> from typing import Literal
         >>> found = Fields.of({"amount": float, "party": Literal["Con", "Lab"]})
         >>> [(field.name, field.dtype, field.nullable) for field in found.fields]
@@ -47,8 +45,6 @@ class Fields(NamedTuple):
 
         A field that may be null is so where the answer has null or a blank text, and has its default where the answer has nothing.
 
-        Examples
-        --------
         >>> Fields.of({"amount": float, "count": int}).read({"amount": "1.5", "count": "two"}).problems
         {'count': 'Expected `int | null`, got `str` - at `$.count`'}
         """

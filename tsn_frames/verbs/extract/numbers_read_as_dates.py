@@ -19,8 +19,6 @@ def number_for_date(value: Any, read: Any) -> str | None:
 
     ``read`` is what a validator made of the JSON ``value``, in mappings and lists of the same form.
 
-    Examples
-    --------
     >>> number_for_date([2019], [dt.datetime(1970, 1, 1, 0, 33, 39)])
     'Expected a date-time such as `2019-12-31T23:59:00Z`, got the number `2019` - at `$[0]`'
     """

@@ -36,8 +36,6 @@ class Codebook:
 
         Labels; or label -> description (None for none); or group -> list or mapping; or integers -> anchors.
 
-        Examples
-        --------
         >>> Codebook.of({"billing": "money taken, refunds", "praise": None}, other="none of these").labels
         ('billing', 'praise', 'none of these')
         >>> Codebook.of({"money": ["billing", "refund"], "parcel": {"late": "after the day it was promised for"}}).groups["late"]

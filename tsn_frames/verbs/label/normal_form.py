@@ -22,8 +22,6 @@ def normal_form(text: str) -> str:
     count. Words and numbers do: no prefix, substring or similar word is ever taken for a label, no superscript, fraction or
     circled digit for a digit, and no fraction for a range of numbers.
 
-    Examples
-    --------
     >>> normal_form('"Customer_Service."'), normal_form("  Größe "), normal_form("-1"), normal_form("1²"), normal_form("18 - 24")
     ('customer service', 'grösse', '-1', '1²', '18-24')
     """

@@ -38,8 +38,6 @@ def read_label(text: str | None, codebook: Codebook) -> Reading:
     The whole answer has to be the label, alone or wrapped: in quotes, in a code fence, as ``label: ...`` or in JSON. A label that
     merely occurs in the answer is not taken, so "not billing" and "billing or delivery" are not labels.
 
-    Examples
-    --------
     >>> book = Codebook.of(["billing", "delivery"])
     >>> read_label("Billing.", book).labels, read_label("billing or delivery", book).problem
     (('billing',), "the answer 'billing or delivery' is not one of the labels")
@@ -67,8 +65,6 @@ def read_label(text: str | None, codebook: Codebook) -> Reading:
 def read_labels(text: str | None, codebook: Codebook) -> Reading:
     """Return all labels that an answer with a decision for each label affirms, in the order of the codebook.
 
-    Examples
-    --------
     >>> read_labels('{"billing": true, "delivery": false}', Codebook.of(["billing", "delivery"])).labels
     ('billing',)
     """

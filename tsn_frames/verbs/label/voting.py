@@ -26,8 +26,6 @@ class Votes(NamedTuple):
     def of(cls, votes: object) -> Votes:
         """Return the votes that a number or a pair means.
 
-        Examples
-        --------
         >>> Votes.of(3), Votes.of((2, 5))
         (Votes(first=3, most=3), Votes(first=2, most=5))
         """
@@ -43,8 +41,6 @@ class Votes(NamedTuple):
     def wants_more(self, votes: Sequence[Label | None]) -> bool:
         """Return whether one more vote is to be asked for.
 
-        Examples
-        --------
         >>> Votes(2, 5).wants_more(["a", "a"]), Votes(2, 5).wants_more(["a", "b"]), Votes(2, 5).wants_more(["a", "b", "a"])
         (False, True, True)
         """
@@ -66,8 +62,6 @@ def decide(votes: Sequence[Label | None], codebook: Codebook) -> Decision:
 
     None is a vote whose answer was not valid: it counts in the agreement's denominator only.
 
-    Examples
-    --------
     >>> decide(["b", "a", "b"], Codebook.of(["a", "b"]))
     Decision(label='b', agreement=0.6666666666666666, problem='')
     >>> decide(["a", "b"], Codebook.of(["a", "b"])).problem

@@ -44,8 +44,6 @@ class History:
 
     ``rows`` are the hashes of the frame's rows; lines about other rows are ignored.
 
-    Examples
-    --------
     >>> history = History(["r1"])
     >>> history.apply({"id": "a", "row": "r1", "labels": ["billing"]})
     >>> history.apply({"id": "b", "row": "r1", "labels": ["praise"]})

@@ -74,8 +74,6 @@ def select(
 def row_hash(text: str) -> str:
     """Return the name of a row in the log: a hash of its text.
 
-    Examples
-    --------
     >>> row_hash("Where is my parcel?")
     'a91040a2061f15c4af1dfdb97994e57a'
     """

@@ -65,8 +65,6 @@ def next_features(features: Features, failure: str, used: Collection[str], *, fi
     What the words of ``failure`` name is left out first; without a hint, the parameters are that the verb has set (``used``), then the
     form is weakened, unless it is ``fixed``.
 
-    Examples
-    --------
     >>> next_features(Features(), "bad_request: 400: response_format is not supported", ["temperature"], fixed=False).mode
     'json_object'
     >>> next_features(Features(), "bad_request: 400: temp must be 1", ["temperature"], fixed=True).temperature

@@ -15,8 +15,6 @@ SHOWN = 80  # characters of a wrong answer that a message shows
 def without_wrapping(text: str | None) -> str:
     r"""Return an answer without thoughts before it, end tokens after it, a code fence and white space around it.
 
-    Examples
-    --------
     >>> without_wrapping("<think>A or B?</think>```json\n[1]\n```")
     '[1]'
     """
@@ -38,8 +36,6 @@ def parse_json(text: str) -> Any:
 def is_complete_json(text: str | None) -> bool:
     """Return whether an answer is a JSON object or list to its end.
 
-    Examples
-    --------
     >>> is_complete_json('{"label": "no"}'), is_complete_json('{"label": "no"'), is_complete_json("no")
     (True, False, False)
     """

@@ -64,8 +64,6 @@ _TYPOGRAPHY |= str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212
 def quote_stands_in(quote: str, text: str) -> bool:
     r"""Return whether a text contains the words of a quote, whatever the white space, the case, and the form of quotes and dashes.
 
-    Examples
-    --------
     >>> quote_stands_in("Charged  twice", "I was charged\ntwice."), quote_stands_in("three times", "twice")
     (True, False)
     """
