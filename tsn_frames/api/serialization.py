@@ -33,17 +33,17 @@ def load(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return _valid(json.loads(body.removeprefix(BOM).decode("utf-8", "replace")))
+        return valid_text(json.loads(body.removeprefix(BOM).decode("utf-8", "replace")))
     except (ValueError, RecursionError):
         raise Unreadable(f"the answer is not JSON ({len(body):,} bytes)") from None
 
 
-def _valid(value: Any) -> Any:
+def valid_text(value: Any) -> Any:
     """Return a parsed value with U+FFFD for each half of a surrogate pair, which no column can hold."""
     if type(value) is str:
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if type(value) is list:
-        return [_valid(item) for item in value]
+        return [valid_text(item) for item in value]
     if type(value) is dict:
-        return {_valid(key): _valid(item) for key, item in value.items()}
+        return {valid_text(key): valid_text(item) for key, item in value.items()}
     return value

@@ -29,11 +29,11 @@ class RunView(NamedTuple):
 
 
 class LiveRun(Protocol):
-    """A run that can be shown: what it is at now, waiting a moment for its end, and stopping it."""
+    """A run that can be shown: the event of its end, what it is at now, and stopping it."""
+
+    _ended: threading.Event
 
     def _view(self) -> RunView: ...
-
-    def _wait_a_moment(self, seconds: float) -> bool: ...
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -56,7 +56,7 @@ def show_run(run: LiveRun) -> None:
 
 def _follow(run: LiveRun, bar: Any, button: Any, handle: Any) -> None:
     """Draw a run until it is over; then plain HTML takes the place of the widget, so that a saved notebook can be read."""
-    while not run._wait_a_moment(SECONDS_BETWEEN):
+    while not run._ended.wait(SECONDS_BETWEEN):
         bar.value = run._view().html
     view = run._view()
     bar.value, button.layout.display = view.html, "none"  # in a page that was loaded again, the display can't be replaced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,40 +27,6 @@ from .answer_equality import UNREADABLE, Normalise, comparable
 FACTS = ("model", "answered_at", "request_key")
 LABEL = "label"
 _WRONG = ("invalid", "tie", "filtered", "empty")  # why a row has no label though the model answered
-
-
-class ModelCall(Protocol):
-    """The prepared call of one model."""
-
-    @property
-    def client(self) -> Client:
-        """The client of the call."""
-
-    @property
-    def max_cost(self) -> Decimal | None:
-        """The budget of the whole comparison."""
-
-    @property
-    def tokens(self) -> str:
-        """What the names of the columns of tokens begin with."""
-
-    def requests(self) -> Iterator[PreparedCall]:
-        """Yield the requests whose budget is checked before the first model is asked."""
-
-    def run(self, max_cost: Decimal | None, *, cached_only: bool) -> Run[pd.DataFrame]:
-        """Return the run, which may be started already."""
-
-    def paid_answers(self, run: Run[Any]) -> Iterator[PaidAnswer]:
-        """Yield each distinct answer of the run."""
-
-    def answers(self, frame: pd.DataFrame) -> pd.Series:
-        """Return the column of answers of a frame that the run returned."""
-
-    def comparable_answers(self, frame: pd.DataFrame) -> list[Any]:
-        """Return the answers in the form in which they are compared."""
-
-    def estimate(self) -> Estimate:
-        """Return what the call would send."""
 
 
 @dataclass(frozen=True)
@@ -174,3 +140,6 @@ class LabelCall:
     def estimate(self) -> Estimate:
         """Return what the call would send."""
         return estimate_rounds(self.prepare({}).rounds)
+
+
+ModelCall: TypeAlias = PromptCall | LabelCall

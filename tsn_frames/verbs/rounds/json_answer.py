@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from ...api.serialization import valid_text
+
 _THOUGHTS = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})[\w-]*[ \t]*\n?(.*?)\n?\s*\1\s*", re.DOTALL)
 _END_TOKENS = re.compile(r"(\s*(<\|[\w-]+\|>|</s>|<end_of_turn>))+\s*$")  # of a chat template that a server left in
@@ -28,7 +30,7 @@ def without_wrapping(text: str | None) -> str:
 def parse_json(text: str) -> Any:
     """Return the value of a JSON text; ValueError also for a key that is there twice, and a number that JSON doesn't have."""
     try:
-        return _valid(json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number))
+        return valid_text(json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -57,15 +59,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key appears twice")
     return found
-
-
-def _valid(value: Any) -> Any:
-    """Return a parsed value with U+FFFD for each half of a surrogate pair, which no column can hold."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_valid(item) for item in value]
-    return {_valid(key): _valid(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _no_number(name: str) -> Any:

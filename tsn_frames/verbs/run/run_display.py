@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 
 from ...engine.run.counts import Counts
 from ...engine.run.progress_bar import pace, status
-from ...notebook.live_run import RunView, show_run
+from ...notebook.live_run import RunView
 from .summary import Summary
 
 
@@ -16,6 +17,7 @@ class ShownRun(ABC):
 
     _label = ""  # what the bar says before its counts, such as the model of a comparison
     _created: float
+    _ended: threading.Event
 
     @property
     @abstractmethod
@@ -28,9 +30,9 @@ class ShownRun(ABC):
         """The summary so far."""
 
     @property
-    @abstractmethod
     def done(self) -> bool:
         """Whether the run is over."""
+        return self._ended.is_set()
 
     @property
     @abstractmethod
@@ -38,22 +40,11 @@ class ShownRun(ABC):
         """Whether it was asked to send nothing more."""
 
     @abstractmethod
-    def stop(self) -> None:
-        """Send nothing more."""
-
-    @abstractmethod
     def _last_state(self) -> str:
         """Return a word for how the run ended."""
 
-    @abstractmethod
-    def _wait_a_moment(self, seconds: float) -> bool:
-        """Return whether the run is over within some seconds."""
-
     def __repr__(self) -> str:
         return f"<Run {self._state()}: {self._summary_text()}>"
-
-    def _ipython_display_(self) -> None:
-        show_run(self)
 
     def _state(self) -> str:
         """Return a word for the state of the run."""

@@ -20,6 +20,7 @@ from ...engine.runtime.client import PICKLED, Client
 from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
 from ...engine.runtime.process import process_state
 from ...errors import AuthenticationError, Interrupted, RunError
+from ...notebook.live_run import show_run
 from ...text import plural, warn
 from .plan import Errors, Plan
 from .run_display import ShownRun
@@ -58,7 +59,7 @@ class Run(ShownRun, Generic[R]):
                  *, beyond: int = 0, result: Callable[[pd.DataFrame], R] = lambda frame: cast("R", frame)) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
         self._beyond, self._result, self._process = beyond, result, os.getpid()
-        self._created = time.monotonic()
+        self._created, self._ended = time.monotonic(), engine.finished
         self._started = self._warned_all = self._warned_long = False
         counts, skipped = engine.counts, sum(problem.code == "missing" for problem in made.problems.values())
         counts.rows, counts.skipped, counts.failed = len(made.inverse), skipped, len(made.problems) - skipped
@@ -77,11 +78,6 @@ class Run(ShownRun, Generic[R]):
     def client(self) -> Client:
         """The client of the run: its cache, its ledger, its host."""
         return self._engine.client
-
-    @property
-    def done(self) -> bool:
-        """Whether the run is over."""
-        return self._engine.finished.is_set()
 
     @property
     def stopped(self) -> bool:
@@ -201,9 +197,8 @@ class Run(ShownRun, Generic[R]):
             return "ended early"
         return "stopped" if self.progress.not_sent else "done"
 
-    def _wait_a_moment(self, seconds: float) -> bool:
-        """Return whether the run is over within some seconds."""
-        return self._engine.finished.wait(seconds)
+    def _ipython_display_(self) -> None:
+        show_run(self)
 
     def _start(self, *, prepare: bool = False) -> Stoppable:
         """Start the run once; ``prepare`` looks up the cache in this thread, which waits anyway."""

@@ -35,7 +35,8 @@ class BackgroundRun(Run[R]):
 
     def __init__(self, client: Client, rows: int, work: Callable[[OnRun], R]) -> None:
         self._client, self._created, self._process = client, time.monotonic(), os.getpid()
-        self.finished, self._finished_at, self._first = threading.Event(), 0.0, threading.Event()
+        self.finished = self._ended = threading.Event()
+        self._finished_at, self._first = 0.0, threading.Event()
         self._now: Run[Any] | None = None
         self._counts, self._summaries, self._spent = Counts(rows=rows), list[Summary](), Decimal(0)
         self._ids = list[str]()
@@ -122,11 +123,6 @@ class BackgroundRun(Run[R]):
         """Whether it was asked to send nothing more."""
         return self._stopping
 
-    @property
-    def done(self) -> bool:
-        """Whether all runs are over."""
-        return self.finished.is_set()
-
     def _note(self) -> str:
         return self._now._label if self._now is not None else ""
 
@@ -139,9 +135,6 @@ class BackgroundRun(Run[R]):
         if self._now is None:  # no run has begun
             return "no run has begun" if self._error is None else f"{type(self._error).__name__}: {self._error}"
         return super()._summary_text()
-
-    def _wait_a_moment(self, seconds: float) -> bool:
-        return self.finished.wait(seconds)
 
     def _start(self, *, prepare: bool = False) -> Stoppable:  # noqa: ARG002 - the base class has it
         return self  # started by the constructor
