@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from ..errors import ArgumentError, named_interrupts
+from ..errors import ArgumentError, ConfigError, named_interrupts
 from ..frames.other_libraries import in_pandas
 from ..keyword_options import check_call, spelled_out
 from ..notebook.readable_types import ReadableType
+from ..text import warnings_to
 from .estimate.result import Estimate
+from .run.dask_meta import NO_META, is_inferring_meta
 from .run.run_handle import Convert, Run, converted
 from .run.run_handle import start as start_run
 from .run.verb_options import DEFAULTS
@@ -28,11 +30,12 @@ class Call(Generic[R]):
     result: Callable[[], R]  # sends the requests and waits for the answers
     start: Callable[[], Run[R]]  # sends them in the background
     estimate: Callable[[], Estimate]  # sends nothing
+    unsent: Callable[[], R] | None = None  # returns the result as it is before anything is sent: its columns and their dtypes
 
     @classmethod
     def of_run(cls, run: Callable[[], Run[R]], estimate: Callable[[], Estimate], progress: bool | None) -> Call[R]:
         """Return the call of a verb that makes one run; ``run`` returns it before it is started."""
-        return cls(lambda: run().result(progress=progress), lambda: start_run(run()), estimate)
+        return cls(lambda: run().result(progress=progress), lambda: start_run(run()), estimate, lambda: run().unsent())
 
     def converted(self, convert: Convert) -> Call[Any]:
         """Return the call with its frame converted, also the frame of an error."""
@@ -42,7 +45,9 @@ class Call(Generic[R]):
             run._convert = convert
             return run
 
-        return Call(lambda: converted(self.result, convert), start, self.estimate)
+        return Call(
+            lambda: converted(self.result, convert), start, self.estimate, lambda: converted(lambda: unsent(self), convert)
+        )
 
 
 def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[[Callable[P, Call[R]]], Callable[P, R]]:
@@ -51,6 +56,9 @@ def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[
     def decorate(plan: Callable[P, Call[R]]) -> Callable[P, R]:
         @functools.wraps(plan)
         def verb(*args: P.args, **kwargs: P.kwargs) -> R:
+            if is_inferring_meta():
+                with warnings_to(lambda _: None):  # they would be about made-up rows
+                    return unsent(plan_of(verb, *args, **kwargs))
             with named_interrupts("stopped: every answer so far is kept; run the cell again to go on from there"):
                 return plan_of(verb, *args, **kwargs).result()
 
@@ -106,7 +114,10 @@ def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
     ['text', 'content']
     >>> sim.close()
     """
-    return plan_of(verb, *args, **kwargs).start()
+    call = plan_of(verb, *args, **kwargs)
+    if is_inferring_meta():
+        raise ConfigError(NO_META)
+    return call.start()
 
 
 def estimate(verb: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Estimate:
@@ -132,6 +143,13 @@ def estimate(verb: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) ->
     >>> sim.close()
     """
     return plan_of(verb, *args, **kwargs).estimate()
+
+
+def unsent(call: Call[R]) -> R:
+    """Return the result of a call as it is before anything is sent."""
+    if call.unsent is None:
+        raise ConfigError(NO_META)
+    return call.unsent()
 
 
 def _no_verb(found: object) -> str:

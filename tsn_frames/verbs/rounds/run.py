@@ -149,7 +149,7 @@ def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:
                 end.partial = run.frame  # type: ignore[attr-defined]
             raise
 
-    return Call(result, start, lambda: estimate_rounds(rounds))
+    return Call(result, start, lambda: estimate_rounds(rounds), lambda: assign(rounds.df, prepared.columns()))
 
 
 def _with_rows(whole: Counts, rows: Counts) -> Counts:

@@ -69,6 +69,10 @@ class Run(ShownRun, Generic[R]):
         """The frame as it is now: rows without an answer yet are NA."""
         return self._frame(self._engine)
 
+    def unsent(self) -> R:
+        """Return what the verb returns, with no row answered; nothing is sent."""
+        return self._result(self.frame)
+
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of the run in :func:`tsn_frames.runs`; a verb of several rounds or models has several."""

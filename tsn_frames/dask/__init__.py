@@ -1,0 +1,8 @@
+"""``ddf.tsn``: the verbs over frames of Dask, with one account's limits and one budget over all workers.
+
+Importing it registers the accessor. Nothing else of the package imports it.
+"""
+
+from .accessor import DaskAccessor as DaskAccessor
+
+__all__ = ["DaskAccessor"]
