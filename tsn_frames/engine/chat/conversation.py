@@ -20,6 +20,7 @@ from ...secret import Secret
 from ...text import check_choice, quoted
 from ..budget.admission import BudgetAdmission
 from ..cache.cache import CacheMode
+from ..run.streamed_answer import StreamOptions
 from ..runtime.client import Client
 from ..runtime.interrupts import wait_for
 from ..runtime.process import process_state
@@ -27,7 +28,6 @@ from .chat_message import Turn
 from .chat_state import ChatState
 from .models import list_models
 from .pending_answer import PartialAnswer, PendingAnswer
-from .stream_request import StreamedRequest
 
 
 class Conversation(ChatState):
@@ -50,7 +50,7 @@ class Conversation(ChatState):
         self.cache, self.tag = cache, tag
         self.id = uuid.uuid4().hex[:12]
         self._questions = 0
-        self._request_usage = True
+        self._options = StreamOptions()
         self._budget: BudgetAdmission | None = None  # one for all turns: a chat has the budget of a run
 
     @property
@@ -133,17 +133,18 @@ class Conversation(ChatState):
 
     def _pending_answer(self, key: Secret, request: Request, position: int, *, fresh: bool) -> PendingAnswer:
         mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
-        streamed = StreamedRequest(
+        self._options = StreamOptions(self._options.usage)
+        return PendingAnswer(
             self.client, key, request, mode=mode, nonce=f"{self.id}-{self._questions}", run=self.id,
-            tag=self.tag or "chat", usage=self._request_usage, budget=self._budget,
+            tag=self.tag or "chat", options=self._options, budget=self._budget,
+            notify=lambda name, *args: self._listeners.notify(name, position, *args), finish=self._finish,
         )  # fmt: skip
-        return PendingAnswer(streamed, lambda name, *args: self._listeners.notify(name, position, *args), self._finish)
 
     def _finish(self, pending: PendingAnswer, turn: Turn) -> None:
         with self._lock:
             self._turns, self._pending = (*self._turns, turn), None
             self._record(turn)
-            self._request_usage, self._budget = pending.request.usage, pending.request.budget
+            self._budget = pending.budget
 
     def _record(self, turn: Turn) -> None:
         if all(turn is not known for known in self._asked):
