@@ -37,6 +37,8 @@ def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str |
     table = _spending(spent, keys).join(_savings(saved, keys), how="outer")
     for name in (*_SPENDING, *_SAVINGS):
         table[name] = table[name].astype("Float64").fillna(0).astype("int64")
+    for amount, number in (("cost", "attempts"), ("saved", "saved_rows")):
+        table[amount] = table[amount].mask(table[number].eq(0), 0.0)
     for name in ("at_least", "saved_at_least"):
         table[name] = table[name].astype("boolean").fillna(False).astype(bool)
     table = table.reset_index("currency")

@@ -83,8 +83,8 @@ class Ledger:
             One row per group and currency: ``attempts``, ``answers``, ``unknown`` (may be billed, usage not known),
             ``prompt_tokens``, ``cached_tokens``, ``completion_tokens`` (int64), ``cost`` (Float64, NA where none is known),
             ``at_least`` (bool: some cost is unknown), ``currency`` (string), ``saved_rows``, ``saved_tokens`` (int64) and
-            ``saved`` (Float64, NA where none is known): the cost that cached and equal rows avoided, with ``saved_at_least``
-            (bool: some of it is unknown). Periods are given by their start (datetime64, without a time zone).
+            ``saved`` (Float64, NA where none is known): the cost that cached and equal rows avoided, counted once however often
+            a call is run, with ``saved_at_least`` (bool: some of it is unknown). Periods are given by their start (datetime64, without a time zone).
 
         Raises
         ------

@@ -17,7 +17,7 @@ from .run_record import RunRecord
 
 MAX_ANSWERS = 20_000
 MAX_RUNS = 500
-SCHEMA_WITH_PROMPT_CHARS = 2
+SCHEMA_WITH_PROMPT_CHARS = SCHEMA_WITH_RUNS = 2
 
 
 class PastUsage(NamedTuple):
@@ -49,11 +49,32 @@ def piloted_keys(ledger: Ledger, frame: str | None) -> set[bytes]:
         return set()
     found = (record.run for record, hashes in run_records(ledger) if record.verb == "estimate" and hashes.get("frame") == frame)
     runs = list(found)[:MAX_RUNS]
+    with open_for_reading(ledger.path) as connection:
+        return _bought(connection, runs) if connection else set()
+
+
+def _bought(connection: sqlite3.Connection, runs: Sequence[str]) -> set[bytes]:
+    """Return the keys of the requests that some runs have bought answers to."""
     if not runs:
         return set()
     query = f"SELECT request_key FROM attempts WHERE outcome = 'answered' AND run IN ({_placeholders(runs)})"
-    with open_for_reading(ledger.path) as connection:
-        return {bytes(key) for (key,) in connection.execute(query, runs)} if connection else set()
+    return {bytes(key) for (key,) in connection.execute(query, runs)}
+
+
+def accounted_keys(ledger: Ledger, call: str) -> set[bytes] | None:
+    """Return the requests of a call (given by its hash) that its earlier runs and pilots have bought answers to.
+
+    None stands for all of them: a run of the call has ended, and recorded its savings.
+    """
+    with open_for_reading(ledger.path, SCHEMA_WITH_RUNS) as connection:
+        if connection is None:
+            return set()
+        found = connection.execute("SELECT run, ended, hashes FROM runs WHERE instr(hashes, ?)", (call,))
+        hashes = {(run, ended): json.loads(text) for run, ended, text in found}
+        if any(ended is not None and of_run.get("keys") == call for (_, ended), of_run in hashes.items()):
+            return None
+        runs = [run for (run, _), of_run in hashes.items() if call in (of_run.get("keys"), of_run.get("frame"))][:MAX_RUNS]
+        return _bought(connection, runs)
 
 
 def unrecorded(ledger: Ledger, runs: Iterable[str]) -> str | None:

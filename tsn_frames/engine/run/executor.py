@@ -24,7 +24,7 @@ from ..runtime.session import Session, open_session
 from ..runtime.simulator_detection import is_simulated
 from .attempt import AttemptSender
 from .counts import Counts
-from .ledger_records import RunAccounting, write_or_log
+from .ledger_records import AccountedKeys, RunAccounting, accounted_hits, write_or_log
 from .preflight import check_sendable, key_or_reason, look_up
 from .process_flights import TAKEN_DELAY, ProcessFlights
 from .request_queue import PendingRequest, RetryQueue
@@ -74,6 +74,7 @@ class RunExecutor:
         self._account: ServiceAccount | None = None
         self._key = key_or_reason(client)  # in the caller's thread, where its warnings belong
         self._pending: list[int] | None = None  # positions to send, once the cache has been looked up
+        self._accounted: AccountedKeys = frozenset()  # requests whose cached answers are no saving
         self._min_cost = Decimal(0)
         self._processes: ProcessFlights | None = None
         self._queue = RetryQueue(())
@@ -115,6 +116,7 @@ class RunExecutor:
             self._account.enter()  # first: an answer that another run stores from here on is found by the look-up or announced
         try:
             look_up(self.client, self.work, self.answers)
+            self._accounted = accounted_hits(self.client.ledger, self.work, self.answers.cached)
             self.counts.add_cached(self.answers, self.work.copies)
             self._pending = self.answers.unfinished()
             if self._pending and self.work.mode != "only":
@@ -146,7 +148,7 @@ class RunExecutor:
             await asyncio.to_thread(self.prepare)
         if self.failure is not None:
             return
-        accounting = RunAccounting(self.id, self.client, work, self.counts, self._key)
+        accounting = RunAccounting(self.id, self.client, work, self.counts, self._key, accounted=self._accounted)
         if work.mode == "only":
             self._finish_all(RowError("not_cached", self.client.cache.miss))
         elif self._pending and self.state is RunState.RUNNING and isinstance(self._key, Secret):

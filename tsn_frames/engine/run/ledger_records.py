@@ -7,16 +7,18 @@ import logging
 import time
 from collections import Counter as Tally
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from decimal import Decimal
 from itertools import compress
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ...api import Completion, Usage
 from ...errors import ConfigError
 from ...secret import Secret, masked
 from ..ledger.file import Line
 from ..ledger.ledger import Ledger
+from ..ledger.run_history import accounted_keys
 from ..ledger.run_record import KeySet, RunRecord, RunSettings, Saving, distinct_json
 from ..outcomes import Outcomes
 from ..runtime.client import Client
@@ -25,14 +27,20 @@ from .spec import RunSpec
 
 log = logging.getLogger("tsn_frames")
 _OWN = ("rows", "cost", "cost_known", "currency")
+AccountedKeys: TypeAlias = AbstractSet[bytes] | None
 _COUNTED = [field for field in Counts.__slots__ if field in RunRecord._fields and field not in _OWN]
 
 
 class RunAccounting:
-    """A run's own lines in the ledger: its record at the start and at the end, and what it did not have to pay."""
+    """A run's own lines in the ledger: its record at the start and at the end, and what it did not have to pay.
 
-    def __init__(self, run: str, client: Client, work: RunSpec, counts: Counts, key: Secret | ConfigError) -> None:
-        self._client, self._work, self._counts, about = client, work, counts, work.about
+    ``accounted`` are :func:`accounted_hits`.
+    """
+
+    def __init__(
+        self, run: str, client: Client, work: RunSpec, counts: Counts, key: Secret | ConfigError, *, accounted: AccountedKeys
+    ) -> None:
+        self._client, self._work, self._counts, self._accounted, about = client, work, counts, accounted, work.about
         tags = (*work.tags, *(tag for tags in work.other_tags.values() for tag in tags))
         self.record = RunRecord(
             run=run,
@@ -59,7 +67,7 @@ class RunAccounting:
             cost=str(counts.cost) if prices else None,
             cost_known=prices is not None and counts.cost_known,
             currency=prices.currency if prices else None,
-            saved=str(sum(known, Decimal(0))) if known else None,
+            saved=str(sum(known, Decimal(0))) if known or not savings else None,
             copied=counts.deduplicated,
             **{name: getattr(counts, name) for name in _COUNTED},
         )
@@ -106,8 +114,12 @@ class RunAccounting:
 
     def _free(self, answers: Outcomes) -> Iterator[tuple[str, _Free]]:
         """Yield for each kind the answers that rows got without paying."""
-        copies, cached, shared = self._work.copies, answers.cached, answers.shared
-        yield "cached", _Free(list(compress(range(len(copies)), cached)), list(compress(copies, cached)))
+        copies, cached, shared, accounted = self._work.copies, answers.cached, answers.shared, self._accounted
+        if accounted is not None:
+            keys = self._work.requests.index
+            rows = [all_rows - (key in accounted) for all_rows, key in zip(copies, keys, strict=True)] if accounted else copies
+            hits = [at for at in compress(range(len(rows)), cached) if rows[at]]
+            yield "cached", _Free(hits, [rows[at] for at in hits])
         if shared or sum(copies) > len(copies):
             free = {at: rows - (at not in shared) for at, rows in enumerate(copies) if not cached[at]}
             free = {at: rows for at, rows in free.items() if rows}
@@ -124,6 +136,18 @@ class RunAccounting:
                 group.positions.append(at)
                 group.rows.append(number)
         return groups
+
+
+def accounted_hits(ledger: Ledger, work: RunSpec, cached: bytearray) -> AccountedKeys:
+    """Return the requests of a run whose cached answers save nothing; None for all, as a call that is run again saves nothing more."""
+    call = work.about.hashes.get("keys")
+    if call is None or 1 not in cached:
+        return frozenset()
+    try:
+        return accounted_keys(ledger, call)
+    except ConfigError as error:  # savings are no reason for a run not to begin
+        log.info("the ledger can't be read: %s", error)
+        return frozenset()
 
 
 _Group = tuple[str, str | None]
