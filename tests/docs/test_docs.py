@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(
     r"^(?P<skip><!-- not run: (?P<reason>.*?) -->\n)?```(?P<lang>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+NEEDS = re.compile(r"^<!-- needs: (?P<names>.*?) -->$", re.MULTILINE)  # what a page runs on that `make test` doesn't install
 # What differs from run to run, and what it is compared as.
 VARYING = [
     (r"127\.0\.0\.1:\d+", "127.0.0.1:8000"),
@@ -50,6 +53,8 @@ def run(codes):
         out = io.StringIO()
         with warnings.catch_warnings(), contextlib.redirect_stdout(out):
             warnings.simplefilter("error")
+            for library in ("pyspark", "ray"):
+                warnings.filterwarnings("ignore", module=library)
             warnings.simplefilter("always", tsn_frames.errors.TSNWarning)
             warnings.showwarning = lambda message, category, *_: print(f"{category.__name__}: {message}")
             exec(compile(code, f"<block {number}>", "exec"), names)
@@ -127,7 +132,28 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name_of)
+def needs(page: Path) -> list[str]:
+    """Return the packages and programs that a page runs on and that ``make test`` doesn't install."""
+    found = NEEDS.search(page.read_text(encoding="utf-8"))
+    return found["names"].split(", ") if found else []
+
+
+def is_here(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None or shutil.which(name) is not None
+
+
+def page_to_run(page: Path):
+    """Return a page as a parameter: one that needs an engine is run by ``make engines``, and skipped where that is missing."""
+    missing = [name for name in needs(page) if not is_here(name)]
+    marks = [
+        pytest.mark.engine,
+        pytest.mark.timeout(300),
+        pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} is not here"),
+    ]
+    return pytest.param(page, marks=marks if needs(page) else (), id=name_of(page))
+
+
+@pytest.mark.parametrize("page", [page_to_run(page) for page in PAGES if blocks(page)])
 def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, tmp_path):
     wanted = [block for block in blocks(page) if not block.reason]
     for block, printed in zip(wanted, run([block.code for block in wanted], tmp_path), strict=True):
@@ -274,4 +300,5 @@ if __name__ == "__main__":
     for name in ("TSN_API_KEY", "TSN_BASE_URL", "TSN_MODEL"):
         os.environ.pop(name, None)
     for page in map(Path.resolve, map(Path, sys.argv[1:])) if sys.argv[1:] else PAGES:
-        rewrite(page)
+        if all(map(is_here, needs(page))):
+            rewrite(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,23 @@ def to_frame(table: Any) -> pd.DataFrame:
     nullable = {getattr(pa, name.lower())(): pd.api.types.pandas_dtype(name) for name in _INTEGERS}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, integer_object_nulls=True)
     return frame
+
+
+def chunked(batches: Iterable[Any], rows: int, schema: Any = None) -> Iterator[Any]:
+    """Yield tables of so many rows each; the last one has the rest. The schema is that of the first batch if none is given."""
+    import pyarrow as pa
+
+    waiting, held = [], 0
+    for batch in batches:
+        waiting.append(batch)
+        held += batch.num_rows
+        while held >= rows:
+            table = pa.Table.from_batches(waiting, schema)
+            yield table.slice(0, rows)
+            held -= rows
+            waiting = table.slice(rows).to_batches()
+    if held:
+        yield pa.Table.from_batches(waiting, schema)
 
 
 def arrow_type(values: Any) -> Any:

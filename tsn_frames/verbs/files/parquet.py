@@ -21,7 +21,7 @@ import pandas as pd
 from ...api import Requests
 from ...engine.outcomes import Outcomes
 from ...errors import ColumnError, ConfigError, ParameterError
-from ...frames.arrow import arrow_array, arrow_type
+from ...frames.arrow import arrow_array, arrow_type, chunked
 from ...frames.columns import Layout, build
 from ...text import plural, quoted
 
@@ -55,19 +55,7 @@ class Source:
 
     def pieces(self) -> Iterator[Any]:
         """Yield tables of ``chunksize`` rows; the last one has the rest."""
-        import pyarrow as pa
-
-        waiting, held = [], 0
-        for batch in self._batches():
-            waiting.append(batch)
-            held += batch.num_rows
-            while held >= self.chunksize:
-                table = pa.Table.from_batches(waiting, self.schema)
-                yield table.slice(0, self.chunksize)
-                held -= self.chunksize
-                waiting = table.slice(self.chunksize).to_batches()
-        if held or not self.rows:
-            yield pa.Table.from_batches(waiting, self.schema)
+        yield from chunked(self._batches(), self.chunksize, self.schema) if self.rows else [self.schema.empty_table()]
 
     def _batches(self) -> Iterator[Any]:
         for path in self._files:
