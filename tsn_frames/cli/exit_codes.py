@@ -43,7 +43,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
         discard_stdout()
         return ExitCode.BROKEN_PIPE
     if isinstance(error, RunError):
-        say(f"{type(error).__name__}: {error}\n{kept()}")
+        say(f"{type(error).__name__}: {error}")
         return ExitCode.ENDED_EARLY
     if isinstance(error, TSNError):
         say(f"{type(error).__name__}: {error}")

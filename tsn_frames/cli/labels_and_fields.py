@@ -77,7 +77,11 @@ def typed_dict(schema: Any, name: str = "Fields") -> Any:
     >>> typed_dict({"properties": {"amount": {"type": "number"}}, "required": ["amount"]}).__annotations__
     {'amount': <class 'float'>}
     """
-    return _object(schema, schema.get("$defs", {}) if isinstance(schema, dict) else {}, name)
+    definitions = schema.get("$defs", {}) if isinstance(schema, dict) else {}
+    try:
+        return _object(schema, definitions, name)
+    except RecursionError:
+        raise ParameterError("--schema: it refers to itself, which no column can hold") from None
 
 
 def _object(schema: Any, definitions: dict[str, Any], name: str) -> Any:
@@ -97,7 +101,10 @@ def _type(schema: dict[str, Any], definitions: dict[str, Any], name: str) -> Any
     from datetime import date, datetime, time
 
     if "$ref" in schema:
-        schema = definitions[schema["$ref"].rpartition("/")[2]]
+        target = schema["$ref"].rpartition("/")[2]
+        if target not in definitions:
+            raise ParameterError(f"--schema: the property {name!r} refers to {target!r}, which is not among its definitions")
+        schema = definitions[target]
     if "const" in schema or "enum" in schema:
         return Literal[tuple(schema.get("enum", [schema.get("const")]))]
     if several := schema.get("anyOf") or schema.get("oneOf"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-_NOT_ON_A_COMMAND_LINE = {"client", "errors", "progress", "refresh", "df", "prompt", "text", "labels", "fields"}
+_NOT_ON_A_COMMAND_LINE = {"self", "client", "errors", "progress", "refresh", "df", "prompt", "text", "labels", "fields"}
 _SECRET = {"api_key", "headers", "query"}
 _HELP = {
     "temperature": "Sampling temperature, from 0 to 2.",
@@ -29,6 +29,11 @@ _HELP = {
     "allow_http": "Allow a host other than this machine without TLS.",
     "keep_prompts": "Keep prompts in the run records of the ledger.",
     "ledger": "File of recorded spending; default: TSN_LEDGER.",
+    "cache": "use: read and write; refresh: write only; off: neither; only: read, and send nothing.",
+    "extra_body": "Other fields of the request, as a JSON object or @FILE.",
+    "prices": "File of prices; default: TSN_PRICES. Without prices costs are unknown.",
+    "system": "The system message, with {column} placeholders, or @FILE.",
+    "repeat": "Other numbers give independent answers to equal requests.",
     "votes": "Independent answers for each row: 3, or 2,5 for two, and up to five where they differ.",
     "usage": "Whether to add tokens, cost and cached.",
     "include": "More facts of the answer, with commas between: model,answered_at,request_key.",
@@ -152,4 +157,4 @@ def _sentences(function: Callable[..., Any]) -> dict[str, str]:
 
 def _first_sentence(body: str) -> str:
     plain = re.sub(r":\w+:`([^`]*)`|``([^`]*)``", lambda found: found[1] or found[2], " ".join(body.split()))
-    return re.split(r"(?<=[.;:]) (?=[A-Z])|; ", plain)[0].rstrip(";:.") + "."
+    return re.split(r"(?<=\.) (?=[A-Z])", plain)[0].rstrip(".") + "."

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 import click
 
+from .chat import chat_command
+from .doctor import doctor_command
 from .exit_codes import ExitCode, exit_code_of
+from .simulate import SUMMARY
+from .storage_commands import cache_group, ledger_group, runs
 from .verb_commands import VERBS, verb_command
 
 _HELP = """Language models over tables: a row becomes a request, and the same request is never paid for twice.
@@ -49,7 +53,10 @@ def estimate_group() -> None:
 for _name in VERBS:
     program.add_command(verb_command(_name))
     estimate_group.add_command(verb_command(_name, only_estimate=True))
-program.add_command(estimate_group)
+for _command in (estimate_group, chat_command(), cache_group, ledger_group, runs, doctor_command()):
+    program.add_command(_command)
+for _name, _summary in (("simulate", SUMMARY), ("demo", "Answer a table twice; the second run sends nothing.")):
+    program.add_command(click.Command(_name, help=_summary))  # for --help and completion: main() runs these, also without click
 
 
 def run(arguments: Sequence[str]) -> int:

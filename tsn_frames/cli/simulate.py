@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..simulator import Faults
 
-SUMMARY = "Run a simulation of the service on this machine; its answers are made up."
+SUMMARY = "Run a simulated service on this machine."
 _EXAMPLES = """examples:
   tsn-frames simulate --port 8000
   export TSN_BASE_URL=http://127.0.0.1:8000 TSN_MODEL=sim-small

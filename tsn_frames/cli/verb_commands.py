@@ -19,11 +19,11 @@ from ..verbs.label.label import label
 from ..verbs.paying_verb import estimate
 from ..verbs.run.run_handle import last_run
 from .exit_codes import ExitCode, exit_code_of, say
-from .file_formats import STANDARD, Format
 from .labels_and_fields import fields_of, labels_of
 from .options import TEXT, client_of, client_options, verb_options
-from .read_table import read_table
-from .write_table import check_target, write_table
+from .tables.file_formats import STANDARD, Format
+from .tables.read_table import read_table
+from .tables.write_table import check_target, write_table
 
 VERBS: Mapping[str, Callable[..., Any]] = {"complete": complete, "label": label, "extract": extract}
 _SEED = 0  # of --sample: the same rows in every run, so that they come from the cache

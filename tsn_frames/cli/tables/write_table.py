@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pandas as pd
 
-from ..errors import ParameterError
-from ..verbs.report.excel import write_sheets
+from ...errors import ParameterError
+from ...verbs.report.excel import write_sheets
 from .file_formats import STANDARD, Format, format_of
 from .formula_escaping import escape, mapped
 
@@ -73,10 +74,19 @@ def table_bytes(df: pd.DataFrame, kind: Format, *, escaped: bool = True) -> byte
     if kind == "jsonl":
         return b"".join(_json_lines(df))
     plain = df.assign(**{name: df[name].map(_json_text) for name in df.columns if df[name].dtype == object})
-    shown = mapped(plain, escape) if escaped else plain
-    return shown.to_csv(None, index=False, sep="\t" if kind == "tsv" else ",", lineterminator="\n").encode(
+    return _delimited(mapped(plain, escape) if escaped else plain, "\t" if kind == "tsv" else ",").encode(
         "utf-8", "surrogatepass"
     )
+
+
+def _delimited(df: pd.DataFrame, separator: str) -> str:
+    """Return a table as CSV; a carriage return in a cell would end a line, unless it is in quotes."""
+
+    def text(quoting: Literal[0, 2]) -> str:
+        return df.to_csv(None, index=False, sep=separator, lineterminator="\n", quoting=quoting)
+
+    plain = text(csv.QUOTE_MINIMAL)
+    return text(csv.QUOTE_NONNUMERIC) if "\r" in plain else plain
 
 
 def _json_lines(df: pd.DataFrame) -> Any:
@@ -84,9 +94,14 @@ def _json_lines(df: pd.DataFrame) -> Any:
     table = df.astype(object)
     for row in table.where(table.notna(), None).itertuples(index=False, name=None):
         record = dict(zip(names, row, strict=True))
-        yield orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
+        yield orjson.dumps(record, default=_plain, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _plain(value: Any) -> str:
+    """Return what JSON has no type for as text: times by ISO 8601."""
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 
 
 def _json_text(value: Any) -> Any:
     """Return lists and objects as JSON; other values as they are."""
-    return orjson.dumps(value, default=str).decode() if isinstance(value, (list, dict)) else value
+    return orjson.dumps(value, default=_plain).decode() if isinstance(value, (list, dict)) else value

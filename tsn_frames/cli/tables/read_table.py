@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from ..errors import ParameterError
+from ...errors import ParameterError
 from .file_formats import STANDARD, Format, format_of
 from .formula_escaping import mapped, unescape
 

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from ..errors import ConfigError, ParameterError
-from ..text import quoted
+from ...errors import ConfigError, ParameterError
+from ...text import quoted
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "xlsx"]
 SUFFIXES: dict[str, Format] = {

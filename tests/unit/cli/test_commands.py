@@ -1,0 +1,156 @@
+"""The commands with a real simulator: output, exit codes, and nothing sent where the input is wrong."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import tsn_frames as tsn
+from tsn_frames.simulator import Simulator
+
+CSV = b"id,text\n007,Where is it?\n008,=1+1\n009,\n"
+
+
+def test_complete_reads_stdin_and_writes_stdout(shell, sim):
+    code, out, err = shell("complete", "-p", "Topic? {text}", "--name", "topic", "--no-usage", stdin=CSV)
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "id,text,topic,topic_error" and lines[1].startswith("007,Where is it?,[simulated]")
+    assert lines[2].startswith("008,'=1+1,") and lines[3].startswith("009,,,missing:")
+    assert "2 of 3 rows answered (1 missing); 2 requests" in err and sim.stats().requests == 2
+
+
+def test_label_goes_from_one_format_to_another_and_the_second_run_sends_nothing(shell, sim, tmp_path):
+    (tmp_path / "in.csv").write_bytes(CSV)
+    assert shell("label", "in.csv", "--text", "text", "--labels", "a,b", "-o", "out.jsonl").code == 0
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert rows[0]["id"] == "007" and rows[0]["label"] in ("a", "b") and rows[2]["label"] is None
+    code, out, err = shell("label", "out.jsonl", "--text", "text", "--labels", "a,b", "--overwrite", "-q", "--missing", "skip")
+    assert (code, err, sim.stats().requests) == (0, "", 2) and out.startswith("id,text,label")
+
+
+def test_extract_takes_a_json_schema(shell, tmp_path):
+    (tmp_path / "s.json").write_text('{"properties": {"amount": {"type": "number"}, "who": {"type": "string"}}}')
+    code, out, _ = shell("extract", "--text", "text", "--schema", "s.json", "--format", "jsonl", stdin=b'{"text": "5 EUR"}\n')
+    assert code == 0 and isinstance(json.loads(out)["amount"], float)
+
+
+def test_estimate_sends_nothing(shell, sim):
+    code, out, _ = shell("estimate", "label", "--text", "text", "--labels", "a,b", stdin=CSV)
+    assert code == 0 and "3 rows" in out and "2 to be sent" in out and sim.stats().requests == 0
+
+
+def test_a_folder_gets_the_parts_of_a_large_file(shell, tmp_path):
+    pd.DataFrame({"text": ["a", "b", "c"]}).to_parquet(tmp_path / "in.parquet")
+    assert shell("complete", "in.parquet", "-p", "Topic? {text}", "-o", "out/", "--chunksize", "2").code == 0
+    assert len(list((tmp_path / "out").glob("part-*.parquet"))) == 2
+    code, _, err = shell("complete", "in.parquet", "-p", "Topic? {text}", "-o", "out/", "--rows", "2")
+    assert code == 2 and "for an output in one file" in err
+
+
+def test_rows_and_sample_take_the_same_rows_every_time(shell):
+    rows = b"text\n" + b"".join(b"message %d\n" % at for at in range(50))
+    first, again = (shell("complete", "-p", "{text}", "--sample", "5", stdin=rows).out for _ in range(2))
+    texts = [[line.split(",")[0] for line in out.splitlines()] for out in (first, again)]
+    assert texts[0] == texts[1] and len(texts[0]) == 6
+    assert len(shell("complete", "-p", "{text}", "--rows", "3", stdin=rows).out.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["complete", "-p", "Topic? {txt}"], "names a column 'txt'.*did you mean 'text'"),
+        (["label", "--text", "txt", "--labels", "a,b"], "--text names a column 'txt' .* did you mean 'text'"),
+        (["complete", "-p", "{text}", "--temperature", "3"], "temperature must be from 0 to 2"),
+        (["complete", "-p", "{text}", "--temperature", "hot"], "'hot' is not a valid float"),
+        (["complete", "-p", "{text}", "--extra-body", "[1]"], "a JSON object such as"),
+        (["complete", "-p", "{text}", "--votes", "1"], "No such option"),
+        (["complete", "-p", "{text}", "--api-key", "x"], "No such option"),
+        (["complete"], "give exactly one of prompt="),
+        (["complete", "-p", "{text}", "-o", "none/out.csv"], "the folder none is missing"),
+        (["complete", "-p", "{text}", "-o", "out.doc"], "the format of 'out.doc' is unknown"),
+        (["complete", "-p", "{text}", "--max-cost", "1"], "max_cost"),
+        (["nothing"], "No such command"),
+    ],
+)
+def test_what_can_not_be_is_usage_and_sends_nothing(shell, sim, arguments, problem):
+    code, out, err = shell(*arguments, stdin=CSV)
+    assert (code, out) == (2, "") and pd.Series([err.replace("\n", " ")]).str.contains(problem).item(), err
+    assert sim.stats().requests == 0 and "Traceback" not in err
+
+
+def test_failed_rows_are_code_1_with_the_whole_output(shell):
+    code, out, err = shell("complete", "-p", "Topic? {text}", "--cache", "only", stdin=CSV)
+    assert code == 1 and len(out.splitlines()) == 4 and "not_cached" in out and "2 failed" in err
+
+
+def test_a_run_that_ends_early_is_code_3_without_output_unless_partial(shell, monkeypatch, tmp_path):
+    with Simulator(latency=0.0, balance=1) as poor:
+        monkeypatch.setenv("TSN_BASE_URL", poor.base_url)
+        code, out, err = shell("complete", "-p", "Topic? {text}", "--concurrency", "1", stdin=CSV)
+        assert (code, out) == (3, "") and "BalanceError" in err and "run again" in err
+        code, _, err = shell("complete", "-p", "Topic? {text}", "-o", "part.csv", "--partial", stdin=CSV)
+    part = pd.read_csv(tmp_path / "part.csv")
+    assert code == 3 and part["content"].notna().sum() == 1 and part["id"].tolist() == [7, 8, 9]
+
+
+def test_the_key_is_in_no_output(shell, monkeypatch):
+    monkeypatch.setenv("TSN_API_KEY", "tsn_test_0123456789abcdef")
+    outputs = [shell("doctor"), shell("complete", "-p", "{text}", stdin=CSV), shell("runs"), shell("complete", "--help")]
+    assert all("0123456789abcdef" not in ended.out + ended.err for ended in outputs)
+
+
+def test_cache_commands_show_export_load_verify_and_prune(shell, tmp_path):
+    shell("complete", "-p", "Topic? {text}", stdin=CSV)
+    assert shell("cache", "stats").out.startswith("2 answers, ")
+    assert shell("cache", "export", "a.jsonl").out == "2 answers written to a.jsonl\n"
+    assert shell("cache", "load", "a.jsonl", "--cache-dir", "other").out == "2 answers added\n"
+    assert shell("cache", "verify", "--cache-dir", "other").out.startswith("whole: 2 answers")
+    assert shell("cache", "prune", "--older-than", "0d").code == 2  # no terminal to ask on
+    assert shell("cache", "prune", "--older-than", "0d", "--yes", "--cache-dir", "other").out == "2 answers deleted\n"
+    assert shell("cache", "stats").out.startswith("2 answers")
+
+
+def test_verify_finds_a_damaged_file_and_changes_nothing(shell, tmp_path):
+    shell("complete", "-p", "Topic? {text}", stdin=CSV)
+    [file] = (tmp_path / "cache").glob("cache.db")
+    data = bytearray(file.read_bytes())
+    at = data.index(b"[simulated]")
+    data[at : at + 11] = b"[tampered!]"
+    file.write_bytes(data)
+    code, out, _ = shell("cache", "verify")
+    assert code == 1 and "1 answer of 2 differ from their checksums" in out and file.read_bytes() == data
+    file.write_bytes(b"\0" * 100 + data[100:])
+    code, out, _ = shell("cache", "verify")
+    assert code == 1 and "damaged" in out and shell("doctor").code == 1
+
+
+def test_ledger_and_runs_are_tables_to_read_or_files(shell, tmp_path):
+    assert shell("runs").out == "none yet\n"
+    shell("complete", "-p", "Topic? {text}", "--tag", "sales", stdin=CSV)
+    assert "sales" in shell("ledger", "summary", "--by", "month,tag").out
+    assert "complete" in shell("runs").out and "<NA>" not in shell("runs").out
+    shell("runs", "-o", "runs.xlsx")
+    assert pd.read_excel(tmp_path / "runs.xlsx")["requests"].tolist() == [2]
+    assert json.loads(shell("ledger", "summary", "--format", "jsonl").out)["answers"] == 2
+    assert shell("ledger", "summary", "--by", "yaer").code == 2
+
+
+def test_chat_answers_a_question_from_a_pipe(shell, sim):
+    code, out, err = shell("chat", "--system", "Be short.", stdin=b"Hello")
+    assert code == 0 and out.startswith("[simulated]") and err == "" and sim.stats().requests == 1
+    assert shell("chat", stdin=b" ").code == 2
+
+
+def test_an_answer_can_not_control_the_terminal(shell, monkeypatch):
+    with Simulator(latency=0.0, answer=lambda _: "\x1b[2Jred\x07 \x9b1mtext\nend") as server:
+        monkeypatch.setenv("TSN_BASE_URL", server.base_url)
+        assert shell("chat", stdin=b"Hello").out == "[2Jred 1mtext\nend\n"
+
+
+def test_demo_needs_no_options(shell):
+    code, out, _ = shell("demo")
+    assert code == 0 and "sent 0 requests" in out
+
+
+def test_the_version_is_that_of_the_package(shell):
+    assert shell("--version").out == f"tsn-frames, version {tsn.__version__}\n"

@@ -1,0 +1,103 @@
+"""``chat``: a conversation in the terminal, with answers that stream."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from ..engine.chat.chat_message import Turn
+from ..engine.chat.conversation import Conversation
+from ..errors import RunError
+from ..text import money
+from .exit_codes import ExitCode, say
+from .options import client_of, client_options, verb_options
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a model could move the cursor or set the title of the terminal
+_HELP = """Chat in the terminal; answers stream. An empty line does nothing, Ctrl-C stops an answer, Ctrl-D ends.
+
+With standard input from a file or program, all of it is one question.
+
+\b
+Examples:
+  tsn-frames chat --system 'Be short.'
+  git diff | tsn-frames chat --system 'Review this change.'
+"""
+
+
+class Printer:
+    """Writes an answer to stdout as it grows, without control characters."""
+
+    def __init__(self) -> None:
+        self._written = 0
+
+    def on_start(self, i: int) -> None:  # noqa: ARG002 - a listener's signature
+        """Begin an answer."""
+        self._written = 0
+
+    def on_text(self, i: int, text: str) -> None:  # noqa: ARG002
+        """Write what is new."""
+        sys.stdout.write(_CONTROL.sub("", text[self._written :]))
+        sys.stdout.flush()
+        self._written = len(text)
+
+    def on_end(self, i: int, turn: Turn) -> None:
+        """Write the rest, and end the line."""
+        if turn.content:
+            self.on_text(i, turn.text)
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
+    def on_change(self) -> None:
+        """Do nothing: nothing is removed here."""
+
+
+def chat_command() -> click.Command:
+    """Return the command, with the options of a conversation and of the client."""
+
+    def run(**values: Any) -> int:
+        client = client_of(values)
+        given = {word: value for word, value in values.items() if value is not None and value != ()}
+        chat = Conversation(client, **given)
+        chat.add_listener(Printer())
+        return _converse(chat) if sys.stdin.isatty() else _one_question(chat)
+
+    options = [one for one in verb_options(Conversation) if one.name not in ("messages", "self")]
+    return click.Command(
+        "chat", callback=run, params=[*options, *client_options()], help=_HELP, short_help="Chat in the terminal."
+    )
+
+
+def _one_question(chat: Conversation) -> int:
+    chat.send(sys.stdin.read())
+    return ExitCode.DONE
+
+
+def _converse(chat: Conversation) -> int:
+    with suppress(ImportError):  # arrow keys and earlier questions, where there is a readline
+        import readline  # noqa: F401
+    say(f"Chat with {chat.model or 'no model yet: give --model'} at {chat.client.host}. Ctrl-C stops an answer, Ctrl-D ends.")
+    while True:
+        try:
+            question = input("> ")
+        except (EOFError, KeyboardInterrupt):
+            say("")
+            return ExitCode.DONE
+        if question.strip():
+            _answer(chat, question)
+
+
+def _answer(chat: Conversation, question: str) -> None:
+    try:
+        chat.send(question)
+    except KeyboardInterrupt:
+        say("[stopped; what has arrived is kept]")
+    except RunError as error:
+        say(f"{type(error).__name__}: {error}")
+    else:
+        turn = chat.turns[-1]
+        cost = "" if turn.cost is None else f", cost {money(turn.cost, currency=None)}"
+        say(f"[{turn.prompt_tokens or 0:,} + {turn.completion_tokens or 0:,} tokens{cost}]")
