@@ -68,14 +68,6 @@ class BudgetAdmission:
             cap.account.expires = -FOREVER
         return [LeaseEnd(self._run)]
 
-    def worst_case(self, request: Request) -> Decimal:
-        """Return the most that a request can cost."""
-        amount = worst_case(self._prices, request)
-        if amount is None:
-            check_bounded(self._prices, [request])
-        assert amount is not None
-        return amount
-
     def is_exhausted(self, smallest: Decimal) -> bool:
         """Return whether not even the smallest request will ever fit again."""
         return any(cap.can_never_fit(smallest) for cap in self.caps)
@@ -89,7 +81,10 @@ class BudgetAdmission:
     async def reserve(self, request: Request) -> Reservation:
         """Reserve the worst-case cost of a request as soon as it fits; end it with :meth:`settle` or :meth:`release`."""
         future: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
-        amount = self.worst_case(request)
+        amount = worst_case(self._prices, request)
+        if amount is None:
+            check_bounded(self._prices, [request])  # raises why
+        assert amount is not None
         if not self._try_admit(future, amount):
             if not self._waiting:  # else an extension is due already
                 self._wake.set()

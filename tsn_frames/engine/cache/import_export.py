@@ -8,6 +8,7 @@ import math
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -33,16 +34,22 @@ def export(rows: Iterable[Row], path: Path, features: Mapping[str, Any] = Mappin
     """Write rows and the services' features to a ``.jsonl`` or ``.parquet`` file, which replaces an existing one when complete."""
     write = _write_parquet if _suffix(path) == ".parquet" else _write_lines
     try:
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-        try:
-            part.touch(0o600, exist_ok=False)  # its owner's only
-            count = write(rows, part, features)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacement(path) as part:
+            return write(rows, part, features)
     except OSError as error:
         raise CacheError(f"{path} can't be written: {error}") from None
-    return count
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """Create a file beside a path, its owner's only, which replaces it when the block has ended without an error."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.touch(0o600, exist_ok=False)
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Exported:

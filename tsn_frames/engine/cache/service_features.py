@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from ...api import Unreadable, dumps, load
+from .import_export import replacement
 
 FILE = "features.json"
 
@@ -25,11 +24,5 @@ def read_features(folder: Path) -> dict[str, Any]:
 def add_features(folder: Path, new: Mapping[str, Any]) -> None:
     """Add features; the file is replaced as a whole, so that a reader never sees half of it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = folder / f".{FILE}.{uuid4().hex}.part"
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(dumps({**read_features(folder), **new}))
-        part.replace(folder / FILE)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacement(folder / FILE) as part:
+        part.write_bytes(dumps({**read_features(folder), **new}))

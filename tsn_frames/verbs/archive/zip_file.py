@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import struct
-import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...engine.cache.import_export import replacement
 from ...errors import CacheError
 
 MAX_MEMBERS = 1000
@@ -33,15 +33,9 @@ def safe_name(name: str) -> str:
 @contextmanager
 def written(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a new zip file, which replaces an existing one when the block has ended without an error."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        try:
-            part.touch(0o600, exist_ok=False)  # its owner's only
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
-                yield file
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacement(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+            yield file
     except OSError as error:
         raise CacheError(f"{path} can't be written: {error}") from None
 

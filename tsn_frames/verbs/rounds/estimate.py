@@ -72,7 +72,7 @@ class _RoundsEstimate:
         columns = build(outcomes, made.requests, made.inverse, made.problems, self.rounds.layout)
         answered = [number not in waiting for number in made.inverse.tolist()]
         frame = pd.DataFrame(columns)[answered]
-        return self.rounds.read([at for at, one in zip(rows, answered, strict=True) if one], frame)
+        return self.rounds.reader.read([at for at, one in zip(rows, answered, strict=True) if one], frame)
 
     def total(self) -> Estimate:
         """Return the estimate of the whole call."""

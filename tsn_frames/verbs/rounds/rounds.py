@@ -9,7 +9,6 @@ from functools import partial
 from typing import Generic
 
 import numpy as np
-import pandas as pd
 
 from ..._gc_pause import gc_paused
 from ...engine.budget.spending_limits import amount
@@ -180,7 +179,7 @@ class Rounds(Generic[R]):
             end, frame = error, run.frame
         self.spent += run.cost_upper_bound
         self.totals.add(positions, frame)
-        votes |= self.read(rows, frame)
+        votes |= self.reader.read(rows, frame)
         stop = end or stopped_error(run, more=True)
         if stop is not None:
             raise stop
@@ -197,10 +196,6 @@ class Rounds(Generic[R]):
             currency = self.client.prices.currency if self.client.prices else None
             raise BudgetExceeded(f"max_cost={money(most, currency=currency)} is used up; {BudgetExceeded.remedy}")
         return None if most is None else most - self.spent
-
-    def read(self, rows: Sequence[int], frame: pd.DataFrame) -> dict[int, Vote[R]]:
-        """Return the votes of an answered frame; rows that were not sent have none."""
-        return self.reader.read(rows, frame)
 
     def error_of(self, at: int) -> str | None:
         """Return why a row has no valid vote; None where it has one."""
