@@ -137,6 +137,36 @@ def test_the_output_is_what_it_was_until_the_new_one_is_whole(slow, folder):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_job_that_is_terminated_keeps_what_is_in_flight(slow, folder, number):
+    """``timeout``, a scheduler's end of a job, a closed terminal: as Ctrl-C."""
+    write_rows(folder, 400)
+    process = shell(f"exec {LABEL} in.csv -o out.csv", folder)
+    answers(slow, 100, process)
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Stopped." in err and finish(f"{LABEL} in.csv -o out.csv", folder)[0] == 0
+    assert billed_twice(slow) == 0 and slow.stats().answers == 400
+
+
+def test_ctrl_c_without_a_cache_says_that_nothing_is_kept(slow, folder):
+    write_rows(folder, 400)
+    process = shell(f"exec {LABEL} in.csv -o out.csv --cache off", folder)
+    answers(slow, 100, process)
+    interrupt(process, folder)
+    assert "with --cache off they are not kept" in process.communicate(timeout=60)[1]
+
+
+def test_ctrl_c_while_the_input_is_read_sends_nothing(slow, folder, monkeypatch):
+    monkeypatch.delenv("PYTHONWARNINGS")  # pathlib leaves the file open where it is interrupted
+    os.mkfifo(folder / "in.csv")
+    process = shell(f"exec {LABEL} in.csv", folder)
+    with (folder / "in.csv").open("w"):  # returns when the command has opened it, too
+        interrupt(process, folder)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err, slow.stats().requests) == (130, "Stopped. Nothing was sent.\n", 0)
+
+
 def test_partial_writes_the_rows_so_far(slow, folder):
     write_rows(folder, 400)
     process = shell(f"exec {LABEL} in.csv -o out.csv --partial", folder)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
@@ -34,10 +37,13 @@ def say(text: str) -> None:
         pass
 
 
-def exit_code_of(error: BaseException) -> ExitCode:
-    """Explain an error on stderr and return the exit code for it; an error of the program itself is raised again."""
+def exit_code_of(error: BaseException, *, cached: bool = True) -> ExitCode:
+    """Explain an error on stderr and return the exit code for it; an error of the program itself is raised again.
+
+    ``cached`` says whether the cache keeps the answers.
+    """
     if isinstance(error, KeyboardInterrupt):
-        say(f"\nStopped. {kept()}")
+        say(f"Stopped. {kept(cached=cached)}")
         return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         discard_stdout()
@@ -54,13 +60,33 @@ def exit_code_of(error: BaseException) -> ExitCode:
     raise error
 
 
-def kept() -> str:
+@contextmanager
+def interrupted_by_termination() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP as Ctrl-C, so that what is in flight arrives and is kept.
+
+    Where Ctrl-C is ignored, as in the background of a script, they end the process at once, as always.
+    """
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    usual = [number for name in names if signal.getsignal(number := getattr(signal, name)) is signal.SIG_DFL]
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        usual = []
+    for number in usual:
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for number in usual:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def kept(*, cached: bool = True) -> str:
     """Return what is kept of the run so far, and how to go on."""
     run: Any = last_run()
     if run is None:
         return "Nothing was sent."
     counts = run.progress
-    return f"{counts.answered:,} of {plural(counts.rows, 'row')} are answered, and the cache keeps them. {GO_ON}"
+    answered = f"{counts.answered:,} of {plural(counts.rows, 'row')} are answered"
+    return f"{answered}, and the cache keeps them. {GO_ON}" if cached else f"{answered}; with --cache off they are not kept."
 
 
 def discard_stdout() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .exit_codes import ExitCode, say
+from .exit_codes import ExitCode, exit_code_of, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,4 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         say("tsn-frames needs click: pip install 'tsn-frames[cli]'")
         return ExitCode.USAGE
+    except KeyboardInterrupt:
+        return exit_code_of(KeyboardInterrupt())
     return run(given)

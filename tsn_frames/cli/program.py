@@ -29,13 +29,13 @@ Shell completion, here of bash (zsh and fish likewise):
 
 
 class Program(click.Group):
-    """A group whose commands end with the code of a broken pipe, which click has another one for."""
+    """A group whose commands end with our codes of a broken pipe and of Ctrl-C, which click has others for."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command and return its exit code."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError as error:
+        except (BrokenPipeError, KeyboardInterrupt) as error:
             return exit_code_of(error)
 
 
@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
-    except click.Abort as error:  # what click makes of Ctrl-C
-        return exit_code_of(error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt())
+    except click.Abort:  # what click makes of Ctrl-C at a question
+        return exit_code_of(KeyboardInterrupt())
     except Exception as error:  # noqa: BLE001 - what isn't known here is raised again
         return exit_code_of(error)

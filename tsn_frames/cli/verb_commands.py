@@ -18,7 +18,7 @@ from ..verbs.files.complete_file import CHUNK, complete_file
 from ..verbs.label.label import label
 from ..verbs.paying_verb import estimate
 from ..verbs.run.run_handle import last_run
-from .exit_codes import ExitCode, exit_code_of, say
+from .exit_codes import ExitCode, exit_code_of, interrupted_by_termination, say
 from .labels_and_fields import fields_of, labels_of
 from .options import TEXT, client_of, client_options, verb_options
 from .tables.file_formats import STANDARD, Format
@@ -113,9 +113,10 @@ def _run(name: str, values: dict[str, Any]) -> int:
     check_target(target, given)
     arguments, options = _call(name, values)
     try:
-        out = VERBS[name](*arguments, **options, progress=progress)
+        with interrupted_by_termination():
+            out = VERBS[name](*arguments, **options, progress=progress)
     except (RunError, KeyboardInterrupt) as end:
-        code = exit_code_of(end)
+        code = exit_code_of(end, cached=options.get("cache") != "off")
         if partial and (frame := _frame_so_far(end)) is not None:
             write_table(frame, target, given, escaped=escape)
         return code
@@ -130,7 +131,8 @@ def _run_in_parts(target: str, values: dict[str, Any], chunksize: int, progress:
     if Path(source).suffix.lower() != ".parquet" and not Path(source).is_dir():
         raise ParameterError(f"a folder of parts is made of Parquet, got {source}: give --output the name of a file")
     options = {**_options(values), "progress": progress, "chunksize": chunksize}
-    complete_file(source, target, options.pop("prompt", None), **options)
+    with interrupted_by_termination():
+        complete_file(source, target, options.pop("prompt", None), **options)
     return _report(quiet=quiet)
 
 
