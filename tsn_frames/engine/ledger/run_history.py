@@ -45,12 +45,27 @@ def recent_usage(ledger: Ledger, models: Collection[str], runs: Collection[str] 
 
 def piloted_keys(ledger: Ledger, frame: str | None) -> set[bytes]:
     """Return the keys of the requests that pilots of a frame (given by its hash) have answers to."""
-    if frame is None:
-        return set()
-    found = (record.run for record, hashes in run_records(ledger) if record.verb == "estimate" and hashes.get("frame") == frame)
-    runs = list(found)[:MAX_RUNS]
+    runs = _pilots(ledger, frame)
     with open_for_reading(ledger.path) as connection:
         return _bought(connection, runs) if connection else set()
+
+
+def pilot_spending(ledger: Ledger, frame: str | None) -> tuple[int, Decimal, bool]:
+    """Return how many attempts the pilots of a frame (given by its hash) have paid for, what is known of their cost, and whether all is."""
+    runs = _pilots(ledger, frame)
+    query = f"SELECT cost FROM attempts WHERE run IN ({_placeholders(runs)})"
+    with open_for_reading(ledger.path) as connection:
+        costs = [cost for (cost,) in connection.execute(query, runs)] if connection else []
+    known = [Decimal(cost) for cost in costs if cost is not None]
+    return len(costs), sum(known, Decimal(0)), len(known) == len(costs)
+
+
+def _pilots(ledger: Ledger, frame: str | None) -> list[str]:
+    """Return the newest runs that were pilots of a frame."""
+    if frame is None:
+        return []
+    found = (record.run for record, hashes in run_records(ledger) if record.verb == "estimate" and hashes.get("frame") == frame)
+    return list(found)[:MAX_RUNS]
 
 
 def _bought(connection: sqlite3.Connection, runs: Sequence[str]) -> set[bytes]:

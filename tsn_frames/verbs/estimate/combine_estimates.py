@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from ...text import money
-from .result import COUNTS, Estimate
+from .result import COUNTS, UNKNOWN, Estimate
 from .survey_sampling import Range
 
 _RANGES = ("prompt_tokens", "completion_tokens", "cost")
@@ -30,6 +30,7 @@ def total_estimate(
     sums = {name: sum(getattr(part, name) for part in found) for name in COUNTS}
     ranges = {name: _range([getattr(part, name) for part in found]) for name in _RANGES}
     whole = {"cost_upper_bound": _sum(part.cost_upper_bound for part in found), "minutes": _sum(part.minutes for part in found)}
+    first = replace(first, pilot_cost=UNKNOWN, basis={name: why for name, why in first.basis.items() if name != "pilot_cost"})
     return replace(first, **sums, **ranges, **whole, notes=tuple(notes), parts=parts or {})  # type: ignore[arg-type]
 
 

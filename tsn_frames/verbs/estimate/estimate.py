@@ -15,7 +15,7 @@ from ..run.prepare import PreparedCall, check_columns, prepare
 from ..run.verb_options import DEFAULTS, CompleteOptions, SeriesOptions
 from .calculation import calculate
 from .explain_cache_misses import explain_misses
-from .pilot import check_pilot, estimate_with_pilot
+from .pilot import check_pilot, estimate_with_pilot, suggest_pilot
 from .request_table import cached_answers, request_table
 from .result import Estimate
 from .token_ratios import Tokenizer
@@ -57,7 +57,7 @@ def estimate(
     -------
     Estimate
         Rows, distinct requests, cached requests, tokens, money in the currency of the prices, minutes; ranges with their
-        basis. A pilot's ranges are 95 % intervals.
+        basis. A pilot's ranges are 95 % intervals. ``pilot_cost`` is what a pilot of 30 would cost, and after it what it did.
 
     Raises
     ------
@@ -123,11 +123,13 @@ def estimate_values(
 
 def estimate_call(call: PreparedCall, tokenizer: Tokenizer | None = None) -> Estimate:
     """Return the estimate of a call, sending nothing."""
-    found = calculate(call, request_table(call, tokenizer), cached_answers(call))
+    table, answers = request_table(call, tokenizer), cached_answers(call)
+    found = calculate(call, table, answers)
     notes = explain_misses(call, found)
     if call.work.mode == "only" and (missed := found.requests - found.cached):
         notes.append(f"cache='only' sends nothing: {missed:,} requests have no answer")
     if found.to_send > SUGGESTED_PILOT and found.completion_tokens.expected is None:
+        found = suggest_pilot(call, table, answers, found, SUGGESTED_PILOT)
         notes.append(
             f"estimate(..., pilot={SUGGESTED_PILOT}) sends {SUGGESTED_PILOT} of them and gives a 95 % interval; their answers are kept"
         )

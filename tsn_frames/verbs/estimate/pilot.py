@@ -13,15 +13,15 @@ from ...engine.outcomes import Outcomes
 from ...engine.run.executor import RunExecutor
 from ...errors import ParameterError
 from ...frames import columns as frame_columns
-from ...text import quoted
+from ...text import plural, quoted
 from ..run.plan import Plan
 from ..run.prepare import PreparedCall
 from ..run.run_handle import Run
-from .calculation import calculate, unanswered
+from .calculation import bounds, calculate, unanswered
 from .explain_cache_misses import explain_misses
 from .request_table import RequestTable, cached_answers
 from .result import Estimate
-from .survey_sampling import MIN_SAMPLE, Array, Sample, draw
+from .survey_sampling import MIN_SAMPLE, Array, Range, Sample, draw
 from .usage_samples import UsageSample, known_usage
 
 
@@ -43,7 +43,7 @@ def estimate_with_pilot(
     before = calculate(call, table, answers)
     if not before.to_send:
         why = "every request is cached" if before.requests else "there is nothing to send"
-        return replace(before, notes=(f"{why}: no pilot was needed",))
+        return _with_paid(replace(before, notes=(f"{why}: no pilot was needed",)), call)
     population = _population(call, answers)
     drawn = draw(table.sizes[population], number, seed)
     positions = population[drawn.positions]
@@ -57,7 +57,26 @@ def estimate_with_pilot(
         notes.append(f"fewer than {MIN_SAMPLE} requests of the pilot have an answer with its usage: they are too few")
     some = Outcomes(len(positions))
     _copy(answers, positions.tolist(), some, range(len(some)))
-    return replace(found, notes=tuple(notes), answers=_answered_rows(df, call, some, positions))
+    return _with_paid(replace(found, notes=tuple(notes), answers=_answered_rows(df, call, some, positions)), call)
+
+
+def suggest_pilot(call: PreparedCall, table: RequestTable, answers: Outcomes, found: Estimate, number: int) -> Estimate:
+    """Return an estimate with what a pilot of ``number`` requests, drawn at the default seed, would cost."""
+    population = _population(call, answers)
+    drawn = population[draw(table.sizes[population], number, 0).positions]
+    unpaid = np.array([at for at in drawn.tolist() if answers.completions[at] is None], dtype=np.int64)
+    basis = f"a pilot of {number}: {found.basis['completion_tokens']}"
+    return replace(found, pilot_cost=bounds(table, unpaid)[2], basis={**found.basis, "pilot_cost": basis})
+
+
+def _with_paid(found: Estimate, call: PreparedCall) -> Estimate:
+    """Return an estimate with what the pilots of its call have cost; it is unknown without prices."""
+    attempts, cost, known = run_history.pilot_spending(call.client.ledger, call.work.about.hashes.get("keys"))
+    if not attempts or not (cost or known):
+        return found
+    paid = Range(float(cost), float(cost), float(cost)) if known else Range(float(cost), None, None)
+    basis = f"paid for {plural(attempts, 'request')} of the pilot, by the ledger"
+    return replace(found, pilot_cost=paid, basis={**found.basis, "pilot_cost": basis})
 
 
 def _population(call: PreparedCall, answers: Outcomes) -> Array:

@@ -38,6 +38,8 @@ class Estimate(FrameLike):
         In the currency of the prices; all None without them.
     cost_upper_bound : float or None
         The sum of the requests' worst cases, which a budget reserves; None without a price or ``max_tokens``.
+    pilot_cost : Range
+        Before a pilot: what the suggested one would cost. After it: what the pilots of this frame have cost, by the ledger.
     total_cost : Range
         With a pilot: ``cost`` plus what the cached answers cost when they were bought.
     minutes : float or None
@@ -75,6 +77,7 @@ class Estimate(FrameLike):
     completion_tokens: Range = UNKNOWN
     cost: Range = UNKNOWN
     cost_upper_bound: float | None = None
+    pilot_cost: Range = UNKNOWN
     total_cost: Range = UNKNOWN
     minutes: float | None = None
     currency: str | None = None
@@ -94,7 +97,9 @@ class Estimate(FrameLike):
         ranges = {name: Range(*[float(getattr(self, name))] * 3) for name in COUNTS}
         ranges |= {name: getattr(self, name) for name in ("prompt_tokens", "completion_tokens", "cost")}
         ranges["cost_upper_bound"] = Range(None, None, self.cost_upper_bound)
-        ranges |= {"total_cost": self.total_cost, "minutes": Range(None, self.minutes, None)}
+        ranges |= {name: getattr(self, name) for name in ("pilot_cost", "total_cost")} | {
+            "minutes": Range(None, self.minutes, None)
+        }
         frame = pd.DataFrame.from_dict(ranges, orient="index", columns=pd.Index(Range._fields), dtype="Float64")
         return frame.assign(basis=pd.array([self.basis.get(name) for name in ranges], dtype="string"))
 
@@ -123,7 +128,8 @@ class Estimate(FrameLike):
 
     def _lines(self) -> list[tuple[str, str, str]]:
         """Return name, value and basis of each quantity that is shown."""
-        shown = {"total_cost": _format(self.total_cost, money) if self.total_cost != UNKNOWN else ""}
+        known = {name: getattr(self, name) for name in ("pilot_cost", "total_cost")}
+        shown = {name: _format(found, money) for name, found in known.items() if found != UNKNOWN}
         if self.to_send:
             bound, minutes = self.cost_upper_bound, self.minutes
             shown = {

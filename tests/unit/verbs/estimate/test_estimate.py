@@ -17,6 +17,8 @@ from support.independent_server import Threads
 import tsn_frames as tsn
 from tsn_frames.engine.ledger.run_history import PastUsage
 from tsn_frames.simulator import Faults, Quota, Simulator
+from tsn_frames.text import money
+from tsn_frames.verbs.estimate.result import _CELL as CELL
 from tsn_frames.verbs.estimate.token_ratios import DEFAULTS, Prompts, fit_lines, tokens_of
 
 PRICES = {"sim-small": (0.25, 1.00), "sim-large": (2.5, 10)}
@@ -258,6 +260,57 @@ def test_a_pilot_shows_the_rows_that_it_has_tried(client):
     rows = guess(df, client, pilot=20).answers
     assert len(rows) == 20 and rows["content"].notna().all() and set(rows.index) <= set(df.index)
     assert (df.loc[rows.index, "t"] == rows["t"]).all() and len(set(rows["t"])) == 20
+
+
+def test_the_cost_of_a_pilot_is_stated_before_and_after(sim, client):
+    """Before: of the requests that it would send. After, and when the cell is run again: what they were billed, by the ledger."""
+    df = texts(100)
+    before = guess(df, client)
+    assert sim.stats().requests == 0 and 0 < before.pilot_cost.low < before.pilot_cost.high < before.cost.high
+    assert f"pilot cost        {money(before.pilot_cost.low)} to {money(before.pilot_cost.high)} " in repr(before)
+    after = guess(df, client, pilot=30)
+    paid = client.ledger.to_frame()["cost"].sum()
+    assert after.pilot_cost == (pytest.approx(paid),) * 3 and holds(before.pilot_cost, paid)
+    for found in (after, guess(df, client, pilot=30)):
+        assert f"{money(paid)} " in next(line for line in repr(found).splitlines() if line.startswith("pilot cost"))
+        assert (
+            "paid for 30 requests of the pilot" in repr(found) and f"<td style='{CELL}'>{money(paid)}</td>" in found._repr_html_()
+        )
+        assert found.to_frame().loc["pilot_cost", "expected"] == pytest.approx(paid)
+    run(df, client)
+    whole = guess(df, client, pilot=30)
+    assert whole.pilot_cost == after.pilot_cost and whole.to_send == 0
+    assert whole.pilot_cost.high < client.ledger.to_frame()["cost"].sum()
+
+
+def test_rows_of_a_pilot_carry_their_tags(client):
+    """Each line of the ledger has the tag of its row; of equal rows that of the first."""
+    df = texts(60).assign(team=[f"team {i % 7}" for i in range(60)])
+    df = pd.concat([df, df.head(30).assign(team="never pays")], ignore_index=True)
+    guess(df, client, pilot=30, tag=df["team"])
+    lines = client.ledger.to_frame().set_index("request_key")["tag"]
+    out = run(df, client, include=["request_key"]).drop_duplicates("request_key").set_index("request_key")
+    assert len(lines) == 30 and lines.to_dict() == out["team"].loc[lines.index].to_dict()
+    assert client.ledger.summary("tag")["cost"].sum() == pytest.approx(client.ledger.to_frame()["cost"].sum())
+
+
+def test_the_cost_of_a_pilot_has_the_currency_of_the_prices(sim, tmp_path):
+    client = client_of(sim, tmp_path, prices=tsn.Prices(PRICES, currency="EUR"))
+    for words in ({}, {"pilot": 30}):
+        found = guess(texts(50), client, **words)
+        assert "pilot cost in EUR" in repr(found) and "pilot cost in EUR" in found._repr_html_()
+
+
+def test_the_cost_of_a_pilot_is_unknown_without_prices_and_the_least_where_an_answer_was_lost(sim, tmp_path, client):
+    free = client_of(sim, tmp_path / "other", prices=None)
+    for words in ({}, {"pilot": 30}):
+        found = guess(texts(50), free, **words)
+        assert found.pilot_cost == (None, None, None) and "pilot cost" not in repr(found)
+    sim.faults = Faults(no_usage=0.5)
+    with pytest.warns(tsn.errors.TSNWarning, match="totals are 'at least'"):
+        found = guess(texts(50), client, pilot=30)
+    assert found.pilot_cost == (pytest.approx(client.ledger.to_frame()["cost"].sum()), None, None)
+    assert f"{money(found.pilot_cost.low)} or more" in repr(found)
 
 
 def test_a_pilot_of_all_knows_the_cost(sim, client):
