@@ -67,11 +67,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def host_of(base_url: str) -> str:
-    """Return the host, and the port where it has one."""
-    return urlsplit(base_url).netloc
-
-
 def _problem(text: object, *, allow_http: bool) -> str | None:
     """Return what is wrong with a base URL, without what could be a key or a password; raise nothing."""
     if not isinstance(text, str):

@@ -16,11 +16,7 @@ _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 ROLES = ("system", "user", "assistant", "developer", "tool")
 
 
-def _is_none(value: Any) -> bool:
-    return value is None
-
-
-def check_messages(given: Any, where: str, is_gap: IsGap = _is_none) -> list[dict[str, Any]]:
+def check_messages(given: Any, where: str, is_gap: IsGap = lambda value: value is None) -> list[dict[str, Any]]:
     """Check a message list and return it as plain values, role and content first.
 
     ``where`` names them in errors, ``is_gap`` says whether a content is missing.

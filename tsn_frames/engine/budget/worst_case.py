@@ -69,15 +69,9 @@ def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
 
 def _only_text(messages: list[dict[str, Any]]) -> bool:
     """Return whether messages hold only text, so that their bytes bound their tokens."""
-    return all(message.keys() <= _TEXTS and all(map(_is_text, _parts(message.get("content")))) for message in messages)
-
-
-def _parts(content: Any) -> list[dict[str, Any]]:
-    return content if isinstance(content, list) else []
-
-
-def _is_text(part: dict[str, Any]) -> bool:
-    return part.get("type") == "text" and part.keys() <= _PART and isinstance(part.get("text"), str)
+    parts = [part for message in messages if isinstance(content := message.get("content"), list) for part in content]
+    texts = (part.get("type") == "text" and part.keys() <= _PART and isinstance(part.get("text"), str) for part in parts)
+    return all(message.keys() <= _TEXTS for message in messages) and all(texts)
 
 
 @lru_cache(maxsize=256)

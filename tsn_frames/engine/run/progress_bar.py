@@ -32,9 +32,9 @@ class Progress:
 
     def __init__(self, shown: bool | None, rows: int, note: Callable[[], str] = str) -> None:
         notebook = in_notebook()
-        self._shown = (notebook or _is_terminal()) if shown is None else shown
+        self._shown = (notebook or bool(sys.stderr and not sys.stderr.closed and sys.stderr.isatty())) if shown is None else shown
         self._bar: _Bar = NotebookBar(rows) if notebook else _TerminalBar(rows)
-        self._note, self._pace = note, pace if notebook else _no_pace
+        self._note, self._pace = note, pace if notebook else lambda *_: ""  # tqdm shows its own
         self._started = time.monotonic()
 
     def update(self, counts: Counts) -> None:
@@ -81,10 +81,6 @@ class _TerminalBar:
         sys.stderr.write(f"{line}\n" if line else "")
 
 
-def _is_terminal() -> bool:
-    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
-
-
 def _done(counts: Counts) -> int:
     return counts.done - counts.not_sent
 
@@ -129,7 +125,3 @@ def pace(counts: Counts, seconds: float) -> str:
         return ""
     rest = left * seconds / sent
     return f"about {rest:,.0f} s left" if rest < 100 else f"about {rest / 60:,.0f} min left"
-
-
-def _no_pace(counts: Counts, seconds: float) -> str:  # noqa: ARG001 - tqdm shows its own
-    return ""

@@ -161,8 +161,8 @@ class Client:
 
     @property
     def host(self) -> str:
-        """The host of the base URL."""
-        return address.host_of(self.base_url)
+        """The host of the base URL, and the port where it has one."""
+        return urlsplit(self.base_url).netloc
 
     @property
     def keyed_url(self) -> str:

@@ -61,7 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         self._consumer, self.streaming, self.next_part_due = consumer, False, math.inf
         self._sent_at = time.monotonic()
         if self._transport is None:  # the other side closed it at once
-            self._end(None if self.used else HttpFailure("connection", "closed before the request was sent", sent=False))
+            self.end(None if self.used else HttpFailure("connection", "closed before the request was sent", sent=False))
         else:
             self._transport.write(request)
         return waiting
@@ -74,10 +74,6 @@ class Connection(asyncio.BufferedProtocol):
     def silent(self) -> bool:
         """Return whether nothing has arrived since the last response, neither its end nor bytes without a request."""
         return self._transport is not None and not self._pending()
-
-    def fail(self, failure: HttpFailure) -> None:
-        """End the request with a failure, and close the connection."""
-        self._end(failure)
 
     def abort(self) -> None:
         """Close at once; a request in flight ends as a broken connection."""
@@ -115,18 +111,18 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserError as error:
             problem = str(error)
         if self.streaming and self._result is None and not self._feed_consumer():
-            self._end(HttpResponse(self._status, self._headers, b""))
+            self.end(HttpResponse(self._status, self._headers, b""))
         elif self._result is not None:  # bytes after the end of a response: this connection is not used again
-            self._end(self._result, keep=self._keeps and not problem)
+            self.end(self._result, keep=self._keeps and not problem)
         elif problem:
-            self._end(HttpFailure("unreadable", f"the answer is no HTTP: {problem}", sent=True))
+            self.end(HttpFailure("unreadable", f"the answer is no HTTP: {problem}", sent=True))
         else:
             self._count(nbytes)
 
     def eof_received(self) -> bool:
         """End a body that is delimited by the end of the connection."""
         if self._waiting is not None and self._status and not self._headers.keys() & {"content-length", "transfer-encoding"}:
-            self._end(self._answer())
+            self.end(self._answer())
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -134,7 +130,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = self._parser = None  # the parser refers to this object
         if self._waiting is not None:
             why = f"{type(exc).__name__}: {exc}" if exc else "closed before the answer was whole"
-            self._end(None if self._never_arrived() else HttpFailure("connection", f"the connection broke ({why})", sent=True))
+            self.end(None if self._never_arrived() else HttpFailure("connection", f"the connection broke ({why})", sent=True))
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -203,9 +199,9 @@ class Connection(asyncio.BufferedProtocol):
         self._between = 0 if new else self._between + nbytes
         self._seen, self._size = self._seen + len(new), self._size + sum(map(len, new))
         if self._between > HEAD_CAP:
-            self._end(HttpFailure("unreadable", f"the answer's head is larger than {HEAD_CAP // 2**10} KiB", sent=True))
+            self.end(HttpFailure("unreadable", f"the answer's head is larger than {HEAD_CAP // 2**10} KiB", sent=True))
         elif self._size > BODY_CAP:
-            self._end(TOO_LARGE)
+            self.end(TOO_LARGE)
 
     def _never_arrived(self) -> bool:
         """Return whether a kept connection was closed before this request can have reached the server.
@@ -216,7 +212,8 @@ class Connection(asyncio.BufferedProtocol):
         trip = min(self.connect_seconds, MOST_TRIP_SECONDS) + RACE_SECONDS
         return self.used and not self._begun and time.monotonic() - self._sent_at <= trip
 
-    def _end(self, result: HttpResponse | HttpFailure | None, *, keep: bool = False) -> None:
+    def end(self, result: HttpResponse | HttpFailure | None, *, keep: bool = False) -> None:
+        """End the request with its result, and close the connection unless it is kept."""
         waiting, self._waiting, self._consumer = self._waiting, None, None
         self.used = True
         if keep and self._transport is not None and not self._transport.get_write_buffer_size():

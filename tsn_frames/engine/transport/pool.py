@@ -26,7 +26,8 @@ class ConnectionPool:
         self._tls = tls_context() if parts.scheme == "https" else None  # first, since it can fail: no frame then holds the key
         if self._tls:
             self._tls.set_alpn_protocols(["http/1.1"])
-        self._timeout, self._next_address = timeout, None if _is_literal(self._host) else HAPPY_EYEBALLS
+        is_literal = ":" in self._host or self._host.replace(".", "").isdigit()  # an IP address: there is no other to try
+        self._timeout, self._next_address = timeout, None if is_literal else HAPPY_EYEBALLS
         self._request = _requests(url, secret)
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -139,7 +140,7 @@ class ConnectionPool:
                 connection.next_part_due = max(connection.next_part_due, now + LAST_CHANCE)
         for connection in [one for one, ends in self._due.items() if min(ends, one.next_part_due) <= now]:
             del self._due[connection]
-            connection.fail(STALLED if connection.streaming else timed_out(self._timeout))
+            connection.end(STALLED if connection.streaming else timed_out(self._timeout))
         if self._due:
             self._watch()
 
@@ -166,8 +167,3 @@ def _requests(url: str, secret: Secret) -> Callable[..., bytes]:
         return b"%b%b\r\nAccept: %b\r\nContent-Length: %d\r\n\r\n%b" % (head, idempotency_key.encode(), accept, len(body), body)
 
     return request
-
-
-def _is_literal(host: str) -> bool:
-    """Return whether a host is an IP address: then there is no other to try."""
-    return ":" in host or host.replace(".", "").isdigit()

@@ -6,7 +6,6 @@ httpx costs several times the CPU per request, and knows every kind of proxy.
 from __future__ import annotations
 
 import logging
-from functools import cache
 from typing import TYPE_CHECKING
 
 from ...api.base_url import endpoint
@@ -34,13 +33,7 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
         try:
             from .pool import ConnectionPool
         except ImportError:
-            _log_slow_backend()
+            log.info("httptools can't be imported: httpx sends the requests, at several times the CPU a request")
         else:
             return ConnectionPool(url, secret, timeout)
     return open_httpx(base_url, secret, timeout)
-
-
-@cache
-def _log_slow_backend() -> None:
-    """Log once per process that the slower backend sends."""
-    log.info("httptools can't be imported: httpx sends the requests, at several times the CPU a request")
