@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,17 +102,21 @@ def blocks(page: Path) -> list[Block]:
     return out
 
 
-@cache
-def driver() -> subprocess.Popen[str]:
-    """Start the process that runs pages; it ends when its input does, at the latest with this process."""
+def start_driver() -> subprocess.Popen[str]:
+    """Start the process that runs pages; it ends with its input, which the end of a ``with`` closes."""
     return subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def run(codes: list[str], folder: Path) -> list[str]:
+@pytest.fixture(scope="session")
+def driver():
+    with start_driver() as process:
+        yield process
+
+
+def run(process: subprocess.Popen[str], codes: list[str], folder: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as place:
         result = Path(place) / "result.json"
         job = {"codes": codes, "folder": str(folder), "environ": dict(os.environ), "result": str(result)}
-        process = driver()
         process.stdin.write(json.dumps(job) + "\n")
         process.stdin.flush()
         assert process.stdout.readline() == "done\n"
@@ -154,9 +157,9 @@ def page_to_run(page: Path):
 
 
 @pytest.mark.parametrize("page", [page_to_run(page) for page in PAGES if blocks(page)])
-def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, tmp_path):
+def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, driver, tmp_path):
     wanted = [block for block in blocks(page) if not block.reason]
-    for block, printed in zip(wanted, run([block.code for block in wanted], tmp_path), strict=True):
+    for block, printed in zip(wanted, run(driver, [block.code for block in wanted], tmp_path), strict=True):
         assert normal(printed) == normal(block.shown), f"{name_of(page)}, line {block.line}"
 
 
@@ -288,7 +291,8 @@ def rewrite(page: Path) -> None:
             "TSN_REVIEWS": str(place / "reviews"),
         }
         (place / "work").mkdir()
-        printed = run([block.code for block in wanted], place / "work")
+        with start_driver() as process:
+            printed = run(process, [block.code for block in wanted], place / "work")
     for block, out in reversed(list(zip(wanted, printed, strict=True))):
         if normal(out) != normal(block.shown):
             lines = "\n".join(line.rstrip() for line in re.sub(*VARYING[0], out).strip("\n").splitlines())
