@@ -22,16 +22,19 @@ def total_estimate(
     """
     first = next((part for part in found if part.to_send), found[0])
     notes = [one for one in first.notes if one.startswith("the cost is unknown")] + ([note] if note else [])
-    cost = _range([part.cost for part in found])
-    if most is not None and cost.high is not None and cost.high > most:
-        notes.append(
-            f"it may cost more than the budget of {money(most, currency=first.currency)} for a run allows, and would end there"
-        )
+    notes += over_budget(_range([part.cost for part in found]), most, first.currency)
     sums = {name: sum(getattr(part, name) for part in found) for name in COUNTS}
     ranges = {name: _range([getattr(part, name) for part in found]) for name in _RANGES}
     whole = {"cost_upper_bound": _sum(part.cost_upper_bound for part in found), "minutes": _sum(part.minutes for part in found)}
     first = replace(first, pilot_cost=UNKNOWN, basis={name: why for name, why in first.basis.items() if name != "pilot_cost"})
     return replace(first, **sums, **ranges, **whole, notes=tuple(notes), parts=parts or {})  # type: ignore[arg-type]
+
+
+def over_budget(cost: Range, most: Decimal | None, currency: str | None) -> list[str]:
+    """Return a note where a cost may be higher than the budget of a run."""
+    if most is None or cost.high is None or cost.high <= most:
+        return []
+    return [f"it may cost more than the budget of {money(most, currency=currency)} for a run allows, and would end there"]
 
 
 def _range(some: Sequence[Range]) -> Range:

@@ -10,10 +10,11 @@ import pandas as pd
 from ...errors import ParameterError
 from ...frames.prompt import Prompt
 from ...keyword_options import spelled_out
-from ...text import money, quoted
+from ...text import quoted
 from ..run.prepare import PreparedCall, check_columns, prepare
 from ..run.verb_options import DEFAULTS, CompleteOptions, SeriesOptions
 from .calculation import calculate
+from .combine_estimates import over_budget
 from .explain_cache_misses import explain_misses
 from .pilot import check_pilot, estimate_with_pilot, suggest_pilot
 from .request_table import cached_answers, request_table
@@ -137,9 +138,5 @@ def estimate_call(call: PreparedCall, tokenizer: Tokenizer | None = None) -> Est
         prices, models = call.client.prices, call.made.requests.models
         why = "the client has no prices=" if prices is None else prices.hint(models)
         notes.append(f"the cost is unknown: {why}")
-    most = call.client.budget.with_run(call.work.max_cost).run
-    if most is not None and found.cost.high is not None and found.cost.high > most:
-        notes.append(
-            f"it may cost more than the budget of {money(most, currency=found.currency)} for a run allows, and would end there"
-        )
+    notes += over_budget(found.cost, call.client.budget.with_run(call.work.max_cost).run, found.currency)
     return replace(found, notes=tuple(notes))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import NamedTuple
 
 import numpy as np
 
-from ..._gc_pause import gc_paused
 from ...api import Requests, Usage
-from ...engine.cache.store import lookup
 from ...engine.ledger import run_history
 from ...engine.ledger.run_history import PastUsage
 from ...engine.outcomes import Outcomes
+from ...engine.run.preflight import look_up
 from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
 from .survey_sampling import Array
@@ -61,12 +59,7 @@ def _rates(prompts: Prompts, prices: Prices | None) -> Array:
 
 def cached_answers(call: PreparedCall) -> Outcomes:
     """Return the cached answers of a call's requests."""
-    work, answers = call.work, Outcomes(len(call.made.requests))
-    if work.mode in ("use", "only"):
-        wanted = {key: at for key, at in work.requests.index.items() if at not in work.fresh}
-        try:
-            with gc_paused():
-                lookup(call.client.cache.file, wanted, answers.add_cached)
-        except (OSError, sqlite3.Error):  # an unreadable cache has no answers, as in a run
-            return Outcomes(len(work.requests))
+    answers = Outcomes(len(call.made.requests))
+    if call.work.mode != "refresh":
+        look_up(call.client, call.work, answers)
     return answers

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...frames.columns import build
 from ...text import plural
-from ..estimate.combine_estimates import total_estimate
+from ..estimate.combine_estimates import over_budget, total_estimate
 from ..estimate.estimate import estimate_call
 from ..estimate.request_table import cached_answers
 from ..estimate.result import Estimate
@@ -94,9 +94,7 @@ class _RoundsEstimate:
     def _notes(self, most: Estimate) -> list[str]:
         further = sum(part.to_send for part in self.possible)
         notes = [f"at most {plural(further, 'further request')}: more votes, and one repair of each answer that can't be used"]
-        budget = self.rounds.client.budget.with_run(self.rounds.max_cost).run
-        if budget is not None and most.cost.high is not None and most.cost.high > budget:
-            notes.append(f"it may cost more than the budget of {budget} for a run allows, and would end there")
+        notes += over_budget(most.cost, self.rounds.client.budget.with_run(self.rounds.max_cost).run, most.currency)
         return notes if further else []
 
 
