@@ -267,7 +267,7 @@ def test_the_cost_of_a_pilot_is_stated_before_and_after(sim, client):
     df = texts(100)
     before = guess(df, client)
     assert sim.stats().requests == 0 and 0 < before.pilot_cost.low < before.pilot_cost.high < before.cost.high
-    assert f"pilot cost        {money(before.pilot_cost.low)} to {money(before.pilot_cost.high)} " in repr(before)
+    assert f"pilot cost         {money(before.pilot_cost.low)} to {money(before.pilot_cost.high)} " in repr(before)
     after = guess(df, client, pilot=30)
     paid = client.ledger.to_frame()["cost"].sum()
     assert after.pilot_cost == (pytest.approx(paid),) * 3 and holds(before.pilot_cost, paid)
