@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..engine.ledger.run_history import runs_of_call
+from ..engine.ledger.run_record import RunRecord
 from ..errors import ParameterError
 from ..text import money, plural, quoted
 from ..verbs.estimate.result import Estimate
 from ..verbs.estimate.survey_sampling import Range
-from ..verbs.run.run_handle import Run, last_run
+from ..verbs.run.run_handle import Run
 from ..verbs.run.summary import Summary
 from . import axes
 
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
     from .axes import Axes
 
 _SHOWN = ("prompt_tokens", "completion_tokens", "cost")
+
+
+class _Actual(NamedTuple):
+    """What a run used and cost, and how many requests it sent."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    sent: int
 
 
 class _Line(NamedTuple):
@@ -37,7 +48,7 @@ def estimate(
     estimate : Estimate
         The result of ``df.tsn.estimate(...)`` before the run.
     run : Run or Summary, optional
-        The run. Default: the newest one of this process.
+        The run. Default: by the ledger, the newest run that has sent the requests of the estimate, in this or another kernel.
     currency : str, optional
         For the amounts. Default: that of the estimate.
     ax : Axes, optional
@@ -52,11 +63,12 @@ def estimate(
     Raises
     ------
     ParameterError
-        If there is no estimate, or no run that has ended.
+        If there is no estimate, or no run of its requests has ended, or it is the sum of several runs and none is given.
     """
     if not isinstance(estimate, Estimate):
         raise ParameterError(f"an estimate is needed, as df.tsn.estimate returns one, got {quoted(estimate)}")
-    actual, currency = _summary(run), currency or estimate.currency
+    found = _summary(run) if run is not None else _recorded_run(estimate) if estimate.to_send else None
+    actual, currency = _actual(found), currency or estimate.currency
     ax = axes.axes(ax)
     lines = [line for name in _SHOWN if (line := _line(name, getattr(estimate, name), getattr(actual, name), currency))]
     if not lines:
@@ -78,19 +90,44 @@ def estimate(
 
 
 def _summary(run: Any) -> Summary:
-    run = last_run() if run is None else run
     found = run.summary if isinstance(run, Run) else run
     if not isinstance(found, Summary):
         raise ParameterError(f"a run is needed, such as tsn.last_run(), got {quoted(run)}")
     return found
 
 
-def _mismatch_note(estimate: Estimate, actual: Summary) -> str:
+def _recorded_run(estimate: Estimate) -> RunRecord:
+    """Return the newest run of an estimate's requests that has sent some; one that sent as many as were to be sent, if there is one."""
+    if estimate._call is None:
+        raise ParameterError("the estimate is the sum of several runs: give the run, such as run=tsn.last_run()")
+    runs = runs_of_call(estimate._call.ledger, estimate._call.keys)
+    ended = [record for record in runs if record.ended is not None and record.requests]
+    if not ended:
+        going = (
+            "the run of its requests has not ended"
+            if any(record.ended is None for record in runs)
+            else "no run has sent its requests"
+        )
+        raise ParameterError(
+            f"{going}, by {estimate._call.ledger.path}: make the call that was estimated, with the same rows and parameters, "
+            "or give another run, such as run=tsn.last_run()"
+        )
+    return next((record for record in ended if _actual(record).sent == estimate.to_send), ended[0])
+
+
+def _actual(run: Summary | RunRecord | None) -> _Actual:
+    if run is None:
+        return _Actual(0, 0, None, 0)
+    cost = None if run.cost is None else float(run.cost)
+    sent = (run.requests or 0) - (run.refused or 0) - (run.retried or 0)
+    return _Actual(run.prompt_tokens or 0, run.completion_tokens or 0, cost, sent)
+
+
+def _mismatch_note(estimate: Estimate, actual: _Actual) -> str:
     """Return a note where estimate and run have different numbers of requests."""
-    sent = actual.requests - actual.refused - actual.retried
-    if sent == estimate.to_send:
+    if actual.sent == estimate.to_send:
         return ""
-    return f"the estimate is of {plural(estimate.to_send, 'request')}, the run sent {sent:,}"
+    return f"the estimate is of {plural(estimate.to_send, 'request')}, the run sent {actual.sent:,}"
 
 
 def _line(name: str, estimated: Range, actual: float | None, currency: str | None) -> _Line | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
+import pickle
 import sys
+from contextlib import closing
 
 import matplotlib as mpl
 import numpy as np
@@ -253,13 +256,42 @@ def test_an_estimate_is_drawn_in_percent_of_the_actual_cost(ran):
         [estimated["pilot"].prompt_tokens.low, estimated["pilot"].prompt_tokens.high]
     )
     assert title(ax) == ""
-    assert tsn.plot.estimate(estimated["pilot"]).lines[0].get_xdata() == pytest.approx(drawn)  # the newest run
+    assert tsn.plot.estimate(estimated["pilot"]).lines[0].get_xdata() == pytest.approx(drawn)  # by its requests
     assert tsn.plot.estimate(estimated["pilot"], run.summary).lines[0].get_xdata() == pytest.approx(drawn)
 
 
 def test_an_estimate_of_other_requests_says_so(ran):
     estimated, run = ran
     assert title(tsn.plot.estimate(estimated["before"], run)) == "the estimate is of 17 requests, the run sent 7"
+
+
+def test_the_run_of_an_estimate_is_found_by_its_requests(ran, client):
+    """Not the newest one; one that sent as many as were to be sent, and one that sent any rather than one over cached answers."""
+    estimated, run = ran
+    expected = tsn.plot.estimate(estimated["pilot"], run).lines[0].get_xdata()
+    df = pd.DataFrame({"text": [f"message {'x' * (n % 17)}" for n in range(60)]})
+    for words in ({"cache": "refresh"}, {}, {"system": "Be brief."}):
+        df.tsn.complete("{text}", client=client, max_tokens=200, progress=False, **words)
+        assert tsn.plot.estimate(estimated["pilot"]).lines[0].get_xdata() == pytest.approx(expected)
+    restored = pickle.loads(pickle.dumps(estimated["pilot"]))
+    assert tsn.plot.estimate(restored).lines[0].get_xdata() == pytest.approx(expected)
+
+
+def test_an_estimate_without_a_run_says_what_to_do(client):
+    df = pd.DataFrame({"text": list("abcdefghijklmnop")})
+    found = df.tsn.estimate("{text}", client=client, pilot=10, progress=False)
+    df.head(3).tsn.complete("Other: {text}", client=client, progress=False)
+    with pytest.raises(tsn.errors.ParameterError, match=r"no run has sent its requests, by .*ledger\.db: make the call that was"):
+        tsn.plot.estimate(found)
+    *_, other = client.ledger.run_records()
+    hashes = json.dumps({"keys": found._call.keys})
+    with closing(client.ledger.open()) as file:
+        file.write([other._replace(run="unfinished", ended=None, end=None, hashes=hashes)])
+    with pytest.raises(tsn.errors.ParameterError, match="the run of its requests has not ended"):
+        tsn.plot.estimate(found)
+    several = tsn.estimate(df.tsn.compare, "{text}", models=["sim-small", "sim-large"], client=client)
+    with pytest.raises(tsn.errors.ParameterError, match=r"the sum of several runs: give the run, such as run=tsn\.last_run"):
+        tsn.plot.estimate(several)
 
 
 def test_a_range_without_an_end_gets_an_arrow(client):

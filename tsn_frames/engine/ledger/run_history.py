@@ -92,6 +92,11 @@ def accounted_keys(ledger: Ledger, call: str) -> set[bytes] | None:
         return _bought(connection, runs)
 
 
+def runs_of_call(ledger: Ledger, call: str | None) -> list[RunRecord]:
+    """Return the runs of a call (given by the hash of its requests), newest first; pilots are none."""
+    return [record for record, hashes in run_records(ledger) if call is not None and hashes.get("keys") == call]
+
+
 def unrecorded(ledger: Ledger, runs: Iterable[str]) -> str | None:
     """Return a sentence on the runs that have neither a record nor an attempt; None where all have."""
     found = {record.run for record in ledger.run_records()}

@@ -27,7 +27,7 @@ def total_estimate(
     ranges = {name: _range([getattr(part, name) for part in found]) for name in _RANGES}
     whole = {"cost_upper_bound": _sum(part.cost_upper_bound for part in found), "minutes": _sum(part.minutes for part in found)}
     first = replace(first, pilot_cost=UNKNOWN, basis={name: why for name, why in first.basis.items() if name != "pilot_cost"})
-    return replace(first, **sums, **ranges, **whole, notes=tuple(notes), parts=parts or {})  # type: ignore[arg-type]
+    return replace(first, **sums, **ranges, **whole, notes=tuple(notes), parts=parts or {}, _call=None)  # type: ignore[arg-type]
 
 
 def over_budget(cost: Range, most: Decimal | None, currency: str | None) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pandas as pd
 
+from ...engine.ledger.ledger import Ledger
 from ...frames.result_base import FrameLike
 from ...text import money, plural
 from .survey_sampling import Range
@@ -15,6 +17,13 @@ from .survey_sampling import Range
 UNKNOWN = Range(None, None, None)
 COUNTS = ("rows", "missing", "invalid", "requests", "cached", "to_send")
 _CELL = "text-align:left;white-space:nowrap"
+
+
+class EstimatedCall(NamedTuple):
+    """Where a later run of an estimated call is found: its ledger, and the hash of its requests in run records."""
+
+    ledger: Ledger
+    keys: str | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,6 +94,7 @@ class Estimate(FrameLike):
     notes: tuple[str, ...] = ()
     answers: pd.DataFrame | None = field(default=None, compare=False)
     parts: Mapping[str, Estimate] = field(default_factory=dict)
+    _call: EstimatedCall | None = field(default=None, compare=False)  # None for the sum of several calls
 
     def to_frame(self) -> pd.DataFrame:
         """Return the estimate as a table.
