@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 from dask.base import normalize_token
 
 from .. import __version__
+from ..engine.budget.spending_limits import Budget, amount
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ConfigError, ParameterError, RunError
 from ..verbs.paying_verb import plan_of, start, unsent
+from .channels import Channel, channel_of_task
+from .graph_budget import GraphBudget
+from .leased_limits import leased_limits
 
 POLL = 0.5  # seconds between two reports of a partition's counts
 
 
 @dataclass(frozen=True)
 class PartitionCall:
-    """A verb with its arguments, for every partition of a frame; its pickle carries no key.
+    """A verb with its arguments, for every partition of a frame; its pickle carries no key."""
 
-    Parameters
-    ----------
-    verb : callable
-        The verb of a pandas frame.
-    args, options : tuple and mapping
-        What the verb takes after the frame, without ``client`` and ``progress``.
-    client : Client
-        The client, settled where the graph is made.
-    partitions : int
-        How many partitions the frame has.
-    version : str
-        The version of the package where the graph was made.
-    """
-
-    verb: Callable[..., Any]
-    args: tuple[Any, ...]
-    options: Mapping[str, Any]
-    client: Client
-    partitions: int
-    version: str = __version__
+    verb: Callable[..., Any]  # of a pandas frame
+    args: tuple[Any, ...]  # what it takes after the frame
+    options: Mapping[str, Any]  # without client, progress and max_cost
+    client: Client  # settled where the graph is made; max_cost is in its budget
+    partitions: int  # of the whole frame
+    version: str = __version__  # of the package where the graph is made
 
     def __dask_tokenize__(self) -> Any:
         stored = pickle.dumps(self.client)  # without its key
@@ -49,13 +42,7 @@ class PartitionCall:
 
 
 def partition_call(verb: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any], partitions: int) -> PartitionCall:
-    """Return the call for every partition.
-
-    Raises
-    ------
-    ParameterError
-        If an option has a value for each row of the whole frame.
-    """
+    """Return the call for every partition."""
     for name, value in options.items():
         if isinstance(value, pd.Series) or hasattr(value, "__dask_graph__"):
             raise ParameterError(
@@ -63,8 +50,19 @@ def partition_call(verb: Callable[..., Any], args: tuple[Any, ...], options: Map
                 f'make it a column, and give a function of the partition, such as {name}=lambda df: df["{name}"]'
             )
     client = client_or_default(options.get("client"))
-    own = {name: value for name, value in options.items() if name not in ("client", "progress")}
+    own = {name: value for name, value in options.items() if name not in ("client", "progress", "max_cost")}
+    most = client.budget.with_run(amount("max_cost", options.get("max_cost"))).run
+    if most is not None:
+        currency = client.prices.currency if client.prices else None
+        client = _with_budget(client, replace(client.budget, run=None, shared=GraphBudget(uuid.uuid4().hex, most, currency)))
     return PartitionCall(verb, args, own, client, partitions)
+
+
+def _with_budget(client: Client, budget: Budget) -> Client:
+    """Return a client with another budget, and everything else as it is, its credentials included."""
+    made = copy.copy(client)
+    object.__setattr__(made, "budget", budget)
+    return made
 
 
 def unsent_frame(call: PartitionCall, df: pd.DataFrame) -> pd.DataFrame:
@@ -91,11 +89,25 @@ def run_partition(df: pd.DataFrame, call: PartitionCall, partition_info: Mapping
 
 
 def _result(df: pd.DataFrame, call: PartitionCall) -> pd.DataFrame:
-    run = start(call.verb, df, *call.args, **call.options, client=call.client)
-    while not run.wait(POLL, progress=False):
-        pass
-    made: pd.DataFrame = run.result(progress=False)
+    channel = channel_of_task(call.client.cache.folder)
+    client, shared = call.client, call.client.budget.shared
+    if isinstance(shared, GraphBudget):
+        client = _with_budget(client, replace(client.budget, shared=shared.through(channel)))
+    with _limits(client, channel):
+        run = start(call.verb, df, *call.args, **call.options, client=client)
+        while not run.wait(POLL, progress=False):
+            pass
+        made: pd.DataFrame = run.result(progress=False)
     return made
+
+
+def _limits(client: Client, channel: Channel) -> AbstractContextManager[None]:
+    """Return this process's share of the account's limits; where there is no key, the verb says so if it has to send something."""
+    try:
+        client.key()
+    except ConfigError:
+        return nullcontext()
+    return leased_limits(client, channel) if channel.shares_limits else nullcontext()
 
 
 def check_version(version: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
@@ -20,7 +20,7 @@ from ..ledger.recorded_spending import Period
 from . import leases
 from .leases import Demand, Leases
 from .reservations import FOREVER, Account, Cap, Reservation, budget_exceeded, reserve
-from .spending_limits import PERIODS, Budget
+from .spending_limits import PERIODS, Budget, SharedBudget
 from .spending_limits import period as calendar_period
 from .worst_case import check_bounded, worst_case
 
@@ -36,7 +36,9 @@ class BudgetAdmission:
         self._prices, self._run, self._timezone, self._clock = prices, run, budget.timezone, clock
         self._currency = prices.currency if prices else None
         self._run_caps, self._period_caps = _run_caps(budget, self._currency), _period_caps(budget, self._currency)
-        self.caps = [*self._run_caps, *self._period_caps]
+        self._shared, self._shared_caps = budget.shared, _shared_caps(budget, self._currency)
+        self._leased = [cap.account for cap in (*self._period_caps, *self._shared_caps)]
+        self.caps = [*self._run_caps, *self._period_caps, *self._shared_caps]
         self._accounts = [cap.account for cap in self.caps]
         self._leases = Leases(ledger, prices, run)
         self._waiting: deque[tuple[asyncio.Future[Reservation], Decimal]] = deque()
@@ -51,8 +53,8 @@ class BudgetAdmission:
         return sum((cap.account.spent for cap in self._run_caps), Decimal(0))
 
     async def open(self) -> None:
-        """Lease money of days and months from here on, until :meth:`close`."""
-        if self._period_caps:
+        """Lease money of days, months and a shared budget from here on, until :meth:`close`."""
+        if self._leased:
             self._failure = None
             await self._renew()
             self._renewing = asyncio.create_task(self._keep_renewing())
@@ -64,9 +66,12 @@ class BudgetAdmission:
         renewing, self._renewing = self._renewing, None
         self._wake.set()
         await renewing  # a transaction that has begun would write a lease after its end
-        for cap in self._period_caps:
-            cap.account.expires = -FOREVER
-        return [LeaseEnd(self._run)]
+        for account in self._leased:
+            account.expires = -FOREVER
+        if self._shared is not None:
+            with suppress(Exception):  # its lease counts as spent
+                await asyncio.to_thread(self._shared.end, self._run, self._shared_caps[0].account.total)
+        return [LeaseEnd(self._run)] if self._period_caps else []
 
     def is_exhausted(self, smallest: Decimal) -> bool:
         """Return whether not even the smallest request will ever fit again."""
@@ -149,7 +154,7 @@ class BudgetAdmission:
         try:
             await self._renew()
         except Exception as error:  # noqa: BLE001 - a request that waits would wait forever
-            if self._clock() >= min(cap.account.expires for cap in self._period_caps):
+            if self._clock() >= min(account.expires for account in self._leased):
                 self._failure = f"the budget can't be kept any longer: {error}"
 
     async def _renew(self) -> None:
@@ -159,12 +164,19 @@ class BudgetAdmission:
         waiting = [amount for future, amount in self._waiting if not future.done()]
         periods = [Period(one.name, one.begins, one.ends, self._currency) for one in accounts]
         demands = [Demand(at, cap.limit, cap.account.total) for at, cap in zip(periods, self._period_caps, strict=True)]
-        for account in accounts:  # until the transaction is over, only what is freed meanwhile may be reserved again
+        for account in self._leased:  # until the transaction is over, only what is freed meanwhile may be reserved again
             account.authorized = min(account.authorized, account.total)
-        renewed = await asyncio.to_thread(self._leases.renew, demands, waiting, most, self._clock())
+        if self._shared is not None:
+            await self._renew_shared(self._shared, self._shared_caps[0].account, waiting)
+        renewed = await asyncio.to_thread(self._leases.renew, demands, waiting, most, self._clock()) if demands else []
         for account, period, lease in zip(accounts, periods, renewed, strict=True):
             if account.begins == period.begins:  # else the period has ended meanwhile
                 account.authorized, account.expires, account.others = lease
+
+    async def _renew_shared(self, shared: SharedBudget, account: Account, waiting: Sequence[Decimal]) -> None:
+        spent, now = account.settled + account.unsettled, self._clock()
+        account.authorized, account.others = await asyncio.to_thread(shared.renew, self._run, spent, account.total, waiting)
+        account.expires = now + leases.LEASE_SECONDS
 
 
 def _run_caps(budget: Budget, currency: str | None) -> list[Cap]:
@@ -172,6 +184,11 @@ def _run_caps(budget: Budget, currency: str | None) -> list[Cap]:
         return []
     label = f"the budget of {money(budget.run, 3, currency=currency)} for this run"
     return [Cap(Account("run", budget.run), budget.run, label, currency)]
+
+
+def _shared_caps(budget: Budget, currency: str | None) -> list[Cap]:
+    shared = budget.shared
+    return [] if shared is None else [Cap(Account(shared.label), shared.limit, shared.label, currency)]
 
 
 def _period_caps(budget: Budget, currency: str | None) -> list[Cap]:

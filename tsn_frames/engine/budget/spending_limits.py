@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from ...errors import ConfigError
 from ...text import did_you_mean, quoted
+from .reservations import OtherRuns
 
 PERIODS = ("day", "month")
+_NAMES = ("run", *PERIODS, "timezone")
+
+
+class SharedBudget(Protocol):
+    """A budget that the runs of several processes share, such as that of one graph. Its methods block."""
+
+    @property
+    def limit(self) -> Decimal:
+        """The most that they may cost together."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+
+    def renew(self, run: str, spent: Decimal, total: Decimal, waiting: Sequence[Decimal]) -> tuple[Decimal, OtherRuns]:
+        """Return what a run may spend in all, and what the others have spent and may spend."""
+
+    def end(self, run: str, spent: Decimal) -> None:
+        """Give back what a run has not spent."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +43,7 @@ class Budget:
     day: Decimal | None = None
     month: Decimal | None = None  # limit of each run, and of all runs of a ledger in a calendar day or month
     timezone: str = "UTC"  # time zone of days and months
+    shared: SharedBudget | None = field(default=None, repr=False)  # limit of all runs of which this is one
 
     @classmethod
     def of(cls, given: object) -> Budget:
@@ -36,18 +57,18 @@ class Budget:
         if not isinstance(given, Mapping):
             raise ConfigError(f'budget must be a dict such as {{"run": 25, "day": 20, "month": 200}}, got {quoted(given)}')
         for name in given:
-            if name not in cls.__dataclass_fields__:
-                raise ConfigError(f"budget has {quoted(name)}; {did_you_mean(name, cls.__dataclass_fields__)}")
+            if name not in _NAMES:
+                raise ConfigError(f"budget has {quoted(name)}; {did_you_mean(name, _NAMES)}")
         amounts = {name: amount(f"budget[{name!r}]", value) for name, value in given.items() if name != "timezone"}
-        return cls(**amounts, timezone=_zone(given.get("timezone", "UTC")))
+        return cls(amounts.get("run"), amounts.get("day"), amounts.get("month"), _zone(given.get("timezone", "UTC")))
 
     def with_run(self, most: Decimal | None) -> Budget:
         """Return the budget with the limit of a run lowered to ``most``."""
         least = min((cap for cap in (self.run, most) if cap is not None), default=None)
-        return Budget(least, self.day, self.month, self.timezone)
+        return replace(self, run=least)
 
     def __bool__(self) -> bool:
-        return not self.run is self.day is self.month is None
+        return not (self.run is self.day is self.month is None and self.shared is None)
 
 
 def amount(name: str, value: object) -> Decimal | None:

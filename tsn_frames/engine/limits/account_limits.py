@@ -72,8 +72,12 @@ class RateRules:
         """Return the quota of a user's limits; the same limits share one."""
         key = (limits.most, limits.requests_per_minute, limits.tokens_per_minute, limits.max_wait)
         if key not in self._quotas:
-            self._quotas[key] = UserQuota(limits, self._history)
+            self._quotas[key] = self.new_quota(limits)
         return self._quotas[key]
+
+    def new_quota(self, limits: Limits) -> UserQuota:
+        """Return a quota of a user's limits, with what was sent in the last minute."""
+        return UserQuota(limits, self._history)
 
     def seconds_until_allowed(self, now: float, quota: UserQuota, tokens: float) -> tuple[float, str]:
         """Return the seconds until the next request may go and the rule that says so; inf: until a response comes."""

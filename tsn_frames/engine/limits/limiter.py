@@ -60,6 +60,15 @@ class RateLimiter:
             self._grant()
             raise
 
+    def waiting(self, quota: UserQuota) -> list[float]:
+        """Return the tokens of each request that waits under a quota, the next one first."""
+        queues = [self._queues[key] for key in sorted(self._queues, key=self._turn) if key[1] is quota]
+        return [tokens for queue in queues for future, tokens, _ in queue if not future.done()]
+
+    def wake(self) -> None:
+        """Grant what is allowed now: a quota was changed from outside."""
+        self._grant()
+
     def on_accepted(self, permit: Permit) -> None:
         """Report that the service has begun to stream its answer."""
         self.rules.on_accepted(permit)

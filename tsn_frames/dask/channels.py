@@ -1,0 +1,119 @@
+"""How a process reaches the coordinator: on the scheduler of a cluster, in a file of this host, or in this process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from ..engine.cache.reader import FILE
+from ..engine.storage.sqlite import connect, make_private, transaction
+from ..errors import ConfigError
+from .coordinator import Coordinator
+
+SHARES = f"{FILE}.shares"
+PLUGIN = "tsn_frames"
+BUSY_TIMEOUT = 10.0
+
+
+class Channel(Protocol):
+    """A way to the coordinator."""
+
+    shares_limits: bool  # whether there are other processes, so that the account's limits have to be shared
+
+    def ask(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a message and return the coordinator's answer; from any thread but an event loop's."""
+
+
+class MemoryChannel:
+    """The coordinator of the tasks of one process."""
+
+    shares_limits = False
+
+    def __init__(self) -> None:
+        self._coordinator, self._lock = Coordinator(), threading.Lock()
+
+    def ask(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a message and return the coordinator's answer."""
+        with self._lock:
+            return self._coordinator.answer(message, time.monotonic())
+
+
+class FileChannel:
+    """The coordinator of the processes of one host: its state is in a file beside the cache."""
+
+    shares_limits = True
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / SHARES
+
+    def ask(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a message and return the coordinator's answer."""
+        make_private(self._path)
+        with closing(connect(self._path, BUSY_TIMEOUT)) as connection, transaction(connection):
+            connection.execute("CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY, json BLOB NOT NULL) STRICT")
+            row = connection.execute("SELECT json FROM state WHERE id = 1").fetchone()
+            coordinator = Coordinator(orjson.loads(row[0]) if row else None)
+            answer = coordinator.answer(message, time.time())
+            connection.execute("INSERT OR REPLACE INTO state VALUES (1, ?)", (orjson.dumps(coordinator.state),))
+        return answer
+
+
+class SchedulerChannel:
+    """The coordinator on the scheduler of a cluster, as a worker reaches it."""
+
+    shares_limits = True
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self._call("register_scheduler_plugin", plugin=plugin_pickle(), name=PLUGIN, idempotent=True)
+
+    def ask(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a message and return the coordinator's answer."""
+        return dict(self._call(PLUGIN, message=dict(message)))
+
+    def _call(self, handler: str, **words: Any) -> Any:
+        from distributed.utils import sync
+
+        return sync(self._worker.loop, getattr(self._worker.scheduler, handler), **words)
+
+
+def plugin_pickle() -> bytes:
+    """Return the coordinator's plugin of the scheduler, as ``distributed`` takes it."""
+    from .scheduler_plugin import CoordinatorPlugin
+
+    return pickle.dumps(CoordinatorPlugin())
+
+
+@cache
+def _memory() -> MemoryChannel:
+    return MemoryChannel()
+
+
+@cache
+def _of_worker(worker: Any) -> SchedulerChannel:
+    return SchedulerChannel(worker)
+
+
+def channel_of_task(folder: Path) -> Channel:
+    """Return the channel of the task that runs in this thread; ``folder`` is that of the cache."""
+    try:
+        from distributed import get_worker
+
+        worker = get_worker()
+    except (ImportError, ValueError):  # no cluster
+        return _memory() if multiprocessing.parent_process() is None else FileChannel(folder)
+    try:
+        return _of_worker(worker)
+    except Exception as error:
+        raise ConfigError(
+            f"the scheduler can't share the account's limits among its workers ({error}): install tsn_frames where the scheduler runs"
+        ) from error
