@@ -17,17 +17,12 @@ def in_notebook() -> bool:
     return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(running_shell()).__mro__)
 
 
-def display_handle(html: str, text: str) -> Any:
-    """Show an output below the running cell and return its handle; :func:`update_display` replaces it."""
+def show_output(html: str, text: str, handle: Any = None) -> Any:
+    """Show an output below the running cell, or in place of the one with this handle; return its handle."""
+    bundle = {"text/html": html, "text/plain": text}
+    if handle is not None:
+        handle.update(bundle, raw=True)
+        return handle
     from IPython.display import display
 
-    return display(_bundle(html, text), raw=True, display_id=True)  # type: ignore[no-untyped-call]
-
-
-def update_display(handle: Any, html: str, text: str) -> None:
-    """Replace an output that is shown."""
-    handle.update(_bundle(html, text), raw=True)
-
-
-def _bundle(html: str, text: str) -> dict[str, str]:
-    return {"text/html": html, "text/plain": text}
+    return display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]

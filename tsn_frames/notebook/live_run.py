@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple, Protocol
 
-from .ipython_shell import in_notebook, update_display
+from .ipython_shell import in_notebook, show_output
 from .progress_bar import bar_html, bar_text, line_html
 
 SECONDS_BETWEEN = 0.3
@@ -46,11 +46,14 @@ def show_run(run: LiveRun) -> None:
         return
     view = run._view()
     if view.over:
-        _display({"text/html": view.html, "text/plain": str(view)})
+        show_output(view.html, str(view))
     else:
+        from IPython.display import display
+
         bar, button = _widgets(run, view)
         box = _box([bar, button])
-        handle = _display({**box._repr_mimebundle_(), "text/html": view.html, "text/plain": str(view)})
+        bundle = {**box._repr_mimebundle_(), "text/html": view.html, "text/plain": str(view)}
+        handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         threading.Thread(target=_follow, args=(run, bar, button, handle), name="tsn_frames-bar", daemon=True).start()
 
 
@@ -60,7 +63,7 @@ def _follow(run: LiveRun, bar: Any, button: Any, handle: Any) -> None:
         bar.value = run._view().html
     view = run._view()
     bar.value, button.layout.display = view.html, "none"  # in a page that was loaded again, the display can't be replaced
-    update_display(handle, view.html, str(view))
+    show_output(view.html, str(view), handle)
 
 
 def _widgets(run: LiveRun, view: RunView) -> tuple[Any, Any]:
@@ -82,9 +85,3 @@ def _box(children: list[Any]) -> Any:
     import ipywidgets
 
     return ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
-
-
-def _display(bundle: dict[str, Any]) -> Any:
-    from IPython.display import display
-
-    return display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ import html
 import time
 from typing import Any
 
-from .ipython_shell import display_handle, update_display
+from .ipython_shell import show_output
 
 SECONDS_BETWEEN = 0.2  # a page draws no faster than a reader sees
 _FONT = "font-size:var(--jp-ui-font-size1,13px);line-height:1.6;font-variant-numeric:tabular-nums;overflow-wrap:anywhere"
@@ -32,11 +32,7 @@ class NotebookBar:
             self._show(bar_html(done, self._rows, text), bar_text(done, self._rows, text))
 
     def _show(self, as_html: str, as_text: str) -> None:
-        self._drawn = time.monotonic()
-        if self._handle is None:
-            self._handle = display_handle(as_html, as_text)
-        else:
-            update_display(self._handle, as_html, as_text)
+        self._drawn, self._handle = time.monotonic(), show_output(as_html, as_text, self._handle)
 
 
 def bar_text(done: int, rows: int, text: str) -> str:

@@ -9,7 +9,7 @@ import warnings
 from typing import Any
 
 from .code_location import CodeLocation, running_cell, typed_cell
-from .ipython_shell import display_handle, running_shell, update_display
+from .ipython_shell import running_shell, show_output
 
 _STYLE = (
     "border-left:3px solid var(--jp-warn-color1,#b26a00);padding:.1em .8em;font-size:var(--jp-ui-font-size1,13px);line-height:1.5;"
@@ -32,13 +32,8 @@ class WarningBlock:
         first, _, count = self._found.get(kind, (_where(location), "", 0))
         self._found[kind] = (first, text, count + 1)
         lines = [(first, f"{text} ({count} times)" if count > 1 else text) for first, text, count in self._found.values()]
-        self._show(block_html(lines), "\n".join(f"{where}: {text}" for where, text in lines))
-
-    def _show(self, as_html: str, as_text: str) -> None:
-        if self._handle is None:
-            self._handle = display_handle(as_html, as_text)
-        else:
-            update_display(self._handle, as_html, as_text)
+        shown = "\n".join(f"{where}: {text}" for where, text in lines)
+        self._handle = show_output(block_html(lines), shown, self._handle)
 
     def _end_of_cell(self, *_: Any) -> None:
         running_shell().events.unregister("post_run_cell", self._end_of_cell)
