@@ -164,13 +164,13 @@ def decode_tolerantly(data: Any) -> Completion:
         raise ErrorAnswer(
             error, read_usage(usage), "yes" if counted(usage) else "unknown" if has_text and usage is None else "no"
         )
-    if type(choices) is not list:
-        raise Unreadable("the answer is JSON but not a chat completion")
     reason, counts = _reason(choice), read_usage(usage, has_text=has_text)
+    if type(choices) is not list and ("choices" not in data or choices is not None or counts.total_tokens is None):
+        raise Unreadable("the answer is JSON but not a chat completion")
     if message is None and reason is None and (choices or counts.total_tokens is None):
         raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
     made_nothing = not has_text and counts_nothing(usage)
-    if choice and not (said.content or said.refusal or said.tool_calls) and (made_nothing or not ends_an_answer(reason)):
+    if not (said.content or said.refusal or said.tool_calls) and (made_nothing or not ends_an_answer(reason)):
         words = f"the answer has no text (finish_reason {reason or 'not given'}{', and no tokens' if made_nothing else ''})"
         raise EmptyAnswer(words, counts, "yes" if counted(usage) else "no" if made_nothing else "unknown")
     return _make(data, choice, said, counts)
