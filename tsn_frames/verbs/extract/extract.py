@@ -110,7 +110,14 @@ def extract(df: FrameT, text: Any, fields: Any, **options: Unpack[ExtractOptions
         made = extract_columns(rounds, task)
         return {prefix + one: made[one] for one in wanted}
 
-    return cast("Call[FrameT]", call_of(RoundsCall(rounds, columns, f"{prefix}error", "have fields without a value")))
+    stale = _stale(frame, [prefix + field.name for field in known.fields], wanted=[prefix + one for one in wanted])
+    return cast("Call[FrameT]", call_of(RoundsCall(rounds, columns, f"{prefix}error", "have fields without a value", stale)))
+
+
+def _stale(df: pd.DataFrame, fields: list[str], wanted: list[str]) -> list[str]:
+    """Return the quotes of an earlier extraction of the same fields, where this call asks for none."""
+    pairs = [(f"{field}_quote", f"{field}_quoted") for field in fields if field in df.columns]
+    return [one for pair in pairs if set(pair) <= set(df.columns) for one in pair if one not in wanted]
 
 
 def _wanted(fields: Fields, *, quotes: bool) -> list[str]:

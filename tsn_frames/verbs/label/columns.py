@@ -72,6 +72,17 @@ def wanted_columns(task: LabelTask, options: Mapping[str, Any], *, several: bool
     return [*names, *(USAGE if options["usage"] else ())]
 
 
+def stale_columns(df: pd.DataFrame, name: str, task: LabelTask, wanted: Sequence[str]) -> list[str]:
+    """Return the columns of an earlier labelling under this name that a call with other options doesn't replace."""
+    how = df.get(f"{name}_how")
+    if not isinstance(how, pd.Series) or not set(how.dropna().astype(str)) <= set(HOWS):
+        return []
+    optional = ["group", "agreement", "votes", "probability", "reason", "quote", "quoted", "raw", *USAGE]
+    suffixes = [*optional, *map(str, task.codebook.labels)]
+    single = [name] if "" not in wanted and isinstance(getattr(df.get(name), "dtype", None), pd.CategoricalDtype) else []
+    return single + [one for suffix in suffixes if suffix not in wanted and (one := f"{name}_{suffix}") in df.columns]
+
+
 def categories(labels: Sequence[tuple[Label | None, ...]], book: Codebook) -> dict[str, Any]:
     """Return the Categorical of the labels, and that of their groups."""
     single = [row[0] if row else None for row in labels]

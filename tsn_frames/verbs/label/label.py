@@ -19,7 +19,7 @@ from ..rounds.row_texts import texts_of
 from ..rounds.run import RoundsCall, call_of
 from ..rounds.task import Vote
 from .codebook import Codebook, Label
-from .columns import affirmed, label_columns, wanted_columns
+from .columns import affirmed, label_columns, stale_columns, wanted_columns
 from .label_task import LabelTask, examples_of
 from .reading import Reading
 from .voting import Votes
@@ -133,7 +133,7 @@ def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any], 
         made = label_columns(rounds, task, wanted)
         return {column: made[one] for column, one in zip(shown, wanted, strict=True)}
 
-    return RoundsCall(rounds, columns, f"{name}_error", "have no label")
+    return RoundsCall(rounds, columns, f"{name}_error", "have no label", stale_columns(df, name, task, wanted))
 
 
 def _task(text: Any, labels: Any, words: Mapping[str, Any]) -> LabelTask:

@@ -177,6 +177,9 @@ class Rounds(Generic[R]):
             frame = run.result(progress=False)
         except BaseException as error:  # noqa: BLE001 - raised below, when what was answered is kept
             end, frame = error, run.frame
+            if isinstance(error, BudgetExceeded) and self.max_cost is not None and self.spent:
+                most, spent = (money(one, 3, currency=self._currency) for one in (self.max_cost, self.spent))
+                error.add_note(f"max_cost={most} holds over all rounds: {spent} were spent before this one")
         self.spent += run.cost_upper_bound
         self.totals.add(positions, frame)
         votes |= self.reader.read(rows, frame)
@@ -193,9 +196,12 @@ class Rounds(Generic[R]):
         """Return what is left of ``max_cost``."""
         most = self.client.budget.with_run(self.max_cost).run
         if most is not None and most <= self.spent:
-            currency = self.client.prices.currency if self.client.prices else None
-            raise BudgetExceeded(f"max_cost={money(most, currency=currency)} is used up; {BudgetExceeded.remedy}")
+            raise BudgetExceeded(f"max_cost={money(most, currency=self._currency)} is used up; {BudgetExceeded.remedy}")
         return None if most is None else most - self.spent
+
+    @property
+    def _currency(self) -> str | None:
+        return self.client.prices.currency if self.client.prices else None
 
     def error_of(self, at: int) -> str | None:
         """Return why a row has no valid vote; None where it has one."""
@@ -207,4 +213,6 @@ class Rounds(Generic[R]):
         if any(vote.valid for vote in votes):
             return None
         last = votes[-1]
-        return last.failure or str(RowError("invalid", last.reading.problem + ", also when asked again" * last.repaired))
+        if last.failure or last.repaired:
+            return last.failure or str(RowError("invalid", f"{last.reading.problem}, also when asked again"))
+        return str(RowError("not_sent", f"{last.reading.problem}, and it wasn't asked again; run again to go on"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -34,13 +34,19 @@ class RoundsCall(NamedTuple):
     columns: Columns  # returns the columns to add, as the votes are now; the one of the errors is called ``error``
     error: str  # the name of the column of the errors
     noun: str  # what a row without a result lacks, for messages
+    stale: Sequence[str] = ()  # columns of an earlier result, which this one would contradict
+
+    def frame(self, columns: Mapping[str, Any]) -> pd.DataFrame:
+        """Return the frame with the columns added, without those of an earlier result."""
+        return assign(self.rounds.df.drop(columns=list(self.stale)), columns)
 
 
 class RoundsRun(BackgroundRun[pd.DataFrame]):
     """The rounds of one verb in the background; its rows are those of the frame, not those of a round."""
 
     def __init__(self, call: RoundsCall, on_run: OnRun | None = None) -> None:
-        self._rounds, self._columns, self._error_column, self._noun = call
+        self._call = call
+        self._rounds, self._columns, self._error_column, self._noun = call.rounds, call.columns, call.error, call.noun
         self._on_run = on_run
         self._added: Mapping[str, Any] | None = None
         self._end: Counts | None = None
@@ -74,7 +80,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
     @property
     def frame(self) -> pd.DataFrame:
         """The frame with the results of all rounds so far."""
-        frame = assign(self._rounds.df, self._results())
+        frame = self._call.frame(self._results())
         add_run_ids(frame, self.ids)
         return frame
 
@@ -149,7 +155,7 @@ def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:
                 end.partial = run.frame  # type: ignore[attr-defined]
             raise
 
-    return Call(result, start, lambda: estimate_rounds(rounds), lambda: assign(rounds.df, prepared.columns()))
+    return Call(result, start, lambda: estimate_rounds(rounds), lambda: prepared.frame(prepared.columns()))
 
 
 def _with_rows(whole: Counts, rows: Counts) -> Counts:

@@ -53,6 +53,17 @@ def test_columns_have_their_types(tmp_path):
     assert {"type": "null"} in schema["properties"]["price"]["anyOf"] and sim.stats().requests == 2
 
 
+def test_overwrite_leaves_no_quote_of_the_earlier_values(tmp_path):
+    def answer(body):
+        fields = body["response_format"]["json_schema"]["schema"]["properties"]
+        return json.dumps({"count": 2} if "anyOf" in fields["count"] else {"count": {"quote": "Two", "value": 2}})
+
+    with service(answer, tmp_path) as (_, client):
+        quoted = DF.tsn.extract("text", {"count": int}, explain="quote", usage=False, client=client)
+        out = quoted.tsn.extract("text", {"count": int}, usage=False, client=client, overwrite=True)
+    assert quoted["count_quote"].tolist() == ["Two", "Two"] and out.columns.tolist() == ["text", "count", "error"]
+
+
 def test_a_field_that_fails_is_asked_again_and_the_others_stay(tmp_path):
     def answer(body):
         if text_of(body) == "Hello":

@@ -453,6 +453,44 @@ def test_max_cost_holds_and_keeps_what_is_paid(tmp_path):
     assert done["label"].tolist() == TOPICS and sim.stats().requests == 15 > sent
 
 
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
+def test_a_repair_that_the_budget_cuts_off_is_not_sent(tmp_path):
+    df = pd.DataFrame({"text": [f"text {number}" for number in range(12)]})
+    with service(lambda body: "no idea", tmp_path) as (sim, client):
+        with pytest.raises(BudgetExceeded, match="the budget of") as raised:
+            df.tsn.label("text", TOPICS, max_cost=0.006, max_tokens=20, client=client)
+        partial = raised.value.partial
+        codes = partial["label_error"].str.partition(":")[0].value_counts().to_dict()
+        assert codes["not_sent"] == 24 - sim.stats().requests and codes["invalid"] == sim.stats().requests - 12 > 0
+        cut = partial["label_error"][partial["label_error"].str.startswith("not_sent")].iloc[0]
+        assert cut == "not_sent: the answer 'no idea' is not one of the labels, and it wasn't asked again; run again to go on"
+        assert any(note.startswith("max_cost=0.00600 holds over all rounds: ") for note in raised.value.__notes__)
+        done = df.tsn.label("text", TOPICS, max_tokens=20, client=client)
+    assert done["label_error"].str.endswith("also when asked again").all() and sim.stats().requests == 24
+
+
+@pytest.mark.filterwarnings("ignore::tsn_frames.errors.TSNWarning")
+def test_overwrite_leaves_no_column_of_the_earlier_labels(tmp_path):
+    def answer(body):
+        label = GOLD[text_of(body)]
+        return json.dumps({"explanation": "words", "label": label, **{one: one == label for one in TOPICS}})
+
+    with service(answer, tmp_path) as (_, client):
+        mine = DF.assign(label_group="my own", is_praise="my own")
+        rich = DF.tsn.label("text", TOPICS, votes=3, explain="reason", include=["raw"], client=client)
+        again = rich.tsn.label("text", TOPICS, client=client, overwrite=True, usage=False)
+        several = rich.tsn.label("text", TOPICS, client=client, overwrite=True, multiple=True)
+        single = several.tsn.label("text", TOPICS, client=client, overwrite=True)
+        own = mine.tsn.label("text", TOPICS, client=client, overwrite=True)
+        by = rich.tsn.label("text", TOPICS, client=client, overwrite=True, instructions="Sort.", tag="label_reason")
+    assert again.columns.tolist() == [*DF, "label", "label_how", "label_error"]
+    assert not {"label", "label_votes", "label_reason", "label_raw"} & set(several) and not set(
+        map("label_{}".format, TOPICS)
+    ) & set(single)
+    assert own["label_group"].eq("my own").all(), "the frame wasn't labelled before: the column is the user's"
+    assert "label_reason" not in by, "a column may be named by an option all the same"
+
+
 def test_a_budget_that_can_not_hold_is_refused_before_sending(simple):
     sim, client = simple
     with pytest.raises(ConfigError, match="max_tokens"):
