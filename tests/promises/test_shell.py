@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 
 import pandas as pd
 import pytest
@@ -176,3 +181,65 @@ def test_partial_writes_the_rows_so_far(slow, folder):
     out = pd.read_csv(folder / "out.csv")
     assert process.returncode == 130 and len(out) == 400 and 90 <= out["label"].notna().sum() < 400
     assert out["label_error"].dropna().str.startswith("not_sent").all()
+
+
+@pytest.fixture
+def terminal(folder):
+    """Start a command on a terminal of its own; it returns functions that type and that wait for what is shown."""
+    pids = []
+
+    def start(*command):
+        pid, descriptor = pty.fork()
+        if pid == 0:
+            os.chdir(folder)
+            os.execv(sys.executable, [sys.executable, "-m", "tsn_frames", *command])  # noqa: S606
+        pids.append(pid)
+        fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        shown = bytearray()
+
+        def until(text):
+            def found():
+                if select.select([descriptor], [], [], 0.05)[0]:
+                    shown.extend(os.read(descriptor, 4096))
+                return text.encode() in shown
+
+            try:
+                wait_until(found, 20)
+            except AssertionError:
+                raise AssertionError(f"{text!r} is not in {shown.decode()!r}") from None
+            del shown[: shown.index(text.encode()) + len(text)]
+
+        def end():
+            return os.waitstatus_to_exitcode(os.waitpid(pids.pop(), 0)[1])
+
+        return lambda keys: os.write(descriptor, keys), until, end
+
+    yield start
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_a_chat_streams_stops_at_ctrl_c_and_ends_at_ctrl_d(terminal, folder, monkeypatch):
+    with Simulator(latency=0.0, token_rate=10, answer=lambda _: "word " * 1000) as sim:
+        monkeypatch.setenv("TSN_BASE_URL", sim.base_url)
+        enter, until, end = terminal("chat", "--model", "sim-small")
+        until("> ")
+        enter(b"Hello\n")
+        until("word word ")  # of an answer that takes minutes
+        enter(b"\x03")
+        until("[stopped; what has arrived is kept]")
+        until("> ")
+        enter(b"\x04")
+        assert end() == 0 and sim.stats().requests == 1
+
+
+def test_ctrl_c_on_a_terminal_ends_the_bar_and_says_what_is_kept(terminal, slow, folder):
+    write_rows(folder, 1000)
+    arguments = ["label", "in.csv", "--text", "body", "--labels", "a,b", "--concurrency", str(CONCURRENCY), "-o", "out.csv"]
+    enter, until, end = terminal(*arguments)
+    until("/1000 [")
+    wait_until(lambda: slow.stats().answers > 100)
+    enter(b"\x03")
+    until("of 1,000 rows are answered, and the cache keeps them.")
+    assert end() == 130 and not (folder / "out.csv").exists()

@@ -13,7 +13,7 @@ from ..engine.chat.chat_message import Turn
 from ..engine.chat.conversation import Conversation
 from ..errors import RunError
 from ..text import money
-from .exit_codes import ExitCode, say
+from .exit_codes import ExitCode, report
 from .options import client_of, client_options, verb_options
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a model could move the cursor or set the title of the terminal
@@ -79,12 +79,12 @@ def _one_question(chat: Conversation) -> int:
 def _converse(chat: Conversation) -> int:
     with suppress(ImportError):  # arrow keys and earlier questions, where there is a readline
         import readline  # noqa: F401
-    say(f"Chat with {chat.model or 'no model yet: give --model'} at {chat.client.host}. Ctrl-C stops an answer, Ctrl-D ends.")
+    report(f"Chat with {chat.model or 'no model yet: give --model'} at {chat.client.host}. Ctrl-C stops an answer, Ctrl-D ends.")
     while True:
         try:
             question = input("> ")
         except (EOFError, KeyboardInterrupt):
-            say("")
+            report("")
             return ExitCode.DONE
         if question.strip():
             _answer(chat, question)
@@ -94,10 +94,10 @@ def _answer(chat: Conversation, question: str) -> None:
     try:
         chat.send(question)
     except KeyboardInterrupt:
-        say("[stopped; what has arrived is kept]")
+        report("[stopped; what has arrived is kept]")
     except RunError as error:
-        say(f"{type(error).__name__}: {error}")
+        report(f"{type(error).__name__}: {error}")
     else:
         turn = chat.turns[-1]
         cost = "" if turn.cost is None else f", cost {money(turn.cost, currency=None)}"
-        say(f"[{turn.prompt_tokens or 0:,} + {turn.completion_tokens or 0:,} tokens{cost}]")
+        report(f"[{turn.prompt_tokens or 0:,} + {turn.completion_tokens or 0:,} tokens{cost}]")

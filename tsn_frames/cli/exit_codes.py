@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
     BROKEN_PIPE = 141  # the reader of the output has gone, as a shell counts SIGPIPE
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Write a line to stderr; where that is closed, the command goes on."""
     try:
         sys.stderr.write(text + "\n")
@@ -43,19 +43,19 @@ def exit_code_of(error: BaseException, *, cached: bool = True) -> ExitCode:
     ``cached`` says whether the cache keeps the answers.
     """
     if isinstance(error, KeyboardInterrupt):
-        say(f"Stopped. {kept(cached=cached)}")
+        report(f"Stopped. {kept_answers(cached=cached)}")
         return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         discard_stdout()
         return ExitCode.BROKEN_PIPE
     if isinstance(error, RunError):
-        say(f"{type(error).__name__}: {error}")
+        report(f"{type(error).__name__}: {error}")
         return ExitCode.ENDED_EARLY
     if isinstance(error, TSNError):
-        say(f"{type(error).__name__}: {error}")
+        report(f"{type(error).__name__}: {error}")
         return ExitCode.USAGE
     if isinstance(error, OSError):
-        say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}. {kept()}")
+        report(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}. {kept_answers()}")
         return ExitCode.ENDED_EARLY if last_run() else ExitCode.USAGE
     raise error
 
@@ -79,7 +79,7 @@ def interrupted_by_termination() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def kept(*, cached: bool = True) -> str:
+def kept_answers(*, cached: bool = True) -> str:
     """Return what is kept of the run so far, and how to go on."""
     run: Any = last_run()
     if run is None:

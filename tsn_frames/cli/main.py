@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .exit_codes import ExitCode, exit_code_of, say
+from .exit_codes import ExitCode, exit_code_of, report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
-        say("tsn-frames needs click: pip install 'tsn-frames[cli]'")
+        report("tsn-frames needs click: pip install 'tsn-frames[cli]'")
         return ExitCode.USAGE
     except KeyboardInterrupt:
         return exit_code_of(KeyboardInterrupt())

@@ -18,7 +18,7 @@ from ..engine.runtime.client import Client
 from ..errors import ParameterError
 from ..text import plural, quoted
 from ..verbs.runs import runs as runs_of
-from .exit_codes import ExitCode, say
+from .exit_codes import ExitCode, report
 from .options import split
 from .tables.file_formats import STANDARD, Format
 from .tables.write_table import check_target, write_table
@@ -195,7 +195,7 @@ def _span(text: str) -> timedelta:
 
 def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
-        say("There is no terminal to ask on: give --yes.")
+        report("There is no terminal to ask on: give --yes.")
         return False
     return click.confirm(question, err=True)
 

@@ -18,7 +18,7 @@ from ..verbs.files.complete_file import CHUNK, complete_file
 from ..verbs.label.label import label
 from ..verbs.paying_verb import estimate
 from ..verbs.run.run_handle import last_run
-from .exit_codes import ExitCode, exit_code_of, interrupted_by_termination, say
+from .exit_codes import ExitCode, exit_code_of, interrupted_by_termination, kept_answers, report
 from .labels_and_fields import fields_of, labels_of
 from .options import TEXT, client_of, client_options, verb_options
 from .tables.file_formats import STANDARD, Format
@@ -68,7 +68,7 @@ def verb_command(name: str, *, only_estimate: bool = False) -> click.Command:
     """Return the command of a verb: its own options, those of the client, and those of input and output."""
 
     def run(**values: Any) -> int:
-        with warnings_to(lambda text: say(f"note: {text}")):
+        with warnings_to(lambda text: report(f"note: {text}")):
             return _estimate(name, values) if only_estimate else _run(name, values)
 
     own = [_argument(), *_OWN[name], *verb_options(VERBS[name]), *client_options(), *_input_options()]
@@ -118,10 +118,9 @@ def _run(name: str, values: dict[str, Any]) -> int:
     except (RunError, KeyboardInterrupt) as end:
         code = exit_code_of(end, cached=options.get("cache") != "off")
         if partial and (frame := _frame_so_far(end)) is not None:
-            write_table(frame, target, given, escaped=escape)
+            _write(frame, target, given, escape=escape)
         return code
-    write_table(out, target, given, escaped=escape)
-    return _report(quiet=quiet)
+    return _summary(quiet=quiet) if _write(out, target, given, escape=escape) else ExitCode.ENDED_EARLY
 
 
 def _run_in_parts(target: str, values: dict[str, Any], chunksize: int, progress: bool | None, *, quiet: bool) -> int:
@@ -133,15 +132,25 @@ def _run_in_parts(target: str, values: dict[str, Any], chunksize: int, progress:
     options = {**_options(values), "progress": progress, "chunksize": chunksize}
     with interrupted_by_termination():
         complete_file(source, target, options.pop("prompt", None), **options)
-    return _report(quiet=quiet)
+    return _summary(quiet=quiet)
 
 
-def _report(*, quiet: bool) -> int:
+def _summary(*, quiet: bool) -> int:
     """Show the summary, unless the bar has shown it, and return the exit code."""
     run: Any = last_run()
     if not quiet and not sys.stderr.isatty():
-        say(str(run.summary))
+        report(str(run.summary))
     return ExitCode.ROWS_FAILED if run.summary.failed else ExitCode.DONE
+
+
+def _write(df: pd.DataFrame, target: str, given: Format | None, *, escape: bool) -> bool:
+    """Write the output and return whether that was possible; its answers were paid for, and are in the cache."""
+    try:
+        write_table(df, target, given, escaped=escape)
+    except (ValueError, TypeError, NotImplementedError) as error:  # a format that can't hold these values
+        report(f"{target} can't be written: {' '.join(str(error).split())}. Another format may hold it. {kept_answers()}")
+        return False
+    return True
 
 
 def _estimate(name: str, values: dict[str, Any]) -> int:

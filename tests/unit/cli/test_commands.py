@@ -93,6 +93,13 @@ def test_a_run_that_ends_early_is_code_3_without_output_unless_partial(shell, mo
     assert code == 3 and part["content"].notna().sum() == 1 and part["id"].tolist() == [7, 8, 9]
 
 
+def test_an_output_that_can_not_be_written_is_code_3_and_another_format_costs_nothing(shell, sim, tmp_path):
+    lines = b'{"text": "a", "x": 1}\n{"text": "b", "x": "mixed"}\n'
+    code, _, err = shell("complete", "-p", "{text}", "--format", "jsonl", "-o", "out.parquet", stdin=lines)
+    assert code == 3 and "out.parquet can't be written" in err and "2 of 2 rows are answered, and the cache keeps them" in err
+    assert shell("complete", "-p", "{text}", "--format", "jsonl", stdin=lines).code == 0 and sim.stats().requests == 2
+
+
 def test_the_key_is_in_no_output(shell, monkeypatch):
     monkeypatch.setenv("TSN_API_KEY", "tsn_test_0123456789abcdef")
     outputs = [shell("doctor"), shell("complete", "-p", "{text}", stdin=CSV), shell("runs"), shell("complete", "--help")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tsn_frames.cli.tables.formula_escaping import escape, unescape
 from tsn_frames.cli.tables.read_table import read_table
 from tsn_frames.cli.tables.write_table import table_bytes, write_table
-from tsn_frames.errors import ParameterError
+from tsn_frames.errors import ParameterError, TSNWarning
 
 TEXTS = ["007", "=1+1", "+49 30", "-5", "- item", "@name", "\tx", "\rx", "'=1", "it's", 'a "quoted", cell', "two\nlines", "日本"]
 
@@ -55,6 +55,11 @@ def test_excel_holds_texts_that_no_spreadsheet_runs():
     assert [cell.data_type for cell in cells] == ["s", "s", "s", "n", "s", "n"] and sheet["B2"].value == -5
     formulas = openpyxl.load_workbook(io.BytesIO(table_bytes(frame, "xlsx", escaped=False))).active
     assert formulas["A2"].data_type == "f"
+
+
+def test_a_text_that_excel_cuts_is_warned_of():
+    with pytest.warns(TSNWarning, match=r"cells of 'long' are cut after 32,767 characters"):
+        table_bytes(pd.DataFrame({"long": ["x" * 40_000], "short": ["x"]}), "xlsx")
 
 
 def test_json_lines_keep_types_lists_and_gaps(tmp_path):

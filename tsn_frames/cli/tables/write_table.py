@@ -13,9 +13,12 @@ import orjson
 import pandas as pd
 
 from ...errors import ParameterError
+from ...text import warn
 from ...verbs.report.excel import write_sheets
 from .file_formats import STANDARD, Format, format_of
 from .formula_escaping import escape, mapped
+
+_EXCEL_CELL = 32_767
 
 
 def check_target(path: str, given: Format | None) -> None:
@@ -69,6 +72,7 @@ def table_bytes(df: pd.DataFrame, kind: Format, *, escaped: bool = True) -> byte
         return buffer.getvalue()
     if kind == "xlsx":
         buffer = io.BytesIO()
+        _warn_of_cut_cells(df)
         write_sheets(buffer, {"Sheet1": df}, "UTC", formulas=not escaped)
         return buffer.getvalue()
     if kind == "jsonl":
@@ -77,6 +81,13 @@ def table_bytes(df: pd.DataFrame, kind: Format, *, escaped: bool = True) -> byte
     return _delimited(mapped(plain, escape) if escaped else plain, "\t" if kind == "tsv" else ",").encode(
         "utf-8", "surrogatepass"
     )
+
+
+def _warn_of_cut_cells(df: pd.DataFrame) -> None:
+    """Warn of texts that a cell of Excel can't hold; they are cut, and the other formats hold them."""
+    longest = {str(name): max((len(value) for value in df[name] if isinstance(value, str)), default=0) for name in df.columns}
+    if cut := [name for name, length in longest.items() if length > _EXCEL_CELL]:
+        warn(f"cells of {', '.join(map(repr, cut))} are cut after {_EXCEL_CELL:,} characters, which is the most that Excel holds")
 
 
 def _delimited(df: pd.DataFrame, separator: str) -> str:
