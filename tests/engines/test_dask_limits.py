@@ -18,7 +18,7 @@ from support.dask_cluster import local_cluster  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 
 import tsn_frames.dask  # noqa: E402
-from tsn_frames.dask import account_shares  # noqa: E402
+from tsn_frames.dask.coordination import account_shares  # noqa: E402
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 PRICE = Decimal(1000) / 1_000_000

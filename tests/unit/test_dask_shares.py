@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 
 pytest.importorskip("dask.dataframe")
-from tsn_frames.dask import account_shares, budget_shares
-from tsn_frames.dask.account_shares import LEASE_SECONDS, UNITS, exchange, fair_shares, new_account
-from tsn_frames.dask.coordinator import Coordinator
+from tsn_frames.dask.coordination import account_shares, budget_shares
+from tsn_frames.dask.coordination.account_shares import LEASE_SECONDS, UNITS, exchange, fair_shares, new_account
+from tsn_frames.dask.coordination.coordinator import Coordinator
 
 LIMITS = {"concurrency": 20, "requests": 300, "tokens": 6000}
 

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dask.dataframe.extensions import register_dataframe_accessor
 
 from ..keyword_options import check_call
 from ..verbs.complete import complete
+from ..verbs.estimate.estimate import estimate
 from ..verbs.extract.extract import extract
 from ..verbs.label.label import label
+from .estimates import lazy_estimate
 from .partition import partition_call, run_partition, unsent_frame
 
 
-def _method(verb: Callable[..., Any]) -> Callable[..., Any]:
+def _frame(ddf: Any, verb: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+    """Return the lazy frame of a verb."""
+    call = partition_call(verb, args, options, ddf.npartitions)
+    return ddf.map_partitions(run_partition, call, meta=unsent_frame(call, ddf._meta))
+
+
+def _method(verb: Callable[..., Any], lazy: Callable[..., Any] = _frame) -> Callable[..., Any]:
     """Return a verb as a lazy method, with its own signature and docstring."""
 
     @functools.wraps(verb)
     def method(self: DaskAccessor, *args: Any, **options: Any) -> Any:
         check_call(method, (self, *args), options)
-        ddf = self._ddf
-        call = partition_call(verb, args, options, ddf.npartitions)
-        return ddf.map_partitions(run_partition, call, meta=unsent_frame(call, ddf._meta))
+        return lazy(self._ddf, verb, args, options)
 
     signature = inspect.signature(verb)
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -63,3 +69,4 @@ class DaskAccessor:
     complete = _method(complete)
     label = _method(label)
     extract = _method(extract)
+    estimate = _method(estimate, lambda ddf, _, args, options: lazy_estimate(ddf, args, options))

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 import pickle
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-from dask.base import normalize_token
+from dask.base import normalize_token, tokenize
 
 from .. import __version__
-from ..engine.budget.spending_limits import Budget, amount
+from ..engine.budget.spending_limits import amount
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ConfigError, ParameterError, RunError
 from ..verbs.paying_verb import plan_of, start, unsent
-from .channels import Channel, channel_of_task
-from .graph_budget import GraphBudget
-from .leased_limits import leased_limits
+from ..verbs.run.run_handle import Run
+from .coordination.channels import Channel, channel_of_task
+from .coordination.graph_budget import GraphBudget
+from .coordination.leased_limits import leased_limits
+from .progress import report
+from .worker_settings import changed, on_this_worker
 
 POLL = 0.5  # seconds between two reports of a partition's counts
 
@@ -43,26 +45,24 @@ class PartitionCall:
 
 def partition_call(verb: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any], partitions: int) -> PartitionCall:
     """Return the call for every partition."""
+    refuse_whole_columns(options)
+    client = client_or_default(options.get("client"))
+    own = {name: value for name, value in options.items() if name not in ("client", "progress", "max_cost")}
+    most = client.budget.with_run(amount("max_cost", options.get("max_cost"))).run
+    if most is not None:
+        currency = client.prices.currency if client.prices else None
+        client = changed(client, budget=replace(client.budget, run=None, shared=GraphBudget(uuid.uuid4().hex, most, currency)))
+    return PartitionCall(verb, args, own, client, partitions)
+
+
+def refuse_whole_columns(options: Mapping[str, Any]) -> None:
+    """Raise where an option has a value for each row of the whole frame."""
     for name, value in options.items():
         if isinstance(value, pd.Series) or hasattr(value, "__dask_graph__"):
             raise ParameterError(
                 f"{name} is a {type(value).__name__}, whose rows can't be matched to those of a partition: "
                 f'make it a column, and give a function of the partition, such as {name}=lambda df: df["{name}"]'
             )
-    client = client_or_default(options.get("client"))
-    own = {name: value for name, value in options.items() if name not in ("client", "progress", "max_cost")}
-    most = client.budget.with_run(amount("max_cost", options.get("max_cost"))).run
-    if most is not None:
-        currency = client.prices.currency if client.prices else None
-        client = _with_budget(client, replace(client.budget, run=None, shared=GraphBudget(uuid.uuid4().hex, most, currency)))
-    return PartitionCall(verb, args, own, client, partitions)
-
-
-def _with_budget(client: Client, budget: Budget) -> Client:
-    """Return a client with another budget, and everything else as it is, its credentials included."""
-    made = copy.copy(client)
-    object.__setattr__(made, "budget", budget)
-    return made
 
 
 def unsent_frame(call: PartitionCall, df: pd.DataFrame) -> pd.DataFrame:
@@ -77,28 +77,36 @@ def run_partition(df: pd.DataFrame, call: PartitionCall, partition_info: Mapping
     check_version(call.version)
     if df.empty:
         return unsent_frame(call, df)
+    number = partition_info["number"] if partition_info else 0
     try:
-        return _result(df, call)
+        return _result(df, call, f"{tokenize(call)} {number}")
     except RunError as error:
         error.partial = None  # a long error loses its type on its way to the scheduler; what is answered is cached
-        number = f"{partition_info['number'] + 1:,} of " if partition_info else ""
         error.add_note(
-            f"in partition {number}{call.partitions:,}; every answer so far is cached: compute again to go on from there"
+            f"in partition {number + 1:,} of {call.partitions:,}; every answer so far is cached: compute again to go on"
         )
         raise
 
 
-def _result(df: pd.DataFrame, call: PartitionCall) -> pd.DataFrame:
-    channel = channel_of_task(call.client.cache.folder)
-    client, shared = call.client, call.client.budget.shared
+def _result(df: pd.DataFrame, call: PartitionCall, name: str) -> pd.DataFrame:
+    client = on_this_worker(call.client)
+    channel, shared = channel_of_task(client.cache.folder), client.budget.shared
     if isinstance(shared, GraphBudget):
-        client = _with_budget(client, replace(client.budget, shared=shared.through(channel)))
+        client = changed(client, budget=replace(client.budget, shared=shared.through(channel)))
     with _limits(client, channel):
         run = start(call.verb, df, *call.args, **call.options, client=client)
-        while not run.wait(POLL, progress=False):
-            pass
+        _wait(run, channel, name)
         made: pd.DataFrame = run.result(progress=False)
     return made
+
+
+def _wait(run: Run[Any], channel: Channel, name: str) -> None:
+    """Wait for a run, and report its counts meanwhile."""
+    known, over = uuid.uuid4().hex, False
+    while not over:
+        over = run.wait(POLL, progress=False)
+        with suppress(Exception):  # no bar is worth a run; and one that could not begin has no summary
+            report(channel, name, known, run.summary)
 
 
 def _limits(client: Client, channel: Channel) -> AbstractContextManager[None]:

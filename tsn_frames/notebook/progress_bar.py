@@ -19,6 +19,10 @@ class NotebookBar:
         self._rows, self._drawn = rows, 0.0
         self._handle: Any = None
 
+    def rows(self, rows: int) -> None:
+        """Set the number of rows."""
+        self._rows = rows
+
     def draw(self, done: int, text: str) -> None:
         """Show how far the run is, if the last drawing is not too recent."""
         if time.monotonic() - self._drawn >= SECONDS_BETWEEN:

@@ -18,6 +18,8 @@ MIN_ROWS = 10  # and these rows
 
 
 class _Bar(Protocol):
+    def rows(self, rows: int) -> None: ...
+
     def draw(self, done: int, text: str) -> None: ...
 
     def finish(self, done: int, text: str, line: str) -> None: ...
@@ -36,6 +38,10 @@ class Progress:
         self._bar: _Bar = NotebookBar(rows) if notebook else _TerminalBar(rows)
         self._note, self._pace = note, pace if notebook else lambda *_: ""  # tqdm shows its own
         self._started = time.monotonic()
+
+    def rows(self, rows: int) -> None:
+        """Set the number of rows, where it becomes known while the bar is shown."""
+        self._bar.rows(rows)
 
     def update(self, counts: Counts) -> None:
         """Draw the current counts."""
@@ -66,6 +72,11 @@ class _TerminalBar:
     def __init__(self, rows: int) -> None:
         self._rows = rows
         self._bar: Any = None
+
+    def rows(self, rows: int) -> None:
+        self._rows = rows
+        if self._bar is not None:
+            self._bar.total = rows
 
     def draw(self, done: int, text: str) -> None:
         if self._bar is None:

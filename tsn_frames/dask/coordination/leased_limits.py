@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ..engine.limits.account_limits import UserQuota
-from ..engine.limits.limiter import RateLimiter
-from ..engine.limits.sliding_window import SlidingWindow
-from ..engine.runtime.client import Client
-from ..engine.runtime.process import process_state
+from ...engine.limits.account_limits import UserQuota
+from ...engine.limits.limiter import RateLimiter
+from ...engine.limits.sliding_window import SlidingWindow
+from ...engine.runtime.client import Client
+from ...engine.runtime.process import process_state
 from .account_shares import LEASE_SECONDS, POLL, UNITS
 from .channels import Channel
 
@@ -67,17 +67,20 @@ class AccountLease:
         quota = limiter.rules.quota(self._limits)
         quota.concurrency = 0
         quota.requests, quota.tokens = (self._windows[unit] for unit in UNITS)
-        renewed, self._ended_at = -math.inf, math.inf
+        renewed, lost, self._ended_at = -math.inf, False, math.inf
         while self.users or quota.in_flight or time.monotonic() < self._ended_at + IDLE_SECONDS:
             begun, poll = time.monotonic(), POLL
             try:
                 report, sent = self._report(limiter, quota), {unit: window.sent for unit, window in self._windows.items()}
                 poll = self._apply(quota, await asyncio.to_thread(self._channel.ask, report), sent)
-                renewed = begun
+                renewed, lost = begun, False
             except Exception as error:  # noqa: BLE001 - the scheduler may be back in a moment
                 if not self.users:  # the cluster is closing
                     break
-                log.warning("the share of the account's limits can't be renewed: %s", error)
+                log.log(
+                    logging.INFO if lost else logging.WARNING, "the share of the account's limits can't be renewed: %s", error
+                )
+                lost = True
             if time.monotonic() > renewed + LEASE_SECONDS / 2:  # before others may be granted it
                 self._drop(quota)
             limiter.wake()

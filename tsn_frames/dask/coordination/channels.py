@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import orjson
 
-from ..engine.cache.reader import FILE
-from ..engine.storage.sqlite import connect, make_private, transaction
-from ..errors import ConfigError
+from ...engine.cache.reader import FILE
+from ...engine.storage.sqlite import connect, make_private, transaction
+from ...errors import ConfigError
 from .coordinator import Coordinator
 
 SHARES = f"{FILE}.shares"
@@ -94,7 +94,8 @@ def plugin_pickle() -> bytes:
 
 
 @cache
-def _memory() -> MemoryChannel:
+def memory_channel() -> MemoryChannel:
+    """Return the channel of this process."""
     return MemoryChannel()
 
 
@@ -110,7 +111,7 @@ def channel_of_task(folder: Path) -> Channel:
 
         worker = get_worker()
     except (ImportError, ValueError):  # no cluster
-        return _memory() if multiprocessing.parent_process() is None else FileChannel(folder)
+        return memory_channel() if multiprocessing.parent_process() is None else FileChannel(folder)
     try:
         return _of_worker(worker)
     except Exception as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from ..engine.budget.reservations import extension
+from ...engine.budget.reservations import extension
 
 LOST_AFTER = 60.0  # seconds without a renewal: the run's process is dead, and its lease counts as spent
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from ..engine.budget.reservations import OtherRuns
-from ..text import money
+from ...engine.budget.reservations import OtherRuns
+from ...text import money
 from .channels import Channel
 
 

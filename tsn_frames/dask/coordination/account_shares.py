@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from ..engine.limits.sliding_window import MINUTE
+from ...engine.limits.sliding_window import MINUTE
 
 LEASE_SECONDS = 10.0  # a process that hasn't reported for so long is dead; until then it may use what it was granted
 POLL = 0.1  # seconds between two reports of a process, where there are few
