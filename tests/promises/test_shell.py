@@ -142,16 +142,32 @@ def test_the_output_is_what_it_was_until_the_new_one_is_whole(slow, folder):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_job_that_is_terminated_keeps_what_is_in_flight(slow, folder, number):
+def test_a_job_that_is_terminated_keeps_what_is_in_flight(slow, folder):
     """``timeout``, a scheduler's end of a job, a closed terminal: as Ctrl-C."""
     write_rows(folder, 400)
     process = shell(f"exec {LABEL} in.csv -o out.csv", folder)
     answers(slow, 100, process)
-    os.kill(process.pid, number)
+    process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Stopped." in err and finish(f"{LABEL} in.csv -o out.csv", folder)[0] == 0
     assert billed_twice(slow) == 0 and slow.stats().answers == 400
+
+
+def test_ctrl_c_between_parts_of_a_large_file_keeps_whole_parts(slow, folder):
+    pd.DataFrame({"body": [f"message {at}" for at in range(400)]}).to_parquet(folder / "in.parquet")
+    line = f"exec {sys.executable} -m tsn_frames complete in.parquet -p '{{body}}' -o out/ --chunksize 50 --concurrency {CONCURRENCY}"
+    process = shell(line, folder)
+    answers(slow, 150, process)
+    interrupt(process, folder)
+    assert "Stopped. The parts in out/ are whole" in process.communicate(timeout=60)[1] and process.returncode == 130
+    assert 100 <= len(pd.read_parquet(folder / "out")) < 400
+    code, err = finish(line, folder)
+    assert (
+        code == 0
+        and "400 of 400 rows answered" in err
+        and billed_twice(slow) == 0
+        and len(pd.read_parquet(folder / "out")) == 400
+    )
 
 
 def test_ctrl_c_without_a_cache_says_that_nothing_is_kept(slow, folder):

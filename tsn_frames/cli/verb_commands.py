@@ -18,7 +18,8 @@ from ..verbs.files.complete_file import CHUNK, complete_file
 from ..verbs.label.label import label
 from ..verbs.paying_verb import estimate
 from ..verbs.run.run_handle import last_run
-from .exit_codes import ExitCode, exit_code_of, interrupted_by_termination, kept_answers, report
+from ..verbs.run.summary import Summary
+from .exit_codes import GO_ON, ExitCode, exit_code_of, interrupted_by_termination, kept_answers, report
 from .labels_and_fields import fields_of, labels_of
 from .options import TEXT, client_of, client_options, verb_options
 from .tables.file_formats import STANDARD, Format
@@ -120,7 +121,10 @@ def _run(name: str, values: dict[str, Any]) -> int:
         if partial and (frame := _frame_so_far(end)) is not None:
             _write(frame, target, given, escape=escape)
         return code
-    return _summary(quiet=quiet) if _write(out, target, given, escape=escape) else ExitCode.ENDED_EARLY
+    if not _write(out, target, given, escape=escape):
+        return ExitCode.ENDED_EARLY
+    run: Any = last_run()
+    return _summary(run.summary, quiet=quiet)
 
 
 def _run_in_parts(target: str, values: dict[str, Any], chunksize: int, progress: bool | None, *, quiet: bool) -> int:
@@ -130,17 +134,20 @@ def _run_in_parts(target: str, values: dict[str, Any], chunksize: int, progress:
     if Path(source).suffix.lower() != ".parquet" and not Path(source).is_dir():
         raise ParameterError(f"a folder of parts is made of Parquet, got {source}: give --output the name of a file")
     options = {**_options(values), "progress": progress, "chunksize": chunksize}
-    with interrupted_by_termination():
-        complete_file(source, target, options.pop("prompt", None), **options)
-    return _summary(quiet=quiet)
+    try:
+        with interrupted_by_termination():
+            summary = complete_file(source, target, options.pop("prompt", None), **options)
+    except KeyboardInterrupt:
+        report(f"Stopped. The parts in {target} are whole, and the cache keeps the answers of the next one. {GO_ON}")
+        return ExitCode.INTERRUPTED
+    return _summary(summary, quiet=quiet)
 
 
-def _summary(*, quiet: bool) -> int:
+def _summary(summary: Summary, *, quiet: bool) -> int:
     """Show the summary, unless the bar has shown it, and return the exit code."""
-    run: Any = last_run()
     if not quiet and not sys.stderr.isatty():
-        report(str(run.summary))
-    return ExitCode.ROWS_FAILED if run.summary.failed else ExitCode.DONE
+        report(str(summary))
+    return ExitCode.ROWS_FAILED if summary.failed else ExitCode.DONE
 
 
 def _write(df: pd.DataFrame, target: str, given: Format | None, *, escape: bool) -> bool:

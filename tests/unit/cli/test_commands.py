@@ -41,7 +41,8 @@ def test_estimate_sends_nothing(shell, sim):
 
 def test_a_folder_gets_the_parts_of_a_large_file(shell, tmp_path):
     pd.DataFrame({"text": ["a", "b", "c"]}).to_parquet(tmp_path / "in.parquet")
-    assert shell("complete", "in.parquet", "-p", "Topic? {text}", "-o", "out/", "--chunksize", "2").code == 0
+    code, _, err = shell("complete", "in.parquet", "-p", "Topic? {text}", "-o", "out/", "--chunksize", "2")
+    assert code == 0 and "3 of 3 rows answered" in err
     assert len(list((tmp_path / "out").glob("part-*.parquet"))) == 2
     code, _, err = shell("complete", "in.parquet", "-p", "Topic? {text}", "-o", "out/", "--rows", "2")
     assert code == 2 and "for an output in one file" in err
