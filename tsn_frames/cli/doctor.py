@@ -23,9 +23,9 @@ from ..engine.transport.http_types import HttpFailure, HttpResponse
 from ..engine.transport.select_backend import open_httpx
 from ..errors import TSNError
 from ..text import did_you_mean, plural
+from .cache_commands import damage, described
 from .exit_codes import ExitCode
 from .options import client_of, client_options
-from .storage_commands import damage, described
 
 _EXTRAS = {"click": "cli", "pyarrow": "parquet", "openpyxl": "excel", "matplotlib": "plot", "genai-prices": "prices"}
 _SECONDS, _MOST_SKEW = 15.0, 30.0

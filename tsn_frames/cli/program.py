@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import click
 
+from .cache_commands import cache_group
 from .chat import chat_command
 from .doctor import doctor_command
 from .exit_codes import ExitCode, exit_code_of
+from .ledger_commands import ledger_group, runs
 from .simulate import SUMMARY
-from .storage_commands import cache_group, ledger_group, runs
 from .verb_commands import VERBS, verb_command
 
 _HELP = """Language models over tables: a row becomes a request, and the same request is never paid for twice.

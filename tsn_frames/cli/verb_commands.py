@@ -25,6 +25,7 @@ from .options import TEXT, client_of, client_options, verb_options
 from .tables.file_formats import STANDARD, Format
 from .tables.read_table import read_table
 from .tables.write_table import check_target, write_table
+from .verb_help import EPILOG, SUMMARIES, estimate_help, verb_help
 
 VERBS: Mapping[str, Callable[..., Any]] = {"complete": complete, "label": label, "extract": extract}
 _SEED = 0  # of --sample: the same rows in every run, so that they come from the cache
@@ -41,28 +42,6 @@ _OWN = {
                      "TypedDict or pydantic model."),
     ],
 }  # fmt: skip
-_SUMMARY = {
-    "complete": "Answer every row of a table with a chat completion.",
-    "label": "Give every row of a table one of a closed set of labels.",
-    "extract": "Extract what each text says into typed columns.",
-}
-_EXAMPLES = {
-    "complete": """
-  tsn-frames complete in.csv -p 'Summarise: {text}' --name summary -o out.csv
-  tsn-frames complete in.jsonl -p @prompt.txt --max-tokens 200 --max-cost 5 -o out.xlsx
-  tsn-frames complete big.parquet -p 'Topic? {text}' -o parts/
-  cat in.csv | tsn-frames complete -p 'Translate: {text}' --rows 5 | head""",
-    "label": """
-  cat in.csv | tsn-frames label --text body --labels billing,delivery,other > out.csv
-  tsn-frames label in.xlsx --text '{title} {body}' --labels @codebook.csv -o out.xlsx
-  tsn-frames label in.csv --text body --labels yes,no --votes 2,5 --sample 200 -o out.csv""",
-    "extract": """
-  tsn-frames extract in.csv --text body --schema invoice.json -o out.parquet
-  tsn-frames extract in.csv --text body --schema fields.py:Invoice --explain quote -o out.csv""",
-}
-_EPILOG = """The key is read from TSN_API_KEY: there is no option for it, since a shell keeps what is typed. TSN_BASE_URL, TSN_MODEL,
-TSN_PRICES, TSN_CACHE_DIR and TSN_LEDGER are read as in Python. Exit codes: 0 done, 1 rows failed, 2 usage, 3 ended early,
-130 interrupted; the same command again sends only what has no answer."""
 
 
 def verb_command(name: str, *, only_estimate: bool = False) -> click.Command:
@@ -73,13 +52,9 @@ def verb_command(name: str, *, only_estimate: bool = False) -> click.Command:
             return _estimate(name, values) if only_estimate else _run(name, values)
 
     own = [_argument(), *_OWN[name], *verb_options(VERBS[name]), *client_options(), *_input_options()]
-    prefix = "tsn-frames estimate " if only_estimate else "tsn-frames "
-    examples = _EXAMPLES[name].replace("tsn-frames ", prefix)
-    help_text = f"{_SUMMARY[name]}\n\n\b\nExamples:{examples}"
-    if only_estimate:
-        help_text = f"Estimate what `{name}` would send, use and cost; nothing is sent.\n\n\b\nExamples:{examples}"
     params: list[click.Parameter] = own if only_estimate else [*own, *_output_options()]
-    return click.Command(name, callback=run, params=params, help=help_text, epilog=_EPILOG, short_help=_SUMMARY[name])
+    text = estimate_help(name) if only_estimate else verb_help(name)
+    return click.Command(name, callback=run, params=params, help=text, epilog=EPILOG, short_help=SUMMARIES[name])
 
 
 def _argument() -> click.Argument:

@@ -3,8 +3,11 @@
 import inspect
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from typing import Literal, get_type_hints
 
 import pytest
@@ -37,6 +40,20 @@ def test_the_client_has_no_option_for_a_secret():
 def test_help_teaches_by_example_and_says_where_the_key_goes(shell, verb):
     code, out, _ = shell(verb, "--help")
     assert code == 0 and "Examples:" in out and f"tsn-frames {verb} " in out and "TSN_API_KEY" in out and "--api-key" not in out
+
+
+@pytest.mark.parametrize("group", ["program", "estimate"])
+@pytest.mark.parametrize("verb", ["complete", "label", "extract"])
+def test_every_example_of_the_help_is_a_command_line_that_parses(group, verb, tmp_path, monkeypatch):
+    program = import_module("tsn_frames.cli.program").program
+    command = (program if group == "program" else program.commands["estimate"]).commands[verb]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompt.txt").write_text("Summarise: {text}")
+    examples = [line for line in command.help.splitlines() if line.startswith("  ")]
+    assert len(examples) >= 2
+    for line in examples:
+        words = shlex.split(re.split(r" > | \| head", line.partition("tsn-frames ")[2])[0])
+        assert command.make_context(verb, words[words.index(verb) + 1 :])
 
 
 def test_a_text_may_be_a_file(tmp_path):

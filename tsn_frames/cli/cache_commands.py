@@ -1,53 +1,22 @@
-"""``cache stats | prune | export | load | verify``, ``ledger summary`` and ``runs``: what is on the disk of this user."""
+"""``cache stats | prune | export | load | verify``: the cached answers of this user."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
 
 import click
-import pandas as pd
 
 from ..engine.cache import reader
 from ..engine.cache.cache import Cache, CacheStats
 from ..engine.runtime.client import Client
 from ..errors import ParameterError
 from ..text import plural, quoted
-from ..verbs.runs import runs as runs_of
 from .exit_codes import ExitCode, report
-from .options import split
-from .tables.file_formats import STANDARD, Format
-from .tables.write_table import check_target, write_table
 
-_SHOWN_OF_A_RUN = [
-    "run",
-    "began",
-    "verb",
-    "models",
-    "rows",
-    "answered",
-    "cached",
-    "failed",
-    "requests",
-    "cost",
-    "currency",
-    "end",
-]
 _FOLDER = click.option("--cache-dir", metavar="FOLDER", help="Folder of cached answers; default: TSN_CACHE_DIR.")
-_LEDGER = click.option("--ledger", metavar="FILE", help="File of recorded spending; default: TSN_LEDGER.")
-
-
-def _as_table(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a command that shows a table."""
-    kinds = click.Choice(get_args(Format))
-    given = click.option("--format", "given", type=kinds, help="Of standard output; default: a table to read.")
-    return given(
-        click.option("-o", "--output", default=STANDARD, metavar="FILE", help="Write the whole table to a file.")(command)
-    )
 
 
 @click.group("cache")
@@ -120,46 +89,6 @@ def verify(cache_dir: str | None) -> int:
     return ExitCode.ROWS_FAILED if problem else ExitCode.DONE
 
 
-@click.group("ledger")
-def ledger_group() -> None:
-    """Look at what was spent."""
-
-
-@ledger_group.command()
-@click.option(
-    "--by",
-    default="month",
-    show_default=True,
-    help="day, week, month, year, model, tag, run, host, or several with commas between.",
-)
-@click.option("--timezone", default="UTC", show_default=True, help="Of the calendar.")
-@_LEDGER
-@_as_table
-def summary(by: str, timezone: str, ledger: str | None, output: str, given: Format | None) -> int:
-    """Show spending and savings, grouped.
-
-    \b
-    Examples:
-      tsn-frames ledger summary --by month,tag
-      tsn-frames ledger summary --by day --timezone Europe/Berlin -o spending.xlsx
-    """  # noqa: D301 - click reads the backslash
-    table = Client(ledger=ledger).ledger.summary(split(by), timezone=timezone)
-    return _show(table.reset_index(), list(table.reset_index().columns), output, given)
-
-
-@click.command("runs")
-@click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="Only the newest runs.")
-@_LEDGER
-@_as_table
-def runs(last: int, ledger: str | None, output: str, given: Format | None) -> int:
-    """Show the newest runs.
-
-    Those of all programs of this user: when, what, how many rows, how much, and how they ended.
-    """
-    found = runs_of(Client(ledger=ledger)).tail(last)
-    return _show(found, _SHOWN_OF_A_RUN, output, given)
-
-
 def described(found: CacheStats) -> str:
     """Return the statistics of a cache as a line."""
     ages = [datetime.fromtimestamp(when, UTC).date().isoformat() for when in (found.oldest, found.newest) if when is not None]
@@ -198,20 +127,3 @@ def _confirmed(question: str) -> bool:
         report("There is no terminal to ask on: give --yes.")
         return False
     return click.confirm(question, err=True)
-
-
-def _show(table: pd.DataFrame, columns: list[str], output: str, given: Format | None) -> int:
-    """Write a table to a file or in a format, or show some of its columns to a reader."""
-    if output != STANDARD or given is not None:
-        check_target(output, given)
-        write_table(table, output, given)
-        return ExitCode.DONE
-    shown = table[columns].copy()
-    for name in shown.columns:
-        if pd.api.types.is_datetime64_any_dtype(shown[name]):
-            shown[name] = shown[name].dt.strftime("%Y-%m-%d %H:%M" if shown[name].dt.tz else "%Y-%m-%d")
-        elif any(isinstance(value, (list, tuple)) for value in shown[name]):
-            shown[name] = shown[name].map(", ".join)
-    shown = shown.astype(object).where(shown.notna(), "")
-    click.echo(shown.to_string(index=False) if len(shown) else "none yet")
-    return ExitCode.DONE
