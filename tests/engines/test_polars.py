@@ -167,7 +167,7 @@ def test_a_query_that_has_not_run_says_how(client, sim):
         with pytest.raises(tsn.errors.ParameterError, match=r"got a LazyFrame of polars: .*lf\.collect\(\)"):
             verb(pl.LazyFrame({"text": ["a"]}), client=client)
     with pytest.raises(tsn.errors.ParameterError, match=r"got a RecordBatch of pyarrow: pyarrow\.Table\.from_batches"):
-        tsn.complete(pa.record_batch({"text": ["a"]}), "{text}", client=client)
+        tsn.complete(pa.RecordBatch.from_pydict({"text": ["a"]}), "{text}", client=client)
     assert sim.stats().requests == 0
 
 

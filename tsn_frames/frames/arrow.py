@@ -16,8 +16,23 @@ def to_frame(table: Any) -> pd.DataFrame:
     import pyarrow as pa
 
     nullable = {getattr(pa, name.lower())(): pd.api.types.pandas_dtype(name) for name in _INTEGERS}
+    for at, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type) and pa.types.is_unsigned_integer(field.type.index_type):
+            table = table.set_column(at, field.name, _signed(table.column(at)))
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, integer_object_nulls=True)
     return frame
+
+
+def _signed(column: Any) -> Any:
+    """Return a dictionary with signed indices: older versions of pyarrow convert no others to pandas."""
+    import pyarrow as pa
+
+    kind = pa.dictionary(pa.int64(), column.type.value_type, column.type.ordered)
+    chunks = [
+        pa.DictionaryArray.from_arrays(chunk.indices.cast(pa.int64()), chunk.dictionary, ordered=kind.ordered)
+        for chunk in column.chunks
+    ]
+    return pa.chunked_array(chunks, type=kind)
 
 
 def chunked(batches: Iterable[Any], rows: int, schema: Any = None) -> Iterator[Any]:
