@@ -297,8 +297,6 @@ def test_each_other_code_of_an_error_has_its_meaning(ask, status):
         meaning = ERROR_CODES[code][0]
         if meaning == "too_long" or (meaning == "filtered" and status != 429):
             assert str(error).startswith(f"{meaning}: "), code
-        elif status == 400:
-            assert str(error).startswith("bad_request: "), code
         else:
             assert content == "fine", code
 
@@ -630,6 +628,20 @@ def test_a_text_in_place_of_an_answer_is_judged_by_its_words(ask, page):
 def test_an_error_that_comes_as_an_event_under_its_status_is_read(ask):
     out, _, _ = ask(plain(b'event:error\ndata:{"code":"context_length_exceeded","message":"Not so"}\n\n', 400))
     assert out["error"].tolist() == ["too_long: 400: Not so"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (498, {"error": {"message": "Flex tier is full", "type": "", "code": "capacity_exceeded"}}),
+        (400, {"message": "Please wait before trying again.", "__type": "ThrottlingException"}),
+        (403, {"error": {"message": "Slow down", "type": "rate_limit_error"}}),
+    ],
+)
+def test_a_code_that_names_a_limit_is_waited_for_whatever_its_status(ask, status, body):
+    fine = plain(completion("fine"))
+    out, service, _ = ask(lambda _, number: plain(body, status) if number <= 2 else fine)
+    assert out["content"].tolist() == ["fine"] and service.requests == 3
 
 
 def test_a_prompt_that_gemini_blocks_is_filtered(ask):

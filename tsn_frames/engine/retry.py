@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ..api import Completion, EmptyAnswer, ErrorAnswer, Meaning, ServiceError, Unreadable, Usage, decode, error_of
+from ..api.dialects.error_tables import STATUS
 from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError
 from ..secret import Secret, redact
 from ..text import quoted
@@ -150,6 +151,8 @@ def _error(status: int, found: ServiceError, secret: Secret, wait: float | None,
         return Classification(
             "end_run", RowError("model" if is_model else "not_sent", f"the service answered {text}" if is_model else text), end
         )
+    if status < 500 and coded in ("rate", "overloaded"):
+        status = STATUS[coded]
     if status in (429, 503):
         quota = status == 429
         error = RowError("not_sent" if quota else "server", text)

@@ -77,6 +77,8 @@ ERROR_CODES: dict[str, tuple[Meaning, Seen]] = {
     "1303": ("rate", Seen("GLM", "docs")),
     "base_resp_1002": ("rate", Seen("MiniMax", "docs")),
     "base_resp_1039": ("rate", Seen("MiniMax", "docs")),
+    "throttling_exception": ("rate", Seen("Bedrock, behind gateways under a 400", "docs")),
+    "capacity_exceeded": ("overloaded", Seen("Groq's flex tier, under a 498", "docs")),
     "1305": ("overloaded", Seen("GLM", "docs")),
     "overloaded_error": ("overloaded", Seen("Anthropic", "docs")),
     "engine_overloaded_error": ("overloaded", Seen("Kimi", "MoonshotAI/MoonshotAI-Cookbook#16")),

@@ -17,7 +17,19 @@ _WORDS = (
     "message", "msg", "error_message", "errormessage", "error_msg", "error_description", "detail", "error", "errors", "status_msg",
     "faultstring", "fault", "title", "reason", "blockreason",
 )  # fmt: skip
-_CODES = ("code", "type", "status", "reason", "error_type", "error_code", "status_code", "http_code", "statuscode", "blockreason")
+_CODES = (
+    "code",
+    "type",
+    "__type",
+    "status",
+    "reason",
+    "error_type",
+    "error_code",
+    "status_code",
+    "http_code",
+    "statuscode",
+    "blockreason",
+)
 _NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp", "promptfeedback")
 _WAITS = {
     "retryafter": "retry-after", "retryafterseconds": "retry-after", "retrydelay": "retry-after", "estimatedtime": "retry-after",
