@@ -88,8 +88,8 @@ def check_undamaged(draw: Draw, rows: Array, where: str) -> None:
         )
 
 
-def check_read(draw: Draw, known: Array, gold: Any) -> None:
-    """Warn of drawn rows without gold, and of gold that isn't used since its rows weren't drawn."""
+def check_read(df: pd.DataFrame, draw: Draw, known: Array, gold: Any) -> None:
+    """Warn of drawn rows without gold, of gold that isn't used since its rows weren't drawn, and of copies of drawn rows."""
     drawn, unread, outside = int(draw.test.sum()), int((draw.test & ~known).sum()), int((known & ~draw.test & ~draw.dev).sum())
     if not drawn:
         raise ParameterError(f"the frame has no row of the test part of '{draw.name}_split': call it on the whole frame")
@@ -104,6 +104,44 @@ def check_read(draw: Draw, known: Array, gold: Any) -> None:
         )
     if outside:
         warn(f"{gold!r} has labels in {plural(outside, 'row')} that '{draw.name}_split' doesn't name: they are not used")
+    if copies := multiplied_rows(df, draw):
+        warn(copies)
+
+
+def multiplied_rows(df: pd.DataFrame, draw: Draw) -> str:
+    """Return what shows that rows were multiplied after a draw, as by a merge; empty where nothing does.
+
+    Rows that share a value are drawn one by one, copies of a row all or none. A column counts if its values tell rows apart.
+    """
+    index = [] if df.index.is_unique else [("the index", df.index.to_series())]
+    columns = ((repr(name), values.column(df, name)) for name in df.columns.unique())
+    for name, column in [*index, *columns]:
+        if copies := _copies(column, draw):
+            return (
+                f"{copies:,} drawn rows share their value of {name} with other rows, and all of those were drawn too: rows were "
+                "multiplied after the draw, as by a merge, so the intervals are too narrow. Call it before the merge"
+            )
+    return ""
+
+
+def _copies(column: pd.Series, draw: Draw) -> int:
+    """Return how many drawn rows have only drawn rows beside them under their value; 0 where chance explains it."""
+    others = column[~draw.test & ~draw.dev]
+    try:
+        some = others.iloc[:2000]
+        tells_apart = 2 * some.notna().sum() > len(some) and 100 * some.nunique() > len(some) > 0
+        if not tells_apart or column[draw.test].duplicated(keep=False).sum() < 10:
+            return 0
+        codes, _ = pd.factorize(column)
+    except TypeError:  # lists and dicts
+        return 0
+    sizes = np.bincount(codes[codes >= 0])
+    drawn = np.bincount(codes[(codes >= 0) & draw.test], minlength=len(sizes))
+    drawn, sizes = drawn[sizes > 1], sizes[sizes > 1]
+    whole = draw.prob[~draw.dev].max() ** sizes  # the chance that all rows of a value are drawn
+    by_chance = (sizes * whole).sum() + 6 * (sizes**2 * whole * (1 - whole)).sum() ** 0.5
+    copies = int(drawn[drawn == sizes].sum())
+    return copies if copies > by_chance + 9 else 0
 
 
 def _names(gold: Any) -> Iterator[str]:

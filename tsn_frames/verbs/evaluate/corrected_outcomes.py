@@ -63,7 +63,7 @@ def corrected(df: pd.DataFrame, label: Hashable, *, gold: Hashable) -> pd.DataFr
     """
     coded, draw = code_columns(df, [label], [gold]), need_draw(df, gold)
     said, truth = coded.columns[label], coded.columns[gold]
-    check_read(draw, truth >= 0, gold)
+    check_read(df, draw, truth >= 0, gold)
     check_undamaged(draw, np.full(len(df), fill_value=True), "")
     read, aside = draw.test & (truth >= 0), draw.dev
     chance = draw.prob * (read.sum() / draw.test.sum())

@@ -82,7 +82,7 @@ def shares(
     coded = code_columns(df, [label], [gold])
     draw, groups = need_draw(df, gold), groups_of(df, by)
     said, truth = coded.columns[label], coded.columns[gold]
-    check_read(draw, truth >= 0, gold)
+    check_read(df, draw, truth >= 0, gold)
     tables = [_table(said[rows], truth[rows], _within(draw, rows, group), len(coded.labels), of=of, level=level)
               for rows, group in zip(groups.rows(), [None] if groups.index is None else groups.index, strict=True)]  # fmt: skip
     index = pd.Index(coded.labels, name="label")

@@ -14,7 +14,7 @@ from ...errors import ParameterError
 from ...frames import values
 from ...frames.group_codes import groups_of
 from ...frames.label_codes import LabelCodes, code_columns
-from ...frames.sampling_design import DEV, TEST, draw_of
+from ...frames.sampling_design import DEV, TEST, draw_of, multiplied_rows
 from ...stats.paired_proportions import discordant, mcnemar, paired_difference
 from ...text import check_choice, plural, quoted
 from .metrics import Judged, by_confidence_of, confusion_of, labels_of, metrics_of, table_of
@@ -184,10 +184,13 @@ def _notes_on_rows(rated: Array, truth: Array, part: Array, split: Any) -> list[
 
 
 def _notes_on_gold(df: pd.DataFrame, gold: Hashable, known: Array, split: Any) -> list[str]:
-    """Return how many rows have gold though they weren't drawn."""
+    """Return how many rows have gold though they weren't drawn, and whether drawn rows were multiplied."""
     draw = None if split is None else draw_of(df, gold)
-    outside = 0 if draw is None else int((known & ~draw.test & ~draw.dev).sum())
-    return [f"{plural(outside, 'row')} have gold and were not drawn: they are not judged"] if outside else []
+    if draw is None:
+        return []
+    outside = int((known & ~draw.test & ~draw.dev).sum())
+    notes = [f"{plural(outside, 'row')} have gold and were not drawn: they are not judged"] if outside else []
+    return notes + list(filter(None, [multiplied_rows(df, draw)]))
 
 
 def _notes_on_texts(judged: pd.DataFrame, used: tuple[Hashable, ...]) -> list[str]:

@@ -33,6 +33,38 @@ def test_a_row_a_label_with_the_columns_of_the_reference():
     assert found["share"].sum() == pytest.approx(1, abs=0.02)  # each label has strata of its own
 
 
+def tweets(seed=0, rows=600, texts=10_000, **draw):
+    """A labelled frame with a text in each row, of which some may be equal."""
+    df = labelled(rows, seed, **draw)
+    return df.assign(text=[f"text {number}" for number in np.random.default_rng(seed).integers(texts, size=rows)])
+
+
+@pytest.mark.parametrize("multiply", [
+    lambda df: df.merge(pd.DataFrame({"month": [1, 1, 2, 2, 3, 3], "reader": list("ababab")}), on="month"),
+    lambda df: pd.concat([df, df], ignore_index=True),
+    lambda df: df.drop(columns="text").loc[df.index.repeat(3)],
+    lambda df: df.loc[df.index.repeat(np.where(df["month"] == 1, 4, 1))].reset_index(drop=True),
+])  # fmt: skip
+def test_rows_multiplied_after_the_draw_are_warned_of(multiply):
+    df = multiply(tweets())
+    with pytest.warns(tsn.TSNWarning, match="multiplied after the draw"):
+        df.tsn.shares("topic", gold="gold")
+    with pytest.warns(tsn.TSNWarning, match="multiplied after the draw"):
+        df.tsn.corrected("topic", gold="gold")
+    assert any("multiplied after the draw" in note for note in df.tsn.evaluate("topic", gold="gold").notes)
+
+
+@pytest.mark.parametrize("draw", [{"n": 60}, {"n": 300}, {"n": 590}, {"n": 200, "dev": 200}, {"n": 100, "by": "month"}])
+@pytest.mark.parametrize("texts", [40, 200, 10_000])
+def test_equal_texts_that_were_drawn_one_by_one_are_not(draw, texts):
+    for seed in range(10):
+        df = tweets(seed, texts=texts, **draw)
+        df["gold_note"] = pd.Series("read twice", df.index).where(df["gold"].notna())
+        df["tokens"] = df["text"].str.len()
+        df["words"] = [[text] for text in df["text"]]
+        df.tsn.shares("topic", gold="gold")  # a warning would be an error
+
+
 def test_the_figures_are_those_of_the_two_strata():
     df = labelled()
     found = df.tsn.shares("topic", gold="gold").loc["billing"]
