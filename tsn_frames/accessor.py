@@ -76,7 +76,9 @@ def _shown(
     def show(self: Any, *args: P.args, **kwargs: P.kwargs) -> W:
         return widget(method(self, *args, **kwargs))
 
-    text = (inspect.getdoc(verb) or "").partition("Examples\n---")[0].replace("\nOpened\n", "\nChat\n")
+    made, session = (inspect.signature(one).return_annotation for one in (widget, verb))
+    show.__signature__ = inspect.signature(method).replace(return_annotation=ReadableType(made))  # type: ignore[attr-defined]
+    text = (inspect.getdoc(verb) or "").partition("Examples\n---")[0].replace(f"\n{session}\n", f"\n{made}\n")
     show.__doc__ = f"{text}Examples\n--------\n>>> {example}  # doctest: +SKIP\n"
     return cast("Callable[Concatenate[Any, P], W]", show)
 
@@ -133,8 +135,8 @@ class _Accessor:
 
     def _repr_html_(self) -> str:
         df = self._frame()
-        verbs = ", ".join(name for name in dir(self) if not name.startswith("_"))
-        rows = [("rows", f"{len(df):,}"), ("columns", self._columns(df)), ("verbs", verbs), ("example", self._example)]
+        methods = ", ".join(name for name in dir(self) if not name.startswith("_"))
+        rows = [("rows", f"{len(df):,}"), ("columns", self._columns(df)), ("methods", methods), ("example", self._example)]
         return table_html(self._name, rows)
 
     @property

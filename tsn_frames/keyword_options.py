@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, ForwardRef, TypeVar, cast
 
 from .errors import ArgumentError
-from .notebook.readable_types import readable, readable_type
+from .notebook.readable_types import ReadableType, readable, readable_type
 from .text import did_you_mean, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,8 +28,10 @@ REPLACED = {
 }
 
 
-def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({})) -> Callable[[F], F]:
+def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({}), *, per_row: bool = True) -> Callable[[F], F]:
     """Return a decorator that puts the words of a ``TypedDict`` into a function's signature, in place of its ``**options``.
+
+    With ``per_row=False`` the types lose what gives each row a value of its own, a Series or a callable.
 
     Examples
     --------
@@ -46,7 +48,10 @@ def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({})) 
         own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
         options = [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=_text(kind, words.__module__)
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=defaults.get(name),
+                annotation=_text(kind, words.__module__, per_row=per_row),
             )
             for name, kind in words.__annotations__.items()
         ]
@@ -97,9 +102,10 @@ def _words(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(one.name for one in parameters if one.name not in ("df", "self") and one.kind not in _UNNAMED)
 
 
-def _text(kind: Any, module: str) -> Any:
+def _text(kind: Any, module: str, *, per_row: bool) -> Any:
     """Return the readable type of a word, by the names of the module that declares it."""
     if not isinstance(kind, ForwardRef):
         return kind
     names = vars(sys.modules[kind.__forward_module__ or module])
-    return readable_type(kind.__forward_arg__, names)
+    text = readable_type(kind.__forward_arg__, names)
+    return text if per_row else ReadableType(text.replace(" | Series | callable", ""))

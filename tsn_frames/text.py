@@ -70,6 +70,17 @@ def plural(count: int, noun: str) -> str:
 _receiver: ContextVar[Callable[[str], object] | None] = ContextVar("tsn_frames_warnings", default=None)
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital at its start, unless it starts with a name of code, and a full stop at its end.
+
+    >>> sentence("the key is missing"), sentence("top_p is 2; it is at most 1")
+    ('The key is missing.', 'top_p is 2; it is at most 1.')
+    """
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    start = text[0].upper() + text[1:] if first.isalpha() else text
+    return start if start.endswith((".", "?", "!")) else f"{start}."
+
+
 def warn(text: str) -> None:
     """Warn at the line of the user's own code, or hand the text to the receiver of :func:`warnings_to`."""
     warning_receiver()(text)

@@ -204,7 +204,7 @@ class Notebook:
         """The value of a Python expression that JSON can say."""
         return json.loads(self.python(f"import json as _json; print(_json.dumps({expression}))"))
 
-    def until(self, expression, timeout=WAIT / 1000):
+    def wait_until(self, expression, timeout=WAIT / 1000):
         """Wait until a Python expression is true; for what no page shows."""
         end = time.monotonic() + timeout
         while not self.value(f"bool({expression})"):

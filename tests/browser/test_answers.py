@@ -157,3 +157,49 @@ OTHER_HOST = """async (source) => {
 
 def test_a_host_that_keeps_the_notebook_to_itself_offers_to_copy_only(notebook):
     assert notebook.tab.evaluate(OTHER_HOST, (harness.PACKAGE / "tsn_frames/widget/chat.js").read_text()) == [False, True]
+
+
+CODE = """```python
+@wraps  # a comment
+class Name(Base):
+    def function(self, x: int = 1) -> str:
+        return f"text {x!r}" + len('') if None else 0.5  # another
+```
+
+```html
+<!-- a comment --><a href="x">text</a>
+```
+"""
+CONTRAST = """all => {
+  const context = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const light = color => {
+    context.fillStyle = color;
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map(c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  return all.map(one => {
+    const pair = [light(getComputedStyle(one).color), light(getComputedStyle(one.closest('.tsn-chat')).backgroundColor)];
+    return [`${one.className} ${one.textContent}`, Math.max(...pair) / Math.min(...pair)];
+  });
+}"""
+
+
+@pytest.mark.parametrize("name", ["JupyterLab Light", "JupyterLab Dark"])
+def test_each_colour_of_code_can_be_read(open_chat, quick, name):
+    SCRIPT["Colours"] = CODE
+    chat = open_chat(quick)
+    harness.theme(chat.notebook, name)
+    chat.asked("Colours")
+    found = chat.turn(1).locator("pre span[class]").evaluate_all(CONTRAST)
+    harness.theme(chat.notebook, "JupyterLab Light")
+    assert len(found) > 30
+    assert [one for one, contrast in found if contrast < 4.5] == []
+
+
+def test_all_scroll_bars_of_a_chat_are_thin(rich):
+    parts = rich.root.locator(".tsn-log, .tsn-table, .tsn-models, textarea, math[display=block]")
+    assert set(parts.evaluate_all("all => all.map(one => getComputedStyle(one).scrollbarWidth)")) == {"thin"}
+    SCRIPT["Code"] = f"```python\n{'x' * 400}\n```"
+    rich.asked("Code")
+    assert rich.turn(3).locator("pre").evaluate("one => getComputedStyle(one).scrollbarWidth") == "thin"

@@ -85,7 +85,7 @@ def test_a_bar_that_was_saved_can_be_read_without_a_kernel(jupyter, context):
     book = harness.Notebook(jupyter, context, "saved-bar.ipynb")
     book.python(SETUP)
     Output(book, 'x = full.tsn.complete("Saved: {text}")\nrun = full.tsn.start("Saved: {text}")\nrun').wait("200 cached")
-    book.until("run.done")
+    book.wait_until("run.done")
     book.command("docmanager:save")
     book.tab.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
     book.close()

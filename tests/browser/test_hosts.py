@@ -134,7 +134,7 @@ def test_an_answer_that_ends_before_the_page_knows_of_its_start_is_announced_too
     chat = open_chat(quick)
     chat.notebook.python("import threading; go = threading.Event(); chat._page.later(go.wait, 60)")
     chat.type("Hi").box.press("Enter")
-    chat.notebook.until("len(chat.messages) == 2")
+    chat.notebook.wait_until("len(chat.messages) == 2")
     chat.notebook.python("go.set()")
     chat.turn(1, "done")
     chat.root.get_by_role("status").get_by_text("The answer is complete.").wait_for(state="attached")
@@ -317,7 +317,7 @@ def test_a_saved_notebook_can_be_read_without_its_kernel(jupyter, context, share
     book = harness.Notebook(jupyter, context, "saved.ipynb", beside=shared)
     chat = open_chat(quick, book=book)
     chat.asked("What is it?")
-    book.until("'What is it' in str(chat._saved.bundle())")
+    book.wait_until("'What is it' in str(chat._saved.bundle())")
     transcript = book.tab.locator(f"{harness.SHOWN} .tsn-saved")
     transcript.get_by_text("window.fired").first.wait_for(state="attached")
     assert not transcript.first.is_visible()  # the live view is better

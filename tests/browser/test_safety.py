@@ -127,7 +127,7 @@ def test_hostile_questions_prompts_and_models_stay_text(page, open_chat, quick):
     )  # the server's list would come over the hostile one
     model.fill(HOSTILE[1])
     model.blur()
-    page.until("chat.model.startswith('<img')")
+    page.wait_until("chat.model.startswith('<img')")
     page.python(f"chat._page.models = {HOSTILE!r}; chat._page.on_change()")
     chat.root.locator(f".tsn-models[data-count='{len(HOSTILE)}']").wait_for(state="attached")
     model.focus()

@@ -60,7 +60,7 @@ def test_stop_ends_the_stream_and_the_server_sees_it(open_chat, slow):
     chat.act("stop")
     chat.turn(1, "stopped")
     chat.ready()
-    chat.notebook.until("chat.messages[-1]['role'] == 'assistant'")
+    chat.notebook.wait_until("chat.messages[-1]['role'] == 'assistant'")
     said = chat.notebook.value("chat.messages[-1]['content']")
     assert LONG.startswith(said.rstrip()) and 0 < len(said) < len(LONG)
     assert chat.text(1).split() == said.split()
@@ -134,7 +134,7 @@ def test_a_busy_kernel_with_threads_for_pages_hears_all_at_once(open_chat, slow)
         chat.ready()
         assert chat.tab.evaluate("window.cell") == "runs"
         chat.tab.evaluate(INTERRUPT)
-        chat.notebook.until(f"len(chat.messages) == {2 * said + 2}")
+        chat.notebook.wait_until(f"len(chat.messages) == {2 * said + 2}")
     wait_until(lambda: slow.stats().disconnects == 2)
 
 
@@ -286,7 +286,7 @@ def test_settings_reach_the_request(open_chat, quick):
     model = chat.root.get_by_label("Model")
     model.fill("sim-large")
     model.blur()
-    chat.notebook.until("chat.model == 'sim-large'")
+    chat.notebook.wait_until("chat.model == 'sim-large'")
     chat.asked("Hi")
     body = dict(quick.log[-1].body)
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
@@ -301,11 +301,13 @@ def test_a_setting_that_cannot_be_is_refused_with_the_reason(open_chat, quick):
     field.fill("9")
     field.blur()
     chat.notice.get_by_text("temperature").wait_for()
+    shown = chat.notice.inner_text()
+    assert shown[0].isupper() and shown.endswith("."), shown
     assert field.get_attribute("aria-invalid") == "true"
     field.fill("1")
     field.blur()
     chat.notice.wait_for(state="hidden")
-    chat.notebook.until("chat.parameters == {'temperature': 1.0}")
+    chat.notebook.wait_until("chat.parameters == {'temperature': 1.0}")
 
 
 def test_the_models_of_the_server_are_offered(open_chat, quick):
@@ -318,12 +320,12 @@ def test_the_models_of_the_server_are_offered(open_chat, quick):
     model.press("ArrowDown")
     model.press("ArrowDown")
     model.press("Enter")
-    chat.notebook.until("chat.model == 'sim-large'")
+    chat.notebook.wait_until("chat.model == 'sim-large'")
     assert options.count() == 0 and model.input_value() == "sim-large"
     model.fill("reas")
     assert options.all_inner_texts() == ["sim-reasoner"]
     options.click()
-    chat.notebook.until("chat.model == 'sim-reasoner'")
+    chat.notebook.wait_until("chat.model == 'sim-reasoner'")
     chat.box.focus()
     chat.root.locator(".tsn-icon").click()
     assert options.count() == 3
@@ -339,6 +341,24 @@ def test_the_list_of_models_is_seen_whole_also_in_a_short_chat_at_the_end_of_the
         box.wait_for()
         hit = "one => { const b = one.getBoundingClientRect(); return one === document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2) }"
         assert box.evaluate(hit)
+
+
+def test_the_list_of_models_leaves_when_the_page_changes_its_size(open_chat, quick):
+    chat = open_chat(quick)
+    chat.root.get_by_role("combobox").focus()
+    chat.root.get_by_role("option").first.wait_for()
+    size = chat.tab.viewport_size
+    chat.tab.set_viewport_size({"width": 700, "height": size["height"]})
+    chat.root.get_by_role("option").first.wait_for(state="hidden")
+    chat.tab.set_viewport_size(size)
+
+
+def test_a_button_that_does_nothing_now_does_not_answer_to_the_mouse(open_chat, quick):
+    chat = open_chat(quick)
+    undo = chat.root.locator("[data-act='undo']")
+    before = undo.evaluate("one => getComputedStyle(one).backgroundColor")
+    undo.hover(force=True)
+    assert undo.is_disabled() and undo.evaluate("one => getComputedStyle(one).backgroundColor") == before
 
 
 def test_code_and_messages_are_copied(open_chat, quick):
@@ -405,7 +425,7 @@ def test_a_setting_that_is_changed_while_an_answer_comes_waits_for_its_end(open_
     field.blur()
     assert chat.turn(1).get_attribute("data-status") == "streaming"
     chat.act("stop")
-    chat.notebook.until("chat.parameters == {'max_tokens': 64}")
+    chat.notebook.wait_until("chat.parameters == {'max_tokens': 64}")
     assert field.input_value() == "64"
 
 
@@ -429,7 +449,7 @@ def test_a_setting_that_is_changed_before_the_page_hears_of_the_answer_is_kept(o
     chat.box.focus()
     chat.root.evaluate(AT_ONCE, [*before, ["ask", "Hi there"], ["max_tokens", "64"]])
     chat.turn(1, "done")
-    chat.notebook.until("chat.parameters == {'max_tokens': 64}")
+    chat.notebook.wait_until("chat.parameters == {'max_tokens': 64}")
     assert chat.root.locator("[data-field='max_tokens']").input_value() == "64"
     chat.notice.wait_for(state="hidden")
 

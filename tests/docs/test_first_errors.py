@@ -45,7 +45,7 @@ def shown_by_a_kernel(folder):
 def run(kernel, cell):
     kernel.start(cell["code"])
     if "interrupt" in cell["reason"]:
-        kernel.until("2 of 20 rows")
+        kernel.wait_until("2 of 20 rows")
         kernel.interrupt()
     return kernel.end().error
 

@@ -64,7 +64,7 @@ class Kernel:
     def interrupt(self):
         self._manager.interrupt_kernel()
 
-    def until(self, shown, code=None):
+    def wait_until(self, shown, code=None):
         """Read the outputs of the running cell until a text is among them."""
         ends = time.monotonic() + SECONDS
         while shown not in repr(self._outputs):

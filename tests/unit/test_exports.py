@@ -65,6 +65,20 @@ def test_help_of_a_method_shows_readable_types_and_an_example(method):
     assert re.search(r">>>.*\.tsn\.", text.partition("Examples\n")[2]), text
 
 
+@pytest.mark.parametrize("method", list(methods_of_accessors()))
+def test_a_method_says_that_it_returns_what_a_reader_can_look_up(method):
+    returned = str(inspect.signature(method).return_annotation)
+    assert returned in {*tsn.__all__, "DataFrame", "Series"}
+    documented = re.findall(r"Returns\n-------\n(\w+)", inspect.getdoc(method))
+    assert documented in ([], [returned])
+
+
+def test_a_chat_takes_one_value_of_each_parameter():
+    for shown in (tsn.Chat, tsn.Chat.from_markdown):
+        assert "temperature: float | None = None" in str(inspect.signature(shown))
+        assert not re.search("callable|Series", str(inspect.signature(shown)))
+
+
 def test_types_of_choices_show_the_words():
     shown = str(inspect.signature(pd.DataFrame().tsn.complete))
     assert "cache: 'use' | 'refresh' | 'off' | 'only' = 'use'" in shown

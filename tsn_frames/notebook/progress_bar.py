@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 from .ipython_shell import show_output
+from .table_html import LEFT
 
 SECONDS_BETWEEN = 0.2  # a page draws no faster than a reader sees
-_FONT = "font-size:var(--jp-ui-font-size1,13px);line-height:1.6;font-variant-numeric:tabular-nums;overflow-wrap:anywhere"
+_FONT = f"font-size:var(--jp-ui-font-size1,13px);line-height:1.6;font-variant-numeric:tabular-nums;overflow-wrap:anywhere;text-wrap:pretty;{LEFT}"
 
 
 class NotebookBar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+LEFT = "padding-left:var(--jp-code-padding,5px)"  # an output of HTML then begins below the code of its cell, as a text does
 _CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;background:none"
 
 
@@ -19,9 +20,9 @@ def table_html(title: str, rows: Iterable[tuple[str, str]]) -> str:
         f"<td style='{_CELL};overflow-wrap:anywhere'>{html.escape(value)}</td></tr>"
         for name, value in rows
     )
-    return f"<div><b>{html.escape(title)}</b><table style='color:inherit;font:inherit;border:none'>{lines}</table></div>"
+    return f"<div style='{LEFT}'><b>{html.escape(title)}</b><table style='color:inherit;font:inherit;border:none'>{lines}</table></div>"
 
 
 def lines_html(lines: Iterable[str]) -> str:
     """Return lines of text, one below the other."""
-    return f"<div>{'<br>'.join(map(html.escape, lines))}</div>"
+    return f"<div style='{LEFT}'>{'<br>'.join(map(html.escape, lines))}</div>"

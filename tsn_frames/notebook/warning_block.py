@@ -57,7 +57,7 @@ def warn_in_cell(text: str, category: type[Warning], stacklevel: int) -> None:
 def block_html(lines: list[tuple[str, str]]) -> str:
     """Return the warnings of a cell as HTML in the colours of the page."""
     items = "".join(
-        f"<div><span style='opacity:.65'>{html.escape(where)}</span> {html.escape(text)}</div>" for where, text in lines
+        f"<div><span style='opacity:.65'>{html.escape(where)}:</span> {html.escape(text)}</div>" for where, text in lines
     )
     title = f"<div style='opacity:.65'>{len(lines)} warnings</div>" if len(lines) > 1 else ""
     return f"<div style='{_STYLE}'>{title}{items}</div>"

@@ -213,17 +213,19 @@ class ModelList {
     this.#place();
     options[names.indexOf(this.input.value)]?.scrollIntoView({ block: "nearest" });
     addEventListener("scroll", this.moved, { capture: true });
+    addEventListener("resize", this.moved);
   }
 
   close() {
     removeEventListener("scroll", this.moved, { capture: true });
+    removeEventListener("resize", this.moved);
     this.list.hidden = true;
     if (this.list.matches(":popover-open")) this.list.hidePopover();
     this.input.setAttribute("aria-expanded", "false");
     this.#activate(-1);
   }
 
-  /** The page was scrolled: the list would stay where the box was. @param {Event} event */
+  /** Close when the page is scrolled or resized: the list would stay where the box was. @param {Event} event */
   moved = (event) => event.target !== this.list && this.close();
 
   /** Put the list below the box, or above it where there is more room. */
@@ -325,7 +327,7 @@ class ChatView {
   empty = make("p", { class: "tsn-empty" });
   list = make("div", { class: "tsn-list" }, this.earlier, this.empty);
   log = make("div", { class: "tsn-log", role: "log", "aria-label": "Conversation", tabindex: "0" }, this.list);
-  resume = button("Copy code that goes on", "resume", () => this.#copy(this.#code(), this.resume), { hidden: "", title: "After a restart of the kernel: a cell that takes up the messages" });
+  resume = button("Copy code that continues the chat", "resume", () => this.#copy(this.#code(), this.resume), { hidden: "", title: "After a restart of the kernel: code of a cell that makes this chat again with its messages" });
   newest = button("Newest message", "newest", () => this.#toEnd(), { hidden: "" });
   code = make("div", { class: "tsn-apply tsn-markup", role: "region", "aria-label": "Code for all rows", hidden: true });
   box = make("textarea", { class: "tsn-input tsn-box", rows: "1", dir: "auto", "aria-label": "Message", placeholder: "Message", enterkeyhint: "send" });
@@ -381,7 +383,7 @@ class ChatView {
       const input = make("input", { ...limits, class: "tsn-input", placeholder: "default" });
       return make("label", { class: "tsn-label" }, label, this.#field(name, input));
     });
-    const stop = this.#field("stop", make("textarea", { class: "tsn-input", rows: "1", placeholder: "none; one a line" }));
+    const stop = this.#field("stop", make("textarea", { class: "tsn-input", rows: "1", placeholder: "one per line" }));
     this.panel.append(
       make("label", { class: "tsn-label tsn-wide" }, "System prompt", system),
       this.filledSystem,
@@ -753,14 +755,14 @@ class ChatView {
   #silent() {
     if (this.sent && !this.box.value) this.#put(this.sent); // removed again if it arrives after all
     if (this.seq >= 0) {
-      const text = "The kernel doesn't answer: it is busy, or was restarted. A busy one handles this later; after a restart, run the cell again to begin anew, or copy code that goes on.";
+      const text = "The kernel doesn't answer: it is busy or was restarted. A busy kernel handles this later. After a restart, run the cell again to start over, or copy code that continues this chat.";
       return this.#notify(text, "silence");
     }
     const saved = this.#saved();
     this.root.dataset.status = "offline";
     this.empty.hidden = saved.length > 0;
     this.#all(saved.map(({ role, content }, index) => ({ index, role, text: String(content ?? ""), blocks: null, template: null, status: "done", error: "", facts: "" })));
-    this.#notify("The kernel doesn't answer: it is busy, or is not the one of this chat. These are its saved messages; run the cell again to begin anew, or copy code that goes on with them.", "silence");
+    this.#notify("The kernel doesn't answer: it is busy, or this chat belongs to an earlier one. These are the saved messages. Run the cell again to start over, or copy code that continues this chat.", "silence");
   }
 
   /** @param {string} text @param {"refusal" | "silence"} about */

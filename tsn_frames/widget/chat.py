@@ -74,7 +74,7 @@ class Chat(anywidget.AnyWidget):
     _messages: traitlets.List[dict[str, str]] = traitlets.List().tag(sync=True)
     _transcript = traitlets.Unicode().tag(sync=True)
 
-    @spelled_out(SamplingParameters)
+    @spelled_out(SamplingParameters, per_row=False)
     def __init__(
         self, client: Client | None = None, *, model: str | None = None, system: str | None = None,
         messages: Sequence[Mapping[str, Any]] = (), cache: CacheMode = "off", tag: str | None = None,
@@ -88,7 +88,7 @@ class Chat(anywidget.AnyWidget):
         self._show(chat)
 
     @classmethod
-    @spelled_out(SamplingParameters)
+    @spelled_out(SamplingParameters, per_row=False)
     def from_markdown(
         cls, text: str, client: Client | None = None, *, model: str | None = None, cache: CacheMode = "off", tag: str | None = None,
         **parameters: Unpack[SamplingParameters],

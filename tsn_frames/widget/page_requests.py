@@ -8,7 +8,7 @@ from typing import Any
 from ..engine.chat.chat_state import Busy
 from ..engine.chat.conversation import Conversation
 from ..errors import TSNError
-from ..text import warnings_to
+from ..text import sentence, warnings_to
 from ..verbs.chat.row_chat import AllRowsOf
 from . import view_model
 from .page_sync import PageSync
@@ -29,7 +29,9 @@ class PageRequests:
             with warnings_to(lambda text: self._page.send("notice", str(view), text=text)):
                 self._act(message, str(view))
         except TSNError as error:
-            self._page.send("refused", str(view), text=str(error), field=message.get("name", "text"), n=message.get("n"))
+            self._page.send(
+                "refused", str(view), text=sentence(str(error)), field=message.get("name", "text"), n=message.get("n")
+            )
 
     def _act(self, message: Any, view: str) -> None:
         match message:

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
+from tsn_frames.engine.run.counts import Counts
 from tsn_frames.engine.run.progress_bar import Progress
-from tsn_frames.notebook.progress_bar import bar_html
+from tsn_frames.notebook.progress_bar import bar_html, line_html
+from tsn_frames.notebook.table_html import lines_html, table_html
 
 SETUP = """
 import warnings
@@ -119,13 +121,24 @@ def test_a_warning_through_pandas_points_at_the_users_line(client):
 
 
 def test_the_bar_says_starting_until_something_is_answered(capsys):
-    from tsn_frames.engine.run.counts import Counts
-
     bar = Progress(True, 20, lambda: "sim-small")
     bar.update(Counts(rows=20))
     bar.close(Counts(rows=20, answered=3, prompt_tokens=30), "")
     shown = capsys.readouterr().err
     assert "sim-small, starting" in shown and "sim-small, 30 tokens" in shown
+
+
+@pytest.mark.parametrize(("answered", "text"), [(0, "sim-small, stopped"), (3, "sim-small, 30 tokens, stopped")])
+def test_the_bar_of_a_stopped_run_says_that_and_no_pace(capsys, answered, text):
+    bar = Progress(True, 20, lambda: "sim-small")
+    bar.stop(Counts(rows=20, answered=answered, prompt_tokens=10 * answered))
+    assert text in capsys.readouterr().err
+
+
+def test_a_line_that_wraps_leaves_no_single_word_and_begins_below_the_code_of_its_cell():
+    for shown in (line_html("one line"), bar_html(1, 2, "text"), lines_html(["one line"]), table_html("Title", [])):
+        assert "padding-left:var(--jp-code-padding" in shown
+    assert "text-wrap:pretty" in line_html("one line")
 
 
 def test_the_bar_escapes_what_it_shows():

@@ -50,10 +50,10 @@ def test_a_run_that_is_over_is_a_line(kernel):
 @pytest.mark.slow
 def test_an_interrupted_bar_promises_no_time(kernel):
     kernel.start('df.tsn.complete("Time: {text}", client=slow)')
-    kernel.until("s left")
+    kernel.wait_until("s left")
     kernel.interrupt()
     (bar,) = kernel.end().shown()
-    assert "of 100 rows" in bar and "left" not in bar
+    assert "of 100 rows" in bar and "left" not in bar and "a minute" not in bar and bar.endswith("stopped")
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_a_budget_says_where_the_frame_is(kernel):
 def test_an_interrupt_shows_the_line_and_what_is_kept(kernel):
     kernel.run('slow = tsn.Client(Simulator(latency=0.3).start().base_url, model="sim-small", limits=tsn.Limits(1))')
     kernel.start('import threading\nprint("begins")\ndf.tsn.complete("Stop: {text}", client=slow, progress=True)')
-    kernel.until("rows")
+    kernel.wait_until("rows")
     kernel.interrupt()
     cell = kernel.end()
     assert cell.of("error")[0]["ename"] == "KeyboardInterrupt"
@@ -103,7 +103,7 @@ def test_an_interrupt_while_the_prompts_are_made_is_as_short(kernel):
     kernel.start(
         'import time\ndef prompt(row):\n    print("made")\n    time.sleep(60)\n\ndf.tsn.complete(prompt, progress=False)'
     )
-    kernel.until("made")
+    kernel.wait_until("made")
     kernel.interrupt()
     lines = kernel.end().error
     assert lines[0] == "----> 6 df.tsn.complete(prompt, progress=False)"
@@ -113,7 +113,7 @@ def test_an_interrupt_while_the_prompts_are_made_is_as_short(kernel):
 def test_an_interrupt_of_a_method_that_sends_nothing_is_as_short(kernel):
     kernel.run('import time\ndef prompt(row):\n    print("begun")\n    time.sleep(60)')
     kernel.start("df.tsn.messages(prompt)")
-    kernel.until("begun")
+    kernel.wait_until("begun")
     kernel.interrupt()
     assert kernel.end().error == ["----> 1 df.tsn.messages(prompt)", "KeyboardInterrupt: stopped"]
 

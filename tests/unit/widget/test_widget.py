@@ -54,7 +54,7 @@ class Page:
         assert done.wait(30)
         return self
 
-    def until(self, true):
+    def wait_until(self, true):
         end = time.monotonic() + 30
         while not true(self.settled().sent):
             assert time.monotonic() < end, self.sent
@@ -68,7 +68,7 @@ class Page:
             since = [message["state"] for message in sent[self.before :] if "state" in message]  # the last ask was
             return bool(since) and since[-1]["count"] == count and not since[-1]["busy"]
 
-        self.until(idle)
+        self.wait_until(idle)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_the_thoughts_of_a_reasoning_model_grow_before_its_answer(tmp_path):
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-reasoner", ledger=tmp_path / "l.db"))
         page = Page(chat)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.until(lambda sent: any(m["type"] == "tail" and m["changed"] for m in sent))
+        page.wait_until(lambda sent: any(m["type"] == "tail" and m["changed"] for m in sent))
         page.ask(type="hello")
         streaming = page.last("snapshot")["turns"][1]
         page.idle(2)
@@ -125,7 +125,7 @@ def test_an_answer_in_the_middle_is_in_the_snapshot_of_a_second_page(endless, tm
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.until(lambda sent: any(m["type"] == "tail" for m in sent))
+        page.wait_until(lambda sent: any(m["type"] == "tail" for m in sent))
         page.ask(type="hello")
         snapshot = page.last("snapshot")
         assert snapshot["state"]["busy"] and snapshot["to"] == "v1"
@@ -193,7 +193,7 @@ def test_what_a_page_asks_is_done(chat, sim):
     page.idle(2)
     assert [m["content"] for m in chat.messages if m["role"] == "user"] == ["three"]
     page.ask(type="regenerate")
-    page.until(lambda _: sim.stats().requests == 4)
+    page.wait_until(lambda _: sim.stats().requests == 4)
     page.idle(2)
     page.ask(type="set", name="temperature", value=0)
     page.ask(type="set", name="model", value="sim-large")
@@ -210,11 +210,11 @@ def test_what_a_page_asks_is_done(chat, sim):
 @pytest.mark.parametrize(
     ("said", "field", "word"),
     [
-        ({"type": "set", "name": "temperature", "value": 9}, "temperature", "temperature"),
+        ({"type": "set", "name": "temperature", "value": 9}, "temperature", "Temperature"),
         ({"type": "set", "name": "tempo", "value": 9}, "tempo", "tempo"),
         ({"type": "send", "text": "  "}, "text", "blank"),
         ({"type": "edit", "index": 7, "text": "x"}, "text", "7"),
-        ({"type": "regenerate"}, "text", "nothing was asked"),
+        ({"type": "regenerate"}, "text", "Nothing was asked"),
     ],
 )
 def test_invalid_requests_are_refused_with_the_reason(chat, said, field, word):
@@ -247,11 +247,11 @@ def test_a_long_chat_is_sent_in_parts(client):
 
 def test_the_models_are_listed_or_not(chat, client):
     page = Page(chat).ask(type="models")
-    page.until(lambda sent: any(m["type"] == "state" and m["state"]["models"] for m in sent))
+    page.wait_until(lambda sent: any(m["type"] == "state" and m["state"]["models"] for m in sent))
     with Simulator(list_models=False) as other:
         none = Page(tsn.Chat(tsn.Client(other.base_url, model="m")))
         none.ask(type="models")
-        none.until(lambda sent: any(m["type"] == "state" for m in sent))
+        none.wait_until(lambda sent: any(m["type"] == "state" for m in sent))
         assert none.last("state")["state"]["models"] == []
 
 
@@ -396,9 +396,9 @@ def test_closing_stops_the_streaming_answer(endless, tmp_path):
     with Simulator(latency=0.0, token_rate=5.0) as sim:
         chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-small", ledger=tmp_path / "l.db"))
         page = Page(chat).ask(type="send", text="Hello there")
-        page.until(lambda sent: any(m["type"] == "tail" for m in sent))
+        page.wait_until(lambda sent: any(m["type"] == "tail" for m in sent))
         chat.close()
-        page.until(lambda _: sim.stats().disconnects == 1)
+        page.wait_until(lambda _: sim.stats().disconnects == 1)
 
 
 def test_nothing_waits_for_the_page(chat):
@@ -430,7 +430,7 @@ def test_a_tail_that_takes_long_to_make_is_made_less_often(endless, tmp_path, mo
         page = Page(chat)
         monkeypatch.setattr(wire, "IncrementalMarkdown", Slow)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.until(lambda sent: sum(m["type"] == "tail" for m in sent) >= 3)
+        page.wait_until(lambda sent: sum(m["type"] == "tail" for m in sent) >= 3)
         chat.close()
     tails = spent[1:4]  # the first is what a page that is there gets at once
     for (begun, ended), (after, _) in itertools.pairwise(tails):
@@ -452,7 +452,7 @@ def test_a_tail_that_fails_is_not_the_last(endless, tmp_path, monkeypatch, caplo
         page = Page(chat)
         monkeypatch.setattr(wire, "IncrementalMarkdown", Failing)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.until(lambda sent: any(m["type"] == "tail" for m in sent))
+        page.wait_until(lambda sent: any(m["type"] == "tail" for m in sent))
         chat.close()
     assert Failing.failed == 1 and "background work failed" in caplog.text
 
@@ -502,7 +502,7 @@ def test_an_answer_is_a_new_one_though_the_page_missed_the_end_of_the_one_before
         page = Page(chat)
         held, go = threading.Event(), threading.Event()
         page.ask(type="send", text="Tell me something about apples")
-        page.until(lambda sent: any(m["type"] == "tail" for m in sent))
+        page.wait_until(lambda sent: any(m["type"] == "tail" for m in sent))
         process_state.run_in_background(lambda: (held.set(), go.wait(30)))
         assert held.wait(30)
         wait_until(lambda: len(chat.messages) == 2)

@@ -37,7 +37,7 @@ class Conversation(ChatState):
     in ``turns``.
     """
 
-    @spelled_out(SamplingParameters)
+    @spelled_out(SamplingParameters, per_row=False)
     def __init__(
         self, client: Client, *, model: str | None = None, system: str | None = None, messages: Sequence[Mapping[str, Any]] = (),
         cache: CacheMode = "off", tag: str | None = None, **parameters: Unpack[SamplingParameters],

@@ -51,6 +51,11 @@ class Progress:
         """Draw the last counts, close the bar and show the final line."""
         self._draw_safely(lambda: self._bar.finish(_done(counts), self._text(counts), line))
 
+    def stop(self, counts: Counts) -> None:
+        """Draw the last counts of a run that was stopped, and close the bar."""
+        now = [self._note(), "" if counts.starting else status(counts), "stopped"]
+        self._draw_safely(lambda: self._bar.finish(_done(counts), ", ".join(filter(None, now)), ""))
+
     @property
     def _seconds(self) -> float:
         return time.monotonic() - self._started

@@ -53,10 +53,10 @@ class PartRunner:
                     self._part(at, piece, bar)
             done = self._summary(time.monotonic() - begun)
         except KeyboardInterrupt:
-            bar.close(self._counts, "")
+            bar.stop(self._counts)
             raise Interrupted(f"stopped: {self._so_far()}") from None
         except BaseException as error:
-            bar.close(self._counts, "")
+            bar.stop(self._counts)
             if self._whole or isinstance(error, RunError):
                 error.__notes__ = [self._so_far()]  # in place of where the frame of one part is
             raise

@@ -137,7 +137,7 @@ class Run(ShownRun, Generic[R]):
         try:
             self._wait_while(timeout, bar.update)
         except BaseException:
-            bar.close(self.progress, "")
+            bar.stop(self.progress)
             raise
         self._show_end(bar)
         return self.done
@@ -190,6 +190,7 @@ class Run(ShownRun, Generic[R]):
             if isinstance(error, asyncio.CancelledError):  # wait for what is in flight, so that it is kept
                 while not await self._moment():
                     pass
+            bar.stop(self.progress)
             raise
         self._show_end(bar)
         return converted(self._close, self._convert)
