@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from support.waiting import wait_until
@@ -21,14 +21,28 @@ flights.LEASE_SECONDS = float(seconds)
 client = tsn.Client(url, model="sim-small", cache=folder + "/cache", ledger=folder + "/ledger.db", limits=tsn.Limits(16),
                     retry=tsn.Retry(attempts=8, budget=10_000, backoff=0.01))
 df = pd.DataFrame({"t": [f"text {i}" for i in range(int(rows))]}).sample(frac=1.0, random_state=int(order))
+print("ready", flush=True)
+input()
 out = tsn.complete(df, "one of: a, b. {t}", client=client, progress=False)
 print(out["content"].notna().sum(), tsn.last_run().summary.requests)
 """
 
 
-def process(sim, folder, rows, *, seconds=15.0, order=0):
-    command = [sys.executable, "-c", CHILD, sim.base_url, str(folder), str(rows), str(seconds), str(order)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def processes(sim, folder, rows, *, orders, seconds=15.0):
+    """Start processes that begin their runs together, however long each takes to import."""
+    commands = [[sys.executable, "-c", CHILD, sim.base_url, str(folder), str(rows), str(seconds), str(order)] for order in orders]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    started = [subprocess.Popen(command, text=True, **pipes) for command in commands]
+    for one in started:
+        assert one.stdout.readline() == "ready\n"
+    for one in started:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    return started
+
+
+def process(sim, folder, rows, *, seconds=15.0):
+    return processes(sim, folder, rows, orders=[0], seconds=seconds)[0]
 
 
 def ended(one):
@@ -45,7 +59,7 @@ def query(folder, sql):
 @pytest.mark.parametrize("orders", [(0, 0, 0, 0), (1, 2, 3, 4)], ids=["equal", "shuffled"])
 def test_four_processes_send_each_request_once(tmp_path, orders):
     with Simulator(latency=(0.05, 0.5)) as sim:
-        ends = [ended(one) for one in [process(sim, tmp_path, 500, order=order) for order in orders]]
+        ends = [ended(one) for one in processes(sim, tmp_path, 500, orders=orders)]
         assert [rows for rows, _ in ends] == [500] * 4
         assert sum(sent for _, sent in ends) == 500 == sim.stats().requests
         assert sum(sent > 0 for _, sent in ends) > 1, "they share the work"
@@ -62,18 +76,34 @@ def test_a_process_that_comes_later_waits_for_what_is_in_flight(tmp_path):
 
 def test_failures_are_sent_again_by_any_of_them(tmp_path):
     with Simulator(latency=0.02, faults=Faults(error_500=0.2)) as sim:
-        ends = [ended(one) for one in [process(sim, tmp_path, 300, order=order) for order in (1, 2, 3)]]
+        ends = [ended(one) for one in processes(sim, tmp_path, 300, orders=(1, 2, 3))]
         assert [rows for rows, _ in ends] == [300] * 3 and sim.stats().answers == 300
 
 
-@pytest.mark.parametrize(("sign", "seconds"), [("SIGKILL", 60.0), ("SIGSTOP", 3.0)])
-def test_the_others_go_on_after_the_end_of_a_holder(tmp_path, sign, seconds):
+def suspend(process, folder):
+    """Stop a process outside of its transactions, and let its lease expire at once."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        with (
+            suppress(sqlite3.OperationalError),  # it was stopped while it held the file's lock
+            closing(sqlite3.connect(folder / "cache" / "cache.db.flights", timeout=1)) as connection,
+            connection,
+        ):
+            connection.execute("UPDATE holders SET expires = 0 WHERE process LIKE ?", (f"% {process.pid}",))
+            return
+        process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("suspended", [False, True], ids=["killed", "suspended"])
+def test_the_others_go_on_after_the_end_of_a_holder(tmp_path, suspended):
     """A killed process is known to be dead at once; one that is suspended is when its lease has expired."""
     with Simulator(latency=0.2) as sim:
-        first, second = (process(sim, tmp_path, 400, seconds=seconds, order=order) for order in (1, 2))
+        first, second = processes(sim, tmp_path, 400, orders=(1, 2), seconds=60.0)
         wait_until(lambda: sim.stats().answers > 100, 60)
-        first.send_signal(getattr(signal, sign))
-        if sign == "SIGKILL":
+        if suspended:
+            suspend(first, tmp_path)
+        else:
+            first.kill()
             first.communicate(timeout=30)  # until then it is a zombie, which counts as alive until its lease expires
         assert ended(second)[0] == 400
         assert 400 <= sim.stats().requests <= 400 + 16, "sent twice: at most what the dead one had in flight"

@@ -57,8 +57,14 @@ class Flights(OpenDatabase):
         self._connection.execute("DELETE FROM holders WHERE expires <= ?", (time.time(),))
         self._connection.execute("DELETE FROM flights WHERE holder NOT IN (SELECT holder FROM holders)")
         self.announces = bool(self.others())
+        self._add_holder()
+
+    def _add_holder(self) -> None:
         values = (self._holder, self._process, _expiry(), self.announces)
         self._connection.execute("INSERT INTO holders VALUES (?, ?, ?, ?)", values)
+
+    def _add_flights(self, keys: Iterable[bytes]) -> None:
+        self._connection.executemany("INSERT OR IGNORE INTO flights VALUES (?, ?)", ((key, self._holder) for key in keys))
 
     def others(self) -> dict[str, bool]:
         """Return the live holders of other processes, and whether each announces its flights."""
@@ -68,9 +74,9 @@ class Flights(OpenDatabase):
 
     def announce(self, keys: Iterable[bytes]) -> None:
         """Announce flights that have begun, and that each further one is claimed before it begins."""
+        self.announces = True
         with transaction(self._connection):
-            rows = ((key, self._holder) for key in keys)
-            self._connection.executemany("INSERT OR IGNORE INTO flights VALUES (?, ?)", rows)
+            self._add_flights(keys)
             self._connection.execute("UPDATE holders SET announces = 1 WHERE holder = ?", (self._holder,))
 
     def claim(self, key: bytes) -> Answer | bool:
@@ -87,12 +93,15 @@ class Flights(OpenDatabase):
             self._connection.execute("INSERT OR REPLACE INTO flights VALUES (?, ?)", (key, self._holder))
         return True
 
-    def renew(self, ended: Iterable[bytes]) -> None:
-        """Renew the lease, and remove flights that have ended."""
+    def renew(self, ended: Iterable[bytes], in_flight: Iterable[bytes] = ()) -> None:
+        """Renew the lease, and remove flights that have ended; announce all again where the lease had expired and was removed."""
         with transaction(self._connection):
             rows = ((key, self._holder) for key in ended)
             self._connection.executemany("DELETE FROM flights WHERE key = ? AND holder = ?", rows)
-            self._connection.execute("UPDATE holders SET expires = ? WHERE holder = ?", (_expiry(), self._holder))
+            values = (_expiry(), self._holder)
+            if not self._connection.execute("UPDATE holders SET expires = ? WHERE holder = ?", values).rowcount:
+                self._add_holder()
+                self._add_flights(in_flight)
 
     def close(self) -> None:
         """Remove the holder and its flights, and close the file."""

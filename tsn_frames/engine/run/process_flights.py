@@ -16,6 +16,7 @@ from ...api import Completion, Unreadable, decode
 from ..cache import flights
 from ..cache.cache import Cache
 from ..cache.flights import Answer, Flights
+from .preflight import cached_answer
 
 log = logging.getLogger("tsn_frames")
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class ProcessFlights:
     """
 
     def __init__(self, cache: Cache) -> None:
+        self._cache_file = cache.file
         self._file: Flights | None = None
         with suppress(sqlite3.Error, OSError):  # the writer reports a cache that can't be used
             self._file = Flights(cache.folder)
@@ -59,7 +61,9 @@ class ProcessFlights:
         self._in_flight.add(key)
         if not self._announces:
             return True
-        found = await self._call(partial(self._claimed, key=key), True)
+        found = await self._call(partial(self._claimed, key=key), None)
+        if found is None:  # the others may have its answer, although their flights can't be read
+            return await cached_answer(self._cache_file, key) or True
         if isinstance(found, bool):
             return found
         try:
@@ -98,11 +102,12 @@ class ProcessFlights:
                     await self._call(partial(Flights.announce, keys=list(self._in_flight)), None)
             if self._ended or time.monotonic() > self._renewed + flights.LEASE_SECONDS / 4:
                 self._renewed = time.monotonic()
-                await self._call(self._renew, None)
+                await self._call(partial(self._renew, in_flight=list(self._in_flight)), None)
 
-    def _renew(self, file: Flights) -> None:
-        ended, self._ended = self._ended, set()
-        file.renew(ended)
+    def _renew(self, file: Flights, in_flight: list[bytes]) -> None:
+        ended = list(self._ended)
+        file.renew(ended, in_flight)
+        self._ended.difference_update(ended)  # after an error the next call removes them
 
     async def _call(self, work: Callable[[Flights], T], without: Any) -> T:
         """Call a function of the file in a thread; return ``without`` where there is no file, or it can't be used."""

@@ -59,6 +59,17 @@ def test_a_flight_that_has_ended_is_free_and_a_renewed_lease_goes_on(flights):
     assert execute(flights, "SELECT COUNT(*) FROM holders") == [(1,)]
 
 
+def test_a_holder_that_another_process_took_for_dead_announces_its_flights_again(flights):
+    with closing(Flights(flights.file.parent)) as second:
+        second._process = "elsewhere 1"
+        second.announce([KEY])
+        execute(flights, "UPDATE holders SET expires = 0 WHERE holder = ?", second._holder)
+        Flights(flights.file.parent).close()
+        assert execute(flights, "SELECT COUNT(*) FROM flights") == [(0,)]
+        second.renew([], [KEY])
+        assert flights.others() == {second._holder: True} and flights.claim(KEY) is False
+
+
 def test_holders_that_are_gone_leave_nothing(flights):
     another(flights, expires=-1.0)
     with closing(Flights(flights.file.parent)) as second:

@@ -1,0 +1,58 @@
+"""Claims of one run's requests while another process has the file of flights."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+
+import pandas as pd
+import pytest
+
+from tsn_frames.engine.cache import flights
+from tsn_frames.engine.run.process_flights import ProcessFlights
+
+
+@pytest.fixture
+def shared(client, monkeypatch):
+    """The file of a cache that another process uses too."""
+    monkeypatch.setattr(flights, "BUSY_TIMEOUT", 0.05)
+    file = client.cache.folder / flights.FLIGHTS
+    with closing(flights.Flights(file.parent)), closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO holders VALUES ('other', 'elsewhere 1', ?, 1)", (time.time() + 10,))
+        yield connection
+
+
+def test_cached_answers_are_found_while_another_process_holds_the_lock_of_the_file(client, shared):
+    async def claims(key):
+        one = ProcessFlights(client.cache)
+        shared.execute("BEGIN IMMEDIATE")
+        try:
+            return [await one.claim(each) for each in (b"x" * 32, key)]
+        finally:
+            shared.execute("ROLLBACK")
+            one.close()
+
+    out = pd.DataFrame({"t": ["a"]}).tsn.complete("{t}", include="request_key", client=client, progress=False)
+    first, second = asyncio.run(claims(bytes.fromhex(out["request_key"].iloc[0])))
+    assert first is True and second[0].content == out["content"].iloc[0]
+
+
+def test_flights_that_ended_while_the_file_was_locked_are_removed_later(client, shared):
+    key = b"x" * 32
+
+    async def end_while_locked():
+        one = ProcessFlights(client.cache)
+        assert await one.claim(key) is True
+        shared.execute("BEGIN IMMEDIATE")
+        one.end(key)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            one._renew(one._file, [])
+        shared.execute("ROLLBACK")
+        assert shared.execute("SELECT COUNT(*) FROM flights").fetchone() == (1,)
+        one._renew(one._file, [])
+        assert shared.execute("SELECT COUNT(*) FROM flights").fetchone() == (0,)
+        one.close()
+
+    asyncio.run(end_while_locked())
