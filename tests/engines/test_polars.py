@@ -58,7 +58,7 @@ def test_a_verb_gives_the_values_of_pandas_and_sends_the_same_requests(library, 
 
 TYPES = {
     "content": "String", "finish_reason": "String", "prompt_tokens": "Int64", "cost": "Float64", "cached": "Boolean", "error": "String",
-    "answered_at": "Datetime(time_unit='us', time_zone='UTC')", "logprobs": "String",
+    "answered_at": "Datetime(time_unit='us', time_zone=None)", "logprobs": "String",
     "topic": "Enum(categories=['billing', 'delivery'])", "topic_votes": "Int64", "topic_agreement": "Float64",
     "topic_probability": "Float64", "label": "Int64", "label_quoted": "Boolean", "label_a": "Boolean",
     "n": "Int64", "price": "Float64", "party": "Enum(categories=['Con', 'Lab'])", "day": "Datetime(time_unit='us', time_zone=None)",

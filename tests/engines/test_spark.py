@@ -115,7 +115,7 @@ def test_the_schema_is_known_before(spark, client):
     }
     wanted = {
         "id": "bigint", "text": "string", "content": "string", "prompt_tokens": "bigint", "cost": "double", "cached": "boolean",
-        "error": "string", "answered_at": "timestamp", "logprobs": "string", "topic": "string", "topic_votes": "bigint",
+        "error": "string", "answered_at": "timestamp_ntz", "logprobs": "string", "topic": "string", "topic_votes": "bigint",
         "topic_agreement": "double", "label": "bigint", "n": "bigint", "price": "double", "party": "string", "words": "string",
     }  # fmt: skip
     assert {name: found[name] for name in wanted} == wanted

@@ -18,6 +18,7 @@ from .tables.write_table import check_target, write_table
 _SHOWN_OF_A_RUN = (
     "run", "began", "verb", "models", "rows", "answered", "cached", "failed", "requests", "cost", "currency", "end",
 )  # fmt: skip
+_PERIODS = ("day", "week", "month", "year")
 _LEDGER = click.option("--ledger", metavar="FILE", help="File of recorded spending; default: TSN_LEDGER.")
 
 
@@ -79,7 +80,7 @@ def _show(table: pd.DataFrame, columns: list[str], output: str, given: Format | 
     shown = table[columns].copy()
     for name in shown.columns:
         if pd.api.types.is_datetime64_any_dtype(shown[name]):
-            shown[name] = shown[name].dt.strftime("%Y-%m-%d %H:%M" if shown[name].dt.tz else "%Y-%m-%d")
+            shown[name] = shown[name].dt.strftime("%Y-%m-%d" if name in _PERIODS else "%Y-%m-%d %H:%M")
         elif any(isinstance(value, (list, tuple)) for value in shown[name]):
             shown[name] = shown[name].map(", ".join)
     shown = shown.astype(object).where(shown.notna(), "")

@@ -178,6 +178,7 @@ def _errors(outcomes: Outcomes, spread: _Spread, problems: dict[int, RowError]) 
 
 
 def _times(outcomes: Outcomes, spread: _Spread) -> Any:
+    """Return when each was answered, in UTC without a zone, which ``to_excel`` would refuse."""
     seconds = np.frombuffer(outcomes.times, dtype=float)
     stamps = np.where(np.isnan(seconds), np.datetime64("NaT", "us"), (seconds * 1e6).astype("datetime64[us]"))
-    return pd.array(spread.numbers(stamps, np.datetime64("NaT", "us")), dtype="datetime64[us, UTC]")
+    return pd.array(spread.numbers(stamps, np.datetime64("NaT", "us")), dtype="datetime64[us]")

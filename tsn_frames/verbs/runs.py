@@ -20,7 +20,7 @@ def runs(client: Client | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a run, oldest first: ``run``, ``began``, ``ended`` (datetime64, UTC), ``seconds``, ``verb``, ``host``, ``models``,
+        A row a run, oldest first: ``run``, ``began``, ``ended`` (datetime64, in UTC without a zone), ``seconds``, ``verb``, ``host``, ``models``,
         ``tags`` (lists), ``end`` (``done``, ``stopped``, an error's name, or ``unfinished``: running, or killed), the counts
         of a :class:`Summary` and ``distinct_requests`` (Int64), ``cost``, ``saved`` (Float64), ``cost_known``, ``currency``;
         ``template_hash, system_hash, model_hash, base_url_hash, parameters_hash, rows_hash, keys_hash``: what is equal in

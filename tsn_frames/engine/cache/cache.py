@@ -83,7 +83,7 @@ class Cache:
         Returns
         -------
         pandas.DataFrame
-            ``request_key`` (hex), ``answered_at`` (datetime64, UTC), ``model``, ``content``, ``finish_reason``,
+            ``request_key`` (hex), ``answered_at`` (datetime64, in UTC without a zone), ``model``, ``content``, ``finish_reason``,
             ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``bytes`` (int64).
         """
         import pandas as pd

@@ -56,7 +56,7 @@ class Ledger:
         Returns
         -------
         pandas.DataFrame
-            One row per attempt, oldest first: ``time`` (datetime64, UTC), ``run``, ``host``, ``model``, ``outcome``,
+            One row per attempt, oldest first: ``time`` (datetime64, in UTC without a zone), ``run``, ``host``, ``model``, ``outcome``,
             ``prompt_tokens``, ``completion_tokens``, ``total_tokens`` (Int64), ``cost`` (Float64), ``request_key`` (hex),
             ``tag``, ``seconds``, ``cached_tokens`` (Int64), ``currency``, ``price_source``, ``prompt_chars``,
             ``completion_chars`` (Int64), ``language`` (``latin``, ``cjk`` or ``other``: of the prompt), ``held`` (Float64:

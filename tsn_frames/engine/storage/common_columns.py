@@ -12,7 +12,10 @@ TOKEN_COLUMNS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def utc_times(seconds: Iterable[float]) -> pd.Series:
-    """Return POSIX seconds as UTC times in microseconds, as in the column ``answered_at``."""
+    """Return POSIX seconds as times of UTC in microseconds, as in the column ``answered_at``.
+
+    They have no zone: Excel has none, and pandas' ``to_excel`` refuses times that have one.
+    """
     import pandas as pd
 
-    return pd.to_datetime(pd.Series(seconds, dtype="float64"), unit="s", utc=True).astype("datetime64[us, UTC]")
+    return pd.to_datetime(pd.Series(seconds, dtype="float64"), unit="s").astype("datetime64[us]")

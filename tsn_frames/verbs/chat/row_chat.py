@@ -151,7 +151,7 @@ def to_frame(conversation: Conversation, *, removed: bool = False) -> pd.DataFra
     columns["content"] = list(map(text_of, columns["content"]))
     columns["cost"] = [None if cost is None else float(cost) for cost in columns["cost"]]
     frame = pd.DataFrame({field: pd.array(found, dtype=_DTYPES[field]) for field, found in columns.items()})  # type: ignore[call-overload]
-    frame = frame.assign(time=pd.to_datetime(frame["time"], unit="s", utc=True).astype("datetime64[us, UTC]"))
+    frame = frame.assign(time=pd.to_datetime(frame["time"], unit="s").astype("datetime64[us]"))
     return frame.assign(shown=pd.array([id(turn) in shown for turn in turns], dtype="boolean")) if removed else frame
 
 

@@ -39,7 +39,8 @@ def export_excel(
     estimate : Estimate, optional
         What a call would cost, on its own sheet.
     timezone : str
-        Time zone of the months and of all times, which Excel stores without one.
+        Time zone of the months and of the times of runs. Times of other sheets that have a zone are converted to it as well; those
+        without one, such as the column ``answered_at``, which is in UTC, are written as they are.
     **sheets : DataFrame, Report, Estimate, Comparison, ...
         Further sheets by name, such as ``answers=out``.
 
@@ -90,6 +91,7 @@ def _spending(client: Client, timezone: str) -> dict[str, pd.DataFrame]:
     summary = whole.drop(columns=["month", "share"]).assign(runs=len(ran), note=MARK if simulated else "")
     ran = ran.drop(columns=[name for name in ran if str(name).endswith("_hash") or name == "texts"])
     ran = ran.assign(**{name: ran[name].map(", ".join) for name in ("models", "tags") if len(ran)})
+    ran = ran.assign(**{name: ran[name].dt.tz_localize("UTC") for name in ("began", "ended")})
     names = (summary, with_totals(teams.rename_axis("team"), "team"), with_totals(months.rename_axis("month"), "month"), ran)
     return dict(zip(_SHEETS, names))
 

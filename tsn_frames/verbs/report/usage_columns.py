@@ -130,8 +130,8 @@ def _codes(df: pd.DataFrame, label: str) -> np.ndarray[Any, Any]:
 def _times(found: pd.Series | None) -> Any:
     if found is None:
         return np.nan
-    parsed = isinstance(found.dtype, pd.DatetimeTZDtype)
-    times = found if parsed else pd.to_datetime(found.astype(object), utc=True, format="ISO8601")
+    parsed = pd.api.types.is_datetime64_any_dtype(found.dtype)
+    times = pd.to_datetime(found, utc=True) if parsed else pd.to_datetime(found.astype(object), utc=True, format="ISO8601")
     return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=float)
 
 

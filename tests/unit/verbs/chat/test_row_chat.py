@@ -376,7 +376,7 @@ def test_a_frame_has_a_row_a_turn(df):
     assert empty.dtypes.equals(frame.dtypes) and len(empty) == 0
     assert (
         list(map(str, frame.dtypes))
-        == ["string"] * 3 + ["Int64"] * 3 + ["Float64"] * 2 + ["datetime64[us, UTC]"] + ["string"] * 4
+        == ["string"] * 3 + ["Int64"] * 3 + ["Float64"] * 2 + ["datetime64[us]"] + ["string"] * 4
     )
 
 
