@@ -179,6 +179,11 @@ def _errors(outcomes: Outcomes, spread: _Spread, problems: dict[int, RowError]) 
 
 def _times(outcomes: Outcomes, spread: _Spread) -> Any:
     """Return when each was answered, in UTC without a zone, which ``to_excel`` would refuse."""
-    seconds = np.frombuffer(outcomes.times, dtype=float)
-    stamps = np.where(np.isnan(seconds), np.datetime64("NaT", "us"), (seconds * 1e6).astype("datetime64[us]"))
+    stamps = utc_stamps(np.frombuffer(outcomes.times, dtype=float))
     return pd.array(spread.numbers(stamps, np.datetime64("NaT", "us")), dtype="datetime64[us]")
+
+
+def utc_stamps(seconds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return POSIX seconds in microseconds, rounded as the frames of cache and ledger round them; NaT for NaN."""
+    stamps: np.ndarray[Any, Any] = np.rint(seconds * 1e6).astype("datetime64[us]")
+    return stamps

@@ -16,6 +16,7 @@ def utc_times(seconds: Iterable[float]) -> pd.Series:
 
     They have no zone: Excel has none, and pandas' ``to_excel`` refuses times that have one.
     """
+    import numpy as np
     import pandas as pd
 
-    return pd.to_datetime(pd.Series(seconds, dtype="float64"), unit="s").astype("datetime64[us]")
+    return pd.Series(np.rint(pd.Series(seconds, dtype="float64").to_numpy() * 1e6).astype("datetime64[us]"))

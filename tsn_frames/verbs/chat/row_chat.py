@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, Unpack
 
+import numpy as np
 import pandas as pd
 
 from ...api.parameters import SamplingParameters, plain
@@ -151,7 +152,7 @@ def to_frame(conversation: Conversation, *, removed: bool = False) -> pd.DataFra
     columns["content"] = list(map(text_of, columns["content"]))
     columns["cost"] = [None if cost is None else float(cost) for cost in columns["cost"]]
     frame = pd.DataFrame({field: pd.array(found, dtype=_DTYPES[field]) for field, found in columns.items()})  # type: ignore[call-overload]
-    frame = frame.assign(time=pd.to_datetime(frame["time"], unit="s").astype("datetime64[us]"))
+    frame = frame.assign(time=frame_columns.utc_stamps(frame["time"].to_numpy(dtype="float64", na_value=np.nan)))
     return frame.assign(shown=pd.array([id(turn) in shown for turn in turns], dtype="boolean")) if removed else frame
 
 

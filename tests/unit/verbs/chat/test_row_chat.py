@@ -374,10 +374,7 @@ def test_a_frame_has_a_row_a_turn(df):
     assert frame["reasoning"].isna().all()
     empty = to_frame(tsn.engine.chat.conversation.Conversation(client))
     assert empty.dtypes.equals(frame.dtypes) and len(empty) == 0
-    assert (
-        list(map(str, frame.dtypes))
-        == ["string"] * 3 + ["Int64"] * 3 + ["Float64"] * 2 + ["datetime64[us]"] + ["string"] * 4
-    )
+    assert list(map(str, frame.dtypes)) == ["string"] * 3 + ["Int64"] * 3 + ["Float64"] * 2 + ["datetime64[us]"] + ["string"] * 4
 
 
 def test_the_frame_can_have_all_that_was_paid(df):

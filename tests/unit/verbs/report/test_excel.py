@@ -67,3 +67,14 @@ def test_a_wrong_argument_is_refused(client, tmp_path, path, sheets, message):
     with pytest.raises(tsn.errors.ParameterError, match=message):
         tsn.export_excel(tmp_path / path, **sheets)
     assert not (tmp_path / path).exists()
+
+
+def test_times_of_runs_are_written_in_the_time_zone(client, tmp_path):
+    """Times of other sheets that have a zone, too; those without one are written as they are."""
+    out = pd.DataFrame({"text": ["a"]}).tsn.complete("Say: {text}", include=["answered_at"], progress=False)
+    out["zoned"] = out["answered_at"].dt.tz_localize("UTC").dt.tz_convert("Europe/Kyiv")
+    sheets = pd.read_excel(tsn.export_excel(tmp_path / "a.xlsx", timezone="Asia/Tokyo", mine=out), sheet_name=None)
+    nine, began = pd.Timedelta("9h"), tsn.runs()["began"]
+    assert (sheets["Runs"]["began"] - began - nine).abs().max() < pd.Timedelta("1ms")
+    assert (sheets["mine"]["zoned"] - out["answered_at"] - nine).abs().max() < pd.Timedelta("1ms")
+    assert (sheets["mine"]["answered_at"] - out["answered_at"]).abs().max() < pd.Timedelta("1ms")
