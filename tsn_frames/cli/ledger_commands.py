@@ -12,7 +12,7 @@ from ..engine.runtime.client import Client
 from ..verbs.runs import runs as runs_of
 from .exit_codes import ExitCode
 from .options import split
-from .tables.file_formats import STANDARD, Format
+from .tables.file_formats import STANDARD, Format, TableFormat
 from .tables.write_table import check_target, write_table
 
 _SHOWN_OF_A_RUN = (
@@ -74,8 +74,8 @@ def runs(last: int, ledger: str | None, output: str, given: Format | None) -> in
 def _show(table: pd.DataFrame, columns: list[str], output: str, given: Format | None) -> int:
     """Write a table to a file or in a format, or show some of its columns to a reader."""
     if output != STANDARD or given is not None:
-        check_target(output, given)
-        write_table(table, output, given)
+        check_target(output, TableFormat(given))
+        write_table(table, output, TableFormat(given))
         return ExitCode.DONE
     shown = table[columns].copy()
     for name in shown.columns:

@@ -22,12 +22,13 @@ from ..verbs.run.summary import Summary
 from .exit_codes import GO_ON, ExitCode, exit_code_of, interrupted_by_termination, kept_answers, report
 from .labels_and_fields import fields_of, labels_of
 from .options import TEXT, client_of, client_options, verb_options
-from .tables.file_formats import STANDARD, Format
+from .tables.file_formats import STANDARD, Format, TableFormat
 from .tables.read_table import read_table
 from .tables.write_table import check_target, write_table
 from .verb_help import EPILOG, SUMMARIES, estimate_help, verb_help
 
 VERBS: Mapping[str, Callable[..., Any]] = {"complete": complete, "label": label, "extract": extract}
+_FORM = ("given", "encoding", "escape", "delimiter")  # the options of a TableFormat, in its order
 _SEED = 0  # of --sample: the same rows in every run, so that they come from the cache
 _OWN = {
     "complete": [click.Option(["-p", "--prompt"], type=TEXT, help="The prompt, with {column} placeholders, or @FILE.")],
@@ -64,6 +65,7 @@ def _argument() -> click.Argument:
 def _input_options() -> list[click.Option]:
     return [
         click.Option(["--format", "given"], type=click.Choice(get_args(Format)), help="Of standard input and output, and of files whose suffix doesn't say; default csv."),
+        click.Option(["--delimiter"], metavar="CHARACTER", help="Between the cells of CSV that is read and written; default: a comma."),
         click.Option(["--encoding"], default="utf-8", show_default=True, help="Of CSV and JSON lines that are read."),
         click.Option(["--escape/--no-escape"], default=True, help="Whether an apostrophe keeps spreadsheets from running cells such as =1+1 as formulas; it is removed when CSV is read. Default: yes."),
         click.Option(["--rows"], type=click.IntRange(0), help="Only the first rows."),
@@ -82,11 +84,11 @@ def _output_options() -> list[click.Option]:
 
 def _run(name: str, values: dict[str, Any]) -> int:
     target, partial, quiet, chunksize = (values.pop(word) for word in ("output", "partial", "quiet", "chunksize"))
-    given, escape = values["given"], values["escape"]
+    form = _form(values)
     progress = False if quiet else None
     if name == "complete" and _is_folder(target):
         return _run_in_parts(target, values, chunksize, progress, quiet=quiet)
-    check_target(target, given)
+    check_target(target, form)
     arguments, options = _call(name, values)
     try:
         with interrupted_by_termination():
@@ -94,9 +96,9 @@ def _run(name: str, values: dict[str, Any]) -> int:
     except (RunError, KeyboardInterrupt) as end:
         code = exit_code_of(end, cached=options.get("cache") != "off")
         if partial and (frame := _frame_so_far(end)) is not None:
-            _write(frame, target, given, escape=escape)
+            _write(frame, target, form)
         return code
-    if not _write(out, target, given, escape=escape):
+    if not _write(out, target, form):
         return ExitCode.ENDED_EARLY
     run: Any = last_run()
     return _summary(run.summary, quiet=quiet)
@@ -125,10 +127,10 @@ def _summary(summary: Summary, *, quiet: bool) -> int:
     return ExitCode.ROWS_FAILED if summary.failed else ExitCode.DONE
 
 
-def _write(df: pd.DataFrame, target: str, given: Format | None, *, escape: bool) -> bool:
+def _write(df: pd.DataFrame, target: str, form: TableFormat) -> bool:
     """Write the output and return whether that was possible; its answers were paid for, and are in the cache."""
     try:
-        write_table(df, target, given, escaped=escape)
+        write_table(df, target, form)
     except (ValueError, TypeError, NotImplementedError) as error:  # a format that can't hold these values
         report(f"{target} can't be written: {' '.join(str(error).split())}. Another format may hold it. {kept_answers()}")
         return False
@@ -149,20 +151,32 @@ def _call(name: str, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]
         return [df, options.pop("prompt", None)], options
     text = options.pop("text")
     if text not in df.columns and "{" not in text:
-        raise ParameterError(f"--text names a column {text!r} that the table doesn't have; {did_you_mean(text, df.columns)}")
+        raise ParameterError(
+            f"--text names a column {text!r} that the table doesn't have; {did_you_mean(text, df.columns)}{_other_delimiter(df)}"
+        )
     return [df, text, labels_of(options.pop("labels")) if name == "label" else fields_of(options.pop("schema"))], options
+
+
+def _other_delimiter(df: pd.DataFrame) -> str:
+    """Return a hint where a table has one column whose name looks like several."""
+    found = next((mark for mark in ";\t|" if mark in str(df.columns[0])), None) if df.shape[1] == 1 else None
+    return "" if found is None else f". Give --delimiter {found!r} if that is what stands between its cells"
 
 
 def _rows(values: dict[str, Any]) -> pd.DataFrame:
     source, rows, sample = (values.pop(word) for word in ("source", "rows", "sample"))
-    df = read_table(source, values["given"], encoding=values["encoding"], escape=values["escape"])
+    df = read_table(source, _form(values))
     df = df if rows is None else df.head(rows)
     return df if sample is None or sample >= len(df) else df.sample(sample, random_state=_SEED).sort_index()
 
 
+def _form(values: dict[str, Any]) -> TableFormat:
+    return TableFormat(*(values[word] for word in _FORM))
+
+
 def _options(values: dict[str, Any]) -> dict[str, Any]:
     """Return the options of the verb that were given, with the client of the others."""
-    for word in ("given", "encoding", "escape", "rows", "sample"):
+    for word in (*_FORM, "rows", "sample"):
         values.pop(word, None)
     client = client_of(values)
     given = {word: value for word, value in values.items() if value is not None and value != ()}

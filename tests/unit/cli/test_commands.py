@@ -48,6 +48,21 @@ def test_a_folder_gets_the_parts_of_a_large_file(shell, tmp_path):
     assert code == 2 and "for an output in one file" in err
 
 
+def test_a_table_with_semicolons_names_the_option(shell):
+    rows = b"id;text\n1;a\n"
+    code, _, err = shell("label", "--text", "text", "--labels", "a,b", stdin=rows)
+    assert code == 2 and "Give --delimiter ';'" in err
+    assert shell("label", "--text", "text", "--labels", "a,b", "--delimiter", ";", "--no-usage", stdin=rows).out.startswith(
+        "id;text;label;"
+    )
+
+
+def test_a_column_of_message_lists_takes_the_place_of_a_prompt(shell):
+    line = b'{"chat": [{"role": "user", "content": "Hello"}]}\n'
+    code, out, _ = shell("complete", "--messages", "chat", "--format", "jsonl", "--stop", "a", "--stop", "b", stdin=line)
+    assert code == 0 and json.loads(out)["content"].startswith("[simul") and json.loads(out)["chat"][0]["role"] == "user"
+
+
 def test_rows_and_sample_take_the_same_rows_every_time(shell):
     rows = b"text\n" + b"".join(b"message %d\n" % at for at in range(50))
     first, again = (shell("complete", "-p", "{text}", "--sample", "5", stdin=rows).out for _ in range(2))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tsn_frames.cli.tables.file_formats import TableFormat
 from tsn_frames.cli.tables.formula_escaping import escape, unescape
 from tsn_frames.cli.tables.read_table import read_table
 from tsn_frames.cli.tables.write_table import table_bytes, write_table
@@ -35,7 +36,10 @@ def test_csv_keeps_a_spreadsheet_from_running_cells_and_headers(text):
     frame = pd.DataFrame({text: pd.Categorical([text])})
     rows = pd.read_csv(io.BytesIO(table_bytes(frame, "csv")), header=None, dtype=str)
     assert rows[0].tolist() == [f"'{text}", f"'{text}"]
-    assert pd.read_csv(io.BytesIO(table_bytes(frame, "csv", escaped=False)), header=None, dtype=str)[0].tolist() == [text, text]
+    assert pd.read_csv(io.BytesIO(table_bytes(frame, "csv", TableFormat(escape=False))), header=None, dtype=str)[0].tolist() == [
+        text,
+        text,
+    ]
 
 
 @pytest.mark.parametrize("number", ["-5", "+5", "-1.5e-3", "-.5"])
@@ -53,7 +57,7 @@ def test_excel_holds_texts_that_no_spreadsheet_runs():
     sheet = openpyxl.load_workbook(io.BytesIO(table_bytes(frame, "xlsx"))).active
     cells = [cell for row in sheet.iter_rows() for cell in row]
     assert [cell.data_type for cell in cells] == ["s", "s", "s", "n", "s", "n"] and sheet["B2"].value == -5
-    formulas = openpyxl.load_workbook(io.BytesIO(table_bytes(frame, "xlsx", escaped=False))).active
+    formulas = openpyxl.load_workbook(io.BytesIO(table_bytes(frame, "xlsx", TableFormat(escape=False)))).active
     assert formulas["A2"].data_type == "f"
 
 
@@ -106,14 +110,34 @@ def test_a_missing_file_and_an_unknown_encoding_are_named(tmp_path):
         read_table(str(tmp_path / "no.csv"))
     (tmp_path / "t.csv").write_bytes(b"a\nb\n")
     with pytest.raises(ParameterError, match="there is no encoding 'utf8ish'"):
-        read_table(str(tmp_path / "t.csv"), encoding="utf8ish")
+        read_table(str(tmp_path / "t.csv"), TableFormat(encoding="utf8ish"))
 
 
 def test_other_encodings_and_byte_order_marks_are_read(tmp_path):
     (tmp_path / "a.csv").write_bytes("tex,b\nü,1\n".encode("cp1252"))
     (tmp_path / "b.csv").write_bytes("\ufefftext\nü\n".encode())
-    assert read_table(str(tmp_path / "a.csv"), encoding="cp1252")["tex"][0] == "ü"
+    assert read_table(str(tmp_path / "a.csv"), TableFormat(encoding="cp1252"))["tex"][0] == "ü"
     assert read_table(str(tmp_path / "b.csv")).columns.tolist() == ["text"]
+
+
+def test_another_delimiter_is_read_and_written(tmp_path):
+    (tmp_path / "t.csv").write_text("id;text\n007;a, b\n")
+    semicolons = TableFormat(delimiter=";")
+    frame = read_table(str(tmp_path / "t.csv"), semicolons)
+    assert frame.iloc[0].tolist() == ["007", "a, b"] and table_bytes(frame, "csv", semicolons) == b"id;text\n007;a, b\n"
+    assert TableFormat(delimiter="\\t").delimiter_of("csv") == "\t"
+    for wrong in ("", ";;", '"', "\n"):
+        with pytest.raises(ParameterError, match="--delimiter must be one character"):
+            TableFormat(delimiter=wrong)
+
+
+def test_a_blank_line_is_a_row_where_there_is_one_column(tmp_path):
+    (tmp_path / "one.csv").write_text("text\na\n\nb\n")
+    (tmp_path / "two.csv").write_text("text,x\na,1\n\nb,2\n")
+    one = read_table(str(tmp_path / "one.csv"))
+    assert one["text"].isna().tolist() == [False, True, False] and len(read_table(str(tmp_path / "two.csv"))) == 2
+    write_table(one, str(tmp_path / "again.csv"))
+    assert read_table(str(tmp_path / "again.csv"))["text"].isna().tolist() == [False, True, False]
 
 
 def test_a_file_that_can_not_be_written_leaves_the_old_one(tmp_path):

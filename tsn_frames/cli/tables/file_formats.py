@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,46 @@ SUFFIXES: dict[str, Format] = {
 }  # fmt: skip
 STANDARD = "-"
 _NEEDS = {"parquet": ("pyarrow", "parquet"), "xlsx": ("openpyxl", "excel")}
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How tables are read and written.
+
+    Parameters
+    ----------
+    name : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
+        The format of standard input and output, and of files whose suffix doesn't say it.
+    encoding : str
+        Of CSV and JSON lines that are read.
+    escape : bool
+        Whether formulas are kept from spreadsheets by an apostrophe in CSV, which is removed when it is read.
+    delimiter : str, optional
+        Between the cells of CSV; default: a comma.
+
+    Raises
+    ------
+    ParameterError
+        If the delimiter is not one character.
+    """
+
+    name: Format | None = None
+    encoding: str = "utf-8"
+    escape: bool = True
+    delimiter: str | None = None
+
+    def __post_init__(self) -> None:
+        found = "\t" if self.delimiter == "\\t" else self.delimiter
+        if found is not None and (len(found) != 1 or found in "\"'\r\n"):
+            raise ParameterError(f"--delimiter must be one character such as ';', got {quoted(found)}")
+        object.__setattr__(self, "delimiter", found)
+
+    def delimiter_of(self, kind: Format) -> str:
+        """Return what stands between the cells of CSV or TSV."""
+        return "\t" if kind == "tsv" else self.delimiter or ","
+
+
+TABLE_FORMAT = TableFormat()
 
 
 def format_of(path: str, given: Format | None) -> Format:

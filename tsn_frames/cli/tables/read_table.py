@@ -12,11 +12,11 @@ import orjson
 import pandas as pd
 
 from ...errors import ParameterError
-from .file_formats import STANDARD, Format, format_of
+from .file_formats import STANDARD, TABLE_FORMAT, TableFormat, format_of
 from .formula_escaping import mapped, unescape
 
 
-def read_table(path: str, given: Format | None = None, *, encoding: str = "utf-8", escape: bool = True) -> pd.DataFrame:
+def read_table(path: str, form: TableFormat = TABLE_FORMAT) -> pd.DataFrame:
     """Return the table of a file, or of standard input.
 
     All columns of CSV are texts, so that ``007`` stays ``007``; an empty cell is missing. The other formats have types of their own.
@@ -25,19 +25,15 @@ def read_table(path: str, given: Format | None = None, *, encoding: str = "utf-8
     ----------
     path : str
         A file, or ``-`` for standard input.
-    given : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
-        The format, where the suffix doesn't say it.
-    encoding : str
-        Of CSV and JSON lines.
-    escape : bool
-        Whether the apostrophe before formulas in CSV is removed.
+    form : TableFormat
+        How it is read.
 
     Raises
     ------
     ParameterError
         If the file can't be read in this format.
     """
-    kind = format_of(path, given)
+    kind = format_of(path, form.name)
     name = "standard input" if path == STANDARD else path
     data = _bytes(path)
     if kind == "parquet":
@@ -45,15 +41,15 @@ def read_table(path: str, given: Format | None = None, *, encoding: str = "utf-8
     if kind == "xlsx":
         frame = _attempt(name, lambda: pd.read_excel(io.BytesIO(data), dtype=object, keep_default_na=False, na_values=[""]))
         return frame.infer_objects().rename(columns=str)
-    text = _decoded(data, name, encoding)
+    text = _decoded(data, name, form.encoding)
     if not text.strip():
         raise ParameterError(
             f"{name} is empty: " + ("no rows" if kind == "jsonl" else "a line with the names of the columns is needed")
         )
     if kind == "jsonl":
         return _json_lines(text, name)
-    frame = _delimited(text, name, "\t" if kind == "tsv" else ",")
-    return mapped(frame, unescape) if escape else frame
+    frame = _delimited(text, name, form.delimiter_of(kind))
+    return mapped(frame, unescape) if form.escape else frame
 
 
 def _bytes(path: str) -> bytes:
@@ -79,14 +75,16 @@ def _decoded(data: bytes, name: str, encoding: str) -> str:
 
 
 def _delimited(text: str, name: str, separator: str) -> pd.DataFrame:
+    one_column = separator not in text.partition("\n")[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
         return _attempt(
             name,
             lambda: pd.read_csv(
-                io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_values=[""], index_col=False
+                io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_values=[""], index_col=False,
+                skip_blank_lines=not one_column,  # where there is one, a blank line is a row without a text
             ),
-        )
+        )  # fmt: skip
 
 
 def _json_lines(text: str, name: str) -> pd.DataFrame:

@@ -15,15 +15,15 @@ import pandas as pd
 from ...errors import ParameterError
 from ...text import warn
 from ...verbs.report.excel import write_sheets
-from .file_formats import STANDARD, Format, format_of
+from .file_formats import STANDARD, TABLE_FORMAT, Format, TableFormat, format_of
 from .formula_escaping import escape, mapped
 
 _EXCEL_CELL = 32_767
 
 
-def check_target(path: str, given: Format | None) -> None:
+def check_target(path: str, form: TableFormat = TABLE_FORMAT) -> None:
     """Raise before anything is sent where a table can't be written to a path."""
-    kind = format_of(path, given)
+    kind = format_of(path, form.name)
     if path == STANDARD:
         if kind in ("parquet", "xlsx") and sys.stdout.isatty():
             raise ParameterError(f"{kind} is not for a terminal: give --output, or send it to a file or program")
@@ -35,9 +35,9 @@ def check_target(path: str, given: Format | None) -> None:
         raise ParameterError(f"{path} can't be written: the folder {target.parent} is missing or closed to you")
 
 
-def write_table(df: pd.DataFrame, path: str, given: Format | None = None, *, escaped: bool = True) -> None:
+def write_table(df: pd.DataFrame, path: str, form: TableFormat = TABLE_FORMAT) -> None:
     """Write a table in the format of the path; a file that is there is replaced by the whole new one."""
-    data = table_bytes(df, format_of(path, given), escaped=escaped)
+    data = table_bytes(df, format_of(path, form.name), form)
     if path == STANDARD:
         _write_whole(data)
         return
@@ -64,8 +64,8 @@ def _write_whole(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def table_bytes(df: pd.DataFrame, kind: Format, *, escaped: bool = True) -> bytes:
-    """Return a table in a format; ``escaped`` keeps spreadsheets from running texts as formulas."""
+def table_bytes(df: pd.DataFrame, kind: Format, form: TableFormat = TABLE_FORMAT) -> bytes:
+    """Return a table in a format; ``form.escape`` keeps spreadsheets from running texts as formulas."""
     if kind == "parquet":
         buffer = io.BytesIO()
         df.to_parquet(buffer, index=False)
@@ -73,14 +73,13 @@ def table_bytes(df: pd.DataFrame, kind: Format, *, escaped: bool = True) -> byte
     if kind == "xlsx":
         buffer = io.BytesIO()
         _warn_of_cut_cells(df)
-        write_sheets(buffer, {"Sheet1": df}, "UTC", formulas=not escaped)
+        write_sheets(buffer, {"Sheet1": df}, "UTC", formulas=not form.escape)
         return buffer.getvalue()
     if kind == "jsonl":
         return b"".join(_json_lines(df))
     plain = df.assign(**{name: df[name].map(_json_text) for name in df.columns if df[name].dtype == object})
-    return _delimited(mapped(plain, escape) if escaped else plain, "\t" if kind == "tsv" else ",").encode(
-        "utf-8", "surrogatepass"
-    )
+    text = _delimited(mapped(plain, escape) if form.escape else plain, form.delimiter_of(kind))
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _warn_of_cut_cells(df: pd.DataFrame) -> None:
