@@ -24,7 +24,7 @@ VARYING = [
     (r"(?m)^minutes +(under )?[\d,.]+ +", "minutes MINUTES "),  # computed from those
     (r"\b[\d,.]+ (KB|MB)\b", "SIZE"),
     (r"from \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d", "from DAY to DAY"),
-    (r"in /\S+/", "in /home/ann/"),
+    (r"in /\S+/", "in ~/"),
 ]
 
 

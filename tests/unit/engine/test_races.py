@@ -147,11 +147,11 @@ def test_an_answer_that_comes_in_the_moment_of_the_cut_is_kept():
         transport = ConnectionPool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", Secret(None), 10)
         try:
             post = asyncio.create_task(transport.post(b"{}", "key"))
-            end, Connection._end = Connection._end, lambda *given, **words: (end(*given, **words), post.cancel())
+            end, Connection.end = Connection.end, lambda *given, **words: (end(*given, **words), post.cancel())
             try:
                 return await post
             finally:
-                Connection._end = end
+                Connection.end = end
         finally:
             await transport.aclose()
             await asyncio.gather(*closed)

@@ -35,6 +35,8 @@ def test_each_group_gets_its_share_rounded_up_or_down(groups, data):
         assert abs(counts.get(group, 0) - n * rows / len(df)) < 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("by", [None, "month"])
 def test_each_row_is_drawn_as_often_as_its_chance_says(by):
     df = pd.DataFrame({"month": [0] * 7 + [1] * 13 + [2] * 30})
