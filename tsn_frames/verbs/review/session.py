@@ -75,6 +75,11 @@ class ReviewSession:
                 self.problem = str(error)
 
     @property
+    def begun(self) -> str:
+        """The day on which the log was begun."""
+        return str(self._headers[0].get("time", ""))[:10] if self._headers else ""
+
+    @property
     def progress(self) -> Progress:
         """How far the review is."""
         with self.lock:

@@ -74,7 +74,8 @@ class Review(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         done = self.progress
-        return f"Review({self._session.setup.column!r}: {done.decided:,} of {done.texts:,} texts decided)"
+        since = f" since {self._session.begun}, in {self.path}" if done.decided else ""
+        return f"Review({self._session.setup.column!r}: {done.decided:,} of {done.texts:,} texts decided{since})"
 
     # For a page
 

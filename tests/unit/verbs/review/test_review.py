@@ -406,6 +406,16 @@ def test_the_default_log_is_in_the_folder_of_the_environment():
     assert str(session.log.path.parent) == os.environ["TSN_REVIEWS"] and session.log.path.name == "a%2Fb_ann.jsonl"
 
 
+def test_a_review_that_goes_on_says_since_when_and_where(tmp_path):
+    made = frame().tsn.review("text", LABELS, file=tmp_path / "gold.jsonl")
+    decide(made._session, text_1="billing")
+    begun = lines(made._session)[0]["time"][:10]
+    again = frame().tsn.review("text", LABELS, file=tmp_path / "gold.jsonl")
+    assert repr(again) == f"Review('gold': 1 of 6 texts decided since {begun}, in {tmp_path / 'gold.jsonl'})"
+    made.close()
+    again.close()
+
+
 def test_review_is_a_method_of_the_accessor():
     made = frame().tsn.review("text", LABELS)
     assert isinstance(made, tsn.Review) and repr(made) == "Review('gold': 0 of 6 texts decided)"
