@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -140,10 +141,10 @@ def _usage(contents: Contents, answers: Sequence[Completion]) -> str:
     if not costs:
         return f"{text} No prices were given, so the cost is not on record."
     unpriced = len(contents.bought) - len(costs)
-    currency = next((entry.currency for entry in contents.bought if entry.currency), None) or "in the currency of the prices"
+    shown = partial(money, digits=3, currency=next((entry.currency for entry in contents.bought if entry.currency), None))
     least = f" (at least: {plural(unpriced, 'answer')} had no price)" if unpriced else ""
     paid = sum((Decimal(record.cost) for record in contents.records if record.cost is not None), Decimal(0))
-    return f"{text} They cost {money(sum(costs), 3)} {currency} when they were bought{least}; these runs paid {money(paid, 3)}."
+    return f"{text} They cost {shown(sum(costs))} when they were bought{least}; these runs paid {shown(paid)}."
 
 
 def _members(contents: Contents) -> str:

@@ -185,6 +185,20 @@ def test_a_sample_is_that_of_pandas_in_the_frames_order_and_the_same_each_time(d
     assert len(compare(df, client, models=["sim-small"], sample=0.5).answers) == 4
 
 
+def test_a_sample_with_gold_is_drawn_among_the_rows_that_have_it(client, sim):
+    """9 of the 34 rows with gold, of 80 in the frame; the others are not sent, and the comparison says so."""
+    df = pd.DataFrame({"text": [f"text {n}" for n in range(80)], "gold": [None if n >= 34 else "a" for n in range(80)]})
+    df = df.sample(frac=1, random_state=1)
+    found = df.tsn.compare("{text}", models=["sim-small"], gold="gold", sample=9, client=client, progress=False)
+    assert len(found.answers) == sim.stats().requests == 9 and df.loc[found.answers.index, "gold"].notna().all()
+    for text in (repr(found), found._repr_html_()):
+        assert "a sample of 9 of 34 rows that have gold, of 80" in text
+    with pytest.raises(
+        tsn.errors.ParameterError, match="sample=35 is 35 rows of 34 that have gold: take at least 1 and at most 34"
+    ):
+        df.tsn.compare("{text}", models=["sim-small"], gold="gold", sample=35, client=client, progress=False)
+
+
 def test_what_has_a_value_a_row_is_sampled_with_its_rows(client):
     df = pd.DataFrame({"text": TEXTS, "t": np.linspace(0, 1, 8)}, index=[1, 1, 2, 2, 3, 3, 4, 4])  # labels that appear twice
     found = df.tsn.compare(
