@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -24,6 +26,7 @@ class ExitCode(IntEnum):
     ROWS_FAILED = 1  # the output is whole, and its column of errors says why
     USAGE = 2  # nothing was sent
     ENDED_EARLY = 3  # key refused, balance empty, budget used up, server dead, or the output can't be written
+    BUG = 70  # of this program, as sysexits.h has it: never taken for failed rows
     INTERRUPTED = 130
     BROKEN_PIPE = 141  # the reader of the output has gone, as a shell counts SIGPIPE
 
@@ -38,7 +41,7 @@ def report(text: str) -> None:
 
 
 def exit_code_of(error: BaseException, *, cached: bool = True) -> ExitCode:
-    """Explain an error on stderr and return the exit code for it; an error of the program itself is raised again.
+    """Explain an error on stderr and return the exit code for it.
 
     ``cached`` says whether the cache keeps the answers.
     """
@@ -54,10 +57,12 @@ def exit_code_of(error: BaseException, *, cached: bool = True) -> ExitCode:
     if isinstance(error, TSNError):
         report(f"{type(error).__name__}: {error}")
         return ExitCode.USAGE
-    if isinstance(error, OSError):
-        report(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}. {kept_answers()}")
+    if isinstance(error, (OSError, sqlite3.Error)):
+        file = getattr(error, "filename", None)
+        report(f"{getattr(error, 'strerror', None) or error}{f': {file}' if file else ''}. {kept_answers()}")
         return ExitCode.ENDED_EARLY if last_run() else ExitCode.USAGE
-    raise error
+    report("".join(traceback.format_exception(error)) + f"This is a bug of tsn-frames. {kept_answers()}")
+    return ExitCode.BUG
 
 
 @contextmanager

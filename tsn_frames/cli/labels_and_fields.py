@@ -57,7 +57,10 @@ def _class(path: Path, name: str) -> Any:
     if not path.is_file() or spec is None or spec.loader is None:
         raise ParameterError(f"--schema: there is no file {path}")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - code of the user
+        raise ParameterError(f"--schema: {path} can't be imported: {type(error).__name__}: {error}") from None
     if not hasattr(module, name):
         classes = [word for word, value in vars(module).items() if isinstance(value, type)]
         raise ParameterError(f"--schema: {path} has no class {name!r}; {did_you_mean(name, classes)}")

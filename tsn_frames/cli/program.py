@@ -69,5 +69,5 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.USAGE
     except click.Abort:  # what click makes of Ctrl-C at a question
         return exit_code_of(KeyboardInterrupt())
-    except Exception as error:  # noqa: BLE001 - what isn't known here is raised again
+    except Exception as error:  # noqa: BLE001 - a bug has an exit code, too
         return exit_code_of(error)

@@ -1,11 +1,13 @@
 """The commands with a real simulator: output, exit codes, and nothing sent where the input is wrong."""
 
+import errno
 import json
 
 import pandas as pd
 import pytest
 
 import tsn_frames as tsn
+from tsn_frames.cli.exit_codes import exit_code_of
 from tsn_frames.simulator import Simulator
 
 CSV = b"id,text\n007,Where is it?\n008,=1+1\n009,\n"
@@ -114,6 +116,18 @@ def test_an_output_that_can_not_be_written_is_code_3_and_another_format_costs_no
     code, _, err = shell("complete", "-p", "{text}", "--format", "jsonl", "-o", "out.parquet", stdin=lines)
     assert code == 3 and "out.parquet can't be written" in err and "2 of 2 rows are answered, and the cache keeps them" in err
     assert shell("complete", "-p", "{text}", "--format", "jsonl", stdin=lines).code == 0 and sim.stats().requests == 2
+
+
+def test_a_bug_is_not_taken_for_failed_rows(capsys):
+    assert exit_code_of(ZeroDivisionError("division by zero")) == 70
+    assert "ZeroDivisionError: division by zero\nThis is a bug of tsn-frames." in capsys.readouterr().err
+
+
+def test_a_full_disk_says_that_the_answers_are_kept(shell, capsys):
+    """No test writes to /dev/full: as root, a mistake in how files are replaced would replace the device."""
+    shell("complete", "-p", "Topic? {text}", stdin=CSV)
+    assert exit_code_of(OSError(errno.ENOSPC, "No space left on device", "out.csv")) == 3
+    assert "No space left on device: out.csv. 2 of 3 rows are answered, and the cache keeps them" in capsys.readouterr().err
 
 
 def test_the_key_is_in_no_output(shell, monkeypatch):

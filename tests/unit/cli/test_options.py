@@ -116,6 +116,9 @@ def test_fields_may_be_a_class_of_a_file(tmp_path):
     assert fields_of(f"{tmp_path}/fields.py:Invoice").__name__ == "Invoice"
     with pytest.raises(ParameterError, match="has no class 'Invoce'; did you mean 'Invoice'"):
         fields_of(f"{tmp_path}/fields.py:Invoce")
+    (tmp_path / "broken.py").write_text("1 / 0")
+    with pytest.raises(ParameterError, match="can't be imported: ZeroDivisionError: division by zero"):
+        fields_of(f"{tmp_path}/broken.py:A")
     with pytest.raises(ParameterError, match="there is no file"):
         fields_of(f"{tmp_path}/none.py:A")
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tsn_frames.cli.tables.file_formats import TableFormat
 from tsn_frames.cli.tables.formula_escaping import escape, unescape
 from tsn_frames.cli.tables.read_table import read_table
-from tsn_frames.cli.tables.write_table import table_bytes, write_table
+from tsn_frames.cli.tables.write_table import check_target, table_bytes, write_table
 from tsn_frames.errors import ParameterError, TSNWarning
 
 TEXTS = ["007", "=1+1", "+49 30", "-5", "- item", "@name", "\tx", "\rx", "'=1", "it's", 'a "quoted", cell', "two\nlines", "日本"]
@@ -138,6 +139,16 @@ def test_a_blank_line_is_a_row_where_there_is_one_column(tmp_path):
     assert one["text"].isna().tolist() == [False, True, False] and len(read_table(str(tmp_path / "two.csv"))) == 2
     write_table(one, str(tmp_path / "again.csv"))
     assert read_table(str(tmp_path / "again.csv"))["text"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe with a name")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    check_target(str(tmp_path / "pipe"), TableFormat("csv"))
+    write_table(pd.DataFrame({"x": [1]}), str(tmp_path / "pipe"), TableFormat("csv"))
+    assert os.read(reader, 100) == b"x\n1\n" and (tmp_path / "pipe").is_fifo()
+    os.close(reader)
 
 
 def test_a_file_that_can_not_be_written_leaves_the_old_one(tmp_path):

@@ -31,7 +31,7 @@ def check_target(path: str, form: TableFormat = TABLE_FORMAT) -> None:
     target = Path(path).expanduser()
     if target.is_dir():
         raise ParameterError(f"{path} is a folder: give --output the name of a file in it")
-    if not os.access(target.parent, os.W_OK):
+    if not os.access(target if _is_stream(target) else target.parent, os.W_OK):
         raise ParameterError(f"{path} can't be written: the folder {target.parent} is missing or closed to you")
 
 
@@ -41,7 +41,11 @@ def write_table(df: pd.DataFrame, path: str, form: TableFormat = TABLE_FORMAT) -
     if path == STANDARD:
         _write_whole(data)
         return
-    target = Path(path).expanduser().resolve()  # the file behind a link is replaced, not the link
+    target = Path(path).expanduser()
+    if _is_stream(target):
+        target.write_bytes(data)
+        return
+    target = target.resolve()  # the file behind a link is replaced, not the link
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -54,6 +58,14 @@ def write_table(df: pd.DataFrame, path: str, form: TableFormat = TABLE_FORMAT) -
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _is_stream(target: Path) -> bool:
+    """Return whether a path is that of a device or a pipe, such as /dev/stdout, which is written to and never replaced."""
+    standard = str(target) in ("/dev/stdout", "/dev/stderr") or target.is_relative_to(
+        "/dev/fd"
+    )  # which may be redirected to a file
+    return standard or (target.exists() and not target.is_file())
 
 
 def _write_whole(data: bytes) -> None:
