@@ -28,6 +28,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if str(item.path).startswith(here):
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(900))  # the first one starts Jupyter; a test that has a limit of its own keeps it
 
 
 @pytest.fixture(scope="session")

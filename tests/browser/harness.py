@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SWITCHES = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-WAIT = 60_000  # milliseconds: generous, since what is waited for is a state and never a time
+WAIT = 180_000  # milliseconds: generous, since what is waited for is a state and never a time
 
 
 def free_port():
@@ -77,7 +77,7 @@ class Jupyter:
         return self
 
     def _wait(self):
-        for _ in range(600):
+        for _ in range(3000):
             try:
                 urllib.request.urlopen(f"{self.address}/api/status?token={self.token}", timeout=2).close()
                 return

@@ -70,6 +70,11 @@ QUESTIONS = {
 }
 
 
+def whole(chat):
+    """Let the chat be as high as its messages."""
+    chat.log.evaluate("log => (log.style.maxHeight = 'none')")
+
+
 def cell(book, name):
     """Take the picture of the cell and its output, as wide as a reader has it."""
     book.tab.wait_for_timeout(300)
@@ -93,6 +98,7 @@ def chat_pictures(book, page):
     for question in list(QUESTIONS)[:2]:
         chat.asked(question)
     chat.box.evaluate("box => box.blur()")
+    whole(chat)
     cell(book, "chat.png")
     book.run(CHAT)
     chat = page(book).ready()
@@ -105,6 +111,7 @@ def chat_pictures(book, page):
         chat.asked(question)
     chat.act("settings")
     chat.root.locator("[data-field='temperature']").fill("0.2")
+    whole(chat)
     cell(book, "chat-settings.png")
     dark(book)
     book.run(ROWS)

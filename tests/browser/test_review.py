@@ -325,7 +325,6 @@ class Listening(harness.Notebook):
             self.traffic.append(response.url.encode())
 
 
-@pytest.mark.timeout(180)
 def test_the_whole_traffic_of_a_blind_review_holds_no_label_of_the_model(jupyter, context, show_review):
     """The model's label of each row is a unique word, which only the kernel knows."""
     book = Listening(jupyter, context, "blind.ipynb")

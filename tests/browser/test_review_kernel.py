@@ -61,7 +61,6 @@ def measured(show_review, per_second, busy=""):
 
 
 @pytest.mark.benchmark
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("busy", ["", "import time; time.sleep(3)"])
 def test_the_next_text_is_painted_within_50_ms_at_ten_keys_a_second(show_review, busy):
     """The least of up to three: a busy machine only ever adds to it."""
@@ -94,7 +93,6 @@ def freeze(book, page, *, stop):
     os.kill(page.pid, signal.SIGSTOP if stop else signal.SIGCONT)
 
 
-@pytest.mark.timeout(180)
 def test_killing_the_kernel_loses_what_was_not_saved_and_no_more(book, show_review):
     page = show_review(60, book=book)
     page.press(*"1234123412").at(10).saved()
@@ -149,7 +147,6 @@ def test_running_the_cell_again_continues_at_the_next_text_whatever_the_order_of
     assert again.text.text_content() == texts
 
 
-@pytest.mark.timeout(180)
 def test_it_works_in_notebook_7(jupyter, context, show_review):
     book = harness.Notebook(jupyter, context, "review7.ipynb", door="notebooks")
     page = show_review(book=book)

@@ -129,7 +129,7 @@ class Estimate(FrameLike):
         )
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         table = f"<table style='color:inherit;font:inherit'>{rows}</table>"
-        return f"<div><p>{html.escape(self._counts())}</p>{table}{notes}</div>"
+        return f"<div style='padding-left:5px'><p>{html.escape(self._counts())}</p>{table}{notes}</div>"
 
     def _counts(self) -> str:
         skipped = [f"{n:,} {what}" for n, what in ((self.missing, "missing"), (self.invalid, "invalid")) if n]

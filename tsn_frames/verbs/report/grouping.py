@@ -68,9 +68,9 @@ class Report(FrameLike):
 
     def _repr_html_(self) -> str:
         sentences = "<br>".join(html.escape(line) for line in self.lines)
-        below = f"<div>{html.escape(self.left_out)}</div>" if self.left_out else ""
+        below = f"<div style='padding-left:5px'>{html.escape(self.left_out)}</div>" if self.left_out else ""
         table = self._table.to_html(max_rows=20, escape=True) if self._grouped else ""
-        return f"<div><b>{html.escape(self.title)}</b><br>{sentences}</div>{table}{below}"
+        return f"<div style='padding-left:5px'><b>{html.escape(self.title)}</b><br>{sentences}</div>{table}{below}"
 
 
 def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, pd.Series], *, sums: Sequence[str],
