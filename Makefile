@@ -7,6 +7,8 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)')
 PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 QUICK = not soak and not model and not browser and not benchmark and not slow and not engine
+# Each worker reads all test files, and tests start processes: with bytecode written that takes half of the time.
+export PYTHONDONTWRITEBYTECODE =
 COLUMN ?= text
 TIMES ?= 1
 NODE = $(VENV)/node

@@ -31,6 +31,7 @@ from queue import SimpleQueue
 import pandas as pd
 
 import tsn_frames as tsn
+from tsn_frames.engine.run import process_flights
 
 PACKAGE = Path(tsn.__file__).parent
 
@@ -127,6 +128,7 @@ def measure(client, tracer):
 
 def main():
     tracer = Tracer()
+    process_flights.POLL = 3600.0  # its hand-overs are four a second, not a row's
     command = [sys.executable, "-m", "tsn_frames", "simulate", "--latency", "0.01"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, tempfile.TemporaryDirectory() as folder:
         try:

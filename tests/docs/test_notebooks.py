@@ -17,7 +17,11 @@ TELLTALE = re.compile(
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.name)
+# Each starts a kernel: those after the first one are for the slow tests.
+TO_RUN = [pytest.param(path, id=path.name, marks=[pytest.mark.slow] if at else []) for at, path in enumerate(NOTEBOOKS)]
+
+
+@pytest.fixture(scope="module", params=TO_RUN)
 def notebook(request):
     nbformat = pytest.importorskip("nbformat")
     return nbformat.read(request.param, as_version=4)

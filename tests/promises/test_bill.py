@@ -134,6 +134,7 @@ def test_through_faults_and_retries_the_ledger_is_the_bill(seed, tmp_path):
         assert missing == 0 and accounted == whole and unknown >= 10 and answered >= 0.85 * ROWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, *SOAK])
 def test_kill_9_and_two_processes_leave_only_what_was_in_flight(seed, tmp_path):
     """Two processes over the same rows and files; one is killed again and again, the other lives; then one ends the work."""

@@ -68,6 +68,7 @@ def test_four_processes_never_pass_a_cap_and_use_most_of_it(tmp_path):
         assert recorded(tmp_path) == (bill(sim), [])
 
 
+@pytest.mark.slow
 def test_answers_that_never_arrive_count_in_every_process(tmp_path):
     faults = Faults(reset=0.05, error_500=0.05, truncate=0.05, cut_json=0.05, no_usage=0.05, error_503=0.05)
     with Simulator(latency=(0.005, 0.05), faults=faults) as sim:

@@ -109,6 +109,7 @@ def test_kill_9_at_half_costs_only_what_was_in_flight(slow, tmp_path):
     assert len(client.ledger.to_frame()) >= ROWS
 
 
+@pytest.mark.slow
 def test_kill_9_again_and_again_ends(slow, tmp_path):
     """A process that dies every time still gets through its frame, and never loses a commit."""
     deaths = 4

@@ -56,7 +56,7 @@ def query(folder, sql):
         return connection.execute(sql).fetchall()
 
 
-@pytest.mark.parametrize("orders", [(0, 0, 0, 0), (1, 2, 3, 4)], ids=["equal", "shuffled"])
+@pytest.mark.parametrize("orders", [(0, 0, 0, 0), pytest.param((1, 2, 3, 4), marks=pytest.mark.slow)], ids=["equal", "shuffled"])
 def test_four_processes_send_each_request_once(tmp_path, orders):
     with Simulator(latency=(0.05, 0.5)) as sim:
         ends = [ended(one) for one in processes(sim, tmp_path, 500, orders=orders)]
@@ -74,6 +74,7 @@ def test_a_process_that_comes_later_waits_for_what_is_in_flight(tmp_path):
         assert sim.stats().requests == 16
 
 
+@pytest.mark.slow
 def test_failures_are_sent_again_by_any_of_them(tmp_path):
     with Simulator(latency=0.02, faults=Faults(error_500=0.2)) as sim:
         ends = [ended(one) for one in processes(sim, tmp_path, 300, orders=(1, 2, 3))]
