@@ -171,6 +171,15 @@ def test_a_query_that_has_not_run_says_how(client, sim):
     assert sim.stats().requests == 0
 
 
+def test_a_frame_of_another_library_says_how(client, sim):
+    narwhals = pytest.importorskip("narwhals")
+    with pytest.raises(tsn.errors.ParameterError, match=r"got a DataFrame of narwhals: df\.to_native\(\)"):
+        tsn.complete(narwhals.from_native(pl.DataFrame({"text": ["a"]})), "{text}", client=client)
+    with pytest.raises(tsn.errors.ParameterError, match=r"got a list$"):
+        tsn.complete([{"text": "a"}], "{text}", client=client)
+    assert sim.stats().requests == 0
+
+
 def test_a_name_that_appears_twice_is_refused(client, sim):
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     with pytest.raises(tsn.errors.ColumnError, match="'text' appears more than once"):

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +20,10 @@ from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Quota, Simulator
-from tsn_frames.spark import map_batches, result_schema
+from tsn_frames.spark import _Partition, map_batches, result_schema
 
 pytest.importorskip("pyspark")
+pa = pytest.importorskip("pyarrow")
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.timeout(300),
@@ -144,6 +146,16 @@ def test_an_argument_that_is_wrong_raises_on_the_driver(spark, client):
         map_batches(frame(spark, TEXTS), tsn.complete, "{text}", client=client, chunksize=0)
     with pytest.raises(tsn.errors.ParameterError, match=r"DataFrame of pyspark.*tsn_frames.spark"):
         tsn.complete(frame(spark, TEXTS), "{text}", client=client)
+
+
+def test_another_version_on_the_executor_is_an_error_before_anything_is_sent(sim, client):
+    batch = pa.RecordBatch.from_pydict({"text": ["a"]})
+    partition = _Partition(tsn.complete, ("{text}",), {"client": client}, 10, None, "0.0")
+    with pytest.raises(tsn.errors.ConfigError, match=rf"executor has tsn_frames {tsn.__version__} and the driver 0\.0"):
+        list(partition([batch]))
+    assert sim.stats().requests == 0
+    with pytest.raises(tsn.errors.ParameterError, match="returned 0 rows for 1"):
+        list(replace(partition, function=lambda table: table.slice(1), args=(), words={}, version=tsn.__version__)([batch]))
 
 
 def test_empty_partitions_and_small_chunks_give_the_same_rows(spark, sim, client):
