@@ -38,30 +38,37 @@ def axes(ax: Axes | None) -> Axes:
     return ax
 
 
-def style(ax: Axes, note: str = "", *, across: str, up: str, grid: str = "y") -> Axes:
-    """Label the axes, hide the upper and right spines, draw a grid and put a note above the data."""
+def style(ax: Axes, title: str, note: str = "", *, across: str, up: str, grid: str = "y") -> Axes:
+    """Label the axes, hide the upper and right spines, draw a grid and put a title with a note above the data."""
     ax.set_xlabel(across, parse_math=False)  # a currency may be called $
     ax.set_ylabel(up, parse_math=False)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25, linewidth=0.8)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
-    if note:
-        ax.set_title(note.replace("$", r"\$"), loc="left", fontsize="small", wrap=True)  # wrapped titles always parse formulas
+    text = f"{title}\n{note}" if note else title
+    ax.set_title(text.replace("$", r"\$"), loc="left", fontsize="small", wrap=True)  # wrapped titles always parse formulas
     return ax
 
 
-def legend(ax: Axes, names: Iterable[object], **where: Any) -> None:
-    """Add a legend in drawing order; names may have any characters."""
-    found = ax.legend(ax.containers, [str(at) for at in range(len(ax.containers))], frameon=False, **where)
+def legend(ax: Axes, names: Iterable[object], title: str | None = None) -> None:
+    """Add a legend beside the chart, in drawing order; names may have any characters."""
+    found = ax.legend(
+        ax.containers, [str(at) for at in range(len(ax.containers))], title=title, frameon=False, alignment="left",
+        loc="upper left", bbox_to_anchor=(1.0, 1.0),
+    )  # fmt: skip
     for text, name in zip(found.get_texts(), names, strict=True):  # matplotlib ignores labels that begin with _
         text.set_parse_math(False)
         text.set_text(short(name))
 
 
 def short(name: object) -> str:
-    """Return a name in one line of at most 40 characters."""
+    """Return a name in one line of at most 24 characters; of a long one its beginning and its end, by which versions differ.
+
+    >>> short("gateway/vendor-large-instruct-2026-10-01")
+    'gateway/ven…t-2026-10-01'
+    """
     line = " ".join(str(name).split())
-    return line if len(line) <= 40 else f"{line[:39]}…"
+    return line if len(line) <= 24 else f"{line[:11]}…{line[-12:]}"
 
 
 def empty(ax: Axes, why: str) -> Axes:

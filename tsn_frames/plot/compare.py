@@ -62,7 +62,9 @@ def compare(comparison: FrameLike | pd.DataFrame, *, currency: str | None = None
     lost = [axes.short(label) for label in points.index.difference(known.index, sort=False)]
     note = f"not drawn, cost or agreement unknown: {', '.join(lost)}" if lost else ""
     across = axes.in_money("cost of 1,000 answers", currency) + (", log scale" if ax.get_xscale() == "log" else "")
-    return axes.style(ax, note, across=across, up="agreement with gold (95 % interval)", grid="both")
+    return axes.style(
+        ax, "Cost and agreement with gold", note, across=across, up="agreement with gold (95 % interval)", grid="both"
+    )
 
 
 def _points(ax: Axes, known: pd.DataFrame) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from ..errors import ParameterError
 from ..text import did_you_mean, plural, quoted
 from ..verbs.report.grouping import Report
+from ..verbs.report.report import recorded_currency, run_records
 from . import axes
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def costs(
     column : str, default "cost"
         The column of the frame.
     currency : str, optional
-        For the label of the axis. Default: that of the report.
+        For the label of the axis. Default: that of the report, or of the runs that answered the frame, by the ledger.
     ax : Axes, optional
         Where to draw. Default: a new figure.
 
@@ -55,6 +56,8 @@ def costs(
         if costs.title != "Cost":
             raise ParameterError("a report of usage has no costs: give one of df.tsn.cost(...)")
         costs, currency = costs._rows["cost"], currency or costs.currency
+    elif isinstance(costs, pd.DataFrame):
+        currency = currency or recorded_currency(run_records(costs))
     series = _numbers(costs, column)
     ax = axes.axes(ax)
     paid = series[series > 0].to_numpy()
@@ -62,14 +65,14 @@ def costs(
         return axes.empty(ax, _nothing(series))
     log = bool(len(paid) > 1 and paid.max() > 20 * np.median(paid))
     many = next((n for n in (1, 1_000) if np.median(paid) * n >= 0.01), 1_000_000)  # rows whose cost is easy to read
-    ax.hist(paid * many, bins=_bins(paid * many, log=log), color=axes.COLOURS[0])
+    ax.hist(paid * many, bins=_bins(paid * many, log=log), color=axes.COLOURS[0], edgecolor=ax.get_facecolor(), linewidth=0.6)
     if log:
         ax.set_xscale("log")
     axes.plain_axis(ax.xaxis, log=log)
     axes.plain_axis(ax.yaxis, whole=True)
     what = "cost of a row" if many == 1 else f"cost of {many:,} such rows"
     across = axes.in_money(what, currency) + (", log scale" if log else "")
-    return axes.style(ax, _note(series, paid, currency), across=across, up="rows")
+    return axes.style(ax, "Cost of the rows", _note(series, paid, currency), across=across, up="rows")
 
 
 def _numbers(costs: Any, column: str) -> pd.Series:
@@ -108,6 +111,6 @@ def _note(series: pd.Series, paid: np.ndarray[Any, Any], currency: str | None) -
     parts = [f"total {'at least ' if unknown else ''}{total}, the median row {middle}"]
     if len(paid) >= 20:
         top = np.sort(paid)[-(len(paid) // 10) :].sum() / paid.sum()
-        parts.append(f"the most expensive 10 % of the rows make {100 * top:.0f} %")
+        parts.append(f"the top 10 % of rows make {100 * top:.0f} %")
     rest = [f"{n:,} {what}" for n, what in ((nothing, "at 0"), (unknown, "unknown")) if n]
     return "; ".join(parts) + (f"\nnot drawn: {' and '.join(rest)}" if rest else "")

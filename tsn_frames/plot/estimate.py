@@ -86,7 +86,7 @@ def estimate(
     ax.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)
     ax.set_ylim(len(lines) - 0.5, -0.5)
     across = "estimate, in percent of the actual value" + (", log scale" if log else "")
-    return axes.style(ax, _mismatch_note(estimate, actual), across=across, up="", grid="x")
+    return axes.style(ax, "Estimate and actual value", _mismatch_note(estimate, actual), across=across, up="", grid="x")
 
 
 def _summary(run: Any) -> Summary:

@@ -56,7 +56,7 @@ def evaluation(evaluation: FrameLike | pd.DataFrame, *, ax: Axes | None = None) 
     ax.invert_yaxis()
     if len(series) > 1:
         axes.legend(ax, series)
-    return axes.style(ax, across="value (95 % interval)", up="", grid="x")
+    return axes.style(ax, "Agreement with gold", across="value (95 % interval)", up="", grid="x")
 
 
 def _points(ax: Axes, table: pd.DataFrame, metrics: list[str], at: int, series: int) -> None:

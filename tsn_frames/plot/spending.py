@@ -69,8 +69,9 @@ def spending(
     table = _by_period(known, by, every, zone)
     _bars(ax, table, every)
     if by is not None:
-        axes.legend(ax, table.columns, title=by, loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
-    return axes.style(ax, _total(lines, currency), across=f"{every} ({timezone})", up=axes.in_money("spent", currency))
+        axes.legend(ax, table.columns, title=by)
+    title = f"Spending by {every}{f' and {by}' if by else ''}"
+    return axes.style(ax, title, _total(lines, currency), across=f"{every} ({timezone})", up=axes.in_money("spent", currency))
 
 
 def _lines(ledger: Any) -> pd.DataFrame:

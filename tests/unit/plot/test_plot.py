@@ -60,7 +60,8 @@ def said(ax):
 
 
 def title(ax):
-    return ax.get_title(loc="left")
+    """Return what stands below the title's first line."""
+    return ax.get_title(loc="left").partition("\n")[2]
 
 
 # Spending
@@ -116,7 +117,7 @@ def test_names_are_not_formulas_and_none_is_left_out():
     ax = tsn.plot.spending(frame)
     ax.figure.canvas.draw()  # a formula that is none would raise here
     shown = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert sorted(shown) == sorted(axes.short(name) for name in names) and all(len(name) <= 40 for name in shown)
+    assert sorted(shown) == sorted(axes.short(name) for name in names) and all(len(name) <= 24 for name in shown)
     drawn = tsn.plot.compare(
         table(*[(name, 100, 0.01, 0.7, 0.6, 0.8) for name in names], ("$x$", 9, None, None, None, None)), currency="$"
     )
@@ -458,6 +459,41 @@ def test_neighbouring_colours_differ_for_the_colour_blind():
         seen = [np.array(matrix) @ np.array(to_rgb(c)) ** 2.2 for c in axes.COLOURS]
         for one, other in itertools.combinations(seen, 2):
             assert np.abs(one - other).max() > 0.1
+
+
+TITLES = {
+    "evaluation": "Agreement with gold", "spending": "Spending by day and model", "costs": "Cost of the rows",
+    "compare": "Cost and agreement with gold",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", PICTURES)
+def test_a_picture_has_a_title(draw):
+    assert PICTURES[draw]().get_title(loc="left").splitlines()[0] == TITLES[draw]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: tsn.plot.spending(lines(models=[f"a gateway/vendor-large-instruct-{n}" for n in range(6)])),
+        lambda: tsn.plot.compare(TABLE),
+        lambda: tsn.plot.evaluation(evaluation(label=["one", "two"])),
+    ],
+)
+def test_a_legend_is_beside_the_data_and_leaves_them_half_of_the_picture(draw):
+    ax = draw()
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().x0 >= ax.bbox.x1
+    assert ax.bbox.width > 0.5 * ax.figure.bbox.width
+
+
+def test_the_currency_of_a_frame_is_that_of_the_runs_that_answered_it(sim, tmp_path):
+    prices = tsn.Prices(PRICES, currency="EUR")
+    made = tsn.Client(sim.base_url, model="sim-small", prices=prices, cache=tmp_path / "cache", ledger=tmp_path / "ledger.db")
+    tsn.set_client(made)
+    out = pd.DataFrame({"text": list("abc")}).tsn.complete("Say: {text}", progress=False)
+    ax = tsn.plot.costs(out)
+    assert ax.get_xlabel().endswith("(EUR)") and " EUR" in title(ax)
 
 
 def test_the_words_of_a_picture_are_within_it():

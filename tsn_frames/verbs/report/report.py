@@ -148,8 +148,8 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     else:
         rows["value"] = _cost_when_bought(rows)
     rows["unknown"] = rows["value"].isna() | (rows["lost"] & (basis == "billed"))
-    records = _run_records(df)
-    currency = (_currency(rows) or _recorded_currency(records)) if not anew else table.currency if table else None
+    records = run_records(df)
+    currency = (_currency(rows) or recorded_currency(records)) if not anew else table.currency if table else None
     priced = table is not None and not table.hint(rows["model"].dropna())
     report = _cost_report(df, by, rows, basis, anew=anew, currency=currency, priced=priced)
     if basis == "billed" and not anew and rows["cached"].any():
@@ -176,7 +176,7 @@ def _cost_report(
     return report
 
 
-def _run_records(df: pd.DataFrame) -> list[RunRecord]:
+def run_records(df: pd.DataFrame) -> list[RunRecord]:
     """Return the records of the runs that have added columns to a frame; none where its attrs or the ledger lack them."""
     ids = set(ids_of_frame(df))
     try:
@@ -193,7 +193,7 @@ def _left_out(rows: pd.DataFrame, records: Sequence[RunRecord], currency: str | 
     return f"{money(paid, currency=currency)} more was paid by earlier runs and pilots" if paid else ""
 
 
-def _recorded_currency(records: Sequence[RunRecord]) -> str | None:
+def recorded_currency(records: Sequence[RunRecord]) -> str | None:
     """Return the currency of some runs where they share one."""
     found = {record.currency for record in records if record.cost is not None}
     return found.pop() if len(found) == 1 else None
