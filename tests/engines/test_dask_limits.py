@@ -83,6 +83,16 @@ def test_max_cost_of_a_graph_is_never_passed_and_most_of_it_is_used(cluster, tmp
         assert done["content"].notna().all() and bill(sim) > spent and sim.stats().answers == 400
 
 
+def test_a_budget_ends_a_graph_whose_partitions_share_their_requests(cluster, tmp_path):
+    """Partitions wait for requests of others, which wait for money that the first ones hold."""
+    ddf = dd.from_pandas(pd.DataFrame({"text": [f"parcel {n % 100}" for n in range(1200)]}), npartitions=12)
+    with Simulator(latency=0.02) as sim:
+        client = settings(sim, tmp_path, prices={"sim-small": (1000, 1000)}, limits=tsn.Limits(20))
+        with pytest.raises(tsn.errors.BudgetExceeded):
+            ddf.tsn.complete(PROMPT, client=client, max_tokens=2, max_cost=1).compute()
+        assert Decimal("0.8") <= bill(sim) <= 1
+
+
 def test_max_cost_without_prices_or_max_tokens_is_refused_before_money_is_spent(cluster, tmp_path, sim):
     ddf = dd.from_pandas(pd.DataFrame({"text": ["a", "b"]}), npartitions=2)
     with pytest.raises(tsn.errors.ConfigError, match="max_tokens="):

@@ -16,9 +16,10 @@ from .. import __version__
 from ..engine.budget.spending_limits import amount
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ConfigError, ParameterError, RunError
+from ..text import warnings_to
 from ..verbs.paying_verb import plan_of, start, unsent
 from ..verbs.run.run_handle import Run
-from .coordination.channels import Channel, channel_of_task
+from .coordination.channels import Channel, cancellation, channel_of_task
 from .coordination.graph_budget import GraphBudget
 from .coordination.leased_limits import leased_limits
 from .progress import report
@@ -95,18 +96,23 @@ def _result(df: pd.DataFrame, call: PartitionCall, name: str) -> pd.DataFrame:
         client = changed(client, budget=replace(client.budget, shared=shared.through(channel)))
     with _limits(client, channel):
         run = start(call.verb, df, *call.args, **call.options, client=client)
-        _wait(run, channel, name)
-        made: pd.DataFrame = run.result(progress=False)
+        wanted = _wait(run, channel, name)
+        with nullcontext() if wanted else warnings_to(lambda _: None):
+            made: pd.DataFrame = run.result(progress=False)
     return made
 
 
-def _wait(run: Run[Any], channel: Channel, name: str) -> None:
-    """Wait for a run, and report its counts meanwhile."""
-    known, over = uuid.uuid4().hex, False
+def _wait(run: Run[Any], channel: Channel, name: str) -> bool:
+    """Wait for a run, and report its counts meanwhile; stop it if its task is cancelled. Return whether its result is wanted."""
+    known, over, wanted, cancelled = uuid.uuid4().hex, False, True, cancellation()
     while not over:
         over = run.wait(POLL, progress=False)
+        if not over and cancelled():
+            wanted = False
+            run.stop()
         with suppress(Exception):  # no bar is worth a run; and one that could not begin has no summary
             report(channel, name, known, run.summary)
+    return wanted
 
 
 def _limits(client: Client, channel: Channel) -> AbstractContextManager[None]:

@@ -6,7 +6,7 @@ import multiprocessing
 import pickle
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,8 @@ from .coordinator import Coordinator
 
 SHARES = f"{FILE}.shares"
 PLUGIN = "tsn_frames"
-BUSY_TIMEOUT = 10.0
+BUSY_TIMEOUT = CALL_TIMEOUT = 10.0
+_WORKS = frozenset({"init", "running", "paused"})  # states of a worker
 
 
 class Channel(Protocol):
@@ -83,7 +84,9 @@ class SchedulerChannel:
     def _call(self, handler: str, **words: Any) -> Any:
         from distributed.utils import sync
 
-        return sync(self._worker.loop, getattr(self._worker.scheduler, handler), **words)
+        if self._worker.status.name not in _WORKS:  # its event loop may be gone, and a call would wait for ever
+            raise ConnectionError("the worker is closing")
+        return sync(self._worker.loop, getattr(self._worker.scheduler, handler), callback_timeout=CALL_TIMEOUT, **words)
 
 
 def plugin_pickle() -> bytes:
@@ -102,6 +105,23 @@ def memory_channel() -> MemoryChannel:
 @cache
 def _of_worker(worker: Any) -> SchedulerChannel:
     return SchedulerChannel(worker)
+
+
+def cancellation() -> Callable[[], bool]:
+    """Return a function that says whether the task of this thread was cancelled, or its worker closes."""
+    try:
+        from distributed import get_worker
+
+        worker = get_worker()
+        key = worker.get_current_task()
+    except (ImportError, ValueError, KeyError):  # no cluster
+        return lambda: False
+
+    def cancelled() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is None or task.state == "cancelled" or worker.status.name not in _WORKS
+
+    return cancelled
 
 
 def channel_of_task(folder: Path) -> Channel:

@@ -77,9 +77,8 @@ class AccountLease:
             except Exception as error:  # noqa: BLE001 - the scheduler may be back in a moment
                 if not self.users:  # the cluster is closing
                     break
-                log.log(
-                    logging.INFO if lost else logging.WARNING, "the share of the account's limits can't be renewed: %s", error
-                )
+                quiet = lost or isinstance(error, ConnectionError)  # warned of already, or the worker is closing
+                log.log(logging.INFO if quiet else logging.WARNING, "the share of the limits can't be renewed: %s", error)
                 lost = True
             if time.monotonic() > renewed + LEASE_SECONDS / 2:  # before others may be granted it
                 self._drop(quota)

@@ -24,6 +24,7 @@ from .spending_limits import PERIODS, Budget, SharedBudget
 from .spending_limits import period as calendar_period
 from .worst_case import check_bounded, worst_case
 
+RETURN_INTERVAL = 1.0  # seconds until unused money of a shared budget is returned: other runs may wait for just that
 POLL_INTERVAL = 0.1  # seconds between two looks at money that other runs have leased
 
 
@@ -141,13 +142,18 @@ class BudgetAdmission:
         """Renew the leases in time, extend them when a request waits, and give back what isn't in use."""
         while self._renewing is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._wake.wait(), POLL_INTERVAL if self._waiting else leases.LEASE_SECONDS / leases.RENEWALS
-                )
+                await asyncio.wait_for(self._wake.wait(), self._renewal_interval())
             self._wake.clear()
             if self._renewing is not None:
                 await self._renew_or_fail()
                 self._admit_waiting()
+
+    def _renewal_interval(self) -> float:
+        """Return the seconds until the next renewal; money of a shared budget that isn't in use goes back soon."""
+        if self._waiting:
+            return POLL_INTERVAL
+        unused = any(cap.account.authorized > cap.account.total for cap in self._shared_caps)
+        return RETURN_INTERVAL if unused else leases.LEASE_SECONDS / leases.RENEWALS
 
     async def _renew_or_fail(self) -> None:
         """Renew the leases; a ledger that can't be written until they expire ends the run."""
