@@ -1,4 +1,4 @@
-"""What all kernels have done so far, from the ledger's cards."""
+"""Frame of all runs, of all kernels, from the ledger's run records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..engine.runtime.simulator_detection import is_simulated
 
 
 def runs(client: Client | None = None) -> pd.DataFrame:
-    """Return the card of every run that the ledger knows, of all kernels: when, what, how many, how much.
+    """Return the record of every run in the ledger, of all kernels: when, what, how many rows, what it cost.
 
     Parameters
     ----------
@@ -20,8 +20,8 @@ def runs(client: Client | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a run, oldest first: ``run``, ``began``, ``ended`` (datetime64, in UTC without a zone), ``seconds``, ``verb``, ``host``, ``models``,
-        ``tags`` (lists), ``end`` (``done``, ``stopped``, an error's name, or ``unfinished``: running, or killed), the counts
+        A row a run, oldest first: ``run``, ``began``, ``ended`` (datetime64, in UTC without a zone), ``seconds``, ``verb``, ``host``,
+        ``models``, ``tags`` (lists), ``end`` (``done``, ``stopped``, an error's name, or ``unfinished``: running, or killed), the counts
         of a :class:`Summary` and ``distinct_requests`` (Int64), ``cost``, ``saved`` (Float64), ``cost_known``, ``currency``;
         ``template_hash, system_hash, model_hash, base_url_hash, parameters_hash, rows_hash, keys_hash``: what is equal in
         two runs; ``texts``: the prompt's words with ``Client(keep_prompts=True)``, else None; ``simulated`` (boolean): whether the
@@ -41,8 +41,8 @@ def runs(client: Client | None = None) -> pd.DataFrame:
     >>> sim.close()
     """
     ledger = client_or_default(client).ledger
-    cards = list(ledger.run_records())
-    unfinished = any(card.ended is None for card in cards)
-    frame = runs_frame(cards, list(ledger.entries()) if unfinished else [])
+    records = list(ledger.run_records())
+    unfinished = any(record.ended is None for record in records)
+    frame = runs_frame(records, list(ledger.entries()) if unfinished else [])
     simulated = [is_simulated(host, models) for host, models in zip(frame["host"], frame["models"], strict=True)]
     return frame.assign(simulated=pd.array(simulated, dtype="boolean"))

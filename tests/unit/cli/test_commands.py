@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -166,6 +167,9 @@ def test_ledger_and_runs_are_tables_to_read_or_files(shell, tmp_path):
     shell("complete", "-p", "Topic? {text}", "--tag", "sales", stdin=CSV)
     assert "sales" in shell("ledger", "summary", "--by", "month,tag").out
     assert "complete" in shell("runs").out and "<NA>" not in shell("runs").out
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d ", shell("runs").out) and not re.search(
+        r"\d\d:\d\d", shell("ledger", "summary").out
+    )
     shell("runs", "-o", "runs.xlsx")
     assert pd.read_excel(tmp_path / "runs.xlsx")["requests"].tolist() == [2]
     assert json.loads(shell("ledger", "summary", "--format", "jsonl").out)["answers"] == 2
