@@ -52,6 +52,13 @@ def test_warnings_of_a_cell_stand_in_one_block_each_kind_once_with_its_line(kern
 
 
 @pytest.mark.slow
+def test_warnings_that_differ_in_a_number_only_are_one_kind(kernel):
+    cell = kernel.run("for most in (3, 4):\n    full.head(most).tsn.complete('Kind: {text}', max_tokens=1, progress=False)")
+    (block,) = cell.shown()
+    assert re.match(r"line 2: 4 answers cut off by max_tokens .* \(2 times\)$", block)
+
+
+@pytest.mark.slow
 def test_the_next_cell_begins_a_new_block(kernel):
     for _ in range(2):
         (block,) = kernel.run('x = df.tsn.complete("Again: {text}", progress=False)').shown()
