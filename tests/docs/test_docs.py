@@ -44,7 +44,11 @@ VARYING = [
 # are printed, so that a page can't hide one.
 DRIVER = """
 import contextlib, io, json, os, sys, traceback, warnings
-import pandas, pyarrow.parquet, tsn_frames.errors, tsn_frames.simulator
+import pandas, pyarrow.pandas_compat, pyarrow.parquet
+import tsn_frames.accessor, tsn_frames.engine.transport.pool, tsn_frames.errors, tsn_frames.simulator
+
+for name in set(tsn_frames.__all__) - {"Chat"}:  # which loads ipywidgets
+    getattr(tsn_frames, name)
 
 def run(codes):
     printed, names = [], {"__name__": "__main__"}
