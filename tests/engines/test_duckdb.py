@@ -74,7 +74,7 @@ def test_the_columns_are_types_of_the_database(con, client):
         found |= dict(con.sql("describe answered").project("column_name, column_type").fetchall())
     wanted = {
         "content": "VARCHAR", "prompt_tokens": "BIGINT", "cost": "DOUBLE", "cached": "BOOLEAN", "error": "VARCHAR",
-        "answered_at": "TIMESTAMP WITH TIME ZONE", "topic": "VARCHAR", "n": "BIGINT", "price_said": "DOUBLE",
+        "answered_at": "TIMESTAMP", "topic": "VARCHAR", "n": "BIGINT", "price_said": "DOUBLE",
         "words": "VARCHAR",
     }  # fmt: skip
     assert {name: found[name] for name in wanted} == wanted

@@ -170,7 +170,7 @@ def decode_tolerantly(data: Any) -> Completion:
     if message is None and reason is None and (choices or counts.total_tokens is None):
         raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
     made_nothing = not has_text and counts_nothing(usage)
-    if not (said.content or said.refusal or said.tool_calls) and (made_nothing or not ends_an_answer(reason)):
+    if choice and not (said.content or said.refusal or said.tool_calls) and (made_nothing or not ends_an_answer(reason)):
         words = f"the answer has no text (finish_reason {reason or 'not given'}{', and no tokens' if made_nothing else ''})"
         raise EmptyAnswer(words, counts, "yes" if counted(usage) else "no" if made_nothing else "unknown")
     return _make(data, choice, said, counts)
