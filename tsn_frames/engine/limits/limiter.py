@@ -114,14 +114,17 @@ class RateLimiter:
         blocked = []
         for key in sorted(self._queues, key=self._turn) if len(self._queues) > 1 else list(self._queues):
             queue = self._queues[key]
-            while queue and queue[0][0].done():  # cancelled
-                queue.popleft()
+            # A probe is the row that came last: those that came before stand beside the refused ones.
+            place = -1 if self.rules.breaker.paused and key[0] > CHAT else 0
+            while queue and queue[place][0].done():  # cancelled
+                del queue[place]
             if not queue:
                 del self._queues[key]
                 continue
-            seconds, rule = self.rules.seconds_until_allowed(now, key[1], queue[0][1])
+            seconds, rule = self.rules.seconds_until_allowed(now, key[1], queue[place][1])
             if seconds <= 0:
-                future, tokens, _ = queue.popleft()
+                future, tokens, _ = queue[place]
+                del queue[place]
                 future.set_result(self.rules.on_sent(now, key[1], tokens))
                 return []
             blocked.append((max(seconds, SHORTEST_TIMER), rule))

@@ -16,7 +16,7 @@ from tsn_frames.engine.limits.account_limits import RateRules
 from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker, State
 from tsn_frames.engine.limits.concurrency import AdaptiveConcurrency
 from tsn_frames.engine.limits.header_quota import HeaderQuota
-from tsn_frames.engine.limits.limiter import CHAT, FRAME, RateLimiter
+from tsn_frames.engine.limits.limiter import CHAT, FRAME, REPEATED, RateLimiter
 from tsn_frames.engine.limits.limits import Limits
 from tsn_frames.engine.limits.rate_headers import RateLimitState, retry_after
 from tsn_frames.engine.limits.sliding_window import MINUTE, SlidingWindow
@@ -561,6 +561,28 @@ def test_chat_passes_frames():
         return order
 
     assert run(main) == ["chat", "frame"]
+
+
+def test_the_probe_of_a_paused_account_is_the_row_that_came_last_and_no_row_that_was_refused_twice():
+    """Those that came before stand beside the refused ones in the frame, and may be refused as they are."""
+
+    async def main():
+        limiter, order = RateLimiter(now), []
+        quota, limiter.rules.concurrency.limit = limiter.rules.quota(Limits()), 100
+
+        async def wait(name, priority):
+            permit = await limiter.acquire(quota, 1, priority)
+            order.append(name)
+            limiter.on_response(permit, {}, 1)
+
+        for permit in [await limiter.acquire(quota, 1) for _ in range(2)]:
+            limiter.on_refused(permit, {}, None)  # a streak: the next one is a probe
+        limiter.on_refused(await limiter.acquire(quota, 1), {}, 5.0)  # the pause
+        names = ["refused twice", "first", "second", "last"]
+        await asyncio.gather(*(wait(name, REPEATED if name == names[0] else FRAME) for name in names))
+        return order
+
+    assert run(main) == ["last", "refused twice", "first", "second"]
 
 
 @settings(max_examples=40, deadline=None)
