@@ -104,7 +104,7 @@ def set_config(settings):
 
 
 def test_collecting_without_a_cluster_says_what_is_missing(client, monkeypatch):
-    monkeypatch.setattr("tsn_frames.dask.collect_answers.cluster_client", lambda: None)
+    monkeypatch.setattr("tsn_frames.dask.merge_worker_caches.cluster_client", lambda: None)
     with pytest.raises(ConfigError, match=r"distributed\.Client"):
         tsn_dask.collect(client)
 

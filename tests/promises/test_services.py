@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.chat.models import list_models
+from tsn_frames.engine.chat.model_names import list_models
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator

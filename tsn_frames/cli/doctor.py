@@ -15,7 +15,7 @@ import click
 
 from ..api import Unreadable, load
 from ..api.base_url import models_url
-from ..api.dialects.model_list import model_names
+from ..api.dialects.model_name_list import model_names
 from ..engine.limits.rate_headers import rate_limits
 from ..engine.runtime.client import Client
 from ..engine.runtime.process import process_state

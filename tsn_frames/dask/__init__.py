@@ -4,7 +4,7 @@ Importing it registers the accessor. Nothing else of the package imports it.
 """
 
 from .accessor import DaskAccessor as DaskAccessor
-from .collect_answers import collect as collect
+from .merge_worker_caches import collect as collect
 from .progress import Progress as Progress
 
 __all__ = ["DaskAccessor", "Progress", "collect"]

@@ -23,7 +23,7 @@ from .coordination.channels import Channel, cancellation, channel_of_task
 from .coordination.graph_budget import GraphBudget
 from .coordination.leased_limits import leased_limits
 from .progress import report
-from .worker_settings import changed, on_this_worker
+from .worker_config import changed, on_this_worker
 
 POLL = 0.5  # seconds between two reports of a partition's counts
 

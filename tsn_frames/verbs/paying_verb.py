@@ -14,7 +14,7 @@ from ..keyword_options import check_call, spelled_out
 from ..notebook.readable_types import ReadableType
 from ..text import warnings_to
 from .estimate.result import Estimate
-from .run.dask_meta import NO_META, is_inferring_meta
+from .run.meta_inference import NO_META, is_inferring_meta
 from .run.run_handle import Convert, Run, converted
 from .run.run_handle import start as start_run
 from .run.verb_options import DEFAULTS

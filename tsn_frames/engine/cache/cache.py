@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ...api import Completion, Unreadable, decode
 from ...errors import CacheError, ConfigError, ParameterError
 from ...text import quoted
-from ..storage.common_columns import TOKEN_COLUMNS, utc_times
+from ..storage.frame_columns import TOKEN_COLUMNS, utc_times
 from ..storage.sqlite import BUSY_TIMEOUT
 from . import import_export
 from .erase_runs import forget

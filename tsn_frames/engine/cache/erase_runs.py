@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...errors import CacheError
 from ...text import plural, warn
 from ..ledger.ledger import Ledger, default_ledger
-from ..ledger.run_history import request_keys, unrecorded
+from ..ledger.ledger_queries import request_keys, unrecorded
 from ..ledger.run_id_attrs import run_ids
 from .reader import FILE
 from .store import open_store

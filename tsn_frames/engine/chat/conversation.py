@@ -26,7 +26,7 @@ from ..runtime.interrupts import wait_for
 from ..runtime.process import process_state
 from .chat_message import Turn
 from .chat_state import ChatState
-from .models import list_models
+from .model_names import list_models
 from .pending_answer import PartialAnswer, PendingAnswer
 
 

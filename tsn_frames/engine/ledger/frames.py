@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ...errors import ParameterError
 from ...text import did_you_mean, quoted
-from ..storage.common_columns import TOKEN_COLUMNS, utc_times
+from ..storage.frame_columns import TOKEN_COLUMNS, utc_times
 from .file import Entry
 from .run_record import RunRecord, Saving, fingerprint
 

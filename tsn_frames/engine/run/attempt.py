@@ -14,8 +14,8 @@ from ...api import Completion, Request, Usage
 from ...api.prompt_length import prompt_size
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
-from ..limits.account_limits import Permit
 from ..limits.limiter import FRAME, REPEATED, RETRY
+from ..limits.rate_rules import Permit
 from ..retry import Classification, classify
 from ..runtime.session import Session
 from ..runtime.writer import CommitFuture

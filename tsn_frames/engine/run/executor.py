@@ -24,11 +24,11 @@ from ..runtime.session import Session, open_session
 from ..runtime.simulator_detection import is_simulated
 from .attempt import AttemptSender
 from .counts import Counts
-from .ledger_records import AccountedKeys, RunAccounting, accounted_hits, write_or_log
 from .preflight import check_sendable, key_or_reason, look_up
 from .process_flights import TAKEN_DELAY, ProcessFlights
 from .request_queue import PendingRequest, RetryQueue
 from .retry_decision import ResultHandler
+from .run_accounting import AccountedKeys, RunAccounting, accounted_hits, write_or_log
 from .single_flight import SingleFlight
 from .spec import RunSpec
 from .streamed_answer import StreamOptions

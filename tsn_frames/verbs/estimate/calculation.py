@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from ...engine.budget.worst_case import longest, worst_case
-from ...engine.ledger.run_history import PastUsage
+from ...engine.ledger.ledger_queries import PastUsage
 from ...engine.outcomes import Outcomes
 from ...engine.runtime.client import Client
 from ...engine.runtime.process import process_state

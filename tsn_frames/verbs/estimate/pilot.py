@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ...engine.ledger import run_history
+from ...engine.ledger import ledger_queries
 from ...engine.outcomes import Outcomes
 from ...engine.run.executor import RunExecutor
 from ...errors import ParameterError
@@ -71,7 +71,7 @@ def suggest_pilot(call: PreparedCall, table: RequestTable, answers: Outcomes, fo
 
 def _with_paid(found: Estimate, call: PreparedCall) -> Estimate:
     """Return an estimate with what the pilots of its call have cost; it is unknown without prices."""
-    attempts, cost, known = run_history.pilot_spending(call.client.ledger, call.work.about.hashes.get("keys"))
+    attempts, cost, known = ledger_queries.pilot_spending(call.client.ledger, call.work.about.hashes.get("keys"))
     if not attempts or not (cost or known):
         return found
     paid = Range(float(cost), float(cost), float(cost)) if known else Range(float(cost), None, None)
@@ -84,7 +84,7 @@ def _population(call: PreparedCall, answers: Outcomes) -> Array:
 
     Other cached answers are left out: they may be those of another department, unlike the rest.
     """
-    piloted = run_history.piloted_keys(call.client.ledger, call.work.about.hashes.get("keys"))
+    piloted = ledger_queries.piloted_keys(call.client.ledger, call.work.about.hashes.get("keys"))
     keys = enumerate(call.work.requests.index)
     return np.array([at for at, key in keys if answers.completions[at] is None or key in piloted], dtype=np.int64)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...engine.ledger import run_history
+from ...engine.ledger import ledger_queries
 from ...engine.outcomes import Outcomes
 from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
@@ -77,11 +77,11 @@ def _from_earlier_runs(call: PreparedCall, table: RequestTable, rest: int) -> Us
     """Return the answers of the newest runs with the same prompt, system prompt and model."""
     mine, models = call.work.about.hashes, set(table.requests.models)
     same = ("template", "system", "model")
-    found = run_history.run_records(call.client.ledger)
+    found = ledger_queries.run_records(call.client.ledger)
     records = [record for record, hashes in found if all(hashes.get(name) == mine.get(name) for name in same)][:MAX_RUNS]
     if not records or len(models) != 1:
         return None
-    lines = run_history.recent_usage(call.client.ledger, models, [record.run for record in records])
+    lines = ledger_queries.recent_usage(call.client.ledger, models, [record.run for record in records])
     sizes = np.array([line.prompt_chars * DEFAULTS[line.language].expected for line in lines])
     tokens = np.array([(line.prompt_tokens, line.completion_tokens) for line in lines], dtype=float).reshape(-1, 2)
     day = time.strftime("%Y-%m-%d", time.gmtime(records[0].began))

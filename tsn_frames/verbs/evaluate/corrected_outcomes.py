@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...frames.gold_draw import check_read, check_undamaged, need_draw
 from ...frames.label_codes import code_columns
-from ...frames.sampling_design import check_read, check_undamaged, need_draw
 from ...text import warn
 from .metrics import FEW
 

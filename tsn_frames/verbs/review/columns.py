@@ -11,8 +11,8 @@ from ...errors import ColumnError
 from ...text import quoted
 from ..label.columns import categories, decisions
 from .decisions import Decision
+from .labels_beside_text import Labels, labels_of
 from .review_settings import Setup
-from .shown_labels import Labels, labels_of
 
 
 def gold_columns(setup: Setup, made: Sequence[Decision]) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames import values
-from ...frames.sampling_design import draw_of
+from ...frames.gold_draw import draw_of
 from ...text import did_you_mean, plural, quoted, warn
 from ..label.codebook import Codebook
 from ..rounds.row_texts import texts_of
-from .shown_labels import Labels, Shown, agreed_labels, differ, labels_of
+from .labels_beside_text import Labels, Shown, agreed_labels, differ, labels_of
 
 _CONFIDENCES = ("agreement", "probability")
 

@@ -12,10 +12,10 @@ from ...frames.prompt import check_frame
 from ...text import quoted
 from ..label.codebook import Codebook, Label
 from .items import select
+from .labels_beside_text import Shown
 from .log import ReviewLog
 from .review_settings import Setup
 from .session import ReviewSession
-from .shown_labels import Shown
 
 
 def review(

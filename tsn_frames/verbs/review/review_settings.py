@@ -8,8 +8,8 @@ from typing import Any
 from ...errors import ConfigError
 from ...text import quoted
 from ..label.codebook import Codebook
+from .labels_beside_text import Shown
 from .log import FORMAT
-from .shown_labels import Shown
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from ..label.codebook import Codebook
 from .columns import check_columns, gold_columns
 from .decisions import UNDECIDED, Decision, Entry, History
 from .items import Selection
+from .labels_beside_text import Labels
 from .log import ReviewLog
 from .progress import Progress
 from .review_settings import Setup
-from .shown_labels import Labels
 
 
 class ReviewSession:

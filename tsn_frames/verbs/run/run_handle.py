@@ -23,7 +23,7 @@ from ...errors import AuthenticationError, Interrupted, RunError
 from ...notebook.live_run import show_run
 from ...text import plural, warn
 from .plan import Errors, Plan
-from .run_display import ShownRun
+from .shown_run import ShownRun
 from .summary import Summary, first_error, remedy, summarise, warnings_of
 
 if TYPE_CHECKING:

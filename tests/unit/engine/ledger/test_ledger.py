@@ -24,7 +24,7 @@ from tsn_frames.api.prompt_length import prompt_size
 from tsn_frames.engine.cache.store import scan
 from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema_version
 from tsn_frames.engine.ledger.ledger import Ledger
-from tsn_frames.engine.run.ledger_records import _Free, _summed
+from tsn_frames.engine.run.run_accounting import _Free, _summed
 from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Faults
 

@@ -18,7 +18,7 @@ from ...errors import ConfigError
 from ...secret import Secret, masked
 from ..ledger.file import Line
 from ..ledger.ledger import Ledger
-from ..ledger.run_history import accounted_keys
+from ..ledger.ledger_queries import accounted_keys
 from ..ledger.run_record import KeySet, RunRecord, RunSettings, Saving, distinct_json
 from ..outcomes import Outcomes
 from ..runtime.client import Client

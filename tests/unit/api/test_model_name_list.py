@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tsn_frames.api.dialects.model_list import model_names
+from tsn_frames.api.dialects.model_name_list import model_names
 from tsn_frames.api.dialects.tables import MODEL_LISTS, MODEL_NAMES
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...api import Unreadable, load
 from ...api.base_url import models_url
-from ...api.dialects.model_list import model_names
+from ...api.dialects.model_name_list import model_names
 from ...secret import Secret
 from ..runtime.client import Client
 from ..transport.http_types import HttpResponse

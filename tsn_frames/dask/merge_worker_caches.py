@@ -10,7 +10,7 @@ from ..engine.cache.cache import Cache
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ConfigError
 from .cluster_client import cluster_client
-from .worker_settings import on_this_worker
+from .worker_config import on_this_worker
 
 Place = tuple[str, str]  # host and folder
 
