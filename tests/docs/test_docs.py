@@ -38,6 +38,7 @@ VARYING = [
     (r"\b\d+\.\d+ s\b|\b\d+ s(?= each as the ledger)", "SECONDS s"),
     (r"(?m)^minutes +(under )?[\d,.]+ +(?=\d+ at once, SECONDS s each)", "minutes MINUTES "),  # computed from those
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00)?", "TIME"),
+    (r"the run of \d{4}-\d\d-\d\d", "the run of DAY"),
 ]
 # Runs pages: for each line of its input it forks, and the child runs the blocks of one page one after the other, as a reader
 # would, and writes what each printed into a file. So the imports are paid for once. Any warning but ours is an error; ours
