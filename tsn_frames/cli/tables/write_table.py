@@ -12,6 +12,7 @@ from typing import Any, Literal
 import orjson
 import pandas as pd
 
+from ...engine.storage.file_replacement import replacement
 from ...errors import ParameterError
 from ...text import warn
 from ...verbs.report.excel import write_sheets
@@ -46,18 +47,13 @@ def write_table(df: pd.DataFrame, path: str, form: TableFormat = TABLE_FORMAT) -
         target.write_bytes(data)
         return
     target = target.resolve()  # the file behind a link is replaced, not the link
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with replacement(target, 0o666) as part:
         with part.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
             part.chmod(target.stat().st_mode & 0o777)
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _is_stream(target: Path) -> bool:

@@ -6,9 +6,7 @@ import base64
 import json
 import math
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ...api import Unreadable, decode, dumps, load
 from ...errors import CacheError
+from ..storage.file_replacement import replacement
 from .reader import Row
 
 _COLUMNS = ("request_key", "answered_at", "body")
@@ -38,18 +37,6 @@ def export(rows: Iterable[Row], path: Path, features: Mapping[str, Any] = Mappin
             return write(rows, part, features)
     except OSError as error:
         raise CacheError(f"{path} can't be written: {error}") from None
-
-
-@contextmanager
-def replacement(path: Path) -> Iterator[Path]:
-    """Create a file beside a path, its owner's only, which replaces it when the block has ended without an error."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.touch(0o600, exist_ok=False)
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Exported:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...api import Unreadable, dumps, load
-from .import_export import replacement
+from ..storage.file_replacement import replacement
 
 FILE = "features.json"
 

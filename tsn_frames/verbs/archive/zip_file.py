@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...engine.cache.import_export import replacement
+from ...engine.storage.file_replacement import replacement
 from ...errors import CacheError
 
 MAX_MEMBERS = 1000
