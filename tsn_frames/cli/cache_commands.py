@@ -15,8 +15,9 @@ from ..engine.runtime.client import Client
 from ..errors import ParameterError
 from ..text import plural, quoted
 from .exit_codes import ExitCode, report
+from .options import CACHE_DIR
 
-_FOLDER = click.option("--cache-dir", metavar="FOLDER", help="Folder of cached answers; default: TSN_CACHE_DIR.")
+_FOLDER = click.option("--cache-dir", metavar="FOLDER", help=CACHE_DIR)
 
 
 @click.group("cache")
@@ -84,8 +85,9 @@ def verify(cache_dir: str | None) -> int:
 
     Nothing is changed. Exit code 1: some are damaged.
     """
-    problem = damage(_cache(cache_dir))
-    click.echo(problem or f"whole: {described(_cache(cache_dir).stats())}")
+    cache = _cache(cache_dir)
+    problem = damage(cache)
+    click.echo(problem or f"whole: {described(cache.stats())}")
     return ExitCode.ROWS_FAILED if problem else ExitCode.DONE
 
 

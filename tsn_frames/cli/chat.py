@@ -14,7 +14,7 @@ from ..engine.chat.conversation import Conversation
 from ..errors import RunError
 from ..text import money
 from .exit_codes import ExitCode, report
-from .options import client_of, client_options, verb_options
+from .options import client_of, client_options, given, verb_options
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a model could move the cursor or set the title of the terminal
 _HELP = """Chat in the terminal; answers stream. An empty line does nothing, Ctrl-C stops an answer, Ctrl-D ends.
@@ -59,9 +59,7 @@ def chat_command() -> click.Command:
     """Return the command, with the options of a conversation and of the client."""
 
     def run(**values: Any) -> int:
-        client = client_of(values)
-        given = {word: value for word, value in values.items() if value is not None and value != ()}
-        chat = Conversation(client, **given)
+        chat = Conversation(client_of(values), **given(values))
         chat.add_listener(Printer())
         return _converse(chat) if sys.stdin.isatty() else _one_question(chat)
 

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 _NOT_ON_A_COMMAND_LINE = {"self", "client", "errors", "progress", "refresh", "df", "prompt", "text", "labels", "fields"}
-_SECRET = {"api_key", "headers", "query"}
+_NOT_OF_CLIENT = {"api_key", "headers", "query", "model", "limits", "retry", "cache"}  # the first three are secret
+CACHE_DIR = "Folder of cached answers; default: TSN_CACHE_DIR."
 _HELP = {
     "temperature": "Sampling temperature, from 0 to 2.",
     "top_p": "Nucleus sampling, from 0 to 1.",
@@ -106,9 +107,9 @@ def client_options() -> list[click.Option]:
     from ..engine.limits.limits import Limits
     from ..engine.runtime.client import Client
 
-    own = list(_parameters(Client, {*_SECRET, "model", "limits", "retry", "cache"}))
+    own = list(_parameters(Client, _NOT_OF_CLIENT))
     sentences = {**_sentences(Client), **_sentences(Limits)}
-    cache = click.Option(["--cache-dir"], metavar="FOLDER", help="Folder of cached answers; default: TSN_CACHE_DIR.")
+    cache = click.Option(["--cache-dir"], metavar="FOLDER", help=CACHE_DIR)
     return [*(_option(one, sentences.get(one.name, "")) for one in (*own, *_parameters(Limits, set()))), cache]
 
 
@@ -118,10 +119,13 @@ def client_of(values: dict[str, Any]) -> Any:
     from ..engine.runtime.client import Client
 
     limits = {one.name: values.pop(one.name, None) for one in _parameters(Limits, set())}
-    own = {one.name: values.pop(one.name, None) for one in _parameters(Client, {*_SECRET, "model", "limits", "retry", "cache"})}
-    given = {name: value for name, value in own.items() if value is not None}
-    made = Limits(**{name: value for name, value in limits.items() if value is not None})
-    return Client(cache=values.pop("cache_dir", None), limits=made, **given)
+    own = {one.name: values.pop(one.name, None) for one in _parameters(Client, _NOT_OF_CLIENT)}
+    return Client(cache=values.pop("cache_dir", None), limits=Limits(**given(limits)), **given(own))
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
 def _parameters(function: Callable[..., Any], without: set[str]) -> Iterator[inspect.Parameter]:

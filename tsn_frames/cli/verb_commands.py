@@ -21,7 +21,7 @@ from ..verbs.run.run_handle import last_run
 from ..verbs.run.summary import Summary
 from .exit_codes import GO_ON, ExitCode, exit_code_of, interrupted_by_termination, kept_answers, report
 from .labels_and_fields import fields_of, labels_of
-from .options import TEXT, client_of, client_options, verb_options
+from .options import TEXT, client_of, client_options, given, verb_options
 from .tables.file_formats import STANDARD, Format, TableFormat
 from .tables.read_table import read_table
 from .tables.write_table import check_target, write_table
@@ -105,7 +105,7 @@ def _run(name: str, values: dict[str, Any]) -> int:
 
 
 def _run_in_parts(target: str, values: dict[str, Any], chunksize: int, progress: bool | None, *, quiet: bool) -> int:
-    source, options = values.pop("source"), {}
+    source = values.pop("source")
     if values["rows"] is not None or values["sample"] is not None:
         raise ParameterError("--rows and --sample are for an output in one file, not for a folder of parts")
     if Path(source).suffix.lower() != ".parquet" and not Path(source).is_dir():
@@ -179,12 +179,12 @@ def _options(values: dict[str, Any]) -> dict[str, Any]:
     for word in (*_FORM, "rows", "sample"):
         values.pop(word, None)
     client = client_of(values)
-    given = {word: value for word, value in values.items() if value is not None and value != ()}
-    if "examples" in given:
-        given["examples"] = read_table(given["examples"])
-    if "stop" in given:
-        given["stop"] = list(given["stop"])
-    return {**given, "client": client}
+    options = given(values)
+    if "examples" in options:
+        options["examples"] = read_table(options["examples"])
+    if "stop" in options:
+        options["stop"] = list(options["stop"])
+    return {**options, "client": client}
 
 
 def _frame_so_far(end: BaseException) -> pd.DataFrame | None:
