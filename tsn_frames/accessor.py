@@ -11,7 +11,7 @@ import pandas as pd
 
 from .errors import UnknownNameError, named_interrupts
 from .frames.prompt import Prompt
-from .keyword_options import check_call
+from .keyword_options import check_call, with_self
 from .notebook.readable_types import ReadableType, readable
 from .notebook.table_html import table_html
 from .text import plural, quoted
@@ -54,16 +54,11 @@ def _method(verb: Callable[Concatenate[pd.DataFrame, P], R], name: str | None = 
 
     method.__name__ = method.__qualname__ = name or verb.__name__
     signature = inspect.signature(readable(verb))
-    method.__signature__ = _with_self(signature)  # type: ignore[attr-defined]
+    method.__signature__ = with_self(signature)  # type: ignore[attr-defined]
     plan = getattr(verb, "plan", None)
     if plan is not None:
         method.plan = lambda self, *args, **kwargs: plan(self._frame(), *args, **kwargs)  # type: ignore[attr-defined]
     return cast("Callable[Concatenate[Any, P], R]", method)
-
-
-def _with_self(signature: inspect.Signature) -> inspect.Signature:
-    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return signature.replace(parameters=[self, *list(signature.parameters.values())[1:]])
 
 
 def _shown(
@@ -101,7 +96,7 @@ def _like_complete(returns: str) -> Callable[[F], F]:
     parameters = text.partition("\nprompt : ")[2].partition("Returns\n")[0]
 
     def decorate(method: F) -> F:
-        method.__signature__ = _with_self(signature).replace(return_annotation=ReadableType(returns))  # type: ignore[attr-defined]
+        method.__signature__ = with_self(signature).replace(return_annotation=ReadableType(returns))  # type: ignore[attr-defined]
         first, _, rest = (inspect.getdoc(method) or "").partition("\n\n")
         method.__doc__ = f"{first}\n\nParameters\n----------\nprompt : {parameters}{rest}"
         return method

@@ -96,6 +96,12 @@ def checked(function: F) -> F:
     return cast("F", call)
 
 
+def with_self(signature: inspect.Signature) -> inspect.Signature:
+    """Return the signature of a verb as that of a method: ``self`` stands in place of the frame."""
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return signature.replace(parameters=[own, *list(signature.parameters.values())[1:]])
+
+
 @cache
 def _words(function: Callable[..., Any]) -> tuple[str, ...]:
     parameters = inspect.signature(function).parameters.values()

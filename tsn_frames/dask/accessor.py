@@ -9,7 +9,7 @@ from typing import Any
 
 from dask.dataframe.extensions import register_dataframe_accessor
 
-from ..keyword_options import check_call
+from ..keyword_options import check_call, with_self
 from ..verbs.complete import complete
 from ..verbs.estimate.estimate import estimate
 from ..verbs.extract.extract import extract
@@ -32,9 +32,7 @@ def _method(verb: Callable[..., Any], lazy: Callable[..., Any] = _frame) -> Call
         check_call(method, (self, *args), options)
         return lazy(self._ddf, verb, args, options)
 
-    signature = inspect.signature(verb)
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    method.__signature__ = signature.replace(parameters=[own, *list(signature.parameters.values())[1:]])  # type: ignore[attr-defined]
+    method.__signature__ = with_self(inspect.signature(verb))  # type: ignore[attr-defined]
     return method
 
 

@@ -102,6 +102,16 @@ def memory_channel() -> MemoryChannel:
     return MemoryChannel()
 
 
+def _this_worker() -> Any | None:
+    """Return the worker that runs this thread; None without a cluster."""
+    try:
+        from distributed import get_worker
+
+        return get_worker()
+    except (ImportError, ValueError):
+        return None
+
+
 @cache
 def _of_worker(worker: Any) -> SchedulerChannel:
     return SchedulerChannel(worker)
@@ -109,12 +119,12 @@ def _of_worker(worker: Any) -> SchedulerChannel:
 
 def cancellation() -> Callable[[], bool]:
     """Return a function that says whether the task of this thread was cancelled, or its worker closes."""
+    worker = _this_worker()
+    if worker is None:
+        return lambda: False
     try:
-        from distributed import get_worker
-
-        worker = get_worker()
         key = worker.get_current_task()
-    except (ImportError, ValueError, KeyError):  # no cluster
+    except (ValueError, KeyError):  # not a thread of tasks
         return lambda: False
 
     def cancelled() -> bool:
@@ -126,11 +136,8 @@ def cancellation() -> Callable[[], bool]:
 
 def channel_of_task(folder: Path) -> Channel:
     """Return the channel of the task that runs in this thread; ``folder`` is that of the cache."""
-    try:
-        from distributed import get_worker
-
-        worker = get_worker()
-    except (ImportError, ValueError):  # no cluster
+    worker = _this_worker()
+    if worker is None:
         return memory_channel() if multiprocessing.parent_process() is None else FileChannel(folder)
     try:
         return _of_worker(worker)
