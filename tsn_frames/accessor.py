@@ -12,7 +12,7 @@ import pandas as pd
 from .errors import UnknownNameError, named_interrupts
 from .frames.prompt import Prompt
 from .keyword_options import check_call, with_self
-from .notebook.readable_types import ReadableType, readable
+from .notebook.readable_signatures import ReadableType, readable
 from .notebook.table_html import table_html
 from .text import plural, quoted
 from .verbs import complete as verbs

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, ForwardRef, TypeVar, cast
 
 from .errors import ArgumentError
-from .notebook.readable_types import ReadableType, readable, readable_type
+from .notebook.readable_signatures import ReadableType, readable, readable_type
 from .text import did_you_mean, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])

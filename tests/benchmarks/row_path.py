@@ -31,7 +31,7 @@ from queue import SimpleQueue
 import pandas as pd
 
 import tsn_frames as tsn
-from tsn_frames.engine.run import process_flights
+from tsn_frames.engine.run import cross_process_single_flight
 
 PACKAGE = Path(tsn.__file__).parent
 
@@ -128,7 +128,7 @@ def measure(client, tracer):
 
 def main():
     tracer = Tracer()
-    process_flights.POLL = 3600.0  # its hand-overs are four a second, not a row's
+    cross_process_single_flight.POLL = 3600.0  # its hand-overs are four a second, not a row's
     command = [sys.executable, "-m", "tsn_frames", "simulate", "--latency", "0.01"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, tempfile.TemporaryDirectory() as folder:
         try:

@@ -12,11 +12,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``demo`` and ``simulate`` need no click."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["simulate"]:
-        from .simulate import simulate
+        from .commands.simulate import simulate
 
         return simulate(given[1:])
     if given[:1] == ["demo"]:
-        from ..demo import main as demo
+        from .demo import main as demo
 
         return demo()
     try:

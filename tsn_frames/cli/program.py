@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import click
 
-from .cache_commands import cache_group
-from .chat import chat_command
-from .doctor import doctor_command
+from .commands.cache import cache_group
+from .commands.chat import chat_command
+from .commands.doctor import doctor_command
+from .commands.ledger import ledger_group, runs
+from .commands.simulate import SUMMARY
+from .commands.verbs import VERBS, verb_command
 from .exit_codes import ExitCode, exit_code_of
-from .ledger_commands import ledger_group, runs
-from .simulate import SUMMARY
-from .verb_commands import VERBS, verb_command
 
 _HELP = """Language models over tables: a row becomes a request, and the same request is never paid for twice.
 

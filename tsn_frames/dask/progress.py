@@ -10,8 +10,8 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
-from ..engine.run.counts import Counts
-from ..engine.run.progress_bar import Progress as Bar
+from ..engine.progress.counts import Counts
+from ..engine.progress.progress_bar import Progress as Bar
 from ..engine.runtime.client import Client, client_or_default
 from ..text import plural
 from ..verbs.run.summary import Summary, total_summary

@@ -11,10 +11,10 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 from ..errors import ArgumentError, ConfigError, named_interrupts
 from ..frames.other_libraries import in_pandas
 from ..keyword_options import check_call, spelled_out
-from ..notebook.readable_types import ReadableType
+from ..notebook.readable_signatures import ReadableType
 from ..text import warnings_to
 from .estimate.result import Estimate
-from .run.meta_inference import NO_META, is_inferring_meta
+from .run.dask_meta_detection import NO_META, is_inferring_meta
 from .run.run_handle import Convert, Run, converted
 from .run.run_handle import start as start_run
 from .run.verb_options import DEFAULTS

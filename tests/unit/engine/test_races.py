@@ -15,7 +15,7 @@ from tsn_frames.engine.cache import store as store_module
 from tsn_frames.engine.cache.sqlite_pages import salvage
 from tsn_frames.engine.cache.store import Store
 from tsn_frames.engine.chat.conversation import Conversation
-from tsn_frames.engine.run import preflight
+from tsn_frames.engine.run import cache_lookup
 from tsn_frames.engine.storage.sqlite import identity
 from tsn_frames.engine.transport.connection import Connection
 from tsn_frames.engine.transport.pool import ConnectionPool
@@ -56,8 +56,8 @@ class Gate:
 
 def test_a_stop_while_another_runs_answer_is_looked_up_delays_no_later_run(tmp_path, monkeypatch):
     """The flight was never finished: later callers of the same request in this process hung."""
-    looking = Gate(preflight.lookup, lambda _, index, __: len(index) == 1)
-    monkeypatch.setattr(preflight, "lookup", looking)
+    looking = Gate(cache_lookup.lookup, lambda _, index, __: len(index) == 1)
+    monkeypatch.setattr(cache_lookup, "lookup", looking)
     with Simulator(latency=0.02) as sim:
         client = client_of(sim, tmp_path, limits=tsn.Limits(1))
         one = rows(20).tsn.start("{t}", client=client)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.run.counts import Counts
-from tsn_frames.engine.run.progress_bar import Progress
+from tsn_frames.engine.progress.counts import Counts
+from tsn_frames.engine.progress.progress_bar import Progress
 from tsn_frames.notebook.progress_bar import bar_html, line_html
 from tsn_frames.notebook.table_html import lines_html, table_html
 

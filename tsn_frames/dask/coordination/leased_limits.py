@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ...engine.limits.account_limits import UserQuota
 from ...engine.limits.limiter import RateLimiter
-from ...engine.limits.rate_rules import UserQuota
 from ...engine.limits.sliding_window import SlidingWindow
 from ...engine.runtime.client import Client
 from ...engine.runtime.process import process_state

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ...api import Completion, Unreadable, decode
 from ...errors import CacheError, ConfigError, ParameterError
 from ...text import quoted
-from ..storage.frame_columns import TOKEN_COLUMNS, utc_times
 from ..storage.sqlite import BUSY_TIMEOUT
+from ..storage.utc_times import utc_times
 from . import import_export
 from .erase_runs import forget
 from .reader import FILE
@@ -95,7 +95,7 @@ class Cache:
         }
         for name in ("model", "content", "finish_reason"):
             columns[name] = pd.array([getattr(answer, name) for *_, answer in rows], dtype="string")
-        for name in TOKEN_COLUMNS:
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
             columns[name] = pd.array([getattr(answer, name) for *_, answer in rows], dtype="Int64")
         return pd.DataFrame(columns | {"bytes": pd.Series([len(body) for _, body, *_ in rows], dtype="int64")})
 

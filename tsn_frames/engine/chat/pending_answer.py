@@ -20,9 +20,9 @@ from ..budget.admission import BudgetAdmission
 from ..cache.cache import CacheMode
 from ..limits.limiter import CHAT
 from ..outcomes import Outcome
+from ..progress.counts import Counts
 from ..run.attempt import AttemptSender
-from ..run.counts import Counts
-from ..run.preflight import cached_answer
+from ..run.cache_lookup import cached_answer
 from ..run.request_queue import PendingRequest, RetryQueue
 from ..run.retry_decision import ResultHandler
 from ..run.streamed_answer import StreamOptions

@@ -49,7 +49,7 @@ MIGRATIONS: list[tuple[str, ...]] = [
 class Entry(NamedTuple):
     """One attempt. ``outcome`` is ``answered``, or ``unknown`` if it may be billed but its usage is not known.
 
-    ``prompt_chars`` and ``language`` are :func:`~tsn_frames.api.prompt_length.prompt_size`; ``price_source`` is the price behind
+    ``prompt_chars`` and ``language`` are :func:`~tsn_frames.api.prompt_length_and_script.prompt_size`; ``price_source`` is the price behind
     ``cost`` and its origin. ``held`` is the upper bound of an unknown cost, which later processes count against a budget.
     """
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ...errors import ParameterError
 from ...text import did_you_mean, quoted
-from ..storage.frame_columns import TOKEN_COLUMNS, utc_times
+from ..storage.utc_times import utc_times
 from .file import Entry
 from .run_record import RunRecord, Saving, fingerprint
 
@@ -189,5 +189,6 @@ def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     frame["held"] = pd.array([None if held is None else float(held) for held in frame["held"]], dtype="Float64")
     frame["request_key"] = pd.array([key.hex() for key in frame["request_key"]], dtype="string")
     texts = dict.fromkeys(("run", "host", "model", "outcome", "tag", "currency", "price_source", "language"), "string")
-    counts = dict.fromkeys((*TOKEN_COLUMNS, "cached_tokens", "prompt_chars", "completion_chars"), "Int64")
+    tokens = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens")
+    counts = dict.fromkeys((*tokens, "prompt_chars", "completion_chars"), "Int64")
     return frame.astype(counts | texts | {"seconds": "float64"})

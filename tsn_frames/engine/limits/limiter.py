@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 
+from .account_limits import Permit, RateRules, UserQuota
 from .limits import Limits
-from .rate_rules import Permit, RateRules, UserQuota
 
 CHAT, RETRY, FRAME, REPEATED = 0, 1, 2, 3  # priorities; RETRY: failed once, REPEATED: failed more than once
 SHORTEST_TIMER = 0.001

@@ -11,16 +11,16 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ...api import Completion, Request, Usage
-from ...api.prompt_length import prompt_size
+from ...api.prompt_length_and_script import prompt_size
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
+from ..limits.account_limits import Permit
 from ..limits.limiter import FRAME, REPEATED, RETRY
-from ..limits.rate_rules import Permit
+from ..progress.counts import Counts
 from ..retry import Classification, classify
 from ..runtime.session import Session
 from ..runtime.writer import CommitFuture
 from ..transport.http_types import HttpFailure, HttpResponse
-from .counts import Counts
 from .request_queue import PendingRequest
 from .streamed_answer import StreamedAnswer, StreamOptions
 

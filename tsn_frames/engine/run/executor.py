@@ -18,14 +18,15 @@ from ...errors import NOT_SENT, BudgetExceeded, RowError, RunError
 from ...secret import Secret
 from ..ledger.file import Line
 from ..outcomes import Outcome, Outcomes
+from ..progress.counts import Counts
 from ..runtime.client import Client
 from ..runtime.process import ServiceAccount, process_state
 from ..runtime.session import Session, open_session
 from ..runtime.simulator_detection import is_simulated
 from .attempt import AttemptSender
-from .counts import Counts
-from .preflight import check_sendable, key_or_reason, look_up
-from .process_flights import TAKEN_DELAY, ProcessFlights
+from .cache_lookup import look_up
+from .cross_process_single_flight import TAKEN_DELAY, ProcessFlights
+from .preflight import check_sendable, key_or_reason
 from .request_queue import PendingRequest, RetryQueue
 from .retry_decision import ResultHandler
 from .run_accounting import AccountedKeys, RunAccounting, accounted_hits, write_or_log

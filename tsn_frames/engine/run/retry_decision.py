@@ -12,11 +12,11 @@ from ...errors import NOT_SENT, ModelError, RateLimitError, RowError, RunError, 
 from .. import retry as policy
 from ..limits.circuit_breaker import CircuitBreaker
 from ..outcomes import Outcome
+from ..progress.counts import Counts
 from ..retry import Classification
 from ..runtime.client import Client
 from ..transport.environment import through_proxy
 from .attempt import Attempt
-from .counts import Counts
 from .request_queue import PendingRequest, RetryQueue
 
 log = logging.getLogger("tsn_frames")

@@ -21,8 +21,8 @@ from ..ledger.ledger import Ledger
 from ..ledger.ledger_queries import accounted_keys
 from ..ledger.run_record import KeySet, RunRecord, RunSettings, Saving, distinct_json
 from ..outcomes import Outcomes
+from ..progress.counts import Counts
 from ..runtime.client import Client
-from .counts import Counts
 from .spec import RunSpec
 
 log = logging.getLogger("tsn_frames")

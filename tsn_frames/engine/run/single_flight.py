@@ -6,8 +6,8 @@ import asyncio
 
 from ...api import decode
 from ..runtime.session import Session
-from .preflight import cached_answer
-from .process_flights import ProcessFlights, Shared
+from .cache_lookup import cached_answer
+from .cross_process_single_flight import ProcessFlights, Shared
 from .request_queue import PendingRequest
 
 

@@ -14,7 +14,7 @@ import platformdirs
 
 from ...api import base_url as address
 from ...errors import ArgumentError, ConfigError
-from ...notebook.readable_types import readable_signature
+from ...notebook.readable_signatures import readable_signature
 from ...notebook.table_html import table_html
 from ...pricing.price_table import Prices, prices_of
 from ...secret import Hidden, Secret

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
-from ...frames.gold_draw import draw_of
+from ...frames.labels.gold_sampling_design import draw_of
 from ...text import money, plural
 from ..run.run_handle import stopped_error
 from ..run.sequential_runs import OnRun, labelled_warnings

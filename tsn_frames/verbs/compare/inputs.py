@@ -13,7 +13,7 @@ from ...api.parameters import check
 from ...engine.budget.worst_case import check_bounded
 from ...errors import ColumnError, ParameterError
 from ...frames import per_row, values
-from ...frames.label_codes import outside_error
+from ...frames.labels.label_codes import outside_error
 from ...text import did_you_mean, plural, quoted
 from ..estimate.request_table import cached_answers
 from ..run.prepare import PreparedCall

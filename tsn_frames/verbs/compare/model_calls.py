@@ -19,7 +19,7 @@ from ..estimate.result import Estimate
 from ..label.label import LABEL_DEFAULTS
 from ..label.label import prepare as prepare_labels
 from ..rounds.estimate import estimate_rounds
-from ..rounds.run import RoundsCall, RoundsRun
+from ..rounds.rounds_run import RoundsCall, RoundsRun
 from ..run.prepare import PreparedCall
 from ..run.run_handle import PaidAnswer, Run
 from .answer_equality import UNREADABLE, Normalise, comparable

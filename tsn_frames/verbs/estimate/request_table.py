@@ -10,7 +10,7 @@ from ...api import Requests, Usage
 from ...engine.ledger import ledger_queries
 from ...engine.ledger.ledger_queries import PastUsage
 from ...engine.outcomes import Outcomes
-from ...engine.run.preflight import look_up
+from ...engine.run.cache_lookup import look_up
 from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
 from .survey_sampling import Array

@@ -10,7 +10,7 @@ import orjson
 import pandas as pd
 
 from ...api import Request, Requests
-from ...api.prompt_length import prompt_size
+from ...api.prompt_length_and_script import prompt_size
 from ...engine.ledger.ledger_queries import PastUsage
 from ...errors import ParameterError
 from ...text import quoted

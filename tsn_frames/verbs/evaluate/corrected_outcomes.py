@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...frames.gold_draw import check_read, check_undamaged, need_draw
-from ...frames.label_codes import code_columns
+from ...frames.labels.gold_sampling_design import check_read, check_undamaged, need_draw
+from ...frames.labels.label_codes import code_columns
 from ...text import warn
 from .metrics import FEW
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ColumnError, ParameterError
-from ...frames.gold_draw import DEV, TEST
-from ...frames.group_codes import groups_of
+from ...frames.labels.gold_sampling_design import DEV, TEST
+from ...frames.labels.group_codes import groups_of
 from ...stats.systematic_sampling import systematic_sample
 from ...text import plural, quoted
 

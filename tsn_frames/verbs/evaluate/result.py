@@ -52,8 +52,8 @@ class Evaluation(NotedTable):
     notes: tuple[str, ...] = ()
 
     def plot(self, *, ax: Any = None) -> Any:
-        """Draw the metrics with their intervals; see :func:`tsn_frames.plot.evaluation`."""
-        from ...plot.evaluation import evaluation
+        """Draw the metrics with their intervals; see :func:`tsn_frames.plot.metric_intervals`."""
+        from ...plot.metric_intervals import evaluation
 
         return evaluation(self, ax=ax)
 

@@ -16,8 +16,8 @@ from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, USAGE, RoundOptions, check_new_columns, check_options, included
 from ..rounds.requests import RoundRequests
 from ..rounds.rounds import Rounds
+from ..rounds.rounds_run import RoundsCall, call_of
 from ..rounds.row_texts import quote_stands_in, texts_of
-from ..rounds.run import RoundsCall, call_of
 from .extract_task import Extraction, ExtractTask, examples_of
 from .field import Field
 from .fields import Fields

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from ...engine.run.counts import Counts
-from ...engine.run.progress_bar import Progress
+from ...engine.progress.counts import Counts
+from ...engine.progress.progress_bar import Progress
 from ...engine.runtime.interrupts import deferred_interrupts
 from ...errors import Interrupted, RunError
 from ...frames.arrow import to_frame

@@ -15,8 +15,8 @@ from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, Explain, RoundOptions, check_new_columns, check_options, included
 from ..rounds.requests import RoundRequests
 from ..rounds.rounds import Rounds
+from ..rounds.rounds_run import RoundsCall, call_of
 from ..rounds.row_texts import texts_of
-from ..rounds.run import RoundsCall, call_of
 from ..rounds.task import Vote
 from .codebook import Codebook, Label
 from .columns import affirmed, label_columns, stale_columns, wanted_columns

@@ -16,6 +16,7 @@ from ...engine.runtime.client import Client
 from ...engine.runtime.session import SharedSession
 from ...errors import BudgetExceeded, ModelError, RowError
 from ...frames.columns import Layout, layout
+from ...frames.usage_totals import UsageTotals
 from ...text import money, plural, warn
 from ..complete import run_of
 from ..estimate.request_table import cached_answers
@@ -25,7 +26,6 @@ from .feature_probe import ModelFeatures
 from .features import Features
 from .requests import RoundRequests
 from .task import Message, R, Vote
-from .usage import UsageTotals
 from .vote_reader import VoteReader
 
 

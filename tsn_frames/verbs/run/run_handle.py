@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar, 
 import pandas as pd
 
 from ...api import Usage
-from ...engine.run.counts import Counts
+from ...engine.progress.counts import Counts
+from ...engine.progress.progress_bar import Progress
 from ...engine.run.executor import GRACE, RunExecutor
-from ...engine.run.progress_bar import Progress
 from ...engine.runtime.client import PICKLED, Client
 from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
 from ...engine.runtime.process import process_state

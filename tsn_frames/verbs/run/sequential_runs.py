@@ -13,9 +13,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
-from ...engine.run.counts import Counts
+from ...engine.progress.counts import Counts
+from ...engine.progress.progress_bar import Progress
 from ...engine.run.executor import GRACE
-from ...engine.run.progress_bar import Progress
 from ...engine.runtime.client import Client
 from ...engine.runtime.interrupts import Stoppable
 from ...text import warn, warning_receiver, warnings_to

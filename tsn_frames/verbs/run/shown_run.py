@@ -6,8 +6,8 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
-from ...engine.run.counts import Counts
-from ...engine.run.progress_bar import pace, status
+from ...engine.progress.counts import Counts
+from ...engine.progress.progress_bar import pace, status
 from ...notebook.live_run import RunView
 from .summary import Summary
 

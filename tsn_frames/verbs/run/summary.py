@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
 from ...api.dialects.tables import ending
-from ...engine.run.counts import Counts
+from ...engine.progress.counts import Counts
 from ...engine.run.executor import RunExecutor
 from ...engine.runtime.simulator_detection import MARK
 from ...notebook.table_html import lines_html

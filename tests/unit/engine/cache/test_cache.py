@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.cache.flights import FLIGHTS
+from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
 from tsn_frames.engine.cache.store import Store, lookup
 from tsn_frames.simulator import Faults
 

@@ -20,7 +20,7 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache import store
-from tsn_frames.engine.cache.flights import FLIGHTS
+from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
 from tsn_frames.engine.cache.sqlite_pages import salvage
 from tsn_frames.engine.cache.store import ForeignRow, Store, lookup, scan
 from tsn_frames.simulator import Simulator

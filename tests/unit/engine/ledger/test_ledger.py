@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import tsn_frames as tsn
 from tsn_frames.api import Completion, Request, around_user_text, body_head, dumps
-from tsn_frames.api.prompt_length import prompt_size
+from tsn_frames.api.prompt_length_and_script import prompt_size
 from tsn_frames.engine.cache.store import scan
 from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema_version
 from tsn_frames.engine.ledger.ledger import Ledger

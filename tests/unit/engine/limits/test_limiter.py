@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_time import Service, now, run
 
+from tsn_frames.engine.limits.account_limits import RateRules
 from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker, State
 from tsn_frames.engine.limits.concurrency import AdaptiveConcurrency
 from tsn_frames.engine.limits.header_quota import HeaderQuota
 from tsn_frames.engine.limits.limiter import CHAT, FRAME, REPEATED, RateLimiter
 from tsn_frames.engine.limits.limits import Limits
 from tsn_frames.engine.limits.rate_headers import RateLimitState, retry_after
-from tsn_frames.engine.limits.rate_rules import RateRules
 from tsn_frames.engine.limits.sliding_window import MINUTE, SlidingWindow
 from tsn_frames.engine.retry import refusal_wait
 from tsn_frames.engine.run.request_queue import PendingRequest, RetryQueue

@@ -116,7 +116,7 @@ def test_a_request_that_another_run_answers_during_the_look_up_is_not_paid_for_t
     """A run counts as active before it looks its requests up, so an answer stored after that is announced to it."""
     client = client_of(sim, tmp_path)
     looked_up, go_on = threading.Event(), threading.Event()
-    from tsn_frames.engine.run import preflight as module
+    from tsn_frames.engine.run import cache_lookup as module
 
     look_up = module.lookup
 

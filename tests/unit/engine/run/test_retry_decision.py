@@ -13,9 +13,9 @@ from support.independent_server import Threads
 import tsn_frames as tsn
 from tsn_frames.api import Completion, Request
 from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker
+from tsn_frames.engine.progress.counts import Counts
 from tsn_frames.engine.retry import Classification
 from tsn_frames.engine.run.attempt import Attempt
-from tsn_frames.engine.run.counts import Counts
 from tsn_frames.engine.run.request_queue import PendingRequest, RetryQueue
 from tsn_frames.engine.run.retry_decision import ResultHandler
 from tsn_frames.engine.transport.http_types import HttpResponse

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.run.progress_bar import status
+from tsn_frames.engine.progress.progress_bar import status
 from tsn_frames.engine.runtime.simulator_detection import MODELS, is_simulated
 from tsn_frames.simulator import Faults, options
 from tsn_frames.text import money

@@ -10,21 +10,21 @@ from typing import Any, get_args
 import click
 import pandas as pd
 
-from ..errors import ParameterError, RunError
-from ..text import did_you_mean, warnings_to
-from ..verbs.complete import complete
-from ..verbs.extract.extract import extract
-from ..verbs.files.complete_file import CHUNK, complete_file
-from ..verbs.label.label import label
-from ..verbs.paying_verb import estimate
-from ..verbs.run.run_handle import last_run
-from ..verbs.run.summary import Summary
-from .exit_codes import GO_ON, ExitCode, exit_code_of, interrupted_by_termination, kept_answers, report
-from .labels_and_fields import fields_of, labels_of
-from .options import TEXT, client_of, client_options, given, verb_options
-from .tables.file_formats import STANDARD, Format, TableFormat
-from .tables.read_table import read_table
-from .tables.write_table import check_target, write_table
+from ...errors import ParameterError, RunError
+from ...text import did_you_mean, warnings_to
+from ...verbs.complete import complete
+from ...verbs.extract.extract import extract
+from ...verbs.files.complete_file import CHUNK, complete_file
+from ...verbs.label.label import label
+from ...verbs.paying_verb import estimate
+from ...verbs.run.run_handle import last_run
+from ...verbs.run.summary import Summary
+from ..exit_codes import GO_ON, ExitCode, exit_code_of, interrupted_by_termination, kept_answers, report
+from ..labels_and_fields import fields_of, labels_of
+from ..options import TEXT, client_of, client_options, given, verb_options
+from ..tables.file_formats import STANDARD, Format, TableFormat
+from ..tables.read_table import read_table
+from ..tables.write_table import check_target, write_table
 from .verb_help import EPILOG, SUMMARIES, estimate_help, verb_help
 
 VERBS: Mapping[str, Callable[..., Any]] = {"complete": complete, "label": label, "extract": extract}

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..simulator import Faults
+    from ...simulator import Faults
 
 SUMMARY = "Run a simulated service on this machine."
 _EXAMPLES = """examples:
@@ -24,7 +24,7 @@ _EXAMPLES = """examples:
 def simulate(arguments: Sequence[str]) -> int:
     """Run the simulator until Ctrl-C and return the exit code."""
     options = _parser().parse_args(arguments)
-    from ..simulator import Simulator  # here, so that other commands start without it
+    from ...simulator import Simulator  # here, so that other commands start without it
 
     try:
         simulator = Simulator(
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _faults(options: Sequence[str]) -> Faults:
-    from ..simulator import Faults
+    from ...simulator import Faults
 
     known = [field.name for field in fields(Faults)]
     chances: dict[str, float] = {}

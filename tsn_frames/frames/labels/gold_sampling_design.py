@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import ParameterError
-from ..text import plural, quoted, warn
-from . import values
+from ...errors import ParameterError
+from ...text import plural, quoted, warn
+from .. import values
 
 TEST, DEV = "test", "dev"
 Array = np.ndarray[Any, Any]

@@ -1,4 +1,4 @@
-"""Claims of one run's requests while another process has the file of flights."""
+"""Claims of one run's requests while another process has the file of in_flight_requests."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import closing
 import pandas as pd
 import pytest
 
-from tsn_frames.engine.cache import flights
-from tsn_frames.engine.run.process_flights import ProcessFlights
+from tsn_frames.engine.cache import in_flight_requests
+from tsn_frames.engine.run.cross_process_single_flight import ProcessFlights
 
 
 @pytest.fixture
 def shared(client, monkeypatch):
     """The file of a cache that another process uses too."""
-    monkeypatch.setattr(flights, "BUSY_TIMEOUT", 0.05)
-    file = client.cache.folder / flights.FLIGHTS
-    with closing(flights.Flights(file.parent)), closing(sqlite3.connect(file, isolation_level=None)) as connection:
+    monkeypatch.setattr(in_flight_requests, "BUSY_TIMEOUT", 0.05)
+    file = client.cache.folder / in_flight_requests.FLIGHTS
+    with closing(in_flight_requests.Flights(file.parent)), closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("INSERT INTO holders VALUES ('other', 'elsewhere 1', ?, 1)", (time.time() + 10,))
         yield connection
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from ..engine.cache import reader
-from ..engine.cache.cache import Cache, CacheStats
-from ..engine.runtime.client import Client
-from ..errors import ParameterError
-from ..text import plural, quoted
-from .exit_codes import ExitCode, report
-from .options import CACHE_DIR
+from ...engine.cache import reader
+from ...engine.cache.cache import Cache, CacheStats
+from ...engine.runtime.client import Client
+from ...errors import ParameterError
+from ...text import plural, quoted
+from ..exit_codes import ExitCode, report
+from ..options import CACHE_DIR
 
 _FOLDER = click.option("--cache-dir", metavar="FOLDER", help=CACHE_DIR)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from ..engine.chat.chat_message import Turn
-from ..engine.chat.conversation import Conversation
-from ..errors import RunError
-from ..text import money
-from .exit_codes import ExitCode, report
-from .options import client_of, client_options, given, verb_options
+from ...engine.chat.chat_message import Turn
+from ...engine.chat.conversation import Conversation
+from ...errors import RunError
+from ...text import money
+from ..exit_codes import ExitCode, report
+from ..options import client_of, client_options, given, verb_options
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a model could move the cursor or set the title of the terminal
 _HELP = """Chat in the terminal; answers stream. An empty line does nothing, Ctrl-C stops an answer, Ctrl-D ends.

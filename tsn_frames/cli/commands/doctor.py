@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 
 import click
 
-from ..api import Unreadable, load
-from ..api.base_url import models_url
-from ..api.dialects.model_name_list import model_names
-from ..engine.limits.rate_headers import rate_limits
-from ..engine.runtime.client import Client
-from ..engine.runtime.process import process_state
-from ..engine.transport.http_types import HttpFailure, HttpResponse
-from ..engine.transport.select_backend import open_httpx
-from ..errors import TSNError
-from ..text import did_you_mean, plural
-from .cache_commands import damage, described
-from .exit_codes import ExitCode
-from .options import client_of, client_options
+from ...api import Unreadable, load
+from ...api.base_url import models_url
+from ...api.dialects.model_name_list import model_names
+from ...engine.limits.rate_headers import rate_limits
+from ...engine.runtime.client import Client
+from ...engine.runtime.process import process_state
+from ...engine.transport.http_types import HttpFailure, HttpResponse
+from ...engine.transport.select_backend import open_httpx
+from ...errors import TSNError
+from ...text import did_you_mean, plural
+from ..exit_codes import ExitCode
+from ..options import client_of, client_options
+from .cache import damage, described
 
 _EXTRAS = {"click": "cli", "pyarrow": "parquet", "openpyxl": "excel", "matplotlib": "plot", "genai-prices": "prices"}
 _SECONDS, _MOST_SKEW = 15.0, 30.0

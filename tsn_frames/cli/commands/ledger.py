@@ -8,12 +8,12 @@ from typing import Any, get_args
 import click
 import pandas as pd
 
-from ..engine.runtime.client import Client
-from ..verbs.runs import runs as runs_of
-from .exit_codes import ExitCode
-from .options import split
-from .tables.file_formats import STANDARD, Format, TableFormat
-from .tables.write_table import check_target, write_table
+from ...engine.runtime.client import Client
+from ...verbs.runs import runs as runs_of
+from ..exit_codes import ExitCode
+from ..options import split
+from ..tables.file_formats import STANDARD, Format, TableFormat
+from ..tables.write_table import check_target, write_table
 
 _SHOWN_OF_A_RUN = (
     "run", "began", "verb", "models", "rows", "answered", "cached", "failed", "requests", "cost", "currency", "end",

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..._gc_pause import gc_paused
 from ...engine.ledger.run_id_attrs import add_run_ids
-from ...engine.run.counts import Counts
+from ...engine.progress.counts import Counts
 from ...errors import RunError
 from ...frames.columns import assign
 from ...text import plural, warn, warning_receiver, warnings_to

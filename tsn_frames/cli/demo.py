@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .engine.runtime.client import Client
-from .errors import ConfigError, TSNError, TSNWarning
-from .sandbox import sample_messages, simulate
-from .text import did_you_mean
-from .verbs.complete import complete
-from .verbs.run.run_handle import last_run
-from .verbs.run.summary import Summary
+from ..engine.runtime.client import Client
+from ..errors import ConfigError, TSNError, TSNWarning
+from ..sandbox import sample_messages, simulate
+from ..text import did_you_mean
+from ..verbs.complete import complete
+from ..verbs.run.run_handle import last_run
+from ..verbs.run.summary import Summary
 
 if TYPE_CHECKING:
-    from .simulator import Simulator
+    from ..simulator import Simulator
 
 PROMPT = "Which topic is this message about? Answer with one of: billing, delivery, returns, praise, other.\n\n{%s}"
 SYSTEM = "You sort the messages of a shop's customers."

@@ -9,7 +9,7 @@ from contextlib import closing
 import pandas as pd
 import pytest
 
-from tsn_frames.engine.cache.flights import FLIGHTS, LEASE_SECONDS, Flights
+from tsn_frames.engine.cache.in_flight_requests import FLIGHTS, LEASE_SECONDS, Flights
 
 KEY = b"k" * 32
 
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_used_does_not_stop_a_run(client, content):
 
 
 def test_a_foreign_holder_that_never_announces_delays_a_run_by_a_lease_at_most(client, monkeypatch):
-    monkeypatch.setattr("tsn_frames.engine.cache.flights.LEASE_SECONDS", 0.5)
+    monkeypatch.setattr("tsn_frames.engine.cache.in_flight_requests.LEASE_SECONDS", 0.5)
     with closing(Flights(client.cache.folder)) as flights:
         another(flights, expires=1.0, announces=0)
     out = pd.DataFrame({"t": ["a"]}).tsn.complete("{t}", client=client, progress=False)

@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ...api import Completion, Unreadable, decode
-from ..cache import flights
+from ..cache import in_flight_requests
 from ..cache.cache import Cache
-from ..cache.flights import Answer, Flights
-from .preflight import cached_answer
+from ..cache.in_flight_requests import Answer, Flights
+from .cache_lookup import cached_answer
 
 log = logging.getLogger("tsn_frames")
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class ProcessFlights:
     async def start(self, goes_on: Callable[[], bool]) -> None:
         """Wait until the other processes announce their flights, or have ended; then look for further ones."""
         if self._announces:
-            until = time.monotonic() + flights.LEASE_SECONDS
+            until = time.monotonic() + in_flight_requests.LEASE_SECONDS
             while goes_on() and time.monotonic() < until:
                 if all((await self._others()).values()):
                     break
@@ -100,7 +100,7 @@ class ProcessFlights:
                 self._announces = bool(await self._others())
                 if self._announces:  # from here on each flight is claimed before it begins; those of before are announced
                     await self._call(partial(Flights.announce, keys=list(self._in_flight)), None)
-            if self._ended or time.monotonic() > self._renewed + flights.LEASE_SECONDS / 4:
+            if self._ended or time.monotonic() > self._renewed + in_flight_requests.LEASE_SECONDS / 4:
                 self._renewed = time.monotonic()
                 await self._call(partial(self._renew, in_flight=list(self._in_flight)), None)
 
@@ -124,5 +124,7 @@ class ProcessFlights:
                 return await asyncio.to_thread(locked)
             except (sqlite3.Error, OSError, RuntimeError) as error:  # no thread is started at the interpreter's end
                 log.info("flights of other processes are not known: %s", type(error).__name__)
-                self._alone_until = time.monotonic() + flights.LEASE_SECONDS  # a suspended process may hold the file's lock
+                self._alone_until = (
+                    time.monotonic() + in_flight_requests.LEASE_SECONDS
+                )  # a suspended process may hold the file's lock
                 return alone

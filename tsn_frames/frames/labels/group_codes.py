@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import ParameterError
-from ..text import did_you_mean, quoted
+from ...errors import ParameterError
+from ...text import did_you_mean, quoted
 
 Array = np.ndarray[Any, Any]
 

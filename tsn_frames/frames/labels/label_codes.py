@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import ParameterError
-from ..text import did_you_mean, plural, quoted
-from . import values
+from ...errors import ParameterError
+from ...text import did_you_mean, plural, quoted
+from .. import values
 
 Array = np.ndarray[Any, Any]
 

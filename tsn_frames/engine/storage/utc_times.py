@@ -1,4 +1,4 @@
-"""Columns shared by the frames of cache and ledger. pandas is imported only when a frame is made."""
+"""Times of the frames of cache and ledger. pandas is imported only when a frame is made."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TOKEN_COLUMNS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def utc_times(seconds: Iterable[float]) -> pd.Series:
