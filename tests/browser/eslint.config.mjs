@@ -2,7 +2,7 @@
 const doors = [
   ["Identifier[name=/^(eval|fetch|XMLHttpRequest|WebSocket|EventSource|localStorage|sessionStorage|alert|confirm|prompt)$/]", "the page asks Python and nobody else"],
   ["ImportExpression, ImportDeclaration", "one file, nothing is loaded"],
-  ["MemberExpression[property.name=/^(innerHTML|outerHTML|insertAdjacentHTML|srcdoc|write|setHTMLUnsafe)$/]", "HTML has one door, setMarkup"],
+  ["MemberExpression[property.name=/^(innerHTML|outerHTML|insertAdjacentHTML|srcdoc|write|setHTMLUnsafe)$/]", "only setMarkup sets HTML"],
   ["NewExpression[callee.name='Function']", "nothing is evaluated"],
 ];
 

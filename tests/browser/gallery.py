@@ -311,7 +311,7 @@ def main(folder, *wanted):
             out = Path(folder) / host
             out.mkdir(parents=True, exist_ok=True)
             context = browser.new_context(viewport={"width": 1080, "height": 900})
-            book = harness.Notebook(jupyter, context, f"{host}.ipynb", door=HOSTS[host])
+            book = harness.Notebook(jupyter, context, f"{host}.ipynb", path_prefix=HOSTS[host])
             if host == "lab":
                 book.command("application:toggle-left-area")
             scene = Scene(book, out, urls)

@@ -108,8 +108,8 @@ class Jupyter:
         book = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
         (self.root / name).write_text(json.dumps(book))
 
-    def url(self, name, door="lab/tree", query="reset&"):
-        return f"{self.address}/{door}/{name}?{query}token={self.token}"
+    def url(self, name, path_prefix="lab/tree", query="reset&"):
+        return f"{self.address}/{path_prefix}/{name}?{query}token={self.token}"
 
 
 RUN = """async (source) => {
@@ -145,8 +145,8 @@ IDLE = "(globalThis.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.k
 class Notebook:
     """One notebook, and what a person does there: in its own tab, or beside another one in the same JupyterLab."""
 
-    def __init__(self, jupyter, context, name, *, door="lab/tree", sources=(), beside=None):
-        self.jupyter, self.name, self.door, self.beside = jupyter, name, door, beside
+    def __init__(self, jupyter, context, name, *, path_prefix="lab/tree", sources=(), beside=None):
+        self.jupyter, self.name, self.path_prefix, self.beside = jupyter, name, path_prefix, beside
         if sources is not None:
             jupyter.write(name, *sources)
         self.requested, self.complaints, self.dialogs, self.received = [], [], [], []
@@ -175,7 +175,7 @@ class Notebook:
         socket.on("framereceived", lambda frame: self.received.append(len(frame)))
 
     def open(self, query="reset&"):
-        self.tab.goto(self.jupyter.url(self.name, self.door, query))
+        self.tab.goto(self.jupyter.url(self.name, self.path_prefix, query))
         self.tab.wait_for_function(IDLE)
 
     def forget(self):

@@ -122,10 +122,10 @@ def test_thoughts_are_folded_and_a_clock_runs_until_the_answer_begins(open_chat,
 CELLS = "() => jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(cell => cell.getSource())"
 
 
-@pytest.mark.parametrize("door", ["lab/tree", "notebooks"])
-def test_code_is_inserted_into_a_cell_below_the_chat(jupyter, context, open_chat, quick, door):
+@pytest.mark.parametrize("path_prefix", ["lab/tree", "notebooks"])
+def test_code_is_inserted_into_a_cell_below_the_chat(jupyter, context, open_chat, quick, path_prefix):
     SCRIPT["Code"] = "Look:\n\n```python\nx = 1 < 2\nprint(x)\n```\n"
-    book = harness.Notebook(jupyter, context, f"insert-{door[:3]}.ipynb", door=door)
+    book = harness.Notebook(jupyter, context, f"insert-{path_prefix[:3]}.ipynb", path_prefix=path_prefix)
     chat = open_chat(quick, book=book)
     book.tab.evaluate(
         "() => jupyterapp.shell.currentWidget.content.model.sharedModel.insertCell(1, {cell_type: 'code', source: 'last'})"

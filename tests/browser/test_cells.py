@@ -18,7 +18,7 @@ STDERR = "application/vnd.jupyter.stderr"
 
 @pytest.fixture(scope="module", params=["lab/tree", "notebooks"], ids=["lab", "notebook"])
 def book(request, jupyter, context):
-    made = harness.Notebook(jupyter, context, f"cells-{request.param[0]}.ipynb", door=request.param)
+    made = harness.Notebook(jupyter, context, f"cells-{request.param[0]}.ipynb", path_prefix=request.param)
     made.python(SETUP)
     yield made
     made.close()

@@ -359,7 +359,7 @@ def test_a_notebook_saved_with_widget_state_shows_the_chat_and_no_key(jupyter, c
 
 def test_notebook_7_shows_sends_streams_and_stops(jupyter, context, open_chat, slow):
     SCRIPT["Tell me"] = LONG
-    book = harness.Notebook(jupyter, context, "seven.ipynb", door="notebooks")
+    book = harness.Notebook(jupyter, context, "seven.ipynb", path_prefix="notebooks")
     book.forget()
     chat = open_chat(slow, book=book)
     chat.box.press_sequentially("Tell me")

@@ -42,16 +42,16 @@ SMALL = """async () => {
 }"""
 
 
-@pytest.mark.parametrize("door", ["lab/tree", "notebooks"])
+@pytest.mark.parametrize("path_prefix", ["lab/tree", "notebooks"])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
-def test_a_notebook_runs_whole_and_each_widget_is_displayed_whole(jupyter, context, path, door):
+def test_a_notebook_runs_whole_and_each_widget_is_displayed_whole(jupyter, context, path, path_prefix):
     saved = json.loads(path.read_text(encoding="utf-8"))
     for cell in saved["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"] = []
-    name = f"{door.split('/')[0]}-{path.name}"
+    name = f"{path_prefix.split('/')[0]}-{path.name}"
     (jupyter.root / name).write_text(json.dumps(saved), encoding="utf-8")
-    book = harness.Notebook(jupyter, context, name, door=door, sources=None)
+    book = harness.Notebook(jupyter, context, name, path_prefix=path_prefix, sources=None)
     book.forget()
     assert book.tab.evaluate(RUN_ALL) == []
     assert book.tab.evaluate(SMALL) == []

@@ -148,7 +148,7 @@ def test_running_the_cell_again_continues_at_the_next_text_whatever_the_order_of
 
 
 def test_it_works_in_notebook_7(jupyter, context, show_review):
-    book = harness.Notebook(jupyter, context, "review7.ipynb", door="notebooks")
+    book = harness.Notebook(jupyter, context, "review7.ipynb", path_prefix="notebooks")
     page = show_review(book=book)
     page.press("1", "2", "u", "3", "d", "d").at(2).saved()
     assert page.decided() == [["billing"], ["delivery"], ["praise"]]

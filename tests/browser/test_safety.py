@@ -70,7 +70,7 @@ LOOK = """() => {
 
 @pytest.fixture(params=["with setHTML", "without setHTML"])
 def page(request, shared):
-    """The shared notebook, in a browser that has the newer door for HTML and in one that has not."""
+    """The shared notebook, in a browser with Element.setHTML and in one without."""
     shared.forget()
     newer = "true" if request.param == "with setHTML" else "false"
     shared.tab.evaluate(f"""() => {{
