@@ -124,7 +124,7 @@ def scenarios() -> dict[str, Callable[[int], tuple[float, float]]]:
 
 def rules() -> dict[str, Callable[[ExitStack], None]]:
     """Return how each rule beyond the standard parts is taken out."""
-    from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker, State, Streak
+    from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker, Streak
     from tsn_frames.engine.limits.concurrency import AdaptiveConcurrency
     from tsn_frames.engine.limits.header_quota import HeaderQuota
 
@@ -137,7 +137,8 @@ def rules() -> dict[str, Callable[[ExitStack], None]]:
         return lambda stack: stack.enter_context(patch.object(owner, name, fixed, create=True))
 
     def open_at_once(self: CircuitBreaker, now: float, seq: int, asked: float | None) -> None:
-        if seq == self._probe or (self.state is State.CLOSED and self._streak.add(seq)):
+        if seq == self._probe or (not self.paused and self._streak.add(seq)):
+            self.paused = True
             self._open(now, asked)
 
     return {

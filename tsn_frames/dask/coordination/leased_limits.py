@@ -82,7 +82,7 @@ class AccountLease:
                 lost = True
             if time.monotonic() > renewed + LEASE_SECONDS / 2:  # before others may be granted it
                 self._drop(quota)
-            limiter.wake()
+            limiter.grant()
             if not self.users and self._ended_at == math.inf:
                 self._ended_at = time.monotonic()
             elif self.users:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from .circuit_breaker import CircuitBreaker
 from .concurrency import AdaptiveConcurrency
@@ -13,6 +14,8 @@ from .limits import Limits
 from .rate_headers import rate_limits
 from .sliding_window import SlidingWindow
 
+# What the end of a request says about the service: it answered; it refused, or could not be reached; it failed; nothing.
+Signal: TypeAlias = Literal["accepted", "refused", "failed", "none"]
 USAGE_CAP = 10  # times the estimate: a larger usage is a server's mistake, and would block the account
 
 
@@ -99,8 +102,8 @@ class RateRules:
         permit = Permit(self.seq, now, self.in_flight, tokens, quota)
         self.breaker.on_sent(permit.seq)
         self.concurrency.on_sent(permit.seq)
-        self.requests.on_sent(1)
-        self.tokens.on_sent(tokens)
+        self.requests.in_flight += 1
+        self.tokens.in_flight += tokens
         self._history.on_sent(now, tokens)
         for other in self._quotas.values():
             permit.entries += other.on_sent(now, tokens)
@@ -111,46 +114,33 @@ class RateRules:
         if self.breaker.on_accepted(permit.seq):
             self.concurrency.restart()
 
-    def on_response(self, now: float, permit: Permit, headers: Mapping[str, str], used: float | None) -> None:
-        """Take in a response that is neither a refusal nor a server error, with the tokens that it used where known."""
-        self.concurrency.on_accepted(permit.level, self.in_flight)
-        used = permit.tokens if used is None else min(used, USAGE_CAP * permit.tokens)
-        self._on_done(now, permit, headers, used, accepted=True)
-        self.on_accepted(permit)
+    def on_end(self, now: float, permit: Permit, headers: Mapping[str, str], signal: Signal, *,
+               used: float | None = None, asked: float | None = None, lone: bool = False) -> None:  # fmt: skip
+        """Take in the end of a request, with the tokens that it used where known, and the seconds that it asks to wait.
 
-    def on_refused(self, now: float, permit: Permit, headers: Mapping[str, str], asked: float | None, *, lone: bool) -> None:
-        """Take in a 429, a 503 or a connection that could not be made, with the seconds that it asks to wait.
-
-        ``lone``: the row was refused before, while others were answered, so that it says nothing about them.
+        ``lone``: the row failed before, while others were answered, so that its failure says nothing about them.
         """
-        self._on_done(now, permit, headers, 0.0, accepted=False)
-        self.concurrency.on_refused(permit.seq, permit.level)
-        self._on_failure(now, permit, asked, lone=lone)
-
-    def on_server_error(self, now: float, permit: Permit, headers: Mapping[str, str], asked: float | None, *, lone: bool) -> None:
-        """Take in a failure of the server or of the connection to it."""
-        self._on_done(now, permit, headers, permit.tokens)
-        self._on_failure(now, permit, asked, lone=lone)
-
-    def on_cancelled(self, now: float, permit: Permit, headers: Mapping[str, str]) -> None:
-        """Take in a request whose end says nothing about the service."""
-        self._on_done(now, permit, headers, permit.tokens)
-        self.breaker.on_cancelled(now, permit.seq)
-
-    def _on_failure(self, now: float, permit: Permit, asked: float | None, *, lone: bool) -> None:
-        if lone:
+        if signal == "accepted":
+            self.concurrency.on_accepted(permit.level, self.in_flight)
+        elif signal == "refused":
+            self.concurrency.on_refused(permit.seq, permit.level)
+        self._count_end(now, permit, headers, signal, used)
+        if signal == "accepted":
+            self.on_accepted(permit)
+        elif signal == "none" or lone:
             self.breaker.on_cancelled(now, permit.seq)
         else:
             self.breaker.on_failure(now, permit.seq, asked)
 
-    def _on_done(
-        self, now: float, permit: Permit, headers: Mapping[str, str], used: float, *, accepted: bool | None = None
-    ) -> None:
+    def _count_end(self, now: float, permit: Permit, headers: Mapping[str, str], signal: Signal, used: float | None) -> None:
+        if used is None:
+            used = 0.0 if signal == "refused" else permit.tokens
         self.in_flight, permit.quota.in_flight = self.in_flight - 1, permit.quota.in_flight - 1
         for window, entry in permit.entries:
-            window.correct(entry, used)
-        self.requests.on_done(1)
-        self.tokens.on_done(permit.tokens)
+            window.correct(entry, min(used, USAGE_CAP * permit.tokens))
+        self.requests.in_flight -= 1
+        self.tokens.in_flight -= permit.tokens
+        accepted = {"accepted": True, "refused": False}.get(signal)
         if headers or accepted is not None:
             for part, state in zip((self.requests, self.tokens), rate_limits(headers), strict=True):
                 part.on_headers(now, permit.seq, permit.sent_at, state, accepted=accepted)

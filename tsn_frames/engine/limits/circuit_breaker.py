@@ -6,15 +6,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
-
-
-class State(Enum):
-    """The states of a circuit breaker."""
-
-    CLOSED = "closed"  # requests go
-    OPEN = "open"  # a pause: none goes
-    HALF_OPEN = "half-open"  # one probe goes, the others wait for its response
+from typing import Literal
 
 
 class Streak:
@@ -41,18 +33,18 @@ class Streak:
 
 
 class CircuitBreaker:
-    """Closed, open or half-open.
+    """Closed, so that all requests go, or paused, so that one probe goes at a time.
 
-    A streak of failures makes it half-open: one probe goes. If the probe is accepted, the breaker closes. If it fails, the
-    breaker opens, for as long as the service asks, else for an exponential backoff; then the next probe goes. A lone
-    failure changes nothing; where they are so common that a streak was a chance, the next one has to be longer.
+    A streak of failures sends a probe. If the probe is accepted, the breaker closes. If it fails, no request goes for as
+    long as the service asks, else for an exponential backoff; then the next probe goes. A lone failure changes nothing;
+    where they are so common that a streak was a chance, the next one has to be longer.
     """
 
     STREAK = 2  # failures; five by chance are rare even where one request in five fails
     BACKOFF, FACTOR, BACKOFF_MAX = 0.5, 1.5, 30.0
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
-        self.state = State.CLOSED
+        self.paused = False  # whether requests are held back, but for a probe
         self.pauses = 0  # in all
         self.pauses_in_a_row = 0  # without an accepted request between them
         self._opened = self._until = -math.inf
@@ -60,41 +52,33 @@ class CircuitBreaker:
         self._crowded = False  # the probe waits for a response, which leaves room for it
         self._streak, self._jitter = Streak(self.STREAK), jitter
 
-    @property
-    def paused(self) -> bool:
-        """Whether requests are held back."""
-        return self.state is not State.CLOSED
-
     def reset(self) -> None:
         """Forget all failures, for a new run."""
         self._streak.length = self.STREAK
         self._close()
 
     @property
-    def prefers_retries(self) -> bool:
-        """Whether the next probe is a request that failed once; every other probe is one that was never sent.
+    def preferred_probe(self) -> Literal["retry", "unsent"] | None:
+        """What the next probe is: a request that failed once, and every other time one that was never sent.
 
         Either kind alone could be at fault itself: a row that is always refused, or rows that all fail the first time.
         """
-        return self.paused and self.pauses_in_a_row % 2 == 0
-
-    @property
-    def prefers_unsent(self) -> bool:
-        """Whether the next probe is a request that was never sent."""
-        return self.paused and self.pauses_in_a_row % 2 == 1
+        if not self.paused:
+            return None
+        return "unsent" if self.pauses_in_a_row % 2 else "retry"
 
     def seconds_until_allowed(self, now: float, max_wait: float, in_flight: int = 0) -> float:
         """Return the seconds until a request may go, at most ``max_wait`` after the pause began; inf: when the probe is back."""
-        if self.state is State.CLOSED:
+        if not self.paused:
             return 0.0
         if self._probe is not None or (self._crowded and in_flight):
             return math.inf
         return max(0.0, min(self._until, self._opened + max_wait) - now)
 
     def on_sent(self, seq: int) -> None:
-        """Make the first request that is not sent in the closed state the probe."""
-        if self.state is not State.CLOSED:
-            self.state, self._probe = State.HALF_OPEN, seq
+        """Make a request that is sent in a pause the probe."""
+        if self.paused:
+            self._probe = seq
 
     def on_accepted(self, seq: int) -> bool:
         """Close if it was the probe, and return whether that ends a pause."""
@@ -111,8 +95,8 @@ class CircuitBreaker:
         """Probe after a streak of failures; open after a failed probe, for the seconds that the service asks."""
         if seq == self._probe:
             self._open(now, asked)
-        elif self.state is State.CLOSED and self._streak.add(seq):
-            self.state, self._opened, self._until, self._crowded = State.HALF_OPEN, now, now, True
+        elif not self.paused and self._streak.add(seq):
+            self.paused, self._opened, self._until, self._crowded = True, now, now, True
 
     def on_cancelled(self, now: float, seq: int) -> None:
         """Let another request be the probe."""
@@ -120,16 +104,13 @@ class CircuitBreaker:
             self._probe, self._until = None, now
 
     def _close(self) -> None:
-        self.state, self._probe, self.pauses_in_a_row = State.CLOSED, None, 0
+        self.paused, self._probe, self.pauses_in_a_row = False, None, 0
         self._streak.clear()
 
     def _open(self, now: float, asked: float | None) -> None:
         backoff = min(self.BACKOFF_MAX, self.BACKOFF * self.FACTOR**self.pauses_in_a_row) * (1 - self._jitter() / 4)
-        if not asked:
-            pause = backoff
-        elif self.pauses_in_a_row:  # what the service asked for before was too short
-            pause = max(asked, backoff)
-        else:
-            pause = asked
-        self.state, self._probe, self._opened, self._until = State.OPEN, None, now, now + pause
+        pause = asked or 0.0
+        if not asked or self.pauses_in_a_row:  # what the service asked for before was too short
+            pause = max(pause, backoff)
+        self._probe, self._opened, self._until = None, now, now + pause
         self.pauses, self.pauses_in_a_row = self.pauses + 1, self.pauses_in_a_row + 1

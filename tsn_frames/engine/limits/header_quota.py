@@ -20,7 +20,7 @@ class HeaderQuota:
 
     def __init__(self) -> None:
         self.limit = math.inf  # units a window, as the service states it
-        self.in_flight = 0.0  # units
+        self.in_flight = 0.0  # units, which :class:`.account_limits.RateRules` counts
         self._newest = 0  # the latest request whose response had headers
         self._remaining = math.inf
         self._earliest, self._reset_at = -math.inf, math.inf  # the time of the reset lies between them
@@ -45,14 +45,6 @@ class HeaderQuota:
         if self._remaining >= needed:  # a response will show whether those in flight are counted
             return math.inf
         return self._reset_at - now
-
-    def on_sent(self, units: float) -> None:
-        """Count a request in flight."""
-        self.in_flight += units
-
-    def on_done(self, units: float) -> None:
-        """Take a request out of flight."""
-        self.in_flight -= units
 
     def on_headers(self, now: float, seq: int, sent_at: float, state: RateLimitState, *, accepted: bool | None = True) -> None:
         """Take in what a response states: the request that was sent last knows best, an older one can only show that less is left."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 
-from .account_limits import Permit, RateRules, UserQuota
+from .account_limits import Permit, RateRules, Signal, UserQuota
 from .limits import Limits
 
 CHAT, RETRY, FRAME, REPEATED = 0, 1, 2, 3  # priorities; RETRY: failed once, REPEATED: failed more than once
@@ -51,13 +51,13 @@ class RateLimiter:
             return self.rules.on_sent(now, quota, tokens)
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._queues.setdefault((priority, quota), deque()).append((future, tokens, next(self._arrivals)))
-        self._grant()
+        self.grant()
         try:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self.rules.on_cancelled(self.clock(), future.result(), {})
-            self._grant()
+                self.on_end(future.result(), {}, "none")
+            self.grant()
             raise
 
     def waiting(self, quota: UserQuota) -> list[float]:
@@ -65,37 +65,19 @@ class RateLimiter:
         queues = [self._queues[key] for key in sorted(self._queues, key=self._turn) if key[1] is quota]
         return [tokens for queue in queues for future, tokens, _ in queue if not future.done()]
 
-    def wake(self) -> None:
-        """Grant what is allowed now: a quota was changed from outside."""
-        self._grant()
-
     def on_accepted(self, permit: Permit) -> None:
         """Report that the service has begun to stream its answer."""
         self.rules.on_accepted(permit)
-        self._grant()
+        self.grant()
 
-    def on_response(self, permit: Permit, headers: Mapping[str, str], used: float | None) -> None:
-        """Report a response that is neither a refusal nor a server error."""
-        self.rules.on_response(self.clock(), permit, headers, used)
-        self._grant()
+    def on_end(self, permit: Permit, headers: Mapping[str, str], signal: Signal, *,
+               used: float | None = None, asked: float | None = None, lone: bool = False) -> None:  # fmt: skip
+        """Report the end of a request, see :meth:`.RateRules.on_end`."""
+        self.rules.on_end(self.clock(), permit, headers, signal, used=used, asked=asked, lone=lone)
+        self.grant()
 
-    def on_refused(self, permit: Permit, headers: Mapping[str, str], asked: float | None, *, lone: bool = False) -> None:
-        """Report a refusal and the seconds that it asks to wait."""
-        self.rules.on_refused(self.clock(), permit, headers, asked, lone=lone)
-        self._grant()
-
-    def on_server_error(self, permit: Permit, headers: Mapping[str, str], asked: float | None, *, lone: bool = False) -> None:
-        """Report a failure of the server or of the connection to it."""
-        self.rules.on_server_error(self.clock(), permit, headers, asked, lone=lone)
-        self._grant()
-
-    def on_cancelled(self, permit: Permit, headers: Mapping[str, str]) -> None:
-        """Report a request whose end says nothing about the service."""
-        self.rules.on_cancelled(self.clock(), permit, headers)
-        self._grant()
-
-    def _grant(self) -> None:
-        """Grant all permits that the rules allow now, and set a timer for the next one."""
+    def grant(self) -> None:
+        """Grant all permits that the rules allow now, and set a timer for the next one; also where a quota was changed from outside."""
         if not self._queues and not self._blocked:
             return
         now = self.clock()
@@ -107,7 +89,7 @@ class RateLimiter:
             self._timer.cancel()
             self._timer = None
         if soonest < math.inf:
-            self._timer = asyncio.get_running_loop().call_later(soonest, self._grant)
+            self._timer = asyncio.get_running_loop().call_later(soonest, self.grant)
 
     def _grant_one(self, now: float) -> list[tuple[float, str]]:
         """Grant the first permit that is allowed and return nothing; else the seconds and the rule that each queue waits for."""
@@ -139,7 +121,7 @@ class RateLimiter:
         queue, priority, breaker = self._queues[key], key[0], self.rules.breaker
         if priority > CHAT and not breaker.paused:
             priority = FRAME
-        elif priority == RETRY and not breaker.prefers_retries:
+        elif priority == RETRY and breaker.preferred_probe != "retry":
             priority = REPEATED
         elif priority == REPEATED:
             priority += 1

@@ -14,7 +14,7 @@ from ...api import Completion, Request, Usage
 from ...api.prompt_length_and_script import prompt_size
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
-from ..limits.account_limits import Permit
+from ..limits.account_limits import Permit, Signal
 from ..limits.limiter import FRAME, REPEATED, RETRY
 from ..progress.counts import Counts
 from ..retry import Classification, classify
@@ -102,11 +102,11 @@ class AttemptSender:
             result = await self.session.transport.post(body, self._idempotency_key(item), stream)
         except BaseException:
             unknown = Classification("retry", billed="unknown")
-            self.report_to_limiter(item, permit, stream.headers if stream else {}, unknown)
+            self._report_to_limiter(item, permit, stream.headers if stream else {}, unknown)
             self._record(item, unknown, time.monotonic() - begun, None)
             raise
         found = stream.classify(result, self.session.secret) if stream else classify(result, self.session.secret)
-        self.report_to_limiter(item, permit, result.headers or (stream.headers if stream else {}), found)
+        self._report_to_limiter(item, permit, result.headers or (stream.headers if stream else {}), found)
         answer = (stream.reply.body if stream else result.body) if found.kind == "answer" else None
         if found.billed != "no":
             with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
@@ -114,17 +114,17 @@ class AttemptSender:
         item.in_flight = False  # an answer counts only after its commit
         return Attempt(found, result, answer)
 
-    def report_to_limiter(self, item: PendingRequest, permit: Permit, headers: Mapping[str, str], found: Classification) -> None:
-        """Report to the limiter how a request ended."""
-        limiter = self.session.account.limiter
+    def _report_to_limiter(self, item: PendingRequest, permit: Permit, headers: Mapping[str, str], found: Classification) -> None:
+        signal: Signal = "none"
         if found.kind == "refused":
-            limiter.on_refused(permit, headers, found.wait, lone=item.alone > 0)
+            signal = "refused"
         elif found.kind in ("answer", "row_error"):
-            limiter.on_response(permit, headers, found.completion.total_tokens if found.completion else None)
+            signal = "accepted"
         elif found.error is not None and found.error.code in ("server", "connection"):
-            limiter.on_server_error(permit, headers, found.wait, lone=item.fails_alone)
-        else:
-            limiter.on_cancelled(permit, headers)
+            signal = "failed"
+        used = found.completion.total_tokens if found.completion else None
+        lone = item.alone > 0 if signal == "refused" else item.fails_alone
+        self.session.account.limiter.on_end(permit, headers, signal, used=used, asked=found.wait, lone=lone)
 
     def _record(self, item: PendingRequest, found: Classification, seconds: float, body: bytes | None) -> CommitFuture:
         """Write an attempt that was or may have been billed to the ledger, and its answer to the cache; count what it cost."""

@@ -185,7 +185,7 @@ class RunExecutor:
         limiter = session.account.limiter
         breaker = limiter.rules.breaker
         items = (PendingRequest(i, requests[i], i in fresh or mode != "use") for i in pending)
-        self._queue = RetryQueue(items, hold_back=lambda: breaker.prefers_retries, unsent_first=lambda: breaker.prefers_unsent)
+        self._queue = RetryQueue(items, preferred_probe=lambda: breaker.preferred_probe)
         stream = StreamOptions() if self.work.stream else None
         self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None, stream=stream)
         handler = ResultHandler(

@@ -43,19 +43,18 @@ class PendingRequest:
 class RetryQueue:
     """Order: due retries, then unsent requests, then requests that fail or are refused alone.
 
-    While the circuit breaker prefers retries as probes (``hold_back``), unsent requests are held back as long as one waits that
-    failed once. While it prefers unsent requests (``unsent_first``), one from further on comes before due retries: else rows that
-    are always refused could occupy every worker, and each probe would be one of them or of their neighbours.
+    While the circuit breaker prefers retries as probes, unsent requests are held back as long as one waits that failed
+    once. While it prefers unsent requests, one from further on comes before due retries: else rows that are always refused
+    could occupy every worker, and each probe would be one of them or of their neighbours.
     """
 
     SKIPPED = 100  # unsent requests before the one that is a probe
 
     def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic,
-                 hold_back: Callable[[], bool] = lambda: False,
-                 unsent_first: Callable[[], bool] = lambda: False) -> None:  # fmt: skip
+                 preferred_probe: Callable[[], str | None] = lambda: None) -> None:  # fmt: skip
         # Items are taken one by one, so that a million rows aren't a million objects at once.
         self._items, self._ahead, self._clock = iter(items), deque[PendingRequest](), clock
-        self._hold_back, self._unsent_first = hold_back, unsent_first
+        self._preferred_probe = preferred_probe
         self._delayed: list[tuple[float, int, PendingRequest]] = []
         self._last: list[tuple[float, int, PendingRequest]] = []
         self._order = count()
@@ -67,8 +66,9 @@ class RetryQueue:
         """Return the next item, as soon as one is due; None when all are finished."""
         while self._open:
             now = self._clock()
-            held_back = self._hold_back() and any(item.failed_once for _, _, item in self._delayed)
-            item = self._unsent_further_on() if self._unsent_first() else None
+            probe = self._preferred_probe()
+            held_back = probe == "retry" and any(item.failed_once for _, _, item in self._delayed)
+            item = self._unsent_further_on() if probe == "unsent" else None
             item = item or self._due(self._delayed, now)
             if item is None and not held_back:
                 item = self._next_unsent() or self._due(self._last, now)
@@ -91,7 +91,7 @@ class RetryQueue:
     def done(self) -> None:
         """Count an item as finished."""
         self._out -= 1
-        if (not self._out and not self._delayed and not self._last) or not self._hold_back():
+        if (not self._out and not self._delayed and not self._last) or self._preferred_probe() != "retry":
             self._wake(len(self._sleepers))
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.fake_time import Service, now, run
 
 from tsn_frames.engine.limits.account_limits import RateRules
-from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker, State
+from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker
 from tsn_frames.engine.limits.concurrency import AdaptiveConcurrency
 from tsn_frames.engine.limits.header_quota import HeaderQuota
 from tsn_frames.engine.limits.limiter import CHAT, FRAME, REPEATED, RateLimiter
@@ -69,13 +69,13 @@ async def _worker(service, limiter, quota, queue):
         permit = await limiter.acquire(quota, 1)
         reply = await service.ask()
         if reply.status == 200:
-            limiter.on_response(permit, reply.headers, 1)
+            limiter.on_end(permit, reply.headers, "accepted", used=1)
             queue.done()
             continue
         asked = retry_after(reply.headers, reply.message)
-        limiter.on_refused(permit, reply.headers, asked)
+        limiter.on_end(permit, reply.headers, "refused", asked=asked)
         item.refusals += 1
-        paused = limiter.rules.breaker.state is not State.CLOSED and not asked
+        paused = limiter.rules.breaker.paused and not asked
         queue.requeue(item, 0.0 if paused else refusal_wait(item.refusals, asked))
 
 
@@ -124,7 +124,7 @@ def test_tokens_are_charged_by_estimate_and_corrected_by_usage():
     rules.concurrency.limit = 9
     first = rules.on_sent(0.0, quota, 80)
     assert rules.seconds_until_allowed(1.0, quota, 30) == (pytest.approx(MINUTE - 1.0), "limits")
-    rules.on_response(1.0, first, {}, 60.0)
+    rules.on_end(1.0, first, {}, "accepted", used=60.0)
     assert rules.seconds_until_allowed(1.0, quota, 30)[0] == 0.0
     assert rules.seconds_until_allowed(1.0, quota, 50)[0] > 50.0
 
@@ -132,13 +132,13 @@ def test_tokens_are_charged_by_estimate_and_corrected_by_usage():
 def test_a_refused_request_gives_its_tokens_back():
     rules = RateRules()
     quota = rules.quota(Limits(tokens_per_minute=100))
-    rules.on_refused(0.5, rules.on_sent(0.0, quota, 100), {}, None, lone=False)
+    rules.on_end(0.5, rules.on_sent(0.0, quota, 100), {}, "refused")
     assert quota.seconds_until_allowed(0.5, 100) == 0.0
 
 
 def test_what_was_sent_before_counts_in_the_windows_of_new_limits():
     rules = RateRules()
-    rules.on_response(0.0, rules.on_sent(0.0, rules.quota(Limits()), 80), {}, 80)
+    rules.on_end(0.0, rules.on_sent(0.0, rules.quota(Limits()), 80), {}, "accepted", used=80)
     assert rules.quota(Limits(requests_per_minute=1)).seconds_until_allowed(1.0, 1) == pytest.approx(MINUTE - 1.0)
 
 
@@ -349,14 +349,14 @@ def test_a_lone_failure_pauses_no_other_row_and_a_streak_sends_one_probe():
     breaker = CircuitBreaker()
     failures(breaker, 0.0, 1, 1)
     failures(breaker, 0.0, 5, 1)
-    assert breaker.state is State.CLOSED
+    assert not breaker.paused
     failures(breaker, 0.0, 6, 1)
-    assert breaker.state is State.HALF_OPEN
+    assert (breaker.paused, breaker.pauses) == (True, 0)
     assert breaker.seconds_until_allowed(0.0, 600) == 0.0
     breaker.on_sent(7)
     assert breaker.seconds_until_allowed(0.0, 600) == math.inf
     assert breaker.on_accepted(7) is False
-    assert breaker.state is State.CLOSED
+    assert not breaker.paused
 
 
 def test_after_a_streak_the_probe_waits_for_a_response_which_leaves_room_for_it():
@@ -371,19 +371,19 @@ def test_after_a_streak_the_probe_waits_for_a_response_which_leaves_room_for_it(
 def test_a_probe_that_fails_pauses_all_for_what_the_service_asks():
     breaker = CircuitBreaker()
     failures(breaker, 0.0, 1, 3, asked=3.0)
-    assert breaker.state is State.OPEN
+    assert (breaker.paused, breaker.pauses) == (True, 1)
     assert breaker.seconds_until_allowed(0.0, 600) == 3.0
     assert breaker.seconds_until_allowed(3.0, 600) == 0.0
     breaker.on_sent(4)
     assert breaker.on_accepted(4) is True
-    assert (breaker.state, breaker.pauses, breaker.pauses_in_a_row) == (State.CLOSED, 1, 0)
+    assert (breaker.paused, breaker.pauses, breaker.pauses_in_a_row) == (False, 1, 0)
 
 
 def test_a_response_of_an_older_request_ends_no_pause():
     breaker = CircuitBreaker()
     failures(breaker, 0.0, 2, 3, asked=3.0)
     assert breaker.on_accepted(1) is False
-    assert breaker.state is State.OPEN
+    assert (breaker.paused, breaker.pauses) == (True, 1)
 
 
 def test_a_pause_is_never_longer_than_max_wait():
@@ -417,7 +417,7 @@ def test_where_streaks_happen_by_chance_it_takes_a_longer_one():
     breaker, seq, lengths = CircuitBreaker(), 0, []
     for _ in range(5):
         length = 0
-        while breaker.state is State.CLOSED:
+        while not breaker.paused:
             seq, length = seq + 1, length + 1
             failures(breaker, 0.0, seq, 1)
         seq += 1
@@ -431,7 +431,7 @@ def test_a_row_that_fails_alone_never_pauses_the_others():
     rules = RateRules()
     quota = rules.quota(Limits())
     for _ in range(20):
-        rules.on_server_error(0.0, rules.on_sent(0.0, quota, 1), {}, None, lone=True)
+        rules.on_end(0.0, rules.on_sent(0.0, quota, 1), {}, "failed", lone=True)
     assert rules.seconds_until_allowed(0.0, quota, 1)[0] == 0.0
 
 
@@ -441,12 +441,12 @@ def test_a_new_run_begins_as_in_a_new_process():
         for _ in range(9):
             with limiter.run(Limits()) as quota:
                 while limiter.rules.breaker.pauses_in_a_row < 7:
-                    limiter.on_server_error(await limiter.acquire(quota, 1), {}, None)
+                    limiter.on_end(await limiter.acquire(quota, 1), {}, "failed")
         with limiter.run(Limits()) as quota:
             at, rules = now(), limiter.rules
             first = rules.seconds_until_allowed(at, quota, 1)[0]
             for _ in range(4):
-                limiter.on_refused(await limiter.acquire(quota, 1), {}, 1.0)
+                limiter.on_end(await limiter.acquire(quota, 1), {}, "refused", asked=1.0)
             await limiter.acquire(quota, 1)
             return first, now() - at
 
@@ -460,7 +460,7 @@ def test_two_runs_at_once_share_a_pause():
         limiter = RateLimiter(now)
         with limiter.run(Limits()) as quota:
             for _ in range(3):
-                limiter.on_refused(await limiter.acquire(quota, 1), {}, 7.0)
+                limiter.on_end(await limiter.acquire(quota, 1), {}, "refused", asked=7.0)
             with limiter.run(Limits()) as second:
                 return limiter.rules.seconds_until_allowed(now(), second, 1)
 
@@ -472,15 +472,15 @@ def test_two_runs_at_once_share_a_pause():
 
 def test_remaining_requests_are_shared_by_those_in_flight():
     quota = HeaderQuota()
-    quota.on_sent(1)
-    quota.on_sent(1)
-    quota.on_done(1)
+    quota.in_flight += 1
+    quota.in_flight += 1
+    quota.in_flight -= 1
     quota.on_headers(0.0, 1, 0.0, RateLimitState(60, 3, 2.0))
     assert quota.seconds_until_allowed(0.1, 1) == 0.0
-    quota.on_sent(1)
-    quota.on_sent(1)
+    quota.in_flight += 1
+    quota.in_flight += 1
     assert quota.seconds_until_allowed(0.1, 1) == math.inf  # until a response shows whether those in flight are counted
-    quota.on_done(1)
+    quota.in_flight -= 1
     quota.on_headers(0.2, 2, 0.0, RateLimitState(60, 0, 1.8))
     assert 1.6 <= quota.seconds_until_allowed(0.2, 1) <= 1.81
 
@@ -498,9 +498,9 @@ def test_where_a_reset_did_not_bring_all_back_one_request_asks_first():
     assert quota.seconds_until_allowed(1.2, 1) == 0.0
     quota.on_headers(1.3, 2, 1.2, RateLimitState(60, 0, 0.5), accepted=False)
     assert quota.seconds_until_allowed(1.9, 1) == 0.0
-    quota.on_sent(1)
+    quota.in_flight += 1
     assert quota.seconds_until_allowed(1.9, 1) == math.inf
-    quota.on_done(1)
+    quota.in_flight -= 1
     quota.on_headers(2.0, 3, 1.9, RateLimitState(60, 5, 0.5))
     assert quota.seconds_until_allowed(2.0, 5) == 0.0
 
@@ -523,7 +523,7 @@ def test_a_wait_from_a_header_beyond_max_wait_is_asked_for_and_not_slept_through
     rules = RateRules()
     patient, hasty = rules.quota(Limits()), rules.quota(Limits(max_wait=5))
     used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "60s"}
-    rules.on_response(0.0, rules.on_sent(0.0, patient, 1), used_up, 1)
+    rules.on_end(0.0, rules.on_sent(0.0, patient, 1), used_up, "accepted", used=1)
     assert rules.seconds_until_allowed(0.0, patient, 1)[0] == pytest.approx(60.0, abs=0.01)
     assert rules.seconds_until_allowed(0.0, hasty, 1)[0] == 0.0
 
@@ -532,7 +532,7 @@ def test_a_token_quota_is_charged_as_headers_show_it():
     rules = RateRules()
     quota = rules.quota(Limits())
     head = {"x-ratelimit-limit-tokens": "1000", "x-ratelimit-remaining-tokens": "900", "x-ratelimit-reset-tokens": "60s"}
-    rules.on_response(1.0, rules.on_sent(0.0, quota, 500), head, 100)
+    rules.on_end(1.0, rules.on_sent(0.0, quota, 500), head, "accepted", used=100)
     assert rules.seconds_until_allowed(1.0, quota, 500)[0] == 0.0  # 500 was the estimate, 100 the charge
 
 
@@ -552,11 +552,11 @@ def test_chat_passes_frames():
         async def wait(name, priority):
             permit = await limiter.acquire(quota, 1, priority)
             order.append(name)
-            limiter.on_cancelled(permit, {})
+            limiter.on_end(permit, {}, "none")
 
         tasks = [asyncio.create_task(wait("frame", FRAME)), asyncio.create_task(wait("chat", CHAT))]
         await asyncio.sleep(0)
-        limiter.on_cancelled(first, {})
+        limiter.on_end(first, {}, "none")
         await asyncio.gather(*tasks)
         return order
 
@@ -573,11 +573,11 @@ def test_the_probe_of_a_paused_account_is_the_row_that_came_last_and_no_row_that
         async def wait(name, priority):
             permit = await limiter.acquire(quota, 1, priority)
             order.append(name)
-            limiter.on_response(permit, {}, 1)
+            limiter.on_end(permit, {}, "accepted", used=1)
 
         for permit in [await limiter.acquire(quota, 1) for _ in range(2)]:
-            limiter.on_refused(permit, {}, None)  # a streak: the next one is a probe
-        limiter.on_refused(await limiter.acquire(quota, 1), {}, 5.0)  # the pause
+            limiter.on_end(permit, {}, "refused")  # a streak: the next one is a probe
+        limiter.on_end(await limiter.acquire(quota, 1), {}, "refused", asked=5.0)  # the pause
         names = ["refused twice", "first", "second", "last"]
         await asyncio.gather(*(wait(name, REPEATED if name == names[0] else FRAME) for name in names))
         return order
@@ -594,13 +594,13 @@ def test_cancelling_a_waiting_request_never_leaks_a_permit(cancelled):
         first = await limiter.acquire(quota, 1)
         tasks = [_take(limiter, quota) for _ in cancelled]
         await asyncio.sleep(0)
-        limiter.on_cancelled(first, {})  # the next one is granted, and cancelled before it runs
+        limiter.on_end(first, {}, "none")  # the next one is granted, and cancelled before it runs
         for task, gone in zip(tasks, cancelled, strict=True):
             if gone:
                 task.cancel()
         for task, gone in zip(tasks, cancelled, strict=True):
             if not gone:
-                limiter.on_cancelled(await task, {})
+                limiter.on_end(await task, {}, "none")
         await asyncio.gather(*tasks, return_exceptions=True)
         return limiter.rules.in_flight, limiter.rules.tokens.in_flight
 
@@ -618,7 +618,7 @@ def test_runs_with_the_same_limits_share_their_concurrency():
                 permit = await limiter.acquire(quota, 1)
                 most = max(most, quota.in_flight)
                 await asyncio.sleep(0.1)
-                limiter.on_response(permit, {}, 1)
+                limiter.on_end(permit, {}, "accepted", used=1)
 
         both, other = limiter.rules.quota(Limits(4)), limiter.rules.quota(Limits(3))
         assert limiter.rules.quota(Limits(4)) is both
@@ -636,7 +636,7 @@ def test_the_end_of_a_pause_lets_one_request_through():
         rules, quota = limiter.rules, limiter.rules.quota(Limits())
         rules.concurrency.limit = 50
         for _ in range(3):
-            limiter.on_refused(await limiter.acquire(quota, 1), {}, 1.0)
+            limiter.on_end(await limiter.acquire(quota, 1), {}, "refused", asked=1.0)
         tasks = [_take(limiter, quota) for _ in range(50)]
         await asyncio.sleep(0.9)
         early = rules.in_flight

@@ -11,7 +11,7 @@ def test_where_a_retry_is_the_better_probe_rows_that_were_never_sent_are_held_ba
     paused, taken = [True], []
 
     async def main():
-        queue = RetryQueue((PendingRequest(i, None) for i in range(4)), fake_time.now, lambda: paused[0])
+        queue = RetryQueue((PendingRequest(i, None) for i in range(4)), fake_time.now, lambda: "retry" if paused[0] else None)
         first = await queue.next()
         first.attempts = 1
         queue.requeue(first, 5.0)
@@ -28,7 +28,7 @@ def test_rows_that_were_never_sent_go_on_when_the_pause_is_over():
     paused, taken = [True], []
 
     async def main():
-        queue = RetryQueue((PendingRequest(i, None) for i in range(2)), fake_time.now, lambda: paused[0])
+        queue = RetryQueue((PendingRequest(i, None) for i in range(2)), fake_time.now, lambda: "retry" if paused[0] else None)
         first = await queue.next()
         first.refusals = 1
         queue.requeue(first, 60.0)
@@ -46,7 +46,7 @@ def test_rows_that_were_never_sent_go_on_when_the_pause_is_over():
 
 def test_a_request_that_fails_again_and_again_holds_back_no_other():
     async def main():
-        queue = RetryQueue((PendingRequest(i, None) for i in range(2)), fake_time.now, lambda: True)
+        queue = RetryQueue((PendingRequest(i, None) for i in range(2)), fake_time.now, lambda: "retry")
         first = await queue.next()
         first.attempts = 2
         queue.requeue(first, 60.0)
@@ -58,7 +58,7 @@ def test_a_request_that_fails_again_and_again_holds_back_no_other():
 def test_where_an_unsent_row_is_the_better_probe_it_comes_from_beyond_the_neighbours_of_refused_rows():
     async def main():
         items = (PendingRequest(i, None) for i in range(300))
-        queue = RetryQueue(items, fake_time.now, unsent_first=lambda: paused[0])
+        queue = RetryQueue(items, fake_time.now, lambda: "unsent" if paused[0] else None)
         first = await queue.next()
         first.refusals, paused[0] = 1, True
         queue.requeue(first, 0.0)
