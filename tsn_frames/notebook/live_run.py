@@ -31,7 +31,7 @@ class RunView(NamedTuple):
 class LiveRun(Protocol):
     """A run that can be shown: the event of its end, what it is at now, and stopping it."""
 
-    _ended: threading.Event
+    finished: threading.Event
 
     def _view(self) -> RunView: ...
 
@@ -59,7 +59,7 @@ def show_run(run: LiveRun) -> None:
 
 def _follow(run: LiveRun, bar: Any, button: Any, handle: Any) -> None:
     """Draw a run until it is over; then plain HTML takes the place of the widget, so that a saved notebook can be read."""
-    while not run._ended.wait(SECONDS_BETWEEN):
+    while not run.finished.wait(SECONDS_BETWEEN):
         bar.value = run._view().html
     view = run._view()
     bar.value, button.layout.display = view.html, "none"  # in a page that was loaded again, the display can't be replaced

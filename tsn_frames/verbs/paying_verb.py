@@ -16,7 +16,6 @@ from ..text import warnings_to
 from .estimate.result import Estimate
 from .run.dask_meta_detection import NO_META, is_inferring_meta
 from .run.run_handle import Convert, Run, converted
-from .run.run_handle import start as start_run
 from .run.verb_options import DEFAULTS
 
 P = ParamSpec("P")
@@ -35,7 +34,7 @@ class Call(Generic[R]):
     @classmethod
     def of_run(cls, run: Callable[[], Run[R]], estimate: Callable[[], Estimate], progress: bool | None) -> Call[R]:
         """Return the call of a verb that makes one run; ``run`` returns it before it is started."""
-        return cls(lambda: run().result(progress=progress), lambda: start_run(run()), estimate, lambda: run().unsent())
+        return cls(lambda: run().result(progress=progress), lambda: run()._start(), estimate, lambda: run().unsent())
 
     def converted(self, convert: Convert) -> Call[Any]:
         """Return the call with its frame converted, also the frame of an error."""

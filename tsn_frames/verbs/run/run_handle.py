@@ -6,9 +6,10 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast
 
 import pandas as pd
 
@@ -17,14 +18,14 @@ from ...engine.progress.counts import Counts
 from ...engine.progress.progress_bar import Progress
 from ...engine.run.executor import GRACE, RunExecutor
 from ...engine.runtime.client import PICKLED, Client
-from ...engine.runtime.interrupts import POLL, Stoppable, wait_for
+from ...engine.runtime.interrupts import POLL, wait_for
 from ...engine.runtime.process import process_state
 from ...errors import AuthenticationError, Interrupted, RunError
 from ...notebook.live_run import show_run
 from ...text import plural, warn
 from .plan import Errors, Plan
 from .shown_run import ShownRun
-from .summary import Summary, first_error, remedy, summarise, warnings_of
+from .summary import first_error, remedy, warnings_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -59,7 +60,7 @@ class Run(ShownRun, Generic[R]):
                  *, beyond: int = 0, result: Callable[[pd.DataFrame], R] = lambda frame: cast("R", frame)) -> None:  # fmt: skip
         self._engine, self._made, self._frame, self._errors, self._column = engine, made, frame, errors, column
         self._beyond, self._result, self._process = beyond, result, os.getpid()
-        self._created, self._ended = time.monotonic(), engine.finished
+        self._created, self.finished = time.monotonic(), engine.finished
         self._started = self._warned_all = self._warned_long = False
         counts, skipped = engine.counts, sum(problem.code == "missing" for problem in made.problems.values())
         counts.rows, counts.skipped, counts.failed = len(made.inverse), skipped, len(made.problems) - skipped
@@ -82,21 +83,6 @@ class Run(ShownRun, Generic[R]):
     def client(self) -> Client:
         """The client of the run: its cache, its ledger, its host."""
         return self._engine.client
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was asked to send nothing more."""
-        return self._engine.stopped
-
-    @property
-    def progress(self) -> Counts:
-        """Counts of rows, requests and tokens as they are now."""
-        return self._engine.counts
-
-    @property
-    def summary(self) -> Summary:
-        """The summary so far; its text is one line."""
-        return summarise(self._engine, (self._engine.finished_at or time.monotonic()) - self._created)
 
     @property
     def cost_upper_bound(self) -> Decimal:
@@ -133,17 +119,23 @@ class Run(ShownRun, Generic[R]):
         RunError
             In a forked child, where the run of its parent doesn't go on.
         """
-        bar = self._new_bar(progress)
-        try:
+        with self._bar(progress) as bar:
             self._wait_while(timeout, bar.update)
+        return self.done
+
+    @contextmanager
+    def _bar(self, shown: bool | None) -> Iterator[Progress]:
+        """Return the bar of a block that waits, and close it at the end of the block."""
+        if os.getpid() != self._process and not self.done:
+            raise RunError("this run goes on in the process that started it, not in this child: wait for it there, or make the same "
+                           "call here, which takes from the cache what is answered by then")  # fmt: skip
+        bar = Progress(shown, self.progress.rows, self._note)
+        try:
+            yield bar
         except BaseException:
             bar.stop(self.progress)
             raise
         self._show_end(bar)
-        return self.done
-
-    def _new_bar(self, shown: bool | None) -> Progress:
-        return Progress(shown, self.progress.rows, self._note)
 
     def _wait_while(self, timeout: float | None, show: Callable[[Counts], object]) -> None:
         """Wait as :meth:`wait` does, and call ``show`` with the counts about ten times a second."""
@@ -152,7 +144,6 @@ class Run(ShownRun, Generic[R]):
             show(self.progress)
             self._warn_if_long()
 
-        self._check_process()
         try:
             wait_for(partial(self._start, prepare=timeout is None), timeout, on_poll)
         except KeyboardInterrupt:
@@ -178,34 +169,24 @@ class Run(ShownRun, Generic[R]):
 
     async def aresult(self, *, progress: bool | None = None) -> R:
         """Like :meth:`result`, without blocking the caller's event loop."""
-        self._check_process()
-        bar = self._new_bar(progress)
-        try:
-            self._start()
-            while not await self._moment():
-                bar.update(self.progress)
-                self._warn_if_long()
-        except BaseException as error:
-            self.stop()
-            if isinstance(error, asyncio.CancelledError):  # wait for what is in flight, so that it is kept
+        with self._bar(progress) as bar:
+            try:
+                self._start()
                 while not await self._moment():
-                    pass
-            bar.stop(self.progress)
-            raise
-        self._show_end(bar)
+                    bar.update(self.progress)
+                    self._warn_if_long()
+            except BaseException as error:
+                self.stop()
+                if isinstance(error, asyncio.CancelledError):  # wait for what is in flight, so that it is kept
+                    while not await self._moment():
+                        pass
+                raise
         return converted(self._close, self._convert)
-
-    def _last_state(self) -> str:
-        if self._engine.failure is not None:
-            return "failed"
-        if self._engine.end is not None:
-            return "ended early"
-        return "stopped" if self.progress.not_sent else "done"
 
     def _ipython_display_(self) -> None:
         show_run(self)
 
-    def _start(self, *, prepare: bool = False) -> Stoppable:
+    def _start(self, *, prepare: bool = False) -> Self:
         """Start the run once; ``prepare`` looks up the cache in this thread, which waits anyway."""
         if not self._started:
             if prepare:
@@ -213,17 +194,12 @@ class Run(ShownRun, Generic[R]):
                 self._engine.prepare()
             process_state.start_task(self._engine)
             self._started, process_state.last_run = True, self._part_of or self
-        return self._engine
+        return self
 
     async def _moment(self) -> bool:
         """Sleep for a fraction of the run's time so far, on the caller's event loop, and return whether the run is over."""
         await asyncio.sleep(min(POLL, (time.monotonic() - self._created) / 20))
         return self.done
-
-    def _check_process(self) -> None:
-        if os.getpid() != self._process and not self.done:
-            raise RunError("this run goes on in the process that started it, not in this child: wait for it there, or make the same "
-                           "call here, which takes from the cache what is answered by then")  # fmt: skip
 
     def _show_end(self, bar: Progress) -> None:
         if not self.done:
@@ -294,12 +270,6 @@ def converted(result: Callable[[], R], convert: Convert | None) -> R:
             end.partial = convert(partial_frame)  # type: ignore[attr-defined]
         raise
     return cast("R", convert(made)) if convert is not None and isinstance(made, pd.DataFrame) else made
-
-
-def start(run: Run[R]) -> Run[R]:
-    """Start a run and return it; one that isn't started starts when it is waited for."""
-    run._start()
-    return run
 
 
 def stopped_error(run: Run[Any], *, more: bool = False) -> RunError | None:

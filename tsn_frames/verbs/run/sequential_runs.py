@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from decimal import Decimal
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -17,7 +17,6 @@ from ...engine.progress.counts import Counts
 from ...engine.progress.progress_bar import Progress
 from ...engine.run.executor import GRACE
 from ...engine.runtime.client import Client
-from ...engine.runtime.interrupts import Stoppable
 from ...text import warn, warning_receiver, warnings_to
 from .run_handle import PaidAnswer, Run
 from .summary import Summary, added, total_summary
@@ -35,8 +34,7 @@ class BackgroundRun(Run[R]):
 
     def __init__(self, client: Client, rows: int, work: Callable[[OnRun], R]) -> None:
         self._client, self._created, self._process = client, time.monotonic(), os.getpid()
-        self.finished = self._ended = threading.Event()
-        self._finished_at, self._first = 0.0, threading.Event()
+        self.finished, self._finished_at, self._first = threading.Event(), 0.0, threading.Event()
         self._now: Run[Any] | None = None
         self._counts, self._summaries, self._spent = Counts(rows=rows), list[Summary](), Decimal(0)
         self._ids = list[str]()
@@ -136,7 +134,7 @@ class BackgroundRun(Run[R]):
             return "no run has begun" if self._error is None else f"{type(self._error).__name__}: {self._error}"
         return super()._summary_text()
 
-    def _start(self, *, prepare: bool = False) -> Stoppable:  # noqa: ARG002 - the base class has it
+    def _start(self, *, prepare: bool = False) -> Self:  # noqa: ARG002 - the base class has it
         return self  # started by the constructor
 
     def _warn_if_long(self) -> None:

@@ -1,47 +1,51 @@
-"""What a run shows of itself: its state in a word, one line, and a live bar at the end of a cell."""
+"""A run as it is now: its counts, its summary, its state in a word, one line, and a live bar at the end of a cell."""
 
 from __future__ import annotations
 
 import threading
 import time
-from abc import ABC, abstractmethod
 
 from ...engine.progress.counts import Counts
 from ...engine.progress.progress_bar import pace, status
+from ...engine.run.executor import RunExecutor
 from ...notebook.live_run import RunView
-from .summary import Summary
+from .summary import Summary, summarise
 
 
-class ShownRun(ABC):
-    """The repr and the bar of a run, from its counts and its state."""
+class ShownRun:
+    """The counts, the state, the repr and the bar of a run."""
 
     _label = ""  # what the bar says before its counts, such as the model of a comparison
-    _created: float
-    _ended: threading.Event
+    _engine: RunExecutor
+    _created: float  # on the monotonic clock
+    finished: threading.Event
 
     @property
-    @abstractmethod
     def progress(self) -> Counts:
         """Counts of rows, requests and tokens as they are now."""
+        return self._engine.counts
 
     @property
-    @abstractmethod
     def summary(self) -> Summary:
-        """The summary so far."""
+        """The summary so far; its text is one line."""
+        return summarise(self._engine, (self._engine.finished_at or time.monotonic()) - self._created)
 
     @property
     def done(self) -> bool:
         """Whether the run is over."""
-        return self._ended.is_set()
+        return self.finished.is_set()
 
     @property
-    @abstractmethod
     def stopped(self) -> bool:
         """Whether it was asked to send nothing more."""
+        return self._engine.stopped
 
-    @abstractmethod
     def _last_state(self) -> str:
-        """Return a word for how the run ended."""
+        if self._engine.failure is not None:
+            return "failed"
+        if self._engine.end is not None:
+            return "ended early"
+        return "stopped" if self.progress.not_sent else "done"
 
     def __repr__(self) -> str:
         return f"<Run {self._state()}: {self._summary_text()}>"
