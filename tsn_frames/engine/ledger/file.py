@@ -15,14 +15,14 @@ from .run_record import TABLES, KeySet, RunRecord, RunSettings, Saving
 
 Row = TypeVar("Row", "Entry", RunRecord, Saving)
 # Tables of no schema version: an older release may go on writing to the file.
-UNVERSIONED = (
-    """CREATE TABLE IF NOT EXISTS budget_leases (
+UNVERSIONED = {
+    "budget_leases": """CREATE TABLE IF NOT EXISTS budget_leases (
     run TEXT NOT NULL, period TEXT NOT NULL, begins REAL NOT NULL, ends REAL NOT NULL, currency TEXT,
     authorized TEXT NOT NULL, expires REAL NOT NULL, PRIMARY KEY (run, period)
 ) STRICT""",
-    "CREATE TABLE IF NOT EXISTS run_settings (run TEXT PRIMARY KEY, settings TEXT NOT NULL) STRICT",
-    "CREATE TABLE IF NOT EXISTS key_sets (keys TEXT PRIMARY KEY, request_keys BLOB NOT NULL) STRICT",
-)
+    "run_settings": "CREATE TABLE IF NOT EXISTS run_settings (run TEXT PRIMARY KEY, settings TEXT NOT NULL) STRICT",
+    "key_sets": "CREATE TABLE IF NOT EXISTS key_sets (keys TEXT PRIMARY KEY, request_keys BLOB NOT NULL) STRICT",
+}
 
 # The statements of each schema version. A released version never changes.
 MIGRATIONS: list[tuple[str, ...]] = [
@@ -106,7 +106,7 @@ class LedgerFile(OpenDatabase):
         make_private(path)
         super().__init__(path, connect(path, busy_timeout))
         try:
-            self._migrate()
+            _migrate(self._connection)
         except BaseException:
             self._connection.close()
             raise
@@ -133,39 +133,45 @@ class LedgerFile(OpenDatabase):
         with transaction(self._connection):
             yield self._connection
 
-    def _migrate(self) -> None:
-        with transaction(self._connection):  # two processes may open a new ledger at once
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            for statement in chain.from_iterable(MIGRATIONS[version:]):
-                self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version = {max(version, len(MIGRATIONS))}")
-            for statement in UNVERSIONED:
-                self._connection.execute(statement)
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Create the tables and columns that a ledger lacks."""
+    with transaction(connection):  # two processes may open a new ledger at once
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for statement in (*chain.from_iterable(MIGRATIONS[version:]), *UNVERSIONED.values()):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {max(version, len(MIGRATIONS))}")
 
 
 def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
     """Yield the rows of one table in order; columns that an older file lacks are None."""
+    table, order = _TABLE_AND_ORDER[kind]
     with open_for_reading(path) as connection:
-        if connection is None:
-            return
-        table, order = _TABLE_AND_ORDER[kind]
-        columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if columns:
-            fields = ", ".join(name if name in columns else f"NULL AS {name}" for name in kind._fields)
-            yield from map(kind._make, connection.execute(f"SELECT {fields} FROM {table} ORDER BY {order}"))
+        yield from map(kind._make, connection.execute(f"SELECT {', '.join(kind._fields)} FROM {table} ORDER BY {order}"))
 
 
 @contextmanager
-def open_for_reading(path: Path, min_version: int = 1) -> Iterator[sqlite3.Connection | None]:
-    """Open a ledger for reading; yield None if there is none, or its schema is older than ``min_version``."""
+def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a ledger for reading, with every table and column of today; one that doesn't exist yet is empty."""
     try:
-        if schema_version(path) < min_version:
-            yield None
-            return
-        with closing(read_only(path)) as connection:
+        with closing(_with_all_tables(path)) as connection:
             yield connection
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(f"{path} can't be read ({error}): see what holds or has damaged it, or give another ledger=") from None
+
+
+def _with_all_tables(path: Path) -> sqlite3.Connection:
+    """Open a ledger for reading; a missing or older file as a migrated copy in memory, since reading changes no file."""
+    version = schema_version(path)
+    file = read_only(path) if version else None
+    if file is not None and version == len(MIGRATIONS) and UNVERSIONED.keys() <= _tables(file):
+        return file
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    if file is not None:
+        with closing(file):
+            file.backup(copy)
+    _migrate(copy)
+    return copy
 
 
 def schema_version(path: Path) -> int:
@@ -176,7 +182,7 @@ def schema_version(path: Path) -> int:
         with closing(read_only(path)) as connection:
             connection.execute("BEGIN")  # one snapshot: another process may be creating the tables right now
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            names = _tables(connection)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
@@ -186,6 +192,10 @@ def schema_version(path: Path) -> int:
     if ("attempts" in names) != (version > 0) or (names and not version):
         raise ConfigError(f"{path} is no ledger but another program's file: give another ledger=")
     return version
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def _with_valid_tag(row: Line) -> tuple[Any, ...]:

@@ -57,7 +57,7 @@ def calculate(call: PreparedCall, table: RequestTable, answers: Outcomes, pilot:
         sampled=len(pilot.sizes) if pilot is not None and useful else 0, currency=prices.currency if prices else None,
         prompt_tokens=prompt, completion_tokens=completion, cost=cost, cost_upper_bound=most,
         total_cost=UNKNOWN if pilot is None else _add(cost, [_cost_of_answers(table, answers, prices)] * 3),
-        minutes=duration, basis=basis, _call=EstimatedCall(client.ledger, work.about.hashes.get("keys")),
+        minutes=duration, basis=basis, _call=EstimatedCall(client.ledger, work.about.hashes["keys"]),
     )  # fmt: skip
 
 

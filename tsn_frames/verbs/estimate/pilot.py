@@ -71,7 +71,7 @@ def suggest_pilot(call: PreparedCall, table: RequestTable, answers: Outcomes, fo
 
 def _with_paid(found: Estimate, call: PreparedCall) -> Estimate:
     """Return an estimate with what the pilots of its call have cost; it is unknown without prices."""
-    attempts, cost, known = ledger_queries.pilot_spending(call.client.ledger, call.work.about.hashes.get("keys"))
+    attempts, cost, known = ledger_queries.pilot_spending(call.client.ledger, call.work.about.hashes["keys"])
     if not attempts or not (cost or known):
         return found
     paid = Range(float(cost), float(cost), float(cost)) if known else Range(float(cost), None, None)
@@ -84,7 +84,7 @@ def _population(call: PreparedCall, answers: Outcomes) -> Array:
 
     Other cached answers are left out: they may be those of another department, unlike the rest.
     """
-    piloted = ledger_queries.piloted_keys(call.client.ledger, call.work.about.hashes.get("keys"))
+    piloted = ledger_queries.piloted_keys(call.client.ledger, call.work.about.hashes["keys"])
     keys = enumerate(call.work.requests.index)
     return np.array([at for at, key in keys if answers.completions[at] is None or key in piloted], dtype=np.int64)
 
@@ -100,7 +100,7 @@ def _send(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, positions: li
     """Send some of a call's requests through the ordinary run, and add their outcomes to ``answers``."""
     work, requests = call.work, call.work.requests.take(positions)
     hashes = {name: value for name, value in work.about.hashes.items() if name not in ("rows", "keys")}
-    hashes["frame"] = work.about.hashes.get("keys", "")  # lets the next pilot of the same frame find this one
+    hashes["frame"] = work.about.hashes["keys"]  # lets the next pilot of the same frame find this one
     tags = [work.tags[at] for at in positions] if work.tags else ()
     spec = replace(work, requests=requests, copies=[1] * len(positions), fresh=frozenset(), tags=tags, other_tags={},
                    about=work.about._replace(hashes=hashes))  # fmt: skip

@@ -23,7 +23,7 @@ class EstimatedCall(NamedTuple):
     """Where a later run of an estimated call is found: its ledger, and the hash of its requests in run records."""
 
     ledger: Ledger
-    keys: str | None
+    keys: str
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,6 +24,14 @@ from tsn_frames.api.prompt_length_and_script import prompt_size
 from tsn_frames.engine.cache.store import scan
 from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema_version
 from tsn_frames.engine.ledger.ledger import Ledger
+from tsn_frames.engine.ledger.ledger_queries import (
+    accounted_keys,
+    recent_usage,
+    request_keys,
+    run_settings,
+    runs_of_call,
+    unrecorded,
+)
 from tsn_frames.engine.run.run_accounting import _Free, _summed
 from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Faults
@@ -237,6 +245,10 @@ def test_every_older_schema_is_brought_up_step_by_step(tmp_path):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
             connection.commit()
+        before = ledger.path.read_bytes()
+        assert list(request_keys(ledger)) == recent_usage(ledger, ["m"]) == runs_of_call(ledger, "k") == []
+        assert run_settings(ledger) == {} and accounted_keys(ledger, "k") == set() and unrecorded(ledger, ["r"])
+        assert ledger.path.read_bytes() == before
         for _ in range(2):
             with closing(ledger.open()) as file:
                 file.write([entry()])
@@ -364,6 +376,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime
 from tsn_frames.engine.ledger.ledger import Ledger
+from tsn_frames.engine.ledger.ledger_queries import (
+    accounted_keys,
+    recent_usage,
+    request_keys,
+    run_settings,
+    runs_of_call,
+    unrecorded,
+)
 from tsn_frames.engine.ledger.file import Entry
 sys.stdin.readline()
 with closing(Ledger(sys.argv[1]).open(30.0)) as file:  # a slow disk: the four hold it all the time
