@@ -11,8 +11,8 @@ from functools import lru_cache
 
 from .http_types import BODY_CAP, TOO_LARGE, HttpFailure, StreamConsumer
 
-COMPRESSED = ("gzip", "x-gzip", "deflate")
-INFLATED_PIECE = 2**20
+_COMPRESSED = ("gzip", "x-gzip", "deflate")
+_INFLATED_PIECE = 2**20
 _INPUT_PIECE = 2**16
 _GZIP = b"\x1f\x8b"
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
@@ -20,32 +20,36 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 
 def decode_body(body: bytes, headers: Mapping[str, str]) -> bytes | HttpFailure:
     """Return a body without its content-encoding, in UTF-8, and no more than ``BODY_CAP`` of it."""
-    encoding = headers.get("content-encoding", "").strip().lower()
-    plain: bytes | HttpFailure = body
-    if encoding not in ("", "identity", *COMPRESSED):
-        return HttpFailure("unreadable", f"the answer's content-encoding {encoding!r} was not asked for", sent=True)
-    if body and encoding in COMPRESSED:
-        plain = _decompress(body, encoding)
+    encoding = _encoding(headers)
+    plain = encoding if isinstance(encoding, HttpFailure) else _decompress(body, encoding)
     if isinstance(plain, HttpFailure):
         return plain
-    decode = charset_decoder(headers)
+    decode = _charset_decoder(headers)
     plain = plain if decode is None else decode(plain, True)
     return plain if len(plain) <= BODY_CAP else TOO_LARGE
 
 
 def decoding_consumer(consumer: StreamConsumer, headers: Mapping[str, str]) -> StreamConsumer | HttpFailure:
     """Return a consumer for a body with these headers; a failure where its encoding is unknown."""
-    encoding, decode = headers.get("content-encoding", "").strip().lower(), charset_decoder(headers)
+    encoding, decode = _encoding(headers), _charset_decoder(headers)
+    if isinstance(encoding, HttpFailure):
+        return encoding
     if decode is not None:
-        consumer = _DecodingConsumer(consumer, decode)
+        consumer = _DecodingConsumer(consumer, lambda data: filter(None, [decode(data, False)]))
+    return _DecodingConsumer(consumer, _Inflater(encoding).inflate) if encoding else consumer
+
+
+def _encoding(headers: Mapping[str, str]) -> str | HttpFailure:
+    """Return how a body is compressed, an empty text where it isn't; a failure where that is unknown."""
+    encoding = headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
-        return consumer
-    if encoding in COMPRESSED:
-        return _InflatingConsumer(consumer, encoding)
-    return HttpFailure("unreadable", f"the stream's content-encoding {encoding!r} was not asked for", sent=True)
+        return ""
+    if encoding in _COMPRESSED:
+        return encoding
+    return HttpFailure("unreadable", f"the answer's content-encoding {encoding!r} was not asked for", sent=True)
 
 
-def charset_decoder(headers: Mapping[str, str]) -> Callable[[bytes, bool], bytes] | None:
+def _charset_decoder(headers: Mapping[str, str]) -> Callable[[bytes, bool], bytes] | None:
     """Return a function from a piece of a body, and whether it is the last, to UTF-8.
 
     It is None where the body is UTF-8 or its charset is unknown. Some servers state ISO-8859-1 for bodies in UTF-8: in a charset of single bytes, what is valid UTF-8 stays as it is.
@@ -82,6 +86,8 @@ def _as_stated(error: UnicodeError, charset: str) -> tuple[str, int]:
 
 def _decompress(body: bytes, encoding: str) -> bytes | HttpFailure:
     """Return an inflated body; no more than ``BODY_CAP`` of it is inflated, so that a zip bomb does no harm."""
+    if not body or not encoding:
+        return body
     inflater, plain = _Inflater(encoding), bytearray()
     try:
         for at in range(0, len(body), _INPUT_PIECE):
@@ -116,7 +122,7 @@ class _Inflater:
                 yield plain
             self.ended = self._object.eof
             data = self._object.unused_data if self.ended else self._object.unconsumed_tail
-            more = len(plain) == INFLATED_PIECE
+            more = len(plain) == _INFLATED_PIECE
 
     def _begin_member(self, data: bytes) -> bool:
         """Begin another member where there is one; other bytes after the end are padding."""
@@ -127,43 +133,21 @@ class _Inflater:
 
     def _inflate(self, data: bytes) -> bytes:
         if not self._may_be_raw:
-            return self._object.decompress(data, INFLATED_PIECE)
+            return self._object.decompress(data, _INFLATED_PIECE)
         self._start += data
         try:
-            plain = self._object.decompress(data, INFLATED_PIECE)
+            plain = self._object.decompress(data, _INFLATED_PIECE)
         except zlib.error:
             self._may_be_raw, self._object = False, zlib.decompressobj(-zlib.MAX_WBITS)
-            return self._object.decompress(self._start, INFLATED_PIECE)
+            return self._object.decompress(self._start, _INFLATED_PIECE)
         self._may_be_raw = len(self._start) < 2  # the header of zlib distinguishes them
         return plain
 
 
-class _InflatingConsumer:
-    """Takes in a compressed body for a consumer of plain bytes; a broken one ends there, as a cut does."""
-
-    def __init__(self, consumer: StreamConsumer, encoding: str) -> None:
-        self._consumer, self._inflater, self._patience = consumer, _Inflater(encoding), math.inf
-
-    def begin(self, headers: Mapping[str, str]) -> None:
-        """Pass the headers on."""
-        self._consumer.begin(headers)
-
-    def feed(self, data: bytes) -> float:
-        """Inflate a part of the body, a bounded piece at a time, and pass it on."""
-        try:
-            for plain in self._inflater.inflate(data):
-                self._patience = self._consumer.feed(plain)
-                if not self._patience:
-                    break
-        except zlib.error:
-            return 0.0
-        return self._patience
-
-
 class _DecodingConsumer:
-    """Takes in a body in another charset for a consumer of UTF-8."""
+    """Decodes a body, piece by piece, for a consumer of plain UTF-8; a broken one ends there, as a cut does."""
 
-    def __init__(self, consumer: StreamConsumer, decode: Callable[[bytes, bool], bytes]) -> None:
+    def __init__(self, consumer: StreamConsumer, decode: Callable[[bytes], Iterator[bytes]]) -> None:
         self._consumer, self._decode, self._patience = consumer, decode, math.inf
 
     def begin(self, headers: Mapping[str, str]) -> None:
@@ -171,7 +155,12 @@ class _DecodingConsumer:
         self._consumer.begin(headers)
 
     def feed(self, data: bytes) -> float:
-        """Decode a part of the body and pass it on."""
-        if text := self._decode(data, False):
-            self._patience = self._consumer.feed(text)
+        """Decode a part of the body, a bounded piece at a time, and pass it on."""
+        try:
+            for plain in self._decode(data):
+                self._patience = self._consumer.feed(plain)
+                if not self._patience:
+                    break
+        except zlib.error:
+            return 0.0
         return self._patience
