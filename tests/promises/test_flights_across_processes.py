@@ -15,9 +15,9 @@ from tsn_frames.simulator import Faults, Simulator
 
 CHILD = """
 import sys, pandas as pd, tsn_frames as tsn
-from tsn_frames.engine.cache import flights
+from tsn_frames.engine.cache import in_flight_requests
 url, folder, rows, seconds, order = sys.argv[1:]
-flights.LEASE_SECONDS = float(seconds)
+in_flight_requests.LEASE_SECONDS = float(seconds)
 client = tsn.Client(url, model="sim-small", cache=folder + "/cache", ledger=folder + "/ledger.db", limits=tsn.Limits(16),
                     retry=tsn.Retry(attempts=8, budget=10_000, backoff=0.01))
 df = pd.DataFrame({"t": [f"text {i}" for i in range(int(rows))]}).sample(frac=1.0, random_state=int(order))

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
-from ..storage.sqlite import OpenDatabase, connect, make_private, read_only, transaction
-from .reader import FILE, checksum
+from ..storage.sqlite import OpenDatabase, connect, make_private, transaction
+from .reader import FILE, select
 
 FLIGHTS = f"{FILE}.flights"
 LEASE_SECONDS = 15.0  # a holder that hasn't renewed its lease for so long is dead, or its machine was suspended
@@ -26,10 +24,6 @@ _TABLES = (
         holder TEXT PRIMARY KEY, process TEXT NOT NULL, expires REAL NOT NULL, announces INTEGER NOT NULL
     ) STRICT""",
     "CREATE TABLE IF NOT EXISTS flights (key BLOB PRIMARY KEY, holder TEXT NOT NULL) STRICT",
-)
-_ANSWER = (
-    "SELECT value, store_time, tag FROM Cache"
-    " WHERE key = ? AND raw = 1 AND mode = 1 AND filename IS NULL AND typeof(value) = 'blob' AND store_time BETWEEN 0 AND 1e11"
 )
 # A lease that ends later than any can is of a clock that was set back, or foreign.
 _OTHERS = "SELECT holder, process, announces FROM holders WHERE expires BETWEEN :now AND :now + :lease AND process != :process"
@@ -81,12 +75,9 @@ class Flights(OpenDatabase):
 
     def claim(self, key: bytes) -> Answer | bool:
         """Return the answer to a request if it is cached, else whether this run sends it: another process may."""
-        if (found := self._answer(key)) is not None:
-            return found
         with transaction(self._connection):
-            # Again: an answer is cached before its flight is removed.
-            if (found := self._answer(key)) is not None:
-                return found
+            if found := list(select(self._cache, {key: 0})):  # inside: an answer is cached before its flight is removed
+                return found[0][1:]
             row = self._connection.execute("SELECT holder FROM flights WHERE key = ?", (key,)).fetchone()
             if row is not None and row[0] in self.others():
                 return False
@@ -112,20 +103,6 @@ class Flights(OpenDatabase):
                 self._connection.execute("DELETE FROM holders WHERE holder = ?", (self._holder,))
         finally:
             super().close()
-
-    def _answer(self, key: bytes) -> Answer | None:
-        if not self._cache.exists():
-            return None
-        with closing(read_only(self._cache)) as connection:
-            try:
-                row = connection.execute(_ANSWER, (key,)).fetchone()
-            except sqlite3.OperationalError as error:
-                if "no such table" in str(error):  # nothing has been cached yet
-                    return None
-                raise
-        if row is None or row[2] not in (None, checksum(key, row[0])):
-            return None
-        return row[0], row[1]
 
 
 def _expiry() -> float:
