@@ -12,7 +12,7 @@ from ...api import dumps
 from ...errors import ParameterError
 from ...frames.values import is_missing
 from ...text import quoted
-from ..rounds.json_answer import parse_json, shortened, without_wrapping
+from ..rounds.json_answer import object_schema, parse_json, shortened, without_wrapping
 from ..rounds.row_texts import example_texts, fenced
 from ..rounds.task import Message, Mode
 from .field import Field, to_json
@@ -67,14 +67,10 @@ class ExtractTask(NamedTuple):
         """Return the user message of one text."""
         return fenced(text, "JSON only.")
 
-    def response_format(self, mode: Mode) -> dict[str, Any] | None:
-        """Return the API's ``response_format`` of a mode; None for text."""
-        if mode == "text":
-            return None
-        if mode == "json_object":
-            return {"type": "json_object"}
-        schema = _object(self._properties()) | ({"$defs": self.fields.definitions} if self.fields.definitions else {})
-        return {"type": "json_schema", "json_schema": {"name": "fields", "strict": True, "schema": schema}}
+    def json_schema(self) -> dict[str, Any]:
+        """Return the schema of an answer, with its name, as the API's ``response_format`` has it."""
+        schema = object_schema(self._properties()) | ({"$defs": self.fields.definitions} if self.fields.definitions else {})
+        return {"name": "fields", "strict": True, "schema": schema}
 
     def read(self, answer: str | None, logprobs: Any = None) -> Extraction:  # noqa: ARG002 - of one label only
         """Return what an answer says, field by field."""
@@ -117,7 +113,7 @@ class ExtractTask(NamedTuple):
     def _properties(self) -> dict[str, Any]:
         if not self.quotes:
             return {field.name: field.schema for field in self.fields.fields}
-        return {field.name: _object({"quote": _QUOTE, "value": field.schema}) for field in self.fields.fields}
+        return {field.name: object_schema({"quote": _QUOTE, "value": field.schema}) for field in self.fields.fields}
 
     def _system(self) -> str:
         lines = [f"- {name}: {dumps(schema).decode()}" for name, schema in self._properties().items()]
@@ -151,11 +147,6 @@ def examples_of(examples: object, text: Any, columns: Mapping[str, str], fields:
             shown = f"{quoted(answer[name])} in row" if name else "row"
             raise ParameterError(f"examples: {shown} {label!r} does not fit: {problem}")
     return [Example(*one) for one in zip(texts, answers, strict=True)]
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object with exactly these keys."""
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _without_quotes(answer: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

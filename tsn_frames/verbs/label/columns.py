@@ -16,9 +16,10 @@ from ..rounds.task import Vote
 from .codebook import Codebook, Label
 from .label_task import LabelTask
 from .reading import How, Reading
-from .voting import Decision, decide
+from .voting import decide
 
 HOWS = ("exact", "snapped", "repaired", "tied", "none")
+_AFFIRMED = Codebook((0, 1))  # of each label's decision with ``multiple``
 
 
 class Row(NamedTuple):
@@ -113,40 +114,34 @@ def raw(votes: Sequence[Vote[Any]]) -> str | None:
     return json.dumps([vote.content for vote in votes], ensure_ascii=False)
 
 
+def votes_by_question(votes: Sequence[Vote[Reading]], task: LabelTask) -> list[list[Label | None]]:
+    """Return a row's votes on its label, or with ``multiple`` those on each label, 1 or 0; None is an answer that is not valid."""
+    if not task.multiple:
+        return [[vote.reading.labels[0] if vote.valid else None for vote in votes]]
+    return [[int(label in vote.reading.labels) if vote.valid else None for vote in votes] for label in task.codebook.labels]
+
+
 def _rows(rounds: Rounds[Reading], task: LabelTask) -> list[Row]:
-    """Return what each row's votes decide; rows with the same votes share a decision."""
-    known: dict[tuple[int, ...], Row] = {}
-    rows = []
-    for at in range(len(rounds.df)):
-        cast = rounds.ballots.get(at)
-        if not cast:
-            rows.append(Row((), "none", rounds.error_of(at)))
-            continue
-        votes = tuple(map(id, cast))
-        if votes not in known:
-            known[votes] = _row(rounds.error_of(at), cast, task)
-        rows.append(known[votes])
-    return rows
+    """Return what each row's votes decide."""
+    decided = rounds.decided(lambda votes: _row(votes, task) if any(vote.valid for vote in votes) else None)
+    return [decided.get(at) or Row((), "none", rounds.error_of(at)) for at in range(len(rounds.df))]
 
 
-def _row(error: str | None, votes: Sequence[Vote[Reading]], task: LabelTask) -> Row:
-    if error is not None:
-        return Row((), "none", error)
-    return (_several if task.multiple else _single)(votes, task.codebook)
+def _row(votes: Sequence[Vote[Reading]], task: LabelTask) -> Row:
+    cast = votes_by_question(votes, task)
+    return _several(votes, cast, task.codebook) if task.multiple else _single(votes, cast[0], task.codebook)
 
 
-def _single(votes: Sequence[Vote[Reading]], codebook: Codebook) -> Row:
-    made = decide([vote.reading.labels[0] if vote.valid else None for vote in votes], codebook)
+def _single(votes: Sequence[Vote[Reading]], cast: Sequence[Label | None], codebook: Codebook) -> Row:
+    made = decide(cast, codebook)
     if made.label is None:
         return Row((), "tied", made.problem, made.agreement)
     deciding = [vote for vote in votes if vote.valid and vote.reading.labels == (made.label,)]
     return Row((made.label,), _how(deciding), None, made.agreement, deciding[0].reading)
 
 
-def _several(votes: Sequence[Vote[Reading]], codebook: Codebook) -> Row:
-    choice = Codebook((0, 1))
-    cast = [affirmed(vote.reading, codebook) if vote.valid else () for vote in votes]
-    made: list[Decision] = [decide([row[at] if row else None for row in cast], choice) for at in range(len(codebook.labels))]
+def _several(votes: Sequence[Vote[Reading]], cast: Sequence[Sequence[Label | None]], codebook: Codebook) -> Row:
+    made = [decide(one, _AFFIRMED) for one in cast]
     tied = [str(label) for label, one in zip(codebook.labels, made, strict=True) if one.label is None]
     agreement = min(one.agreement or 0.0 for one in made)
     valid = [vote for vote in votes if vote.valid]

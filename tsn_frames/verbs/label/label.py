@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Unpack, cast
 
 import pandas as pd
@@ -17,11 +17,9 @@ from ..rounds.requests import RoundRequests
 from ..rounds.rounds import Rounds
 from ..rounds.rounds_run import RoundsCall, call_of
 from ..rounds.row_texts import texts_of
-from ..rounds.task import Vote
 from .codebook import Codebook, Label
-from .columns import affirmed, label_columns, stale_columns, wanted_columns
+from .columns import label_columns, stale_columns, votes_by_question, wanted_columns
 from .label_task import LabelTask, examples_of
-from .reading import Reading
 from .voting import Votes
 
 LABEL_DEFAULTS: Mapping[str, Any] = {
@@ -127,7 +125,7 @@ def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any], 
     check_new_columns(df, shown, overwrite=words["overwrite"])
     sampling = {"temperature": 1.0 if votes.most > 1 else 0.0, "logprobs": words["probability"] and not task.multiple}
     requests = RoundRequests(verb, df, task, texts_of(df, text, words["missing"]), words, sampling)
-    rounds = Rounds(requests, votes.first, votes.most, _wants_more(task, votes))
+    rounds = Rounds(requests, votes.first, votes.most, lambda cast: any(map(votes.wants_more, votes_by_question(cast, task))))
 
     def columns() -> dict[str, Any]:
         made = label_columns(rounds, task, wanted)
@@ -148,16 +146,3 @@ def _task(text: Any, labels: Any, words: Mapping[str, Any]) -> LabelTask:
     book = Codebook.of(labels, ordered=words["ordered"], other=words.get("other"))
     examples = examples_of(words.get("examples"), text, name, book, multiple=multiple, explain=explain)
     return LabelTask(book, words.get("instructions"), multiple, explain, examples)
-
-
-def _wants_more(task: LabelTask, votes: Votes) -> Any:
-    """Return whether a row with some votes gets one more; with ``multiple`` as long as one label is open."""
-
-    def single(cast: Sequence[Vote[Reading]]) -> bool:
-        return votes.wants_more([vote.reading.labels[0] if vote.valid else None for vote in cast])
-
-    def several(cast: Sequence[Vote[Reading]]) -> bool:
-        made = [affirmed(vote.reading, task.codebook) if vote.valid else () for vote in cast]
-        return any(votes.wants_more([row[at] if row else None for row in made]) for at in range(len(task.codebook.labels)))
-
-    return several if task.multiple else single

@@ -12,6 +12,7 @@ from ...api import dumps
 from ...errors import ParameterError
 from ...frames.values import is_missing
 from ...text import did_you_mean, quoted
+from ..rounds.json_answer import object_schema
 from ..rounds.options import Explain
 from ..rounds.row_texts import example_texts, fenced
 from ..rounds.task import Message, Mode
@@ -60,13 +61,9 @@ class LabelTask(NamedTuple):
         """Return the user message of one text."""
         return fenced(text, "JSON only." if self._object_answer else "Answer with one label from the list.")
 
-    def response_format(self, mode: Mode) -> dict[str, Any] | None:
-        """Return the API's ``response_format`` of a mode; None for text."""
-        if mode == "text":
-            return None
-        if mode == "json_object":
-            return {"type": "json_object"}
-        return {"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": self._schema()}}
+    def json_schema(self) -> dict[str, Any]:
+        """Return the schema of an answer, with its name, as the API's ``response_format`` has it."""
+        return {"name": "label", "strict": True, "schema": self._schema()}
 
     def read(self, answer: str | None, logprobs: Any = None) -> Reading:
         """Return what an answer says."""
@@ -129,9 +126,9 @@ class LabelTask(NamedTuple):
         explained: dict[str, Any] = {self._key: {"type": "string"}} if self._key else {}
         if not self.multiple:
             kind = "string" if isinstance(self.codebook.labels[0], str) else "integer"
-            return _object(explained | {"label": {"type": kind, "enum": list(self.codebook.labels)}})
+            return object_schema(explained | {"label": {"type": kind, "enum": list(self.codebook.labels)}})
         decisions = {str(label): {"type": "boolean"} for label in self.codebook.labels}
-        return _object(explained | {"labels": _object(decisions)} if explained else decisions)
+        return object_schema(explained | {"labels": object_schema(decisions)} if explained else decisions)
 
     def _list(self, turn: int) -> str:
         book = self.codebook
@@ -154,11 +151,6 @@ class LabelTask(NamedTuple):
         key, what = _EXPLAIN[self.explain]
         keys = f'the key "labels" and an object with {keys}' if self.multiple else keys
         return f'Answer with one JSON object: first the key "{key}" with {what}, then {keys}. Nothing else.'
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object with exactly these keys."""
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def examples_of(

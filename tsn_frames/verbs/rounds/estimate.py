@@ -37,8 +37,8 @@ class _RoundsEstimate:
     """The estimates of the requests that are sent for sure, and of those that may follow."""
 
     rounds: Rounds[Any]  # the rounds, whose votes so far are those of the cache
-    sure: list[Estimate] = field(default_factory=list)
-    possible: list[Estimate] = field(default_factory=list)  # what is sent for sure, and what may follow
+    sure: list[Estimate] = field(default_factory=list)  # of the requests that are sent for sure
+    possible: list[Estimate] = field(default_factory=list)  # of those that may follow
     unknown: set[int] = field(default_factory=set)  # rows with a vote that is not cached
 
     def add_round(self, turn: int) -> None:

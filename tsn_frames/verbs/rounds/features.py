@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
-from ...engine.cache.cache import CacheMode
 from ...engine.cache.service_features import add_features, read_features
 from ...engine.runtime.client import Client
 from .task import Mode
@@ -26,16 +25,11 @@ _WEAKER: dict[Mode, Mode] = {"json_schema": "json_object", "json_object": "text"
 
 
 class FeatureStore(NamedTuple):
-    """Where the features of one model of one service are kept; a call that doesn't write the cache keeps none."""
+    """Where the features of one model of one service are kept."""
 
     client: Client
-    name: str
-    stored: bool
-
-    @classmethod
-    def of(cls, client: Client, model: Any, cache: CacheMode) -> FeatureStore:
-        """Return the place for a model as the options name it."""
-        return cls(client, f"{client.keyed_url} {model or client.model}", cache in ("use", "refresh"))
+    name: str  # of the service and the model
+    stored: bool  # whether findings are kept: a call that doesn't write the cache keeps none
 
     def known(self) -> Features | None:
         """Return what is known of the service, or None."""
@@ -51,12 +45,6 @@ class FeatureStore(NamedTuple):
             features = features._replace(mode=known.mode) if known else known  # type: ignore[assignment]
         if self.stored and features is not None and known != features:
             add_features(self.client.cache.folder, {self.name: features._asdict()})
-
-
-def first_features(known: Features | None, structured: str) -> Features:
-    """Return the features to try first: what is known of the service, else all; ``structured`` may fix the form."""
-    features = known or Features()
-    return features if structured == "auto" else features._replace(mode=structured)  # type: ignore[arg-type]
 
 
 def next_features(features: Features, failure: str, used: Collection[str], *, fixed: bool) -> Features | None:

@@ -1,4 +1,4 @@
-"""The text of an answer without what wraps it, and its JSON. Pure."""
+"""JSON answers: the schema that is asked for, an answer without what wraps it, and its value. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ _THOUGHTS = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | 
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})[\w-]*[ \t]*\n?(.*?)\n?\s*\1\s*", re.DOTALL)
 _END_TOKENS = re.compile(r"(\s*(<\|[\w-]+\|>|</s>|<end_of_turn>))+\s*$")  # of a chat template that a server left in
 SHOWN = 80  # characters of a wrong answer that a message shows
+
+
+def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with exactly these keys."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def without_wrapping(text: str | None) -> str:

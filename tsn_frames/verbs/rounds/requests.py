@@ -14,9 +14,9 @@ from ...engine.runtime.client import Client, client_or_default
 from ...frames import per_row
 from ...frames.prompt import Rendered
 from ..run.prepare import PER_ROW, PreparedCall, prepare_messages
-from .features import Features, FeatureStore, first_features
+from .features import Features, FeatureStore
 from .row_texts import Texts
-from .task import Message, R, Task
+from .task import Message, Mode, R, Task
 
 TOP_LOGPROBS = 20
 _PER_ROW = (*PER_ROW, "tag", "refresh")
@@ -45,11 +45,13 @@ class RoundRequests(Generic[R]):
 
     def store(self, model: Any) -> FeatureStore:
         """Return where the features of a model are kept."""
-        return FeatureStore.of(self.client, model, self.options["cache"])
+        name = f"{self.client.keyed_url} {model or self.client.model}"
+        return FeatureStore(self.client, name, self.options["cache"] in ("use", "refresh"))
 
     def expected_features(self, model: Any) -> Features:
-        """Return the features with which a model is asked first."""
-        return first_features(self.store(model).known(), self.options["structured"])
+        """Return the features with which a model is asked first: what is known of the service, else all of them."""
+        known, structured = self.store(model).known() or Features(), self.options["structured"]
+        return known if structured == "auto" else known._replace(mode=structured)
 
     @property
     def parameters_set(self) -> list[str]:
@@ -74,12 +76,18 @@ class RoundRequests(Generic[R]):
 
     def _parameters(self, options: Mapping[str, Any], features: Features) -> dict[str, Any]:
         """Return the API's parameters that the verb sets, as far as the service takes them."""
-        made: dict[str, Any] = {"response_format": self.task.response_format(features.mode)}
+        made: dict[str, Any] = {"response_format": self._response_format(features.mode)}
         if options.get("temperature") is None and features.temperature:
             made["temperature"] = self.sampling.get("temperature", 0.0)
         if self.sampling.get("logprobs") and features.logprobs:
             made["extra_body"] = _with_logprobs(options.get("extra_body"))
         return made
+
+    def _response_format(self, mode: Mode) -> dict[str, Any] | None:
+        """Return the API's ``response_format`` of a mode; None for text."""
+        if mode == "json_schema":
+            return {"type": mode, "json_schema": self.task.json_schema()}
+        return None if mode == "text" else {"type": mode}
 
     def _rendered(self, rows: Sequence[int], features: Features, turn: int, repairs: Mapping[int, Sequence[Message]]) -> Rendered:
         """Return the messages: task and examples first and the same for all rows, then the text of each."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from typing import Generic
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -28,14 +28,16 @@ from .requests import RoundRequests
 from .task import Message, R, Vote
 from .vote_reader import VoteReader
 
+T = TypeVar("T")
+
 
 @dataclass
 class Rounds(Generic[R]):
     """The state of a call: the votes of each row so far, and what its requests used."""
 
     requests: RoundRequests[R]  # the requests that the options and the task make of the text of each row
-    least: int
-    most: int  # least and most votes of a row
+    least: int  # votes that each row gets
+    most: int  # votes that a row gets at most, as long as it wants more
     wants_more: Callable[[Sequence[Vote[R]]], bool]  # whether a row with these votes is to be asked again
     on_run: OnRun | None = None  # called with each run before it starts
 
@@ -70,16 +72,18 @@ class Rounds(Generic[R]):
             warn("the service gives no log-probabilities, so there are no probabilities; several votes show how sure a label is")
 
     def open_rows(self) -> list[int]:
-        """Return the rows that want one more vote; rows with the same votes are asked about once."""
-        known: dict[tuple[int, ...], bool] = {}
-        rows = []
+        """Return the rows that want one more vote."""
+        return [at for at, more in self.decided(self.wants_more).items() if more]
+
+    def decided(self, decide: Callable[[Sequence[Vote[R]]], T]) -> dict[int, T]:
+        """Return what a function of each row's votes returns; rows with the same votes share it."""
+        known, found = dict[tuple[int, ...], T](), dict[int, T]()
         for at, cast in self.ballots.items():
             votes = tuple(map(id, cast))
             if votes not in known:
-                known[votes] = self.wants_more(cast)
-            if known[votes]:
-                rows.append(at)
-        return rows
+                known[votes] = decide(cast)
+            found[at] = known[votes]
+        return found
 
     def _run_round(self, rows: Sequence[int], turn: int) -> None:
         """Ask for one vote of each row, and once more for each answer that can't be used; keep what there is if that ends early."""

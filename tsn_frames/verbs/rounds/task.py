@@ -36,8 +36,8 @@ class Task(Protocol[R]):
     def user(self, text: str) -> str:
         """Return the user message of one text."""
 
-    def response_format(self, mode: Mode) -> dict[str, Any] | None:
-        """Return the API's ``response_format`` of a mode; None for text."""
+    def json_schema(self) -> dict[str, Any]:
+        """Return the schema of an answer, with its name, as the API's ``response_format`` has it."""
 
     def read(self, answer: str | None, logprobs: Any = None) -> R:
         """Return what an answer says."""
