@@ -131,7 +131,7 @@ def _field(name: str, kind: Any, default: Any, schema: dict[str, Any]) -> Field:
         return found
 
     optional = default is not _REQUIRED
-    return Field(name, strict_schema(schema), dtype, convert, null, optional, default if optional else None, categories)
+    return Field(name, strict_schema(schema), dtype, null, optional, default if optional else None, categories, convert)
 
 
 def _reason(declared: Mapping[str, Declared], error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Unpack, cast
 
 import numpy as np
@@ -100,7 +100,8 @@ def extract(df: FrameT, text: Any, fields: Any, **options: Unpack[ExtractOptions
         raise ParameterError(f"name must be a text, got {quoted(name)}")
     prefix = "" if name is None else f"{name}_"
     wanted = [*_wanted(known, quotes=quotes), *(USAGE if words["usage"] else ()), *included(words), "error"]
-    check_new_columns(frame, [prefix + one for one in wanted], overwrite=words["overwrite"])
+    added = [prefix + one for one in wanted]
+    check_new_columns(frame, added, overwrite=words["overwrite"])
     names = {field.name: prefix + field.name for field in known.fields}
     task = ExtractTask(known, words.get("instructions"), quotes, examples_of(words.get("examples"), text, names, known))
     requests = RoundRequests("extract", frame, task, texts_of(frame, text, words["missing"]), words)
@@ -108,16 +109,16 @@ def extract(df: FrameT, text: Any, fields: Any, **options: Unpack[ExtractOptions
 
     def columns() -> dict[str, Any]:
         made = extract_columns(rounds, task)
-        return {prefix + one: made[one] for one in wanted}
+        return {column: made[one] for column, one in zip(added, wanted, strict=True)}
 
-    stale = _stale(frame, [prefix + field.name for field in known.fields], wanted=[prefix + one for one in wanted])
+    stale = _stale(frame, names.values(), added)
     return cast("Call[FrameT]", call_of(RoundsCall(rounds, columns, f"{prefix}error", "have fields without a value", stale)))
 
 
-def _stale(df: pd.DataFrame, fields: list[str], wanted: list[str]) -> list[str]:
+def _stale(df: pd.DataFrame, fields: Iterable[str], added: Sequence[str]) -> list[str]:
     """Return the quotes of an earlier extraction of the same fields, where this call asks for none."""
     pairs = [(f"{field}_quote", f"{field}_quoted") for field in fields if field in df.columns]
-    return [one for pair in pairs if set(pair) <= set(df.columns) for one in pair if one not in wanted]
+    return [one for pair in pairs if set(pair) <= set(df.columns) for one in pair if one not in added]
 
 
 def _wanted(fields: Fields, *, quotes: bool) -> list[str]:
@@ -148,12 +149,9 @@ def _column(field: Field, values: list[Any]) -> Any:
     if field.dtype == "category":
         return pd.Categorical(values, categories=list(field.categories))
     if field.dtype == "object":
-        made = np.empty(len(values), dtype=object)
-        made[:] = np.fromiter(values, dtype=object, count=len(values))
-        return made
+        return np.fromiter(values, dtype=object, count=len(values))
     if field.dtype.startswith(("datetime64", "timedelta64")):
-        gap = np.datetime64("NaT") if field.dtype.startswith("datetime64") else np.timedelta64("NaT")
-        return pd.array(np.array([gap if one is None else one for one in values], dtype=field.dtype))
+        return pd.array(np.array(values, dtype=field.dtype))
     return pd.array(values, dtype=field.dtype)  # type: ignore[call-overload]
 
 

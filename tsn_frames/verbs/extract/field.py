@@ -30,11 +30,11 @@ class Field(NamedTuple):
     name: str  # the key in the answer, and the column
     schema: dict[str, Any]  # its JSON schema
     dtype: str  # the dtype of its column; ``"category"`` has ``categories``
-    convert: Callable[[Any], Any]  # returns the value of its type for a value of JSON; raises ValueError with the reason
     null: bool  # whether its type has null
     optional: bool  # whether it may be missing from the answer
     default: Any = None  # its value where it is missing
     categories: tuple[Any, ...] = ()  # the values of a Literal or an Enum
+    convert: Callable[[Any], Any] = lambda value: value  # returns the value of its type for a value of JSON, or raises ValueError
 
     @property
     def nullable(self) -> bool:
@@ -136,11 +136,9 @@ def to_json(value: Any) -> Any:
 
 def sentence_of(error: Exception) -> str:
     """Return the words of an error; those of a fault in a user's validator with its type."""
-    return (
-        str(error)
-        if isinstance(error, (ValueError, msgspec.ValidationError)) and str(error)
-        else f"{type(error).__name__}: {error}"
-    )
+    if isinstance(error, (ValueError, msgspec.ValidationError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def located(message: str, name: str) -> str:

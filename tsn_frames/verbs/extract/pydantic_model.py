@@ -31,7 +31,7 @@ def pydantic_fields(model: Any) -> tuple[tuple[Field, ...], dict[str, Any]]:
     for name, info in model.model_fields.items():
         dtype, categories, null = column_of(info.annotation)
         properties = strict_schema(whole["properties"][name])
-        found.append(Field(name, properties, dtype, _unchecked, null, not info.is_required(), None, categories))
+        found.append(Field(name, properties, dtype, null, not info.is_required(), categories=categories))
     return tuple(found), definitions
 
 
@@ -105,11 +105,6 @@ def _problems(error: Exception) -> dict[str, str]:
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
         found.setdefault(str(one["loc"][0]) if one["loc"] else "", f"{one['msg']} - at `${path}`" if path else one["msg"])
     return found or {"": sentence_of(error)}
-
-
-def _unchecked(value: Any) -> Any:
-    """Return a value as it is: the model checks it."""
-    return value
 
 
 def _dumped(value: Any, *, by_alias: bool = False) -> Any:

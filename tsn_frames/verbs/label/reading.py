@@ -57,7 +57,8 @@ def read_label(text: str | None, codebook: Codebook) -> Reading:
         value = value[0]
     label = _match(value, codebook) if isinstance(value, (str, int)) else None
     if label is None:
-        return Reading(problem=_not_one(value if isinstance(value, str) else bare))
+        shown = shortened(value if isinstance(value, str) else bare)
+        return Reading(problem=f"the answer {shown} is not one of the labels")
     asked_for = isinstance(found, Mapping) and found.get("label") == label and bare == text
     return Reading((label,), "exact" if asked_for else "snapped", explanation=explanation)
 
@@ -143,7 +144,3 @@ def _match(value: Any, codebook: Codebook) -> Label | None:
     text = str(value)
     label = codebook.names.get(text)
     return codebook.forms.get(normal_form(text)) if label is None else label
-
-
-def _not_one(text: str) -> str:
-    return f"the answer {shortened(text)} is not one of the labels"

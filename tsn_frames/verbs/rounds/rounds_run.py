@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -65,7 +66,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
         return frame
 
     def _finish(self) -> pd.DataFrame:
-        """Decide on all rows for the last time."""
+        """Decide on all rows for the last time, and return the frame."""
         with gc_paused():
             self._added = self._columns()
         self._end = self._final_counts()
@@ -90,10 +91,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
     @property
     def progress(self) -> Counts:
         """Counts of the frame's rows, and of the requests of all rounds so far."""
-        counts = super().progress
-        if self._end is not None:
-            return _with_rows(counts, self._end)
-        return _with_rows(counts, self._rows_so_far())
+        return _with_rows(super().progress, self._end or self._rows_so_far())
 
     def _rows_so_far(self) -> Counts:
         """Count the rows that are not in the round that goes on, or have been answered in it."""
@@ -143,11 +141,8 @@ def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:
     """Return the call of a verb of several rounds: it can be waited for, started or estimated."""
     rounds = prepared.rounds
 
-    def start() -> RoundsRun:
-        return RoundsRun(prepared)
-
     def result() -> pd.DataFrame:
-        run = start()
+        run = RoundsRun(prepared)
         try:
             return run.result(progress=rounds.options.get("progress"))
         except BaseException as end:  # Ctrl-C, too
@@ -155,6 +150,7 @@ def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:
                 end.partial = run.frame  # type: ignore[attr-defined]
             raise
 
+    start = partial(RoundsRun, prepared)
     return Call(result, start, lambda: estimate_rounds(rounds), lambda: prepared.frame(prepared.columns()))
 
 

@@ -48,5 +48,5 @@ class VoteReader(Generic[R]):
             return Vote(self._task.read(None), text, failure=str(failure))
         vote = Vote(self._task.read(text, logprobs), text)
         if logprobs is None:
-            self._known[content, error, finish] = vote  # equal answers share a vote
+            self._known[content, error, finish] = vote
         return vote
