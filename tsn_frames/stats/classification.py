@@ -1,4 +1,4 @@
-"""Accuracy, balanced accuracy, macro F1 and Cohen's kappa from the distinct pairs of gold and label.
+"""Balanced accuracy, macro F1 and Cohen's kappa from the distinct pairs of gold and label.
 
 The counts of the pairs may have leading axes: then each metric is an array, as the bootstrap needs it.
 """
@@ -30,7 +30,7 @@ class ConfusionCounts:
     Examples
     --------
     >>> pairs = ConfusionCounts.of(np.array([0, 0, 1, 1]), np.array([0, 1, 1, -1]), 2)
-    >>> accuracy(pairs.by_label(pairs.counts)).item()
+    >>> balanced_accuracy(pairs.by_label(pairs.counts)).item()
     0.5
     """
 
@@ -49,11 +49,6 @@ class ConfusionCounts:
         """Return the rows of each label for counts of the pairs."""
         gold, predicted = _indicators(self.gold, self.labels), _indicators(self.predicted, self.labels)
         return LabelCounts(counts @ gold, counts @ predicted, counts @ (gold * predicted), np.asarray(counts.sum(axis=-1)))
-
-
-def accuracy(counted: LabelCounts) -> Array:
-    """Return the share of rows whose label is right; a row without one is wrong."""
-    return _over(counted.hits.sum(axis=-1), counted.rows)
 
 
 def balanced_accuracy(counted: LabelCounts) -> Array:

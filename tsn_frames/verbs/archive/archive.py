@@ -105,23 +105,23 @@ def archive(
     """
     target = _checked_path(path)
     contents = contents_of(runs, tables, files, client)
-    written_frames = {f"frames/{name}.parquet": frame for name, frame in contents.given.frames.items()}
+    given = contents.given
+    frames = {f"frames/{name}.parquet": frame for name, frame in given.frames.items()}
     with tempfile.TemporaryDirectory(prefix="tsn_frames-") as folder, written(target) as file:
-        for name, frame in written_frames.items():
+        for name, frame in frames.items():
             file.write(_parquet(frame, Path(folder) / "frame.parquet", name), name)
         _write_answers(file, contents, Path(folder))
-        for name, table in contents.given.tables.items():
+        for name, table in given.tables.items():
             file.writestr(f"tables/{safe_name(name)}.csv", table.to_csv())
-        for name, source in contents.given.files.items():
+        for name, source in given.files.items():
             file.write(source, f"files/{safe_name(name)}")
-        rows = {name: {"rows": len(frame), "columns": list(map(str, frame.columns))} for name, frame in written_frames.items()}
-        manifest = manifest_of(contents.client, contents.given.ids, rows)
+        rows = {name: {"rows": len(frame), "columns": list(map(str, frame.columns))} for name, frame in frames.items()}
+        manifest = manifest_of(contents.client, given.ids, rows)
         file.writestr(MANIFEST, json.dumps(manifest, indent=2))
         file.writestr(REPORT, report_of(contents, manifest, target.name))
     if contents.missing:
         warn(f"{plural(contents.missing, 'answer')} of these runs are not in the cache (cache='off', pruned or forgotten): "
              "a replay has no answer for their rows")  # fmt: skip
-    given = contents.given
     return ArchiveSummary(
         target, len(given.ids), len(contents.answers), contents.missing,
         len(given.frames), len(given.tables), len(given.files), target.stat().st_size,
@@ -154,13 +154,7 @@ def _parquet(frame: pd.DataFrame, path: Path, name: str) -> Path:
             "a frame is saved as Parquet, which needs pyarrow: pip install 'tsn-frames[parquet]'; or give its run "
             "(tsn.last_run() or frame.attrs['tsn_runs']), which saves the answers without the frame"
         ) from None
-    except (
-        ValueError,
-        TypeError,
-        OSError,
-        OverflowError,
-        NotImplementedError,
-    ) as error:  # pyarrow's own are ValueErrors and such
+    except (ValueError, TypeError, OSError, OverflowError, NotImplementedError) as error:  # those of pyarrow are subclasses
         raise ParameterError(
             f"{name} can't be saved as Parquet ({str(error)[:200]}): convert or drop that column, or give its run "
             "(frame.attrs['tsn_runs']), which saves the answers without the frame"

@@ -64,12 +64,14 @@ def load_archive(path: str | Path, *, folder: str | Path | None = None, max_byte
     if not isinstance(path, (str, os.PathLike)):
         raise ParameterError(f"path must be the path of an archive, got {quoted(path)}")
     source = Path(path).expanduser().absolute()
-    with closing(ArchiveFile(source, max_bytes)) as file:
+    with closing(ArchiveFile(source)) as file:
+        file.check(max_bytes)
         data = file.read(MANIFEST)
         manifest = checked_manifest(data, source)
         target = _private_folder() if folder is None else _checked_folder(folder)
         if not _holds(target, data):
-            _check_empty(target)
+            if any(target.iterdir()):
+                raise CacheError(f"{target} is not empty: give another folder=, or leave it out")
             try:
                 _extract(file, source, target)
                 (target / MANIFEST).write_bytes(data)  # last: the folder is complete
@@ -102,11 +104,6 @@ def _checked_folder(folder: object) -> Path:
     except OSError as error:
         raise CacheError(f"the folder {target} can't be made: {error}") from None
     return target
-
-
-def _check_empty(target: Path) -> None:
-    if any(target.iterdir()):
-        raise CacheError(f"{target} is not empty: give another folder=, or leave it out")
 
 
 def _empty(target: Path) -> None:

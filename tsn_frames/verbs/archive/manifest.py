@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
 
 def manifest_of(client: Client, runs: Iterable[str], frames: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest: what is needed to make the same requests, and no key."""
-    prices = client.prices
+    prices = None if client.prices is None else client.prices.to_frame().astype(object)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -54,9 +54,7 @@ def manifest_of(client: Client, runs: Iterable[str], frames: Mapping[str, Any]) 
             "query": client.query.without_credentials() if client.query else "",
             "model": client.model,
             "allow_http": client.allow_http,
-            "prices": None
-            if prices is None
-            else prices.to_frame().astype(object).where(lambda x: x.notna(), None).to_dict("records"),
+            "prices": None if prices is None else prices.where(prices.notna(), None).to_dict("records"),
         },
         "runs": list(runs),
         "frames": dict(frames),

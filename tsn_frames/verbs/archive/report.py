@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -58,9 +58,11 @@ def _service(contents: Contents, versions: Mapping[str, str]) -> str:
 
 
 def _runs(contents: Contents) -> str:
-    runs = f"{plural(len(contents.given.ids), 'run')} ({_counted(record.verb for record in contents.records)})"
-    answers = f"{plural(len(contents.answers), 'distinct answer')}, given between {_answered(contents)}"
-    return f"{runs} between {_span(contents)} (UTC) used {answers}."
+    verbs = ", ".join(f"{verb} {count:,}" for verb, count in Counter(record.verb for record in contents.records).most_common())
+    times = [time for record in contents.records for time in (record.began, record.ended) if time is not None]
+    sent = _between([*times, *(entry.time for entry in contents.entries)])
+    answers = f"{plural(len(contents.answers), 'distinct answer')}, given {_between([when for *_, when in contents.answers])}"
+    return f"{plural(len(contents.given.ids), 'run')} ({verbs or 'chat'}) {sent} (UTC) used {answers}."
 
 
 def _requests(records: Sequence[RunRecord]) -> str:
@@ -170,19 +172,8 @@ def _replay(contents: Contents, name: str) -> str:
     )
 
 
-def _counted(names: Iterable[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in Counter(names).most_common()) or "chat"
-
-
-def _span(contents: Contents) -> str:
-    times = [time for record in contents.records for time in (record.began, record.ended) if time is not None]
-    times += [entry.time for entry in contents.entries]
-    return f"{_time(min(times))} and {_time(max(times))}" if times else "unknown times"
-
-
-def _answered(contents: Contents) -> str:
-    times = [when for *_, when in contents.answers]
-    return f"{_time(min(times))} and {_time(max(times))}" if times else "unknown times"
+def _between(times: Sequence[float]) -> str:
+    return f"between {_time(min(times))} and {_time(max(times))}" if times else "between unknown times"
 
 
 def _time(seconds: float) -> str:

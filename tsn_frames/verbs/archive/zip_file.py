@@ -43,33 +43,24 @@ def written(path: Path) -> Iterator[zipfile.ZipFile]:
 class ArchiveFile:
     """An archive open for reading. A damaged or hostile file raises :class:`CacheError` and writes nothing outside of the folder."""
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise CacheError(f"there is no file {path}")
         self._path = path
         with self._errors():
             self._file = zipfile.ZipFile(path)
         self._infos = {info.filename: info for info in self._file.infolist() if not info.is_dir()}
-        try:
-            self._check(max_bytes)
-        except CacheError:
-            self.close()
-            raise
 
     def read(self, name: str) -> bytes:
         """Return the content of a member."""
-        if name not in self._infos:
-            raise CacheError(f"{self._path} is no archive of tsn_frames: it has no {name}")
         with self._errors():
-            return self._file.read(self._infos[name])
+            return self._file.read(self._info(name))
 
     def extract(self, name: str, folder: Path) -> Path:
         """Write a member to its place in a folder and return that."""
         target = folder / name
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if name not in self._infos:
-            raise CacheError(f"{self._path} is no archive of tsn_frames: it has no {name}")
-        with self._errors(), self._file.open(self._infos[name]) as source, target.open("xb") as copy:
+        with self._errors(), self._file.open(self._info(name)) as source, target.open("xb") as copy:
             shutil.copyfileobj(source, copy)
         return target
 
@@ -81,7 +72,8 @@ class ArchiveFile:
         """Close the file."""
         self._file.close()
 
-    def _check(self, max_bytes: int) -> None:
+    def check(self, max_bytes: int) -> None:
+        """Raise where there are members that no archive has, or more bytes than ``max_bytes``."""
         infos = self._file.infolist()
         if len(infos) > MAX_MEMBERS:
             raise CacheError(
@@ -90,7 +82,7 @@ class ArchiveFile:
         for info in infos:
             if not info.is_dir() and not _NAME.fullmatch(info.filename):
                 raise CacheError(f"{self._path} has a member {info.filename[:80]!r}, which no archive has: it is not extracted")
-        if len({name.casefold() for name in self._infos}) < len([info for info in infos if not info.is_dir()]):
+        if len({name.casefold() for name in self._infos}) < sum(not info.is_dir() for info in infos):
             raise CacheError(f"{self._path} has two members of one name: it is not extracted")
         total = sum(info.file_size for info in infos)
         if total > max_bytes:
@@ -98,6 +90,11 @@ class ArchiveFile:
                 f"{self._path} is {total:,} bytes when it is extracted, and max_bytes is {max_bytes:,}: "
                 "give a larger max_bytes= if you trust it"
             )
+
+    def _info(self, name: str) -> zipfile.ZipInfo:
+        if name not in self._infos:
+            raise CacheError(f"{self._path} is no archive of tsn_frames: it has no {name}")
+        return self._infos[name]
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

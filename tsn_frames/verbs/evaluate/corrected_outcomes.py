@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...frames.labels.gold_sampling_design import check_read, check_undamaged, need_draw
-from ...frames.labels.label_codes import code_columns
+from ...frames.labels.gold_sampling_design import check_undamaged
 from ...text import warn
+from .corrected_shares import codes_and_draw
 from .metrics import FEW
 
 Array = np.ndarray[Any, Any]
@@ -61,25 +61,20 @@ def corrected(df: pd.DataFrame, label: Hashable, *, gold: Hashable) -> pd.DataFr
     >>> outcome["billing"].mean().round(3).item(), outcome.attrs["weights"]["praise"]
     (0.158, 1.0)
     """
-    coded, draw = code_columns(df, [label], [gold]), need_draw(df, gold)
-    said, truth = coded.columns[label], coded.columns[gold]
-    check_read(df, draw, truth >= 0, gold)
+    labels, said, truth, draw = codes_and_draw(df, label, gold)
     check_undamaged(draw, np.full(len(df), fill_value=True), "")
     read, aside = draw.test & (truth >= 0), draw.dev
     chance = draw.prob * (read.sum() / draw.test.sum())
     out, weights = pd.DataFrame(index=df.index), {}
-    for code, name in enumerate(coded.labels):
+    for code, name in enumerate(labels):
         predicted, right = (said == code).astype(float), (truth == code).astype(float)
         weight = weights[name] = _weight(right[read], predicted[read])
         mean = weight * predicted + (right - weight * predicted)[read].mean()
         value = mean + read / chance * (right - mean)
         value[aside] = np.where(truth[aside] >= 0, right[aside], np.nan)
         out[name] = pd.array(value, dtype="Float64")
-    if few := [
-        f"{name!r} ({rows})"
-        for name, rows in zip(coded.labels, np.bincount(truth[read], minlength=len(coded.labels)))
-        if rows < FEW
-    ]:
+    gold_rows = zip(labels, np.bincount(truth[read], minlength=len(labels)), strict=True)
+    if few := [f"{name!r} ({rows})" for name, rows in gold_rows if rows < FEW]:
         warn(f"labels have fewer than {FEW} gold rows, too few for a regression on their columns: {', '.join(few)}")
     out.attrs["weights"] = weights
     return out

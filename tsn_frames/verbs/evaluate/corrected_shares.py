@@ -79,16 +79,22 @@ def shares(
     check_choice("of", of, Of)
     if isinstance(level, bool) or not isinstance(level, (float, np.floating)) or not 0.5 <= level <= 0.999:
         raise ParameterError(f"level must be a number from 0.5 to 0.999, got {quoted(level)}")
-    coded = code_columns(df, [label], [gold])
-    draw, groups = need_draw(df, gold), groups_of(df, by)
-    said, truth = coded.columns[label], coded.columns[gold]
-    check_read(df, draw, truth >= 0, gold)
-    tables = [_table(said[rows], truth[rows], _within(draw, rows, group), len(coded.labels), of=of, level=level)
+    labels, said, truth, draw = codes_and_draw(df, label, gold)
+    groups = groups_of(df, by)
+    tables = [_table(said[rows], truth[rows], _within(draw, rows, group), len(labels), of=of, level=level)
               for rows, group in zip(groups.rows(), [None] if groups.index is None else groups.index, strict=True)]  # fmt: skip
-    index = pd.Index(coded.labels, name="label")
+    index = pd.Index(labels, name="label")
     if groups.index is None:
         return tables[0].set_index(index)
     return pd.concat([table.set_index(index) for table in tables], keys=groups.index, names=groups.index.names)
+
+
+def codes_and_draw(df: pd.DataFrame, label: Hashable, gold: Hashable) -> tuple[tuple[Any, ...], Array, Array, Draw]:
+    """Return the labels, the codes of the model's labels and of gold, and the draw of the rows that have gold."""
+    coded, draw = code_columns(df, [label], [gold]), need_draw(df, gold)
+    said, truth = coded.columns[label], coded.columns[gold]
+    check_read(df, draw, truth >= 0, gold)
+    return coded.labels, said, truth, draw
 
 
 def _within(draw: Draw, rows: Array, group: Any) -> Draw:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,20 +140,12 @@ def _means_over_labels(judged: Judged, notes: list[str]) -> dict[str, Metric]:
 
 def _kappa(given: Judged, notes: list[str]) -> Metric:
     pairs = ConfusionCounts.of(given.gold, given.predicted, len(given.labels))
-
-    def statistic(counts: Array) -> Array:
-        return kappa(pairs, counts, ordered=given.ordered)
-
-    return _bootstrapped("kappa", statistic, pairs.counts, notes)
+    return _bootstrapped("kappa", partial(kappa, pairs, ordered=given.ordered), pairs.counts, notes)
 
 
 def _alpha(name: str, ratings: Array, judged: Judged, notes: list[str]) -> Metric:
     made = Ratings.of(ratings, len(judged.labels))
-
-    def statistic(counts: Array) -> Array:
-        return alpha(made, counts, ordered=judged.ordered)
-
-    return _bootstrapped(name, statistic, made.counts, notes)
+    return _bootstrapped(name, partial(alpha, made, ordered=judged.ordered), made.counts, notes)
 
 
 def _bootstrapped(name: str, statistic: Callable[[Array], Array], counts: Array, notes: list[str]) -> Metric:
