@@ -25,4 +25,5 @@ export default [
       "complexity": ["error", 12], "max-depth": ["error", 3], "max-lines-per-function": ["error", 45], "max-params": ["error", 4],
     },
   },
+  { files: ["**/page.js"], languageOptions: { sourceType: "script" } },
 ];

@@ -9,6 +9,7 @@ from browser import harness, scripted
 from browser.scripted import SCRIPT
 
 from tsn_frames.simulator import Simulator
+from tsn_frames.widget.page_widget import page_source
 
 RICH = r"""The mean of $n$ values is \(\bar{x} = \frac{1}{n}\sum_{i=1}^n x_i\), for $5 to $10 a time[^1]:
 
@@ -156,7 +157,7 @@ OTHER_HOST = """async (source) => {
 
 
 def test_a_host_that_keeps_the_notebook_to_itself_offers_to_copy_only(notebook):
-    assert notebook.tab.evaluate(OTHER_HOST, (harness.PACKAGE / "tsn_frames/widget/chat.js").read_text()) == [False, True]
+    assert notebook.tab.evaluate(OTHER_HOST, page_source("chat.js")) == [False, True]
 
 
 CODE = """```python

@@ -12,6 +12,7 @@ from support.canary import KEY
 from support.waiting import wait_until
 
 from tsn_frames.simulator import Faults
+from tsn_frames.widget.page_widget import page_source
 
 LONG = " ".join(f"word{n}" for n in range(1500))
 RICH = """# A heading
@@ -59,6 +60,29 @@ def test_axe_finds_nothing_to_complain_about(open_chat, quick, axe, name):
     ]
     theme(chat.notebook, "JupyterLab Light")
     assert violations == []
+
+
+CHANGED = """(root, rules) => {
+  const looks = () => [root, ...root.querySelectorAll('*')].map(one => {
+    const style = getComputedStyle(one);
+    return `${one.tagName} ${one.className}: ${[...style].map(name => `${name}: ${style.getPropertyValue(name)}`).join('; ')}`;
+  });
+  const before = looks();
+  const added = document.head.appendChild(Object.assign(document.createElement('style'), {textContent: rules}));
+  const after = looks();
+  added.remove();
+  return before.length > 20 ? before.filter((look, i) => look !== after[i]) : ['nothing is shown'];
+}"""
+
+
+def test_a_chat_and_a_review_in_one_notebook_keep_their_looks(open_chat, show_review, quick):
+    chat = open_chat(quick)
+    chat.asked("What is it?")
+    chat.act("settings")
+    chat.box.focus()
+    assert chat.root.evaluate(CHANGED, page_source("review/review.css")) == []
+    page = show_review().press("f", "/")
+    assert page.root.evaluate(CHANGED, page_source("chat.css")) == []
 
 
 def test_the_theme_of_the_host_is_followed_at_once(open_chat, quick):

@@ -257,7 +257,7 @@ def test_long_texts_scroll_and_the_next_one_begins_at_its_top(show_review):
     assert page.text.evaluate("text => text.scrollHeight > text.clientHeight && text.textContent.length < 21000")
     page.press("End", "PageDown")
     page.tab.wait_for_function("() => document.querySelector('.tsnr-text').scrollTop > 0")
-    page.root.locator(".tsnr-rest").click()
+    page.root.locator("[data-act='rest']").click()
     assert page.text.evaluate("text => text.textContent.length") == 150_002
     page.press("1").at(1)
     assert page.text.evaluate("text => text.scrollTop") == 0

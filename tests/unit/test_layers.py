@@ -20,7 +20,7 @@ ONE_IMPORTER = {
     "diskcache": {"engine/cache/store.py"},
     "tqdm": {"engine/progress/progress_bar.py"},
     "matplotlib": {"plot/axes.py"},
-    "anywidget": {"widget/chat.py", "widget/review/review.py"},
+    "anywidget": {"widget/page_widget.py"},
     "latex2mathml": {"widget/rendering/mathml.py"},
     "markdown_it": {"widget/rendering/markdown.py", "widget/rendering/markdown_rules.py"},
     "nh3": {"widget/rendering/markdown.py"},

@@ -25,7 +25,6 @@
  * @property {[number, string][]} [questions] those to choose from: index and text
  * @property {string[]} [warnings]
  */
-/** @typedef {{get(name: string): any, send(content: object): void, on(name: string, then: Function): void, off(name: string, then: Function): void}} Model */
 /** @typedef {{element: HTMLElement, body: HTMLElement, blocks: {element: HTMLElement, html: string}[], turn: Turn, begun: number, thought?: number, thoughts?: HTMLDetailsElement, asTemplate?: boolean}} Shown */
 
 const FIELDS = /** @type {const} */ ([
@@ -63,29 +62,6 @@ function setMarkup(element, html) {
   if (typeof host.setHTML === "function") host.setHTML(html, { sanitizer: MARKUP });
   // eslint-disable-next-line no-restricted-syntax -- older browsers: Python's allow-list stands alone
   else host.innerHTML = html;
-}
-
-/**
- * Make an element: attributes, and children as nodes or as text.
- * @template {keyof HTMLElementTagNameMap} K
- * @param {K} tag @param {Record<string, string | boolean | undefined>} attributes @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[K]}
- */
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== undefined) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-/** @param {string} label @param {string} name @param {() => void} act @param {Record<string, string>} more */
-function button(label, name, act, more = {}) {
-  const made = make("button", { type: "button", class: `tsn-button tsn-do-${name}`, "data-act": name, ...more }, label);
-  made.addEventListener("click", act);
-  return made;
 }
 
 /** Copy a text, where the newer way is closed (no HTTPS) by the older one. @param {string} text @param {HTMLElement} near */
@@ -151,9 +127,6 @@ function notebookOf(model) {
     return undefined; // a host that keeps it to itself
   }
 }
-
-/** Whether a key press belongs to an input method that composes a word. @param {KeyboardEvent} event */
-const composing = (event) => event.isComposing || event.keyCode === 229;
 
 /** Let a text box be as high as its text. One that isn't displayed has no height to measure. @param {HTMLTextAreaElement} area */
 function fit(area) {
@@ -334,7 +307,7 @@ class ChatView {
   send = button("Send", "send", () => this.#send());
   stop = button("Stop", "stop", () => this.ask({ type: "stop" }), { hidden: "", title: "Stop the answer (Escape)" });
   root = make("section", {
-    class: "tsn-chat",
+    class: "tsn-page tsn-chat",
     "aria-label": "Chat with a language model",
     "data-status": "connecting",
     "data-lm-suppress-shortcuts": "true",
@@ -406,10 +379,7 @@ class ChatView {
   #listen() {
     this.box.addEventListener("input", () => fit(this.box));
     this.box.addEventListener("keydown", (event) => this.#typed(event));
-    this.root.addEventListener("keydown", (event) => this.#pressed(event));
-    this.root.addEventListener("keyup", (event) => this.#released(event));
-    this.root.addEventListener("focusin", (event) => this.#suppress(/** @type {Element} */ (event.target), true));
-    this.root.addEventListener("keypress", (event) => event.stopPropagation());
+    handleKeys(this.root, (event) => this.#pressed(event));
     this.log.addEventListener("copy", (event) => copyWithSources(event, this.root));
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.resized.observe(this.list);
@@ -953,27 +923,8 @@ class ChatView {
   }
 
   /** @param {KeyboardEvent} event */
-  #released(event) {
-    event.stopPropagation();
-    this.#suppress(/** @type {Element} */ (event.target), true);
-  }
-
-  /**
-   * Keep the host's shortcuts off, or let them act. Notebook 7 handles a key before this page does, and looks at the focused
-   * element first, so that is marked, too.
-   * @param {Element} focused @param {boolean} on
-   */
-  #suppress(focused, on) {
-    for (const one of [this.root, focused]) one.toggleAttribute("data-lm-suppress-shortcuts", on);
-  }
-
-  /** @param {KeyboardEvent} event */
   #pressed(event) {
-    // The host's keys must not act on the notebook from in here, but saving may.
-    const saves = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
-    this.#suppress(/** @type {Element} */ (event.target), !saves);
-    if (!saves) event.stopPropagation();
-    if (event.key !== "Escape" || composing(event)) return;
+    if (event.key !== "Escape") return;
     if (this.state.busy) this.ask({ type: "stop" });
     else if (!this.sure.hidden) this.#confirm(false);
     else if (!this.panel.hidden && this.panel.contains(document.activeElement)) {

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NoReturn, SupportsIndex, Unpack
+from typing import Any, Unpack
 
-import anywidget
 import pandas as pd
 import traitlets
 
@@ -24,13 +22,11 @@ from . import view_model
 from .markdown_transcript import from_markdown, to_markdown
 from .page_requests import PageRequests
 from .page_sync import PageSync
+from .page_widget import PageWidget, page_source
 from .static_transcript import StaticTranscript
-from .subshell import use_subshell_of_page
-
-_HERE = Path(__file__).parent
 
 
-class Chat(anywidget.AnyWidget):
+class Chat(PageWidget):
     """A chat with a model: displayed as the last line of a cell, and usable from code.
 
     The widget's state holds nothing secret and nothing large: the key stays in the client.
@@ -69,8 +65,9 @@ class Chat(anywidget.AnyWidget):
     >>> sim.close()
     """
 
-    _esm = _HERE / "chat.js"
-    _css = _HERE / "chat.css"
+    _esm = page_source("chat.js")
+    _css = page_source("chat.css")
+    _instead_of_copy = "make another with tsn.Chat(messages=chat.messages)"
     _messages: traitlets.List[dict[str, str]] = traitlets.List().tag(sync=True)
     _transcript = traitlets.Unicode().tag(sync=True)
 
@@ -135,7 +132,6 @@ extra_body : optional
     def _show(self, chat: Conversation, about: str = "", all_rows: verbs.AllRowsOf | None = None) -> None:
         self._chat, self._saved, self._keeping = chat, StaticTranscript(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
-        use_subshell_of_page(self.comm)
         self._page = PageSync(chat, super().send, self._keep, about)
         self._unlisten = chat.add_listener(self._page)
         self.on_msg(PageRequests(chat, self._page, all_rows))
@@ -241,15 +237,6 @@ extra_body : optional
             self._unlisten()
             self._chat.stop()
         super().close()
-
-    def __copy__(self) -> NoReturn:
-        raise TypeError("a Chat can't be copied or pickled: make another with tsn.Chat(messages=chat.messages)")
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        self.__copy__()
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        self.__copy__()
 
     def __repr__(self) -> str:
         return f"Chat(model={self.model!r}, {plural(len(self._chat.turns), 'message')})"

@@ -24,7 +24,6 @@
  * @property {boolean} more whether there are older steps
  * @property {Row[]} rows
  */
-/** @typedef {{send(content: object): void, on(name: string, then: Function): void, off(name: string, then: Function): void}} Model */
 
 /** @type {Decision} */
 const UNDECIDED = { labels: null, note: "", flag: false, skip: false };
@@ -47,34 +46,15 @@ const KEYS = /** @type {const} */ ([
   ["?", "this codebook"],
 ]);
 
-/**
- * Make an element: attributes, and children as nodes or as text.
- * @template {keyof HTMLElementTagNameMap} K
- * @param {K} tag @param {Record<string, string | boolean | undefined>} attributes @param {...(Node | string)} children
- * @returns {HTMLElementTagNameMap[K]}
- */
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== undefined) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
 /** @param {string} key @param {string} label @param {string} name @param {() => void} act */
-function button(key, label, name, act) {
-  const made = make("button", { type: "button", class: "tsnr-button", "data-act": name, "aria-keyshortcuts": key }, label, " ", make("kbd", {}, key));
-  made.addEventListener("click", act);
+function keyButton(key, label, name, act) {
+  const made = button(`${label} `, name, act, { "aria-keyshortcuts": key });
+  made.append(make("kbd", {}, key));
   return made;
 }
 
 /** @param {number} count @param {string} noun */
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-
-/** Whether a key press belongs to an input method that composes a word. @param {KeyboardEvent} event */
-const composing = (event) => event.isComposing || event.keyCode === 229;
 
 /** One view of one review. */
 class ReviewView {
@@ -115,20 +95,20 @@ class ReviewView {
   bar = make("progress", { class: "tsnr-bar", "aria-label": "Texts decided" });
   saved = make("span", { class: "tsnr-saved" });
   text = make("div", { class: "tsnr-text", tabindex: "0", role: "group", dir: "auto", "aria-label": "Text" });
-  rest = make("button", { type: "button", class: "tsnr-button tsnr-rest", hidden: true });
+  rest = button("", "rest", () => this.#whole(), { hidden: true });
   shown = make("p", { class: "tsnr-shown", hidden: true });
   marks = make("p", { class: "tsnr-marks", hidden: true });
   list = make("div", { class: "tsnr-labels", role: "group", "aria-label": "Labels" });
-  search = make("input", { type: "search", class: "tsnr-input", "aria-label": "Search a label", placeholder: "Search a label, Enter takes the first", hidden: true, autocomplete: "off" });
-  note = make("textarea", { class: "tsnr-input", rows: "2", dir: "auto", "aria-label": "Note", placeholder: "Note. Enter keeps it, Escape leaves it", hidden: true });
+  search = make("input", { type: "search", class: "tsn-input", "aria-label": "Search a label", placeholder: "Search a label, Enter takes the first", hidden: true, autocomplete: "off" });
+  note = make("textarea", { class: "tsn-input", rows: "2", dir: "auto", "aria-label": "Note", placeholder: "Note. Enter keeps it, Escape leaves it", hidden: true });
   codebook = make("div", { class: "tsnr-codebook", role: "region", "aria-label": "Codebook", tabindex: "0", hidden: true });
   notice = make("p", { class: "tsnr-notice", role: "alert", hidden: true });
-  retry = button("", "Save again", "save", () => this.#send({ type: "save", n: ++this.n }));
-  accept = button("Space", "Accept", "accept", () => this.#accept());
-  live = make("p", { class: "tsnr-unseen", role: "status" });
+  retry = button("Save again", "save", () => this.#send({ type: "save", n: ++this.n }), { hidden: true });
+  accept = keyButton("Space", "Accept", "accept", () => this.#accept());
+  live = make("p", { class: "tsn-unseen", role: "status" });
   /** @type {HTMLButtonElement[]} */
   buttons = [];
-  root = make("section", { class: "tsnr", role: "application", "aria-label": "Review of texts; press ? for the keys", "data-status": "connecting", "data-lm-suppress-shortcuts": "true" });
+  root = make("section", { class: "tsn-page tsnr", role: "application", "aria-label": "Review of texts; press ? for the keys", "data-status": "connecting", "data-lm-suppress-shortcuts": "true" });
 
   /** @param {Model} model @param {HTMLElement} host */
   constructor(model, host) {
@@ -136,14 +116,13 @@ class ReviewView {
     const hint = make("p", { class: "tsnr-hint" }, "Click here, and the keys work.");
     const acts = [
       this.accept,
-      button("u", "Undo", "undo", () => this.#undo()),
-      button("s", "Skip", "skip", () => this.#skip()),
-      button("n", "Note", "note", () => this.#openNote()),
-      button("f", "Flag", "flag", () => this.#change({ flag: !this.#decision().flag })),
-      button("?", "Codebook", "codebook", () => this.#toggleCodebook()),
+      keyButton("u", "Undo", "undo", () => this.#undo()),
+      keyButton("s", "Skip", "skip", () => this.#skip()),
+      keyButton("n", "Note", "note", () => this.#openNote()),
+      keyButton("f", "Flag", "flag", () => this.#change({ flag: !this.#decision().flag })),
+      keyButton("?", "Codebook", "codebook", () => this.#toggleCodebook()),
     ];
     const head = make("header", { class: "tsnr-head" }, this.place, this.bar, this.done, this.saved);
-    this.retry.hidden = true;
     this.root.append(head, this.text, this.rest, this.shown, this.marks, this.search, this.list, this.note);
     this.root.append(this.notice, this.retry, make("footer", { class: "tsnr-acts" }, ...acts, hint), this.codebook, this.live);
     host.append(this.root);
@@ -154,13 +133,9 @@ class ReviewView {
   }
 
   #listen() {
-    this.root.addEventListener("keydown", (event) => this.#pressed(event));
-    this.root.addEventListener("keyup", (event) => this.#released(event));
-    this.root.addEventListener("focusin", (event) => this.#suppress(/** @type {Element} */ (event.target), true));
-    this.root.addEventListener("keypress", (event) => event.stopPropagation());
+    handleKeys(this.root, (event) => this.#pressed(event));
     this.root.addEventListener("click", (event) => this.#clicked(/** @type {HTMLElement} */ (event.target)));
     this.search.addEventListener("input", () => this.#filter());
-    this.rest.addEventListener("click", () => this.#whole());
     addEventListener("beforeunload", this.leave);
   }
 
@@ -378,7 +353,7 @@ class ReviewView {
     const groups = new Map();
     for (const [place, { name, description, group }] of this.labels.entries()) {
       const key = this.#key(place);
-      const made = make("button", { type: "button", class: "tsnr-label", "data-label": String(place), "aria-pressed": "false", tabindex: "-1", title: description || undefined });
+      const made = make("button", { type: "button", class: "tsn-button tsnr-label", "data-label": String(place), "aria-pressed": "false", tabindex: "-1", title: description || undefined });
       made.append(make("kbd", {}, key), make("span", { dir: "auto" }, name));
       this.buttons.push(made);
       if (group && !groups.has(group)) this.list.append(make("p", { class: "tsnr-group", dir: "auto" }, group));
@@ -527,31 +502,10 @@ class ReviewView {
 
   /** @param {KeyboardEvent} event */
   #pressed(event) {
-    // The host's keys must not act on the notebook from in here, but saving may.
-    const command = event.ctrlKey || event.metaKey;
-    const saves = command && event.key.toLowerCase() === "s";
-    this.#suppress(/** @type {Element} */ (event.target), !saves);
-    if (!saves) event.stopPropagation();
-    if (saves || composing(event)) return;
     const target = /** @type {HTMLElement} */ (event.target);
     const typing = target === this.search || target === this.note;
     const presses = target.tagName === "BUTTON" && [" ", "Enter"].includes(event.key);
-    if (!presses && (typing ? this.#typed(event) : this.#act(event, command))) event.preventDefault();
-  }
-
-  /** @param {KeyboardEvent} event */
-  #released(event) {
-    event.stopPropagation();
-    this.#suppress(/** @type {Element} */ (event.target), true);
-  }
-
-  /**
-   * Keep the host's shortcuts off, or let them act. Notebook 7 handles a key before this page does, and looks at the focused
-   * element first, so that is marked, too.
-   * @param {Element} focused @param {boolean} on
-   */
-  #suppress(focused, on) {
-    for (const one of [this.root, focused]) one.toggleAttribute("data-lm-suppress-shortcuts", on);
+    if (!presses && (typing ? this.#typed(event) : this.#act(event, event.ctrlKey || event.metaKey))) event.preventDefault();
   }
 
   /** A key in a box. @param {KeyboardEvent} event @returns {boolean} whether it did something */

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NoReturn, SupportsIndex
+from typing import Any
 
-import anywidget
 import pandas as pd
 
 from ...verbs.review.decisions import UNDECIDED, Decision
 from ...verbs.review.progress import Progress
 from ...verbs.review.session import ReviewSession
-from ..subshell import use_subshell_of_page
+from ..page_widget import PageWidget, page_source
 
-_HERE = Path(__file__).parent
 _STEPS = 500  # of undo that a page holds; it requests more
 _CHARACTERS, _LEAST = 400_000, 20  # how much text is sent at once, but never fewer than 20 texts
 
 
-class Review(anywidget.AnyWidget):
+class Review(PageWidget):
     """A review of texts: displayed as the last line of a cell. ``df.tsn.review(...)`` makes it.
 
     Its state holds neither texts nor labels; a page gets the texts in messages, and in a blind review no label of a model.
     """
 
-    _esm = _HERE / "review.js"
-    _css = _HERE / "review.css"
+    _esm = page_source("review/review.js")
+    _css = page_source("review/review.css")
+    _instead_of_copy = "call df.tsn.review(...) again, it continues from its log"
 
     def __init__(self, session: ReviewSession) -> None:
         self._session = session
         self._pages: dict[str, int] = {}  # each page's newest message that was handled
         super().__init__()
-        use_subshell_of_page(self.comm)
         self.on_msg(self._receive)
 
     # For code
@@ -62,15 +60,6 @@ class Review(anywidget.AnyWidget):
         """Undo the newest decision, also one of an earlier day; without any it does nothing."""
         self._session.undo()
         self._outdated()
-
-    def __copy__(self) -> NoReturn:
-        raise TypeError("a Review can't be copied or pickled: call df.tsn.review(...) again, it continues from its log")
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        self.__copy__()
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        self.__copy__()
 
     def __repr__(self) -> str:
         done = self.progress
