@@ -37,6 +37,11 @@ class Layout:
             return column
         return self.name if column == "content" else f"{self.name}_{column}"
 
+    @property
+    def labels(self) -> list[str]:
+        """The labels of all columns."""
+        return [self.label(column) for column in self.columns]
+
 
 def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
     """Return the requested columns."""
@@ -49,17 +54,11 @@ def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
     return Layout(name, ("content", *(USAGE if usage else ()), "error", *dict.fromkeys(facts)))
 
 
-def check_clash(df: pd.DataFrame, wanted: Layout, overwrite: bool) -> None:
+def check_clash(df: pd.DataFrame, labels: Sequence[str], *, overwrite: bool) -> None:
     """Raise if output columns would replace existing ones, before anything is sent."""
-    labels = [wanted.label(column) for column in wanted.columns]
     clash = [label for label in labels if label in df.columns]
     if clash and not overwrite:
         raise ColumnError(f"the frame has columns {clash} already: give name='...' for other names, or overwrite=True")
-
-
-def add(df: pd.DataFrame, wanted: Layout, columns: dict[str, Any]) -> pd.DataFrame:
-    """Return a new frame with the wanted columns added."""
-    return assign(df, {wanted.label(column): columns[column] for column in wanted.columns})
 
 
 def assign(df: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
@@ -90,7 +89,7 @@ def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, 
 
 def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
           wanted: Layout, *, prices: Prices | None = None) -> dict[str, Any]:  # fmt: skip
-    """Return the arrays of all wanted columns, one value a row; ``inverse`` has each row's request, -1 where none was sent."""
+    """Return the arrays of all wanted columns by label, one value a row; ``inverse`` has each row's request, -1 where none was sent."""
     spread = _Spread(inverse, len(requests))
     completions = [completion or _NO_ANSWER for completion in outcomes.completions]
     makers: dict[str, Callable[[], Any]] = {
@@ -107,7 +106,7 @@ def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any],
     def field(name: str) -> Any:
         return spread.values(list(map(itemgetter(Completion._fields.index(name)), completions)), _DTYPES[name])
 
-    return {column: makers[column]() if column in makers else field(column) for column in wanted.columns}
+    return {wanted.label(column): makers[column]() if column in makers else field(column) for column in wanted.columns}
 
 
 _NO_ANSWER = Completion(None)

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pandas as pd
 
-from ..errors import ColumnError, ConfigError
+from ..errors import ConfigError
 from .arrow import arrow_array, arrow_type, to_frame
+from .values import check_distinct
 
 
 class Frame(Protocol):
@@ -79,7 +80,9 @@ def _evaluated(value: Any, frame: Any) -> Any:
 def _to_pandas(value: Any) -> Any:
     kind = _kind(value)
     if kind in _FRAMES:
-        return _plain_lists(to_frame(_checked(value.to_arrow() if kind[0] == "polars" else value)))
+        table = value.to_arrow() if kind[0] == "polars" else value
+        check_distinct(pd.Index(table.column_names), "the table")
+        return _plain_lists(to_frame(table))
     if kind in _COLUMNS:
         pa = _pyarrow()
         frame = to_frame(pa.table({"value": value.to_arrow() if kind[0] == "polars" else value}))
@@ -93,16 +96,6 @@ def _pyarrow() -> Any:
     except ImportError:
         raise ConfigError("frames of Polars are converted by pyarrow: pip install 'tsn-frames[polars]'") from None
     return pa
-
-
-def _checked(table: Any) -> Any:
-    """Return a table whose names are distinct."""
-    seen = set[str]()
-    for name in table.column_names:
-        if name in seen:
-            raise ColumnError(f"column {name!r} appears more than once in the table: rename or drop the others")
-        seen.add(name)
-    return table
 
 
 def _plain_lists(frame: pd.DataFrame) -> pd.DataFrame:

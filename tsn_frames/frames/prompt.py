@@ -76,13 +76,12 @@ def _from_template(df: pd.DataFrame, parts: list[Part], systems: list[Part] | No
     users = _fill(parts, filled, len(df))
     if constant:
         return _serialised(users, gaps, dumps, before, after)
-    pairs = list(zip(_fill(systems or [], filled, len(df)), users, strict=True))
-    return _serialised(pairs, gaps, lambda pair: _with_system(*pair))
 
+    def dump(pair: tuple[str, str]) -> bytes:
+        before, after = around_user_text(pair[0])
+        return before + dumps(pair[1]) + after
 
-def _with_system(system: str, user: str) -> bytes:
-    before, after = around_user_text(system)
-    return before + dumps(user) + after
+    return _serialised(list(zip(_fill(systems or [], filled, len(df)), users, strict=True)), gaps, dump)
 
 
 def _fill(parts: Sequence[Part], filled: Mapping[Hashable, list[str]], rows: int) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import ParameterError, PromptError
+from ..errors import ColumnError, ParameterError, PromptError
 
 
 def exact(column: pd.Series) -> list[Any]:
@@ -61,6 +61,12 @@ def column(df: pd.DataFrame, label: Hashable) -> pd.Series:
         raise PromptError(f"column {label!r} appears {found.shape[1]} times in the frame; rename or drop the others")
     series: pd.Series = found
     return series
+
+
+def check_distinct(names: pd.Index, where: str) -> None:
+    """Raise where two columns have one name."""
+    if len(twice := names[names.duplicated()]):
+        raise ColumnError(f"column {twice[0]!r} appears more than once in {where}: rename or drop the others")
 
 
 def rows(df: pd.DataFrame) -> Sequence[dict[Hashable, Any]]:

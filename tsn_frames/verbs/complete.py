@@ -148,7 +148,7 @@ def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, e
             columns = frame_columns.build(
                 engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices
             )
-            out = frame_columns.add(df, wanted, columns)
+            out = frame_columns.assign(df, columns)
             add_run_ids(out, [engine.id])
             return out
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Unpack
 
 import pandas as pd
 
+from ...engine.budget.spending_limits import amount
 from ...frames.prompt import Prompt, check_frame
 from ...text import plural
 from ..estimate.combine_estimates import total_estimate
@@ -126,13 +128,14 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
     )
 
     def result(progress: bool | None, on_run: OnRun | None = None) -> Comparison:
-        return ComparisonRun(df, asked, margin, on_run).result(calls, progress, warned)
+        return ComparisonRun(df, asked, margin, most, on_run).result(calls, progress, warned)
 
+    most = amount("max_cost", options.get("max_cost"))
     first = next(iter(calls.values()))
     return Call(
         lambda: result(words.get("progress")),
         lambda: BackgroundRun(first.client, len(asked.rows) * len(calls), lambda on_run: result(False, on_run)),
-        lambda: _estimate(calls),
+        lambda: _estimate(calls, most),
     )
 
 
@@ -162,7 +165,6 @@ def _prepared(
     return calls
 
 
-def _estimate(calls: Mapping[str, ModelCall]) -> Estimate:
+def _estimate(calls: Mapping[str, ModelCall], most: Decimal | None) -> Estimate:
     found = {label: call.estimate() for label, call in calls.items()}
-    most = next(iter(calls.values())).max_cost
     return total_estimate(list(found.values()), most, f"a sum over {plural(len(found), 'model')}: .parts has each", found)

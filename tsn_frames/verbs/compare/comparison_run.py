@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pandas as pd
 
@@ -28,6 +29,7 @@ class ComparisonRun:
     df: pd.DataFrame  # the whole frame
     asked: AskedRows
     margin: float  # by how much the cheapest model may be worse than the best one
+    max_cost: Decimal | None  # of all models together
     on_run: OnRun | None = None  # called with each model's run
     parts: dict[str, ModelRun] = field(default_factory=dict)
 
@@ -51,9 +53,9 @@ class ComparisonRun:
         stop = stopped_error(last.run, more=True) if last is not None and last.end is None else None
         if stop is not None:
             raise stop  # stopped between two models
-        left = None if call.max_cost is None else call.max_cost - sum(one.run.cost_upper_bound for one in self.parts.values())
+        left = None if self.max_cost is None else self.max_cost - sum(one.run.cost_upper_bound for one in self.parts.values())
         currency = call.client.prices.currency if call.client.prices else None
-        used_up = f"max_cost={money(call.max_cost or 0, 3, currency=currency)} is used up"
+        used_up = f"max_cost={money(self.max_cost or 0, 3, currency=currency)} is used up"
         over = BudgetExceeded(used_up) if left is not None and left <= 0 else None
         run = call.run(None if over else left, cached_only=over is not None)
         run._label = label

@@ -18,7 +18,6 @@ from ...text import did_you_mean, plural, quoted
 from ..estimate.request_table import cached_answers
 from ..run.prepare import PreparedCall
 from .answer_equality import UNREADABLE, Normalise, comparable, equal
-from .options import check_own
 
 Array = np.ndarray[Any, Any]
 
@@ -51,7 +50,14 @@ def _by_name(names: list[Any]) -> dict[str, Any]:
 def _own(label: Any, value: Any, own: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(label, str) or not label:
         raise ParameterError(f"a label of models must be a text, got {quoted(label)}")
-    return check_own(label, value, own) if isinstance(value, Mapping) else {"model": check("model", value)}
+    if not isinstance(value, Mapping):
+        return {"model": check("model", value)}
+    for name in value:
+        if name not in own:
+            raise ParameterError(
+                f"models[{label!r}] has {quoted(name)}, which no model has of its own; {did_you_mean(name, own, most=20)}"
+            )
+    return dict(value)
 
 
 def gold_of(df: pd.DataFrame, gold: Any) -> pd.Series:
@@ -92,8 +98,7 @@ def check_labels(rows: pd.DataFrame, varied: Mapping[str, Any], truth: pd.Series
     """Refuse labels that are columns already."""
     if truth is not None and truth.name in varied and truth.name not in rows.columns:
         raise ColumnError("a model has the label 'gold', which is the column of the right answers: give it another one")
-    if len(twice := rows.columns[rows.columns.duplicated()]):
-        raise ColumnError(f"column {twice[0]!r} appears more than once in the frame; rename or drop the others")
+    values.check_distinct(rows.columns, "the frame")
     if clash := [label for label in varied if label in rows.columns]:
         raise ColumnError(f"the frame has columns {clash} already: give other labels, models={{'label': {clash[0]!r}, ...}}")
 

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from ...engine.budget.spending_limits import amount
 from ...engine.runtime.client import Client
 from ...frames.columns import layout
 from ..complete import run_of
@@ -42,11 +41,6 @@ class PromptCall:
     def client(self) -> Client:
         """The client of the call."""
         return self.call.client
-
-    @property
-    def max_cost(self) -> Decimal | None:
-        """The budget of the whole comparison."""
-        return self.call.work.max_cost
 
     def requests(self) -> Iterator[PreparedCall]:
         """Yield all requests."""
@@ -105,11 +99,6 @@ class LabelCall:
     def client(self) -> Client:
         """The client of the call."""
         return self.prepared.rounds.client
-
-    @property
-    def max_cost(self) -> Decimal | None:
-        """The budget of the whole comparison."""
-        return amount("max_cost", self.prepared.rounds.options.get("max_cost"))
 
     def requests(self) -> Iterator[PreparedCall]:
         """Yield the requests of the first vote; those of further votes have the same bounds."""

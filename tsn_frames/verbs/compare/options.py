@@ -7,15 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+from ...api.parameters import SamplingParameters
 from ...errors import ParameterError
-from ...text import did_you_mean, quoted
 from ..label.codebook import Label
 from ..rounds.options import Explain, Structured
 from ..run.prepare import PER_ROW
-from ..run.verb_options import CompareOptions
+from ..run.verb_options import MessageOptions, SendOptions
 
 
-class ComparisonOptions(CompareOptions, total=False):
+class ComparisonOptions(MessageOptions, SamplingParameters, SendOptions, total=False):
     """The options of ``compare`` beside its own: the same for all models. Those from ``instructions`` on go with ``labels=``."""
 
     instructions: str | None
@@ -43,13 +43,3 @@ def check_fit(options: Mapping[str, Any], *, labels: bool) -> None:
             raise ParameterError(f"{name}= doesn't go with labels=, where the messages are those of df.tsn.label(...)")
         if not labels and name in (*_LABELLING, *_SET):
             raise ParameterError(f"{name}= goes with labels=, which compares models that label")
-
-
-def check_own(label: str, value: Mapping[str, Any], own: tuple[str, ...]) -> dict[str, Any]:
-    """Return a model's own parameters."""
-    for name in value:
-        if name not in own:
-            raise ParameterError(
-                f"models[{label!r}] has {quoted(name)}, which no model has of its own; {did_you_mean(name, own, most=20)}"
-            )
-    return dict(value)

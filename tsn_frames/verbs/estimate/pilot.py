@@ -118,7 +118,7 @@ def _answered_rows(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, posi
     rows = positions if firsts is None else firsts[positions]
     wanted, requests = frame_columns.layout(None, usage=True, include=()), call.made.requests.take(positions.tolist())
     columns = frame_columns.build(answers, requests, np.arange(len(positions)), {}, wanted)
-    return frame_columns.add(df.iloc[rows], wanted, columns)
+    return frame_columns.assign(df.iloc[rows], columns)
 
 
 def _copy(source: Outcomes, origins: Iterable[int], target: Outcomes, positions: Iterable[int]) -> None:

@@ -169,7 +169,7 @@ def _check_values(words: Mapping[str, Any]) -> None:
 def _check_frame(df: pd.DataFrame, wanted: frame_columns.Layout, prompt: Any, words: Mapping[str, Any]) -> None:
     """Check the options by the file's columns, before its first row is read."""
     check_frame(df)
-    frame_columns.check_clash(df, wanted, words["overwrite"])
+    frame_columns.check_clash(df, wanted.labels, overwrite=words["overwrite"])
     per_row.resolve(df, {word: words.get(word) for word in PER_ROW if not callable(words.get(word))})
     with warnings_to(lambda _: None):  # the first part warns
         render(df, prompt, words.get("messages"), words.get("system"), words["missing"])

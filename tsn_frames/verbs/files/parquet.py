@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ import pandas as pd
 
 from ...api import Requests
 from ...engine.outcomes import Outcomes
-from ...errors import ColumnError, ConfigError, ParameterError
+from ...errors import ConfigError, ParameterError
 from ...frames.arrow import arrow_array, arrow_type, chunked
 from ...frames.columns import Layout, build
+from ...frames.values import check_distinct
 from ...text import plural, quoted
 
 _PART = re.compile(r"part-\d{5,}\.parquet")
@@ -45,8 +45,7 @@ class Source:
         self._files = _files(self.path)
         found = [_metadata(file) for file in self._files]
         self.schema, self.rows = _common_schema(self._files, [schema for schema, _ in found]), sum(rows for _, rows in found)
-        if twice := [name for name, times in Counter(self.schema.names).items() if times > 1]:
-            raise ColumnError(f"column {twice[0]!r} appears more than once in {self.path}: rename or drop the others")
+        check_distinct(pd.Index(self.schema.names), str(self.path))
 
     @property
     def parts(self) -> int:
@@ -58,17 +57,12 @@ class Source:
         yield from chunked(self._batches(), self.chunksize, self.schema) if self.rows else [self.schema.empty_table()]
 
     def _batches(self) -> Iterator[Any]:
+        import pyarrow as pa
+
         for path in self._files:
             with _readable(path), _parquet().ParquetFile(path) as file:
                 for batch in file.iter_batches(min(self.chunksize, 65_536)):
-                    yield from self._in_common_schema(batch)
-
-    def _in_common_schema(self, batch: Any) -> Any:
-        import pyarrow as pa
-
-        if batch.schema.equals(self.schema):
-            return [batch]
-        return pa.Table.from_batches([batch]).select(self.schema.names).cast(self.schema).to_batches()
+                    yield from pa.Table.from_batches([batch]).select(self.schema.names).cast(self.schema).to_batches()
 
 
 def _common_schema(files: Sequence[Path], schemas: Sequence[Any]) -> Any:
@@ -178,12 +172,11 @@ def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> T
     import pyarrow as pa
 
     schema, described = source.schema, []
-    for name, values in build(Outcomes(0), Requests({}, (), ()), np.zeros(0, np.int64), {}, wanted).items():
-        label = wanted.label(name)
+    for label, values in build(Outcomes(0), Requests({}, (), ()), np.zeros(0, np.int64), {}, wanted).items():
         field = pa.field(label, arrow_type(values))
         at = schema.get_field_index(label)
         schema = schema.append(field) if at < 0 else schema.set(at, field)
-        if name != "logprobs":
+        if label != wanted.label("logprobs"):
             described += pa.Schema.from_pandas(pd.DataFrame({label: values}), preserve_index=False).pandas_metadata["columns"]
     known = json.loads((source.schema.metadata or {}).get(b"pandas", b'{"index_columns": [], "column_indexes": []}'))
     mine = {entry["name"] for entry in described}
@@ -191,7 +184,7 @@ def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> T
     schema = schema.remove_metadata()
     about = {"asked": stamp, "columns": schema.to_string(), "chunksize": source.chunksize}
     metadata = {**(source.schema.metadata or {}), b"pandas": json.dumps(known).encode(), _STAMP: json.dumps(about).encode()}
-    return Target(where, schema.with_metadata(metadata), [wanted.label(column) for column in wanted.columns])
+    return Target(where, schema.with_metadata(metadata), wanted.labels)
 
 
 def _path(name: str, given: object) -> Path:

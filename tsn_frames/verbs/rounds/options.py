@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from ...api.parameters import PerRow
-from ...errors import ColumnError, ParameterError
+from ...errors import ParameterError
+from ...frames.columns import check_clash
 from ...text import check_choice, did_you_mean, quoted
 from ..run.plan import Errors
 from ..run.verb_options import DEFAULTS, AddedColumns, ErrorOptions, RunOptions
@@ -62,6 +63,4 @@ def check_new_columns(df: pd.DataFrame, names: Sequence[str], *, overwrite: bool
         raise ParameterError(
             f"two of the columns to add would be called {twice!r}: rename the label or field, or give another name="
         )
-    clash = [name for name in names if name in df.columns]
-    if clash and not overwrite:
-        raise ColumnError(f"the frame has columns {clash} already: give name='...' for other names, or overwrite=True")
+    check_clash(df, names, overwrite=overwrite)

@@ -68,5 +68,5 @@ def check_columns(df: pd.DataFrame, options: Mapping[str, Any]) -> frame_columns
     frame_prompt.check_frame(df)
     check_choice("errors", options["errors"], Errors)
     wanted = frame_columns.layout(options.get("name"), options["usage"], options["include"])
-    frame_columns.check_clash(df, wanted, options["overwrite"])
+    frame_columns.check_clash(df, wanted.labels, overwrite=options["overwrite"])
     return wanted

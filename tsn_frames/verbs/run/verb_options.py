@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import pandas as pd
 
-from ...api.parameters import ApiParameters, PerRow, SamplingParameters
+from ...api.parameters import ApiParameters, PerRow
 from ...engine.cache.cache import CacheMode
 from ...engine.runtime.client import Client
 from ...frames.missing_policy import SKIP_BY_DEFAULT, Missing
@@ -77,7 +77,3 @@ class CompleteOptions(MessageOptions, ApiParameters, ColumnOptions, ErrorOptions
 
 class SeriesOptions(SystemOption, ApiParameters, ErrorOptions, SendOptions, total=False):
     """The options of ``complete`` on a Series."""
-
-
-class CompareOptions(MessageOptions, SamplingParameters, SendOptions, total=False):
-    """The options of ``compare`` beside its own: the same for all models."""
