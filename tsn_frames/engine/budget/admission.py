@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
@@ -19,8 +19,8 @@ from ..ledger.ledger import Ledger
 from ..ledger.recorded_spending import Period
 from . import leases
 from .leases import Demand, Leases
-from .reservations import FOREVER, Account, Cap, Reservation, budget_exceeded, reserve
-from .spending_limits import PERIODS, Budget, SharedBudget
+from .reservations import FOREVER, Account, Cap, OtherRuns, Reservation, budget_exceeded, reserve
+from .spending_limits import PERIODS, Budget
 from .spending_limits import period as calendar_period
 from .worst_case import check_bounded, worst_case
 
@@ -36,9 +36,9 @@ class BudgetAdmission:
     ) -> None:
         self._prices, self._run, self._timezone, self._clock = prices, run, budget.timezone, clock
         self._currency = prices.currency if prices else None
-        self._run_caps, self._period_caps = _run_caps(budget, self._currency), _period_caps(budget, self._currency)
-        self._shared, self._shared_caps = budget.shared, _shared_caps(budget, self._currency)
-        self._leased = [cap.account for cap in (*self._period_caps, *self._shared_caps)]
+        self._shared = budget.shared
+        self._run_caps, self._period_caps, self._shared_caps = _caps(budget, self._currency)
+        self._leased = [cap.account for cap in (*self._shared_caps, *self._period_caps)]
         self.caps = [*self._run_caps, *self._period_caps, *self._shared_caps]
         self._accounts = [cap.account for cap in self.caps]
         self._leases = Leases(ledger, prices, run)
@@ -111,9 +111,7 @@ class BudgetAdmission:
 
     def release(self, reservation: Reservation) -> None:
         """Free a reservation unless it is settled: its request was not billed."""
-        if not reservation.closed:
-            reservation.release()
-            self._admit_waiting()
+        self.settle(reservation, Decimal(0))
 
     def _try_admit(self, future: asyncio.Future[Reservation], amount: Decimal) -> bool:
         """Resolve the future with a reservation or a rejection; return False if the request has to wait."""
@@ -165,42 +163,34 @@ class BudgetAdmission:
 
     async def _renew(self) -> None:
         self._begin_periods()
-        accounts = [cap.account for cap in self._period_caps]
+        now, begins = self._clock(), [account.begins for account in self._leased]
         most = min((cap.account.authorized - cap.account.total for cap in self._run_caps), default=Decimal("inf"))
         waiting = [amount for future, amount in self._waiting if not future.done()]
-        periods = [Period(one.name, one.begins, one.ends, self._currency) for one in accounts]
+        periods = [Period(cap.account.name, cap.account.begins, cap.account.ends, self._currency) for cap in self._period_caps]
         demands = [Demand(at, cap.limit, cap.account.total) for at, cap in zip(periods, self._period_caps, strict=True)]
         for account in self._leased:  # until the transaction is over, only what is freed meanwhile may be reserved again
             account.authorized = min(account.authorized, account.total)
+        renewed: list[tuple[Decimal, OtherRuns]] = []
         if self._shared is not None:
-            await self._renew_shared(self._shared, self._shared_caps[0].account, waiting)
-        renewed = await asyncio.to_thread(self._leases.renew, demands, waiting, most, self._clock()) if demands else []
-        for account, period, lease in zip(accounts, periods, renewed, strict=True):
-            if account.begins == period.begins:  # else the period has ended meanwhile
-                account.authorized, account.expires, account.others = lease
-
-    async def _renew_shared(self, shared: SharedBudget, account: Account, waiting: Sequence[Decimal]) -> None:
-        spent, now = account.settled + account.unsettled, self._clock()
-        account.authorized, account.others = await asyncio.to_thread(shared.renew, self._run, spent, account.total, waiting)
-        account.expires = now + leases.LEASE_SECONDS
+            account = self._shared_caps[0].account
+            spent = account.settled + account.unsettled
+            renewed.append(await asyncio.to_thread(self._shared.renew, self._run, spent, account.total, waiting))
+        if demands:
+            renewed += await asyncio.to_thread(self._leases.renew, demands, waiting, most, now)
+        for account, begun, (authorized, others) in zip(self._leased, begins, renewed, strict=True):
+            if account.begins == begun:  # else the period has ended meanwhile
+                account.authorized, account.others, account.expires = authorized, others, now + leases.LEASE_SECONDS
 
 
-def _run_caps(budget: Budget, currency: str | None) -> list[Cap]:
-    if budget.run is None:
-        return []
-    label = f"the budget of {money(budget.run, 3, currency=currency)} for this run"
-    return [Cap(Account("run", budget.run), budget.run, label, currency)]
-
-
-def _shared_caps(budget: Budget, currency: str | None) -> list[Cap]:
-    shared = budget.shared
-    return [] if shared is None else [Cap(Account(shared.label), shared.limit, shared.label, currency)]
-
-
-def _period_caps(budget: Budget, currency: str | None) -> list[Cap]:
-    shown = partial(money, digits=3, currency=currency)
+def _caps(budget: Budget, currency: str | None) -> tuple[list[Cap], list[Cap], list[Cap]]:
+    """Return the caps of the run, of its day and month, and of the shared budget."""
+    shown, run, shared = partial(money, digits=3, currency=currency), budget.run, budget.shared
     limits = [(name, limit) for name in PERIODS if (limit := getattr(budget, name)) is not None]
-    return [
-        Cap(Account(name, ends=-FOREVER), limit, f"the budget of {shown(limit)} a {name} ({budget.timezone})", currency)
-        for name, limit in limits
-    ]
+    return (
+        [] if run is None else [Cap(Account("run", run), run, f"the budget of {shown(run)} for this run", currency)],
+        [
+            Cap(Account(name, ends=-FOREVER), limit, f"the budget of {shown(limit)} a {name} ({budget.timezone})", currency)
+            for name, limit in limits
+        ],
+        [] if shared is None else [Cap(Account(shared.label), shared.limit, shared.label, currency)],
+    )

@@ -32,14 +32,6 @@ class Demand(NamedTuple):
     total: Decimal
 
 
-class Lease(NamedTuple):
-    """A renewed lease, and the money of other runs that it leaves room for."""
-
-    authorized: Decimal
-    expires: float
-    others: OtherRuns
-
-
 class Leases:
     """The leases of one run. It blocks: call it in a worker thread, one call at a time."""
 
@@ -48,9 +40,13 @@ class Leases:
         self._recorded: dict[Period, RecordedSpending] = {}
         self._identity: tuple[int, int] | None = None
 
-    def renew(self, demands: Sequence[Demand], waiting: Sequence[Decimal], most: Decimal, now: float) -> list[Lease]:
-        """Renew the leases, and extend them all by the same amount for the requests that wait, by ``most`` at the most."""
-        expires = now + LEASE_SECONDS
+    def renew(
+        self, demands: Sequence[Demand], waiting: Sequence[Decimal], most: Decimal, now: float
+    ) -> list[tuple[Decimal, OtherRuns]]:
+        """Renew the leases; return what each authorizes, and the money of other runs.
+
+        All are extended by the same amount for the requests that wait, by ``most`` at the most.
+        """
         try:
             with closing(self._ledger.open()) as file, file.transaction() as connection:
                 if file.identity != self._identity:  # the first time, or the file was replaced
@@ -58,15 +54,15 @@ class Leases:
                 others = [self._others(connection, demand.period, now) for demand in demands]
                 free = [demand.limit - other.committed - demand.total for demand, other in zip(demands, others, strict=True)]
                 more = extension(min(most, *free), waiting)
-                leases = [Lease(demand.total + more, expires, other) for demand, other in zip(demands, others, strict=True)]
-                for demand, lease in zip(demands, leases, strict=True):
-                    write_lease(connection, self._run, demand.period, lease.authorized, now=now, expires=expires)
+                for demand in demands:
+                    authorized, expires = demand.total + more, now + LEASE_SECONDS
+                    write_lease(connection, self._run, demand.period, authorized, now=now, expires=expires)
         except (sqlite3.Error, OSError, InvalidOperation) as error:
             self._recorded = {}  # an update may have ended half-way
             raise ConfigError(
                 f"{self._ledger.path} can't be written ({error}), and a budget of a day or a month needs it"
             ) from None
-        return leases
+        return [(demand.total + more, other) for demand, other in zip(demands, others, strict=True)]
 
     def _others(self, connection: sqlite3.Connection, period: Period, now: float) -> OtherRuns:
         recorded = self._recorded.setdefault(period, RecordedSpending(period, self._cost))

@@ -121,17 +121,11 @@ class Reservation:
     def settle(self, cost: Decimal | None) -> None:
         """Replace the reservation by the cost; if that is unknown (None), the reserved amount counts as spent."""
         if not self.closed:
-            self.release()
-            for account in self.accounts:
-                account.settled += cost or 0
-                account.unsettled += self.amount if cost is None else 0
-
-    def release(self) -> None:
-        """Free the reservation: the request was not sent, or not billed."""
-        if not self.closed:
             self.closed = True
             for account in self.accounts:
                 account.reserved -= self.amount
+                account.settled += cost or 0
+                account.unsettled += self.amount if cost is None else 0
 
 
 def reserve(accounts: Sequence[Account], amount: Decimal, now: float) -> Reservation | None:

@@ -39,9 +39,9 @@ class SharedBudget(Protocol):
 class Budget:
     """Limits of spending, in the currency of the prices."""
 
-    run: Decimal | None = None
-    day: Decimal | None = None
-    month: Decimal | None = None  # limit of each run, and of all runs of a ledger in a calendar day or month
+    run: Decimal | None = None  # limit of each run
+    day: Decimal | None = None  # limit of all runs of a ledger in a calendar day
+    month: Decimal | None = None  # limit of all runs of a ledger in a calendar month
     timezone: str = "UTC"  # time zone of days and months
     shared: SharedBudget | None = field(default=None, repr=False)  # limit of all runs of which this is one
 

@@ -28,8 +28,7 @@ def worst_case(prices: Prices | None, request: Request) -> Decimal | None:
     A token of a byte-level tokenizer has at least one byte, so the body's bytes bound its prompt tokens, with
     ``TEMPLATE_TOKENS`` for the model's template. The answer is taken to be ``max_tokens`` long.
     """
-    most = None if prices is None else longest(request)
-    if most is None or prices is None:
+    if prices is None or (most := longest(request)) is None:
         return None
     size = len(request.head) + len(request.messages) + TEMPLATE_TOKENS
     return prices.worst(request.model, size, most)
@@ -41,8 +40,8 @@ def longest(request: Request) -> int | None:
     >>> longest(Request(b"", b'{"model":"m","max_completion_tokens":200,"messages":', b"[]", "m"))
     200
     """
-    named = _named(request.head)
-    return max(named or 0, request.max_tokens or 0) or None
+    named = _parameters(request.head).get("max_completion_tokens")  # newer models take it in place of max_tokens
+    return max(named if type(named) is int else 0, request.max_tokens or 0) or None
 
 
 def check_bounded(prices: Prices | None, requests: Iterable[Request]) -> None:
@@ -79,9 +78,3 @@ def _parameters(head: bytes) -> dict[str, Any]:
     """Return the parameters in a request's head: all that comes before its messages."""
     found: dict[str, Any] = load(head[: head.rfind(b'"messages":')].rstrip(b",") + b"}") if head else {}
     return found
-
-
-def _named(head: bytes) -> int | None:
-    """Return ``max_completion_tokens``, which newer models take in place of ``max_tokens``."""
-    found = _parameters(head).get("max_completion_tokens")
-    return found if type(found) is int and found > 0 else None
