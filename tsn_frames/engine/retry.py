@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from ..api import Completion, EmptyAnswer, ErrorAnswer, Meaning, ServiceError, Unreadable, Usage, decode, error_of
 from ..api.dialects.error_tables import STATUS
-from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError
+from ..errors import AuthenticationError, BalanceError, ConfigError, ModelError, RedirectError, RowError, RunError, ServerError
 from ..secret import Secret, redact
 from ..text import quoted
 from .limits.rate_headers import retry_after
@@ -202,9 +202,9 @@ class Suspicions:
         several = verdict.kind == "refused" or len(set(rows)) >= self._least_rows  # refusals hold the run up: one row is enough
         return several and len(rows) >= enough
 
-    def kind_of(self, found: Classification, model: str, kind: type[RunError]) -> type[RunError]:
+    def end_of(self, found: Classification, model: str) -> type[RunError]:
         """Return how a run ends that is given up: by what its refusals name, where the model never answered."""
-        return found.suspect if found.suspect is not None and model not in self._answered else kind
+        return found.suspect if found.suspect is not None and model not in self._answered else ServerError
 
 
 def refusal_wait(refusals: int, asked: float | None, *, alone: bool = False) -> float:

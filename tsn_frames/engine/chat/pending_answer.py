@@ -136,14 +136,13 @@ class PendingAnswer:
         """Try until there is an answer, a part of one, or no use in trying again."""
         outcomes, ends, counts, queue = list[Outcome](), list[RunError](), Counts(), RetryQueue([self._item])
 
-        def done(_: PendingRequest, outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            queue.done()
-
         sender = AttemptSender(session, self._run, counts, lambda _: self._tag,
                                stream=self._options, nonce=self._nonce, priority=CHAT)  # fmt: skip
         breaker = session.account.limiter.rules.breaker
-        handler = ResultHandler(self._client, [self._request.model], queue, breaker, counts=counts, done=done, end=ends.append)
+        handler = ResultHandler(
+            self._client, [self._request.model], queue, breaker,
+            counts=counts, finish=lambda _, outcome: outcomes.append(outcome), end=ends.append,
+        )  # fmt: skip
         kind: type[RunError] = RunError
         while (item := await queue.next()) is not None:
             attempt = await sender.send(item)

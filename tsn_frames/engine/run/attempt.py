@@ -10,7 +10,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ...api import Completion, Request, Usage
+from ...api import Request, Usage
 from ...api.prompt_length_and_script import prompt_size
 from ..budget.worst_case import worst_case
 from ..ledger.file import Entry
@@ -20,7 +20,7 @@ from ..progress.counts import Counts
 from ..retry import Classification, classify
 from ..runtime.session import Session
 from ..runtime.writer import CommitFuture
-from ..transport.http_types import HttpFailure, HttpResponse
+from ..transport.http_types import HttpResponse
 from .request_queue import PendingRequest
 from .streamed_answer import StreamedAnswer, StreamOptions
 
@@ -33,16 +33,11 @@ def least_tokens(request: Request) -> float:
 
 
 class Attempt(NamedTuple):
-    """One finished attempt: what it means, and the answer as plain JSON where there is one."""
+    """One finished attempt: what it means, the answer as plain JSON where there is one, and whether the service was reached."""
 
     classification: Classification
-    result: HttpResponse | HttpFailure
     body: bytes | None = None
-
-    @property
-    def connected(self) -> bool:
-        """Whether the request reached the service."""
-        return isinstance(self.result, HttpResponse) or self.result.sent
+    connected: bool = True
 
 
 class AttemptSender:
@@ -112,7 +107,7 @@ class AttemptSender:
             with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
                 await self._record(item, found, time.monotonic() - begun, answer)
         item.in_flight = False  # an answer counts only after its commit
-        return Attempt(found, result, answer)
+        return Attempt(found, answer, connected=isinstance(result, HttpResponse) or result.sent)
 
     def _report_to_limiter(self, item: PendingRequest, permit: Permit, headers: Mapping[str, str], found: Classification) -> None:
         signal: Signal = "none"
@@ -128,7 +123,7 @@ class AttemptSender:
 
     def _record(self, item: PendingRequest, found: Classification, seconds: float, body: bytes | None) -> CommitFuture:
         """Write an attempt that was or may have been billed to the ledger, and its answer to the cache; count what it cost."""
-        client, model, usage = self.session.client, item.request.model, found.usage
+        client, model, answer, usage = self.session.client, item.request.model, found.completion, found.usage
         item.answered_at = now = time.time()  # one time for the ledger, the cache, the frame and the price
         price = client.prices.price(model, now) if client.prices else None
         cost = price.cost(usage) if price else None
@@ -151,7 +146,7 @@ class AttemptSender:
             currency=price.currency if price else None,
             price_source=price.note if price else None,
             prompt_chars=size.chars,
-            completion_chars=_chars(found.completion),
+            completion_chars=None if answer is None else len(answer.content or "") + len(answer.reasoning or ""),
             language=size.language,
             held=self._held(item) if cost is None else None,
         )
@@ -189,8 +184,3 @@ class AttemptSender:
         """Return a key that all attempts at the same body share, with the nonce where an earlier answer must not be replayed."""
         stream = "" if self.stream is None else "-stream" if self.stream.usage else "-stream-plain"
         return f"{item.request.key.hex()}{f'-{self._nonce}' if item.fresh else ''}{stream}"
-
-
-def _chars(answer: Completion | None) -> int | None:
-    """Return the length of what a model has written, reasoning included: it is billed as the answer is."""
-    return None if answer is None else len(answer.content or "") + len(answer.reasoning or "")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ...api import Completion, Unreadable, decode
 from ..cache import in_flight_requests
 from ..cache.cache import Cache
-from ..cache.in_flight_requests import Answer, Flights
+from ..cache.in_flight_requests import Flights
 from .cache_lookup import cached_answer
 
 log = logging.getLogger("tsn_frames")
@@ -38,10 +38,7 @@ class ProcessFlights:
         with suppress(sqlite3.Error, OSError):  # the writer reports a cache that can't be used
             self._file = Flights(cache.folder)
         self._announces = self._file is not None and self._file.announces
-        self._order, self._lock = (
-            asyncio.Lock(),
-            threading.Lock(),
-        )  # the second one also holds for a call whose task was cancelled
+        self._order, self._lock = asyncio.Lock(), threading.Lock()  # the latter also outlasts a cancelled task's call
         self._in_flight, self._ended = set[bytes](), set[bytes]()
         self._renewed, self._alone_until = time.monotonic(), 0.0
         self._watching: asyncio.Task[None] | None = None
@@ -61,7 +58,8 @@ class ProcessFlights:
         self._in_flight.add(key)
         if not self._announces:
             return True
-        found = await self._call(partial(self._claimed, key=key), None)
+        self._ended.discard(key)
+        found = await self._call(partial(Flights.claim, key=key), None)
         if found is None:  # the others may have its answer, although their flights can't be read
             return await cached_answer(self._cache_file, key) or True
         if isinstance(found, bool):
@@ -88,10 +86,6 @@ class ProcessFlights:
 
     async def _others(self) -> dict[str, bool]:
         return await self._call(Flights.others, {})
-
-    def _claimed(self, file: Flights, key: bytes) -> Answer | bool:
-        self._ended.discard(key)
-        return file.claim(key)
 
     async def _watch(self) -> None:
         while self._file is not None:
@@ -124,7 +118,6 @@ class ProcessFlights:
                 return await asyncio.to_thread(locked)
             except (sqlite3.Error, OSError, RuntimeError) as error:  # no thread is started at the interpreter's end
                 log.info("flights of other processes are not known: %s", type(error).__name__)
-                self._alone_until = (
-                    time.monotonic() + in_flight_requests.LEASE_SECONDS
-                )  # a suspended process may hold the file's lock
+                # A suspended process may hold the file's lock.
+                self._alone_until = time.monotonic() + in_flight_requests.LEASE_SECONDS
                 return alone

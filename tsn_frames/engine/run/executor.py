@@ -49,22 +49,15 @@ class RunState(Enum):
     FAILED = "failed"  # it could not send at all
 
 
-def _counts(client: Client, work: RunSpec) -> Counts:
-    """Return the counts of a run that has not started."""
-    return Counts(
-        rows=sum(work.copies),
-        currency=client.prices.currency if client.prices else None,
-        simulated=is_simulated(client.host, work.requests.models),
-    )
-
-
 class RunExecutor:
     """One run. Created in any thread; it works on the engine's loop, except for :meth:`prepare`."""
 
     def __init__(self, client: Client, work: RunSpec) -> None:
         self.client, self.work = client, work
         self.id, self.state = uuid.uuid4().hex[:12], RunState.CREATED
-        self.counts, self.answers = _counts(client, work), Outcomes(len(work.requests))
+        self.counts, self.answers = Counts(rows=sum(work.copies)), Outcomes(len(work.requests))
+        self.counts.currency = client.prices.currency if client.prices else None
+        self.counts.simulated = is_simulated(client.host, work.requests.models)
         self.finished = threading.Event()
         self.finished_at: float | None = None  # on the monotonic clock
         self.failure: Exception | None = None  # of the key, the cache's folder or a proxy
@@ -190,7 +183,7 @@ class RunExecutor:
         self._sender = AttemptSender(session, self.id, self.counts, lambda i: tags[i] if tags else None, stream=stream)
         handler = ResultHandler(
             self.client, requests.models, self._queue, breaker,
-            counts=self.counts, done=self._done, end=self._end,
+            counts=self.counts, finish=self._finish, end=self._end,
         )  # fmt: skip
         waited, pauses = dict(limiter.waited), breaker.pauses
         number = min(self.client.concurrency, len(pending))
@@ -267,10 +260,6 @@ class RunExecutor:
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
-
-    def _done(self, item: PendingRequest, outcome: Outcome) -> None:
-        self._finish(item.index, outcome)
-        self._queue.done()
 
     def _finish(self, index: int, outcome: Outcome) -> None:
         self.answers.set(index, outcome)

@@ -34,11 +34,6 @@ class PendingRequest:
     cost: Decimal | None = Decimal(0)  # of its attempts so far; None where that is unknown
     reservation: Reservation | None = None
 
-    @property
-    def failed_once(self) -> bool:
-        """Whether it failed or was refused exactly once: the best probe of a paused account."""
-        return self.attempts + self.refusals == 1
-
 
 class RetryQueue:
     """Order: due retries, then unsent requests, then requests that fail or are refused alone.
@@ -67,7 +62,7 @@ class RetryQueue:
         while self._open:
             now = self._clock()
             probe = self._preferred_probe()
-            held_back = probe == "retry" and any(item.failed_once for _, _, item in self._delayed)
+            held_back = probe == "retry" and any(item.attempts + item.refusals == 1 for _, _, item in self._delayed)
             item = self._unsent_further_on() if probe == "unsent" else None
             item = item or self._due(self._delayed, now)
             if item is None and not held_back:

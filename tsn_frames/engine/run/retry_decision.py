@@ -29,9 +29,9 @@ class ResultHandler:
     """The state of a run that decides what an attempt's classification means: successes, retry budget, unknown models."""
 
     def __init__(self, client: Client, models: Sequence[str], queue: RetryQueue, breaker: CircuitBreaker, *, counts: Counts,
-                 done: Callable[[PendingRequest, Outcome], None], end: Callable[[RunError], None]) -> None:  # fmt: skip
+                 finish: Callable[[int, Outcome], None], end: Callable[[RunError], None]) -> None:  # fmt: skip
         self.client, self._models, self._queue, self._breaker, self._counts = client, models, queue, breaker, counts
-        self._done, self._end_run = done, end
+        self._finish, self._end_run = finish, end
         self._max_budget = self._budget = client.retry.budget + len(models) / 10
         self._unreachable = self._successes = 0
         self._last_success = time.monotonic()
@@ -121,19 +121,15 @@ class ResultHandler:
         item.attempts += 1
         item.seen = self._successes
         retry, alone = self.client.retry, item.fails_alone
+        kind = self._suspicions.end_of(found, item.request.model)
         log.info("attempt %d of a row failed (%s)", item.attempts, error.code)
         if not alone and self._breaker.pauses_in_a_row > max(retry.attempts, MIN_PAUSES) * (2 if self._successes else 1):
-            kind = self._suspicions.kind_of(found, item.request.model, ServerError)
             self._fail(kind, f"the server has failed for too long; the last failure was: {error.message}", item)
         elif item.attempts >= (retry.unreadable if error.code in ("unreadable", "empty") else retry.attempts):
             self._budget = min(self._budget + alone, self._max_budget)  # for its first failure, which looked like the server's
             self._give_up(item, error)
         elif not alone and self._budget < 1:
-            self._fail(
-                self._suspicions.kind_of(found, item.request.model, ServerError),
-                f"the retries of the whole run are used up; the last failure was: {error.message}",
-                item,
-            )
+            self._fail(kind, f"the retries of the whole run are used up; the last failure was: {error.message}", item)
         else:
             self._budget -= not alone
             self._counts.retried += 1
@@ -158,6 +154,10 @@ class ResultHandler:
 
     def _give_up(self, item: PendingRequest, error: RowError) -> None:
         self._done(item, Outcome(error=error, cost=item.cost))
+
+    def _done(self, item: PendingRequest, outcome: Outcome) -> None:
+        self._finish(item.index, outcome)
+        self._queue.done()
 
 
 def _model_error(model: str) -> RowError:

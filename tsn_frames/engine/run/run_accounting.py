@@ -81,36 +81,30 @@ class RunAccounting:
             yield KeySet(about.hashes["keys"], b"".join(self._work.requests.index))
 
     def _savings(self, answers: Outcomes, now: float) -> Iterator[Saving]:
+        """Yield the sums of rows that cost nothing, by kind (cached or equal to another row), model and tag."""
         prices = self._client.prices
-        for kind, model, tag, sums in self._unpaid(answers):
-            usage = Usage(sums.prompt, sums.completion, sums.total, sums.cached)
-            price = prices.price(model, now) if prices else None
-            cost = price.cost(usage) if price and sums.known else None
-            yield Saving(
-                time=now,
-                run=self.record.run,
-                host=self.record.host,
-                model=model,
-                tag=tag,
-                kind=kind,
-                rows=sums.rows,
-                prompt_tokens=sums.prompt,
-                completion_tokens=sums.completion,
-                cost=None if cost is None else str(cost),
-                currency=price.currency if price else None,
-                price_source=price.note if price else None,
-            )
-
-    def _unpaid(self, answers: Outcomes) -> Iterator[tuple[str, str, str | None, _Sums]]:
-        """Yield the sums of rows that cost nothing: kind (cached or equal to another row), model, tag, rows and tokens."""
-        models = self._work.requests.models
-        one = not self._work.tags and len(set(models)) == 1  # the usual case: a million rows are one group
         for kind, free in self._free(answers):
-            groups = {(models[0], None): free} if one else self._grouped(free, models)
-            for (model, tag), some in groups.items():
-                for sums in _summed(answers.completions, some):
-                    if sums.rows:
-                        yield kind, model, tag, sums
+            for (model, tag), group in self._grouped(free).items():
+                price = prices.price(model, now) if prices else None
+                for known in (True, False):
+                    rows, usage = _sums(answers.completions, group, known=known)
+                    if not rows:
+                        continue
+                    cost = price.cost(usage) if price and known else None
+                    yield Saving(
+                        time=now,
+                        run=self.record.run,
+                        host=self.record.host,
+                        model=model,
+                        tag=tag,
+                        kind=kind,
+                        rows=rows,
+                        prompt_tokens=usage.prompt_tokens or 0,
+                        completion_tokens=usage.completion_tokens or 0,
+                        cost=None if cost is None else str(cost),
+                        currency=price.currency if price else None,
+                        price_source=price.note if price else None,
+                    )
 
     def _free(self, answers: Outcomes) -> Iterator[tuple[str, _Free]]:
         """Yield for each kind the answers that rows got without paying."""
@@ -125,10 +119,12 @@ class RunAccounting:
             free = {at: rows for at, rows in free.items() if rows}
             yield "copied", _Free(list(free), list(free.values()))
 
-    def _grouped(self, free: _Free, models: Sequence[str]) -> dict[_Group, _Free]:
+    def _grouped(self, free: _Free) -> dict[tuple[str, str | None], _Free]:
         """Group them by model and tag; of equal rows the first one has paid, so the tags of the others count."""
-        tags, others = self._work.tags, self._work.other_tags
-        groups: dict[_Group, _Free] = {}
+        tags, others, models = self._work.tags, self._work.other_tags, self._work.requests.models
+        if not tags and len(set(models)) == 1:  # the usual case: a million rows are one group
+            return {(models[0], None): free}
+        groups: dict[tuple[str, str | None], _Free] = {}
         for at, rows in zip(*free, strict=True):
             mine = Tally(others[at][-rows:]) if at in others else {tags[at] if tags else None: rows}
             for tag, number in mine.items():
@@ -150,9 +146,6 @@ def accounted_hits(ledger: Ledger, work: RunSpec, cached: bytearray) -> Accounte
         return frozenset()
 
 
-_Group = tuple[str, str | None]
-
-
 class _Free(NamedTuple):
     """Positions of answers, and how many rows got each without paying: two lists, since there may be a million."""
 
@@ -160,38 +153,20 @@ class _Free(NamedTuple):
     rows: list[int]
 
 
-class _Sums(NamedTuple):
-    rows: int
-    prompt: int
-    completion: int
-    cached: int
-    known: bool
-    total: int  # with the reasoning that some services count there only
-
-
-def _summed(completions: Sequence[Completion | None], free: _Free) -> tuple[_Sums, _Sums]:
-    """Return the sums of answers whose usage is known, and those of the others, which have no price."""
+def _sums(completions: Sequence[Completion | None], free: _Free, *, known: bool) -> tuple[int, Usage]:
+    """Return the rows and the tokens of answers whose usage is known, or of the others, which have no price."""
     rows = prompt = completion = cached = total = 0
-    odd: list[tuple[int, Completion]] = []
     for at, number in zip(*free, strict=True):
-        if (answer := completions[at]) is not None:
-            if answer.prompt_tokens is None or answer.completion_tokens is None:
-                odd.append((number, answer))
-                continue
-            rows += number
-            prompt += number * answer.prompt_tokens
-            completion += number * answer.completion_tokens
-            cached += number * (answer.cached_tokens or 0)
-            total += number * max(answer.total_tokens or 0, answer.prompt_tokens + answer.completion_tokens)
-    whole = _Sums(rows, prompt, completion, cached, known=True, total=total)
-    if not odd:
-        return whole, _NOTHING
-    prompt = sum(number * (answer.prompt_tokens or 0) for number, answer in odd)
-    completion = sum(number * (answer.completion_tokens or 0) for number, answer in odd)
-    return whole, _Sums(sum(number for number, _ in odd), prompt, completion, 0, known=False, total=0)
-
-
-_NOTHING = _Sums(0, 0, 0, 0, known=False, total=0)
+        answer = completions[at]
+        if answer is None or known is (answer.prompt_tokens is None or answer.completion_tokens is None):
+            continue
+        asked, written = answer.prompt_tokens or 0, answer.completion_tokens or 0
+        rows += number
+        prompt += number * asked
+        completion += number * written
+        cached += number * (answer.cached_tokens or 0)
+        total += number * max(answer.total_tokens or 0, asked + written)  # some services count reasoning there only
+    return rows, Usage(prompt, completion, total, cached)
 
 
 def write_or_log(ledger: Ledger, lines: Sequence[Line]) -> None:

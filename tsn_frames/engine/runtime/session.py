@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
@@ -36,34 +36,23 @@ class SharedSession:
     """What several runs of one verb share: open connections, and what the limiter has learned. Not for the loop's thread."""
 
     def __init__(self, client: Client) -> None:
-        self._client, self._stack = client, ExitStack()
+        self._client, self._stack = client, AsyncExitStack()
         self._transport: Transport | None = None
 
     def transport(self, key: Secret) -> Transport:
         """Return the connections, opened by the first run that sends; on the loop's thread."""
         if self._transport is None:
+            limiter = process_state.account(self._client.base_url, key).limiter
+            self._stack.enter_context(limiter.run(self._client.limits))
             self._transport = open_transport(self._client.base_url, key, self._client.timeout)
+            self._stack.push_async_callback(self._transport.aclose)
         return self._transport
 
     def __enter__(self) -> Self:
-        try:
-            key = self._client.key()
-        except ConfigError:  # the first run that has to send raises it
-            return self
-        process_state.submit(self._open(key)).result()
         return self
 
     def __exit__(self, *_: object) -> None:
-        process_state.submit(self._close()).result()
-
-    async def _open(self, key: Secret) -> None:
-        limiter = process_state.account(self._client.base_url, key).limiter
-        self._stack.enter_context(limiter.run(self._client.limits))
-
-    async def _close(self) -> None:
-        self._stack.close()
-        if self._transport is not None:
-            await self._transport.aclose()
+        process_state.submit(self._stack.aclose()).result()
 
 
 @asynccontextmanager

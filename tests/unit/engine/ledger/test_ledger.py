@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
-from tsn_frames.api import Completion, Request, around_user_text, body_head, dumps
+from tsn_frames.api import Completion, Request, Usage, around_user_text, body_head, dumps
 from tsn_frames.api.prompt_length_and_script import prompt_size
 from tsn_frames.engine.cache.store import scan
 from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema_version
@@ -32,7 +32,7 @@ from tsn_frames.engine.ledger.ledger_queries import (
     runs_of_call,
     unrecorded,
 )
-from tsn_frames.engine.run.run_accounting import _Free, _summed
+from tsn_frames.engine.run.run_accounting import _Free, _sums
 from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Faults
 
@@ -515,16 +515,17 @@ def test_what_answers_without_usage_saved_is_unknown_and_not_nothing(sim, client
 def test_half_a_usage_is_not_a_saving_that_is_known():
     """Only the prompt's tokens came: they count as tokens, and have no price."""
     answers = [Completion("a", prompt_tokens=10, completion_tokens=5, cached_tokens=4), Completion("b", prompt_tokens=7), None]
-    whole, odd = _summed(answers, _Free([0, 1, 2], [2, 3, 1]))
-    assert whole == (2, 20, 10, 8, True, 30) and odd == (3, 21, 0, 0, False, 0)
+    free = _Free([0, 1, 2], [2, 3, 1])
+    assert _sums(answers, free, known=True) == (2, Usage(20, 10, 30, 8))
+    rows, odd = _sums(answers, free, known=False)
+    assert (rows, odd.prompt_tokens, odd.completion_tokens) == (3, 21, 0)
 
 
 def test_thoughts_that_only_the_total_counts_are_saved_too():
     """A hit saves what the answer would cost, and that counts them."""
     answers = [Completion("a", prompt_tokens=10, completion_tokens=5, total_tokens=115),
                Completion("b", prompt_tokens=10, completion_tokens=5)]  # fmt: skip
-    whole, _ = _summed(answers, _Free([0, 1], [2, 1]))
-    assert whole == (3, 30, 15, 0, True, 245)
+    assert _sums(answers, _Free([0, 1], [2, 1]), known=True) == (3, Usage(30, 15, 245, 0))
 
 
 def test_answers_shared_with_a_run_at_the_same_time_are_savings(sim, client):

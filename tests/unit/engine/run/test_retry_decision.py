@@ -18,7 +18,6 @@ from tsn_frames.engine.retry import Classification
 from tsn_frames.engine.run.attempt import Attempt
 from tsn_frames.engine.run.request_queue import PendingRequest, RetryQueue
 from tsn_frames.engine.run.retry_decision import ResultHandler
-from tsn_frames.engine.transport.http_types import HttpResponse
 from tsn_frames.errors import RowError
 
 OK = b'{"model":"m","choices":[{"message":{"content":"ok"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
@@ -87,9 +86,9 @@ def test_a_server_that_fails_for_all_uses_the_runs_retries_up():
         ends, items = [], [PendingRequest(i, Request(bytes([i]), b"", b"", "m")) for i in range(40)]
         queue = RetryQueue(items)
         handler = ResultHandler(tsn.Client("http://127.0.0.1:9", model="m", retry=tsn.Retry(budget=5)), ["m"] * 40, queue,
-                                CircuitBreaker(lambda: 0.0), counts=Counts(), done=lambda *_: queue.done(), end=ends.append)  # fmt: skip
-        answer = Attempt(Classification("answer", completion=Completion("ok")), HttpResponse(200, {}, b""), b"{}")
-        failure = Attempt(Classification("retry", RowError("server", "500: no")), HttpResponse(500, {}, b""))
+                                CircuitBreaker(lambda: 0.0), counts=Counts(), finish=lambda *_: None, end=ends.append)  # fmt: skip
+        answer = Attempt(Classification("answer", completion=Completion("ok")), b"{}")
+        failure = Attempt(Classification("retry", RowError("server", "500: no")))
         for item in items[:20]:
             assert await queue.next() is item and handler.may_send(item)
             handler.handle(item, answer)

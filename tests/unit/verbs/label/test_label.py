@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from support.dialect_service import DialectService, completion, plain
 from support.labelling import client_of, is_repair, service, text_of
-from support.waiting import wait_until
+from support.waiting import run_loop_once, wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.runtime.process import process_state
@@ -601,9 +601,12 @@ def test_rounds_share_connections_and_what_the_limiter_has_learned(simple):
     sim, client = simple
     DF.iloc[:1].tsn.label("text", TOPICS, votes=5, client=client)
     assert (sim.stats().requests, sim.stats().connections) == (5, 1)
-    with SharedSession(client) as shared, SharedSession(client):
-        limiter = process_state.account(client.base_url, client.key()).limiter
-        assert limiter._runs == 2 and shared is not None
+    limiter = process_state.account(client.base_url, client.key()).limiter
+    with SharedSession(client) as shared, SharedSession(client) as other:
+        for session in (shared, other, other):
+            process_state.call(session.transport, client.key())
+        run_loop_once()
+        assert limiter._runs == 2
     assert limiter._runs == 0
 
 
