@@ -133,7 +133,7 @@ extra_body : optional
         self._chat, self._saved, self._keeping = chat, StaticTranscript(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
         self._page = PageSync(chat, super().send, self._keep, about)
-        self._unlisten = chat.add_listener(self._page)
+        self._unlisten = chat.listeners.add(self._page)
         self.on_msg(PageRequests(chat, self._page, all_rows))
 
     # For code

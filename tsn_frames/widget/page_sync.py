@@ -16,6 +16,7 @@ from typing import Any
 
 from ..engine.chat.chat_message import Turn
 from ..engine.chat.conversation import Conversation
+from ..engine.chat.listeners import Listener
 from ..engine.chat.pending_answer import PartialAnswer
 from ..engine.runtime.process import process_state
 from . import view_model
@@ -46,7 +47,7 @@ class StreamingAnswer:
         return view_model.streaming_turn(i, self._text.blocks, self._thoughts, time.monotonic() - self._begun)
 
 
-class PageSync:
+class PageSync(Listener):
     """Keeps the pages of one conversation up to date; ``settled`` is called after each turn and each change."""
 
     def __init__(
@@ -65,11 +66,16 @@ class PageSync:
 
     # Listener methods, on the event-loop thread
 
-    def on_start(self, i: int) -> None:  # noqa: ARG002 - _sync reads the current state
-        """Show that an answer is pending."""
+    def on_change(self) -> None:
+        """Show a new question, removed turns or changed settings."""
         self.later(self._sync)
+        self.later(self._settled)
 
-    def on_text(self, i: int, text: str) -> None:  # noqa: ARG002 - _tail reads the current text
+    def on_end(self, turn: Turn) -> None:  # noqa: ARG002 - _sync reads all turns
+        """Show the finished turn."""
+        self.on_change()
+
+    def on_text(self, text: str) -> None:  # noqa: ARG002 - _tail reads the current text
         """Schedule an update of the tail; updates that are not sent yet are merged."""
         self._growths += 1
         self._pend()
@@ -79,16 +85,6 @@ class PageSync:
             self._due = True
             pause = max(0.0, self._next_tail_at - time.monotonic())
             asyncio.get_running_loop().call_later(pause, self.later, self._tail)
-
-    def on_end(self, i: int, turn: Turn) -> None:  # noqa: ARG002
-        """Show the finished turn."""
-        self.later(self._sync)
-        self.later(self._settled)
-
-    def on_change(self) -> None:
-        """Show removed turns or changed settings."""
-        self.later(self._sync)
-        self.later(self._settled)
 
     # Requests of a page, on any thread
 

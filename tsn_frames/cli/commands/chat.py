@@ -11,6 +11,7 @@ import click
 
 from ...engine.chat.chat_message import Turn
 from ...engine.chat.conversation import Conversation
+from ...engine.chat.listeners import Listener
 from ...errors import RunError
 from ...text import money
 from ..exit_codes import ExitCode, report
@@ -28,31 +29,25 @@ Examples:
 """
 
 
-class Printer:
+class Printer(Listener):
     """Writes an answer to stdout as it grows, without control characters."""
 
     def __init__(self) -> None:
         self._written = 0
 
-    def on_start(self, i: int) -> None:  # noqa: ARG002 - a listener's signature
-        """Begin an answer."""
-        self._written = 0
-
-    def on_text(self, i: int, text: str) -> None:  # noqa: ARG002
+    def on_text(self, text: str) -> None:
         """Write what is new."""
         sys.stdout.write(_CONTROL.sub("", text[self._written :]))
         sys.stdout.flush()
         self._written = len(text)
 
-    def on_end(self, i: int, turn: Turn) -> None:
+    def on_end(self, turn: Turn) -> None:
         """Write the rest, and end the line."""
         if turn.content:
-            self.on_text(i, turn.text)
+            self.on_text(turn.text)
             sys.stdout.write("\n")
             sys.stdout.flush()
-
-    def on_change(self) -> None:
-        """Do nothing: nothing is removed here."""
+        self._written = 0
 
 
 def chat_command() -> click.Command:
@@ -60,7 +55,7 @@ def chat_command() -> click.Command:
 
     def run(**values: Any) -> int:
         chat = Conversation(client_of(values), **given(values))
-        chat.add_listener(Printer())
+        chat.listeners.add(Printer())
         return _converse(chat) if sys.stdin.isatty() else _one_question(chat)
 
     options = [one for one in verb_options(Conversation) if one.name not in ("messages", "self")]

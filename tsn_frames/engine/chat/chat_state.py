@@ -13,7 +13,7 @@ from ...text import plural, quoted
 from ..runtime.client import Client
 from .chat_message import Turn, turns_of
 from .chat_settings import ChatSettings
-from .listeners import Listener, Listeners
+from .listeners import Listeners
 from .pending_answer import PendingAnswer
 from .template_protocol import RowTemplates, with_templates
 
@@ -31,7 +31,8 @@ class ChatState:
             hint = "; a model's name goes into model=" if isinstance(client, str) else ""
             raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}{hint}")
         self.client = client
-        self._lock, self._listeners = threading.RLock(), Listeners()
+        self.listeners = Listeners()
+        self._lock = threading.RLock()
         self._pending: PendingAnswer | None = None
         self._asked: tuple[Turn, ...] = ()
         self.templates: RowTemplates | None = None  # in a chat about a row
@@ -131,10 +132,6 @@ class ChatState:
         with self._changing():
             self._turns = tuple(turns)
 
-    def add_listener(self, listener: Listener) -> Callable[[], None]:
-        """Add a listener and return the function that removes it."""
-        return self._listeners.add(listener)
-
     def _messages_of(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
         system = [{"role": "system", "content": self.system}] if self.system is not None else []
         return [*system, *(turn.message for turn in turns if turn.sendable)]
@@ -157,4 +154,4 @@ class ChatState:
             if self._pending is not None:
                 raise Busy("an answer is on its way: wait for it, or stop() it first")
             yield
-            self._listeners.notify_threadsafe("on_change")
+            self.listeners.notify_threadsafe("on_change")

@@ -5,10 +5,9 @@ Answers stream on the engine's loop, through the same limiter, ledger and cache 
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Unpack
 
@@ -76,7 +75,7 @@ class Conversation(ChatState):
 
     def send(self, text: str) -> str:
         """Ask, wait, and return the answer; Ctrl-C stops it and keeps what has arrived."""
-        return _wait(lambda: self._question(text))
+        return wait_for(lambda: self._question(text)).answer()
 
     def stop(self) -> None:
         """Stop the answer that streams, from any thread: its connection is closed, and what has arrived is kept."""
@@ -90,7 +89,7 @@ class Conversation(ChatState):
 
     def resend(self) -> str:
         """Ask the last question, again or for the first time, wait, and return the answer, as :meth:`send` does."""
-        return _wait(self._last_question_again)
+        return wait_for(self._last_question_again).answer()
 
     def edit(self, i: int, text: str) -> Future[Turn]:
         """Ask another question in place of question ``i``, and return at once; all later turns are removed."""
@@ -125,19 +124,19 @@ class Conversation(ChatState):
             turns = (*self._turns[:position], question)
             request = self._settings.request(self.client, self._messages_of(turns))
             self._questions += 1
-            pending = self._pending_answer(key, request, len(turns), fresh=fresh)
+            pending = self._pending_answer(key, request, fresh=fresh)
             self._turns, self._pending = turns, pending
             self._record(question)
         process_state.start_task(pending)
         return pending
 
-    def _pending_answer(self, key: Secret, request: Request, position: int, *, fresh: bool) -> PendingAnswer:
+    def _pending_answer(self, key: Secret, request: Request, *, fresh: bool) -> PendingAnswer:
         mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
         self._options = StreamOptions(self._options.usage)
         return PendingAnswer(
             self.client, key, request, mode=mode, nonce=f"{self.id}-{self._questions}", run=self.id,
             tag=self.tag or "chat", options=self._options, budget=self._budget,
-            notify=lambda name, *args: self._listeners.notify(name, position, *args), finish=self._finish,
+            notify=self.listeners.notify, finish=self._finish,
         )  # fmt: skip
 
     def _finish(self, pending: PendingAnswer, turn: Turn) -> None:
@@ -149,9 +148,3 @@ class Conversation(ChatState):
     def _record(self, turn: Turn) -> None:
         if all(turn is not known for known in self._asked):
             self._asked = (*self._asked, turn)
-
-
-def _wait(ask: Callable[[], PendingAnswer]) -> str:
-    if process_state.loop is not None and asyncio._get_running_loop() is process_state.loop:
-        raise TSNError("this waits for the answer, and the engine's thread can't: use start()")
-    return wait_for(ask).answer()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from ..runtime.process import process_state
 from .chat_message import Turn
@@ -12,20 +12,17 @@ from .chat_message import Turn
 log = logging.getLogger("tsn_frames")
 
 
-class Listener(Protocol):
+class Listener:
     """Callbacks of a conversation. They run on the engine's loop, so they return at once and do slow work elsewhere."""
 
-    def on_start(self, i: int) -> None:
-        """Handle the sending of a question; the answer will be ``turns[i]``."""
+    def on_change(self) -> None:
+        """Handle a new question, the removal or replacement of turns, or the change of a setting."""
 
-    def on_text(self, i: int, text: str) -> None:
+    def on_text(self, text: str) -> None:
         """Handle the answer's text so far; at most 25 times a second."""
 
-    def on_end(self, i: int, turn: Turn) -> None:
+    def on_end(self, turn: Turn) -> None:
         """Handle the final turn."""
-
-    def on_change(self) -> None:
-        """Handle the removal or replacement of turns, or the change of a setting."""
 
 
 class Listeners:

@@ -85,7 +85,6 @@ class PendingAnswer:
 
     async def run(self) -> None:
         """Send the request and make the turn of its result; every error becomes a failed turn."""
-        self._notify("on_start")
         try:
             turn = await self._ask()
         except TSNError as error:  # a setting that can't work

@@ -22,29 +22,27 @@ from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.chat.conversation import Conversation
+from tsn_frames.engine.chat.listeners import Listener
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator
 from tsn_frames.widget.markdown_transcript import to_markdown
 
 
-class Heard:
+class Heard(Listener):
     """A listener that remembers."""
 
     def __init__(self):
         self.events = []
 
-    def on_start(self, i):
-        self.events.append(("began", i))
-
-    def on_text(self, i, text):
-        self.events.append(("grew", i, text))
-
-    def on_end(self, i, turn):
-        self.events.append(("ended", i, turn))
-
     def on_change(self):
         self.events.append(("changed",))
+
+    def on_text(self, text):
+        self.events.append(("grew", text))
+
+    def on_end(self, turn):
+        self.events.append(("ended", turn))
 
     def of(self, name):
         return [event for event in self.events if event[0] == name]
@@ -82,19 +80,18 @@ def test_the_same_chat_streams_what_a_row_would_get(sim, client):
 
 def test_a_listener_hears_of_it_in_order(slow):
     chat, heard = talk(slow), Heard()
-    chat.add_listener(heard)
+    chat.listeners.add(heard)
     answer = chat.send("Is tea good?")
     names = [event[0] for event in heard.events]
-    assert names[:2] == ["changed", "began"]
-    assert names[-1] == "ended" and set(names[2:-1]) == {"grew"}
-    texts = [event[2] for event in heard.of("grew")]
+    assert (names[0], names[-1]) == ("changed", "ended") and set(names[1:-1]) == {"grew"}
+    texts = [event[1] for event in heard.of("grew")]
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
-    assert heard.of("ended") == [("ended", 1, chat.turns[1])] and chat.turns[1].content == answer
+    assert heard.of("ended") == [("ended", chat.turns[1])] and chat.turns[1].content == answer
 
 
 def test_a_stop_closes_the_stream_and_keeps_the_received_text(endless, slow):
     chat, heard = talk(slow), Heard()
-    chat.add_listener(heard)
+    chat.listeners.add(heard)
     future = chat.start("Is tea good?")
     wait_until(lambda: len(heard.of("grew")) > 3)
     chat.stop()
@@ -612,13 +609,13 @@ def test_a_stop_is_heard_however_often_and_whenever(endless, slow):
 
 
 def test_a_listener_that_fails_or_leaves_ends_nothing(sim, caplog):
-    class Broken:
-        def on_start(self, i):
+    class Broken(Listener):
+        def on_change(self):
             raise ValueError("no")
 
     chat, heard = talk(sim), Heard()
-    chat.add_listener(Broken())
-    leave = chat.add_listener(heard)
+    chat.listeners.add(Broken())
+    leave = chat.listeners.add(heard)
     assert chat.send("Is tea good?")
     assert "a listener of the chat failed" in caplog.text
     count = len(heard.events)
@@ -626,22 +623,6 @@ def test_a_listener_that_fails_or_leaves_ends_nothing(sim, caplog):
     leave()
     chat.send("And coffee?")
     assert count > 0 and len(heard.events) == count
-
-
-def test_a_wait_in_the_engines_own_thread_is_refused(sim):
-    chat, caught = talk(sim), []
-
-    class Waiting(Heard):
-        def on_end(self, i, turn):
-            try:
-                chat.send("More?")
-            except tsn.errors.TSNError as error:
-                caught.append(str(error))
-
-    chat.add_listener(Waiting())
-    chat.send("Is tea good?")
-    wait_until(lambda: caught)
-    assert "use start()" in caught[0]
 
 
 def test_a_chat_goes_before_the_rows_of_a_frame():
@@ -694,6 +675,7 @@ def test_many_turns_leave_nothing_behind(turns):
 EXIT = """
 import sys, time, tsn_frames as tsn
 from tsn_frames.engine.chat.conversation import Conversation
+from tsn_frames.engine.chat.listeners import Listener
 chat = Conversation(tsn.Client(sys.argv[1], model="sim-small", ledger=sys.argv[2]))
 chat.start("Is tea good?")
 while not chat.partial:
