@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from .ipython_shell import in_notebook, show_output
-from .progress_bar import bar_html, bar_text, line_html
+from .progress_bar import RunView
 
 SECONDS_BETWEEN = 0.3
-
-
-class RunView(NamedTuple):
-    """What a bar shows of a run at a moment: finished rows, all rows, and words; of a run that is over the line in ``text``."""
-
-    done: int
-    rows: int
-    text: str
-    over: bool
-
-    @property
-    def html(self) -> str:
-        """The view as HTML."""
-        return line_html(self.text) if self.over else bar_html(self.done, self.rows, self.text)
-
-    def __str__(self) -> str:
-        return self.text if self.over else bar_text(self.done, self.rows, self.text)
 
 
 class LiveRun(Protocol):
@@ -50,8 +33,7 @@ def show_run(run: LiveRun) -> None:
     else:
         from IPython.display import display
 
-        bar, button = _widgets(run, view)
-        box = _box([bar, button])
+        box, bar, button = _widgets(run, view)
         bundle = {**box._repr_mimebundle_(), "text/html": view.html, "text/plain": str(view)}
         handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         threading.Thread(target=_follow, args=(run, bar, button, handle), name="tsn_frames-bar", daemon=True).start()
@@ -66,7 +48,7 @@ def _follow(run: LiveRun, bar: Any, button: Any, handle: Any) -> None:
     show_output(view.html, str(view), handle)
 
 
-def _widgets(run: LiveRun, view: RunView) -> tuple[Any, Any]:
+def _widgets(run: LiveRun, view: RunView) -> tuple[Any, Any, Any]:
     import ipywidgets
 
     bar = ipywidgets.HTML(view.html, layout=ipywidgets.Layout(flex="1 1 16em", margin="0"))
@@ -78,10 +60,5 @@ def _widgets(run: LiveRun, view: RunView) -> tuple[Any, Any]:
         run.stop()
 
     button.on_click(stop)
-    return bar, button
-
-
-def _box(children: list[Any]) -> Any:
-    import ipywidgets
-
-    return ipywidgets.HBox(children, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
+    box = ipywidgets.HBox([bar, button], layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
+    return box, bar, button

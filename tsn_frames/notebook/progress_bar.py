@@ -4,13 +4,46 @@ from __future__ import annotations
 
 import html
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from .ipython_shell import show_output
 from .table_html import LEFT
 
 SECONDS_BETWEEN = 0.2  # a page draws no faster than a reader sees
 _FONT = f"font-size:var(--jp-ui-font-size1,13px);line-height:1.6;font-variant-numeric:tabular-nums;overflow-wrap:anywhere;text-wrap:pretty;{LEFT}"
+
+
+class RunView(NamedTuple):
+    """What a bar shows of a run at a moment: finished rows, all rows, and words; of a run that is over the line in ``text``.
+
+    >>> print(RunView(40, 160, "1,200 tokens", over=False))
+     25 % | 40 of 160 rows, 1,200 tokens
+    """
+
+    done: int
+    rows: int
+    text: str
+    over: bool
+
+    @property
+    def html(self) -> str:
+        """The view in the colours of the page, light or dark; a bar breaks its line where the page is narrow."""
+        if self.over:
+            return f"<div style='opacity:.85;{_FONT}'>{html.escape(self.text)}</div>"
+        fill = f"width:{self._percent}%;height:100%;background:var(--jp-brand-color1,#1976d2)"
+        track = "flex:0 1 12em;min-width:5em;height:.5em;border-radius:.25em;background:rgba(128,128,128,.3);overflow:hidden"
+        words = html.escape(f"{self.done:,} of {self.rows:,} rows, {self.text}")
+        return (
+            f"<div style='display:flex;flex-wrap:wrap;align-items:center;gap:0 .8em;{_FONT}'>"
+            f"<div style='{track}'><div style='{fill}'></div></div><div style='opacity:.85'>{words}</div></div>"
+        )
+
+    @property
+    def _percent(self) -> int:
+        return 100 * self.done // self.rows if self.rows else 100
+
+    def __str__(self) -> str:
+        return self.text if self.over else f"{self._percent:3d} % | {self.done:,} of {self.rows:,} rows, {self.text}"
 
 
 class NotebookBar:
@@ -27,43 +60,11 @@ class NotebookBar:
     def draw(self, done: int, text: str) -> None:
         """Show how far the run is, if the last drawing is not too recent."""
         if time.monotonic() - self._drawn >= SECONDS_BETWEEN:
-            self._show(bar_html(done, self._rows, text), bar_text(done, self._rows, text))
+            self._show(RunView(done, self._rows, text, over=False))
 
     def finish(self, done: int, text: str, line: str) -> None:
         """Show the final line, or without one how far the run came."""
-        if line:
-            self._show(line_html(line), line)
-        else:
-            self._show(bar_html(done, self._rows, text), bar_text(done, self._rows, text))
+        self._show(RunView(done, self._rows, line or text, over=bool(line)))
 
-    def _show(self, as_html: str, as_text: str) -> None:
-        self._drawn, self._handle = time.monotonic(), show_output(as_html, as_text, self._handle)
-
-
-def bar_text(done: int, rows: int, text: str) -> str:
-    """Return a bar as one line of text.
-
-    >>> bar_text(40, 160, "1,200 tokens")
-    ' 25 % | 40 of 160 rows, 1,200 tokens'
-    """
-    return f"{_percent(done, rows):3d} % | {done:,} of {rows:,} rows, {text}"
-
-
-def bar_html(done: int, rows: int, text: str) -> str:
-    """Return a bar in the colours of the page, light or dark, that breaks its line where the page is narrow."""
-    fill = f"width:{_percent(done, rows)}%;height:100%;background:var(--jp-brand-color1,#1976d2)"
-    track = "flex:0 1 12em;min-width:5em;height:.5em;border-radius:.25em;background:rgba(128,128,128,.3);overflow:hidden"
-    words = html.escape(f"{done:,} of {rows:,} rows, {text}")
-    return (
-        f"<div style='display:flex;flex-wrap:wrap;align-items:center;gap:0 .8em;{_FONT}'>"
-        f"<div style='{track}'><div style='{fill}'></div></div><div style='opacity:.85'>{words}</div></div>"
-    )
-
-
-def line_html(line: str) -> str:
-    """Return one line of text in the page's own colours."""
-    return f"<div style='opacity:.85;{_FONT}'>{html.escape(line)}</div>"
-
-
-def _percent(done: int, rows: int) -> int:
-    return 100 * done // rows if rows else 100
+    def _show(self, view: RunView) -> None:
+        self._drawn, self._handle = time.monotonic(), show_output(view.html, str(view), self._handle)

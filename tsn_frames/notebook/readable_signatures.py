@@ -29,7 +29,8 @@ class ReadableType(str):
 
 def readable(function: F) -> F:
     """Give a function a signature with readable types."""
-    function.__signature__ = readable_signature(inspect.signature(function), _names(function))  # type: ignore[attr-defined]
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    function.__signature__ = readable_signature(inspect.signature(function), names)  # type: ignore[attr-defined]
     return function
 
 
@@ -71,14 +72,5 @@ def _choices(kind: Any) -> str:
 
 
 def _name(kind: Any) -> str:
-    named = get_origin(kind) or kind
-    return (
-        "dict"
-        if named is not type(None) and getattr(named, "__name__", "") == "Mapping"
-        else getattr(named, "__name__", str(named))
-    )
-
-
-def _names(function: Callable[..., Any]) -> Mapping[str, Any]:
-    names: Mapping[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
-    return names
+    name: str = getattr(get_origin(kind) or kind, "__name__", str(kind))
+    return "dict" if name == "Mapping" else name

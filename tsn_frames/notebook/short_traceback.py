@@ -22,8 +22,10 @@ def short_traceback(error: BaseException) -> list[str]:
     if tb.mode != "Context":
         whole: list[str] = tb.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
         return whole
-    lines = [*_code_lines(user_locations(error.__traceback__)), *_message_lines(type(error).__name__, error)]
-    return lines if str(shell.colors).lower() != "nocolor" else [_without_colours(line) for line in lines]
+    bold, end = ("", "") if str(shell.colors).lower() == "nocolor" else (BOLD, END)
+    name = type(error).__name__
+    title, *rest = _message_lines(name, error)
+    return [*_code_lines(user_locations(error.__traceback__)), f"{bold}{name}{end}{title.removeprefix(name)}", *rest]
 
 
 def user_locations(tb: TracebackType | None) -> list[CodeLocation]:
@@ -53,17 +55,10 @@ def _arrow(where: str, code: str) -> str:
 
 
 def _message_lines(name: str, error: BaseException) -> list[str]:
-    title, *rest = _wrapped(f"{name}: {error}" if str(error) else name)
-    notes = [line for note in getattr(error, "__notes__", ()) for line in _wrapped(note)]
-    return [f"{BOLD}{name}{END}{title.removeprefix(name)}", *rest, *notes]
+    message = f"{name}: {error}" if str(error) else name
+    return [line for text in (message, *getattr(error, "__notes__", ())) for line in _wrapped(text)]
 
 
 def _wrapped(text: str) -> list[str]:
     lines = text.splitlines() or [""]
     return [part for line in lines for part in textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]]
-
-
-def _without_colours(line: str) -> str:
-    for code in (BOLD, END):
-        line = line.replace(code, "")
-    return line

@@ -9,7 +9,7 @@ import pytest
 import tsn_frames as tsn
 from tsn_frames.engine.progress.counts import Counts
 from tsn_frames.engine.progress.progress_bar import Progress
-from tsn_frames.notebook.progress_bar import bar_html, line_html
+from tsn_frames.notebook.progress_bar import RunView
 from tsn_frames.notebook.table_html import lines_html, table_html
 
 SETUP = """
@@ -143,10 +143,12 @@ def test_the_bar_of_a_stopped_run_says_that_and_no_pace(capsys, answered, text):
 
 
 def test_a_line_that_wraps_leaves_no_single_word_and_begins_below_the_code_of_its_cell():
-    for shown in (line_html("one line"), bar_html(1, 2, "text"), lines_html(["one line"]), table_html("Title", [])):
+    line, bar = (RunView(1, 2, "text", over=over).html for over in (True, False))
+    for shown in (line, bar, lines_html(["one line"]), table_html("Title", [])):
         assert "padding-left:var(--jp-code-padding" in shown
-    assert "text-wrap:pretty" in line_html("one line")
+    assert "text-wrap:pretty" in line
 
 
 def test_the_bar_escapes_what_it_shows():
-    assert "<script>" not in bar_html(1, 2, "<script>alert(1)</script>")
+    for over in (True, False):
+        assert "<script>" not in RunView(1, 2, "<script>alert(1)</script>", over=over).html

@@ -36,7 +36,7 @@ def test_the_stop_button_stops_the_run(kernel):
     kernel.run(
         "from tsn_frames.notebook import live_run\n"
         'run = df.tsn.start("Button: {text}", client=slow)\n'
-        "bar, button = live_run._widgets(run, run._view())\nbutton.click()\nrun.wait(progress=False)"
+        "_, bar, button = live_run._widgets(run, run._view())\nbutton.click()\nrun.wait(progress=False)"
     )
     assert kernel.run("print(repr(run), button.description)").stream("stdout").startswith("<Run stopped: ")
 

@@ -8,7 +8,7 @@ import time
 from ...engine.progress.counts import Counts
 from ...engine.progress.progress_bar import pace, status
 from ...engine.run.executor import RunExecutor
-from ...notebook.live_run import RunView
+from ...notebook.progress_bar import RunView
 from .summary import Summary, summarise
 
 
