@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from statistics import median
 
 import numpy as np
@@ -17,10 +16,10 @@ from ...engine.runtime.process import process_state
 from ...errors import ConfigError
 from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
+from .combine_estimates import sum_amounts, sum_ranges
 from .request_table import RequestTable
 from .result import UNKNOWN, Estimate, EstimatedCall
 from .survey_sampling import MIN_SAMPLE, Array, Range
-from .token_ratios import total_of
 from .usage_samples import UsageSample, known_usage, sample_without_pilot
 
 
@@ -30,7 +29,7 @@ def calculate(call: PreparedCall, table: RequestTable, answers: Outcomes, pilot:
     prices, problems = client.prices, [problem.code for problem in made.problems.values()]
     rest = np.array(unanswered(answers) if work.mode != "only" else [], dtype=np.int64)
     sample = pilot if pilot is not None else sample_without_pilot(call, table, answers, rest)
-    most = _sum_of_worst_cases(table, rest, prices)
+    most = sum_amounts(worst_case(prices, table.requests[at]) for at in rest.tolist())
     prompt, completion, cost = bounds(table, rest)
     bound = "every answer from 1 token to max_tokens" if completion.high is not None else "no max_tokens bounds an answer"
     basis = {"prompt_tokens": table.basis, "completion_tokens": bound, "cost": bound, "total_cost": "with the answers that are there",
@@ -56,7 +55,7 @@ def calculate(call: PreparedCall, table: RequestTable, answers: Outcomes, pilot:
         requests=len(made.requests), cached=len(made.requests) - len(unanswered(answers)), to_send=len(rest),
         sampled=len(pilot.sizes) if pilot is not None and useful else 0, currency=prices.currency if prices else None,
         prompt_tokens=prompt, completion_tokens=completion, cost=cost, cost_upper_bound=most,
-        total_cost=UNKNOWN if pilot is None else _add(cost, [_cost_of_answers(table, answers, prices)] * 3),
+        total_cost=UNKNOWN if pilot is None else sum_ranges([cost, _cost_of_answers(table, answers, prices)]),
         minutes=duration, basis=basis, _call=EstimatedCall(client.ledger, work.about.hashes["keys"]),
     )  # fmt: skip
 
@@ -74,21 +73,12 @@ def bounds(table: RequestTable, rest: Array) -> tuple[Range, Range, Range]:
     expected = None if len(rest) else 0.0
     completion = Range(float(len(rest)), expected, float(most.sum()) if bounded else None)
     rates, tokens = table.rates[rest], table.tokens[rest]
+    prompt = Range(*tokens.sum(axis=0).tolist())
     if not np.isfinite(rates).all():
-        return total_of(tokens), completion, UNKNOWN
+        return prompt, completion, UNKNOWN
     low = float((tokens[:, 0] * rates[:, 0] + rates[:, 1]).sum())
     high = float((tokens[:, 2] * rates[:, 0] + most * rates[:, 1]).sum()) if bounded else None
-    return total_of(tokens), completion, Range(low, expected, high)
-
-
-def _sum_of_worst_cases(table: RequestTable, rest: Array, prices: Prices | None) -> float | None:
-    """Return the sum of the worst cases; None where one of them has no bound."""
-    whole = Decimal(0)
-    for at in rest.tolist():
-        if (worst := worst_case(prices, table.requests[at])) is None:
-            return None
-        whole += worst
-    return float(whole)
+    return prompt, completion, Range(low, expected, high)
 
 
 def _cost_without_pilot(sample: UsageSample, table: RequestTable, rest: Array) -> Range:
@@ -96,7 +86,8 @@ def _cost_without_pilot(sample: UsageSample, table: RequestTable, rest: Array) -
     prompts = (table.tokens[rest] * table.rates[rest, :1]).sum(axis=0)
     full = (sample.tokens[:, 0] * table.rates[rest[0], 0]).sum()
     discount = sample.costs[:, 0].sum() / full if full > 0 else 1.0
-    return _add(sample.predict(sample.costs[:, 1], table.sizes[rest]), (prompts * [discount, discount, 1.0]).tolist())
+    completions = sample.predict(sample.costs[:, 1], table.sizes[rest])
+    return sum_ranges([completions, Range(*(prompts * [discount, discount, 1.0]).tolist())])
 
 
 def _least_cost(sample: UsageSample, table: RequestTable, rest: Array) -> float | None:
@@ -105,14 +96,11 @@ def _least_cost(sample: UsageSample, table: RequestTable, rest: Array) -> float 
     return low if low is None or not sample.tokens[:, 1].all() else low + float(table.rates[rest, 1].sum())
 
 
-def _cost_of_answers(table: RequestTable, answers: Outcomes, prices: Prices | None) -> float | None:
+def _cost_of_answers(table: RequestTable, answers: Outcomes, prices: Prices | None) -> Range:
+    """Return what the answers that are there cost when they were bought."""
     there = [at for at, answer in enumerate(answers.completions) if answer is not None]
     known, _, costs = known_usage(table, answers, np.array(there, dtype=np.int64), prices)
-    return float(costs.sum()) if len(known) == len(there) and np.isfinite(costs).all() else None
-
-
-def _add(found: Range, amounts: list[float | None]) -> Range:
-    return Range(*(None if a is None or b is None else a + b for a, b in zip(found, amounts, strict=True)))
+    return Range(*[float(costs.sum())] * 3) if len(known) == len(there) and np.isfinite(costs).all() else UNKNOWN
 
 
 def _clip(found: Range, bound: Range) -> Range:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...api import Requests, Usage
+from ...api import Requests
 from ...engine.ledger import ledger_queries
 from ...engine.ledger.ledger_queries import PastUsage
 from ...engine.outcomes import Outcomes
@@ -15,8 +15,6 @@ from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
 from .survey_sampling import Array
 from .token_ratios import Prompts, Tokenizer, counted, fit_lines, measured, tokens_of
-
-MILLION = 1_000_000
 
 
 class RequestTable(NamedTuple):
@@ -50,11 +48,10 @@ def request_table(call: PreparedCall, tokenizer: Tokenizer | None) -> RequestTab
 
 def _rates(prompts: Prompts, prices: Prices | None) -> Array:
     """Return the prices of a prompt token and of a completion token for each request; NaN where unknown."""
-    known = []
-    for model, _ in prompts.names:
-        pair = [prices.cost(model, Usage(p, c, p + c)) if prices else None for p, c in ((MILLION, 0), (0, MILLION))]
-        known.append([np.nan if one is None else float(one) / MILLION for one in pair])
-    return np.array(known).reshape(-1, 2)[prompts.kinds]
+    found = [prices.price(model) if prices else None for model, _ in prompts.names]
+    rates = [(np.nan, np.nan) if price is None else (float(price.prompt), float(price.completion)) for price in found]
+    by_kind: Array = np.array(rates).reshape(-1, 2) / 1e6  # prices are per million tokens
+    return by_kind[prompts.kinds]
 
 
 def cached_answers(call: PreparedCall) -> Outcomes:

@@ -16,6 +16,7 @@ from .survey_sampling import Range
 
 UNKNOWN = Range(None, None, None)
 COUNTS = ("rows", "missing", "invalid", "requests", "cached", "to_send")
+RANGES = ("prompt_tokens", "completion_tokens", "cost")
 _CELL = "text-align:left;white-space:nowrap"
 
 
@@ -105,11 +106,10 @@ class Estimate(FrameLike):
             A row a quantity, by name: ``low``, ``expected``, ``high`` (Float64) and ``basis`` (string).
         """
         ranges = {name: Range(*[float(getattr(self, name))] * 3) for name in COUNTS}
-        ranges |= {name: getattr(self, name) for name in ("prompt_tokens", "completion_tokens", "cost")}
+        ranges |= {name: getattr(self, name) for name in RANGES}
         ranges["cost_upper_bound"] = Range(None, None, self.cost_upper_bound)
-        ranges |= {name: getattr(self, name) for name in ("pilot_cost", "total_cost")} | {
-            "minutes": Range(None, self.minutes, None)
-        }
+        ranges |= {name: getattr(self, name) for name in ("pilot_cost", "total_cost")}
+        ranges["minutes"] = Range(None, self.minutes, None)
         frame = pd.DataFrame.from_dict(ranges, orient="index", columns=pd.Index(Range._fields), dtype="Float64")
         return frame.assign(basis=pd.array([self.basis.get(name) for name in ranges], dtype="string"))
 

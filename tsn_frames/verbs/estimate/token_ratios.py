@@ -14,7 +14,7 @@ from ...api.prompt_length_and_script import prompt_size
 from ...engine.ledger.ledger_queries import PastUsage
 from ...errors import ParameterError
 from ...text import quoted
-from .survey_sampling import MIN_SAMPLE, Array, Range
+from .survey_sampling import MIN_SAMPLE, Array
 
 Tokenizer = Callable[[str], Any]
 TEMPLATE_TOKENS = 4  # what a chat template adds to a message, about
@@ -110,17 +110,12 @@ def _tokens(chars: Array, line: TokenLine | None, default: Ratio) -> Array:
     """Return the tokens of prompts: low, expected and high."""
     text = np.maximum(chars - JSON_CHARS, 0)
     low = np.minimum(default.low * chars, default.low * text + TEMPLATE_TOKENS - 1)
-    high = default.high * chars
-    if line is None:
-        return _columns(low, default.expected * chars, high)
-    expected, seen, beyond = line(chars), line(np.minimum(chars, line.longest)), np.maximum(chars - line.longest, 0)
-    short = chars < line.shortest
-    low = np.minimum(line.low * seen + beyond * min(default.low, line.low * line.slope), np.where(short, low, np.inf))
-    high = np.maximum(line.high * seen + beyond * max(default.high, line.high * line.slope), np.where(short, high, 0))
-    return _columns(low, expected, high)
-
-
-def _columns(low: Array, expected: Array, high: Array) -> Array:
+    expected, high = default.expected * chars, default.high * chars
+    if line is not None:
+        expected, seen, beyond = line(chars), line(np.minimum(chars, line.longest)), np.maximum(chars - line.longest, 0)
+        short = chars < line.shortest
+        low = np.minimum(line.low * seen + beyond * min(default.low, line.low * line.slope), np.where(short, low, np.inf))
+        high = np.maximum(line.high * seen + beyond * max(default.high, line.high * line.slope), np.where(short, high, 0))
     table: Array = np.maximum(1.0, np.column_stack([np.minimum(low, expected), expected, np.maximum(high, expected)]))
     return table
 
@@ -133,12 +128,6 @@ def counted(requests: Requests, tokenizer: Tokenizer) -> tuple[Array, str]:
         number = sum(_number(tokenizer(text)) for text in texts)
         table[at] = number, number + TEMPLATE_TOKENS * len(texts), number + 4 * TEMPLATE_TOKENS * len(texts)
     return table, "your tokenizer, and the model's chat template by guess"
-
-
-def total_of(tokens: Array) -> Range:
-    """Return the sums of a table of tokens."""
-    low, expected, high = tokens.sum(axis=0).tolist()
-    return Range(low, expected, high)
 
 
 def _texts(request: Request) -> list[str]:
