@@ -21,12 +21,6 @@ class Size(NamedTuple):
     language: Language
 
 
-class _Count(NamedTuple):
-    chars: int
-    cjk: int
-    other: int
-
-
 def prompt_size(request: Request) -> Size:
     """Return the size of a request's messages, in its JSON.
 
@@ -35,31 +29,24 @@ def prompt_size(request: Request) -> Size:
     >>> prompt_size(Request(b"", b'{"messages":', '[{"role":"user","content":"荷物はどこですか"}]'.encode(), "m")).language
     'cjk'
     """
-    first, second = _head(request.head), _count(request.messages)
-    return Size(
-        first.chars + second.chars, _language(first.cjk + second.cjk, first.other + second.other, first.chars + second.chars)
-    )
+    first, second = _count_head(request.head), _count(request.messages)
+    chars, cjk, other = first[0] + second[0], first[1] + second[1], first[2] + second[2]
+    if cjk + other < SHARE * chars:
+        return Size(chars, "latin")
+    return Size(chars, "cjk" if cjk >= other else "other")
 
 
 @lru_cache(maxsize=256)
-def _head(head: bytes) -> _Count:
+def _count_head(head: bytes) -> tuple[int, int, int]:
     """Count the system message that many requests begin with."""
     _, found, start = head.rpartition(b'"messages":')
     return _count(start if found else head)
 
 
-def _count(data: bytes) -> _Count:
+def _count(data: bytes) -> tuple[int, int, int]:
+    """Return the characters of a text, those of them that are Chinese, Japanese or Korean, and those of other scripts."""
     if data.isascii():
-        return _Count(len(data), 0, 0)
-    size = len(data)
-    return _Count(size - _number(data, _CONTINUATION), _number(data, _CJK), _number(data, _OTHER))
-
-
-def _number(data: bytes, of: bytes) -> int:
-    return len(data) - len(data.translate(None, of))
-
-
-def _language(cjk: int, other: int, chars: int) -> Language:
-    if cjk + other < SHARE * chars:
-        return "latin"
-    return "cjk" if cjk >= other else "other"
+        return len(data), 0, 0
+    cjk = len(data) - len(data.translate(None, _CJK))
+    other = len(data) - len(data.translate(None, _OTHER))
+    return len(data.translate(None, _CONTINUATION)), cjk, other

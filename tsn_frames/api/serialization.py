@@ -38,6 +38,14 @@ def load(body: bytes) -> Any:
         raise Unreadable(f"the answer is not JSON ({len(body):,} bytes)") from None
 
 
+def try_load(body: bytes) -> Any:
+    """Parse JSON as :func:`load` does; None where it can't be read."""
+    try:
+        return load(body)
+    except Unreadable:
+        return None
+
+
 def valid_text(value: Any) -> Any:
     """Return a parsed value with U+FFFD for each half of a surrogate pair, which no column can hold."""
     if type(value) is str:

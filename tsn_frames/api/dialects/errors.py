@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from ..serialization import Unreadable, dumps_any, load
+from ..serialization import Unreadable, dumps_any, load, try_load
 from .error_tables import STATUS, Meaning, meaning_of_code, meaning_of_words
 from .tables import plain
 from .usage import Usage
@@ -18,18 +18,8 @@ _WORDS = (
     "faultstring", "fault", "title", "reason", "blockreason",
 )  # fmt: skip
 _CODES = (
-    "code",
-    "type",
-    "__type",
-    "status",
-    "reason",
-    "error_type",
-    "error_code",
-    "status_code",
-    "http_code",
-    "statuscode",
-    "blockreason",
-)
+    "code", "type", "__type", "status", "reason", "error_type", "error_code", "status_code", "http_code", "statuscode", "blockreason",
+)  # fmt: skip
 _NESTED = ("error", "errors", "detail", "details", "message", "metadata", "raw", "innererror", "base_resp", "promptfeedback")
 _WAITS = {
     "retryafter": "retry-after", "retryafterseconds": "retry-after", "retrydelay": "retry-after", "estimatedtime": "retry-after",
@@ -113,9 +103,8 @@ def _event(body: bytes) -> Any:
 def read_error(data: Any) -> ServiceError:
     """Return what parsed JSON says of an error."""
     codes = tuple(dict.fromkeys(_codes(data)))
-    numbers = (int(code) for code in codes if code.isascii() and code.isdigit() and len(code) == 3)
     words = _words(data) or (dumps_any(data).decode("utf-8", "replace") if data else "")
-    status = next((number for number in numbers if 400 <= number < 600), None)
+    status = next((int(code) for code in codes if _STATUS.fullmatch(code)), None)
     return ServiceError(words[:_CAP], codes, status, dict(_waits(data)))
 
 
@@ -225,9 +214,4 @@ def _lowered(value: dict[str, Any]) -> dict[str, Any]:
 
 def _parsed(text: str) -> Any:
     """Return the JSON inside a text, as gateways quote it; None where there is none."""
-    if not text.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        return load(text.encode("utf-8", "replace"))
-    except Unreadable:
-        return None
+    return try_load(text.encode("utf-8", "replace")) if text.lstrip().startswith(("{", "[")) else None

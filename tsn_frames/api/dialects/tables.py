@@ -155,17 +155,11 @@ def plain(name: str) -> str:
 
 
 # Parts of reasons that are not listed: services add new ones, such as Gemini's IMAGE_SAFETY or Cohere's ERROR_TOXIC.
-_ENDING_PARTS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
-    (
-        "filtered",
-        re.compile(
-            r"safety|filter|moderat|violat|prohibited|blocklist|blocked|sensitive|recitation|toxic|spii|guardrail|refusal"
-        ),
-    ),
-    ("failed", re.compile(r"error|malformed|exception|fail|cancel|abort|interrupt|time.?out|insufficient")),
-    ("cut_off", re.compile(r"length|max.?(new.?)?tokens|limit|truncat|incomplete")),
+_ENDING_PARTS: tuple[tuple[Ending, str], ...] = (
+    ("filtered", r"safety|filter|moderat|violat|prohibited|blocklist|blocked|sensitive|recitation|toxic|spii|guardrail|refusal"),
+    ("failed", r"error|malformed|exception|fail|cancel|abort|interrupt|time.?out|insufficient"),
+    ("cut_off", r"length|max.?(new.?)?tokens|limit|truncat|incomplete"),
 )
-
 
 _ENDED = re.compile(f"{'|'.join(FINISHED)}|finished|^end$")
 
@@ -183,7 +177,7 @@ def ending(reason: str | None) -> Ending | None:
         return FINISH[word][0]
     if word in FINISHED:
         return None
-    return next((kind for kind, parts in _ENDING_PARTS if parts.search(word)), None)
+    return next((kind for kind, parts in _ENDING_PARTS if re.search(parts, word)), None)
 
 
 def ends_an_answer(reason: str | None) -> bool:

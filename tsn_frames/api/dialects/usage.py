@@ -70,9 +70,10 @@ def read_usage(value: Any, *, has_text: bool = False) -> Usage:
     """
     if type(value) is not dict:
         return Usage()
-    counts = {plain(name): given for name, given in value.items()}
-    prompt, completion, total = (_first(counts, names) for names in (_PROMPT, _COMPLETION, _TOTAL))
-    if (thought := _first(counts, _THOUGHTS)) and _COMPLETION[0] not in counts and total != (prompt or 0) + (completion or 0):
+    counts = _plain_names(value)
+    prompt, completion, total = (_first(map(counts.get, names)) for names in (_PROMPT, _COMPLETION, _TOTAL))
+    thought = _first(map(counts.get, _THOUGHTS))
+    if thought and _COMPLETION[0] not in counts and total != (prompt or 0) + (completion or 0):
         completion = (completion or 0) + thought
     if not prompt and completion and total:
         prompt = total - completion
@@ -92,10 +93,7 @@ def read_usage(value: Any, *, has_text: bool = False) -> Usage:
 
 def counted(value: Any) -> bool:
     """Return whether a usage has a count above 0, so that its request was billed."""
-    if type(value) is not dict:
-        return False
-    names = {*_PROMPT, *_COMPLETION, *_TOTAL}
-    return any(count(given) for name, given in value.items() if plain(name) in names)
+    return any(_stated_counts(value))
 
 
 def counts_nothing(value: Any) -> bool:
@@ -104,11 +102,14 @@ def counts_nothing(value: Any) -> bool:
     >>> counts_nothing({"prompt_tokens": 0, "completion_tokens": 0}), counts_nothing({}), counts_nothing({"cost": 0})
     (True, False, False)
     """
-    if type(value) is not dict:
-        return False
-    counts = {plain(name): count(given) for name, given in value.items()}
-    stated = [counts[name] for name in (*_PROMPT, *_COMPLETION, *_TOTAL) if counts.get(name) is not None]
+    stated = _stated_counts(value)
     return bool(stated) and not any(stated)
+
+
+def _stated_counts(value: Any) -> list[int]:
+    """Return the counts of prompt, completion and total that a usage states."""
+    names, usage = {*_PROMPT, *_COMPLETION, *_TOTAL}, value if type(value) is dict else {}
+    return [number for name, given in usage.items() if plain(name) in names and (number := count(given)) is not None]
 
 
 def count(value: Any) -> int | None:
@@ -135,9 +136,16 @@ def at(value: Any, path: Iterable[str | int]) -> Any:
     return value
 
 
-def _first(counts: dict[str, Any], names: Iterable[str]) -> int | None:
-    """Return the first count under some names, one above 0 where there is one."""
-    found = [number for name in names if (number := count(counts.get(name))) is not None]
+def _plain_names(value: Any, levels: int = 2) -> Any:
+    """Return a usage, and the objects in it, under names without case and punctuation."""
+    if type(value) is not dict or not levels:
+        return value
+    return {plain(name): _plain_names(inner, levels - 1) for name, inner in value.items()}
+
+
+def _first(values: Iterable[Any], most: int = ABSURD) -> int | None:
+    """Return the first count among some values, one above 0 where there is one."""
+    found = [number for value in values if (number := count(value)) is not None and number <= most]
     return next(filter(None, found), found[0] if found else None)
 
 
@@ -155,14 +163,4 @@ def _beside_prompt(counts: dict[str, Any], prompt: int, completion: int | None, 
 
 def _cached(counts: dict[str, Any], prompt: int) -> int | None:
     """Return how much of a prompt was cached; more than all of it can't be, it would make a price negative."""
-    found = [cached for path in _CACHED if (cached := count(_at_plain(counts, path))) is not None and cached <= prompt]
-    return next(filter(None, found), found[0] if found else None)
-
-
-def _at_plain(counts: dict[str, Any], path: tuple[str, ...]) -> Any:
-    """Return the value at a path of names, ignoring case and punctuation."""
-    found = counts.get(path[0])
-    if len(path) > 1:
-        inner = found if type(found) is dict else {}
-        return next((value for name, value in inner.items() if plain(name) == path[1]), None)
-    return found
+    return _first((at(counts, path) for path in _CACHED), prompt)

@@ -39,9 +39,10 @@ class DeltaText:
         else:
             self.add(text)
 
-    def is_repeated_by(self, text: str) -> bool:
-        """Return whether a text begins with all that came, which is longer than a chance allows."""
-        return len(text) >= _REPEATED and _is_long(self.value) and text.startswith(self.value)
+    def is_repeated_by(self, text: object) -> bool:
+        """Return whether a text begins with all that was received, which is longer than a chance allows."""
+        value = self.value
+        return isinstance(text, str) and text.startswith(value) and len(value) >= _REPEATED and _has_letters(value)
 
     @property
     def value(self) -> str:
@@ -58,14 +59,14 @@ class DeltaText:
             self._cumulative = False
             return
         self._repeated, self._deltas = self._repeated + len(self._last), self._deltas + 1
-        if self._deltas >= _DELTAS and self._repeated >= _REPEATED and len(set(self._last) - {" "}) >= _LETTERS:
+        if self._deltas >= _DELTAS and self._repeated >= _REPEATED and _has_letters(self._last):
             self._cumulative = True
         else:
             self._last = text
 
 
-def _is_long(text: str) -> bool:
-    return len(text) >= _REPEATED and len(set(text) - {" "}) >= _LETTERS
+def _has_letters(text: str) -> bool:
+    return len(set(text) - {" "}) >= _LETTERS
 
 
 class DeltaCalls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..serialization import Unreadable, load
+from ..serialization import try_load
 
 LINE_ENDS = re.compile(rb"\r\n|\n|\r")
 
@@ -41,21 +41,11 @@ class SseLines:
 
 def parsed_list(data: bytes) -> list[dict[str, Any]]:
     """Return the JSON objects of an event that is a list."""
-    if not data.startswith(b"["):
-        return []
-    try:
-        items = load(data)
-    except Unreadable:
-        return []
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    items = try_load(data) if data.startswith(b"[") else None
+    return [item for item in items or () if isinstance(item, dict)]
 
 
 def parsed(data: bytes) -> dict[str, Any] | None:
     """Return an event that is a JSON object; other things that servers send there, such as a word, mean nothing."""
-    if not data.startswith(b"{"):
-        return None
-    try:
-        event = load(data)
-    except Unreadable:
-        return None
-    return event if isinstance(event, dict) else None
+    event: dict[str, Any] | None = try_load(data) if data.startswith(b"{") else None
+    return event

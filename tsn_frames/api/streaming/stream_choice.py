@@ -29,7 +29,7 @@ class StreamedChoice:
         self.given = True
         delta, message, logprobs = choice.get("delta"), choice.get("message"), choice.get("logprobs")
         if isinstance(delta, dict):
-            self._add(delta, whole=bool(choice.get("finish_reason")) and self._repeats(delta.get("content")))
+            self._add(delta, whole=bool(choice.get("finish_reason")) and self.content.is_repeated_by(delta.get("content")))
         if isinstance(message, dict):
             self._add(message, whole=True)
         if isinstance(choice.get("text"), str):
@@ -50,10 +50,6 @@ class StreamedChoice:
         if self._logprobs:
             choice["logprobs"] = {"content": self._logprobs}
         return choice
-
-    def _repeats(self, content: object) -> bool:
-        """Return whether the last delta is the whole text once more."""
-        return isinstance(content, str) and self.content.is_repeated_by(content)
 
     def _add(self, delta: dict[str, Any], *, whole: bool) -> None:
         """Take in a delta, or a whole message, as some servers repeat it at the end."""
