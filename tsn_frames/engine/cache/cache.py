@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -75,7 +74,8 @@ class Cache:
     def stats(self) -> CacheStats:
         """Return number, size and age of the answers."""
         answers, oldest, newest = totals(self.file)
-        return CacheStats(str(self.folder), answers, sum(map(_size, self.folder.glob(f"{FILE}*"))), oldest, newest)
+        size = sum(path.stat().st_size for path in self.folder.glob(f"{FILE}*"))
+        return CacheStats(str(self.folder), answers, size, oldest, newest)
 
     def to_frame(self) -> pd.DataFrame:
         """Return all answers, one per row.
@@ -88,16 +88,19 @@ class Cache:
         """
         import pandas as pd
 
-        rows = list(self._answers())
+        rows: list[tuple[bytes, float, int, Completion]] = []
+        for key, body, when in scan(self.file):
+            with suppress(Unreadable):
+                rows.append((key, when, len(body), decode(body)))
         columns: dict[str, Any] = {
             "request_key": pd.array([key.hex() for key, *_ in rows], dtype="string"),
-            "answered_at": utc_times([when for _, _, when, _ in rows]),
+            "answered_at": utc_times([when for _, when, *_ in rows]),
         }
         for name in ("model", "content", "finish_reason"):
             columns[name] = pd.array([getattr(answer, name) for *_, answer in rows], dtype="string")
         for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
             columns[name] = pd.array([getattr(answer, name) for *_, answer in rows], dtype="Int64")
-        return pd.DataFrame(columns | {"bytes": pd.Series([len(body) for _, body, *_ in rows], dtype="int64")})
+        return pd.DataFrame(columns | {"bytes": pd.Series([size for _, _, size, _ in rows], dtype="int64")})
 
     def prune(self, *, older_than: timedelta) -> int:
         """Delete answers older than a time span; return how many. Nothing else deletes answers.
@@ -168,13 +171,6 @@ class Cache:
         """Open the cache for writing."""
         return open_store(self.folder, busy_timeout)
 
-    def _answers(self) -> Iterator[tuple[bytes, bytes, float, Completion]]:
-        for key, body, when in scan(self.file):
-            try:
-                yield key, body, when, decode(body)
-            except Unreadable:
-                continue
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Cache) and self.folder == other.folder
 
@@ -183,10 +179,3 @@ class Cache:
 
     def __repr__(self) -> str:
         return f"Cache({str(self.folder)!r})"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # deleted meanwhile, as SQLite's helper files are
-        return 0

@@ -9,8 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...api import Unreadable, decode, dumps, load
 from ...errors import CacheError
@@ -22,14 +21,7 @@ _FEATURES = "features"  # a last line of JSON lines, or the metadata of the Parq
 _METADATA = b"tsn_frames.features"
 
 
-class Exported(NamedTuple):
-    """The content of an exported file: its answers, and the services' features."""
-
-    rows: list[Row]
-    features: dict[str, Any]
-
-
-def export(rows: Iterable[Row], path: Path, features: Mapping[str, Any] = MappingProxyType({})) -> int:
+def export(rows: Iterable[Row], path: Path, features: Mapping[str, Any]) -> int:
     """Write rows and the services' features to a ``.jsonl`` or ``.parquet`` file, which replaces an existing one when complete."""
     write = _write_parquet if _suffix(path) == ".parquet" else _write_lines
     try:
@@ -39,14 +31,14 @@ def export(rows: Iterable[Row], path: Path, features: Mapping[str, Any] = Mappin
         raise CacheError(f"{path} can't be written: {error}") from None
 
 
-def read(path: Path) -> Exported:
-    """Return the content of an exported file."""
+def read(path: Path) -> tuple[list[Row], dict[str, Any]]:
+    """Return the answers of an exported file, and the services' features."""
     suffix = _suffix(path)
     if not path.is_file():
         raise CacheError(f"there is no file {path}")
     features: dict[str, Any] = {}
     found = _read_parquet(path, features) if suffix == ".parquet" else _read_lines(path, features)
-    return Exported([_checked(number, row, path) for number, row in enumerate(found, 1)], features)
+    return [_checked(number, row, path) for number, row in enumerate(found, 1)], features
 
 
 def _suffix(path: Path) -> str:

@@ -41,7 +41,11 @@ def recover(folder: Path, damaged: tuple[int, int] | None, copy_answers: Callabl
             shutil.rmtree(new, ignore_errors=True)
         if _write_state(aside) != before:  # other runs wrote to it during the copy; from now on they write to the new file
             count += copy_answers(folder, aside)
-    _warn_or_log(f"the cache file was damaged: {count:,} answers were saved into a new one, the old one is kept as {aside}")
+    text = f"the cache file was damaged: {count:,} answers were saved into a new one, the old one is kept as {aside}"
+    try:
+        warn(text)
+    except TSNWarning:  # warnings are errors here: on a thread of ours the run must go on
+        log.warning(text)
 
 
 def _write_state(file: Path) -> list[tuple[int, int]]:
@@ -60,10 +64,3 @@ def _swap(folder: Path, new: Path, aside: Path) -> None:
         with suppress(FileNotFoundError):
             (folder / f"{FILE}{ending}").rename(f"{aside}{ending}")
     (new / FILE).replace(folder / FILE)
-
-
-def _warn_or_log(text: str) -> None:
-    try:
-        warn(text)
-    except TSNWarning:  # warnings are errors here: on a thread of ours the run must go on
-        log.warning(text)

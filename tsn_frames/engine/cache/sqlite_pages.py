@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,26 +22,22 @@ _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 def salvage(file: Path) -> Iterator[Row]:
     """Yield every intact answer of a cache file and its write-ahead log."""
-    with file.open("rb") as main:
-        log = file.with_name(f"{file.name}-wal")
-        if not log.exists():
-            yield from _Pages(main, None).answers()
-            return
-        with log.open("rb") as frames:
-            yield from _Pages(main, frames).answers()
+    log = file.with_name(f"{file.name}-wal")
+    with file.open("rb") as main, log.open("rb") if log.exists() else BytesIO() as frames:
+        yield from _Pages(main, frames).answers()
 
 
 class _Pages:
     """The pages of a file; a page in the log takes precedence."""
 
-    def __init__(self, main: BinaryIO, log: BinaryIO | None) -> None:
+    def __init__(self, main: BinaryIO, log: BinaryIO) -> None:
         start = main.read(100)
         sound = len(start) == 100 and start.startswith(b"SQLite format 3\0")
         size = int.from_bytes(start[16:18], "big") if sound else _DEFAULT_PAGE_SIZE
         self._size = {1: 65536}.get(size, size) if size == 1 or size >= 512 else _DEFAULT_PAGE_SIZE
         self._usable = self._size - (start[20] if sound else 0)
         self._main, self._log = main, log
-        self._frames = _frames(log, self._size) if log else {}
+        self._frames = _frames(log, self._size)
         self._number = main.seek(0, 2) // self._size
 
     def answers(self) -> Iterator[Row]:
@@ -50,7 +48,7 @@ class _Pages:
                 yield from self._rows(page)
 
     def _page(self, number: int) -> bytes:
-        if self._log and number in self._frames:
+        if number in self._frames:
             self._log.seek(self._frames[number])
             return self._log.read(self._size)
         self._main.seek((number - 1) * self._size)
@@ -58,12 +56,9 @@ class _Pages:
 
     def _rows(self, page: bytes) -> Iterator[Row]:
         for i in range(int.from_bytes(page[3:5], "big")):
-            try:
-                row = _answer(_record(self._payload(page, int.from_bytes(page[8 + 2 * i : 10 + 2 * i], "big"))))
-            except (IndexError, ValueError, struct.error):  # a damaged cell pointer
-                continue
-            if row:
-                yield row
+            with suppress(IndexError, ValueError, struct.error):  # a damaged cell pointer
+                if row := _answer(_record(self._payload(page, int.from_bytes(page[8 + 2 * i : 10 + 2 * i], "big")))):
+                    yield row
 
     def _payload(self, page: bytes, at: int) -> bytes:
         """Return a row's bytes, from its page and its overflow pages."""

@@ -332,7 +332,7 @@ def test_an_export_that_fails_leaves_the_old_file(client, tmp_path):
         raise OSError("the disk is gone")
 
     with pytest.raises(tsn.errors.CacheError, match="the disk is gone"):
-        export(broken(), path)
+        export(broken(), path, {})
     assert path.read_bytes() == old and not list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*part"))
 
 
