@@ -154,8 +154,7 @@ def _period(price: Price) -> str:
 
 
 def _note(price: Price) -> str:
-    parts = [f"{price.prompt} / {price.completion}"]
-    if price.cached is not None:
-        parts.append(f"cached {price.cached}")
-    amount = f"{', '.join(parts)} {price.currency or ''}".strip() + " per million"
-    return "; ".join([amount, *([price.source] if price.source else []), *([_period(price)] if price.dated else [])])
+    cached = f", cached {price.cached}" if price.cached is not None else ""
+    unit = f" {price.currency}" if price.currency else ""
+    parts = (f"{price.prompt} / {price.completion}{cached}{unit} per million", price.source, price.dated and _period(price))
+    return "; ".join(part for part in parts if part)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import Usage
 from ..errors import ConfigError
-from ..text import did_you_mean, quoted
+from ..text import did_you_mean
 from . import load_prices
 from .price import MILLION, WORDS, Price, checked
 
@@ -189,10 +189,9 @@ class Prices:
         return hash(tuple(sorted(self._table.items())))
 
     def __repr__(self) -> str:
-        table: dict[str, tuple[Price, ...]] = getattr(self, "_table", {})
-        shown = [f"{model!r}: ({prices[-1].prompt}, {prices[-1].completion})" for model, prices in list(table.items())[:5]]
-        more = [f"and {len(table) - 5:,} more"] if len(table) > 5 else []
-        currency = f", currency={self.currency!r}" if getattr(self, "currency", None) else ""
+        shown = [f"{model!r}: ({prices[-1].prompt}, {prices[-1].completion})" for model, prices in list(self._table.items())[:5]]
+        more = [f"and {len(self) - 5:,} more"] if len(self) > 5 else []
+        currency = f", currency={self.currency!r}" if self.currency else ""
         return f"Prices({{{', '.join(shown + more)}}}{currency})"
 
 
@@ -200,8 +199,4 @@ def prices_of(value: Prices | Mapping[str, Any] | str | Path | None) -> Prices |
     """Return the price table of a user's argument: a table, a mapping, or the path of a file."""
     if value is None or isinstance(value, Prices):
         return value
-    if isinstance(value, (str, Path)):
-        return Prices.from_file(value)
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"prices must be a mapping such as {{'deepseek-chat': (0.27, 1.10)}}, got {quoted(value)}")
-    return Prices(value)
+    return Prices.from_file(value) if isinstance(value, (str, Path)) else Prices(value)

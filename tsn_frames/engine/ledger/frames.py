@@ -33,8 +33,12 @@ def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str |
     spent = _with_groups(pd.DataFrame(entries, columns=list(Entry._fields)), names, zone)
     saved = _with_groups(pd.DataFrame(savings, columns=list(Saving._fields)), names, zone)
     spent["currency"], saved["currency"] = _currencies(spent, saved, names)
-    keys = [*names, "currency"]
-    table = _spending(spent, keys).join(_savings(saved, keys), how="outer")
+    answered, keys = spent["outcome"].eq("answered"), [*names, "currency"]
+    spent = spent.assign(attempts=1, answers=answered, unknown=~answered)
+    saved = saved.assign(saved_rows=saved["rows"], saved_tokens=saved["prompt_tokens"] + saved["completion_tokens"])
+    table = _sums(spent, keys, _SPENDING, "cost", "at_least").join(
+        _sums(saved, keys, _SAVINGS, "saved", "saved_at_least"), how="outer"
+    )
     for name in (*_SPENDING, *_SAVINGS):
         table[name] = table[name].astype("Float64").fillna(0).astype("int64")
     for amount, number in (("cost", "attempts"), ("saved", "saved_rows")):
@@ -79,38 +83,25 @@ def _with_groups(frame: pd.DataFrame, names: list[str], zone: ZoneInfo) -> pd.Da
     return frame.assign(**groups, money=money)
 
 
-def _currencies(spent: pd.DataFrame, saved: pd.DataFrame, names: list[str]) -> tuple[pd.Series, pd.Series]:
+def _currencies(spent: pd.DataFrame, saved: pd.DataFrame, names: list[str]) -> tuple[Any, Any]:
     """Return the currency each row is summed under; rows without money join their group's currency if there is just one."""
     import pandas as pd
 
-    rows = pd.concat([frame[[*names, "currency", "money"]] for frame in (spent, saved)], keys=["spent", "saved"])
+    rows = pd.concat([frame[[*names, "currency", "money"]] for frame in (spent, saved)], ignore_index=True)
     currency = rows["currency"].astype("string")
     currency = currency.mask(currency.isna() & rows["money"].notna(), _NO_CURRENCY)
     known = currency.groupby([rows[name] for name in names], dropna=False)
     only_one = currency.isna() & known.transform("nunique").eq(1)
-    filled = currency.mask(only_one, known.transform("first")).fillna(_NO_CURRENCY)
-    level = filled.index.get_level_values(0)
-    return filled[level == "spent"].droplevel(0), filled[level == "saved"].droplevel(0)
+    filled = currency.mask(only_one, known.transform("first")).fillna(_NO_CURRENCY).array
+    return filled[: len(spent)], filled[len(spent) :]
 
 
-def _spending(spent: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    answered, unpriced = spent["outcome"].eq("answered"), spent["money"].isna()
-    groups = spent.assign(answers=answered, unknown=~answered, unpriced=unpriced).groupby(keys, dropna=False)
-    table = groups[["answers", "unknown", "prompt_tokens", "cached_tokens", "completion_tokens"]].sum()
-    table["attempts"] = groups.size()
-    table["cost"] = groups["money"].agg(_sum).astype("Float64")
-    table["at_least"] = groups["unpriced"].any()
-    return table
-
-
-def _savings(saved: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    tokens = saved["prompt_tokens"] + saved["completion_tokens"]
-    groups = saved.assign(saved_rows=saved["rows"], saved_tokens=tokens, unpriced=saved["money"].isna()).groupby(
-        keys, dropna=False
-    )
-    table = groups[list(_SAVINGS)].sum()
-    table["saved"] = groups["money"].agg(_sum).astype("Float64")
-    table["saved_at_least"] = groups["unpriced"].any()
+def _sums(rows: pd.DataFrame, keys: list[str], counts: tuple[str, ...], amount: str, at_least: str) -> pd.DataFrame:
+    """Return the sums of counts and of money by group, and whether some of the money is unknown."""
+    groups = rows.assign(unpriced=rows["money"].isna()).groupby(keys, dropna=False)
+    table = groups[list(counts)].sum()
+    table[amount] = groups["money"].agg(_sum).astype("Float64")
+    table[at_least] = groups["unpriced"].any()
     return table
 
 
@@ -185,8 +176,8 @@ def ledger_frame(entries: Sequence[Entry]) -> pd.DataFrame:
 
     frame = pd.DataFrame(entries, columns=list(Entry._fields))
     frame["time"] = utc_times(frame["time"])
-    frame["cost"] = pd.array([None if cost is None else float(cost) for cost in frame["cost"]], dtype="Float64")
-    frame["held"] = pd.array([None if held is None else float(held) for held in frame["held"]], dtype="Float64")
+    for name in ("cost", "held"):
+        frame[name] = pd.array([None if amount is None else float(amount) for amount in frame[name]], dtype="Float64")
     frame["request_key"] = pd.array([key.hex() for key in frame["request_key"]], dtype="string")
     texts = dict.fromkeys(("run", "host", "model", "outcome", "tag", "currency", "price_source", "language"), "string")
     tokens = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens")
