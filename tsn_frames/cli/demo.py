@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..engine.runtime.client import Client
-from ..errors import ConfigError, TSNError, TSNWarning
+from ..errors import ConfigError, TSNError
 from ..sandbox import sample_messages, simulate
-from ..text import did_you_mean
+from ..text import did_you_mean, warnings_to
 from ..verbs.complete import complete
 from ..verbs.run.run_handle import last_run
 from ..verbs.run.summary import Summary
+from .exit_codes import report
 
 if TYPE_CHECKING:
     from ..simulator import Simulator
@@ -30,15 +30,13 @@ SYSTEM = "You sort the messages of a shop's customers."
 
 def main() -> int:
     """Run the demonstration and return an exit status."""
-    warnings.simplefilter("always", TSNWarning)
-    warnings.showwarning = _note
     try:
-        with ExitStack() as stack:
+        with ExitStack() as stack, warnings_to(lambda text: report(f"note: {text}")):
             df, column = _input()
             server = None if _live() else stack.enter_context(simulate())
             return _show(df, column, server)
     except TSNError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        report(f"{type(error).__name__}: {error}")
         return 1
 
 
@@ -94,10 +92,6 @@ def _ask(
     run = last_run()
     assert run is not None
     return out, run.summary, server.stats().requests if server else 0
-
-
-def _note(message: Warning | str, *_where: object, **_more: object) -> None:
-    sys.stderr.write(f"note: {message}\n")
 
 
 def say(text: str) -> None:

@@ -51,12 +51,9 @@ def exit_code_of(error: BaseException, *, cached: bool = True) -> ExitCode:
     if isinstance(error, BrokenPipeError):
         discard_stdout()
         return ExitCode.BROKEN_PIPE
-    if isinstance(error, RunError):
-        report(f"{type(error).__name__}: {error}")
-        return ExitCode.ENDED_EARLY
     if isinstance(error, TSNError):
         report(f"{type(error).__name__}: {error}")
-        return ExitCode.USAGE
+        return ExitCode.ENDED_EARLY if isinstance(error, RunError) else ExitCode.USAGE
     if isinstance(error, (OSError, sqlite3.Error)):
         file = getattr(error, "filename", None)
         report(f"{getattr(error, 'strerror', None) or error}{f': {file}' if file else ''}. {kept_answers()}")

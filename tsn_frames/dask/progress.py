@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from decimal import Decimal
 from types import TracebackType
@@ -16,7 +15,7 @@ from ..engine.runtime.client import Client, client_or_default
 from ..text import plural
 from ..verbs.run.summary import Summary, total_summary
 from .cluster_client import cluster_client
-from .coordination.channels import PLUGIN, SHARES, Channel, FileChannel, memory_channel, plugin_pickle
+from .coordination.channels import SHARES, Channel, FileChannel, SchedulerChannel, memory_channel
 
 POLL = 0.5
 LATER = 1e18  # a time after everything
@@ -89,7 +88,7 @@ class Progress:
 
     def _read(self) -> None:
         found = [
-            _summary(one)
+            Summary(**one["summary"])
             for channel, since in zip(self._channels, self._since, strict=True)
             for one in channel.ask(_question(since))["counts"]
         ]
@@ -103,18 +102,11 @@ class Progress:
         return plural(self.partitions, "partition")
 
 
-class _ClientChannel:
+class _ClientChannel(SchedulerChannel):
     """The coordinator on the scheduler of a cluster, as a client reaches it."""
 
-    shares_limits = True
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        client.sync(client.scheduler.register_scheduler_plugin, plugin=plugin_pickle(), name=PLUGIN, idempotent=True)
-
-    def ask(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send a message and return the coordinator's answer."""
-        return dict(self._client.sync(getattr(self._client.scheduler, PLUGIN), message=dict(message)))
+    def _call(self, handler: str, **words: Any) -> Any:
+        return self._node.sync(getattr(self._node.scheduler, handler), **words)
 
 
 def report(channel: Channel, name: str, run: str, summary: Summary) -> None:
@@ -124,10 +116,6 @@ def report(channel: Channel, name: str, run: str, summary: Summary) -> None:
 
 def _question(since: float) -> dict[str, Any]:
     return {"kind": "counts", "name": "", "since": since}
-
-
-def _summary(found: Mapping[str, Any]) -> Summary:
-    return Summary(**found["summary"])
 
 
 def _counts(summary: Summary) -> Counts:

@@ -105,12 +105,10 @@ def damage(cache: Cache) -> str | None:
         stored, whole = reader.totals(cache.file)[0], sum(1 for _ in reader.scan(cache.file))
     except sqlite3.DatabaseError as error:
         return f"damaged: {error} in {cache.file}. The next run saves its readable answers into a new file and keeps the old one"
-    changed = stored - whole
-    return (
-        f"{plural(changed, 'answer')} of {stored:,} differ from their checksums in {cache.file}: they will be asked again"
-        if changed
-        else None
-    )
+    if stored == whole:
+        return None
+    changed = plural(stored - whole, "answer")
+    return f"{changed} of {stored:,} differ from their checksums in {cache.file}: they will be asked again"
 
 
 def _cache(folder: str | None) -> Cache:

@@ -37,16 +37,14 @@ class Printer(Listener):
 
     def on_text(self, text: str) -> None:
         """Write what is new."""
-        sys.stdout.write(_CONTROL.sub("", text[self._written :]))
-        sys.stdout.flush()
+        click.echo(_CONTROL.sub("", text[self._written :]), nl=False)
         self._written = len(text)
 
     def on_end(self, turn: Turn) -> None:
         """Write the rest, and end the line."""
         if turn.content:
             self.on_text(turn.text)
-            sys.stdout.write("\n")
-            sys.stdout.flush()
+            click.echo()
         self._written = 0
 
 

@@ -50,13 +50,8 @@ def doctor_command() -> click.Command:
 
     text = """Check Python, packages, key, service, clock, cache and ledger. One GET of the list of models is sent, which costs nothing;
     the key is never shown. Exit code 1: a check failed."""
-    return click.Command(
-        "doctor",
-        callback=run,
-        params=[*client_options()],
-        help=text,
-        short_help="Check the installation, the service and the files.",
-    )
+    short = "Check the installation, the service and the files."
+    return click.Command("doctor", callback=run, params=[*client_options()], help=text, short_help=short)
 
 
 def findings(client: Client) -> Iterator[Finding]:
@@ -170,11 +165,9 @@ def _limits(answer: HttpResponse) -> Finding:
         for what, state in (("requests", requests), ("tokens", tokens))
         if state.limit is not None and state.remaining is not None
     ]
-    return (
-        Finding("ok", f"limits: {'; '.join(stated)}")
-        if stated
-        else Finding("note", "limits: none stated in this answer; they are learned in a run")
-    )
+    if not stated:
+        return Finding("note", "limits: none stated in this answer; they are learned in a run")
+    return Finding("ok", f"limits: {'; '.join(stated)}")
 
 
 def _cache(client: Client) -> Finding:

@@ -19,6 +19,7 @@ _SHOWN_OF_A_RUN = (
     "run", "began", "verb", "models", "rows", "answered", "cached", "failed", "requests", "cost", "currency", "end",
 )  # fmt: skip
 _PERIODS = ("day", "week", "month", "year")
+_BY = f"{', '.join(_PERIODS)}, model, tag, run, host, or several with commas between."
 _LEDGER = click.option("--ledger", metavar="FILE", help="File of recorded spending; default: TSN_LEDGER.")
 
 
@@ -26,9 +27,8 @@ def _as_table(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a command that shows a table."""
     kinds = click.Choice(get_args(Format))
     given = click.option("--format", "given", type=kinds, help="Of standard output; default: a table to read.")
-    return given(
-        click.option("-o", "--output", default=STANDARD, metavar="FILE", help="Write the whole table to a file.")(command)
-    )
+    output = click.option("-o", "--output", default=STANDARD, metavar="FILE", help="Write the whole table to a file.")
+    return given(output(command))
 
 
 @click.group("ledger")
@@ -37,12 +37,7 @@ def ledger_group() -> None:
 
 
 @ledger_group.command()
-@click.option(
-    "--by",
-    default="month",
-    show_default=True,
-    help="day, week, month, year, model, tag, run, host, or several with commas between.",
-)
+@click.option("--by", default="month", show_default=True, help=_BY)
 @click.option("--timezone", default="UTC", show_default=True, help="Of the calendar.")
 @_LEDGER
 @_as_table
@@ -74,8 +69,9 @@ def runs(last: int, ledger: str | None, output: str, given: Format | None) -> in
 def _show(table: pd.DataFrame, columns: list[str], output: str, given: Format | None) -> int:
     """Write a table to a file or in a format, or show some of its columns to a reader."""
     if output != STANDARD or given is not None:
-        check_target(output, TableFormat(given))
-        write_table(table, output, TableFormat(given))
+        form = TableFormat(given)
+        check_target(output, form)
+        write_table(table, output, form)
         return ExitCode.DONE
     shown = table[columns].copy()
     for name in shown.columns:

@@ -52,14 +52,11 @@ def verb_command(name: str, *, only_estimate: bool = False) -> click.Command:
         with warnings_to(lambda text: report(f"note: {text}")):
             return _estimate(name, values) if only_estimate else _run(name, values)
 
-    own = [_argument(), *_OWN[name], *verb_options(VERBS[name]), *client_options(), *_input_options()]
+    source = click.Argument(["source"], default=STANDARD, metavar="[FILE]")
+    own = [source, *_OWN[name], *verb_options(VERBS[name]), *client_options(), *_input_options()]
     params: list[click.Parameter] = own if only_estimate else [*own, *_output_options()]
     text = estimate_help(name) if only_estimate else verb_help(name)
     return click.Command(name, callback=run, params=params, help=text, epilog=EPILOG, short_help=SUMMARIES[name])
-
-
-def _argument() -> click.Argument:
-    return click.Argument(["source"], default=STANDARD, metavar="[FILE]")
 
 
 def _input_options() -> list[click.Option]:

@@ -58,10 +58,8 @@ def write_table(df: pd.DataFrame, path: str, form: TableFormat = TABLE_FORMAT) -
 
 def _is_stream(target: Path) -> bool:
     """Return whether a path is that of a device or a pipe, such as /dev/stdout, which is written to and never replaced."""
-    standard = str(target) in ("/dev/stdout", "/dev/stderr") or target.is_relative_to(
-        "/dev/fd"
-    )  # which may be redirected to a file
-    return standard or (target.exists() and not target.is_file())
+    redirectable = str(target) in ("/dev/stdout", "/dev/stderr") or target.is_relative_to("/dev/fd")
+    return redirectable or (target.exists() and not target.is_file())
 
 
 def _write_whole(data: bytes) -> None:

@@ -73,9 +73,11 @@ class SchedulerChannel:
 
     shares_limits = True
 
-    def __init__(self, worker: Any) -> None:
-        self._worker = worker
-        self._call("register_scheduler_plugin", plugin=plugin_pickle(), name=PLUGIN, idempotent=True)
+    def __init__(self, node: Any) -> None:
+        from .scheduler_plugin import CoordinatorPlugin
+
+        self._node = node  # a worker, or a client
+        self._call("register_scheduler_plugin", plugin=pickle.dumps(CoordinatorPlugin()), name=PLUGIN, idempotent=True)
 
     def ask(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """Send a message and return the coordinator's answer."""
@@ -84,16 +86,9 @@ class SchedulerChannel:
     def _call(self, handler: str, **words: Any) -> Any:
         from distributed.utils import sync
 
-        if self._worker.status.name not in _WORKS:  # its event loop may be gone, and a call would wait for ever
+        if self._node.status.name not in _WORKS:  # its event loop may be gone, and a call would wait for ever
             raise ConnectionError("the worker is closing")
-        return sync(self._worker.loop, getattr(self._worker.scheduler, handler), callback_timeout=CALL_TIMEOUT, **words)
-
-
-def plugin_pickle() -> bytes:
-    """Return the coordinator's plugin of the scheduler, as ``distributed`` takes it."""
-    from .scheduler_plugin import CoordinatorPlugin
-
-    return pickle.dumps(CoordinatorPlugin())
+        return sync(self._node.loop, getattr(self._node.scheduler, handler), callback_timeout=CALL_TIMEOUT, **words)
 
 
 @cache

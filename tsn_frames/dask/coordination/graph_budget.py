@@ -29,17 +29,14 @@ class GraphBudget:
         """Return the budget with a way to the coordinator."""
         return replace(self, channel=channel)
 
-    def renew(self, run: str, spent: Decimal, total: Decimal, waiting: Sequence[Decimal]) -> tuple[Decimal, OtherRuns]:
-        """Return what a run may spend in all, and what the others have spent and may spend."""
-        return self._ask(run, spent, total, waiting, ended=False)
-
     def end(self, run: str, spent: Decimal) -> None:
         """Give back what a run has not spent."""
-        self._ask(run, spent, spent, (), ended=True)
+        self.renew(run, spent, spent, (), ended=True)
 
-    def _ask(
-        self, run: str, spent: Decimal, total: Decimal, waiting: Sequence[Decimal], *, ended: bool
+    def renew(
+        self, run: str, spent: Decimal, total: Decimal, waiting: Sequence[Decimal], *, ended: bool = False
     ) -> tuple[Decimal, OtherRuns]:
+        """Return what a run may spend in all, and what the others have spent and may spend."""
         assert self.channel is not None, "a task sets the channel"
         report = {"run": run, "spent": str(spent), "total": str(total), "waiting": [str(amount) for amount in waiting]}
         answer = self.channel.ask({"kind": "budget", "name": self.name, "limit": str(self.limit), **report, "ended": ended})
