@@ -49,7 +49,7 @@ def exit_code_of(error: BaseException, *, cached: bool = True) -> ExitCode:
         report(f"Stopped. {kept_answers(cached=cached)}")
         return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
-        discard_stdout()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered: Python would report it at its exit
         return ExitCode.BROKEN_PIPE
     if isinstance(error, TSNError):
         report(f"{type(error).__name__}: {error}")
@@ -89,8 +89,3 @@ def kept_answers(*, cached: bool = True) -> str:
     counts = run.progress
     answered = f"{counts.answered:,} of {plural(counts.rows, 'row')} are answered"
     return f"{answered}, and the cache keeps them. {GO_ON}" if cached else f"{answered}; with --cache off they are not kept."
-
-
-def discard_stdout() -> None:
-    """Send what is still buffered for stdout nowhere, so that Python says nothing of it at its exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Union
 
@@ -70,13 +71,6 @@ def _class(path: Path, name: str) -> Any:
 def typed_dict(schema: Any, name: str = "Fields") -> Any:
     """Return the TypedDict of a JSON Schema with properties; a property that isn't required may be null.
 
-    Raises
-    ------
-    ParameterError
-        If the schema has something that no column can be made of.
-
-    Examples
-    --------
     >>> typed_dict({"properties": {"amount": {"type": "number"}}, "required": ["amount"]}).__annotations__
     {'amount': <class 'float'>}
     """
@@ -101,8 +95,6 @@ def _object(schema: Any, definitions: dict[str, Any], name: str) -> Any:
 
 def _type(schema: dict[str, Any], definitions: dict[str, Any], name: str) -> Any:
     """Return the Python type of a property."""
-    from datetime import date, datetime, time
-
     if "$ref" in schema:
         target = schema["$ref"].rpartition("/")[2]
         if target not in definitions:

@@ -12,6 +12,10 @@ from typing import Any
 
 import click
 
+from ..engine.limits.limits import Limits
+from ..engine.runtime.client import Client
+from ..verbs.complete import complete
+
 _NOT_ON_A_COMMAND_LINE = {"self", "client", "errors", "progress", "refresh", "df", "prompt", "text", "labels", "fields"}
 _NOT_OF_CLIENT = {"api_key", "headers", "query", "model", "limits", "retry", "cache"}  # the first three are secret
 CACHE_DIR = "Folder of cached answers; default: TSN_CACHE_DIR."
@@ -93,8 +97,6 @@ _TYPES: Mapping[str, Any] = {
 
 def verb_options(verb: Callable[..., Any]) -> list[click.Option]:
     """Return the options of a verb, in the order of its signature."""
-    from ..verbs.complete import complete
-
     sentences = {
         **_sentences(complete),
         **{name: text for name, text in _sentences(verb).items() if not text.startswith("As for")},
@@ -104,9 +106,6 @@ def verb_options(verb: Callable[..., Any]) -> list[click.Option]:
 
 def client_options() -> list[click.Option]:
     """Return the options of the client and of its limits; a key is never one of them."""
-    from ..engine.limits.limits import Limits
-    from ..engine.runtime.client import Client
-
     own = list(_parameters(Client, _NOT_OF_CLIENT))
     sentences = {**_sentences(Client), **_sentences(Limits)}
     cache = click.Option(["--cache-dir"], metavar="FOLDER", help=CACHE_DIR)
@@ -115,9 +114,6 @@ def client_options() -> list[click.Option]:
 
 def client_of(values: dict[str, Any]) -> Any:
     """Take the options of the client out of all options, and return the client that they describe."""
-    from ..engine.limits.limits import Limits
-    from ..engine.runtime.client import Client
-
     limits = {one.name: values.pop(one.name, None) for one in _parameters(Limits, set())}
     own = {one.name: values.pop(one.name, None) for one in _parameters(Client, _NOT_OF_CLIENT)}
     return Client(cache=values.pop("cache_dir", None), limits=Limits(**given(limits)), **given(own))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -34,14 +33,10 @@ def lazy_estimate(ddf: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -
     own = {name: value for name, value in options.items() if name not in ("client", "progress")}
     call = PartitionCall(estimate, args, own, client, ddf.npartitions)
     estimate(ddf._meta, *args, **own, client=client)  # raises what is wrong with the arguments
-    task = delayed(_estimate, pure=False)
-    return delayed(_total, pure=False)([task(part, call) for part in ddf.to_delayed()], most)
+    parts = [delayed(_estimate, pure=False)(part, call) for part in ddf.to_delayed()]
+    return delayed(total_estimate, pure=False)(parts, most, EACH if len(parts) > 1 else None)
 
 
 def _estimate(df: pd.DataFrame, call: PartitionCall) -> Estimate:
     check_version(call.version)
     return estimate(df, *call.args, **call.options, client=on_this_worker(call.client))
-
-
-def _total(found: list[Estimate], most: Decimal | None) -> Estimate:
-    return total_estimate(found, most, EACH if len(found) > 1 else None)

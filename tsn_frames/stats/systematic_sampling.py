@@ -28,5 +28,5 @@ def systematic_sample(groups: Array, number: int, rng: np.random.Generator) -> A
     """
     order = np.lexsort([rng.permutation(len(groups)), groups])
     start = rng.random()
-    places = ((np.arange(number) + start) * len(groups) / max(number, 1)).astype(np.int64) if number else np.arange(0)
+    places = ((np.arange(number) + start) * len(groups) / max(number, 1)).astype(np.int64)
     return np.sort(order[places])

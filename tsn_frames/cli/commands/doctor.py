@@ -56,7 +56,7 @@ def doctor_command() -> click.Command:
 
 def findings(client: Client) -> Iterator[Finding]:
     """Yield the findings on everything that a run needs."""
-    yield _python()
+    yield Finding("ok", f"Python {platform.python_version()} on {platform.system()} ({sys.executable})")
     yield from _packages()
     yield Finding("ok", f"service: {client.base_url}")
     key = _key(client)
@@ -68,10 +68,6 @@ def findings(client: Client) -> Iterator[Finding]:
             yield check(client)
         except TSNError as error:
             yield Finding("FAIL", str(error))
-
-
-def _python() -> Finding:
-    return Finding("ok", f"Python {platform.python_version()} on {platform.system()} ({sys.executable})")
 
 
 def _packages() -> Iterator[Finding]:

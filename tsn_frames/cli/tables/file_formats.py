@@ -20,29 +20,12 @@ _NEEDS = {"parquet": ("pyarrow", "parquet"), "xlsx": ("openpyxl", "excel")}
 
 @dataclass(frozen=True)
 class TableFormat:
-    """How tables are read and written.
+    """How tables are read and written."""
 
-    Parameters
-    ----------
-    name : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
-        The format of standard input and output, and of files whose suffix doesn't say it.
-    encoding : str
-        Of CSV and JSON lines that are read.
-    escape : bool
-        Whether formulas are kept from spreadsheets by an apostrophe in CSV, which is removed when it is read.
-    delimiter : str, optional
-        Between the cells of CSV; default: a comma.
-
-    Raises
-    ------
-    ParameterError
-        If the delimiter is not one character.
-    """
-
-    name: Format | None = None
-    encoding: str = "utf-8"
-    escape: bool = True
-    delimiter: str | None = None
+    name: Format | None = None  # of standard input and output, and of files whose suffix doesn't say it
+    encoding: str = "utf-8"  # of CSV and JSON lines that are read
+    escape: bool = True  # whether an apostrophe in CSV keeps spreadsheets from running formulas; it is removed when CSV is read
+    delimiter: str | None = None  # between the cells of CSV; default: a comma
 
     def __post_init__(self) -> None:
         found = "\t" if self.delimiter == "\\t" else self.delimiter
@@ -61,15 +44,6 @@ TABLE_FORMAT = TableFormat()
 def format_of(path: str, given: Format | None) -> Format:
     """Return the format of a file by its suffix; of standard input and output, and other files, the given one or CSV.
 
-    Raises
-    ------
-    ParameterError
-        If the suffix says nothing and no format is given.
-    ConfigError
-        If a package for the format is missing.
-
-    Examples
-    --------
     >>> format_of("in.parquet", None), format_of("-", None), format_of("-", "jsonl")
     ('parquet', 'csv', 'jsonl')
     """

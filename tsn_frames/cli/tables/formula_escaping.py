@@ -15,8 +15,6 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 def escape(text: str) -> str:
     """Return a text that a spreadsheet shows and doesn't run; a number stays a number.
 
-    Examples
-    --------
     >>> escape("=1+1"), escape("- yes"), escape("-5"), escape("'=1")
     ("'=1+1", "'- yes", '-5', "''=1")
     """
@@ -26,8 +24,6 @@ def escape(text: str) -> str:
 def unescape(text: str) -> str:
     """Undo :func:`escape`.
 
-    Examples
-    --------
     >>> unescape("'=1+1"), unescape("''=1"), unescape("-5"), unescape("'tis")
     ('=1+1', "'=1", '-5', "'tis")
     """

@@ -17,21 +17,9 @@ from .formula_escaping import mapped, unescape
 
 
 def read_table(path: str, form: TableFormat = TABLE_FORMAT) -> pd.DataFrame:
-    """Return the table of a file, or of standard input.
+    """Return the table of a file, or of standard input, which is ``-``.
 
     All columns of CSV are texts, so that ``007`` stays ``007``; an empty cell is missing. The other formats have types of their own.
-
-    Parameters
-    ----------
-    path : str
-        A file, or ``-`` for standard input.
-    form : TableFormat
-        How it is read.
-
-    Raises
-    ------
-    ParameterError
-        If the file can't be read in this format.
     """
     kind = format_of(path, form.name)
     name = "standard input" if path == STANDARD else path

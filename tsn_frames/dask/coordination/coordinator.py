@@ -17,14 +17,9 @@ class Coordinator:
         self.state = state or {"accounts": {}, "budgets": {}, "counts": {}, "seen": {}}
 
     def answer(self, message: Mapping[str, Any], now: float) -> Mapping[str, Any]:
-        """Return the answer to a message.
+        """Return the answer to a message: ``kind`` and ``name`` of what it is about, and the report of a process.
 
-        Parameters
-        ----------
-        message : mapping
-            ``kind`` and ``name`` of what it is about, and the report of a process.
-        now : float
-            Seconds on any clock that goes forward.
+        ``now`` is in seconds, on any clock that goes forward.
         """
         kind, name, state = message["kind"], message["name"], self.state
         if kind == "account":

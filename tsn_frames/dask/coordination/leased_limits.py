@@ -58,7 +58,7 @@ class AccountLease:
         self._limits, self._channel, self._key = client.limits, channel, client.key()
         self._base_url, self._process, self.users = client.base_url, uuid.uuid4().hex, 0
         self._name = f"{client.keyed_url} {client.limits}"  # without the key, whose hash would be in the scheduler's memory, too
-        self._ended_at = math.inf
+        self.account = self._name, self._key
         self._windows = {unit: LeasedWindow(getattr(client.limits, f"{unit}_per_minute") or math.inf) for unit in UNITS}
 
     async def run(self) -> None:
@@ -67,8 +67,8 @@ class AccountLease:
         quota = limiter.rules.quota(self._limits)
         quota.concurrency = 0
         quota.requests, quota.tokens = (self._windows[unit] for unit in UNITS)
-        renewed, lost, self._ended_at = -math.inf, False, math.inf
-        while self.users or quota.in_flight or time.monotonic() < self._ended_at + IDLE_SECONDS:
+        renewed, lost, ended_at = -math.inf, False, math.inf
+        while self.users or quota.in_flight or time.monotonic() < ended_at + IDLE_SECONDS:
             begun, poll = time.monotonic(), POLL
             try:
                 report, sent = self._report(limiter, quota), {unit: window.sent for unit, window in self._windows.items()}
@@ -83,16 +83,13 @@ class AccountLease:
             if time.monotonic() > renewed + LEASE_SECONDS / 2:  # before others may be granted it
                 self._drop(quota)
             limiter.grant()
-            if not self.users and self._ended_at == math.inf:
-                self._ended_at = time.monotonic()
-            elif self.users:
-                self._ended_at = math.inf
+            ended_at = math.inf if self.users else min(ended_at, time.monotonic())
             await asyncio.sleep(poll)
         await self._end(limiter, quota)
 
     async def _end(self, limiter: RateLimiter, quota: UserQuota) -> None:
         """Give the lease back; runs that are no tasks have the whole limits again."""
-        leases.pop(self._lease_key, None)
+        leases.pop(self.account, None)
         own = limiter.rules.new_quota(self._limits)
         quota.concurrency, quota.requests, quota.tokens = own.concurrency, own.requests, own.tokens
         report = {**self._message(held=0, wanted=0), "ended": True}
@@ -100,10 +97,6 @@ class AccountLease:
             await asyncio.to_thread(self._channel.ask, report)
         except Exception as error:  # noqa: BLE001 - it expires by itself
             log.info("the share of the account's limits can't be given back: %s", error)
-
-    @property
-    def _lease_key(self) -> tuple[str, Any]:
-        return self._name, self._key
 
     def _report(self, limiter: RateLimiter, quota: UserQuota) -> dict[str, Any]:
         waiting = limiter.waiting(quota)
@@ -157,9 +150,9 @@ def leased_limits(client: Client, channel: Channel) -> Iterator[None]:
     made = AccountLease(client, channel)
 
     async def enter() -> AccountLease:
-        lease = leases.get(made._lease_key)
+        lease = leases.get(made.account)
         if lease is None:
-            lease = leases[made._lease_key] = made
+            lease = leases[made.account] = made
             lease.task = asyncio.create_task(lease.run())
         lease.users += 1
         return lease
