@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
+from support.other_engines import TEXTS, same
 
 import tsn_frames as tsn
 
 pl = pytest.importorskip("polars")
 pa = pytest.importorskip("pyarrow")
 
-TEXTS = ["Where is my parcel?", "Two tickets for 40 euros", "Where is my parcel?", None, "Thanks!"]
 CALLS = {
     "complete": functools.partial(tsn.complete, prompt="One of: a, b. {text}", include=["model", "answered_at", "logprobs"]),
     "label": functools.partial(tsn.label, text="text", labels=["billing", "delivery"], name="topic", votes=3, probability=True),
@@ -30,13 +30,6 @@ CALLS = {
     ),
 }  # fmt: skip
 FRAMES = {"polars": lambda columns: pl.DataFrame(columns), "pyarrow": lambda columns: pa.table(columns)}
-
-
-def same(values: pd.Series, wanted: pd.Series) -> bool:
-    """Return whether two columns hold the same values, whatever the dtypes of their libraries."""
-    gaps = wanted.isna().to_numpy()
-    pairs = zip(values[~gaps], wanted[~gaps], strict=True)
-    return (values.isna().to_numpy() == gaps).all() and all(got == want for got, want in pairs)
 
 
 @pytest.mark.parametrize("library", FRAMES)

@@ -10,11 +10,11 @@ import signal
 import tempfile
 import threading
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import pytest
 from support.canary import KEY
+from support.other_engines import CALLS, TEXTS, same, service_with_key  # noqa: F401 - a fixture
 from support.waiting import wait_until
 
 import tsn_frames as tsn
@@ -30,14 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("default::FutureWarning"),
     pytest.mark.filterwarnings("default::DeprecationWarning"),
 ]
-
-TEXTS = ["Where is my parcel?", "Two tickets for 40 euros", "Where is my parcel?", None, "Thanks!"]
-FIELDS = {"n": int, "price": float, "party": Literal["Con", "Lab"], "words": list[str]}
-CALLS = {
-    "complete": functools.partial(tsn.complete, prompt="One of: a, b. {id}: {text}", include=["answered_at", "logprobs"]),
-    "label": functools.partial(tsn.label, text="text", labels=["billing", "delivery"], name="topic", votes=3),
-    "extract": functools.partial(tsn.extract, text="text", fields=FIELDS),
-}
 
 
 def start(folder, tries=3):
@@ -68,12 +60,6 @@ def cluster():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def sim():
-    with Simulator(latency=0.0, keys=[KEY]) as server:
-        yield server
-
-
 def dataset(rows, blocks=2):
     return ray.data.from_arrow(pa.table({"id": range(len(rows)), "text": pa.array(rows, pa.string())})).repartition(blocks)
 
@@ -81,11 +67,6 @@ def dataset(rows, blocks=2):
 def rows_of(ds) -> pd.DataFrame:
     tables = [ray.get(ref) for ref in ds.to_arrow_refs()]
     return pa.concat_tables(tables, promote_options="permissive").to_pandas().sort_values("id", ignore_index=True)
-
-
-def same(values: pd.Series, wanted: pd.Series) -> bool:
-    gaps = wanted.isna().to_numpy()
-    return (values.isna().to_numpy() == gaps).all() and values[~gaps].tolist() == wanted[~gaps].tolist()
 
 
 @pytest.mark.parametrize("form", ["pyarrow", "pandas"])

@@ -11,11 +11,11 @@ import threading
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import pytest
 from support.canary import KEY
+from support.other_engines import CALLS, TEXTS, same, service_with_key  # noqa: F401 - a fixture
 from support.waiting import wait_until
 
 import tsn_frames as tsn
@@ -33,14 +33,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default::DeprecationWarning"),
 ]
 
-TEXTS = ["Where is my parcel?", "Two tickets for 40 euros", "Where is my parcel?", None, "Thanks!"]
-FIELDS = {"n": int, "price": float, "party": Literal["Con", "Lab"], "words": list[str]}
-CALLS = {
-    "complete": functools.partial(tsn.complete, prompt="One of: a, b. {id}: {text}", include=["answered_at", "logprobs"]),
-    "label": functools.partial(tsn.label, text="text", labels=["billing", "delivery"], name="topic", votes=3),
-    "scale": functools.partial(tsn.label, text="text", labels={1: "calm", 5: "angry"}, ordered=True),
-    "extract": functools.partial(tsn.extract, text="text", fields=FIELDS),
-}
+CALLS = {**CALLS, "scale": functools.partial(tsn.label, text="text", labels={1: "calm", 5: "angry"}, ordered=True)}
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +62,12 @@ def spark(tmp_path_factory):
         session.stop()
 
 
-@pytest.fixture
-def sim():
-    with Simulator(latency=0.0, keys=[KEY]) as server:
-        yield server
-
-
 def frame(spark, rows):
     return spark.createDataFrame([(at, text) for at, text in enumerate(rows)], "id long, text string").repartition(2)
 
 
 def rows_of(sdf) -> pd.DataFrame:
     return pd.DataFrame([row.asDict() for row in sdf.collect()], columns=sdf.columns).sort_values("id", ignore_index=True)
-
-
-def same(values: pd.Series, wanted: pd.Series) -> bool:
-    gaps = wanted.isna().to_numpy()
-    return (values.isna().to_numpy() == gaps).all() and values[~gaps].tolist() == wanted[~gaps].tolist()
 
 
 @pytest.mark.parametrize("verb", CALLS)

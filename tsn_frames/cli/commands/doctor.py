@@ -28,7 +28,8 @@ from ..options import client_of, client_options
 from .cache import damage, described
 
 _EXTRAS = {"click": "cli", "pyarrow": "parquet", "openpyxl": "excel", "matplotlib": "plot", "genai-prices": "prices"}
-_SECONDS, _MOST_SKEW = 15.0, 30.0
+_SECONDS = 15.0  # that the service has for its answer
+_MOST_SKEW = 30.0  # seconds between two clocks that are in order
 
 
 class Finding(NamedTuple):

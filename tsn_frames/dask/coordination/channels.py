@@ -22,7 +22,7 @@ from .coordinator import Coordinator
 SHARES = f"{FILE}.shares"
 PLUGIN = "tsn_frames"
 BUSY_TIMEOUT = CALL_TIMEOUT = 10.0
-_WORKS = frozenset({"init", "running", "paused"})  # states of a worker
+_WORKS = frozenset({"init", "running", "paused"})  # the states in which a worker answers
 
 
 class Channel(Protocol):

@@ -17,7 +17,7 @@ from ...stats.proportions import LEVEL, f1_interval, mean_of_proportions, normal
 
 Array = np.ndarray[Any, Any]
 FEW = 5  # gold rows of a label, below which a mean over labels has no interval
-FEW_ROWS = 30  # below which a bootstrap or a normal interval isn't trusted
+FEW_ROWS = 30  # rows, below which a bootstrap or a normal interval isn't trusted
 NO_LABEL = "no label"
 NO_INTERVAL = (float("nan"), float("nan"))
 

@@ -23,13 +23,13 @@ _AFFIRMED = Codebook((0, 1))  # of each label's decision with ``multiple``
 
 
 class Row(NamedTuple):
-    """What a row's votes decide: the label, or the decision on each label with ``multiple``; None where they tie."""
+    """What a row's votes decide."""
 
-    labels: tuple[Label | None, ...]
+    labels: tuple[Label | None, ...]  # the label, or with ``multiple`` the decision on each label; None where the votes tie
     how: How
     error: str | None = None
     agreement: float | None = None
-    reading: Reading = Reading()
+    reading: Reading = Reading()  # the answer of the first vote for the label
 
 
 def label_columns(rounds: Rounds[Reading], task: LabelTask, wanted: Sequence[str]) -> dict[str, Any]:

@@ -67,12 +67,10 @@ class _RoundsEstimate:
         return votes
 
     def _cached(self, rows: Sequence[int], call: PreparedCall) -> dict[int, Vote[Any]]:
-        outcomes, made = cached_answers(call), call.made
-        waiting = set(outcomes.unfinished())
-        columns = build(outcomes, made.requests, made.inverse, made.problems, self.rounds.layout)
-        answered = [number not in waiting for number in made.inverse.tolist()]
-        frame = pd.DataFrame(columns)[answered]
-        return self.rounds.reader.read([at for at, one in zip(rows, answered, strict=True) if one], frame)
+        made = call.made
+        frame = pd.DataFrame(build(cached_answers(call), made.requests, made.inverse, made.problems, self.rounds.layout))
+        finished = frame["cached"].notna().to_numpy()
+        return self.rounds.reader.read(np.array(rows, dtype=int)[finished].tolist(), frame[finished])
 
     def total(self) -> Estimate:
         """Return the estimate of the whole call."""

@@ -32,9 +32,9 @@ class RoundsCall(NamedTuple):
     """The prepared call of a verb of several rounds."""
 
     rounds: Rounds[Any]
-    columns: Columns  # returns the columns to add, as the votes are now; the one of the errors is called ``error``
-    error: str  # the name of the column of the errors
-    noun: str  # what a row without a result lacks, for messages
+    columns: Columns  # returns the columns to add, as the votes are now
+    error_column: str
+    without_result: str  # what a warning says of the rows with an error, such as "have no label"
     stale: Sequence[str] = ()  # columns of an earlier result, which this one would contradict
 
     def frame(self, columns: Mapping[str, Any]) -> pd.DataFrame:
@@ -46,9 +46,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
     """The rounds of one verb in the background; its rows are those of the frame, not those of a round."""
 
     def __init__(self, call: RoundsCall, on_run: OnRun | None = None) -> None:
-        self._call = call
-        self._rounds, self._columns, self._error_column, self._noun = call.rounds, call.columns, call.error, call.noun
-        self._on_run = on_run
+        self._call, self._rounds, self._columns, self._on_run = call, call.rounds, call.columns, on_run
         self._added: Mapping[str, Any] | None = None
         self._end: Counts | None = None
         super().__init__(call.rounds.client, len(call.rounds.df), self._work_through)
@@ -110,7 +108,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
 
     def _codes(self) -> Counter[str]:
         """Return the number of rows by the code of their error."""
-        errors = pd.Series(self._results()[self._error_column]).dropna()
+        errors = pd.Series(self._results()[self._call.error_column]).dropna()
         return Counter(str(error).partition(":")[0] for error in errors)
 
     @property
@@ -126,7 +124,8 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
         if not codes:
             return
         counted = ", ".join(f"{code} {count:,}" for code, count in codes.most_common())
-        text = f"{plural(codes.total(), 'row')} of {len(frame):,} {self._noun}: {counted}; the column {self._error_column!r} says why"
+        failed = f"{plural(codes.total(), 'row')} of {len(frame):,} {self._call.without_result}"
+        text = f"{failed}: {counted}; the column {self._call.error_column!r} says why"
         if self._rounds.options["errors"] == "raise":
             failure = RunError(f"{text}; errors='coerce' returns the frame all the same")
             failure.partial = frame
