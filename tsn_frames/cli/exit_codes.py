@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Any
 
@@ -33,11 +33,9 @@ class ExitCode(IntEnum):
 
 def report(text: str) -> None:
     """Write a line to stderr; where that is closed, the command goes on."""
-    try:
+    with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        pass
 
 
 def exit_code_of(error: BaseException, *, cached: bool = True) -> ExitCode:

@@ -38,8 +38,6 @@ def bootstrap_interval(statistic: Callable[[Array], Array], counts: Array, level
     True
     """
     rng, rows = np.random.default_rng(seed), int(counts.sum())
-    if not rows:
-        return math.nan, math.nan
     chunk = max(1, min(DRAWS, _AT_ONCE // len(counts)))
     sizes = [min(chunk, DRAWS - done) for done in range(0, DRAWS, chunk)]
     values = np.concatenate([statistic(rng.multinomial(rows, counts / rows, size)) for size in sizes])
