@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -29,12 +30,19 @@ collect_ignore = ["typing"]  # a script that type checkers read; it never runs
 
 def pytest_configure(config):
     """Keep the user's cache and ledger out of the doctests too, and let Ctrl-C be what it is in a notebook."""
+    gc.disable()  # until all tests are collected: their objects stay, and each pass over them is in vain
     folder = tempfile.TemporaryDirectory(prefix="tsn_doctests_", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background has it ignored
     os.environ.update(
         TSN_CACHE_DIR=f"{folder.name}/cache", TSN_LEDGER=f"{folder.name}/ledger.db", TSN_REVIEWS=f"{folder.name}/reviews"
     )
+
+
+def pytest_collection_finish():
+    """Leave modules and collected tests out of the garbage collector's passes, also of those that a test asks for."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
