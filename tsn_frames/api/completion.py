@@ -133,17 +133,8 @@ def decode(body: bytes) -> Completion:
     if cached is not None and not 0 <= cached <= prompt:
         return decode_tolerantly(load(body))
     return _completion((
-        message.content,
-        choice.finish_reason,
-        answer.model,
-        prompt,
-        usage.completion_tokens,
-        usage.total_tokens,
-        cached,
-        message.reasoning_content,
-        None,
-        None,
-        None,
+        message.content, choice.finish_reason, answer.model, prompt, usage.completion_tokens, usage.total_tokens, cached,
+        message.reasoning_content, None, None, None,
     ))  # fmt: skip
 
 

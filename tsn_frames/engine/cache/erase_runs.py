@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 from ...errors import CacheError
 from ...text import plural, warn
@@ -19,26 +18,21 @@ from .store import open_store
 BUSY_TIMEOUT = 30.0  # seconds: another process's commits take milliseconds, its long readers some seconds
 
 
-class _Keys(NamedTuple):
-    own: set[bytes]  # of answers that no other run has bought or used
-    shared: dict[bytes, str]  # and of the others, with one of the other runs
-
-
 def forget(folder: Path, runs: Sequence[object], ledger: Ledger | str | Path | None) -> int:
     """Forget runs; see :meth:`~tsn_frames.engine.cache.cache.Cache.forget`."""
     records, ids = _ledger_of(folder, runs, ledger), {name for run in runs for name in run_ids(run)}
     if (unknown := unrecorded(records, ids)) is not None:
         raise CacheError(f"{unknown}; give ledger=client.ledger where it is another ledger")
-    keys = _keys_of(records, ids)
+    own, shared = _keys_of(records, ids)
     try:
-        count = _delete(folder, keys.own)
+        count = _delete(folder, own)
         _erase_texts(records, ids)
     except sqlite3.Error as error:
         raise CacheError(
             f"{folder} could not be cleaned of all bytes ({error}): another process uses the file, or the disk is full. "
             "What was deleted is not answered any more; call forget again when no run goes on"
         ) from None
-    _warn_of_remaining(folder, keys, records, ids)
+    _warn_of_remaining(folder, shared, records, ids)
     return count
 
 
@@ -57,7 +51,8 @@ def _ledger_of(folder: Path, runs: Sequence[object], ledger: Ledger | str | Path
     return found or default_ledger()
 
 
-def _keys_of(ledger: Ledger, ids: Collection[str]) -> _Keys:
+def _keys_of(ledger: Ledger, ids: Collection[str]) -> tuple[set[bytes], dict[bytes, str]]:
+    """Return the keys of answers that no other run has bought or used, and those that another run has, with that run."""
     own: set[bytes] = set()
     for run, keys in request_keys(ledger):
         if run in ids:
@@ -66,7 +61,7 @@ def _keys_of(ledger: Ledger, ids: Collection[str]) -> _Keys:
     for run, keys in request_keys(ledger):
         if run not in ids:
             shared |= dict.fromkeys(own & keys, run)
-    return _Keys(own - shared.keys(), shared)
+    return own - shared.keys(), shared
 
 
 def _delete(folder: Path, keys: Collection[bytes]) -> int:
@@ -82,13 +77,11 @@ def _erase_texts(ledger: Ledger, ids: Collection[str]) -> None:
             file.erase_texts(ids)
 
 
-def _warn_of_remaining(folder: Path, keys: _Keys, ledger: Ledger, ids: Collection[str]) -> None:
-    if keys.shared:
-        others = sorted(set(keys.shared.values()))
+def _warn_of_remaining(folder: Path, shared: dict[bytes, str], ledger: Ledger, ids: Collection[str]) -> None:
+    if shared:
+        others = sorted(set(shared.values()))
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        warn(
-            f"{plural(len(keys.shared), 'answer')} stay: the run {others[0]}{more} has bought or used them, too; forget that as well"
-        )
+        warn(f"{plural(len(shared), 'answer')} stay: the run {others[0]}{more} has bought or used them, too; forget that as well")
     if unfinished := [record.run for record in ledger.run_records() if record.run in ids and record.ended is None]:
         warn(
             f"the run {unfinished[0]} has no end on record: if another process goes on with it, what it buys from now on is kept"

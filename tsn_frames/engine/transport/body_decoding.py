@@ -108,16 +108,19 @@ class _Inflater:
     def __init__(self, encoding: str) -> None:
         self.ended = False
         self._may_be_raw = encoding == "deflate"
-        self._start: bytes = b""  # of a deflate that may be raw
         self._object = zlib.decompressobj(47)
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
         """Yield what some bytes inflate to, in bounded pieces."""
+        if self._may_be_raw and data:
+            self._may_be_raw = False
+            if data[0] & 0x0F not in (8, 15):  # with which zlib and gzip begin, and raw deflate can't
+                self._object = zlib.decompressobj(-zlib.MAX_WBITS)
         more = True
         while data or more:
             if self.ended and not self._begin_member(data):
                 return
-            plain = self._inflate(data)
+            plain = self._object.decompress(data, _INFLATED_PIECE)
             if plain:
                 yield plain
             self.ended = self._object.eof
@@ -130,18 +133,6 @@ class _Inflater:
             return False
         self.ended, self._object = False, zlib.decompressobj(47)
         return True
-
-    def _inflate(self, data: bytes) -> bytes:
-        if not self._may_be_raw:
-            return self._object.decompress(data, _INFLATED_PIECE)
-        self._start += data
-        try:
-            plain = self._object.decompress(data, _INFLATED_PIECE)
-        except zlib.error:
-            self._may_be_raw, self._object = False, zlib.decompressobj(-zlib.MAX_WBITS)
-            return self._object.decompress(self._start, _INFLATED_PIECE)
-        self._may_be_raw = len(self._start) < 2  # the header of zlib distinguishes them
-        return plain
 
 
 class _DecodingConsumer:

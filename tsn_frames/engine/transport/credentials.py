@@ -82,9 +82,6 @@ class HiddenMapping:
     def __deepcopy__(self, memo: object) -> HiddenMapping:
         return self  # in this process a copy keeps the values
 
-    def __copy__(self) -> HiddenMapping:
-        return self
-
     def __reduce__(self) -> tuple[Any, ...]:
         return (_without_values, (self._setting, self.names))
 
