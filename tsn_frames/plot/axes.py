@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigError, ParameterError
-from ..text import money, quoted
+from ..text import quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes  # noqa: PLC0414 - the charts import it from here
@@ -40,7 +40,7 @@ def axes(ax: Axes | None) -> Axes:
 
 def style(ax: Axes, title: str, note: str = "", *, across: str, up: str, grid: str = "y") -> Axes:
     """Label the axes, hide the upper and right spines, draw a grid and put a title with a note above the data."""
-    ax.set_xlabel(across, parse_math=False)  # a currency may be called $
+    ax.set_xlabel(across + (", log scale" if ax.get_xscale() == "log" else ""), parse_math=False)  # a currency may be called $
     ax.set_ylabel(up, parse_math=False)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=grid, alpha=0.25, linewidth=0.8)  # type: ignore[arg-type]
@@ -78,12 +78,12 @@ def empty(ax: Axes, why: str) -> Axes:
     return ax
 
 
-def plain_axis(axis: Any, *, log: bool = False, whole: bool = False, shown: Callable[[float], str] | None = None) -> None:
+def plain_axis(axis: Any, *, whole: bool = False, shown: Callable[[float], str] | None = None) -> None:
     """Format an axis' numbers in full, never as 1e-5, with few enough ticks to be read."""
     from matplotlib import ticker
 
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: (shown or plain)(value)))
-    if not log:
+    if axis.get_scale() != "log":
         axis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole))
         return
     low, high = axis.get_view_interval()
@@ -92,9 +92,9 @@ def plain_axis(axis: Any, *, log: bool = False, whole: bool = False, shown: Call
     axis.set_minor_locator(ticker.NullLocator())
 
 
-def share_axis(axis: Any, *, log: bool = False) -> None:
+def share_axis(axis: Any) -> None:
     """Format an axis' shares as percent."""
-    plain_axis(axis, log=log, shown=lambda value: f"{plain(100 * value)} %")
+    plain_axis(axis, shown=lambda value: f"{plain(100 * value)} %")
 
 
 def time_axis(ax: Axes, places: np.ndarray[Any, Any], names: list[str]) -> None:
@@ -123,8 +123,3 @@ def plain(value: float) -> str:
 def in_money(what: str, currency: str | None) -> str:
     """Return an axis' label with its unit."""
     return f"{what} ({currency})" if currency else f"{what} (in the prices' currency)"
-
-
-def amount(value: float, currency: str | None) -> str:
-    """Return an amount of money for a sentence."""
-    return f"{money(value)} {currency or ''}".strip()

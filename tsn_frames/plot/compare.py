@@ -61,7 +61,7 @@ def compare(comparison: FrameLike | pd.DataFrame, *, currency: str | None = None
     _points(ax, known)
     lost = [axes.short(label) for label in points.index.difference(known.index, sort=False)]
     note = f"not drawn, cost or agreement unknown: {', '.join(lost)}" if lost else ""
-    across = axes.in_money("cost of 1,000 answers", currency) + (", log scale" if ax.get_xscale() == "log" else "")
+    across = axes.in_money("cost of 1,000 answers", currency)
     return axes.style(
         ax, "Cost and agreement with gold", note, across=across, up="agreement with gold (95 % interval)", grid="both"
     )
@@ -74,12 +74,11 @@ def _points(ax: Axes, known: pd.DataFrame) -> None:
             known["cost"].iloc[at], known["agreement"].iloc[at], yerr=[[low.iloc[at]], [high.iloc[at]]],
             fmt=_MARKERS[at % len(_MARKERS)], color=axes.COLOURS[at % len(axes.COLOURS)], elinewidth=1.6, capsize=4,
         )  # fmt: skip
-    log = known["cost"].min() > 0 and known["cost"].max() > 10 * known["cost"].min()
-    if log:
+    if known["cost"].min() > 0 and known["cost"].max() > 10 * known["cost"].min():
         ax.set_xscale("log")
         ax.margins(x=0.25)
     else:
         ax.set_xlim(0, known["cost"].max() * 1.3 or 1)
-    axes.plain_axis(ax.xaxis, log=bool(log))
+    axes.plain_axis(ax.xaxis)
     axes.share_axis(ax.yaxis)
     axes.legend(ax, known.index)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ParameterError
-from ..text import did_you_mean, plural, quoted
+from ..text import did_you_mean, money, plural, quoted
 from ..verbs.report.grouping import Report
 from ..verbs.report.report import recorded_currency, run_records
 from . import axes
@@ -68,11 +68,10 @@ def costs(
     ax.hist(paid * many, bins=_bins(paid * many, log=log), color=axes.COLOURS[0], edgecolor=ax.get_facecolor(), linewidth=0.6)
     if log:
         ax.set_xscale("log")
-    axes.plain_axis(ax.xaxis, log=log)
+    axes.plain_axis(ax.xaxis)
     axes.plain_axis(ax.yaxis, whole=True)
     what = "cost of a row" if many == 1 else f"cost of {many:,} such rows"
-    across = axes.in_money(what, currency) + (", log scale" if log else "")
-    return axes.style(ax, "Cost of the rows", _note(series, paid, currency), across=across, up="rows")
+    return axes.style(ax, "Cost of the rows", _note(series, paid, currency), across=axes.in_money(what, currency), up="rows")
 
 
 def _numbers(costs: Any, column: str) -> pd.Series:
@@ -107,7 +106,7 @@ def _bins(paid: np.ndarray[Any, Any], *, log: bool) -> list[float]:
 def _note(series: pd.Series, paid: np.ndarray[Any, Any], currency: str | None) -> str:
     """Return the note above the bars: total, median, share of the most expensive rows, and the rows that aren't drawn."""
     unknown, nothing = int(series.isna().sum()), int((series == 0).sum())
-    total, middle = axes.amount(float(paid.sum()), currency), axes.amount(float(np.median(paid)), currency)
+    total, middle = (money(float(of(paid)), currency=currency) for of in (np.sum, np.median))
     parts = [f"total {'at least ' if unknown else ''}{total}, the median row {middle}"]
     if len(paid) >= 20:
         top = np.sort(paid)[-(len(paid) // 10) :].sum() / paid.sum()

@@ -76,17 +76,18 @@ def estimate(
     highest = max(1.1, *(end for line in lines for end in (line.low, line.expected, line.high) if end is not None))
     for at, line in enumerate(lines):
         _draw(ax, at, line, 1.5 * highest)
-    log = highest > 10
-    if log:
+    if highest > 10:
         ax.set_xscale("log")
     else:
         ax.set_xlim(left=0)
-    axes.share_axis(ax.xaxis, log=log)
+    axes.share_axis(ax.xaxis)
     ax.axvline(1.0, color=axes.REST, linewidth=1.5, zorder=0)
     ax.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)
     ax.set_ylim(len(lines) - 0.5, -0.5)
-    across = "estimate, in percent of the actual value" + (", log scale" if log else "")
-    return axes.style(ax, "Estimate and actual value", _mismatch_note(estimate, actual), across=across, up="", grid="x")
+    same = actual.sent == estimate.to_send
+    note = "" if same else f"the estimate is of {plural(estimate.to_send, 'request')}, the run sent {actual.sent:,}"
+    across = "estimate, in percent of the actual value"
+    return axes.style(ax, "Estimate and actual value", note, across=across, up="", grid="x")
 
 
 def _summary(run: Any) -> Summary:
@@ -121,13 +122,6 @@ def _actual(run: Summary | RunRecord | None) -> _Actual:
     cost = None if run.cost is None else float(run.cost)
     sent = (run.requests or 0) - (run.refused or 0) - (run.retried or 0)
     return _Actual(run.prompt_tokens or 0, run.completion_tokens or 0, cost, sent)
-
-
-def _mismatch_note(estimate: Estimate, actual: _Actual) -> str:
-    """Return a note where estimate and run have different numbers of requests."""
-    if actual.sent == estimate.to_send:
-        return ""
-    return f"the estimate is of {plural(estimate.to_send, 'request')}, the run sent {actual.sent:,}"
 
 
 def _line(name: str, estimated: Range, actual: float | None, currency: str | None) -> _Line | None:

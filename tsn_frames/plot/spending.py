@@ -11,7 +11,7 @@ import pandas as pd
 from ..engine.ledger.ledger import Ledger
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ParameterError
-from ..text import check_choice, did_you_mean, plural, quoted
+from ..text import check_choice, did_you_mean, money, plural, quoted
 from . import axes
 
 if TYPE_CHECKING:
@@ -130,5 +130,5 @@ def _bars(ax: Axes, table: pd.DataFrame, every: Every) -> None:
 
 def _total(lines: pd.DataFrame, currency: str | None) -> str:
     unknown = int(lines["cost"].isna().sum())
-    total = axes.amount(float(lines["cost"].sum()), currency)
+    total = money(float(lines["cost"].sum()), currency=currency)
     return f"total at least {total}; the cost of {plural(unknown, 'request')} is unknown" if unknown else f"total {total}"

@@ -32,7 +32,7 @@ def facts(turn: Turn, currency: str | None = None) -> str:
     if turn.prompt_tokens is not None and turn.completion_tokens is not None:
         parts.append(f"{turn.prompt_tokens:,} + {turn.completion_tokens:,} tokens")
     if turn.cost is not None:
-        parts.append(f"cost {_amount(turn.cost, currency)}")
+        parts.append(f"cost {money(turn.cost, currency=currency)}")
     parts.append(f"{turn.seconds:,.1f} s")
     parts += ["cached"] if turn.cached else []
     parts += ["cut at max_tokens"] if ending(turn.finish_reason) == "cut_off" else []
@@ -68,14 +68,12 @@ def _paid(turns: Sequence[Turn]) -> list[Turn]:
     return [turn for turn in turns if turn.role == "assistant" and turn.seconds is not None]
 
 
-def _amount(amount: Decimal, currency: str | None) -> str:
-    return f"{money(amount)} {currency}" if currency else money(amount)
-
-
 def _cost(answers: Sequence[Turn], currency: str | None = None) -> str:
     """Return what answers cost, as a text; empty where no cost is known."""
     costs = [turn.cost for turn in answers if turn.cost is not None]
-    return f"{'at least ' if len(costs) < len(answers) else ''}{_amount(sum(costs, Decimal(0)), currency)}" if costs else ""
+    return (
+        f"{'at least ' if len(costs) < len(answers) else ''}{money(sum(costs, Decimal(0)), currency=currency)}" if costs else ""
+    )
 
 
 def turn_of(i: int, turn: Turn, blocks: list[str] | None, currency: str | None = None) -> dict[str, Any]:
@@ -96,8 +94,8 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None, currency: str | None =
 
 def streaming_turn(i: int, blocks: list[str], thoughts: str, seconds: float) -> dict[str, Any]:
     """Return a streaming answer as the page expects it, with the seconds since its question."""
-    return {"index": i, "role": "assistant", "text": "", "template": None, "blocks": blocks, "status": "streaming", "error": "",
-            "facts": "", "thoughts": thoughts, "seconds": seconds}  # fmt: skip
+    turn = turn_of(i, Turn("assistant", ""), blocks)
+    return {**turn, "status": "streaming", "thoughts": thoughts, "seconds": seconds}
 
 
 def shown_thoughts(reasoning: str | None) -> str:
