@@ -245,17 +245,13 @@ extra_body : optional
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Return the widget and a fallback without one: escaped text, never markdown."""
-        data, metadata = self._view(**kwargs)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return {**data, **self._saved.bundle()}, metadata
-
-    def _view(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        made = super()._repr_mimebundle_(**kwargs)
-        return made if isinstance(made, tuple) else (made or {}, {})
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        data, metadata = self._view()
+        data, metadata = super()._repr_mimebundle_() or ({}, {})
         display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         with self._keeping:  # an answer may end just now
             self._saved.display()

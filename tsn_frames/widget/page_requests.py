@@ -61,13 +61,8 @@ class PageRequests:
             case {"type": "models"}:
                 self._chat.list_models().add_done_callback(self._page.list_models)
             case {"type": "code"} if self._all_rows is not None:
-                self._page.send(
-                    "code",
-                    view,
-                    **view_model.all_rows(
-                        self._all_rows(question if isinstance(question := message.get("question"), int) else None)
-                    ),
-                )
+                code = self._all_rows(message.get("question"))
+                self._page.send("code", view, **view_model.all_rows(code))
             case _:
                 log.debug("unknown message from the page: %.80r", message)
 

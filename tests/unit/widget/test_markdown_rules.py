@@ -93,11 +93,11 @@ def test_a_formula_is_text_until_it_is_closed():
     closed = text.index("\\]") + 2
     for at in range(len(text) + 1):
         page.grow(text[:at])
-        assert ('display="block"' in page.html) == (at >= closed)
+        assert ('display="block"' in "".join(page.blocks)) == (at >= closed)
     for at in range(text.index("x_1"), closed):
         page = IncrementalMarkdown()
         page.grow(text[:at])
-        assert "<em>" not in page.html and "<li>" not in page.html
+        assert "<em>" not in "".join(page.blocks) and "<li>" not in "".join(page.blocks)
     assert "<math>" in render(text)
 
 

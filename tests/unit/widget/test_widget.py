@@ -288,8 +288,6 @@ def test_the_page_of_a_row_edits_the_template_and_shows_the_filled_text(client, 
     assert page.last("code")["question"] == 0 and page.last("code")["questions"] == [[0, "Cross? {text}"], [2, "Why?"]]
     page.ask(type="code", question=2)
     assert page.last("code")["question"] == 2 and page.last("code")["warnings"]
-    page.ask(type="code", question="2")
-    assert page.last("code")["question"] == 0, "what is no position is the default"
     assert [message["content"] for message in chat._messages][1] == "Cross? The kettle leaks." == chat.to_frame()["content"][0]
     chat.close()
 

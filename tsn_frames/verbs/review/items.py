@@ -16,7 +16,7 @@ from ...frames.labels.gold_sampling_design import draw_of
 from ...text import did_you_mean, plural, quoted, warn
 from ..label.codebook import Codebook
 from ..rounds.row_texts import texts_of
-from .labels_beside_text import Labels, Shown, agreed_labels, differ, labels_of
+from .labels_beside_text import Labels, Shown, distinct_labels, labels_of
 
 _CONFIDENCES = ("agreement", "probability")
 
@@ -55,8 +55,9 @@ def select(
     draw, agreed = draw_of(df, name), dict[int, Labels]()
     chosen = np.full(len(df), fill_value=True) if draw is None else draw.test | draw.dev
     if shown.mode == "adjudication":
-        agreed = agreed_labels(sources)
-        chosen &= [differ(sources, at) for at in range(len(df))]
+        given = distinct_labels(sources.values())
+        chosen &= [len(labels) > 1 for labels in given]
+        agreed = {at: labels.pop() for at, labels in enumerate(given) if len(labels) == 1}
     positions = [at for at in _ordered(df, hashes, shown, order) if chosen[at]]
     if blank := sum(texts[at] is None for at in positions):
         warn(f"{plural(blank, 'row')} without a text are left out of the review")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,19 +60,9 @@ def labels_of(df: pd.DataFrame, column: Hashable, book: Codebook, *, multiple: b
     return found
 
 
-def _given(sources: dict[Hashable, list[Labels | None]], at: int) -> set[Labels]:
-    return {labels[at] for labels in sources.values() if labels[at] is not None}  # type: ignore[misc]
-
-
-def differ(sources: dict[Hashable, list[Labels | None]], at: int) -> bool:
-    """Return whether a row has several labels."""
-    return len(_given(sources, at)) > 1
-
-
-def agreed_labels(sources: dict[Hashable, list[Labels | None]]) -> dict[int, Labels]:
-    """Return the labels of rows that have only one, even if from a single rater."""
-    given = [_given(sources, at) for at in range(len(next(iter(sources.values()))))]
-    return {at: labels.pop() for at, labels in enumerate(given) if len(labels) == 1}
+def distinct_labels(sources: Iterable[list[Labels | None]]) -> list[set[Labels]]:
+    """Return the labels that the raters gave to each row; there is only one where they agree."""
+    return [{labels for labels in given if labels is not None} for given in zip(*sources, strict=True)]
 
 
 def _column(df: pd.DataFrame, show: Any, name: str, book: Codebook, *, multiple: bool) -> Hashable:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +11,6 @@ import pandas as pd
 
 from ...errors import ConfigError, ParameterError
 from ...text import plural, quoted, warn
-from ..label.codebook import Codebook
 from .columns import check_columns, gold_columns
 from .decisions import UNDECIDED, Decision, Entry, History
 from .items import Selection
@@ -44,8 +42,6 @@ class ReviewSession:
 
     def decide(self, index: int, decision: Decision, seconds: float | None = None) -> None:
         """Decide on a text, and write it; ``problem`` says why it couldn't be written."""
-        if any(label not in self.setup.book.labels for label in decision.labels or ()):
-            raise ParameterError(f"{quoted(decision.labels)} is not in the labels")
         entry = Entry(uuid.uuid4().hex[:16], self.items[index].row, decision, seconds)
         self._add(entry.line(_now()))
 
@@ -136,7 +132,8 @@ class ReviewSession:
     def _check_log(self) -> None:
         for header in self._headers:
             self.setup.check(header, self.log.path)
-        gone = _labels_outside([self.decision(index) for index in range(len(self.items))], self.setup.book)
+        labels = (label for row in self.index_of for label in self.history.decision(row).labels or ())
+        gone = list(dict.fromkeys(label for label in labels if label not in self.setup.book.labels))
         if gone:
             raise ParameterError(
                 f"the review log {self.log.path} has decisions on these rows with labels that labels= doesn't have: {quoted(gone)}. "
@@ -161,11 +158,6 @@ class ReviewSession:
             raise ConfigError(
                 f"the review log {self.log.path} can't be written: {error.strerror or error}; name another file with file="
             ) from error
-
-
-def _labels_outside(made: Sequence[Decision], book: Codebook) -> list[Any]:
-    known = set(book.labels)
-    return list(dict.fromkeys(label for one in made for label in one.labels or () if label not in known))
 
 
 def _now() -> str:

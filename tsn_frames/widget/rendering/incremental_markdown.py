@@ -26,7 +26,7 @@ class IncrementalMarkdown:
     [(0, '<p>Hello *wor</p>\n')]
     >>> page.grow("Hello *world*\n\n- a")
     [(0, '<p>Hello <em>world</em></p>\n'), (1, '<ul>\n<li>a</li>\n</ul>\n')]
-    >>> page.html == render("Hello *world*\n\n- a")
+    >>> "".join(page.blocks) == render("Hello *world*\n\n- a")
     True
     """
 
@@ -37,11 +37,6 @@ class IncrementalMarkdown:
         self._links: Links = {}  # defined by final text
         self._linked: Links = {}  # used when the final blocks were rendered
         self._memo = BlockCache()
-
-    @property
-    def html(self) -> str:
-        """The HTML of all blocks."""
-        return "".join(self.blocks)
 
     def grow(self, text: str) -> list[tuple[int, str]]:
         """Update to the text so far and return the new and changed blocks with their positions.

@@ -32,9 +32,6 @@ def add_rules(md: MarkdownIt) -> None:
     md.block.ruler.before("reference", "footnote", _footnote, {"alt": ["paragraph", "reference"]})
 
 
-RULES = ["added", "math_block", "footnote"]
-
-
 def _added(state: StateInline, silent: bool) -> bool:
     """Try the rules of a character: one call for each character that may be a mark."""
     return any(rule(state, silent) for rule in _RULES_OF.get(state.src[state.pos], ()))
