@@ -39,6 +39,22 @@ def pytest_configure(config):
     )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Deal the tests marked ``first`` out over the starts of the equal slices of the list that xdist's workers begin with."""
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    longest = [item for item in items if item.get_closest_marker("first")]
+    others = [item for item in items if item not in longest]
+    number = len(items)
+    items.clear()
+    for worker in range(workers):
+        slice_of_worker = (number - len(items)) // (workers - worker)
+        mine = longest[worker::workers]
+        rest = max(0, slice_of_worker - len(mine))
+        items += [*mine, *others[:rest]]
+        del others[:rest]
+
+
 def pytest_collection_finish():
     """Leave modules and collected tests out of the garbage collector's passes, also of those that a test asks for."""
     gc.freeze()

@@ -15,7 +15,7 @@ from support.dask_cluster import local_cluster  # noqa: E402
 
 import tsn_frames.dask  # noqa: E402
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(590), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.soak, pytest.mark.first, pytest.mark.timeout(590), pytest.mark.filterwarnings("ignore")]
 ROWS, PARTITIONS, DISTINCT = 100_000, 50, 9_000
 AT_ONCE, A_MINUTE, LATENCY = 20, 3_000, 0.2
 

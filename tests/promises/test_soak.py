@@ -6,7 +6,7 @@ import pytest
 import tsn_frames as tsn
 from tsn_frames.simulator import Faults, Quota, Simulator
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.first]
 FAULTS = Faults(
     error_500=0.02, error_502=0.01, error_429=0.02, reset=0.01, reset_before=0.01, truncate=0.01, cut_json=0.005, html=0.005,
     no_usage=0.01, hang=0.0005, hang_seconds=5.0,
