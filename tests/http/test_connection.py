@@ -1,6 +1,6 @@
 """Responses on the wire: framed, cut, delayed or malformed in every way, and the error of each.
 
-Both engines are asked the same, so that ours can't drift from what httpx makes of the same bytes.
+Both backends are asked the same, so that the pool can't drift from what httpx makes of the same bytes.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from tsn_frames.secret import Secret
 BODY = b'{"model":"m","messages":[]}'
 
 
-@pytest.fixture(params=[ConnectionPool, HttpxTransport], ids=["fast", "stock"])
-def engine(request):
+@pytest.fixture(params=[ConnectionPool, HttpxTransport], ids=["pool", "httpx"])
+def backend(request):
     return request.param
 
 
-def post(engine, url, times=1, *, timeout=20.0, pause=0.0, key="tsn_test_1", ready=lambda number: True):
+def post(backend, url, times=1, *, timeout=20.0, pause=0.0, key="tsn_test_1", ready=lambda number: True):
     """Post one after another over one transport, each when the connection is ready, and return the results."""
 
     async def work():
-        transport = engine(f"{url}/chat/completions", Secret(key), timeout)
+        transport = backend(f"{url}/chat/completions", Secret(key), timeout)
         found = []
         try:
             for number in range(times):
@@ -128,10 +128,10 @@ READ = {
 
 
 @pytest.mark.parametrize("case", READ)
-def test_an_answer_is_read_however_it_is_framed(engine, case):
+def test_an_answer_is_read_however_it_is_framed(backend, case):
     script, body = READ[case]
     with RawServer(script) as server:
-        found = post(engine, server.url)
+        found = post(backend, server.url)
     assert isinstance(found, HttpResponse), found
     assert found.body == body
 
@@ -170,10 +170,10 @@ FAILED = {
 
 
 @pytest.mark.parametrize("case", FAILED)
-def test_an_incomplete_answer_may_be_billed(engine, case):
+def test_an_incomplete_answer_may_be_billed(backend, case):
     script, code = FAILED[case]
     with RawServer(script) as server:
-        found = post(engine, server.url, timeout=20.0 if code == "connection" else 0.5)
+        found = post(backend, server.url, timeout=20.0 if code == "connection" else 0.5)
     assert isinstance(found, HttpFailure), found
     assert found.sent
     assert code is None or found.code == code, found
@@ -188,9 +188,9 @@ def test_bytes_that_are_not_a_body_are_limited(bomb):
     assert found == HttpFailure("unreadable", "the answer's head is larger than 256 KiB", sent=True)
 
 
-def test_headers_come_with_names_in_lower_case(engine):
+def test_headers_come_with_names_in_lower_case(backend):
     with RawServer(says(http(b"{}", b"X-RateLimit-Remaining-Requests: 5", b"Retry-After:7  "))) as server:
-        headers = post(engine, server.url).headers
+        headers = post(backend, server.url).headers
     assert headers["x-ratelimit-remaining-requests"] == "5"
     assert headers["retry-after"] == "7"
 
@@ -250,7 +250,7 @@ def test_a_connection_is_used_again_only_where_nothing_of_it_is_left(answer, end
     assert server.connections == (1 if kept else 3)
 
 
-def test_unsolicited_bytes_are_not_an_answer_to_the_next_request(engine):
+def test_unsolicited_bytes_are_not_an_answer_to_the_next_request(backend):
     evil = []
 
     async def script(peer):
@@ -261,12 +261,12 @@ def test_unsolicited_bytes_are_not_an_answer_to_the_next_request(engine):
         await peer.gone()
 
     with RawServer(script) as server:
-        found = post(engine, server.url, 3, ready=lambda number: len(evil) == number, pause=0.1)
+        found = post(backend, server.url, 3, ready=lambda number: len(evil) == number, pause=0.1)
     assert isinstance(found[0], HttpResponse)
     assert {one.body for one in found if isinstance(one, HttpResponse)} == {b"first"}
 
 
-def test_unsolicited_bytes_are_detected_even_when_the_loop_was_busy(engine):
+def test_unsolicited_bytes_are_detected_even_when_the_loop_was_busy(backend):
     evil = []
 
     async def script(peer):
@@ -277,7 +277,7 @@ def test_unsolicited_bytes_are_detected_even_when_the_loop_was_busy(engine):
         await peer.gone()
 
     async def work():
-        transport = engine(f"{server.url}/chat/completions", Secret(None), 20.0)
+        transport = backend(f"{server.url}/chat/completions", Secret(None), 20.0)
         first = await transport.post(BODY, "1")
         wait_until(lambda: evil)  # the loop is busy: the junk waits in the socket
         second = await transport.post(BODY, "2")
@@ -289,9 +289,9 @@ def test_unsolicited_bytes_are_detected_even_when_the_loop_was_busy(engine):
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_connection_that_was_closed_while_idle_is_replaced(engine, end):
+def test_a_connection_that_was_closed_while_idle_is_replaced(backend, end):
     with RawServer(says(http(), end=end)) as server:
-        found = post(engine, server.url, 4, ready=lambda number: server.ended == number)
+        found = post(backend, server.url, 4, ready=lambda number: server.ended == number)
     assert all(isinstance(one, HttpResponse) for one in found), found
     assert len(server.asked) == 4
 
@@ -492,14 +492,14 @@ def test_a_sleep_of_this_process_at_whose_end_a_requests_time_is_over_costs_no_a
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"], ids=["no byte", "in the body"])
-def test_cancelling_closes_the_connection(engine, begun):
+def test_cancelling_closes_the_connection(backend, begun):
     async def script(peer):
         await peer.request()
         await peer.send(begun)
         await peer.gone()
 
     async def work():
-        transport = engine(f"{server.url}/chat/completions", Secret(None), 30.0)
+        transport = backend(f"{server.url}/chat/completions", Secret(None), 30.0)
         tasks = [asyncio.create_task(transport.post(BODY, "key")) for _ in range(5)]
         await wait_until_async(lambda: len(server.asked) == 5)
         for task in tasks:
@@ -514,7 +514,7 @@ def test_cancelling_closes_the_connection(engine, begun):
         assert process_state.submit(work()).result(SECONDS) == (5, {asyncio.CancelledError})
 
 
-def test_cancelling_while_connecting_leaves_nothing(engine, monkeypatch):
+def test_cancelling_while_connecting_leaves_nothing(backend, monkeypatch):
     for module in ("pool", "httpx_backend"):
         monkeypatch.setattr(f"tsn_frames.engine.transport.{module}.CONNECT_SECONDS", 1.0)
 
@@ -529,7 +529,7 @@ def test_cancelling_while_connecting_leaves_nothing(engine, monkeypatch):
                 with contextlib.suppress(BlockingIOError):
                     filler.connect(deaf.getsockname())
                 fillers.append(filler)
-            transport = engine(f"http://127.0.0.1:{deaf.getsockname()[1]}/v1", Secret(None), 5.0)
+            transport = backend(f"http://127.0.0.1:{deaf.getsockname()[1]}/v1", Secret(None), 5.0)
             task = asyncio.create_task(transport.post(BODY, "key"))
             await asyncio.sleep(0.02)
             task.cancel()
@@ -609,8 +609,8 @@ def test_a_forked_child_leaves_the_connections_of_its_parent_alone():
 
 
 @pytest.mark.parametrize("host", ["a" * 70 + ".example", "..", "127.0.0.1:1"])
-def test_an_address_that_leads_nowhere_costs_nothing(engine, host):
-    found = post(engine, f"http://{host}/v1")
+def test_an_address_that_leads_nowhere_costs_nothing(backend, host):
+    found = post(backend, f"http://{host}/v1")
     assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", False), found
 
 
@@ -624,31 +624,31 @@ def authority(tmp_path, monkeypatch, *names):
     return context
 
 
-def test_connections_are_kept_and_cut_under_tls(engine, tmp_path, monkeypatch):
+def test_connections_are_kept_and_cut_under_tls(backend, tmp_path, monkeypatch):
     context = authority(tmp_path, monkeypatch, "localhost")
     big = b"x" * 300_000
     with RawServer(says(http(big)), tls=context) as server:
-        assert [one.body for one in post(engine, server.url, 3)] == [big] * 3
+        assert [one.body for one in post(backend, server.url, 3)] == [big] * 3
         assert server.connections == 1
     with RawServer(says(http(big)[:-5], end="close"), tls=context) as server:
-        found = post(engine, server.url)
+        found = post(backend, server.url)
         assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", True)
 
 
-def test_a_certificate_of_another_name_or_of_yesterday_is_refused(engine, tmp_path, monkeypatch):
+def test_a_certificate_of_another_name_or_of_yesterday_is_refused(backend, tmp_path, monkeypatch):
     context = authority(tmp_path, monkeypatch, "other.example")
     with RawServer(says(http()), tls=context) as server:
-        found = post(engine, server.url)
+        found = post(backend, server.url)
         assert isinstance(found, HttpFailure) and not found.sent and "certificate" in found.message.lower()
         assert not server.asked
 
 
-def test_a_server_without_tls_gets_no_byte_of_a_request(engine):
+def test_a_server_without_tls_gets_no_byte_of_a_request(backend):
     async def script(peer):
         server.asked.append(await peer.reader.read(2**16))
         await peer.send(http())
 
     with RawServer(script) as server:
-        found = post(engine, server.url.replace("http://", "https://"), key="tsn_test_secretword")
+        found = post(backend, server.url.replace("http://", "https://"), key="tsn_test_secretword")
     assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", False), found
     assert b"secretword" not in server.asked[0]

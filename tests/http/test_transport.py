@@ -1,4 +1,4 @@
-"""Both engines that do the sending, against real sockets: TLS, proxies, IPv6, cancelling, and what each failure means."""
+"""Both backends, against real sockets: TLS, proxies, IPv6, cancelling, and what each failure means."""
 
 import asyncio
 import gzip
@@ -21,12 +21,12 @@ from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
 
 BODY = b'{"model":"sim-small","messages":[{"role":"user","content":"Hi"}]}'
-ENGINES = ["fast", "stock"]
+BACKENDS = ["pool", "httpx"]
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request, monkeypatch):
-    if request.param == "stock":
+@pytest.fixture(params=BACKENDS)
+def backend(request, monkeypatch):
+    if request.param == "httpx":
         monkeypatch.setitem(sys.modules, "httptools", None)
         for module in (pool, connection):
             monkeypatch.delitem(sys.modules, module.__name__)
@@ -34,7 +34,7 @@ def engine(request, monkeypatch):
 
 
 def post(base_url, times=1, timeout=20.0, key="tsn_test_1"):
-    """Post on the engine's loop and return the response."""
+    """Post on the process's loop and return the response."""
 
     async def work():
         transport = open_transport(base_url, Secret(key), timeout)
@@ -62,21 +62,21 @@ def http(body, *headers):
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def test_the_fast_engine_is_used_where_it_can_be_imported(engine, sim):
+def test_the_pool_is_used_where_it_can_be_imported(backend, sim):
     async def name():
         transport = open_transport(sim.base_url, Secret(None), 1.0)
         await transport.aclose()
         return type(transport).__name__
 
-    assert process_state.submit(name()).result(SECONDS) == {"fast": "ConnectionPool", "stock": "HttpxTransport"}[engine]
+    assert process_state.submit(name()).result(SECONDS) == {"pool": "ConnectionPool", "httpx": "HttpxTransport"}[backend]
 
 
-def test_connections_are_kept_alive(engine, sim):
+def test_connections_are_kept_alive(backend, sim):
     assert [answer.status for answer in post(sim.base_url, times=5)] == [200] * 5
     assert sim.stats().connections == 1
 
 
-def test_the_key_and_the_idempotency_key_are_sent(engine, sim):
+def test_the_key_and_the_idempotency_key_are_sent(backend, sim):
     post(sim.base_url)
     exchange = sim.log[0]
     assert exchange.key_sent and exchange.headers["idempotency-key"] == "key"
@@ -94,24 +94,24 @@ def test_the_key_and_the_idempotency_key_are_sent(engine, sim):
         ("truncate", "connection"),
     ],
 )
-def test_a_request_that_reached_the_service_may_be_billed(engine, fault, code):
+def test_a_request_that_reached_the_service_may_be_billed(backend, fault, code):
     with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
         found = post(sim.base_url, timeout=0.5 if code == "timeout" else 20.0)
     assert isinstance(found, HttpFailure) and (found.code, found.sent) == (code, True), found
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "does-not-exist.invalid"])
-def test_a_connection_that_was_never_made_costs_nothing(engine, host):
+def test_a_connection_that_was_never_made_costs_nothing(backend, host):
     found = post(f"http://{host}/v1")
     assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", False), found
 
 
-def test_ipv6_works(engine):
+def test_ipv6_works(backend):
     with Simulator(latency=0.0, host="::1") as sim:
         assert post(sim.base_url).status == 200
 
 
-def test_a_redirect_is_an_answer_and_not_followed(engine):
+def test_a_redirect_is_an_answer_and_not_followed(backend):
     with (
         Simulator(latency=0.0) as other,
         Simulator(latency=0.0, faults=Faults(redirect=1.0, redirect_to=f"{other.base_url}/chat/completions")) as sim,
@@ -120,25 +120,25 @@ def test_a_redirect_is_an_answer_and_not_followed(engine):
         assert other.stats().requests == 0
 
 
-def test_a_body_that_is_packed_all_the_same_is_unpacked(engine):
+def test_a_body_that_is_packed_all_the_same_is_unpacked(backend):
     with raw(http(gzip.compress(b'{"a": 1}'), b"Content-Encoding: gzip")) as server:
         assert post(f"http://127.0.0.1:{server.port}/v1").body == b'{"a": 1}'
 
 
 @pytest.mark.parametrize("fault", ["gzip_bomb", "huge"])
-def test_a_body_beyond_the_cap_is_not_taken_in(engine, fault):
+def test_a_body_beyond_the_cap_is_not_taken_in(backend, fault):
     with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
         found = post(sim.base_url)
     assert isinstance(found, HttpFailure) and "larger than 20 MiB" in found.message
 
 
 @pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", b""])
-def test_what_is_not_http_is_a_failure_and_raises_no_exception(engine, answer):
+def test_what_is_not_http_is_a_failure_and_raises_no_exception(backend, answer):
     with raw(answer) as server:
         assert isinstance(post(f"http://127.0.0.1:{server.port}/v1"), HttpFailure)
 
 
-def test_an_unsigned_certificate_is_refused_and_one_of_the_environment_is_trusted(engine, tmp_path, monkeypatch):
+def test_an_unsigned_certificate_is_refused_and_one_of_the_environment_is_trusted(backend, tmp_path, monkeypatch):
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -152,7 +152,7 @@ def test_an_unsigned_certificate_is_refused_and_one_of_the_environment_is_truste
         assert isinstance(wrong, HttpFailure) and not server.asked[1:]
 
 
-def test_a_proxy_of_the_environment_is_used_and_loopback_passes_none(engine, sim, monkeypatch):
+def test_a_proxy_of_the_environment_is_used_and_loopback_passes_none(backend, sim, monkeypatch):
     with raw(http(b'{"proxied": true}')) as proxy:
         for name in ("HTTP_PROXY", "http_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -164,7 +164,7 @@ def test_a_proxy_of_the_environment_is_used_and_loopback_passes_none(engine, sim
         assert isinstance(post("http://example.invalid/v1"), HttpFailure) and len(proxy.asked) == 1
 
 
-def test_a_proxy_that_cannot_be_used_is_named_without_its_password(engine, monkeypatch):
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(backend, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://user:secretword@127.0.0.1:9")
     monkeypatch.setenv("all_proxy", "socks5://user:secretword@127.0.0.1:9")
     with pytest.raises(tsn.errors.ConfigError, match="ALL_PROXY") as caught:
@@ -172,7 +172,7 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_password(engine, monke
     assert "secretword" not in str(caught.value)
 
 
-def test_a_cancelled_request_closes_its_connection(engine):
+def test_a_cancelled_request_closes_its_connection(backend):
     with Simulator(latency=60.0) as sim:
 
         async def work():
@@ -198,6 +198,6 @@ def test_many_at_once_share_a_few_small_clients(sim):
     assert process_state.submit(work()).result(SECONDS) == ({200}, 10)
 
 
-def test_a_whole_run_works_with_either_engine(engine, client):
+def test_a_whole_run_works_with_either_backend(backend, client):
     out = pd.DataFrame({"t": [f"x{number}" for number in range(50)]}).tsn.complete("{t}", client=client)
     assert out["content"].notna().all()

@@ -22,7 +22,7 @@ _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class Completion(NamedTuple):
-    """One answer, read. Flat, since a million of them are made at once."""
+    """One parsed answer. Flat, since a million of them are made at once."""
 
     content: str | None
     finish_reason: str | None = None
@@ -148,9 +148,9 @@ def decode_tolerantly(data: Any) -> Completion:
     usage, choices = find_usage(data), data.get("choices")
     choice = choices[0] if type(choices) is list and choices else {}
     choice = choice if type(choice) is dict else {}
-    message = _message(choice)
-    said = read_message(message or {})
-    has_text = bool(said.content or said.reasoning)
+    found = _message(choice)
+    message = read_message(found or {})
+    has_text = bool(message.content or message.reasoning)
     if error := _error(data, choice):
         raise ErrorAnswer(
             error, read_usage(usage), "yes" if counted(usage) else "unknown" if has_text and usage is None else "no"
@@ -158,28 +158,28 @@ def decode_tolerantly(data: Any) -> Completion:
     reason, counts = _reason(choice), read_usage(usage, has_text=has_text)
     if type(choices) is not list and ("choices" not in data or choices is not None or counts.total_tokens is None):
         raise Unreadable("the answer is JSON but not a chat completion")
-    if message is None and reason is None and (choices or counts.total_tokens is None):
+    if found is None and reason is None and (choices or counts.total_tokens is None):
         raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
     made_nothing = not has_text and counts_nothing(usage)
-    if choice and not (said.content or said.refusal or said.tool_calls) and (made_nothing or not ends_an_answer(reason)):
+    if choice and not (message.content or message.refusal or message.tool_calls) and (made_nothing or not ends_an_answer(reason)):
         words = f"the answer has no text (finish_reason {reason or 'not given'}{', and no tokens' if made_nothing else ''})"
         raise EmptyAnswer(words, counts, "yes" if counted(usage) else "no" if made_nothing else "unknown")
-    return _make(data, choice, said, counts)
+    return _make(data, choice, message, counts)
 
 
-def _make(data: dict[str, Any], choice: dict[str, Any], said: Message, usage: Usage) -> Completion:
-    reason, model, content = _reason(choice), data.get("model"), said.content
-    if not content and (said.refusal or said.tool_calls or ending(reason) == "filtered"):
+def _make(data: dict[str, Any], choice: dict[str, Any], message: Message, usage: Usage) -> Completion:
+    reason, model, content = _reason(choice), data.get("model"), message.content
+    if not content and (message.refusal or message.tool_calls or ending(reason) == "filtered"):
         content = None
     return _completion((
         content,
         reason,
         model if type(model) is str and model else None,
         *usage,
-        said.reasoning,
+        message.reasoning,
         choice.get("logprobs"),
-        said.refusal,
-        said.tool_calls,
+        message.refusal,
+        message.tool_calls,
     ))  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def _message(choice: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _reason(choice: dict[str, Any]) -> str | None:
-    """Return why an answer ended: the provider's own word where only that says that it ended badly."""
+    """Return the finish_reason of a choice: the provider's own where only that names a bad end."""
     reason, native = finish_reason(choice), choice.get("native_finish_reason")
     return native if type(native) is str and ending(native) and not ending(reason) else reason
 
@@ -232,7 +232,7 @@ def _load(body: bytes) -> Any:
 
 
 def _error_page(body: bytes) -> ServiceError | None:
-    """Return the error that a short text or a page in place of an answer says, by its words; None where it says none."""
+    """Return the error that a short text or page describes in place of an answer; None where it describes none."""
     if len(body) > _PAGE or body.lstrip(_BOM_AND_BLANKS)[:1] in (b"{", b"[", b'"'):
         return None
     error = error_of(body)

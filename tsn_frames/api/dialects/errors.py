@@ -77,7 +77,7 @@ class ErrorAnswer(Unreadable):
 
 
 def error_of(body: bytes) -> ServiceError:
-    """Return what an error body says.
+    """Parse the body of an error.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def _event(body: bytes) -> Any:
 
 
 def read_error(data: Any) -> ServiceError:
-    """Return what parsed JSON says of an error."""
+    """Return the error that parsed JSON describes."""
     codes = tuple(dict.fromkeys(_codes(data)))
     words = _words(data) or (dumps_any(data).decode("utf-8", "replace") if data else "")
     status = next((int(code) for code in codes if _STATUS.fullmatch(code)), None)
@@ -142,7 +142,7 @@ def _states_failure(code: Any) -> bool:
 
 
 def _has_failed(data: dict[str, Any]) -> bool:
-    """Return whether an answer says that it failed: by a word, or by a status as its code."""
+    """Return whether an answer states that it failed: by a word, or by a status as its code."""
     if data.get("success") is False or data.get("status") in ("error", "failed", "failure", "fail"):
         return True
     return not _STATED.isdisjoint(data) and any(_STATUS.fullmatch(str(data.get(name))) for name in _STATED)

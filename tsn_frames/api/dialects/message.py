@@ -11,7 +11,7 @@ _THINKING = ("thinking", "reasoning", "reasoning.text", "reasoning.summary")
 
 
 class Message(NamedTuple):
-    """What a message or a delta says; None where it does not say that."""
+    """The parts of a message or a delta; None for a part that it doesn't have."""
 
     content: str | None = None
     reasoning: str | None = None
@@ -20,7 +20,7 @@ class Message(NamedTuple):
 
 
 def read_message(message: dict[str, Any]) -> Message:
-    """Return what a message or a delta says.
+    """Return the parts of a message or a delta.
 
     >>> read_message({"content": [{"type": "thinking", "thinking": "Hm"}, {"type": "text", "text": "4"}]})
     Message(content='4', reasoning='Hm', refusal=None, tool_calls=None)

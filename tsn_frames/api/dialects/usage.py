@@ -41,7 +41,7 @@ def find_usage(data: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def merge_usage(known: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    """Return a usage with what a later chunk says of it: some services count the prompt first and the completion last.
+    """Merge a usage with that of a later chunk: some services count the prompt first and the completion last.
 
     A later count replaces an earlier one, but a later 0 says nothing.
 

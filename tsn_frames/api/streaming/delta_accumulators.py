@@ -70,7 +70,7 @@ def _has_letters(text: str) -> bool:
 
 
 class DeltaCalls:
-    """Tool calls that grow by deltas: arguments are joined, everything else is kept as it came first."""
+    """Tool calls that grow by deltas: arguments are joined, of other fields the first value is kept."""
 
     def __init__(self) -> None:
         self._calls: dict[Any, dict[str, Any]] = {}

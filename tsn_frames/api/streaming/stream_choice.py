@@ -16,7 +16,7 @@ class StreamedChoice:
 
     def __init__(self) -> None:
         self.begun = self.given = False  # whether any token has arrived, and whether a chunk had the choice at all
-        self.went_on = False  # whether text followed a finish_reason, which is not an end then
+        self.continued = False  # whether text followed a finish_reason, which is not an end then
         self.finish_reason: str | None = None
         self.error: dict[str, Any] | None = None  # that the choice names; the stream goes on to its usage
         self.size = 0  # characters so far
@@ -60,7 +60,7 @@ class StreamedChoice:
                 self.size += len(more)
         if calls is not None:
             (self._calls.replace if whole else self._calls.add)(calls)
-        self.went_on = self.went_on or (self.finish_reason is not None and bool(content) and not whole)
+        self.continued = self.continued or (self.finish_reason is not None and bool(content) and not whole)
         self.begun = self.begun or bool(content or thought or refusal or calls)
 
     def _finish(self, choice: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ class StreamedReply:
     """
 
     def __init__(self) -> None:
-        self.done = self._ended = False  # whether the end mark has arrived
+        self.done = self._ended = False  # whether the end mark has arrived, and whether the body has ended
         self.problem = ""  # why nothing more can be read, where that is so
         self.size = 0
         self._lines, self._data, self._event = SseLines(), list[bytes](), b""
@@ -79,10 +79,10 @@ class StreamedReply:
             return NOTHING
         if self.done or self._error is not None:
             return TAIL
-        return AFTER_FINISH if self.finish_reason is not None and not self._choice.went_on else MORE
+        return AFTER_FINISH if self.finish_reason is not None and not self._choice.continued else MORE
 
     def close(self) -> None:
-        """Take in that it ended in good order, and a last line that no line end follows."""
+        """Process the regular end of the body, and a last line without a line end."""
         self._ended = True
         self._read_lines_of_json()
         if not self.problem and self._stream_error is None and self._body is None:
@@ -132,13 +132,13 @@ class StreamedReply:
 
     @property
     def error(self) -> bytes | None:
-        """The error that came in place of the answer's rest, as JSON."""
+        """The error that ended the answer, as JSON."""
         return None if self._error is None else dumps_any(self._error)
 
     @property
     def whole(self) -> bool:
         """Whether the answer is all there."""
-        finished = self.finish_reason is not None and not self._choice.went_on
+        finished = self.finish_reason is not None and not self._choice.continued
         ended = self.done or finished or (self._body is not None and self._ended)
         return ended and not self.problem and self._error is None
 
@@ -165,7 +165,7 @@ class StreamedReply:
             self._take(self._lines.feed(data))
 
     def _begin(self, data: bytes) -> None:
-        """See whether it is a stream, or a body in one piece: JSON, or a page of a gateway."""
+        """Decide whether it is a stream, or a body in one piece: JSON, or a page of a gateway."""
         start = data.lstrip(_BEFORE)
         self._start = None if start else data
         if start[:1] in (b"{", b"[", b"<"):
@@ -183,7 +183,7 @@ class StreamedReply:
                 self._line(line)
 
     def _late_usage(self, line: bytes) -> None:
-        """Take in a usage that comes after the end mark."""
+        """Take in a usage that follows the end mark."""
         event = parsed(line.removeprefix(b"data:").lstrip())
         if event is not None and (usage := find_usage(event)) is not None:
             self._usage = merge_usage(self._usage, usage)

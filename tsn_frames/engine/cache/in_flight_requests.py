@@ -1,7 +1,7 @@
 """Requests in flight of all processes that share a cache, in a file beside it, so that none is sent twice.
 
 Each run is a holder, with a lease that it renews. It announces its flights only while another process has a holder, since each is a
-transaction; a holder that doesn't announce them yet is waited for by those that come later.
+transaction; later holders wait for one that doesn't announce them yet.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TABLES = (
 )
 # A lease that ends later than any can is of a clock that was set back, or foreign.
 _OTHERS = "SELECT holder, process, announces FROM holders WHERE expires BETWEEN :now AND :now + :lease AND process != :process"
-Answer = tuple[bytes, float]  # a body, and when it came
+Answer = tuple[bytes, float]  # a body, and the time of its response
 
 
 class Flights(OpenDatabase):

@@ -96,7 +96,7 @@ def _decompress(body: bytes, encoding: str) -> bytes | HttpFailure:
                 if len(plain) > BODY_CAP:
                     return TOO_LARGE
     except zlib.error:
-        if body.lstrip()[:1] in (b"{", b"["):  # which a gateway has inflated without a word
+        if body.lstrip()[:1] in (b"{", b"["):  # a gateway has inflated it and kept the header
             return body
         return HttpFailure("unreadable", "the answer's gzip is broken", sent=True)
     return bytes(plain) if inflater.ended else HttpFailure("unreadable", "the answer's gzip is cut", sent=True)

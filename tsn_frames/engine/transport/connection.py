@@ -28,7 +28,7 @@ class Connection(asyncio.BufferedProtocol):
     """Sends requests one after another; created on the loop that it serves."""
 
     def __init__(self) -> None:
-        self.used = self.streaming = False  # a response has come over it; the present body goes to a consumer
+        self.used = self.streaming = False  # whether a response has arrived, and whether the present body goes to a consumer
         self.next_part_due = math.inf  # of a streamed body, on the monotonic clock
         self.free_since = 0.0
         self.connect_seconds = 0.0

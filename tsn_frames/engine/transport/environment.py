@@ -30,7 +30,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def through_proxy(url: str) -> str:
-    """Return words on the proxy that a URL goes through, without its user and password; an empty text without one."""
+    """Describe the proxy of a URL for an error message, without user and password; return an empty text without a proxy."""
     parts = urlsplit(proxy_for(url) or "")
     port = f":{parts.port}" if parts.port else ""
     return f" through the proxy {parts.hostname}{port} of the environment" if parts.hostname else ""
