@@ -50,14 +50,14 @@ def _method(verb: Callable[Concatenate[pd.DataFrame, P], R], name: str | None = 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
         check_call(method, (self, *args), kwargs)
         with named_interrupts("stopped"):
-            return verb(self._frame(), *args, **kwargs)
+            return verb(self._df, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name or verb.__name__
     signature = inspect.signature(readable(verb))
     method.__signature__ = with_self(signature)  # type: ignore[attr-defined]
     plan = getattr(verb, "plan", None)
     if plan is not None:
-        method.plan = lambda self, *args, **kwargs: plan(self._frame(), *args, **kwargs)  # type: ignore[attr-defined]
+        method.plan = lambda self, *args, **kwargs: plan(self._df, *args, **kwargs)  # type: ignore[attr-defined]
     return cast("Callable[Concatenate[Any, P], R]", method)
 
 
@@ -107,7 +107,18 @@ def _like_complete(returns: str) -> Callable[[F], F]:
 class _Accessor:
     """What both namespaces show of themselves; a name that was replaced names its successor, and Tab does not show it."""
 
-    _example = ""
+    _name: str
+    _example: str
+
+    def __init__(self, given: pd.DataFrame | pd.Series) -> None:
+        self._given = given
+
+    @property
+    def _df(self) -> pd.DataFrame:
+        given = self._given
+        if isinstance(given, pd.DataFrame):
+            return given
+        return given.to_frame("value" if given.name is None or isinstance(given.name, tuple) else given.name)
 
     if not TYPE_CHECKING:
 
@@ -121,27 +132,17 @@ class _Accessor:
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name != "rehearse"]
 
-    def _frame(self) -> pd.DataFrame:
-        raise NotImplementedError
-
     def __repr__(self) -> str:
-        df = self._frame()
-        return f"<{self._name}: {plural(len(df), 'row')}, {self._columns(df)}; for example {self._example}>"
+        return f"<{self._name}: {plural(len(self._df), 'row')}, {self._columns()}; for example {self._example}>"
 
     def _repr_html_(self) -> str:
-        df = self._frame()
         methods = ", ".join(name for name in dir(self) if not name.startswith("_"))
-        rows = [("rows", f"{len(df):,}"), ("columns", self._columns(df)), ("methods", methods), ("example", self._example)]
+        rows = [("rows", f"{len(self._df):,}"), ("columns", self._columns()), ("methods", methods), ("example", self._example)]
         return table_html(self._name, rows)
 
-    @property
-    def _name(self) -> str:
-        return "df.tsn" if isinstance(self, FrameAccessor) else "series.tsn"
-
-    def _columns(self, df: pd.DataFrame) -> str:
-        """Return the first columns of the frame."""
-        names = [quoted(name, most=30) for name in df.columns[:MOST_COLUMNS]]
-        left = len(df.columns) - len(names)
+    def _columns(self) -> str:
+        names = [quoted(name, most=30) for name in self._df.columns[:MOST_COLUMNS]]
+        left = len(self._df.columns) - len(names)
         return ", ".join([*names, *([f"{left:,} more"] if left else [])]) or "no column"
 
 
@@ -157,13 +158,7 @@ class FrameAccessor(_Accessor):
     >>> sim.close()
     """
 
-    _example = 'df.tsn.complete("Summarise: {text}")'
-
-    def __init__(self, df: pd.DataFrame) -> None:
-        self._df = df
-
-    def _frame(self) -> pd.DataFrame:
-        return self._df
+    _name, _example = "df.tsn", 'df.tsn.complete("Summarise: {text}")'
 
     complete = _method(verbs.complete)
     messages = _method(verbs.messages_of, "messages")
@@ -219,14 +214,7 @@ class FrameAccessor(_Accessor):
 class SeriesAccessor(_Accessor):
     """Language models over a Series; its name is the placeholder, ``{value}`` where it has none."""
 
-    _example = 'df["summary"] = df["text"].tsn.complete("Summarise: {text}")'
-
-    def __init__(self, series: pd.Series) -> None:
-        self._series = series
-
-    def _frame(self) -> pd.DataFrame:
-        name = self._series.name
-        return self._series.to_frame("value" if name is None or isinstance(name, tuple) else name)
+    _name, _example = "series.tsn", 'df["summary"] = df["text"].tsn.complete("Summarise: {text}")'
 
     complete = _method(verbs.content_of, "complete")
     messages = _method(verbs.messages_of, "messages")

@@ -17,7 +17,7 @@ from ..engine.budget.spending_limits import amount
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ConfigError, ParameterError, RunError
 from ..text import warnings_to
-from ..verbs.paying_verb import plan_of, start, unsent
+from ..verbs.paying_verb import plan_of, start
 from ..verbs.run.run_handle import Run
 from .coordination.channels import Channel, cancellation, channel_of_task
 from .coordination.graph_budget import GraphBudget
@@ -68,7 +68,7 @@ def refuse_whole_columns(options: Mapping[str, Any]) -> None:
 
 def unsent_frame(call: PartitionCall, df: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with the columns that the verb adds, and nothing in them; nothing is sent."""
-    made: pd.DataFrame = unsent(plan_of(call.verb, df, *call.args, **call.options, client=call.client))
+    made: pd.DataFrame = plan_of(call.verb, df, *call.args, **call.options, client=call.client).unsent()
     made.attrs = dict(df.attrs)  # without the id of a run that never starts
     return made
 

@@ -57,7 +57,8 @@ def arrow_type(values: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(values.dtype, pd.CategoricalDtype):
-        known = pa.large_string() if _are_texts(values.dtype) else pa.array(values.dtype.categories).type
+        categories = values.dtype.categories
+        known = pa.large_string() if all(isinstance(one, str) for one in categories) else pa.array(categories).type
         return pa.dictionary(pa.from_numpy_dtype(pd.Categorical([], dtype=values.dtype).codes.dtype), known, values.dtype.ordered)
     if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
         return pa.large_string()
@@ -78,7 +79,3 @@ def arrow_array(values: pd.Series, kind: Any) -> Any:
     else:
         made = pa.array(values, type=kind, from_pandas=True)
     return made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
-
-
-def _are_texts(dtype: pd.CategoricalDtype) -> bool:
-    return all(isinstance(one, str) for one in dtype.categories)

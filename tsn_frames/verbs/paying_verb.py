@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, Never, ParamSpec, TypeVar, cast
 
 from ..errors import ArgumentError, ConfigError, named_interrupts
 from ..frames.other_libraries import in_pandas
@@ -22,6 +22,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def _no_meta() -> Never:
+    raise ConfigError(NO_META)
+
+
 @dataclass(frozen=True)
 class Call(Generic[R]):
     """A call of a paying verb with its arguments checked; nothing is sent yet."""
@@ -29,7 +33,7 @@ class Call(Generic[R]):
     result: Callable[[], R]  # sends the requests and waits for the answers
     start: Callable[[], Run[R]]  # sends them in the background
     estimate: Callable[[], Estimate]  # sends nothing
-    unsent: Callable[[], R] | None = None  # returns the result as it is before anything is sent: its columns and their dtypes
+    unsent: Callable[[], R] = _no_meta  # returns the result as it is before anything is sent: its columns and their dtypes
 
     @classmethod
     def of_run(cls, run: Callable[[], Run[R]], estimate: Callable[[], Estimate], progress: bool | None) -> Call[R]:
@@ -44,9 +48,7 @@ class Call(Generic[R]):
             run._convert = convert
             return run
 
-        return Call(
-            lambda: converted(self.result, convert), start, self.estimate, lambda: converted(lambda: unsent(self), convert)
-        )
+        return Call(lambda: converted(self.result, convert), start, self.estimate, lambda: converted(self.unsent, convert))
 
 
 def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[[Callable[P, Call[R]]], Callable[P, R]]:
@@ -57,7 +59,7 @@ def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[
         def verb(*args: P.args, **kwargs: P.kwargs) -> R:
             if is_inferring_meta():
                 with warnings_to(lambda _: None):  # they would be about made-up rows
-                    return unsent(plan_of(verb, *args, **kwargs))
+                    return plan_of(verb, *args, **kwargs).unsent()
             with named_interrupts("stopped: every answer so far is kept; run the cell again to go on from there"):
                 return plan_of(verb, *args, **kwargs).result()
 
@@ -115,7 +117,7 @@ def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
     """
     call = plan_of(verb, *args, **kwargs)
     if is_inferring_meta():
-        raise ConfigError(NO_META)
+        _no_meta()
     return call.start()
 
 
@@ -142,13 +144,6 @@ def estimate(verb: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) ->
     >>> sim.close()
     """
     return plan_of(verb, *args, **kwargs).estimate()
-
-
-def unsent(call: Call[R]) -> R:
-    """Return the result of a call as it is before anything is sent."""
-    if call.unsent is None:
-        raise ConfigError(NO_META)
-    return call.unsent()
 
 
 def _no_verb(found: object) -> str:

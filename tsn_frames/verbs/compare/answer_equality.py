@@ -34,17 +34,14 @@ def normaliser(normalise: Normalise) -> Callable[[str], Any]:
         return lambda text: text.strip().casefold()
     if not callable(normalise):
         raise ParameterError(f"normalise must be 'casefold', None or a function of a text, got {quoted(normalise)}")
-    return _careful(normalise)
 
-
-def _careful(function: Callable[[str], Any]) -> Callable[[str], Any]:
-    def made(text: str) -> Any:
+    def normalised(text: str) -> Any:
         try:
-            return function(text)
+            return normalise(text)
         except Exception:  # noqa: BLE001 - a user's function may raise anything; the answer is paid for
             return UNREADABLE
 
-    return made
+    return normalised
 
 
 def same(left: Sequence[Any], right: Sequence[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

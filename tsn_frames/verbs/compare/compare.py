@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import pandas as pd
 
 from ...engine.budget.spending_limits import amount
+from ...frames import per_row
 from ...frames.prompt import Prompt, check_frame
 from ...text import plural
 from ..estimate.combine_estimates import total_estimate
@@ -21,7 +22,7 @@ from .answer_equality import Normalise, normaliser
 from .asked_rows import AskedRows, asked_rows
 from .cheapest import MARGIN, check_margin
 from .comparison_run import ComparisonRun
-from .inputs import check_inside, check_labels, check_money, models_of, sampled
+from .inputs import check_inside, check_labels, check_money, models_of
 from .model_calls import LabelCall, ModelCall, PromptCall
 from .options import OWN_OF_LABELS, OWN_OF_PROMPTS, ComparisonOptions, check_fit
 from .result import Comparison
@@ -151,10 +152,10 @@ def _prepared(
     """Return the call of each model, checked before the first one is sent: a mistake in the last one costs nothing."""
     calls = dict[str, ModelCall]()
     for label, given in options.items():
-        per_row = {
-            name: sampled(df, asked.positions, name, given[name]) for name in (*PER_ROW, "messages", "tag") if name in given
-        }
-        words = {**given, **per_row}
+        words = dict(given)
+        for name in (*PER_ROW, "messages", "tag"):
+            if (series := per_row.series_of(df, name, given.get(name))) is not None:  # aligned with the whole frame first
+                words[name] = series.iloc[asked.positions]
         with labelled_warnings(label, warned):
             if labels is None:
                 calls[label] = PromptCall(asked.rows, prepare("compare", asked.rows, words["prompt"], words), normalise)

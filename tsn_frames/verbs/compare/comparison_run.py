@@ -100,7 +100,6 @@ class ComparisonRun:
         )
 
     def _notes(self, table: pd.DataFrame) -> tuple[str, ...]:
-        """Return remarks on the numbers."""
         out = [f"{label}: {error}" for label, error in table["error"].items() if error is not pd.NA]
         if table["answered"].any() and not table["billed"].fillna(1).any():
             out.append("billed 0: every answer came from the cache")
@@ -111,11 +110,7 @@ class ComparisonRun:
             out.append("the models have not answered the same rows: .agreement compares them on rows that both answered")
         if not table["cost_known"].all():
             out.append("some costs are unknown (no price, or no usage): they are left out of the sums")
-        if len(table) > 1 and self._tested():
+        draw = draw_of(self.asked.rows, self.asked.truth.name) if self.asked.truth is not None else None
+        if len(table) > 1 and draw is not None and draw.test.any():
             out.append(f"{len(table)} models are judged by the test part: the best of them looks better here than it is")
         return tuple(out)
-
-    def _tested(self) -> bool:
-        """Return whether rows of the gold sample's test part are judged."""
-        draw = draw_of(self.asked.rows, self.asked.truth.name) if self.asked.truth is not None else None
-        return draw is not None and bool(draw.test.any())

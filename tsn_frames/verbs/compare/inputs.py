@@ -103,14 +103,6 @@ def check_labels(rows: pd.DataFrame, varied: Mapping[str, Any], truth: pd.Series
         raise ColumnError(f"the frame has columns {clash} already: give other labels, models={{'label': {clash[0]!r}, ...}}")
 
 
-def sampled(df: pd.DataFrame, positions: np.ndarray[Any, Any], name: str, value: Any) -> Any:
-    """Return an option for the sampled rows; one with a value per row is aligned with the whole frame first."""
-    if name in ("prompt", "system", "client"):
-        return value
-    series = per_row.series_of(df, name, value)
-    return value if series is None else series.iloc[positions]
-
-
 def check_money(calls: Iterable[PreparedCall]) -> None:
     """Refuse a budget that has no upper bound of cost for one of the calls."""
     for call in calls:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,10 +15,10 @@ from ...engine.ledger.run_id_attrs import add_run_ids
 from ...engine.progress.counts import Counts
 from ...errors import RunError
 from ...frames.columns import assign
-from ...text import plural, warn, warning_receiver, warnings_to
+from ...text import plural, warn
 from ..paying_verb import Call
 from ..run.run_handle import Run
-from ..run.sequential_runs import BackgroundRun, OnRun
+from ..run.sequential_runs import BackgroundRun, OnRun, labelled_warnings
 from ..run.summary import Summary
 from .estimate import estimate_rounds
 from .rounds import Rounds
@@ -53,7 +52,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
 
     def _work_through(self, on_run: Callable[[Run[Any]], None]) -> pd.DataFrame:
         self._rounds.on_run = on_run
-        with _each_warning_once():
+        with labelled_warnings("", set()):  # an earlier round may have warned of the same
             try:
                 self._rounds.run()
             except BaseException as end:
@@ -156,15 +155,3 @@ def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:
 def _with_rows(whole: Counts, rows: Counts) -> Counts:
     """Return counts of requests with other counts of rows."""
     return replace(whole, skipped=rows.skipped, **{name: getattr(rows, name) for name in _ROWS})
-
-
-def _each_warning_once() -> AbstractContextManager[None]:
-    """Leave out what an earlier round was warned of word for word."""
-    receive, seen = warning_receiver(), set[str]()
-
-    def once(text: str) -> None:
-        if text not in seen:
-            seen.add(text)
-            receive(text)
-
-    return warnings_to(once)

@@ -42,21 +42,44 @@ class Plan:
 
 def plan(client: Client, rendered: Rendered, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> Plan:
     """Return the distinct requests of rendered prompts with their parameters."""
-    shapes = _Shapes(client.keyed_url, _with_model(client, constant, varying, rendered.tails), varying, rendered.prefix)
-    index, inverse = _numbered(rendered.tails, shapes)
-    firsts = first_rows(inverse, len(index))
-    tails, numbers = rendered.tails, shapes.numbers
+    parameters = _with_model(client, constant, varying, rendered.tails)
+    distinct, numbers = _distinct_rows(varying)
+    heads, bases = list[RequestHead](), list[Any]()
+    for own in distinct:
+        values = parameters | own
+        head = body_head(body(values)) + rendered.prefix
+        heads.append(RequestHead(head, values["model"], values.get("max_tokens")))
+        bases.append(base_hash(client.keyed_url, values.get("repeat") or 0, head))
+    index, inverse = _numbered(rendered.tails, bases, numbers)
+    firsts, tails = first_rows(inverse, len(index)), rendered.tails
     if firsts is not None:
         tails, numbers = [tails[row] for row in firsts], [numbers[row] for row in firsts] if numbers else numbers
-    return Plan(Requests(index, cast("list[bytes]", tails), shapes.made, numbers), inverse, rendered.problems)
+    return Plan(Requests(index, cast("list[bytes]", tails), heads, numbers), inverse, rendered.problems)
 
 
-def _numbered(tails: Sequence[bytes | None], shapes: _Shapes) -> tuple[dict[bytes, int], np.ndarray[Any, Any]]:
+def _distinct_rows(varying: Mapping[str, Sequence[Any]]) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return the distinct values of parameters, and the number of each row's; no numbers where all rows have the same."""
+    if not varying:
+        return [{}], []
+    distinct: dict[bytes, dict[str, Any]] = {}
+    positions: dict[bytes, int] = {}
+    numbers = list[int]()
+    for row in zip(*varying.values(), strict=True):
+        values = dict(zip(varying, row, strict=True))
+        name = dumps(values)
+        distinct.setdefault(name, values)
+        numbers.append(positions.setdefault(name, len(positions)))
+    return list(distinct.values()), numbers
+
+
+def _numbered(
+    tails: Sequence[bytes | None], bases: Sequence[Any], numbers: Sequence[int]
+) -> tuple[dict[bytes, int], np.ndarray[Any, Any]]:
     """Return the position of each distinct key, and the position of each row's key; -1 for rows that aren't sent."""
-    copies = [base.copy for base in shapes.bases]
+    copies = [base.copy for base in bases]
     index: dict[bytes, int] = {}
     inverse: list[int] = []
-    for tail, shape in zip(tails, shapes.numbers or repeat(0), strict=False):
+    for tail, shape in zip(tails, numbers or repeat(0), strict=False):
         if tail is None:
             inverse.append(-1)
             continue
@@ -66,37 +89,9 @@ def _numbered(tails: Sequence[bytes | None], shapes: _Shapes) -> tuple[dict[byte
     return index, np.array(inverse, dtype=np.int64)
 
 
-class _Shapes:
-    """Request heads, everything but the messages: serialised and hashed once for all rows with equal parameters."""
-
-    def __init__(self, base_url: str, constant: Mapping[str, Any], varying: Mapping[str, Sequence[Any]], prefix: bytes) -> None:
-        self.made, self.bases = list[RequestHead](), list[Any]()  # each head and its hash
-        self.numbers = list[int]()  # the head of each row; empty where all rows have the only one
-        self._base_url, self._constant, self._prefix = base_url, constant, prefix
-        if not varying:
-            self._make({})
-            return
-        known: dict[bytes, int] = {}
-        for row in zip(*varying.values(), strict=True):
-            values = dict(zip(varying, row, strict=True))
-            name = dumps(values)
-            if name not in known:
-                known[name] = len(known)
-                self._make(values)
-            self.numbers.append(known[name])
-
-    def _make(self, own: Mapping[str, Any]) -> None:
-        values = {**self._constant, **own}
-        head = body_head(body(values)) + self._prefix
-        self.made.append(RequestHead(head, values["model"], values.get("max_tokens")))
-        self.bases.append(base_hash(self._base_url, values.get("repeat") or 0, head))
-
-
-def _with_model(
-    client: Client, constant: Mapping[str, Any], varying: Mapping[str, Any], tails: Sequence[Any]
-) -> Mapping[str, Any]:
+def _with_model(client: Client, constant: Mapping[str, Any], varying: Mapping[str, Any], tails: Sequence[Any]) -> dict[str, Any]:
     if "model" in constant or "model" in varying:
-        return constant
+        return dict(constant)
     if client.model is None and any(tail is not None for tail in tails):
         raise ConfigError(
             "no model is given: write model='...', or Client(model='...'), or set the environment variable TSN_MODEL"
@@ -119,11 +114,11 @@ def tags(df: pd.DataFrame, tag: Any, made: Plan) -> tuple[list[str | None], dict
     """
     if tag is None:
         return [], {}
-    series = None if isinstance(tag, str) else per_row.series_of(df, "tag", tag)
-    if series is None and not isinstance(tag, str):
-        raise ParameterError(f"tag must be a text or a Series of texts, got {quoted(tag)}")
-    if series is None:
+    if isinstance(tag, str):
         return [tag] * len(made.requests), {}
+    series = per_row.series_of(df, "tag", tag)
+    if series is None:
+        raise ParameterError(f"tag must be a text or a Series of texts, got {quoted(tag)}")
     values = [None if pd.isna(value) else str(value) for value in series]
     firsts = first_rows(made.inverse, len(made.requests))
     if firsts is None:

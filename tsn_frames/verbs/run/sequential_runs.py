@@ -157,13 +157,13 @@ class BackgroundRun(Run[R]):
 
 
 def labelled_warnings(label: str, seen: set[str], *, numbers: bool = True) -> AbstractContextManager[None]:
-    """Put a label before warnings, and leave out those that an earlier run gave, without ``numbers`` whatever their numbers."""
+    """Put a label, if any, before warnings, and leave out those of ``seen``; without ``numbers`` whatever their numbers."""
     receive = warning_receiver()
 
     def labelled(text: str) -> None:
         kind = text if numbers else re.sub(r"\d[\d,.]*", "#", text)
         if kind not in seen:
             seen.add(kind)
-            receive(f"{label}: {text}")
+            receive(f"{label}: {text}" if label else text)
 
     return warnings_to(labelled)

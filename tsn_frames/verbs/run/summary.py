@@ -185,17 +185,15 @@ def _models(engine: RunExecutor) -> list[str]:
     if len(set(map(attrgetter("model"), filter(None, answers.completions))) - {None}) < 2:
         return []
     names = [answer.model if answer else None for answer in answers.completions]
-    found: dict[str, dict[str, tuple[int, float, float]]] = {}
+    found: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for model, name, when, rows in zip(asked, names, answers.times, copies, strict=True):
         if name:
-            by_name = found.setdefault(model, {})
-            count, first, last = by_name.get(name, (0, when, when))
-            by_name[name] = (count + rows, min(first, when), max(last, when))
+            found.setdefault((model, name), []).append((when, rows))
+    several = Counter(model for model, _ in found)
     lines = [
-        f"{name!r} x {count:,} ({_day(first)} to {_day(last)})"
-        for by_name in found.values()
-        for name, (count, first, last) in by_name.items()
-        if len(by_name) > 1
+        f"{name!r} x {sum(rows for _, rows in some):,} ({_day(min(some)[0])} to {_day(max(some)[0])})"
+        for (model, name), some in found.items()
+        if several[model] > 1
     ]
     models = f"the answers come from several models: {', '.join(lines)}; include=('model', 'answered_at') shows which"
     return [models] if lines else []
