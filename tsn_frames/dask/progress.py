@@ -59,7 +59,7 @@ class Progress:
     def __enter__(self) -> Self:
         self._channels, self._begun = self._open(), time.monotonic()
         self._since = [channel.ask(_question(LATER))["now"] for channel in self._channels]
-        self._bar, self._over = Bar(self._shown, 0, self._note), threading.Event()
+        self._bar, self._over = Bar(self._shown, self._note), threading.Event()
         self._bar.update(Counts())  # here, so that a notebook shows it below this cell
         self._thread = threading.Thread(target=self._watch, name="tsn_frames-dask-bar", daemon=True)
         self._thread.start()
@@ -83,7 +83,6 @@ class Progress:
         while not self._over.wait(POLL):
             self._read()
             if self.summary is not None:
-                self._bar.rows(self.summary.rows)
                 self._bar.update(_counts(self.summary))
 
     def _read(self) -> None:

@@ -49,22 +49,18 @@ class RunView(NamedTuple):
 class NotebookBar:
     """The bar of one run in the output of the cell that waits for it."""
 
-    def __init__(self, rows: int) -> None:
-        self._rows, self._drawn = rows, 0.0
+    def __init__(self) -> None:
+        self._drawn = 0.0
         self._handle: Any = None
 
-    def rows(self, rows: int) -> None:
-        """Set the number of rows."""
-        self._rows = rows
-
-    def draw(self, done: int, text: str) -> None:
+    def draw(self, done: int, rows: int, text: str) -> None:
         """Show how far the run is, if the last drawing is not too recent."""
         if time.monotonic() - self._drawn >= SECONDS_BETWEEN:
-            self._show(RunView(done, self._rows, text, over=False))
+            self._show(RunView(done, rows, text, over=False))
 
-    def finish(self, done: int, text: str, line: str) -> None:
+    def finish(self, done: int, rows: int, text: str, line: str) -> None:
         """Show the final line, or without one how far the run came."""
-        self._show(RunView(done, self._rows, line or text, over=bool(line)))
+        self._show(RunView(done, rows, line or text, over=bool(line)))
 
     def _show(self, view: RunView) -> None:
         self._drawn, self._handle = time.monotonic(), show_output(view.html, str(view), self._handle)

@@ -128,7 +128,7 @@ def test_a_warning_through_pandas_points_at_the_users_line(client):
 
 
 def test_the_bar_says_starting_until_something_is_answered(capsys):
-    bar = Progress(True, 20, lambda: "sim-small")
+    bar = Progress(True, lambda: "sim-small")
     bar.update(Counts(rows=20))
     bar.close(Counts(rows=20, answered=3, prompt_tokens=30), "")
     shown = capsys.readouterr().err
@@ -137,7 +137,7 @@ def test_the_bar_says_starting_until_something_is_answered(capsys):
 
 @pytest.mark.parametrize(("answered", "text"), [(0, "sim-small, stopped"), (3, "sim-small, 30 tokens, stopped")])
 def test_the_bar_of_a_stopped_run_says_that_and_no_pace(capsys, answered, text):
-    bar = Progress(True, 20, lambda: "sim-small")
+    bar = Progress(True, lambda: "sim-small")
     bar.stop(Counts(rows=20, answered=answered, prompt_tokens=10 * answered))
     assert text in capsys.readouterr().err
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "mil": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]+)?")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|µs|ms|s|m|h|d)")
 _WORDS = r"ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?"
-_MESSAGE_PART = re.compile(rf"(\d+(?:\.\d+)?)\s*({_WORDS})(?![a-z])", re.IGNORECASE)
+_MESSAGE_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|mil|[smh])", re.IGNORECASE)  # the start of a word names its unit
 _MESSAGE = re.compile(rf"(?:retry|try again|wait)\D{{0,20}}?((?:\d+(?:\.\d+)?\s*(?:{_WORDS})(?![a-z])\s*)+)", re.IGNORECASE)
 _EPOCH_SECONDS, _EPOCH_MILLISECONDS = 1e9, 1e12  # larger numbers are points in time: no service asks for a wait of 30 years
 
@@ -51,14 +51,9 @@ def seconds_until(text: str, *, wall: Callable[[], float] = time.time) -> float 
     (1.5, 30.0)
     """
     seconds = duration(text)
-    if seconds is None:
-        moment = _date(text.strip())
-    elif seconds >= _EPOCH_MILLISECONDS:
-        moment = seconds / 1000
-    elif seconds >= _EPOCH_SECONDS:
-        moment = seconds
-    else:
+    if seconds is not None and seconds < _EPOCH_SECONDS:
         return seconds
+    moment = _date(text.strip()) if seconds is None else seconds / (1000 if seconds >= _EPOCH_MILLISECONDS else 1)
     return None if moment is None else max(0.0, moment - wall())
 
 
@@ -127,8 +122,4 @@ def _in_message(message: str) -> float | None:
     found = _MESSAGE.search(message)
     if found is None:
         return None
-    return sum(float(number) * _UNITS[_unit(word.lower())] for number, word in _MESSAGE_PART.findall(found[1]))
-
-
-def _unit(word: str) -> str:
-    return "ms" if word == "ms" or word.startswith("mil") else word[0]
+    return sum(float(number) * _UNITS[unit.lower()] for number, unit in _MESSAGE_PART.findall(found[1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from ...notebook.ipython_shell import in_notebook
 from ...notebook.progress_bar import NotebookBar
@@ -17,14 +17,6 @@ MIN_SECONDS = 1.0  # a pace is shown after this time
 MIN_ROWS = 10  # and these rows
 
 
-class _Bar(Protocol):
-    def rows(self, rows: int) -> None: ...
-
-    def draw(self, done: int, text: str) -> None: ...
-
-    def finish(self, done: int, text: str, line: str) -> None: ...
-
-
 class Progress:
     """A bar over the rows of a run, drawn by the thread that waits for the run: below the cell of a notebook, else on stderr.
 
@@ -32,73 +24,58 @@ class Progress:
     such as the model of a comparison.
     """
 
-    def __init__(self, shown: bool | None, rows: int, note: Callable[[], str] = str) -> None:
+    def __init__(self, shown: bool | None, note: Callable[[], str] = str) -> None:
         notebook = in_notebook()
         self._shown = (notebook or bool(sys.stderr and not sys.stderr.closed and sys.stderr.isatty())) if shown is None else shown
-        self._bar: _Bar = NotebookBar(rows) if notebook else _TerminalBar(rows)
+        self._bar: NotebookBar | _TerminalBar = NotebookBar() if notebook else _TerminalBar()
         self._note, self._pace = note, pace if notebook else lambda *_: ""  # tqdm shows its own
         self._started = time.monotonic()
 
-    def rows(self, rows: int) -> None:
-        """Set the number of rows, where it becomes known while the bar is shown."""
-        self._bar.rows(rows)
-
     def update(self, counts: Counts) -> None:
         """Draw the current counts."""
-        self._draw_safely(lambda: self._bar.draw(_done(counts), self._text(counts, self._pace(counts, self._seconds))))
+        seconds = time.monotonic() - self._started
+        self._draw(counts, status(counts, seconds), self._pace(counts, seconds))
 
     def close(self, counts: Counts, line: str) -> None:
         """Draw the last counts, close the bar and show the final line."""
-        self._draw_safely(lambda: self._bar.finish(_done(counts), self._text(counts), line))
+        self._draw(counts, status(counts, time.monotonic() - self._started), line=line)
 
     def stop(self, counts: Counts) -> None:
         """Draw the last counts of a run that was stopped, and close the bar."""
-        now = [self._note(), "" if counts.starting else status(counts), "stopped"]
-        self._draw_safely(lambda: self._bar.finish(_done(counts), ", ".join(filter(None, now)), ""))
+        self._draw(counts, "" if counts.starting else status(counts), "stopped", line="")
 
-    @property
-    def _seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    def _text(self, counts: Counts, left: str = "") -> str:
-        return ", ".join(filter(None, [self._note(), status(counts, self._seconds), left]))
-
-    def _draw_safely(self, draw: Callable[[], object]) -> None:
-        if self._shown:
-            try:
-                draw()
-            except (OSError, ValueError, AttributeError):  # the stream is closed, broken or None
-                self._shown = False
+    def _draw(self, counts: Counts, *texts: str, line: str | None = None) -> None:
+        """Draw the bar, and with a final line for the last time."""
+        if not self._shown:
+            return
+        done, text = counts.done - counts.not_sent, ", ".join(filter(None, [self._note(), *texts]))
+        try:
+            if line is None:
+                self._bar.draw(done, counts.rows, text)
+            else:
+                self._bar.finish(done, counts.rows, text, line)
+        except (OSError, ValueError, AttributeError):  # the stream is closed, broken or None
+            self._shown = False
 
 
 class _TerminalBar:
     """A tqdm bar on stderr, and the final line below it."""
 
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
+    def __init__(self) -> None:
         self._bar: Any = None
 
-    def rows(self, rows: int) -> None:
-        self._rows = rows
-        if self._bar is not None:
-            self._bar.total = rows
-
-    def draw(self, done: int, text: str) -> None:
+    def draw(self, done: int, rows: int, text: str) -> None:
         if self._bar is None:
             from tqdm.std import tqdm
 
-            self._bar = tqdm(total=self._rows, unit=" rows", dynamic_ncols=True, file=sys.stderr)
-        self._bar.n = done
+            self._bar = tqdm(total=rows, unit=" rows", dynamic_ncols=True, file=sys.stderr)
+        self._bar.n, self._bar.total = done, rows
         self._bar.set_postfix_str(text)
 
-    def finish(self, done: int, text: str, line: str) -> None:
-        self.draw(done, text)
+    def finish(self, done: int, rows: int, text: str, line: str) -> None:
+        self.draw(done, rows, text)
         self._bar.close()
         sys.stderr.write(f"{line}\n" if line else "")
-
-
-def _done(counts: Counts) -> int:
-    return counts.done - counts.not_sent
 
 
 def status(counts: Counts, seconds: float = 0.0) -> str:
@@ -116,16 +93,12 @@ def status(counts: Counts, seconds: float = 0.0) -> str:
     parts = [*([MARK] if counts.simulated else []), "starting" if counts.starting else tokens]
     if counts.cost:
         whole = f" of about {money(float(counts.projected), currency=counts.currency)}" if counts.projected is not None else ""
-        parts.append(
-            f"{'' if counts.cost_known else 'at least '}{money(float(counts.cost), currency=counts.currency)} spent{whole}"
-        )
-        parts += (
-            [f"{money(float(counts.cost) / seconds * 60, currency=counts.currency)} a minute"] if seconds >= MIN_SECONDS else []
-        )
-    parts += [
-        f"{n:,} {what}" for n, what in ((counts.cached, "cached"), (counts.failed, "failed"), (counts.refused, "refused")) if n
-    ]
-    return ", ".join(parts)
+        least = "" if counts.cost_known else "at least "
+        parts.append(f"{least}{money(float(counts.cost), currency=counts.currency)} spent{whole}")
+        if seconds >= MIN_SECONDS:
+            parts.append(f"{money(float(counts.cost) / seconds * 60, currency=counts.currency)} a minute")
+    rows = {"cached": counts.cached, "failed": counts.failed, "refused": counts.refused}
+    return ", ".join([*parts, *(f"{number:,} {what}" for what, number in rows.items() if number)])
 
 
 def pace(counts: Counts, seconds: float) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ...api import Completion, Unreadable, decode
 from ..cache import in_flight_requests
@@ -103,21 +103,20 @@ class ProcessFlights:
         file.renew(ended, in_flight)
         self._ended.difference_update(ended)  # after an error the next call removes them
 
-    async def _call(self, work: Callable[[Flights], T], without: Any) -> T:
+    async def _call(self, work: Callable[[Flights], T], without: T) -> T:
         """Call a function of the file in a thread; return ``without`` where there is no file, or it can't be used."""
-        alone: T = without
 
         def locked() -> T:
             with self._lock:
-                return alone if self._file is None else work(self._file)
+                return without if self._file is None else work(self._file)
 
         async with self._order:
             if time.monotonic() < self._alone_until:
-                return alone
+                return without
             try:
                 return await asyncio.to_thread(locked)
             except (sqlite3.Error, OSError, RuntimeError) as error:  # no thread is started at the interpreter's end
                 log.info("flights of other processes are not known: %s", type(error).__name__)
                 # A suspended process may hold the file's lock.
                 self._alone_until = time.monotonic() + in_flight_requests.LEASE_SECONDS
-                return alone
+                return without

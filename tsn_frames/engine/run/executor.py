@@ -74,7 +74,7 @@ class RunExecutor:
         self._queue = RetryQueue(())
         self._sender: AttemptSender | None = None
         self._workers: list[asyncio.Task[None]] = []
-        self._grace: asyncio.TimerHandle | None = None
+        self._grace_timers: list[asyncio.TimerHandle] = []
 
     @property
     def cost_upper_bound(self) -> Decimal:
@@ -133,7 +133,8 @@ class RunExecutor:
             if self._processes:
                 self._processes.close()
             self._finish_all(NOT_SENT)
-            self._cancel_grace()
+            for timer in self._grace_timers:
+                timer.cancel()  # it refers to this run
             self.state, self.finished_at = self._last_state(), time.monotonic()
 
     async def _run(self) -> None:
@@ -252,14 +253,7 @@ class RunExecutor:
                 worker.cancel()
         if grace is not None:
             loop = asyncio.get_running_loop()
-            if self._grace is None or loop.time() + grace < self._grace.when():
-                self._cancel_grace()
-                self._grace = loop.call_later(grace, lambda: [worker.cancel() for worker in self._workers])
-
-    def _cancel_grace(self) -> None:
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+            self._grace_timers.append(loop.call_later(grace, lambda: [worker.cancel() for worker in self._workers]))
 
     def _finish(self, index: int, outcome: Outcome) -> None:
         self.answers.set(index, outcome)

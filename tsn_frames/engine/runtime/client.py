@@ -124,13 +124,14 @@ class Client:
         if names:
             known = inspect.signature(Client).parameters
             raise ArgumentError(f"Client() has no parameter {names[0]!r}; {did_you_mean(names[0], known, most=20)}")
+        default_folder = platformdirs.user_cache_path("tsn_frames") / "answers"
         values = {
             "api_key": _secret(secrets["api_key"]),
             "headers": HiddenMapping("headers", secrets["headers"]),
             "query": HiddenMapping("query", secrets["query"]),
             "base_url": address.normalise(url.reveal(), allow_http=allow_http),
             "model": _text("model", model) or os.getenv("TSN_MODEL") or None,
-            "cache": cache if isinstance(cache, Cache) else _cache(cache),
+            "cache": cache if isinstance(cache, Cache) else Cache(cache or os.getenv("TSN_CACHE_DIR") or default_folder),
             "ledger": Ledger(ledger) if ledger else default_ledger(),
             "limits": _of(Limits, "limits", limits),
             "retry": _of(Retry, "retry", retry),
@@ -232,10 +233,6 @@ def client_or_default(client: Client | None) -> Client:
         raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}")
     found: Client | None = client or process_state.client
     return found or Client()
-
-
-def _cache(folder: str | Path | None) -> Cache:
-    return Cache(folder or os.getenv("TSN_CACHE_DIR") or platformdirs.user_cache_path("tsn_frames") / "answers")
 
 
 def _secret(given: Hidden) -> Secret:

@@ -57,10 +57,7 @@ class LoopTask(Stoppable, Protocol):
 
 @dataclass
 class ProcessState:
-    """The state of one process.
-
-    Only the loop's thread touches ``accounts`` and ``tasks``.
-    """
+    """The state of one process. Only the loop's thread touches ``tasks``."""
 
     key: Secret = field(default_factory=lambda: Secret(None))
     client: Any = None
@@ -68,12 +65,12 @@ class ProcessState:
     last_run: Any = None
     accounts: dict[tuple[str, Secret], ServiceAccount] = field(default_factory=dict)
     loop: asyncio.AbstractEventLoop | None = None
-    executor: ThreadPoolExecutor | None = None
+    background: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "tsn_frames-background"))
     lock: threading.Lock = field(default_factory=threading.Lock)
     tasks: dict[LoopTask, asyncio.Task[None]] = field(default_factory=dict)
 
     def account(self, base_url: str, secret: Secret) -> ServiceAccount:
-        """Return the account of a base_url and a key; on the loop's thread only."""
+        """Return the account of a base_url and a key, from any thread."""
         return self.accounts.setdefault((base_url, secret), ServiceAccount())
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -90,11 +87,8 @@ class ProcessState:
 
     def run_in_background(self, work: Callable[[], object]) -> None:
         """Call a slow function on a separate thread, one at a time, so that it blocks neither the loop nor the kernel."""
-        with self.lock:
-            if self.executor is None:
-                self.executor = ThreadPoolExecutor(1, "tsn_frames-background")
         with suppress(RuntimeError):  # the interpreter is shutting down
-            self.executor.submit(_logged, work)
+            self.background.submit(_logged, work)
 
     def start_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop, whose thread is started by the first call."""

@@ -46,7 +46,7 @@ class PartRunner:
 
     def run(self, progress: bool | None) -> FileSummary:
         """Run and write every part, and return the summary of all."""
-        begun, bar = time.monotonic(), Progress(progress, self._source.rows)
+        begun, bar = time.monotonic(), Progress(progress)
         try:
             for at, piece in enumerate(self._source.pieces()):
                 with labelled_warnings(f"part {at}", self._warned, numbers=False):

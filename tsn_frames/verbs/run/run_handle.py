@@ -129,7 +129,7 @@ class Run(ShownRun, Generic[R]):
         if os.getpid() != self._process and not self.done:
             raise RunError("this run goes on in the process that started it, not in this child: wait for it there, or make the same "
                            "call here, which takes from the cache what is answered by then")  # fmt: skip
-        bar = Progress(shown, self.progress.rows, self._note)
+        bar = Progress(shown, self._note)
         try:
             yield bar
         except BaseException:
