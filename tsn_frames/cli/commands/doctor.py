@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from ...api import Unreadable, load
 from ...api.base_url import models_url
 from ...api.dialects.model_name_list import model_names
+from ...api.serialization import try_load
 from ...engine.limits.rate_headers import rate_limits
 from ...engine.runtime.client import Client
 from ...engine.runtime.process import process_state
@@ -128,10 +128,7 @@ async def _get(client: Client) -> HttpResponse | HttpFailure:
 
 
 def _models(client: Client, answer: HttpResponse) -> Iterator[Finding]:
-    try:
-        names = model_names(load(answer.body)) if answer.status == 200 else []
-    except Unreadable:
-        names = []
+    names = model_names(try_load(answer.body)) if answer.status == 200 else []
     if not names:
         yield Finding("note", "models: the service lists none")
     elif client.model is None:
