@@ -108,19 +108,14 @@ def _gold_answers() -> Callable[[dict[str, Any]], str | None]:
             return None
         drawn = int.from_bytes(sha256(json.dumps(body, sort_keys=True).encode()).digest()[:8], "big") / 2**64
         wrong = [label for label in labels if label != right] or labels
-        label = right if drawn < ACCURACY else wrong[int(drawn * 1000) % len(wrong)]
-        return _in_form(body, label, texts[-1])
+        label: str = right if drawn < ACCURACY else wrong[int(drawn * 1000) % len(wrong)]
+        form = body.get("response_format")
+        if form is None:
+            return label
+        schema = form.get("json_schema", {}).get("schema", {"properties": {"label": {}}})
+        return json.dumps(_filled(schema, label, texts[-1]), ensure_ascii=False)
 
     return answer
-
-
-def _in_form(body: Mapping[str, Any], label: str, text: str) -> str:
-    """Return a label in the form that the request asks for: a text, or an object with all keys of its schema."""
-    form = body.get("response_format")
-    if form is None:
-        return label
-    schema = form.get("json_schema", {}).get("schema", {"properties": {"label": {}}})
-    return json.dumps(_filled(schema, label, text), ensure_ascii=False)
 
 
 def _filled(schema: Mapping[str, Any], label: str, text: str) -> dict[str, Any]:

@@ -63,7 +63,10 @@ def check_clash(df: pd.DataFrame, labels: Sequence[str], *, overwrite: bool) -> 
 
 def assign(df: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     """Return a new frame with columns added; rows, order, index and dtypes are kept, objects too if all of them are texts."""
-    columns = {name: _objects(values, df.index) for name, values in columns.items()}
+    columns = {  # pandas would infer a dtype from an array of objects; it keeps that of a Series
+        name: pd.Series(values, df.index, dtype=object) if isinstance(values, np.ndarray) and values.dtype == object else values
+        for name, values in columns.items()
+    }
     if type(df) is pd.DataFrame and df.columns.nlevels == 1 and df.columns.empty:  # much faster than one column after the other
         made = pd.DataFrame(columns, index=df.index)
         made.attrs = df.attrs
@@ -71,11 +74,6 @@ def assign(df: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
     if df.shape[1] + len(columns) > WIDE:
         df = df.copy()  # consolidates its blocks; else pandas warns of fragmentation
     return df.assign(**columns)
-
-
-def _objects(values: Any, index: pd.Index) -> Any:
-    """Return an array of objects as a Series, whose dtype pandas keeps: it would infer one from an array."""
-    return pd.Series(values, index, dtype=object) if isinstance(values, np.ndarray) and values.dtype == object else values
 
 
 def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, Any] | None:

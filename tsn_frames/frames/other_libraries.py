@@ -24,7 +24,7 @@ class Frame(Protocol):
 
 
 FrameT = TypeVar("FrameT", bound=Frame)
-Back = Callable[[pd.DataFrame], Any]
+Back = Callable[[Any], Any]  # converts a frame of pandas, and returns what is none
 
 
 class PandasCall(NamedTuple):
@@ -42,7 +42,11 @@ def in_pandas(args: tuple[Any, ...], words: Mapping[str, Any]) -> PandasCall:
     args = tuple(map(_to_pandas, args))
     if _kind(given) not in _FRAMES:
         return PandasCall(args, words, None)
-    return PandasCall(args, words, lambda frame: _add_to(given, _changes(args[0], frame)))
+
+    def back(result: Any) -> Any:
+        return _add_to(given, _changes(args[0], result)) if isinstance(result, pd.DataFrame) else result
+
+    return PandasCall(args, words, back)
 
 
 def advice(value: object) -> str:
@@ -79,15 +83,13 @@ def _evaluated(value: Any, frame: Any) -> Any:
 
 def _to_pandas(value: Any) -> Any:
     kind = _kind(value)
-    if kind in _FRAMES:
-        table = value.to_arrow() if kind[0] == "polars" else value
-        check_distinct(pd.Index(table.column_names), "the table")
-        return _plain_lists(to_frame(table))
+    if kind not in _FRAMES | _COLUMNS:
+        return value
+    made = value.to_arrow() if kind[0] == "polars" else value
     if kind in _COLUMNS:
-        pa = _pyarrow()
-        frame = to_frame(pa.table({"value": value.to_arrow() if kind[0] == "polars" else value}))
-        return _plain_lists(frame)["value"]
-    return value
+        return _plain_lists(to_frame(_pyarrow().table({"value": made})))["value"]
+    check_distinct(pd.Index(made.column_names), "the table")
+    return _plain_lists(to_frame(made))
 
 
 def _pyarrow() -> Any:
@@ -116,7 +118,6 @@ def _plain(value: Any) -> Any:
 
 
 def _changes(before: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns that a verb has added or replaced."""
     return frame[[name for name in frame.columns if name not in before.columns or not frame[name].equals(before[name])]]
 
 

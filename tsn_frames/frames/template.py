@@ -36,7 +36,10 @@ def parse(template: str, columns: Iterable[Hashable], *, what: str = "prompt") -
     >>> parse('{"text": {text}}', ["text"])
     ['{"text": ', Column(label='text'), '}']
     """
-    _check_text(template, what)
+    try:
+        template.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(f"the {what} has a lone surrogate at position {error.start}, which JSON can't hold") from None
     names = _names(columns)
     parts: list[Part] = []
     opened: list[str] = []  # what closes each literal brace that is open
@@ -60,13 +63,6 @@ def check_is_no_name(template: str, columns: Iterable[Hashable], *, what: str = 
     """Raise if a template is the bare name of a column."""
     if template.strip() in _names(columns):
         raise PromptError(f"the {what} is the text {template!r}, not the column: write {'{' + template.strip() + '}'!r}")
-
-
-def _check_text(template: str, what: str) -> None:
-    try:
-        template.encode()
-    except UnicodeEncodeError as error:
-        raise PromptError(f"the {what} has a lone surrogate at position {error.start}, which JSON can't hold") from None
 
 
 def _names(columns: Iterable[Hashable]) -> dict[str, list[Hashable]]:

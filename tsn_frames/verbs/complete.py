@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Unpack
 
 import pandas as pd
@@ -132,10 +133,7 @@ def content_of(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack
     words = {**DEFAULTS, **options, "name": "content", "usage": False, "overwrite": True}
     wanted = check_columns(df, words)
     call = prepare("complete", df, prompt, words)
-
-    def run() -> Run[pd.Series]:
-        return run_of(df, call, wanted, words["errors"], result=lambda frame: frame["content"])
-
+    run = partial(run_of, df, call, wanted, words["errors"], result=lambda frame: frame["content"])
     return Call.of_run(run, lambda: estimate_call(call), words.get("progress"))
 
 

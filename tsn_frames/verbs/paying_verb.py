@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, Never, ParamSpec, TypeVar, cast
 
 from ..errors import ArgumentError, ConfigError, named_interrupts
-from ..frames.other_libraries import in_pandas
+from ..frames.other_libraries import Back, in_pandas
 from ..keyword_options import check_call, spelled_out
 from ..notebook.readable_signatures import ReadableType
 from ..text import warnings_to
 from .estimate.result import Estimate
 from .run.dask_meta_detection import NO_META, is_inferring_meta
-from .run.run_handle import Convert, Run, converted
+from .run.run_handle import Run, converted
 from .run.verb_options import DEFAULTS
 
 P = ParamSpec("P")
@@ -40,7 +40,7 @@ class Call(Generic[R]):
         """Return the call of a verb that makes one run; ``run`` returns it before it is started."""
         return cls(lambda: run().result(progress=progress), lambda: run()._start(), estimate, lambda: run().unsent())
 
-    def converted(self, convert: Convert) -> Call[Any]:
+    def converted(self, convert: Back) -> Call[Any]:
         """Return the call with its frame converted, also the frame of an error."""
 
         def start() -> Run[Any]:

@@ -83,7 +83,6 @@ def _read(df: pd.DataFrame, name: Hashable) -> _Column:
 
 
 def _recoded(column: _Column, labels: list[Any]) -> Array:
-    """Return a column's codes in the list of all labels."""
     places = {label: code for code, label in enumerate(labels)}
     return np.array([*(places[label] for label in column.labels), -1], dtype=np.int64)[column.codes]
 

@@ -53,13 +53,12 @@ class Choice(NamedTuple):
     sentence: str
 
 
-def check_margin(margin: Any) -> float:
-    """Return the margin."""
+def check_margin(margin: Any) -> None:
+    """Raise where the margin is no share."""
     if isinstance(margin, bool) or not isinstance(margin, (float, np.floating)) or not 0 < margin < 1:
         raise ParameterError(
             f"margin must be a share between 0 and 1, such as 0.02 for 2 percentage points, got {quoted(margin)}"
         )
-    return float(margin)
 
 
 def best_of(judged: Mapping[str, Judged], costs: Mapping[str, Cost]) -> str | None:

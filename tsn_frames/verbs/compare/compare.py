@@ -128,7 +128,7 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
         df, asked, {label: {**words, **own} for label, own in varied.items()}, labels=labels, normalise=normalise, warned=warned
     )
 
-    def result(progress: bool | None, on_run: OnRun | None = None) -> Comparison:
+    def result(progress: bool | None, on_run: OnRun = lambda _: None) -> Comparison:
         return ComparisonRun(df, asked, margin, most, on_run).result(calls, progress, warned)
 
     most = amount("max_cost", options.get("max_cost"))

@@ -30,7 +30,7 @@ class ComparisonRun:
     asked: AskedRows
     margin: float  # by how much the cheapest model may be worse than the best one
     max_cost: Decimal | None  # of all models together
-    on_run: OnRun | None = None  # called with each model's run
+    on_run: OnRun  # called with each model's run
     parts: dict[str, ModelRun] = field(default_factory=dict)
 
     def result(self, calls: Mapping[str, ModelCall], progress: bool | None, warned: set[str]) -> Comparison:
@@ -59,8 +59,7 @@ class ComparisonRun:
         over = BudgetExceeded(used_up) if left is not None and left <= 0 else None
         run = call.run(None if over else left, cached_only=over is not None)
         run._label = label
-        if self.on_run is not None:
-            self.on_run(run)
+        self.on_run(run)
         end: RunError | str | None = "stopped"
         try:
             run.result(progress=progress)

@@ -12,7 +12,7 @@ from ...errors import ParameterError
 from ..label.codebook import Label
 from ..rounds.options import Explain, Structured
 from ..run.prepare import PER_ROW
-from ..run.verb_options import MessageOptions, SendOptions
+from ..run.verb_options import MessageOptions, RunOptions, SendOptions
 
 
 class ComparisonOptions(MessageOptions, SamplingParameters, SendOptions, total=False):
@@ -30,14 +30,13 @@ class ComparisonOptions(MessageOptions, SamplingParameters, SendOptions, total=F
 _SET = ("ordered", "other")  # of the closed set, which is the same for all models
 _LABELLING = ("instructions", "examples", "explain", "votes", "structured")
 _BOTH = ("model", "prompt", "client", "temperature", "max_tokens", "seed", "extra_body")
-_FOR_ALL = ("stream", "missing", "cache", "max_cost", "tag", "progress")
 OWN_OF_PROMPTS = (*PER_ROW, "prompt", "system", "client")
 OWN_OF_LABELS = (*_BOTH, *_LABELLING)
 
 
 def check_fit(options: Mapping[str, Any], *, labels: bool) -> None:
     """Refuse options that mean nothing with, or without, ``labels=``."""
-    fitting = (*OWN_OF_LABELS, *_SET, *_FOR_ALL)
+    fitting = (*OWN_OF_LABELS, *_SET, *RunOptions.__annotations__)
     for name in options:
         if labels and name not in fitting:
             raise ParameterError(f"{name}= doesn't go with labels=, where the messages are those of df.tsn.label(...)")

@@ -69,7 +69,6 @@ class Comparison(NotedTable):
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as texts for reading."""
     shown = {
         "answered": [f"{n:,} of {rows:,}" for n, rows in _rows(table, "answered", "rows")],
         "tokens": [UNKNOWN if p is pd.NA or c is pd.NA else f"{p:,} + {c:,}" for p, c in _rows(table, "prompt_tokens", "completion_tokens")],

@@ -101,10 +101,11 @@ def complete_file(
     check_choice("errors", words["errors"], Errors)
     check_choice("cache", words["cache"], CacheMode)
     client = words["client"] = client_or_default(words.get("client"))
-    file = Source(source, _chunk(chunksize))
-    _check_values(words)
+    if not pd.api.types.is_integer(chunksize) or chunksize < 1:
+        raise ParameterError(f"chunksize must be a whole number of at least 1, got {quoted(chunksize)}")
+    file = Source(source, int(chunksize))
     wanted = frame_columns.layout(words.get("name"), words["usage"], words["include"])
-    _check_frame(to_frame(file.schema.empty_table()), wanted, prompt, words)
+    _check_options(to_frame(file.schema.empty_table()), wanted, prompt, words)
     contents = {"prompt": prompt, **{name: words.get(name) for name in ("system", "messages", *PER_ROW)}}
     described = {**contents, "default": client.model, "at": client.keyed_url}
     into = target_of(target, file, wanted, fingerprint({word: _described(value) for word, value in described.items()}))
@@ -113,13 +114,12 @@ def complete_file(
     def call(df: pd.DataFrame, left: Decimal | None) -> PreparedCall:
         return prepare("complete_file", df, prompt, {**words, "max_cost": left})
 
-    def result(progress: bool | None, on_run: OnRun | None = None) -> FileSummary:
+    def result(progress: bool | None, on_run: OnRun = lambda _: None) -> FileSummary:
         into.open(file.parts, overwrite=words["overwrite"])
 
         def run(df: pd.DataFrame, left: Decimal | None, beyond: int) -> Run[pd.DataFrame]:
             made: Run[pd.DataFrame] = run_of(df, call(df, left), wanted, "coerce", beyond=beyond)
-            if on_run is not None:
-                on_run(made)
+            on_run(made)
             return made
 
         done = PartRunner(file, into, most, words["cache"] != "off", run).run(progress)
@@ -144,12 +144,6 @@ def _estimate(file: Source, call: Callable[[pd.DataFrame, Any], PreparedCall], m
     return total_estimate(found, most, f"a sum over {plural(len(found), 'part')}: {note}" if len(found) > 1 else None)
 
 
-def _chunk(size: object) -> int:
-    if not pd.api.types.is_integer(size) or size < 1:
-        raise ParameterError(f"chunksize must be a whole number of at least 1, got {quoted(size)}")
-    return int(size)
-
-
 def _described(value: Any) -> str:
     """Return an option as text; a function by its code, not by its address."""
     code = getattr(value, "__code__", None)
@@ -157,17 +151,14 @@ def _described(value: Any) -> str:
     return repr((code.co_code, code.co_names, consts)) if code else str(value)
 
 
-def _check_values(words: Mapping[str, Any]) -> None:
+def _check_options(df: pd.DataFrame, wanted: frame_columns.Layout, prompt: Any, words: Mapping[str, Any]) -> None:
+    """Check the options by the file's columns, before its first row is read."""
     for word in ("messages", "refresh", "tag", *PER_ROW):
         if isinstance(words.get(word), (pd.Series, np.ndarray)):
             raise ParameterError(
                 f"{word} is a {type(words[word]).__name__}, which has a frame's rows; a file is read a piece at a time: "
                 f"give one value, or a callable of the piece such as {word}=lambda df: df['{word}']"
             )
-
-
-def _check_frame(df: pd.DataFrame, wanted: frame_columns.Layout, prompt: Any, words: Mapping[str, Any]) -> None:
-    """Check the options by the file's columns, before its first row is read."""
     check_frame(df)
     frame_columns.check_clash(df, wanted.labels, overwrite=words["overwrite"])
     per_row.resolve(df, {word: words.get(word) for word in PER_ROW if not callable(words.get(word))})

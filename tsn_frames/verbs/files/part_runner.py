@@ -51,7 +51,8 @@ class PartRunner:
             for at, piece in enumerate(self._source.pieces()):
                 with labelled_warnings(f"part {at}", self._warned, numbers=False):
                     self._part(at, piece, bar)
-            done = self._summary(time.monotonic() - begun)
+            total = total_summary(self._summaries, self._counts, time.monotonic() - begun)
+            done = FileSummary(**vars(total), parts=self._source.parts, path=self._into.path)
         except KeyboardInterrupt:
             bar.stop(self._counts)
             raise Interrupted(f"stopped: {self._so_far()}") from None
@@ -91,7 +92,3 @@ class PartRunner:
     def _so_far(self) -> str:
         written = f"{self._whole:,} of {plural(self._source.parts, 'part')} are whole and in {self._into.path}"
         return f"{written}; run the same call again to go on{': every answer so far is in the cache' if self._kept else ''}"
-
-    def _summary(self, seconds: float) -> FileSummary:
-        total = total_summary(self._summaries, self._counts, seconds)
-        return FileSummary(**vars(total), parts=self._source.parts, path=self._into.path)

@@ -58,17 +58,14 @@ def _words(prompt: Any) -> str | None:
 
 
 def _short(value: Any) -> Any:
-    return f"{len(value):,} values" if isinstance(value, list) and len(value) > 20 else value
+    return f"{len(value):,} values" if isinstance(value, list) and len(value) > MOST_SETTINGS else value
 
 
 def _rows(df: pd.DataFrame, prompt: Any, messages: Any, system: str | None, made: Plan) -> str:
     """Return a hash of the values in the prompts, independent of the template and of their order."""
     every = slice(None, None, -(-len(df) // WHOLE) or 1)
-    if messages is None and isinstance(prompt, str):
-        templates = prompt + (system or "")
-        used = [column for column in df.columns.unique() if f"{{{column}}}" in templates]
-    else:
-        used = []
+    templates = prompt + (system or "") if messages is None and isinstance(prompt, str) else ""
+    used = [column for column in df.columns.unique() if f"{{{column}}}" in templates]
     if not used:  # a function or message lists: hash the messages
         some = made.inverse[every]
         return fingerprint(sorted(made.requests[at].messages.hex() for at in some if at >= 0))

@@ -6,10 +6,10 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from ...engine.runtime.client import PICKLED, Client
 from ...engine.runtime.interrupts import POLL, wait_for
 from ...engine.runtime.process import process_state
 from ...errors import AuthenticationError, Interrupted, RunError
+from ...frames.other_libraries import Back
 from ...notebook.live_run import show_run
 from ...text import plural, warn
 from .plan import Errors, Plan
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 else:
     R = TypeVar("R")
 LONG_MINUTES = 10
-Convert: TypeAlias = Callable[[pd.DataFrame], Any]
 WHERE = "tsn.last_run().frame is the frame so far"
 
 
@@ -53,7 +53,7 @@ class Run(ShownRun, Generic[R]):
     :func:`start` returns one; :func:`last_run` returns the newest one of this process.
     """
 
-    _convert: Convert | None = None  # from pandas to the library of the frame that was given
+    _convert: Back | None = None  # from pandas to the library of the frame that was given
     _part_of: Run[Any] | None = None  # the run of a verb of several rounds, which is the last run and warns of its rows itself
 
     def __init__(self, engine: RunExecutor, made: Plan, frame: Callable[[RunExecutor], pd.DataFrame], errors: Errors, column: str,
@@ -226,19 +226,17 @@ class Run(ShownRun, Generic[R]):
         if self._engine.failure is not None:  # a wrong key, cache folder or proxy
             raise self._engine.failure
         frame, failure = self.frame, self._failure()
-        try:
+        if failure is None:
             self._warn_all()
-        except Exception:  # a warning that a user has made an error doesn't replace the run's own end
-            if failure is None:
-                raise
-        if failure is not None:
-            failure.partial = frame
-            failure.add_note(WHERE)
-            try:
-                raise failure
-            finally:
-                del failure  # it refers to this frame
-        return self._result(frame)
+            return self._result(frame)
+        with suppress(Exception):  # a warning that a user has made an error doesn't replace the run's own end
+            self._warn_all()
+        failure.partial = frame
+        failure.add_note(WHERE)
+        try:
+            raise failure
+        finally:
+            del failure  # it refers to this frame
 
     def _warn_all(self) -> None:
         if not self._warned_all:
@@ -260,16 +258,16 @@ class Run(ShownRun, Generic[R]):
         return stopped_error(self) if self._errors == "raise" else None
 
 
-def converted(result: Callable[[], R], convert: Convert | None) -> R:
+def converted(result: Callable[[], R], convert: Back | None) -> R:
     """Return a result, converted if it is a frame; the frame of an error is converted, too."""
+    if convert is None:
+        return result()
     try:
-        made = result()
+        return cast("R", convert(result()))
     except BaseException as end:
-        partial_frame = getattr(end, "partial", None)
-        if convert is not None and isinstance(partial_frame, pd.DataFrame):
-            end.partial = convert(partial_frame)  # type: ignore[attr-defined]
+        if hasattr(end, "partial"):
+            end.partial = convert(end.partial)
         raise
-    return cast("R", convert(made)) if convert is not None and isinstance(made, pd.DataFrame) else made
 
 
 def stopped_error(run: Run[Any], *, more: bool = False) -> RunError | None:

@@ -51,13 +51,11 @@ class ShownRun:
         return f"<Run {self._state()}: {self._summary_text()}>"
 
     def _state(self) -> str:
-        """Return a word for the state of the run."""
         if self.done:
             return self._last_state()
         return "stopping" if self.stopped else "starting" if self.progress.starting else "running"
 
     def _view(self) -> RunView:
-        """Return what a bar shows of the run now."""
         counts, state, seconds = self.progress, self._state(), time.monotonic() - self._created
         if self.done:
             return RunView(counts.done, counts.rows, self._last_line(), over=True)
