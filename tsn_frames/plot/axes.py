@@ -16,6 +16,8 @@ from ..text import quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes  # noqa: PLC0414 - the charts import it from here
+else:
+    Axes = Any  # for the signatures of the charts
 
 # Colours of Okabe and Ito's palette for the colour-blind (2008) with a contrast of at least 3 to white and to black; grey is for
 # the rest.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,7 @@ from ..text import did_you_mean, money, plural, quoted
 from ..verbs.report.grouping import Report
 from ..verbs.report.report import recorded_currency, run_records
 from . import axes
-
-if TYPE_CHECKING:
-    from .axes import Axes
+from .axes import Axes
 
 
 def costs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..engine.ledger.ledger_queries import runs_of_call
 from ..engine.ledger.run_record import RunRecord
@@ -13,9 +13,7 @@ from ..verbs.estimate.survey_sampling import Range
 from ..verbs.run.run_handle import Run
 from ..verbs.run.summary import Summary
 from . import axes
-
-if TYPE_CHECKING:
-    from .axes import Axes
+from .axes import Axes
 
 _SHOWN = ("prompt_tokens", "completion_tokens", "cost")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
@@ -11,9 +9,7 @@ from ..errors import ParameterError
 from ..frames.result_base import FrameLike
 from ..text import quoted
 from . import axes
-
-if TYPE_CHECKING:
-    from .axes import Axes
+from .axes import Axes
 
 
 def evaluation(evaluation: FrameLike | pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,9 +13,7 @@ from ..engine.runtime.client import Client, client_or_default
 from ..errors import ParameterError
 from ..text import check_choice, did_you_mean, money, plural, quoted
 from . import axes
-
-if TYPE_CHECKING:
-    from .axes import Axes
+from .axes import Axes
 
 Every = Literal["hour", "day", "month"]
 _PERIODS = {"hour": ("h", 1 / 24, "%d %b %H:%M"), "day": ("D", 1.0, "%d %b"), "month": ("M", 30.0, "%b %Y")}
