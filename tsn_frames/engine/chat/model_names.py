@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...api import Unreadable, load
 from ...api.base_url import models_url
 from ...api.dialects.model_name_list import model_names
+from ...api.serialization import try_load
 from ...secret import Secret
 from ..runtime.client import Client
 from ..transport.http_types import HttpResponse
@@ -22,7 +22,4 @@ async def list_models(client: Client, key: Secret) -> list[str]:
         await transport.aclose()
     if not isinstance(answer, HttpResponse) or answer.status != 200:
         return []
-    try:
-        return model_names(load(answer.body))
-    except Unreadable:
-        return []
+    return model_names(try_load(answer.body))

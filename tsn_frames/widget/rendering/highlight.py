@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from html import escape
 from time import thread_time
-from typing import Any
 
 from pygments import format as format_tokens
 from pygments.formatters import HtmlFormatter
@@ -48,7 +47,7 @@ def code_html(code: str, info: str = "", *, growing: bool = False) -> str:
 @lru_cache(64)  # code that took too long once is not tried again
 def _highlight(code: str, language: str) -> str | None:
     """Return highlighted code as HTML; None if that takes too long."""
-    lexer = _lexer(language)  # loaded before the clock starts: that takes a while once
+    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)  # loaded before the clock starts: that takes a while once
     end, tokens = thread_time() + LEXING, []
     for token in lexer.get_tokens(code):
         tokens.append(token)
@@ -56,8 +55,3 @@ def _highlight(code: str, language: str) -> str | None:
             return None
     formatted: str = format_tokens(tokens, _FORMATTER)
     return formatted if code.endswith("\n") else formatted.removesuffix("\n")  # the formatter adds it
-
-
-@cache
-def _lexer(language: str) -> Any:
-    return get_lexer_by_name(language, stripnl=False, ensurenl=False)

@@ -73,10 +73,6 @@ def mathml(source: str, *, block: bool = False) -> str | None:
     return f"<math{display}><semantics>{body}{annotation}</semantics></math>"
 
 
-class _UnreadableError(ValueError):
-    pass
-
-
 def _is_balanced(tex: str) -> bool:
     """Return whether each group is closed, and none is too deep."""
     depth = 0
@@ -91,7 +87,7 @@ def _html(element: Element, *, block: bool) -> str:
     """Return an element as HTML, in the terms that browsers know of MathML Core."""
     tag, attributes, text = element.tag, dict(element.attrib), unescape(element.text or "")
     if tag not in TAGS or "\\" in text or (text == "&" and tag != "mtext") or len(element) != _CHILDREN.get(tag, len(element)):
-        raise _UnreadableError(tag)  # an unknown command, a mark out of its place, a missing argument
+        raise ValueError(tag)  # an unknown command, a mark out of its place, a missing argument
     if tag in _UNDER and block and element[0].text in _LIMITS:
         tag = _UNDER[tag]
     if tag in ("mi", "mo") and len(text) == 1:
