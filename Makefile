@@ -51,7 +51,7 @@ slow: $(VENV)/.dev   ## tests that draw thousands of samples, fill disks or star
 
 engines: $(VENV)/.dev ## the same calls on Dask, Spark and Ray (each is skipped by name where it can't be installed; Spark needs Java)
 	for package in distributed pyspark 'ray[data]'; do $(PIP) install "$$package" || echo "engines: $$package cannot be installed here"; done
-	$(BIN)/python -m pytest -q -rs -m engine --timeout 600 $(call FILES,engine)
+	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile -m engine --timeout 600 --durations=15 $(call FILES,engine)
 
 soak: $(VENV)/.dev   ## the long ones
 	$(PYTEST) --durations=15 -m soak --timeout 900 $(call FILES,soak)

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 
-def start(folder, tries=3):
+def start(folder, tries=6):
     """Start Ray, which gives up after 30 seconds, as a busy machine may need."""
     try:
         ray.init(
