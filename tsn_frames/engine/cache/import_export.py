@@ -72,22 +72,20 @@ def _read_lines(path: Path, features: dict[str, Any]) -> Iterator[Any]:
                 raise CacheError(f"{path}, line {number}, is not an exported answer: {error!r}") from None
 
 
-def _parquet() -> Any:
+def _pyarrow() -> Any:
     try:
-        from pyarrow import parquet
+        import pyarrow.parquet
     except ImportError:
         raise CacheError("Parquet needs pyarrow: pip install 'tsn-frames[parquet]', or use a .jsonl file") from None
-    return parquet
+    return pyarrow
 
 
 def _write_parquet(rows: Iterable[Row], path: Path, features: Mapping[str, Any]) -> int:
-    parquet = _parquet()
-    import pyarrow as pa
-
+    pa = _pyarrow()
     schema = pa.schema([("request_key", pa.binary()), ("answered_at", pa.float64()), ("body", pa.binary())])
     schema = schema.with_metadata({_METADATA: dumps(dict(features))} if features else None)
     count, rest = 0, iter(rows)
-    with parquet.ParquetWriter(path, schema) as writer:
+    with pa.parquet.ParquetWriter(path, schema) as writer:
         while chunk := list(islice(rest, 10_000)):
             columns = {"request_key": [r[0] for r in chunk], "answered_at": [r[2] for r in chunk], "body": [r[1] for r in chunk]}
             writer.write_table(pa.table(columns, schema=schema))
@@ -96,11 +94,9 @@ def _write_parquet(rows: Iterable[Row], path: Path, features: Mapping[str, Any])
 
 
 def _read_parquet(path: Path, features: dict[str, Any]) -> Iterator[Any]:
-    parquet = _parquet()
-    import pyarrow as pa
-
+    pa = _pyarrow()
     try:
-        with parquet.ParquetFile(path) as file:
+        with pa.parquet.ParquetFile(path) as file:
             stored = (file.schema_arrow.metadata or {}).get(_METADATA)
             features.update(load(stored) if stored else {})
             for batch in file.iter_batches(10_000, columns=list(_COLUMNS)):
