@@ -15,7 +15,6 @@ from ...frames.result_base import FrameLike
 from ...text import quoted
 from ..runs import runs
 
-_SHEETS = ("Summary", "By team", "By month", "Runs", "Estimate")
 _SUMS = ("attempts", "answers", "unknown", "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "share", "saved_rows",
          "saved_tokens", "saved")  # fmt: skip
 _FORMATS = {"cost": "#,##0.00####", "saved": "#,##0.00####", "share": "0.0%"}
@@ -87,31 +86,29 @@ def _spending(client: Client, timezone: str) -> dict[str, pd.DataFrame]:
     teams, months = (client.ledger.summary(by, timezone=timezone) for by in ("tag", "month"))
     ran = runs(client)
     simulated = len(ran) > 0 and bool(ran["simulated"].all())
-    whole = with_totals(months.rename_axis("month"), "month").tail(max(1, months["currency"].nunique(dropna=False)))
+    by_month = with_totals(months.rename_axis("month"), "month")
+    whole = by_month.tail(max(1, months["currency"].nunique(dropna=False)))
     summary = whole.drop(columns=["month", "share"]).assign(runs=len(ran), note=MARK if simulated else "")
     ran = ran.drop(columns=[name for name in ran if str(name).endswith("_hash") or name == "texts"])
     ran = ran.assign(**{name: ran[name].map(", ".join) for name in ("models", "tags") if len(ran)})
     ran = ran.assign(**{name: ran[name].dt.tz_localize("UTC") for name in ("began", "ended")})
-    names = (summary, with_totals(teams.rename_axis("team"), "team"), with_totals(months.rename_axis("month"), "month"), ran)
-    return dict(zip(_SHEETS, names))
+    by_team = with_totals(teams.rename_axis("team"), "team")
+    return {"Summary": summary, "By team": by_team, "By month": by_month, "Runs": ran}
 
 
 def with_totals(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return a summary of the ledger with each group's share of the cost, and a row of totals for each currency."""
-    currency = table["currency"].fillna("")
-    whole = table["cost"].groupby(currency).transform("sum")
-    found = table.assign(share=table["cost"] / whole.where(whole > 0)).reset_index()
+    found = table.reset_index()
+    currency = found["currency"].fillna("")
+    whole = found["cost"].groupby(currency).transform("sum")
+    found.insert(list(found).index("cost") + 1, "share", found["cost"] / whole.where(whole > 0))
     found[name] = found[name].astype(object).where(found[name].notna(), f"(no {name})")
-    totals = found[[column for column in _SUMS if column in found]].groupby(currency.to_numpy()).sum()
-    flags = found[["at_least", "saved_at_least"]].groupby(currency.to_numpy()).any()
-    totals = totals.join(flags).rename_axis("currency").reset_index().assign(**{name: "total"})
+    groups = found.groupby(currency)
+    totals = groups[list(_SUMS)].sum().join(groups[["at_least", "saved_at_least"]].any()).reset_index().assign(**{name: "total"})
     totals["currency"] = totals["currency"].replace("", pd.NA)
     if totals.empty:
         totals = pd.DataFrame({name: ["total"]})
-    columns = list(found)
-    at = columns.index("cost") + 1
-    columns = [*columns[:at], "share", *[column for column in columns[at:] if column != "share"]]
-    return pd.concat([found.astype(object), totals.astype(object)], ignore_index=True).reindex(columns=columns)
+    return pd.concat([found.astype(object), totals.astype(object)], ignore_index=True)
 
 
 def _indexed(value: pd.DataFrame | FrameLike, name: str) -> pd.DataFrame:
@@ -133,8 +130,7 @@ def write_sheets(target: Path | IO[bytes], tables: dict[str, pd.DataFrame], time
     book.remove(book.active)
     for name, table in tables.items():
         sheet = book.create_sheet(name[:31])
-        _append(sheet, [str(column) for column in table.columns], formulas)
-        for row in table.astype(object).itertuples(index=False, name=None):
+        for row in (map(str, table.columns), *table.astype(object).itertuples(index=False, name=None)):
             _append(sheet, [_plain(value, timezone) for value in row], formulas)
         for column in sheet.columns:
             column[0].font = Font(bold=True)
@@ -146,7 +142,7 @@ def write_sheets(target: Path | IO[bytes], tables: dict[str, pd.DataFrame], time
     book.save(target)
 
 
-def _append(sheet: Any, values: Iterable[Any], formulas: bool = False) -> None:
+def _append(sheet: Any, values: Iterable[Any], formulas: bool) -> None:
     """Append a row; a text stays a text, whatever it begins with, unless formulas are wanted."""
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 

@@ -74,11 +74,11 @@ class Report(FrameLike):
 
 
 def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, pd.Series], *, sums: Sequence[str],
-            of: str = "total_tokens", saved: Mapping[str, pd.Series] | None = None) -> pd.DataFrame:  # fmt: skip
+            of: str = "total_tokens") -> pd.DataFrame:  # fmt: skip
     """Return a row per group: counts, sums, statistics of ``value``, and partial sums.
 
     ``rows`` has usage and cost of each row of ``df``; ``by`` is None for a single group. ``parts`` has for each partial sum the rows
-    over which ``of``, or the column of that name if there is one, is summed; ``saved`` is the same for the column ``answer``.
+    over which ``of``, or the column of that name if there is one, is summed.
     """
     if by is None:
         codes, index = np.zeros(len(rows), dtype=int), pd.Index(["all"])
@@ -98,7 +98,6 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
     values = groups["value"]
     statistics = {"mean": values.mean(), "median": values.median(), "q90": values.quantile(0.9), "max": values.max()}
     shares = {name: _part(flat[name if name in flat else of], where, codes, out.index) for name, where in parts.items()}
-    shares |= {name: _part(flat["answer"], where, codes, out.index) for name, where in (saved or {}).items()}
     out = out.assign(**statistics, **shares)
     return out[[column for column in out.columns if column != "at_least"] + ["at_least"]].set_index(index)
 

@@ -24,8 +24,7 @@ from . import usage_columns
 from .grouping import Report, grouped, statistics_text
 
 Basis = Literal["billed", "answers"]
-_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "billed_tokens", "saved_by_cache",
-           "saved_by_copies", "wasted")  # fmt: skip
+_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens")
 
 
 def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Report:
@@ -72,8 +71,8 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
         "saved_by_copies": rows["copied"],
         "wasted": (rows["reasoned"] & rows["answered"]) | rows["lost"],
     }
-    table = grouped(df, by, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"))
-    whole = grouped(df, None, rows, parts, sums=("prompt_tokens", "completion_tokens", "total_tokens")).iloc[0]
+    group = partial(grouped, df, rows=rows, parts=parts, sums=_TOKENS)
+    table, whole = group(by).astype(dict.fromkeys([*_TOKENS, *parts], "Int64")), group(None).iloc[0]
     usage_text = "no usage is known"
     if pd.notna(whole["total_tokens"]):
         sums = [whole[name] for name in ("total_tokens", "prompt_tokens", "completion_tokens")]
@@ -82,7 +81,6 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
         usage_text += statistics_text(whole, "{:,.0f}".format, "an answer")
     free = [(whole["saved_by_cache"], "from the cache"), (whole["saved_by_copies"], "deduplicated")]
     shares = [f"{tokens / whole['total_tokens']:.0%} {what}" for tokens, what in free if tokens > 0]
-    table = table.astype(dict.fromkeys(_TOKENS, "Int64"))
     return Report(
         "Usage", [_counted(whole), usage_text, *([f"not billed: {', '.join(shares)}"] if shares else [])], table, df, rows
     )
@@ -134,10 +132,10 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     >>> sim.close()
     """
     check_choice("basis", basis, Basis)
-    begins = usage_columns.prefix(df, name)
-    rows = usage_columns.read(df, begins, costs=basis == "billed" and prices is None and model is None)
-    table = _table(prices, needed=basis == "answers" or model is not None)
     anew = prices is not None or basis == "answers" or model is not None
+    begins = usage_columns.prefix(df, name)
+    rows = usage_columns.read(df, begins, costs=not anew)
+    table = _table(prices, needed=anew)
     absent = [field for field in ("cached_tokens", "answered_at") if begins + field not in df.columns]
     rows["answer"] = _priced(rows, table, model, strict=anew, absent=absent) if table is not None else np.nan
     if not anew:
@@ -166,12 +164,13 @@ def _cost_report(
     lost = rows["lost"] & (basis == "billed")
     rows["wasted"] = rows["cost"].mask(lost)  # whatever its last answer cost, a retried row wasted another
     parts = {"wasted": rows["reasoned"] | lost}
-    saved = {"saved_by_cache": rows["cached"], "saved_by_copies": rows["copied"]} if basis == "billed" else {}
-    table = grouped(df, by, rows, parts, sums=("cost",), of="cost", saved=saved)
-    whole = grouped(df, None, rows, parts, sums=("cost",), of="cost", saved=saved).iloc[0]
-    report = Report(
-        "Cost", [_counted(whole), *_cost_lines(whole, basis, anew=anew, currency=currency, priced=priced)], table, df, rows
-    )
+    if basis == "billed":
+        rows = rows.assign(saved_by_cache=rows["answer"], saved_by_copies=rows["answer"])
+        parts |= {"saved_by_cache": rows["cached"], "saved_by_copies": rows["copied"]}
+    group = partial(grouped, df, rows=rows, parts=parts, sums=("cost",), of="cost")
+    whole = group(None).iloc[0]
+    lines = [_counted(whole), *_cost_lines(whole, basis, anew=anew, currency=currency, priced=priced)]
+    report = Report("Cost", lines, group(by), df, rows)
     report.total, report.at_least, report.currency = float(whole["cost"]), bool(whole["at_least"]), currency
     return report
 
@@ -227,9 +226,7 @@ def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool, currency: str | N
 
 
 def _table(prices: Any, *, needed: bool) -> Prices | None:
-    found = prices_of(prices)
-    if found is None:
-        found = client_or_default(None).prices
+    found = client_or_default(None).prices if prices is None else prices_of(prices)
     if found is None and needed:
         raise ConfigError(
             "no prices are known: give prices=tsn.Prices({model: (prompt, completion)}), or set_client one that has them"
@@ -240,8 +237,6 @@ def _table(prices: Any, *, needed: bool) -> Prices | None:
 def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool, absent: Sequence[str]) -> np.ndarray[Any, Any]:
     """Return the cost of each answer at the price of its day, or at today's if it is priced as another model."""
     models = _models(rows, model, strict=strict)
-    if models is None:
-        return np.full(len(rows), np.nan)
     hint = prices.hint(one for one, there in zip(models, rows["answered"]) if there and one is not None) if strict else ""
     if hint:
         warn(f"{hint}: its rows have no cost, and totals are 'at least'")
@@ -249,8 +244,7 @@ def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool, abs
     counts = rows[["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]].to_numpy()
     out, used = np.full(len(rows), np.nan), dict[Any, Price]()
     for at, (one, when, numbers) in enumerate(zip(models, times, counts)):
-        price = None if one is None else prices.price(one, None if np.isnan(when) else when)
-        if one is None or price is None:
+        if one is None or (price := prices.price(one, None if np.isnan(when) else when)) is None:
             continue
         found = price.cost(Usage(*[None if np.isnan(n) else int(n) for n in numbers]))
         if found is not None:
@@ -276,19 +270,17 @@ def _warn_of_absent_columns(prices: Prices, used: Iterable[tuple[str, Price]], a
                  "What is answered is cached, so running that again is free")  # fmt: skip
 
 
-def _models(rows: pd.DataFrame, model: Any, *, strict: bool) -> list[str | None] | None:
+def _models(rows: pd.DataFrame, model: Any, *, strict: bool) -> list[str | None]:
     if isinstance(model, str):
         return [model] * len(rows)
     if model is not None and not isinstance(model, Mapping):
         raise ParameterError(f"model must be a name, or a mapping of the column's names to others, got {quoted(model)}")
-    if rows["model"].isna().all() and rows["answered"].any():
-        if strict:
-            raise ColumnError(
-                "the frame has no column 'model', so no price can be found: complete(..., include=('model',)) adds it, or say "
-                "model='...'. What is answered is cached, so running that again is free"
-            )
-        return None
-    renamed = dict(model or {})
+    if strict and rows["model"].isna().all() and rows["answered"].any():
+        raise ColumnError(
+            "the frame has no column 'model', so no price can be found: complete(..., include=('model',)) adds it, or say "
+            "model='...'. What is answered is cached, so running that again is free"
+        )
+    renamed = model or {}
     return [None if one is None else renamed.get(one, one) for one in rows["model"]]
 
 
@@ -320,6 +312,5 @@ def _least(whole: pd.Series) -> str:
 
 def _counted(whole: pd.Series) -> str:
     words = {"cached": "cached", "copied": "deduplicated", "failed": "failed", "skipped": "missing", "not_sent": "not sent"}
-    some = [(whole[name], word) for name, word in words.items()]
-    detail = ", ".join(f"{int(n):,} {what}" for n, what in some if n)
+    detail = ", ".join(f"{int(whole[name]):,} {word}" for name, word in words.items() if whole[name])
     return f"{int(whole['answered']):,} of {plural(int(whole['rows']), 'row')} answered{f' ({detail})' if detail else ''}"

@@ -20,13 +20,11 @@ def prefix(df: pd.DataFrame, name: str | None) -> str:
         if f"{name}_prompt_tokens" not in df.columns:
             raise _missing(f"{name}_prompt_tokens")
         return f"{name}_"
-    labels = {label for label in df.columns if isinstance(label, str)}
-    if labels.issuperset(_GROUP):
+    labels = dict.fromkeys(label for label in df.columns if isinstance(label, str))
+    begins = [label.removesuffix("prompt_tokens") for label in labels if label.endswith("prompt_tokens")]
+    found = [one for one in begins if labels.keys() >= {one + field for field in _GROUP}]
+    if "" in found:
         return ""
-    ends = [
-        label.removesuffix("prompt_tokens") for label in df.columns if isinstance(label, str) and label.endswith("_prompt_tokens")
-    ]
-    found = [begins for begins in ends if labels.issuperset(begins + field for field in _GROUP)]
     if not found:
         raise _missing("prompt_tokens")
     if len(found) > 1:
@@ -55,7 +53,7 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     out["failed"] = out["reasoned"] & ~out["skipped"] & ~out["not_sent"]
     for field in ("request_key", "model", "cost_source"):
         column = _column(df, begins + field)
-        out[field] = None if column is None else np.array([v if _there(v) else None for v in column], dtype=object)
+        out[field] = None if column is None else column.astype(object).where(column.notna(), None)
     out["answered_at"] = _times(_column(df, begins + "answered_at"))
     known = begins + "cost" in df.columns
     out["copied"], out["lost"] = _copied(out, known=known), _lost(out, known=known)
@@ -124,7 +122,7 @@ def _codes(df: pd.DataFrame, label: str) -> np.ndarray[Any, Any]:
     found = _column(df, label)
     if found is None:
         return np.full(len(df), "")
-    return np.array([str(value).partition(":")[0] if _there(value) else "" for value in found], dtype=str)
+    return np.array([str(value).partition(":")[0] for value in found.astype(object).where(found.notna(), "")], dtype=str)
 
 
 def _times(found: pd.Series | None) -> Any:
@@ -133,10 +131,6 @@ def _times(found: pd.Series | None) -> Any:
     parsed = pd.api.types.is_datetime64_any_dtype(found.dtype)
     times = pd.to_datetime(found, utc=True) if parsed else pd.to_datetime(found.astype(object), utc=True, format="ISO8601")
     return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=float)
-
-
-def _there(value: Any) -> bool:
-    return value is not None and value is not pd.NA and value == value  # noqa: PLR0124 - NaN isn't itself
 
 
 def _missing(label: str) -> ColumnError:
