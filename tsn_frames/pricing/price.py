@@ -56,11 +56,6 @@ class Price:
             return (prompt * self.prompt - less + completion * self.completion) / MILLION
         return (prompt * self.prompt + completion * self.completion) / MILLION
 
-    def row(self, model: str) -> dict[str, str | None]:
-        """Return it as a row of a table."""
-        values = {name: getattr(self, name) for name in WORDS}
-        return {"model": model, **{name: None if value is None else str(value) for name, value in values.items()}}
-
 
 def checked(table: object, currency: str | None, source: str | None) -> dict[str, tuple[Price, ...]]:
     """Return the prices of each model, oldest first."""
@@ -69,18 +64,15 @@ def checked(table: object, currency: str | None, source: str | None) -> dict[str
     for name, word in (("currency", currency), ("source", source)):
         if word is not None and (not isinstance(word, str) or not word.strip()):
             raise ConfigError(f"the {name} of prices must be a text such as 'USD', got {quoted(word)}")
-    found = {_name(model): _periods(model, given, currency, source) for model, given in table.items()}
+    for model in table:
+        if not isinstance(model, str) or not model:
+            raise ConfigError(f"prices are given by the name of a model, got {quoted(model)}")
+    found = {model: _periods(model, given, currency, source) for model, given in table.items()}
     units = {price.currency: model for model, prices in found.items() for price in prices}
     if len(units) > 1:
         listed = ", ".join(f"{unit or 'no currency'} ({model!r})" for unit, model in units.items())
         raise ConfigError(f"one table has one currency, so that its costs can be added; this has {listed}: make a table of each")
     return found
-
-
-def _name(model: object) -> str:
-    if not isinstance(model, str) or not model:
-        raise ConfigError(f"prices are given by the name of a model, got {quoted(model)}")
-    return model
 
 
 def _periods(model: str, given: object, currency: str | None, source: str | None) -> tuple[Price, ...]:

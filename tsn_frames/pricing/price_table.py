@@ -173,7 +173,7 @@ class Prices:
         """Return the table with a row per model and period, in the columns that :meth:`from_file` reads, as texts."""
         import pandas as pd
 
-        rows = [price.row(model) for model, prices in self._table.items() for price in prices]
+        rows = [[model, *(getattr(price, name) for name in WORDS)] for model, prices in self._table.items() for price in prices]
         return pd.DataFrame(rows, columns=["model", *WORDS]).astype("string")
 
     def __len__(self) -> int:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 # Amounts in another currency don't count; amounts without a currency do.
 _UNIT = "(:currency IS NULL OR currency IS NULL OR currency = :currency)"
 _NEW = f"FROM attempts WHERE id > :after AND time >= :begins AND {_UNIT}"
-_KNOWN_COSTS = f"SELECT run, cost, COUNT(*) {_NEW} AND cost IS NOT NULL GROUP BY run, cost"
-_HELD_AMOUNTS = f"SELECT run, held, COUNT(*) {_NEW} AND cost IS NULL AND held IS NOT NULL GROUP BY run, held"
+_AMOUNTS = f"""SELECT run, cost IS NOT NULL, coalesce(cost, held), COUNT(*) {_NEW}
+    AND coalesce(cost, held) IS NOT NULL GROUP BY 1, 2, 3"""
 # Grouped by day, since a price may change from one day to the next.
 _UNPRICED_USAGE = f"""SELECT run, model, MIN(time), SUM(prompt_tokens),
     SUM(max(completion_tokens, coalesce(total_tokens - prompt_tokens, 0))) {_NEW}
@@ -45,10 +45,8 @@ class RecordedSpending:
     def update(self, connection: sqlite3.Connection) -> None:
         """Add the lines since the last update, in a transaction of the caller."""
         values = {**self.period._asdict(), "after": self._after}
-        for run, cost, number in connection.execute(_KNOWN_COSTS, values):
-            self.known[run] += Decimal(cost) * number
-        for run, held, number in connection.execute(_HELD_AMOUNTS, values):
-            self.unknown[run] += Decimal(held) * number
+        for run, known, amount, number in connection.execute(_AMOUNTS, values):
+            (self.known if known else self.unknown)[run] += Decimal(amount) * number
         for run, *usage in connection.execute(_UNPRICED_USAGE, values):
             self.known[run] += self._price(*usage) or 0
         (self._after,) = connection.execute("SELECT coalesce(max(id), 0) FROM attempts").fetchone()

@@ -43,5 +43,5 @@ def run_ids(value: object) -> tuple[str, ...]:
 
 def ids_of_frame(frame: Any) -> list[str]:
     """Return the ids of the runs that have added columns to a frame; none where its attrs are lost."""
-    ids = frame.attrs.get(ATTRIBUTE, "")
-    return ids.split() if isinstance(ids, str) else []
+    ids: str = frame.attrs.get(ATTRIBUTE, "")
+    return ids.split()

@@ -16,12 +16,10 @@ from ..run.verb_options import DEFAULTS, CompleteOptions, SeriesOptions
 from .calculation import calculate
 from .combine_estimates import over_budget
 from .explain_cache_misses import explain_misses
-from .pilot import check_pilot, estimate_with_pilot, suggest_pilot
+from .pilot import SUGGESTED_PILOT, check_pilot, estimate_with_pilot, suggest_pilot
 from .request_table import cached_answers, request_table
 from .result import Estimate
 from .token_ratios import Tokenizer
-
-SUGGESTED_PILOT = 30
 
 
 @spelled_out(CompleteOptions, DEFAULTS)
@@ -130,7 +128,7 @@ def estimate_call(call: PreparedCall, tokenizer: Tokenizer | None = None) -> Est
     if call.work.mode == "only" and (missed := found.requests - found.cached):
         notes.append(f"cache='only' sends nothing: {missed:,} requests have no answer")
     if found.to_send > SUGGESTED_PILOT and found.completion_tokens.expected is None:
-        found = suggest_pilot(call, table, answers, found, SUGGESTED_PILOT)
+        found = suggest_pilot(call, table, answers, found)
         notes.append(
             f"estimate(..., pilot={SUGGESTED_PILOT}) sends {SUGGESTED_PILOT} of them and gives a 95 % interval; their answers are kept"
         )

@@ -24,6 +24,8 @@ from .result import Estimate
 from .survey_sampling import MIN_SAMPLE, Array, Range, Sample, draw
 from .usage_samples import UsageSample, known_usage
 
+SUGGESTED_PILOT = 30
+
 
 def check_pilot(number: object, seed: object, cache: object, refresh: object) -> None:
     """Refuse a pilot that is too small for an interval, or whose answers would not be cached."""
@@ -60,12 +62,12 @@ def estimate_with_pilot(
     return _with_paid(replace(found, notes=tuple(notes), answers=_answered_rows(df, call, some, positions)), call)
 
 
-def suggest_pilot(call: PreparedCall, table: RequestTable, answers: Outcomes, found: Estimate, number: int) -> Estimate:
-    """Return an estimate with what a pilot of ``number`` requests, drawn at the default seed, would cost."""
+def suggest_pilot(call: PreparedCall, table: RequestTable, answers: Outcomes, found: Estimate) -> Estimate:
+    """Return an estimate with what the suggested pilot, drawn at the default seed, would cost."""
     population = _population(call, answers)
-    drawn = population[draw(table.sizes[population], number, 0).positions]
+    drawn = population[draw(table.sizes[population], SUGGESTED_PILOT, 0).positions]
     unpaid = np.array([at for at in drawn.tolist() if answers.completions[at] is None], dtype=np.int64)
-    basis = f"a pilot of {number}: {found.basis['completion_tokens']}"
+    basis = f"a pilot of {SUGGESTED_PILOT}: {found.basis['completion_tokens']}"
     return replace(found, pilot_cost=bounds(table, unpaid)[2], basis={**found.basis, "pilot_cost": basis})
 
 

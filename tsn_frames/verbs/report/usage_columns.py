@@ -17,8 +17,8 @@ _TRUE = {"true", "1", "1.0"}  # as files write it
 def prefix(df: pd.DataFrame, name: str | None) -> str:
     """Return the prefix of the columns of one ``complete``."""
     if name is not None:
-        if f"{name}_prompt_tokens" not in df.columns:
-            raise _missing(f"{name}_prompt_tokens")
+        if absent := [field for field in _GROUP if f"{name}_{field}" not in df.columns]:
+            raise _missing(f"{name}_{absent[0]}")
         return f"{name}_"
     labels = dict.fromkeys(label for label in df.columns if isinstance(label, str))
     begins = [label.removesuffix("prompt_tokens") for label in labels if label.endswith("prompt_tokens")]
@@ -39,23 +39,23 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     ``begins`` is the prefix of the columns, ``costs`` whether ``cost`` is required. What the frame doesn't have is NaN or None;
     ``answered_at`` is in POSIX seconds.
     """
+    known = begins + "cost" in df.columns
+    if costs and not known:
+        raise _missing(begins + "cost")
     out = pd.DataFrame(index=df.index)
     for field in (*_COUNTS, "cached_tokens", "cost"):
-        needed = field in _COUNTS or (field == "cost" and costs)
-        out[field] = _numbers(df, begins + field, needed=needed)
-    cached = _column(df, begins + "cached", needed=True)
-    assert cached is not None
-    out["cached"] = np.array([str(value).lower() in _TRUE for value in cached], dtype=bool)
-    out["answered"] = out[list(_COUNTS)].notna().any(axis=1).to_numpy() | _filled(df, begins.removesuffix("_") or "content")
-    codes = _codes(df, begins + "error")
+        out[field] = _numbers(df, begins + field)
+    out["cached"] = np.array([str(value).lower() in _TRUE for value in _column(df, begins + "cached")], dtype=bool)
+    out["answered"] = out[list(_COUNTS)].notna().any(axis=1) | _column(df, begins.removesuffix("_") or "content").notna()
+    errors = _column(df, begins + "error")
+    codes = np.array([str(error).partition(":")[0] for error in errors.astype(object).where(errors.notna(), "")], dtype=str)
     out["reasoned"] = codes != ""  # there is a reason in `error`, whatever it is
     out["skipped"], out["not_sent"] = codes == "missing", codes == "not_sent"
     out["failed"] = out["reasoned"] & ~out["skipped"] & ~out["not_sent"]
     for field in ("request_key", "model", "cost_source"):
         column = _column(df, begins + field)
-        out[field] = None if column is None else column.astype(object).where(column.notna(), None)
+        out[field] = column.astype(object).where(column.notna(), None)
     out["answered_at"] = _times(_column(df, begins + "answered_at"))
-    known = begins + "cost" in df.columns
     out["copied"], out["lost"] = _copied(out, known=known), _lost(out, known=known)
     return out
 
@@ -88,21 +88,16 @@ def _lost(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
     return found
 
 
-def _column(df: pd.DataFrame, label: str, *, needed: bool = False) -> pd.Series | None:
-    if label in df.columns:
-        found = df[label]
-        if isinstance(found, pd.DataFrame):
-            raise ColumnError(f"column {label!r} appears {found.shape[1]} times in the frame; rename or drop the others")
-        return found
-    if needed:
-        raise _missing(label)
-    return None
+def _column(df: pd.DataFrame, label: str) -> pd.Series:
+    """Return a column; one that the frame doesn't have is NA."""
+    found = df[label] if label in df.columns else pd.Series(None, df.index, dtype=object)
+    if isinstance(found, pd.DataFrame):
+        raise ColumnError(f"column {label!r} appears {found.shape[1]} times in the frame; rename or drop the others")
+    return found
 
 
-def _numbers(df: pd.DataFrame, label: str, *, needed: bool) -> Any:
-    found = _column(df, label, needed=needed)
-    if found is None:
-        return np.nan
+def _numbers(df: pd.DataFrame, label: str) -> Any:
+    found = _column(df, label)
     try:
         numbers = pd.to_numeric(found.astype(object).where(found.notna(), np.nan)).to_numpy(dtype=float)
     except (TypeError, ValueError):
@@ -112,24 +107,8 @@ def _numbers(df: pd.DataFrame, label: str, *, needed: bool) -> Any:
     return numbers
 
 
-def _filled(df: pd.DataFrame, label: str) -> Any:
-    found = _column(df, label)
-    return False if found is None else found.notna().to_numpy(dtype=bool)
-
-
-def _codes(df: pd.DataFrame, label: str) -> np.ndarray[Any, Any]:
-    """Return the code of each row's error; an empty text where there is none."""
-    found = _column(df, label)
-    if found is None:
-        return np.full(len(df), "")
-    return np.array([str(value).partition(":")[0] for value in found.astype(object).where(found.notna(), "")], dtype=str)
-
-
-def _times(found: pd.Series | None) -> Any:
-    if found is None:
-        return np.nan
-    parsed = pd.api.types.is_datetime64_any_dtype(found.dtype)
-    times = pd.to_datetime(found, utc=True) if parsed else pd.to_datetime(found.astype(object), utc=True, format="ISO8601")
+def _times(found: pd.Series) -> Any:
+    times = pd.to_datetime(found, utc=True, format="ISO8601")
     return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=float)
 
 
