@@ -219,15 +219,15 @@ def test_code_in_a_long_fence_that_is_open_waits_for_its_colours(monkeypatch):
 
 def test_the_time_that_a_lexer_takes_to_load_is_not_taken_off_its_code(monkeypatch):
     """The first block of a language had no colours on a slow machine, and kept none."""
-    load = highlight._lexer
+    load = highlight.get_lexer_by_name
 
-    def slow(language):
+    def slow(language, **options):
         end = time.thread_time() + 1.5 * highlight.LEXING
         while time.thread_time() < end:
             pass
-        return load(language)
+        return load(language, **options)
 
-    monkeypatch.setattr(highlight, "_lexer", slow)
+    monkeypatch.setattr(highlight, "get_lexer_by_name", slow)
     assert "<span" in render("```py\nslow = 1\n```")
 
 
