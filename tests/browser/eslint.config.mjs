@@ -1,7 +1,7 @@
-// What a linter can hold of the page's promises: text stays text, nothing is loaded, nothing is evaluated.
-const doors = [
-  ["Identifier[name=/^(eval|fetch|XMLHttpRequest|WebSocket|EventSource|localStorage|sessionStorage|alert|confirm|prompt)$/]", "the page asks Python and nobody else"],
-  ["ImportExpression, ImportDeclaration", "one file, nothing is loaded"],
+// What a linter can check of the pages: text stays text, nothing is loaded, nothing is evaluated.
+const restricted = [
+  ["Identifier[name=/^(eval|fetch|XMLHttpRequest|WebSocket|EventSource|localStorage|sessionStorage|alert|confirm|prompt)$/]", "a page exchanges messages with Python only"],
+  ["ImportExpression, ImportDeclaration", "a page is one module and loads nothing"],
   ["MemberExpression[property.name=/^(innerHTML|outerHTML|insertAdjacentHTML|srcdoc|write|setHTMLUnsafe)$/]", "only setMarkup sets HTML"],
   ["NewExpression[callee.name='Function']", "nothing is evaluated"],
 ];
@@ -11,7 +11,7 @@ export default [
     files: ["**/*.js"],
     linterOptions: { reportUnusedDisableDirectives: "error" },
     rules: {
-      "no-restricted-syntax": ["error", ...doors.map(([selector, message]) => ({ selector, message }))],
+      "no-restricted-syntax": ["error", ...restricted.map(([selector, message]) => ({ selector, message }))],
       "array-callback-return": "error", "consistent-this": "error", "curly": ["error", "multi-line"], "default-case-last": "error",
       "eqeqeq": "error", "for-direction": "error", "getter-return": "error", "no-async-promise-executor": "error",
       "no-cond-assign": "error", "no-console": "error", "no-constant-condition": "error", "no-debugger": "error",

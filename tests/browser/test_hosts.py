@@ -1,4 +1,4 @@
-"""Where a chat lives: themes, two views, reloads, saved notebooks, Notebook 7, and everybody who reads without a mouse or eyes."""
+"""A chat in its hosts: themes, two views, reloads, saved notebooks, Notebook 7, and use without a mouse or a display."""
 
 from __future__ import annotations
 

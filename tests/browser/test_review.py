@@ -1,4 +1,4 @@
-"""What a reader does with a review, in a real JupyterLab: keys, search, notes, undo; and who else looks at it."""
+"""A review in a real JupyterLab: keys, search, notes, undo, several pages, accessibility."""
 
 from __future__ import annotations
 

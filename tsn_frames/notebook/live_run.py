@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from .ipython_shell import in_notebook, show_output
 from .progress_bar import RunView
 
-SECONDS_BETWEEN = 0.3
+SECONDS_BETWEEN = 0.3  # two drawings of a bar
 
 
 class LiveRun(Protocol):

@@ -124,7 +124,7 @@ function notebookOf(model) {
     const shared = model.widget_manager?.context?.model?.sharedModel;
     return typeof shared?.insertCell === "function" && Array.isArray(shared.cells) ? shared : undefined;
   } catch {
-    return undefined; // a host that keeps it to itself
+    return undefined; // a host that refuses access
   }
 }
 
@@ -537,7 +537,7 @@ class ChatView {
   /** @param {number} keep */
   #cut(keep) {
     if (keep < this.first) return this.#lost();
-    this.code.hidden = true; // of questions that are no longer there
+    this.code.hidden = true; // its question may be gone
     for (const { element } of this.shown.splice(keep - this.first)) element.remove();
   }
 
@@ -877,7 +877,7 @@ class ChatView {
     this.#flash(from, done ? "Copied" : "Not copied", word);
   }
 
-  /** Say on a button, and to those who listen, what it has done. @param {HTMLElement} from @param {string} done @param {string} said */
+  /** Show on a button, and announce to screen readers, what it has done. @param {HTMLElement} from @param {string} done @param {string} said */
   #flash(from, done, said = done) {
     this.live.textContent = `${said}.`;
     const before = from.textContent;

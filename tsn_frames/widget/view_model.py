@@ -17,7 +17,7 @@ from .markdown_transcript import to_markdown
 from .rendering.incremental_markdown import render
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
-MOST_THOUGHTS = 200_000  # characters
+MOST_THOUGHTS = 200_000  # characters of a model's reasoning that are shown
 
 
 def facts(turn: Turn, currency: str | None = None) -> str:

@@ -16,7 +16,7 @@ class Turn(NamedTuple):
 
     role: str
     content: Any  # a text, or a list of parts where such a message was given
-    model: str | None = None  # that answered
+    model: str | None = None  # the one that answered
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
@@ -29,7 +29,7 @@ class Turn(NamedTuple):
     reasoning: str | None = None
     cached: bool = False
     extra: Mapping[str, Any] = {}  # other fields of the message, such as tool_calls
-    template: str | None = None  # of a question in a chat about a row, whose content is the filled template
+    template: str | None = None  # the text of a question before the cells of its row are filled in
     explanation: str | None = None  # the error for a person, with its remedy
     thought_seconds: float | None = None  # from the question to the beginning of the text, where reasoning came before it
 

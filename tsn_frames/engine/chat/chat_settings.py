@@ -26,7 +26,7 @@ class ChatSettings(NamedTuple):
     model: str | None = None
     system: str | None = None
     parameters: Mapping[str, Any] = {}
-    system_template: str | None = None  # in a chat about a row
+    system_template: str | None = None  # the system prompt before the cells of a row are filled in
 
     def with_model(self, name: str | None) -> ChatSettings:
         """Return the settings with another model; None stands for the client's."""

@@ -35,7 +35,7 @@ class ChatState:
         self._lock = threading.RLock()
         self._pending: PendingAnswer | None = None
         self._asked: tuple[Turn, ...] = ()
-        self.templates: RowTemplates | None = None  # in a chat about a row
+        self.templates: RowTemplates | None = None  # fills the templates, in a chat about a row
         self._turns, first = turns_of(() if messages is None else messages)
         if first is not None and system is not None:
             raise PromptError("messages begin with a system message: leave system= out, or take it off")

@@ -11,7 +11,7 @@ from .chat_message import Turn
 class RowTemplates(Protocol):
     """Fills templates from one row, and makes templates of literal texts."""
 
-    example: str  # of a placeholder, with its braces
+    example: str  # a placeholder with its braces, to show how a template is written
 
     def fill(self, template: str, what: str = "question") -> str:
         """Return a template filled from the row; raise PromptError where it can't be."""

@@ -14,7 +14,7 @@ from ...frames.template import columns_of, parse
 from ...text import warnings_to
 from .row import label_text
 
-LONG, SHORT = 20, 6  # characters of a cell that is looked for in a prompt; a short one has a space and is of this row alone
+LONG, SHORT = 20, 6  # characters of a cell that is looked for in a prompt: any text; words that only this row has
 
 
 class Templates:

@@ -15,7 +15,7 @@ import platformdirs
 from ...errors import ConfigError
 from ...text import quoted, warn
 
-FORMAT = 1  # of the lines
+FORMAT = 1  # version of the lines' format
 _START = b'{"review":'
 
 

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, paragraph
 from markdown_it.rules_inline import StateInline
 
-MOST_LINES = 60  # of a displayed formula
+MOST_LINES = 60  # the most lines of a displayed formula
 _INLINE_MATH = re.compile(r"\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]|\$\$(?!\$)(.{1,2000}?)\$\$", re.DOTALL)
 _DOLLARS = re.compile(r"\$(?![\s$])((?:[^$\\]|\\.){1,2000}?)(?<![\s\\])\$(?![\d$])", re.DOTALL)
 _COMMAND = re.compile(r"\\[A-Za-z]+(?:\s*\{[^{}]*\})?")

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from latex2mathml.converter import convert_to_element
 
-MOST, DEPTH = 2_000, 30  # characters of a formula; groups in groups
+MOST, DEPTH = 2_000, 30  # the most characters of a formula, and levels of its groups
 TAGS = {
     "annotation", "math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace", "msqrt",
     "mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover", "semantics",

@@ -12,7 +12,7 @@ from ...verbs.review.progress import Progress
 from ...verbs.review.session import ReviewSession
 from ..page_widget import PageWidget, page_source
 
-_STEPS = 500  # of undo that a page holds; it requests more
+_STEPS = 500  # the newest steps of undo that a page holds; it requests older ones
 _CHARACTERS, _LEAST = 400_000, 20  # how much text is sent at once, but never fewer than 20 texts
 
 
