@@ -6,11 +6,11 @@ Only what was in flight at a kill -9 is missing, and that is at most a request a
 
 import random
 import subprocess
-import sys
 import time
 from collections import defaultdict
 
 import pytest
+from support.python_process import start_python
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Faults, Simulator
@@ -38,8 +38,8 @@ print(int(out["content"].notna().sum()))
 
 
 def started(sim, folder, seed):
-    command = [sys.executable, "-c", CHILD, sim.base_url, str(folder), str(seed), str(TIMEOUT)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    return start_python(CHILD, sim.base_url, folder, seed, TIMEOUT, **pipes)
 
 
 def ended(process):

@@ -3,11 +3,11 @@
 import signal
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from decimal import Decimal
 
 import pytest
+from support.python_process import run_python, start_python
 from support.waiting import wait_until
 
 from tsn_frames.simulator import Faults, Simulator
@@ -32,8 +32,8 @@ print(out["content"].notna().sum(), end)
 
 
 def process(sim, folder, name, rows, cap, seconds=60.0):
-    command = [sys.executable, "-c", CHILD, sim.base_url, str(folder), name, str(rows), str(cap), str(seconds)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    return start_python(CHILD, sim.base_url, folder, name, rows, cap, seconds, **pipes)
 
 
 def ended(one):
@@ -111,7 +111,6 @@ while not run.progress.requests:
 
 def test_a_script_that_ends_during_a_run_leaves_no_lease(tmp_path):
     with Simulator(latency=(0.05, 0.1)) as sim:
-        command = [sys.executable, "-c", EXITS, sim.base_url, str(tmp_path), "exits", "1000", "10", "60"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = run_python(EXITS, sim.base_url, tmp_path, "exits", 1000, 10, 60)
         assert done.returncode == 0, done.stderr
         assert bill(sim) <= recorded(tmp_path)[0] <= 10 and recorded(tmp_path)[1] == []

@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import os
 import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import psutil
 import pytest
+from support.python_process import start_python
 from support.waiting import wait_until, wait_until_async
 
 import tsn_frames as tsn
@@ -65,8 +65,8 @@ def start(df, client, **words):
 
 def child(code, sim, folder, rows=ROWS):
     """Start a process that runs code over the same server, cache and ledger."""
-    command = [sys.executable, "-W", "error", "-c", HEAD + textwrap.dedent(code), sim.base_url, str(folder), str(rows)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    return start_python(HEAD + textwrap.dedent(code), sim.base_url, folder, rows, warnings="error", **pipes)
 
 
 def answers(sim, number, process, seconds=30):

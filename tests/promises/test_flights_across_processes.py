@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing, suppress
 
 import pytest
+from support.python_process import start_python
 from support.waiting import wait_until
 
 from tsn_frames.simulator import Faults, Simulator
@@ -30,9 +30,8 @@ print(out["content"].notna().sum(), tsn.last_run().summary.requests)
 
 def processes(sim, folder, rows, *, orders, seconds=15.0):
     """Start processes that begin their runs together, however long each takes to import."""
-    commands = [[sys.executable, "-c", CHILD, sim.base_url, str(folder), str(rows), str(seconds), str(order)] for order in orders]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    started = [subprocess.Popen(command, text=True, **pipes) for command in commands]
+    started = [start_python(CHILD, sim.base_url, folder, rows, seconds, order, **pipes) for order in orders]
     for one in started:
         assert one.stdout.readline() == "ready\n"
     for one in started:

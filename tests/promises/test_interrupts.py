@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 
 import pandas as pd
 import pytest
 from jupyter_client.manager import KernelManager
+from support.python_process import start_python
 from support.simulators import set_latency
 from support.waiting import wait_until
 
@@ -65,7 +65,7 @@ class Script:
     """A Python process that executes code; Ctrl-C is a real SIGINT."""
 
     def __init__(self):
-        self._process = subprocess.Popen([sys.executable, "-c", REPL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = start_python(REPL, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pid = self._process.pid
 
     def start(self, code):

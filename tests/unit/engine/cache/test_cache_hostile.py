@@ -17,6 +17,7 @@ from pathlib import Path
 import diskcache
 import pandas as pd
 import pytest
+from support.python_process import run_python
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
@@ -424,7 +425,7 @@ def elsewhere(setup="", **words):
     """Run a frame in another process; return how many rows are answered, how many came from the cache, and the warnings."""
     words = {name: str(value) if isinstance(value, Path) else value for name, value in words.items()}
     code = textwrap.dedent(SCRIPT).format(setup=setup, **words)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd="/", check=False)
+    done = run_python(code, cwd="/")
     assert done.returncode == 0, done.stderr
     answered, cached, *found = done.stdout.splitlines()
     return int(answered), int(cached), found

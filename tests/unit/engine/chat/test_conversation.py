@@ -5,10 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +15,7 @@ import psutil
 import pytest
 from markdown_it import MarkdownIt
 from support.canary import KEY
+from support.python_process import run_python
 from support.waiting import wait_until
 
 import tsn_frames as tsn
@@ -685,9 +683,7 @@ while not chat.partial:
 
 def test_an_interpreter_that_ends_in_mid_stream_leaves_a_line_in_the_ledger(endless, slow, tmp_path):
     path = str(tmp_path / "exit.db")
-    done = subprocess.run(
-        [sys.executable, "-c", EXIT, slow.base_url, path], capture_output=True, text=True, timeout=60, env=os.environ, check=False
-    )
+    done = run_python(EXIT, slow.base_url, path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [entry.outcome for entry in tsn.Ledger(path).entries()] == ["unknown"]
 

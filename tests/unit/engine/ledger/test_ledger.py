@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.python_process import run_python
 
 import tsn_frames as tsn
 from tsn_frames.api import Completion, Request, Usage, around_user_text, body_head, dumps
@@ -354,14 +355,7 @@ def test_a_read_only_ledger_is_one_warning_and_can_still_be_read(sim):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         Path(folder, "closed").mkdir()
-        done = subprocess.run(
-            [sys.executable, "-c", READ_ONLY, sim.base_url, folder],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd="/",
-            check=False,
-        )
+        done = run_python(READ_ONLY, sim.base_url, folder, cwd="/")
         Path(folder, "closed").chmod(0o777)
     assert done.returncode == 0, done.stderr
     refused, counts, *found = done.stdout.splitlines()

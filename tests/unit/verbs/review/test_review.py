@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.python_process import run_python
 
 import tsn_frames as tsn
 from tsn_frames.errors import ColumnError, ConfigError, ParameterError, TSNWarning
@@ -70,7 +69,7 @@ def test_another_process_continues():
         f"df = pd.DataFrame({{'text': [f'text {{n}}' for n in range(6)]}})\n"
         f"print(review(df, 'text', {LABELS!r}).to_frame()['gold'].dropna().to_dict())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = run_python(code)
     assert done.stdout.strip() == "{2: 'delivery'}"
 
 
@@ -117,7 +116,7 @@ print(json.dumps([full, session.progress.not_saved, session.problem, again.progr
 
 
 def test_a_full_disk_loses_nothing_and_leaves_no_half_line():
-    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True, timeout=60)
+    done = run_python(FULL)
     assert json.loads(done.stdout) == [[3, True, True, 2], 0, "", 3]
 
 

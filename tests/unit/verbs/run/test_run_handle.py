@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -15,6 +14,7 @@ from http.server import BaseHTTPRequestHandler
 import pandas as pd
 import pytest
 from support.independent_server import Threads
+from support.python_process import start_python
 from support.waiting import SECONDS, run_loop_once, wait_until
 
 import tsn_frames as tsn
@@ -220,9 +220,9 @@ def test_a_script_that_ends_in_the_middle_of_a_run_leaves_it_on_record(tmp_path)
             pd.DataFrame({{"t": list("abc")}}).tsn.start("{{t}}", client=client)
             input()
         """
-        script = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE)
+        script = start_python(textwrap.dedent(code), stdin=subprocess.PIPE)
         wait_until(lambda: sim.stats().requests)
-        script.communicate(b"\n", timeout=30)
+        script.communicate("\n", timeout=30)
         assert (script.returncode, sim.stats().requests) == (0, 1)
     assert tsn.Ledger(tmp_path / "l.db").to_frame()["outcome"].tolist() == ["unknown"]
 
