@@ -47,8 +47,8 @@ class Permit:
 
     seq: int
     sent_at: float
-    level: int  # requests in flight, itself included
-    tokens: float  # as estimated
+    level: int  # requests in flight when it was sent, itself included
+    tokens: float  # estimated tokens of prompt and answer
     quota: UserQuota
     entries: list[tuple[SlidingWindow, list[float]]] = field(default_factory=list)
 

@@ -40,13 +40,13 @@ class CircuitBreaker:
     where they are so common that a streak was a chance, the next one has to be longer.
     """
 
-    STREAK = 2  # failures; five by chance are rare even where one request in five fails
+    STREAK = 2  # failures in a row; five by chance are rare even where one request in five fails
     BACKOFF, FACTOR, BACKOFF_MAX = 0.5, 1.5, 30.0
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self.paused = False  # whether requests are held back, but for a probe
-        self.pauses = 0  # in all
-        self.pauses_in_a_row = 0  # without an accepted request between them
+        self.pauses = 0  # pauses in all
+        self.pauses_in_a_row = 0  # pauses without an accepted request between them
         self._opened = self._until = -math.inf
         self._probe: int | None = None
         self._crowded = False  # the probe waits for a response, which leaves room for it

@@ -18,14 +18,14 @@ class AdaptiveConcurrency:
 
     DECREASE = 0.7
     STREAK = 3
-    COMMON = 0.12  # share of lone refusals
-    MEMORY = 32  # requests, for that share
+    COMMON = 0.12  # share of lone refusals from which on they are common
+    MEMORY = 32  # requests that this share is averaged over
 
     def __init__(self) -> None:
         self.limit = 1
         self._ceiling = math.inf
         self._held = 0  # the highest level that was accepted
-        self._successes = self._patience = 0  # with the limit in use since it changed, and how many it takes to try the ceiling
+        self._successes = self._patience = 0  # successes since the limit changed, and how many it takes to try the ceiling
         self._sent = self._cut_at = 0  # the last request that was sent, and the last one before a cut
         self._streak = Streak(self.STREAK)
         self._lone = 0.0  # share of requests, lately, that were refused at a level that went well before

@@ -13,8 +13,8 @@ from ...text import money
 from ..runtime.simulator_detection import MARK
 from .counts import Counts
 
-MIN_SECONDS = 1.0  # a pace is shown after this time
-MIN_ROWS = 10  # and these rows
+MIN_SECONDS = 1.0  # of a run, before its pace is shown
+MIN_ROWS = 10  # that were sent, before the pace is shown
 
 
 class Progress:

@@ -60,11 +60,11 @@ class RunExecutor:
         self.counts.simulated = is_simulated(client.host, work.requests.models)
         self.finished = threading.Event()
         self.finished_at: float | None = None  # on the monotonic clock
-        self.failure: Exception | None = None  # of the key, the cache's folder or a proxy
+        self.failure: Exception | None = None  # why it could not send at all: the key, the cache's folder, a proxy
         self.end: RunError | None = None  # why it ended before all requests were tried
         self.problems: dict[str, str] = {}  # why ledger or cache can't be written, by name
-        self.waited: dict[str, float] = {}  # seconds by rule of the limiter
-        self.pauses = 0  # of the circuit breaker
+        self.waited: dict[str, float] = {}  # seconds waited, by the limiter's rule
+        self.pauses = 0  # pauses of the circuit breaker while it went on
         self._account: ServiceAccount | None = None
         self._key = key_or_reason(client)  # in the caller's thread, where its warnings belong
         self._pending: list[int] | None = None  # positions to send, once the cache has been looked up
@@ -126,7 +126,7 @@ class RunExecutor:
         try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - raised where the caller waits for the run
-            self.failure = error.with_traceback(None)  # whose frames refer to this run
+            self.failure = error.with_traceback(None)  # its frames refer to this run
         finally:
             if self._account:
                 self._account.leave()
@@ -237,7 +237,7 @@ class RunExecutor:
 
     def _end(self, error: RunError) -> None:
         """End the run: nothing more is sent, what is in flight finishes and is kept."""
-        self.end = self.end or error.with_traceback(None)  # whose frames refer to this run
+        self.end = self.end or error.with_traceback(None)  # its frames refer to this run
         self._stop(None)
 
     def _stop(self, grace: float | None) -> None:

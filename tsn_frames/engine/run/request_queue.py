@@ -22,16 +22,16 @@ class PendingRequest:
 
     index: int
     request: Request
-    fresh: bool = False  # an earlier answer must not be replayed
-    leads: bool = False  # other runs may wait for its answer (single flight)
-    in_flight: bool = False  # it is sent, and its answer isn't on disk yet
-    attempts: int = 0  # failed ones; refusals are none
+    fresh: bool = False  # whether an earlier answer must not be replayed
+    leads: bool = False  # whether other runs may wait for its answer (single flight)
+    in_flight: bool = False  # whether it was sent, and its answer isn't on disk yet
+    attempts: int = 0  # failed attempts; a refusal is none
     refusals: int = 0
     alone: int = 0  # refusals that came while others were answered
-    fails_alone: bool = False  # it failed while others were answered
+    fails_alone: bool = False  # whether it failed while others were answered
     seen: int = 0  # requests of the run that had been answered at its last failure
     answered_at: float = 0.0
-    cost: Decimal | None = Decimal(0)  # of its attempts so far; None where that is unknown
+    cost: Decimal | None = Decimal(0)  # cost of its attempts so far; None where that is unknown
     reservation: Reservation | None = None
 
 
@@ -43,7 +43,7 @@ class RetryQueue:
     could occupy every worker, and each probe would be one of them or of their neighbours.
     """
 
-    SKIPPED = 100  # unsent requests before the one that is a probe
+    SKIPPED = 100  # unsent requests that are passed over for one that is a probe
 
     def __init__(self, items: Iterable[PendingRequest], clock: Callable[[], float] = time.monotonic,
                  preferred_probe: Callable[[], str | None] = lambda: None) -> None:  # fmt: skip

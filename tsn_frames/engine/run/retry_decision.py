@@ -22,7 +22,7 @@ from .request_queue import PendingRequest, RetryQueue
 log = logging.getLogger("tsn_frames")
 _IN_FLIGHT = RowError("not_sent", "stopped while in flight; it may have been billed")
 _NOT_RETRIED = RowError("not_sent", "the run ended before this row's next attempt; run again to go on")
-MIN_PAUSES = 4  # in a row: with few attempts a request is given up before the run is
+MIN_PAUSES = 4  # pauses in a row before a run ends: with few attempts a request is given up before the run is
 
 
 class ResultHandler:

@@ -105,6 +105,8 @@ class RunAccounting:
                         currency=price.currency if price else None,
                         price_source=price.note if price else None,
                     )
+                    if rows == sum(group.rows):
+                        break  # the usual case: there are no others
 
     def _free(self, answers: Outcomes) -> Iterator[tuple[str, _Free]]:
         """Yield for each kind the answers that rows got without paying."""

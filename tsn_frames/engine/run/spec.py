@@ -16,14 +16,14 @@ from ..runtime.session import SharedSession
 class RunSpec:
     """What a run is to do."""
 
-    requests: Requests  # distinct ones
+    requests: Requests  # the distinct requests
     copies: Sequence[int]  # how many rows share each of them
     fresh: frozenset[int] = frozenset()  # positions that are sent although they are cached
-    tags: Sequence[str | None] = ()  # the ledger's tag of each; empty for none
+    tags: Sequence[str | None] = ()  # tag of each request in the ledger; empty for none
     mode: CacheMode = "use"
     # The tags of all rows that share a request, where they differ.
     other_tags: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
     about: RunDescription = field(default_factory=RunDescription)
     max_cost: Decimal | None = None
     stream: bool = False  # whether answers are event streams; no part of a request's key
-    shared: SharedSession | None = None  # with other runs of the same verb
+    shared: SharedSession | None = None  # connections shared with other runs of the same verb
