@@ -143,14 +143,17 @@ def _from_messages(df: pd.DataFrame, given: Any, systems: list[Part] | None, mis
     problems |= _gaps(df, lists, missing)
     late, made = 0, list[bytes | RowError]()
     for at, found in enumerate(lists):
-        listed = problems.get(at) or _checked_list(found, f"messages in row {values.row_name(df.index, at)}")
-        if isinstance(listed, RowError):
-            made.append(listed)
+        if at in problems:
+            made.append(problems[at])
+            continue
+        where = f"messages in row {values.row_name(df.index, at)}"
+        try:
+            listed = check_messages(found, where, values.is_missing)
+        except ParameterError as error:  # content that can't be sent; what is no list of messages raises a PromptError
+            made.append(RowError("bad_text", str(error)))
             continue
         if heads[at] and has_system(listed):
-            raise PromptError(
-                f"messages in row {values.row_name(df.index, at)} begin with a system message: leave system= out, or remove that message"
-            )
+            raise PromptError(f"{where} begin with a system message: leave system= out, or remove that message")
         late += has_late_system(listed)
         made.append(_serialised_list([*heads[at], *listed]))
     if late:
@@ -166,14 +169,6 @@ def _gaps(df: pd.DataFrame, lists: Sequence[Any], missing: Missing) -> dict[int,
     if gaps:
         warn_missing(df, {"messages": gaps}, len(gaps), missing, "A message list can't be filled in: drop or repair those rows")
     return dict.fromkeys(gaps, RowError("missing", "the message list is missing in this row"))
-
-
-def _checked_list(found: Any, what: str) -> list[dict[str, Any]] | RowError:
-    """Return a row's message list. Content that can't be sent is a row error; anything but a list of messages raises."""
-    try:
-        return check_messages(found, what, values.is_missing)
-    except ParameterError as error:
-        return RowError("bad_text", str(error))
 
 
 def _message_lists(df: pd.DataFrame, given: Any) -> list[Any]:

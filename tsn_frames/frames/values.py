@@ -56,11 +56,10 @@ def is_blank(shown: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def column(df: pd.DataFrame, label: Hashable) -> pd.Series:
     """Return one column."""
-    found: Any = df[label]
+    found: pd.Series | pd.DataFrame = df[label]
     if isinstance(found, pd.DataFrame):
         raise PromptError(f"column {label!r} appears {found.shape[1]} times in the frame; rename or drop the others")
-    series: pd.Series = found
-    return series
+    return found
 
 
 def check_distinct(names: pd.Index, where: str) -> None:

@@ -77,7 +77,12 @@ def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[
     """Return the call of a paying verb: a function of the package, or a method of ``df.tsn`` or ``series.tsn``."""
     plan = getattr(verb, "plan", None)
     if plan is None or not callable(verb):
-        raise ArgumentError(_no_verb(verb))
+        shown = f"the function {verb.__name__}" if inspect.isroutine(verb) else f"a {type(verb).__name__}"
+        called = "; the verb itself is meant, without its call" if not callable(verb) else ""
+        raise ArgumentError(
+            f"{shown} is no paying verb{called}: give a verb that sends requests and then what it takes, such as "
+            "tsn.start(df.tsn.complete, 'Summarise: {text}')"
+        )
     owner = getattr(verb, "__self__", None)
     check_call(verb, args, kwargs)
     with named_interrupts("stopped: nothing was sent"):
@@ -144,10 +149,3 @@ def estimate(verb: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) ->
     >>> sim.close()
     """
     return plan_of(verb, *args, **kwargs).estimate()
-
-
-def _no_verb(found: object) -> str:
-    verbs = "give a verb that sends requests and then what it takes, such as tsn.start(df.tsn.complete, 'Summarise: {text}')"
-    shown = f"the function {found.__name__}" if inspect.isroutine(found) else f"a {type(found).__name__}"
-    called = "; the verb itself is meant, without its call" if not callable(found) else ""
-    return f"{shown} is no paying verb{called}: {verbs}"

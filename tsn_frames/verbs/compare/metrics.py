@@ -51,22 +51,22 @@ def table(
     """
     paid = {label: list(part.call.paid_answers(part.run)) for label, part in parts.items()}
     seconds = _seconds(parts, paid)
-    rows = []
+    rows = dict[str, dict[str, Any]]()
     for label, part in parts.items():
         counts = {name: getattr(part.run.progress, name) for name in _COUNTS}
-        rows.append(counts | _usage(part, paid[label], seconds[part.run.client.ledger]))
+        rows[label] = counts | _usage(part, paid[label], seconds[part.run.client.ledger])
     judged = {} if gold is None else {label: Judged(*same(answers[label], gold)) for label in parts}
-    for label, row in zip(judged, rows, strict=False):
-        row.update(_accuracy(judged[label]) | _cost_per_correct(row, parts[label], judged[label]))
-    costs = {label: Cost(_cost_per_answer(row), row["currency"]) for label, row in zip(parts, rows, strict=True)}
+    for label, one in judged.items():
+        rows[label] |= _accuracy(one) | _cost_per_correct(rows[label], parts[label], one)
+    costs = {label: Cost(_cost_per_answer(row), row["currency"]) for label, row in rows.items()}
     best = best_of(judged, costs)
     worse = differences(judged, best)
-    for label, row in zip(worse, rows, strict=False):
-        row.update(zip(("worse_by", "worse_by_low", "worse_by_high"), worse[label], strict=True))
-    for part, row in zip(parts.values(), rows, strict=True):
-        row["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
+    for label, difference in worse.items():
+        rows[label] |= zip(("worse_by", "worse_by_low", "worse_by_high"), difference, strict=True)
+    for label, part in parts.items():
+        rows[label]["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
     choice = choose(best, judged, worse, costs, margin) if best is not None and len(parts) > 1 else None
-    return _typed(rows, pd.Index(parts, name="model")), choice
+    return _typed(list(rows.values()), pd.Index(parts, name="model")), choice
 
 
 def pairs(answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:

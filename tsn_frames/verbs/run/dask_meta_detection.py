@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 NO_META = (
     "Dask has called this on rows that it made up, to find out the columns of the result, and nothing is sent for those: "
@@ -15,9 +16,7 @@ def is_inferring_meta() -> bool:
     """Return whether a caller of this function is Dask's inference of ``meta``; without Dask it costs a look-up."""
     if "dask.dataframe" not in sys.modules:
         return False
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name in _CALLERS and frame.f_globals.get("__name__", "").startswith(("dask.dataframe", "dask_expr")):
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return any(
+        frame.f_code.co_name in _CALLERS and frame.f_globals.get("__name__", "").startswith(("dask.dataframe", "dask_expr"))
+        for frame, _ in traceback.walk_stack(sys._getframe(1))
+    )

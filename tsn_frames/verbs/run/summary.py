@@ -112,7 +112,9 @@ def warnings_of(engine: RunExecutor, made: Plan, errors: Errors, column: str, *,
     """Return the warnings of a finished run; ``column`` is the column of its errors, ``rows`` whether to warn of its rows."""
     out = _row_warnings(engine, made, errors, column) if rows else []
     if engine.client.prices is not None and not engine.counts.cost_known:
-        why = engine.client.prices.hint(engine.work.requests.models) or _lost(engine.counts.unknown)
+        unseen = engine.counts.unknown  # also the first attempt of a retried row
+        lost = f"{plural(unseen, 'request')} may be billed, and their usage is unknown; the ledger lists them with the outcome 'unknown'"
+        why = engine.client.prices.hint(engine.work.requests.models) or (lost if unseen else "answers without usage")
         out.append(f"the cost of some answers is unknown ({why}): totals are 'at least'")
     unavailable = {
         "cache": "the cache can't be used ({}): this run's answers are in its frame only",
@@ -151,13 +153,6 @@ def _incomplete(engine: RunExecutor) -> list[str]:
         "empty": "with an empty text; a reasoning model may have used up max_tokens=",
     }
     return [f"{plural(counts[kind], 'answer')} {sentence}" for kind, sentence in sentences.items() if counts[kind]]
-
-
-def _lost(requests: int) -> str:
-    """Return why a cost is unknown although there is a price; the first attempt of a retried row may be billed, too."""
-    if not requests:
-        return "answers without usage"
-    return f"{plural(requests, 'request')} may be billed, and their usage is unknown; the ledger lists them with the outcome 'unknown'"
 
 
 def first_error(engine: RunExecutor, made: Plan) -> str:
