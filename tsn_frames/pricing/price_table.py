@@ -189,6 +189,8 @@ class Prices:
         return hash(tuple(sorted(self._table.items())))
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_table"):
+            return "Prices()"  # refused: a traceback with its locals shows it half made
         shown = [f"{model!r}: ({prices[-1].prompt}, {prices[-1].completion})" for model, prices in list(self._table.items())[:5]]
         more = [f"and {len(self) - 5:,} more"] if len(self) > 5 else []
         currency = f", currency={self.currency!r}" if self.currency else ""
