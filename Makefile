@@ -67,7 +67,7 @@ browser: $(VENV)/.dev $(NODE)/.made ## the chat in a real JupyterLab and Noteboo
 	@command -v chromium chromium-browser google-chrome > /dev/null \
 	  || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core > /dev/null) \
 	  || echo 'there is no chromium here and it cannot be installed: the browser tests are skipped'
-	for run in $$(seq $(TIMES)); do $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'browser and not benchmark' tests/browser || exit 1; done
+	for run in $$(seq $(TIMES)); do $(BIN)/python -m pytest -q -n 3 --dist loadgroup -m 'browser and not benchmark' tests/browser || exit 1; done
 
 js: $(NODE)/.made    ## the page's JavaScript: lint, and types by its comments (skipped by name without Node)
 	@if [ ! -d $(NODE)/node_modules/eslint ]; then echo 'js: SKIPPED, eslint and typescript are not here (no npm, or no registry)'; else \

@@ -132,7 +132,7 @@ EXECUTE = """async (code) => {
   await future.done;
   return text;
 }"""
-OPEN = "path => jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'})"
+OPEN = "async path => { await jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'}) }"  # its result is the whole page
 CLOSE = """async () => {
   const panel = jupyterapp.shell.currentWidget;
   await panel.sessionContext.shutdown();
@@ -212,7 +212,7 @@ class Notebook:
             time.sleep(0.05)
 
     def command(self, name, **arguments):
-        self.tab.evaluate("([name, args]) => jupyterapp.commands.execute(name, args)", [name, arguments])
+        self.tab.evaluate("async ([name, args]) => { await jupyterapp.commands.execute(name, args) }", [name, arguments])
 
     def close(self):
         """Close it with its kernel."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 from browser import harness
 
+pytestmark = pytest.mark.xdist_group("cells")  # the tests of one notebook run on one worker
 SETUP = """
+import threading
 import pandas as pd, tsn_frames as tsn
 from tsn_frames.simulator import Simulator
 sim = tsn.simulate(latency=0.0)
 slow = tsn.Client(Simulator(latency=0.3).start().base_url, model="sim-small", limits=tsn.Limits(1))
+gate = threading.Event()  # the answers of this service begin when it is set
+held = tsn.Client(Simulator(latency=0.3, answer=lambda body: gate.wait() and None).start().base_url, model="sim-small", limits=tsn.Limits(1))
 df = pd.DataFrame({"text": [f"row {i}" for i in range(200)] + [None]})
 full = df.head(200)
 """
@@ -75,8 +79,9 @@ def test_the_stop_button_of_a_background_run_stops_it_and_leaves_a_line(book):
 
 
 def test_a_background_run_goes_on_by_itself(book):
-    out = Output(book, 'run = full.head(8).tsn.start("Alone: {text}", client=slow)\nrun')
+    out = Output(book, 'run = full.head(8).tsn.start("Alone: {text}", client=held)\nrun')
     out.wait("starting")
+    book.python("gate.set()")
     out.wait("tokens")
     out.wait("8 of 8 rows answered")
 
