@@ -44,7 +44,11 @@ def in_pandas(args: tuple[Any, ...], words: Mapping[str, Any]) -> PandasCall:
         return PandasCall(args, words, None)
 
     def back(result: Any) -> Any:
-        return _add_to(given, _changes(args[0], result)) if isinstance(result, pd.DataFrame) else result
+        if not isinstance(result, pd.DataFrame):
+            return result
+        before = args[0]
+        changed = [name for name in result.columns if name not in before.columns or not result[name].equals(before[name])]
+        return _add_to(given, result[changed])
 
     return PandasCall(args, words, back)
 
@@ -115,10 +119,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(one) for one in value]
     return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-def _changes(before: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[[name for name in frame.columns if name not in before.columns or not frame[name].equals(before[name])]]
 
 
 def _add_to(given: Any, added: pd.DataFrame) -> Any:

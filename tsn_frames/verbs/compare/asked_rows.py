@@ -23,8 +23,8 @@ class AskedRows(NamedTuple):
 
     positions: Array  # their positions in the frame
     rows: pd.DataFrame
-    truth: pd.Series | None  # their gold; ``right`` is its comparable form
-    right: list[Any] | None
+    truth: pd.Series | None  # their gold
+    right: list[Any] | None  # their gold in comparable form
     notes: tuple[str, ...]  # which rows of the frame they are
 
 

@@ -57,7 +57,9 @@ def table(
         rows[label] = counts | _usage(part, paid[label], seconds[part.run.client.ledger])
     judged = {} if gold is None else {label: Judged(*same(answers[label], gold)) for label in parts}
     for label, one in judged.items():
-        rows[label] |= _accuracy(one) | _cost_per_correct(rows[label], parts[label], one)
+        number, correct = int(one.rows.sum()), int(one.right.sum())
+        rows[label] |= {"judged": number, "correct": correct} | _share(correct, number)
+        rows[label] |= _cost_per_correct(rows[label], parts[label], one)
     costs = {label: Cost(_cost_per_answer(row), row["currency"]) for label, row in rows.items()}
     best = best_of(judged, costs)
     worse = differences(judged, best)
@@ -109,11 +111,6 @@ def _seconds(parts: Mapping[str, ModelRun], paid: Mapping[str, Sequence[PaidAnsw
             entries = (entry for entry in ledger.entries() if entry.outcome == "answered" and entry.request_key in keys)
             found[ledger] = {entry.request_key: entry.seconds for entry in entries}
     return found
-
-
-def _accuracy(judged: Judged) -> dict[str, Any]:
-    rows, right = int(judged.rows.sum()), int(judged.right.sum())
-    return {"judged": rows, "correct": right} | _share(right, rows)
 
 
 def _cost_per_answer(row: Mapping[str, Any]) -> float:

@@ -89,10 +89,9 @@ def summarise(engine: RunExecutor, seconds: float) -> Summary:
 
 def total_summary(parts: Sequence[Summary], counts: Counts, seconds: float) -> Summary:
     """Return the summary of several runs, at least one; ``counts`` are those of all of them."""
-    waited = Counter[str]()
+    last, waited = parts[-1], Counter[str]()
     for part in parts:
         waited.update(part.waited)
-    last = parts[-1]
     sums = {name: sum(getattr(part, name) for part in parts) for name, value in vars(last).items() if type(value) is int}
     cost = None if last.cost is None else float(counts.cost)
     known = all(part.cost_known for part in parts)
