@@ -83,8 +83,8 @@ def public(provider: str, models: Iterable[str] | None) -> dict[str, list[dict[s
         asked = [models] if isinstance(models, str) else list(models)
         listed = {name: _matching(known[provider], name) for name in asked}
     table = {name: list(_public_periods(model.prices, source)) for name, model in listed.items()}
-    for name in (name for name in (listed if models is not None else ()) if not table[name]):
-        raise ConfigError(f"genai-prices has no price by tokens for {name!r} of {provider}")
+    if models is not None and (unpriced := [name for name, periods in table.items() if not periods]):
+        raise ConfigError(f"genai-prices has no price by tokens for {unpriced[0]!r} of {provider}")
     return {name: periods for name, periods in table.items() if periods}
 
 

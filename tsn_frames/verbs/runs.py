@@ -41,8 +41,6 @@ def runs(client: Client | None = None) -> pd.DataFrame:
     >>> sim.close()
     """
     ledger = client_or_default(client).ledger
-    records = list(ledger.run_records())
-    unfinished = any(record.ended is None for record in records)
-    frame = runs_frame(records, list(ledger.entries()) if unfinished else [])
+    frame = runs_frame(list(ledger.run_records()), ledger.entries())
     simulated = [is_simulated(host, models) for host, models in zip(frame["host"], frame["models"], strict=True)]
     return frame.assign(simulated=pd.array(simulated, dtype="boolean"))

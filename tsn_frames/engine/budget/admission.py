@@ -20,8 +20,7 @@ from ..ledger.recorded_spending import Period
 from . import leases
 from .leases import Demand, Leases
 from .reservations import FOREVER, Account, Cap, OtherRuns, Reservation, budget_exceeded, reserve
-from .spending_limits import PERIODS, Budget
-from .spending_limits import period as calendar_period
+from .spending_limits import PERIODS, Budget, calendar_period
 from .worst_case import check_bounded, worst_case
 
 RETURN_INTERVAL = 1.0  # seconds until unused money of a shared budget is returned: other runs may wait for just that
@@ -137,14 +136,22 @@ class BudgetAdmission:
                 account.begin(*calendar_period(account.name, now, self._timezone))
 
     async def _keep_renewing(self) -> None:
-        """Renew the leases in time, extend them when a request waits, and give back what isn't in use."""
-        while self._renewing is not None:
+        """Renew the leases in time, extend them when a request waits, and give back what isn't in use.
+
+        A ledger that can't be written until they expire ends the run.
+        """
+        while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._renewal_interval())
             self._wake.clear()
-            if self._renewing is not None:
-                await self._renew_or_fail()
-                self._admit_waiting()
+            if self._renewing is None:
+                return
+            try:
+                await self._renew()
+            except Exception as error:  # noqa: BLE001 - a request that waits would wait forever
+                if self._clock() >= min(account.expires for account in self._leased):
+                    self._failure = f"the budget can't be kept any longer: {error}"
+            self._admit_waiting()
 
     def _renewal_interval(self) -> float:
         """Return the seconds until the next renewal; money of a shared budget that isn't in use goes back soon."""
@@ -152,14 +159,6 @@ class BudgetAdmission:
             return POLL_INTERVAL
         unused = any(cap.account.authorized > cap.account.total for cap in self._shared_caps)
         return RETURN_INTERVAL if unused else leases.LEASE_SECONDS / leases.RENEWALS
-
-    async def _renew_or_fail(self) -> None:
-        """Renew the leases; a ledger that can't be written until they expire ends the run."""
-        try:
-            await self._renew()
-        except Exception as error:  # noqa: BLE001 - a request that waits would wait forever
-            if self._clock() >= min(account.expires for account in self._leased):
-                self._failure = f"the budget can't be kept any longer: {error}"
 
     async def _renew(self) -> None:
         self._begin_periods()

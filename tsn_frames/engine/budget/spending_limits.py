@@ -88,10 +88,10 @@ def amount(name: str, value: object) -> Decimal | None:
     return money
 
 
-def period(name: str, now: float, timezone: str) -> tuple[float, float]:
+def calendar_period(name: str, now: float, timezone: str) -> tuple[float, float]:
     """Return start and end of the calendar day or month that holds a time, in POSIX seconds.
 
-    >>> period("day", 1.7e9, "UTC")
+    >>> calendar_period("day", 1.7e9, "UTC")
     (1699920000.0, 1700006400.0)
     """
     zone = ZoneInfo(timezone)

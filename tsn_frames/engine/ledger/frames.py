@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -111,19 +111,19 @@ def _sum(amounts: pd.Series) -> float | None:
     return float(sum(known, Decimal(0))) if len(known) else None
 
 
-def runs_frame(records: Sequence[RunRecord], entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return the run records as a frame; see :func:`tsn_frames.runs`."""
+def runs_frame(records: Sequence[RunRecord], entries: Iterable[Entry]) -> pd.DataFrame:
+    """Return the run records as a frame; see :func:`tsn_frames.runs`. Attempts are read where a run has no end on record."""
     import pandas as pd
 
     unfinished: dict[str, list[Entry]] = {record.run: [] for record in records if record.ended is None}
-    for entry in entries:
+    for entry in entries if unfinished else ():
         if entry.run in unfinished:
             unfinished[entry.run].append(entry)
-    rows = [_run_row(record) | _totals(unfinished.get(record.run)) for record in records]
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+    totals = {run: _totals(attempts) for run, attempts in unfinished.items()}
+    frame = pd.DataFrame([_run_row(record) | totals.get(record.run, {}) for record in records], columns=list(_COLUMNS))
     for name in ("began", "ended"):
         frame[name] = utc_times(frame[name])
-    return frame.astype({name: kind for name, kind in _COLUMNS.items() if name not in ("began", "ended")})
+    return frame.astype(_COLUMNS)
 
 
 def _run_row(record: RunRecord) -> dict[str, Any]:
@@ -134,13 +134,14 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
     row["seconds"] = None if record.ended is None else record.ended - record.began
     row["end"] = record.end or "unfinished"
     row["cost_known"] = None if record.cost_known is None else bool(record.cost_known)
-    return row | _hashes(json.loads(record.hashes))
+    hashes = json.loads(record.hashes)
+    row |= {f"{name}_hash": hashes.get(name) for name in _HASHES}
+    parameters = {name: value for name, value in sorted(hashes.items()) if name not in _HASHES}
+    return row | {"parameters_hash": fingerprint(parameters) if hashes else None}  # all parameters share one
 
 
-def _totals(attempts: Sequence[Entry] | None) -> dict[str, Any]:
-    """Return the totals of an unfinished run, summed from its attempts; an empty dict for a finished one."""
-    if attempts is None:
-        return {}
+def _totals(attempts: Sequence[Entry]) -> dict[str, Any]:
+    """Return the totals of an unfinished run, summed from its attempts."""
     known = [Decimal(attempt.cost) for attempt in attempts if attempt.cost is not None]
     return {
         "unknown": sum(attempt.outcome == "unknown" for attempt in attempts),
@@ -152,17 +153,11 @@ def _totals(attempts: Sequence[Entry] | None) -> dict[str, Any]:
     }
 
 
-def _hashes(found: dict[str, str]) -> dict[str, str | None]:
-    """Return the hash columns; all parameters share one."""
-    parameters = {name: value for name, value in sorted(found.items()) if name not in _HASHES}
-    return {f"{name}_hash": found.get(name) for name in _HASHES} | {"parameters_hash": fingerprint(parameters) if found else None}
-
-
 _COUNTS = ("rows", "distinct_requests", "answered", "cached", "copied", "failed", "skipped", "not_sent", "requests", "refused",
            "retried", "unknown", "prompt_tokens", "completion_tokens")  # fmt: skip
 _COLUMNS = (
-    {"run": "string", "began": "", "ended": "", "seconds": "Float64", "verb": "string", "host": "string", "models": "object",
-     "tags": "object", "end": "string"}
+    {"run": "string", "began": "datetime64[us]", "ended": "datetime64[us]", "seconds": "Float64", "verb": "string",
+     "host": "string", "models": "object", "tags": "object", "end": "string"}
     | dict.fromkeys(_COUNTS, "Int64")
     | {"cost": "Float64", "cost_known": "boolean", "saved": "Float64", "currency": "string"}
     | dict.fromkeys((f"{name}_hash" for name in _HASHES), "string")

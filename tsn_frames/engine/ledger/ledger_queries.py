@@ -76,12 +76,12 @@ def accounted_keys(ledger: Ledger, call: str) -> set[bytes] | None:
     None stands for all of them: a run of the call has ended, and recorded its savings.
     """
     with open_for_reading(ledger.path) as connection:
-        found = connection.execute("SELECT run, ended, hashes FROM runs WHERE instr(hashes, ?)", (call,))
-        hashes = {(run, ended): json.loads(text) for run, ended, text in found}
-        if any(ended is not None and of_run.get("keys") == call for (_, ended), of_run in hashes.items()):
+        rows = connection.execute("SELECT run, ended, hashes FROM runs WHERE instr(hashes, ?)", (call,))
+        found = [(run, ended, json.loads(hashes)) for run, ended, hashes in rows]
+        if any(ended is not None and hashes.get("keys") == call for _, ended, hashes in found):
             return None
-        runs = [run for (run, _), of_run in hashes.items() if call in (of_run.get("keys"), of_run.get("frame"))][:MAX_RUNS]
-        return _bought(connection, runs)
+        runs = [run for run, _, hashes in found if call in (hashes.get("keys"), hashes.get("frame"))]
+        return _bought(connection, runs[:MAX_RUNS])
 
 
 def runs_of_call(ledger: Ledger, call: str) -> list[RunRecord]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 
 from ...engine.ledger import ledger_queries
-from ...engine.outcomes import Outcomes
+from ...engine.outcomes import Outcome, Outcomes
 from ...engine.run.executor import RunExecutor
 from ...errors import ParameterError
 from ...frames import columns as frame_columns
@@ -125,9 +126,6 @@ def _answered_rows(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, posi
 
 def _copy(source: Outcomes, origins: Iterable[int], target: Outcomes, positions: Iterable[int]) -> None:
     for origin, at in zip(origins, positions, strict=True):
-        target.completions[at], target.times[at] = source.completions[origin], source.times[origin]
+        error, cost = source.errors.get(origin), source.costs.get(origin, Decimal(0))
+        target.set(at, Outcome(source.completions[origin], error, source.times[origin], cost))
         target.cached[at] = source.cached[origin]
-        if origin in source.errors:
-            target.errors[at] = source.errors[origin]
-        if origin in source.costs:
-            target.costs[at] = source.costs[origin]

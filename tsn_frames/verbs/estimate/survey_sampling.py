@@ -27,7 +27,6 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 MIN_SAMPLE = 10  # answers; fewer give no interval
-_COEFFICIENTS = 2  # of the regression: a constant and the length
 
 
 class Range(NamedTuple):
@@ -92,7 +91,7 @@ def total(known: Array, values: Array, weights: Array, rest: Array) -> Range:
 
 def _interval(estimate: float, spread: Array) -> tuple[float, float]:
     """Return a 95 % interval around a sum of independent terms, by Hall's transformation."""
-    n, p = len(spread), _COEFFICIENTS
+    n, p = len(spread), 2  # terms, and coefficients of the regression: a constant and the length
     error = math.sqrt(float((spread**2).sum()))
     if error <= 1e-12 * abs(estimate):
         return estimate, estimate

@@ -15,8 +15,6 @@ from ...frames.result_base import FrameLike
 from ...text import quoted
 from ..runs import runs
 
-_SUMS = ("attempts", "answers", "unknown", "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "share", "saved_rows",
-         "saved_tokens", "saved")  # fmt: skip
 _FORMATS = {"cost": "#,##0.00####", "saved": "#,##0.00####", "share": "0.0%"}
 _MOST_WIDE = 40
 
@@ -103,8 +101,9 @@ def with_totals(table: pd.DataFrame, name: str) -> pd.DataFrame:
     whole = found["cost"].groupby(currency).transform("sum")
     found.insert(list(found).index("cost") + 1, "share", found["cost"] / whole.where(whole > 0))
     found[name] = found[name].astype(object).where(found[name].notna(), f"(no {name})")
-    groups = found.groupby(currency)
-    totals = groups[list(_SUMS)].sum().join(groups[["at_least", "saved_at_least"]].any()).reset_index().assign(**{name: "total"})
+    amounts = [column for column in found if column not in (name, "currency")]
+    merged = {column: "any" if column in ("at_least", "saved_at_least") else "sum" for column in amounts}
+    totals = found.groupby(currency).agg(merged).reset_index().assign(**{name: "total"})
     totals["currency"] = totals["currency"].replace("", pd.NA)
     if totals.empty:
         totals = pd.DataFrame({name: ["total"]})

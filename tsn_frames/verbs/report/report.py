@@ -219,10 +219,10 @@ def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool, currency: str | N
     saved = [f"{shown(amount)} by {by}" for amount, by in free if amount > 0]
     lines += [f"saved {' and '.join(saved)}, at these prices"] if saved else []
     if pd.isna(whole["wasted"]):
-        return [*lines, "what was wasted on answers that were lost isn't known; the ledger has their attempts"]
-    return lines + (
-        [f"wasted {_least(whole)}{shown(whole['wasted'])} on rows without a usable answer"] if whole["wasted"] > 0 else []
-    )
+        lines.append("what was wasted on answers that were lost isn't known; the ledger has their attempts")
+    elif whole["wasted"] > 0:
+        lines.append(f"wasted {_least(whole)}{shown(whole['wasted'])} on rows without a usable answer")
+    return lines
 
 
 def _table(prices: Any, *, needed: bool) -> Prices | None:

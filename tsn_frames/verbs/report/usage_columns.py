@@ -55,12 +55,13 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     for field in ("request_key", "model", "cost_source"):
         column = _column(df, begins + field)
         out[field] = column.astype(object).where(column.notna(), None)
-    out["answered_at"] = _times(_column(df, begins + "answered_at"))
+    times = pd.to_datetime(_column(df, begins + "answered_at"), utc=True, format="ISO8601")
+    out["answered_at"] = (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
     out["copied"], out["lost"] = _copied(out, known=known), _lost(out, known=known)
     return out
 
 
-def _copied(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
+def _copied(rows: pd.DataFrame, *, known: bool) -> pd.Series:
     """Return which rows have the answer of an equal row's request: those that were answered at no cost.
 
     A row that was paid for has a cost, or NA. Where that decides nothing, since the model is free or there is no column ``cost``,
@@ -70,13 +71,11 @@ def _copied(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
     at_no_cost = rows["cost"].eq(0) & candidates
     keys = rows["request_key"].where(candidates)
     by_order = keys.notna() & keys.duplicated()
-    if not known:
-        return by_order.to_numpy(dtype=bool)
     free = (at_no_cost | ~candidates).groupby(rows["model"].fillna("").to_numpy()).transform("all")
-    return at_no_cost.where(~free, by_order).to_numpy(dtype=bool)
+    return at_no_cost.where(~free & known, by_order)
 
 
-def _lost(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
+def _lost(rows: pd.DataFrame, *, known: bool) -> pd.Series:
     """Return the rows with an attempt that may be billed but whose usage is unknown: their cost is NA, with no answer to explain it.
 
     A row that was answered after a retry has its usage; its cost is NA, too, though other rows of that model have one.
@@ -84,8 +83,7 @@ def _lost(rows: pd.DataFrame, *, known: bool) -> np.ndarray[Any, Any]:
     unknown = rows["cost"].isna() & ~rows["skipped"]
     priced = rows["cost"].gt(0).groupby(rows["model"].fillna("").to_numpy()).transform("any") | rows["cost_source"].notna()
     retried = rows["answered"] & rows[list(_COUNTS)].notna().all(axis=1) & priced & known & ~rows["cached"]
-    found: np.ndarray[Any, Any] = (unknown & ((rows["reasoned"] & ~rows["answered"]) | retried)).to_numpy(dtype=bool)
-    return found
+    return unknown & ((rows["reasoned"] & ~rows["answered"]) | retried)
 
 
 def _column(df: pd.DataFrame, label: str) -> pd.Series:
@@ -105,11 +103,6 @@ def _numbers(df: pd.DataFrame, label: str) -> Any:
     if numbers is None or (numbers < 0).any() or np.isinf(numbers).any():
         raise ParameterError(f"column {label!r} should hold numbers of 0 or more, as complete() writes them")
     return numbers
-
-
-def _times(found: pd.Series) -> Any:
-    times = pd.to_datetime(found, utc=True, format="ISO8601")
-    return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(dtype=float)
 
 
 def _missing(label: str) -> ColumnError:

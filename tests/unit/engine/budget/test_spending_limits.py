@@ -24,7 +24,7 @@ from tsn_frames.api import Request, dumps
 from tsn_frames.engine.budget import leases as budget_leases
 from tsn_frames.engine.budget.admission import BudgetAdmission
 from tsn_frames.engine.budget.reservations import Account, Cap, extension, other_runs, reserve
-from tsn_frames.engine.budget.spending_limits import Budget, period
+from tsn_frames.engine.budget.spending_limits import Budget, calendar_period
 from tsn_frames.engine.budget.worst_case import check_bounded, worst_case
 from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.ledger.file import Entry
@@ -531,14 +531,14 @@ def test_a_period_is_a_calendars_day_or_month_in_its_time_zone(name, zone, when,
     def at(parts):
         return datetime(*parts, tzinfo=ZoneInfo(zone)).timestamp()
 
-    assert period(name, at(when), zone) == (at(start), at(end))
+    assert calendar_period(name, at(when), zone) == (at(start), at(end))
 
 
 @given(st.floats(0, 4e9), st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu"]))
 def test_every_moment_lies_in_its_period(now, zone):
     for name in ("day", "month"):
-        start, end = period(name, now, zone)
-        assert start <= now < end and period(name, end, zone)[0] == end
+        start, end = calendar_period(name, now, zone)
+        assert start <= now < end and calendar_period(name, end, zone)[0] == end
 
 
 def test_a_new_day_starts_with_nothing_spent_and_keeps_reservations(tmp_path):
