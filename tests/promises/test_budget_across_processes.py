@@ -77,6 +77,7 @@ def test_answers_that_never_arrive_count_in_every_process(tmp_path):
         assert all("a day (UTC) is used up" in end for _, end in ends), ends
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("sign", ["SIGKILL", "SIGSTOP"])
 def test_a_process_that_dies_or_is_suspended_costs_the_others_its_lease_until_that_expires(tmp_path, sign):
     """The other process waits for the money, and spends it then; the suspended one goes on with what is left."""

@@ -651,6 +651,7 @@ def test_a_day_and_a_month_are_leased_by_the_smaller_of_both(tmp_path):
     assert asyncio.run(leased()) == {"day": "0.000575", "month": "0.000575"}  # the request, and an eighth of the other 0.0006
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("fault", ["locked", "gone"])
 def test_a_ledger_that_cannot_be_written_any_more_ends_the_run_and_keeps_its_answers(tmp_path, monkeypatch, fault):
     """The run goes on while its leases last; then it ends with what it has."""
