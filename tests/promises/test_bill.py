@@ -11,6 +11,7 @@ from collections import defaultdict
 
 import pytest
 from support.python_process import start_python
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Faults, Simulator
@@ -50,10 +51,12 @@ def ended(process):
 
 def killed_at(sim, process, number):
     """Kill a process when the service has begun so many attempts."""
-    until = time.monotonic() + 40
-    while len(sim.bill()) < number:
-        assert process.poll() is None and time.monotonic() < until, process.communicate()
-        time.sleep(0.003)
+
+    def reached():
+        assert process.poll() is None, process.communicate()
+        return len(sim.bill()) >= number
+
+    wait_until(reached)
     process.kill()
     process.communicate()
 

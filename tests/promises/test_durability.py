@@ -69,12 +69,14 @@ def child(code, sim, folder, rows=ROWS):
     return start_python(HEAD + textwrap.dedent(code), sim.base_url, folder, rows, warnings="error", **pipes)
 
 
-def answers(sim, number, process, seconds=30):
+def answers(sim, number, process):
     """Wait until the server has billed so many answers."""
-    until = time.monotonic() + seconds
-    while sim.stats().answers < number:
-        assert process.poll() is None and time.monotonic() < until, process.communicate()
-        time.sleep(0.005)
+
+    def reached():
+        assert process.poll() is None, process.communicate()
+        return sim.stats().answers >= number
+
+    wait_until(reached)
 
 
 def ended(process):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tsn_frames.engine.runtime.process import process_state
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
