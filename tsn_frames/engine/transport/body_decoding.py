@@ -21,7 +21,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 def decode_body(body: bytes, headers: Mapping[str, str]) -> bytes | HttpFailure:
     """Return a body without its content-encoding, in UTF-8, and no more than ``BODY_CAP`` of it."""
     encoding = _encoding(headers)
-    plain = encoding if isinstance(encoding, HttpFailure) else _decompress(body, encoding)
+    plain = _decompress(body, encoding) if isinstance(encoding, str) else encoding
     if isinstance(plain, HttpFailure):
         return plain
     decode = _charset_decoder(headers)
@@ -118,21 +118,16 @@ class _Inflater:
                 self._object = zlib.decompressobj(-zlib.MAX_WBITS)
         more = True
         while data or more:
-            if self.ended and not self._begin_member(data):
-                return
+            if self.ended:
+                if not data or not data.startswith(_GZIP[: len(data)]):  # padding, not another member
+                    return
+                self._object = zlib.decompressobj(47)
             plain = self._object.decompress(data, _INFLATED_PIECE)
             if plain:
                 yield plain
             self.ended = self._object.eof
             data = self._object.unused_data if self.ended else self._object.unconsumed_tail
             more = len(plain) == _INFLATED_PIECE
-
-    def _begin_member(self, data: bytes) -> bool:
-        """Begin another member where there is one; other bytes after the end are padding."""
-        if not data or not data.startswith(_GZIP[: len(data)]):
-            return False
-        self.ended, self._object = False, zlib.decompressobj(47)
-        return True
 
 
 class _DecodingConsumer:

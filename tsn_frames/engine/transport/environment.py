@@ -22,11 +22,13 @@ def proxy_for(url: str) -> str | None:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or is_loopback(host):
         return None
-    excepted = proxies.get("no")
-    if excepted is None:
-        return None if proxy_bypass(host) else _with_scheme(proxy)  # the settings of macOS or Windows
-    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
-    return None if is_excepted(host, port, excepted) else _with_scheme(proxy)
+    if "no" in proxies:
+        bypassed = is_excepted(host, parts.port or _DEFAULT_PORTS[parts.scheme], proxies["no"])
+    else:  # the settings of macOS or Windows
+        bypassed = bool(proxy_bypass(host))
+    if bypassed:
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def through_proxy(url: str) -> str:
@@ -50,19 +52,14 @@ def is_excepted(host: str, port: int, no_proxy: str) -> bool:
 def _names(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
-    name, wanted = _without_port(entry)
-    if wanted is not None and wanted != port:
+    with_port = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*):(\d+)", entry)  # colons of an IPv6 address don't separate a port
+    name = with_port[1] if with_port else entry
+    if with_port and int(with_port[2]) != port:
         return False
     if any(mark in name for mark in "/:[]"):
         return _contains(entry, re.sub(r"^\[([^\[\]]*)\]", r"\1", name), host)
     name = name.strip(".").lower()
     return bool(name) and (host == name or host.endswith(f".{name}"))
-
-
-def _without_port(entry: str) -> tuple[str, int | None]:
-    """Return an entry without its port, and the port; colons of an IPv6 address do not separate a port."""
-    found = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*):(\d+)", entry)
-    return (found.group(1), int(found.group(2))) if found else (entry, None)
 
 
 def _contains(entry: str, network: str, host: str) -> bool:
@@ -76,10 +73,6 @@ def _contains(entry: str, network: str, host: str) -> bool:
         return ipaddress.ip_address(host) in known
     except ValueError:  # a name
         return False
-
-
-def _with_scheme(proxy: str) -> str:
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def tls_context() -> ssl.SSLContext:
