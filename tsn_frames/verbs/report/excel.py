@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -122,7 +121,7 @@ def write_sheets(target: Path | IO[bytes], tables: dict[str, pd.DataFrame], time
     """Write tables as the sheets of an Excel file; ``formulas`` lets texts such as ``=1+1`` be formulas."""
     try:
         from openpyxl import Workbook
-        from openpyxl.styles import Font
+        from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
     except ImportError:
         raise ConfigError("Excel files need openpyxl: pip install 'tsn-frames[excel]'") from None
     book = Workbook()
@@ -130,27 +129,25 @@ def write_sheets(target: Path | IO[bytes], tables: dict[str, pd.DataFrame], time
     for name, table in tables.items():
         sheet = book.create_sheet(name[:31])
         for row in (map(str, table.columns), *table.astype(object).itertuples(index=False, name=None)):
-            _append(sheet, [_plain(value, timezone) for value in row], formulas)
+            values = [_plain(value, timezone) for value in row]
+            sheet.append([ILLEGAL_CHARACTERS_RE.sub("\N{REPLACEMENT CHARACTER}", v) if isinstance(v, str) else v for v in values])
         for column in sheet.columns:
-            column[0].font = Font(bold=True)
-            widest = max(len(str(cell.value)) for cell in column if cell.value is not None)
-            sheet.column_dimensions[column[0].column_letter].width = min(widest + 2, _MOST_WIDE)
-            for cell in column[1:]:
-                cell.number_format = _FORMATS.get(str(column[0].value), cell.number_format)
+            _format_column(sheet, column, formulas=formulas)
         sheet.freeze_panes = "A2"
     book.save(target)
 
 
-def _append(sheet: Any, values: Iterable[Any], formulas: bool) -> None:
-    """Append a row; a text stays a text, whatever it begins with, unless formulas are wanted."""
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+def _format_column(sheet: Any, column: tuple[Any, ...], *, formulas: bool) -> None:
+    """Format a column by its header; a text stays a text, whatever it begins with, unless formulas are wanted."""
+    from openpyxl.styles import Font
 
-    values = [ILLEGAL_CHARACTERS_RE.sub("\N{REPLACEMENT CHARACTER}", one) if isinstance(one, str) else one for one in values]
-    sheet.append(values)
-    if formulas:
-        return
-    for cell in sheet[sheet.max_row]:
-        if isinstance(cell.value, str) and cell.value[:1] in ("=", "+", "-", "@", "\t"):
+    column[0].font = Font(bold=True)
+    widest = max(len(str(cell.value)) for cell in column if cell.value is not None)
+    sheet.column_dimensions[column[0].column_letter].width = min(widest + 2, _MOST_WIDE)
+    for cell in column[1:]:
+        cell.number_format = _FORMATS.get(str(column[0].value), cell.number_format)
+    for cell in column:
+        if not formulas and isinstance(cell.value, str) and cell.value[:1] in ("=", "+", "-", "@", "\t"):
             cell.data_type, cell.quotePrefix = "s", True
 
 
