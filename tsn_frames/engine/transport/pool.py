@@ -91,15 +91,10 @@ class ConnectionPool:
         return None
 
     async def _connect(self) -> Connection | HttpFailure:
-        """Make a connection; keep it for the next request where this one is cancelled."""
         making = asyncio.create_task(self._make())  # cancelled inside, asyncio could lose an open socket
         self._making.add(making)
         making.add_done_callback(self._making.discard)
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(self._keep)
-            raise
+        return await asyncio.shield(making)
 
     async def _make(self) -> Connection | HttpFailure:
         begun, seconds = time.monotonic(), min(CONNECT_SECONDS, self._timeout)
@@ -118,12 +113,6 @@ class ConnectionPool:
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         return connection
-
-    def _keep(self, making: asyncio.Task[Connection | HttpFailure]) -> None:
-        made = None if making.cancelled() else making.result()
-        if isinstance(made, Connection):
-            made.free_since = time.monotonic()
-            self._idle.append(made)
 
     def _watch(self) -> None:
         """Check for timeouts when the first one is due, at most ``TICK`` from now: a later check means that this process slept."""
