@@ -16,11 +16,13 @@ class RowTemplates(Protocol):
     def fill(self, template: str, what: str = "question") -> str:
         """Return a template filled from the row; raise PromptError where it can't be."""
 
-    def question_template(self, text: str) -> str:
-        """Return a template that fills to this question."""
-
     def system_template(self, text: str) -> str:
         """Return a template that fills to this system prompt."""
+
+
+def escaped(text: str) -> str:
+    """Return a template that fills to this text in every row."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def with_templates(turns: tuple[Turn, ...], templates: RowTemplates | None, earlier: tuple[Turn, ...]) -> tuple[Turn, ...]:
@@ -29,7 +31,7 @@ def with_templates(turns: tuple[Turn, ...], templates: RowTemplates | None, earl
         return turns
     known: Mapping[str, str | None] = {turn.content: turn.template for turn in earlier if isinstance(turn.content, str)}
     return tuple(
-        turn._replace(template=known.get(turn.content) or templates.question_template(turn.content))
+        turn._replace(template=known.get(turn.content) or escaped(turn.content))
         if turn.role == "user" and isinstance(turn.content, str)
         else turn
         for turn in turns

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ...engine.chat.conversation import Conversation
+from ...engine.chat.template_protocol import escaped
 from ...errors import PromptError
 from ...frames.missing_policy import Missing
 from .row_template_filler import Templates
@@ -26,17 +27,18 @@ class AllRows(NamedTuple):
 class CodeGenerator(NamedTuple):
     """Generates the code of a chat about a row; ``name`` and ``missing`` are written as the chat had them."""
 
+    conversation: Conversation
     df: pd.DataFrame
     templates: Templates
     name: str | None
     missing: Missing | None
     own_client: bool
 
-    def generate(self, conversation: Conversation, question: int | None = None) -> AllRows:
+    def generate(self, question: int | None = None) -> AllRows:
         """Return the code for a question, by default the first that has a placeholder, else the last."""
         questions = {
-            i: turn.template or self.templates.question_template(turn.content)
-            for i, turn in enumerate(conversation.turns)
+            i: turn.template or escaped(turn.content)
+            for i, turn in enumerate(self.conversation.turns)
             if turn.role == "user" and isinstance(turn.content, str)
         }
         if not questions:
@@ -45,16 +47,15 @@ class CodeGenerator(NamedTuple):
             question = next((i for i, template in questions.items() if self.templates.columns(template)), max(questions))
         if question not in questions:
             raise PromptError(f"turn {question!r} is no question of this chat")
-        prompt, system = questions[question], conversation.system_template
-        alone = [_ALONE] if question > min(questions) or question > 0 else []
-        return AllRows(
-            self._code(prompt, system, conversation), question, list(questions.items()), [*self._warnings(prompt, system), *alone]
-        )
+        prompt, system = questions[question], self.conversation.system_template
+        warnings = self._warnings(prompt, system) + ([_ALONE] if question > 0 else [])
+        return AllRows(self._code(prompt, system), question, list(questions.items()), warnings)
 
-    def _code(self, prompt: str, system: str | None, conversation: Conversation) -> str:
+    def _code(self, prompt: str, system: str | None) -> str:
         named = prompt.strip() in map(str, self.df.columns)  # complete() would refuse it as a slip of '{name}'
         words: dict[str, Any] = {
-            "system": system, "name": self.name, "model": conversation.model, **conversation.parameters, "missing": self.missing,
+            "system": system, "name": self.name, "model": self.conversation.model, **self.conversation.parameters,
+            "missing": self.missing,
         }  # fmt: skip
         lines = [
             ("prompt=lambda row: " if named else "prompt=") + _literal(prompt),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from decimal import Decimal
-from functools import partial
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -138,8 +137,8 @@ extra_body : optional
     if prompt is not None:
         question = Turn("user", plain("the prompt", templates.fill(prompt, "prompt")), template=prompt)
         conversation.replace_turns(filter(None, [question, _answer(one, name, templates.columns(prompt))]))
-    generator = CodeGenerator(df, templates, name, missing, client is not None)
-    return Opened(conversation, templates.about, partial(generator.generate, conversation))
+    generator = CodeGenerator(conversation, df, templates, name, missing, client is not None)
+    return Opened(conversation, templates.about, generator.generate)
 
 
 def to_frame(conversation: Conversation, *, removed: bool = False) -> pd.DataFrame:

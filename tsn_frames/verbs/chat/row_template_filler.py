@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping
 
 import pandas as pd
 
+from ...engine.chat.template_protocol import escaped
 from ...errors import PromptError
 from ...frames import values
 from ...frames.missing_policy import Missing, check_missing
@@ -35,14 +36,10 @@ class Templates:
             raise PromptError(too_long(len(text)).message)
         return text
 
-    def question_template(self, text: str) -> str:
-        """Return a template of a literal text."""
-        return text.replace("{", "{{").replace("}", "}}")
-
     def system_template(self, text: str) -> str:
         """Return a template of a literal system prompt; where it holds the row's cells, they become placeholders."""
         before, cells, after = text.partition(self._cells) if self._cells else (text, "", "")
-        return self.question_template(before) + (self.context + self.question_template(after) if cells else "")
+        return escaped(before) + (self.context + escaped(after) if cells else "")
 
     def columns(self, template: str) -> list[Hashable]:
         """Return the columns that a template names."""

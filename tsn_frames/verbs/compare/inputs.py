@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ...api.parameters import check
@@ -18,8 +17,6 @@ from ...text import did_you_mean, plural, quoted
 from ..estimate.request_table import cached_answers
 from ..run.prepare import PreparedCall
 from .answer_equality import UNREADABLE, Normalise, comparable, equal
-
-Array = np.ndarray[Any, Any]
 
 
 def models_of(models: Any, own: tuple[str, ...]) -> dict[str, dict[str, Any]]:

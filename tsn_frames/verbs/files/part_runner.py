@@ -70,7 +70,6 @@ class PartRunner:
         run = self._ask(to_frame(piece), left, beyond)  # before anything is sent: a warning that is made an error ends it here
         if self._before is not None and (end := stopped_error(self._before, more=True)) is not None:
             raise end  # stopped while this part was prepared
-        self._before = None
         try:
             run._wait_while(None, lambda counts: bar.update(added(before, counts)))
             answered = run.result(progress=False)
