@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 import click
 
-from ...api.base_url import models_url
 from ...api.dialects.model_name_list import model_names
 from ...api.serialization import try_load
 from ...engine.limits.rate_headers import rate_limits
 from ...engine.runtime.client import Client
 from ...engine.runtime.process import process_state
 from ...engine.transport.http_types import HttpFailure, HttpResponse
-from ...engine.transport.select_backend import open_httpx
+from ...engine.transport.select_backend import get_models
 from ...errors import TSNError
 from ...text import did_you_mean, plural
 from ..exit_codes import ExitCode
@@ -103,7 +102,7 @@ def _key(client: Client) -> Finding:
 def _service(client: Client) -> Iterator[Finding]:
     """Yield what one GET of the list of models says."""
     sent, began = time.time(), time.monotonic()
-    answer = process_state.submit(_get(client)).result()
+    answer = process_state.submit(get_models(client.base_url, client.key(), min(client.timeout, _SECONDS))).result()
     seconds = time.monotonic() - began
     if isinstance(answer, HttpFailure):
         yield Finding("FAIL", f"{client.host} can't be reached: {answer.message}. Look at the network, a proxy, and base_url")
@@ -117,14 +116,6 @@ def _service(client: Client) -> Iterator[Finding]:
         yield from _models(client, answer)
     yield _clock(answer, sent + seconds / 2)
     yield _limits(answer)
-
-
-async def _get(client: Client) -> HttpResponse | HttpFailure:
-    transport = open_httpx(client.base_url, client.key(), min(client.timeout, _SECONDS))
-    try:
-        return await transport.get(models_url(client.base_url))
-    finally:
-        await transport.aclose()
 
 
 def _models(client: Client, answer: HttpResponse) -> Iterator[Finding]:

@@ -80,9 +80,9 @@ class HttpxTransport:
         finally:
             self._free.append(client)
 
-    async def get(self, url: str) -> HttpResponse | HttpFailure:
-        """Get a page and return the response or failure; only cancelling raises."""
-        return await self._send(self._all[0].stream("GET", url, headers=_ENCODING))
+    async def get(self) -> HttpResponse | HttpFailure:
+        """Get the page and return the response or failure; only cancelling raises."""
+        return await self._send(self._all[0].stream("GET", self._url, headers=_ENCODING))
 
     async def _send(
         self, sending: AbstractAsyncContextManager[httpx.Response], consumer: StreamConsumer | None = None

@@ -6,24 +6,13 @@ httpx costs several times the CPU per request, and knows every kind of proxy.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
-from ...api.base_url import endpoint
+from ...api.base_url import endpoint, models_url
 from ...secret import Secret
 from .environment import proxy_for
-from .http_types import Transport
-
-if TYPE_CHECKING:
-    from .httpx_backend import HttpxTransport
+from .http_types import HttpFailure, HttpResponse, Transport
 
 log = logging.getLogger("tsn_frames")
-
-
-def open_httpx(base_url: str, secret: Secret, timeout: float) -> HttpxTransport:
-    """Return the httpx backend, which also sends GET requests."""
-    from .httpx_backend import HttpxTransport
-
-    return HttpxTransport(endpoint(base_url), secret, timeout)
 
 
 def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
@@ -36,4 +25,17 @@ def open_transport(base_url: str, secret: Secret, timeout: float) -> Transport:
             log.info("httptools can't be imported: httpx sends the requests, at several times the CPU a request")
         else:
             return ConnectionPool(url, secret, timeout)
-    return open_httpx(base_url, secret, timeout)
+    from .httpx_backend import HttpxTransport
+
+    return HttpxTransport(url, secret, timeout)
+
+
+async def get_models(base_url: str, secret: Secret, seconds: float) -> HttpResponse | HttpFailure:
+    """Get the list of models over a separate connection, within so many seconds; only cancelling raises."""
+    from .httpx_backend import HttpxTransport
+
+    transport = HttpxTransport(models_url(base_url), secret, seconds)
+    try:
+        return await transport.get()
+    finally:
+        await transport.aclose()
