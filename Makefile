@@ -6,6 +6,9 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Many tests wait for a server, a lock or a process: so there are two workers for each processor.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)')
 PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+# Every commit of a cache or a ledger waits for the disk: where there is room, the files of the tests stay in memory.
+IN_MEMORY = $(shell $(PYTHON) -c 'import os, shutil; shm = "/dev/shm"; \
+  print("TMPDIR=" + shm if os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > 2 << 30 else "")')
 QUICK = not soak and not model and not browser and not benchmark and not slow and not engine
 # The files whose tests have a mark: each worker reads all files that it is given, which takes ten seconds for all tests.
 FILES = $(shell grep -rl --include='*.py' 'mark\.$(1)\b' tests)
@@ -39,10 +42,10 @@ demo: $(VENV)/.demo  ## answer a real CSV row by row, twice (CSV=path COLUMN=nam
 check: lint types layers unit ## what a change needs before its commit: a minute
 
 unit: $(VENV)/.dev   ## the tests of single parts, and the examples in docstrings
-	$(PYTEST) -m '$(QUICK)' tests/unit tsn_frames
+	$(IN_MEMORY) $(PYTEST) -m '$(QUICK)' tests/unit tsn_frames
 
 test: $(VENV)/.dev   ## all tests but the long ones: three minutes
-	$(PYTEST) --durations=15 -m '$(QUICK)'
+	$(IN_MEMORY) $(PYTEST) --durations=15 -m '$(QUICK)'
 
 test-all: test slow engines soak pace lowest model browser js ## all tests
 

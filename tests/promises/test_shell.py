@@ -117,7 +117,7 @@ def test_ten_thousand_rows_interrupted_are_paid_for_once(slow, folder, how, most
 def test_a_reader_that_takes_the_first_lines_ends_the_command_quietly(slow, folder, monkeypatch, unbuffered):
     """As with any command: SIGPIPE's code for the shell, no traceback; and the answers are in the cache."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
-    pd.DataFrame({"id": range(20_000), "body": "where is it?"}).to_csv(folder / "in.csv", index=False)
+    pd.DataFrame({"id": range(6_000), "body": "where is it?"}).to_csv(folder / "in.csv", index=False)
     code, err = finish(f"{LABEL} in.csv --quiet | head -n 2 > out.csv; exit ${{PIPESTATUS[0]}}", folder)
     assert code == 141 and err == "" and slow.stats().answers == 1
     assert len((folder / "out.csv").read_text().splitlines()) == 2
@@ -125,9 +125,9 @@ def test_a_reader_that_takes_the_first_lines_ends_the_command_quietly(slow, fold
 
 def test_a_slow_reader_gets_every_row(slow, folder, monkeypatch):
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # then a write may take only what the pipe has room for
-    pd.DataFrame({"id": range(20_000), "body": "where is it?"}).to_csv(folder / "in.csv", index=False)
+    pd.DataFrame({"id": range(6_000), "body": "where is it?"}).to_csv(folder / "in.csv", index=False)
     code, _ = finish(f"{LABEL} in.csv | (sleep 0.2; cat > out.csv)", folder)
-    assert code == 0 and len(pd.read_csv(folder / "out.csv")) == 20_000
+    assert code == 0 and len(pd.read_csv(folder / "out.csv")) == 6_000
 
 
 def test_the_output_is_what_it_was_until_the_new_one_is_whole(slow, folder):
