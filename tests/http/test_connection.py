@@ -154,6 +154,7 @@ FAILED = {
     "drips hints": (says(*[b"HTTP/1.1 103 Early Hints\r\n\r\n"] * 30, pause=0.05), "timeout"),
     "no http": (says(b"hello\r\n\r\n", end="close"), None),
     "two lengths": (says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", end="close"), None),
+    "a length of letters": (says(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", end="close"), None),
     "a negative length": (says(b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}", end="close"), None),
     "a bad chunk": (says(CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n", end="close"), None),
     "another protocol": (says(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", end="close"), None),
@@ -608,7 +609,7 @@ def test_a_forked_child_leaves_the_connections_of_its_parent_alone():
 # Reaching the other side
 
 
-@pytest.mark.parametrize("host", ["a" * 70 + ".example", "..", "127.0.0.1:1"])
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "does-not-exist.invalid", "..", "127.0.0.1:1"])
 def test_an_address_that_leads_nowhere_costs_nothing(backend, host):
     found = post(backend, f"http://{host}/v1")
     assert isinstance(found, HttpFailure) and (found.code, found.sent) == ("connection", False), found

@@ -88,8 +88,7 @@ class HiddenMapping:
 
 def _without_values(setting: str, names: tuple[str, ...]) -> HiddenMapping:
     made = HiddenMapping(setting, Hidden(None))
-    if names:
-        made.names, made._values = names, Hidden(None)
+    made.names, made._values = names, Hidden(None if names else {})
     return made
 
 
