@@ -115,7 +115,7 @@ def complete_file(
         return prepare("complete_file", df, prompt, {**words, "max_cost": left})
 
     def result(progress: bool | None, on_run: OnRun = lambda _: None) -> FileSummary:
-        into.open(file.parts, overwrite=words["overwrite"])
+        into.open(overwrite=words["overwrite"])
 
         def run(df: pd.DataFrame, left: Decimal | None, beyond: int) -> Run[pd.DataFrame]:
             made: Run[pd.DataFrame] = run_of(df, call(df, left), wanted, "coerce", beyond=beyond)

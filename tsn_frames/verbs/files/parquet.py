@@ -93,15 +93,16 @@ class Target:
     path: Path
     schema: Any  # of every part, with the stamp
     labels: Sequence[str]  # the added columns
+    parts: int  # that a whole output has
 
-    def open(self, parts: int, *, overwrite: bool) -> None:
+    def open(self, *, overwrite: bool) -> None:
         """Make the directory, or reuse that of the same call; only parts of another call, and only with ``overwrite``, are deleted.
 
         A first part without rows is written at once.
         """
         try:
             if self.path.is_dir():
-                self._clear(parts, overwrite)
+                self._clear(overwrite)
             self.path.mkdir(exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise ParameterError(f"{self.path} is a file; the output is a directory of parts: give another name") from None
@@ -119,13 +120,13 @@ class Target:
             source = source.append_column(field, made) if at < 0 else source.set_column(at, field, made)
         self._write(number, source.cast(self.schema).replace_schema_metadata(self.schema.metadata))
 
-    def whole(self, parts: int) -> int:
-        """Return how many of ``parts`` parts are written; the first one counts only with rows."""
+    def written(self) -> int:
+        """Return how many parts are written, also by an earlier call; the first one counts only with rows."""
         try:
             first = _metadata(self._part(0))[1] > 0
         except ParameterError:
             first = False
-        return first + sum(self._part(number).exists() for number in range(1, parts))
+        return first + sum(self._part(number).exists() for number in range(1, self.parts))
 
     def _write(self, number: int, table: Any) -> None:
         unfinished = self.path / f".part-{number:05}-{uuid.uuid4().hex}.tmp"  # readers of a directory ignore hidden files
@@ -138,7 +139,7 @@ class Target:
     def _part(self, number: int) -> Path:
         return self.path / f"part-{number:05}.parquet"
 
-    def _clear(self, parts: int, overwrite: bool) -> None:
+    def _clear(self, overwrite: bool) -> None:
         """Delete unfinished files of a killed call, and parts of another call."""
         found = sorted(self.path.iterdir())
         unfinished = [file for file in found if file.name.startswith(".part-") and file.name.endswith(".tmp")]
@@ -152,7 +153,7 @@ class Target:
                 f"{self.path} holds {plural(len(foreign), 'part')} of another call (another prompt, parameter, chunksize or "
                 "column): give another folder, or overwrite=True to delete them"
             )
-        late = {self._part(at) for at in range(parts)}
+        late = {self._part(at) for at in range(self.parts)}
         for file in [*unfinished, *(file for file in made if file in foreign or file not in late)]:
             file.unlink(missing_ok=True)
 
@@ -184,7 +185,7 @@ def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> T
     schema = schema.remove_metadata()
     about = {"asked": stamp, "columns": schema.to_string(), "chunksize": source.chunksize}
     metadata = {**(source.schema.metadata or {}), b"pandas": json.dumps(known).encode(), _STAMP: json.dumps(about).encode()}
-    return Target(where, schema.with_metadata(metadata), wanted.labels)
+    return Target(where, schema.with_metadata(metadata), wanted.labels, source.parts)
 
 
 def _path(name: str, given: object) -> Path:

@@ -52,13 +52,13 @@ class PartRunner:
                 with labelled_warnings(f"part {at}", self._warned, numbers=False):
                     self._part(at, piece, bar)
             total = total_summary(self._summaries, self._counts, time.monotonic() - begun)
-            done = FileSummary(**vars(total), parts=self._source.parts, path=self._into.path)
+            done = FileSummary(**vars(total), parts=self._into.parts, path=self._into.path)
         except KeyboardInterrupt:
             bar.stop(self._counts)
             raise Interrupted(f"stopped: {self._so_far()}") from None
         except BaseException as error:
             bar.stop(self._counts)
-            if self._whole or isinstance(error, RunError):
+            if self._into.written() or isinstance(error, RunError):
                 error.__notes__ = [self._so_far()]  # in place of where the frame of one part is
             raise
         bar.close(self._counts, str(done))
@@ -83,11 +83,6 @@ class PartRunner:
             self._summaries.append(run.summary)
             self._before = run
 
-    @property
-    def _whole(self) -> int:
-        """The number of whole parts in the folder; an earlier call may have left some."""
-        return self._into.whole(self._source.parts)
-
     def _so_far(self) -> str:
-        written = f"{self._whole:,} of {plural(self._source.parts, 'part')} are whole and in {self._into.path}"
+        written = f"{self._into.written():,} of {plural(self._into.parts, 'part')} are whole and in {self._into.path}"
         return f"{written}; run the same call again to go on{': every answer so far is in the cache' if self._kept else ''}"
