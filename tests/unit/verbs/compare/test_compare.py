@@ -487,12 +487,6 @@ def test_wilsons_interval_holds_the_share_within_0_and_1(pair):
     assert low == pytest.approx(1 - mirror_high) and high == pytest.approx(1 - mirror_low)
 
 
-def test_wilsons_interval_holds_the_truth_in_about_95_of_100_samples():
-    draws = np.random.default_rng(0).binomial(40, 0.7, 4000)
-    held = np.mean([low <= 0.7 <= high for low, high in (wilson(int(k), 40) for k in draws)])
-    assert 0.93 < held < 0.97
-
-
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemars_p_is_the_two_sided_binomial_one(left, right):
     trials = left + right
