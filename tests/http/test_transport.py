@@ -1,4 +1,4 @@
-"""Both backends, against real sockets: TLS, proxies, IPv6, and what each failure means."""
+"""Both backends, against real sockets: TLS, proxies, IPv6, and what is no answer."""
 
 import asyncio
 import ssl
@@ -32,18 +32,17 @@ def backend(request, monkeypatch):
     return request.param
 
 
-def post(base_url, times=1, timeout=20.0, key="tsn_test_1"):
+def post(base_url):
     """Post on the process's loop and return the response."""
 
     async def work():
-        transport = open_transport(base_url, Secret(key), timeout)
+        transport = open_transport(base_url, Secret("tsn_test_1"), 20.0)
         try:
-            return [await transport.post(BODY, "key") for _ in range(times)]
+            return await transport.post(BODY, "key")
         finally:
             await transport.aclose()
 
-    found = process_state.submit(work()).result(SECONDS)
-    return found[0] if times == 1 else found
+    return process_state.submit(work()).result(SECONDS)
 
 
 def raw(answer, tls=None):
@@ -70,33 +69,11 @@ def test_the_pool_is_used_where_it_can_be_imported(backend, sim):
     assert process_state.submit(name()).result(SECONDS) == {"pool": "ConnectionPool", "httpx": "HttpxTransport"}[backend]
 
 
-def test_connections_are_kept_alive(backend, sim):
-    assert [answer.status for answer in post(sim.base_url, times=5)] == [200] * 5
-    assert sim.stats().connections == 1
-
-
 def test_the_key_and_the_idempotency_key_are_sent(backend, sim):
     post(sim.base_url)
     exchange = sim.log[0]
     assert exchange.key_sent and exchange.headers["idempotency-key"] == "key"
     assert exchange.headers["accept-encoding"] == "identity"
-
-
-@pytest.mark.parametrize(
-    ("fault", "code"),
-    [
-        ("hang", "timeout"),
-        ("drip", "timeout"),
-        ("half_open", "timeout"),
-        ("reset", "connection"),
-        ("reset_before", "connection"),
-        ("truncate", "connection"),
-    ],
-)
-def test_a_request_that_reached_the_service_may_be_billed(backend, fault, code):
-    with Simulator(latency=0.0, faults=Faults(**{fault: 1.0})) as sim:
-        found = post(sim.base_url, timeout=0.5 if code == "timeout" else 20.0)
-    assert isinstance(found, HttpFailure) and (found.code, found.sent) == (code, True), found
 
 
 def test_ipv6_works(backend):
