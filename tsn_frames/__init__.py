@@ -69,18 +69,12 @@ __all__.sort()
 _REPLACED = {"rehearse": "simulate"}
 
 
-@pd.api.extensions.register_dataframe_accessor("tsn")  # type: ignore[type-var]  # a function serves as well as a class
-def _frame_accessor(df: pd.DataFrame) -> "FrameAccessor":
-    from .accessor import FrameAccessor
-
-    return FrameAccessor(df)
-
-
 @pd.api.extensions.register_series_accessor("tsn")  # type: ignore[type-var]
-def _series_accessor(series: pd.Series) -> "SeriesAccessor":
-    from .accessor import SeriesAccessor
+@pd.api.extensions.register_dataframe_accessor("tsn")  # a function serves as well as a class
+def _accessor(data: pd.DataFrame | pd.Series) -> "FrameAccessor | SeriesAccessor":
+    from .accessor import FrameAccessor, SeriesAccessor
 
-    return SeriesAccessor(series)
+    return FrameAccessor(data) if isinstance(data, pd.DataFrame) else SeriesAccessor(data)
 
 
 def __dir__() -> list[str]:

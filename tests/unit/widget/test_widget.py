@@ -505,7 +505,7 @@ def test_an_answer_is_a_new_one_though_the_page_missed_the_end_of_the_one_before
         assert held.wait(30)
         wait_until(lambda: len(chat.messages) == 2)
         chat._chat.start("And something about pears")
-        wait_until(lambda: chat._chat.partial)
+        wait_until(lambda: chat._chat.snapshot[1] and chat._chat.snapshot[1].text)
         go.set()
         page.idle(4)
         screen = Screen(page.sent)

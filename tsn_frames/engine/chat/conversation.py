@@ -58,12 +58,6 @@ class Conversation(ChatState):
         return self._pending is not None
 
     @property
-    def partial(self) -> str | None:
-        """The text so far of the answer that streams; None where none does."""
-        pending = self._pending
-        return pending.text if pending else None
-
-    @property
     def snapshot(self) -> tuple[tuple[Turn, ...], PartialAnswer | None, int]:
         """``turns`` and the answer so far of the same moment, and the question's number, which differs between two answers."""
         with self._lock:

@@ -37,7 +37,7 @@ NOTIFY_INTERVAL = 0.04  # seconds between two notifications of a growing answer,
 
 
 class PartialAnswer(NamedTuple):
-    """What has come of an answer, and the seconds since its question."""
+    """The part of an answer that has arrived, and the seconds since its question."""
 
     text: str
     reasoning: str

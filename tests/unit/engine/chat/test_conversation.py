@@ -61,6 +61,11 @@ def talk(sim, **words):
     return Conversation(tsn.Client(sim.base_url, model="sim-small", prices={"sim-small": (1, 2)}), **words)
 
 
+def text_so_far(chat):
+    answer = chat.snapshot[1]
+    return answer and answer.text
+
+
 def test_an_answer_is_returned_and_kept_with_what_it_cost(sim):
     chat = talk(sim)
     answer = chat.send("Is tea good?")
@@ -443,7 +448,7 @@ def test_a_question_without_an_answer_is_asked_from_code(sim, client):
 def test_half_an_answer_is_not_stored(endless, slow):
     chat = talk(slow, cache="use")
     future = chat.start("Is tea good?")
-    wait_until(lambda: chat.partial)
+    wait_until(lambda: text_so_far(chat))
     chat.stop()
     future.result(30)
     assert chat.client.cache.stats().answers == 0
@@ -586,7 +591,7 @@ def test_an_answer_that_comes_at_once_is_raised_as_what_it_is(sim):
 def test_an_interrupt_stops_a_send_and_keeps_the_received_text(endless, slow):
     chat = talk(slow)
     main = threading.main_thread().ident
-    threading.Thread(target=lambda: (wait_until(lambda: chat.partial), signal.pthread_kill(main, signal.SIGINT))).start()
+    threading.Thread(target=lambda: (wait_until(lambda: text_so_far(chat)), signal.pthread_kill(main, signal.SIGINT))).start()
     with pytest.raises(KeyboardInterrupt):
         chat.send("Is tea good?")
     assert (chat.turns[1].state, chat.turns[1].content[:11], chat.streaming) == ("stopped", "[simulated]", False)
@@ -597,7 +602,7 @@ def test_a_stop_is_heard_however_often_and_whenever(endless, slow):
     chat.stop()
     for pause in (0.0, 0.002, 0.01, None, None):
         future = chat.start("Is tea good?")
-        time.sleep(pause) if pause is not None else wait_until(lambda: chat.partial)
+        time.sleep(pause) if pause is not None else wait_until(lambda: text_so_far(chat))
         for _ in range(3):
             chat.stop()
         assert future.result(30).state == "stopped"
@@ -676,7 +681,7 @@ from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.chat.listeners import Listener
 chat = Conversation(tsn.Client(sys.argv[1], model="sim-small", ledger=sys.argv[2]))
 chat.start("Is tea good?")
-while not chat.partial:
+while not (chat.snapshot[1] and chat.snapshot[1].text):
     time.sleep(0.01)
 """
 
@@ -691,7 +696,7 @@ def test_an_interpreter_that_ends_in_mid_stream_leaves_a_line_in_the_ledger(endl
 def test_the_transcript_is_a_text(endless, slow):
     chat = talk(slow, system="Be brief.")
     future = chat.start("Is *tea* good?")
-    wait_until(lambda: chat.partial)
+    wait_until(lambda: text_so_far(chat))
     chat.stop()
     future.result(30)
     text = to_markdown(chat)
