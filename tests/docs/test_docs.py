@@ -22,7 +22,7 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.errors import ROW_CODES
-from tsn_frames.frames.columns import FACTS, USAGE
+from tsn_frames.frames.output_columns import FACTS, USAGE
 from tsn_frames.simulator import Simulator
 
 ROOT = Path(__file__).parents[2]

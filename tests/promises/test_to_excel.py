@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.frames.columns import FACTS
+from tsn_frames.frames.output_columns import FACTS
 from tsn_frames.simulator import Simulator
 
 pytest.importorskip("openpyxl")

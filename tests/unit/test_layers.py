@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tsn_frames"
 TABLE = ROOT / "docs" / "explanation" / "architecture.md"
-NO_PANDAS_IN_ENGINE_BUT = {"frames.py", "utc_times.py", "ledger.py", "cache.py"}  # these make frames when one is asked for
+NO_PANDAS_IN_ENGINE_BUT = {"frames.py", "utc_time_column.py", "ledger.py", "cache.py"}  # these make frames when one is asked for
 ONE_IMPORTER = {
     "httpx": {"engine/transport/httpx_backend.py", "engine/transport/environment.py"},
     "httptools": {"engine/transport/connection.py"},

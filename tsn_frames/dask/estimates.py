@@ -14,8 +14,8 @@ from ..errors import ParameterError
 from ..verbs.estimate.combine_estimates import total_estimate
 from ..verbs.estimate.estimate import estimate
 from ..verbs.estimate.result import Estimate
+from .client_on_worker import on_this_worker
 from .partition import PartitionCall, check_version, refuse_whole_columns
-from .worker_config import on_this_worker
 
 EACH = "equal requests in different partitions count in each, and are sent once"
 

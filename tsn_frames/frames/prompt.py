@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..api import around_user_text, dumps
-from ..api.messages import check_messages, count_characters, has_late_system, has_system
+from ..api.check_messages import check_messages, count_characters, has_late_system, has_system
 from ..errors import ParameterError, PromptError, RowError
 from ..secret import redact
 from ..text import did_you_mean, quoted, warn

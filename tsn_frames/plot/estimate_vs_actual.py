@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..engine.ledger.ledger_queries import runs_of_call
+from ..engine.ledger.earlier_runs import runs_of_call
 from ..engine.ledger.run_record import RunRecord
 from ..errors import ParameterError
 from ..text import money, plural, quoted

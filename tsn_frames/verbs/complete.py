@@ -10,7 +10,7 @@ import pandas as pd
 from .._gc_pause import gc_paused
 from ..engine.ledger.run_id_attrs import add_run_ids
 from ..engine.run.executor import RunExecutor
-from ..frames import columns as frame_columns
+from ..frames import output_columns
 from ..frames import prompt as frame_prompt
 from ..frames.missing_policy import SKIP_BY_DEFAULT, Missing
 from ..frames.other_libraries import FrameT
@@ -137,16 +137,16 @@ def content_of(df: pd.DataFrame, prompt: Prompt | None = None, **options: Unpack
     return Call.of_run(run, lambda: estimate_call(call), words.get("progress"))
 
 
-def run_of(df: pd.DataFrame, call: PreparedCall, wanted: frame_columns.Layout, errors: Errors, **words: Any) -> Run[Any]:
+def run_of(df: pd.DataFrame, call: PreparedCall, wanted: output_columns.Layout, errors: Errors, **words: Any) -> Run[Any]:
     """Return the run of a prepared call; it is not started. ``words`` are those of :class:`Run`."""
     client, made, work = call
 
     def frame(engine: RunExecutor) -> pd.DataFrame:
         with gc_paused():
-            columns = frame_columns.build(
+            columns = output_columns.build(
                 engine.answers, made.requests, made.inverse, made.problems, wanted, prices=client.prices
             )
-            out = frame_columns.assign(df, columns)
+            out = output_columns.assign(df, columns)
             add_run_ids(out, [engine.id])
             return out
 

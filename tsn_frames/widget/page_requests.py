@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ..engine.chat.chat_state import Busy
 from ..engine.chat.conversation import Conversation
+from ..engine.chat.turns_and_settings import Busy
 from ..errors import TSNError
 from ..text import sentence, warnings_to
 from ..verbs.chat.row_chat import AllRowsOf

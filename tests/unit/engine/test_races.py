@@ -12,7 +12,7 @@ from support.waiting import run_loop_once, wait_until
 import tsn_frames as tsn
 from tsn_frames.engine.cache import repair
 from tsn_frames.engine.cache import store as store_module
-from tsn_frames.engine.cache.sqlite_pages import salvage
+from tsn_frames.engine.cache.salvage_answers import salvage
 from tsn_frames.engine.cache.store import Store
 from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.run import cache_lookup

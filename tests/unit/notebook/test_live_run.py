@@ -7,7 +7,7 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
-from tsn_frames.verbs.run.sequential_runs import BackgroundRun
+from tsn_frames.verbs.run.background_run import BackgroundRun
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SETUP = """

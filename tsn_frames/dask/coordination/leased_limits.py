@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ...engine.limits.account_limits import UserQuota
+from ...engine.limits.combined_limits import UserQuota
 from ...engine.limits.limiter import RateLimiter
 from ...engine.limits.sliding_window import SlidingWindow
 from ...engine.runtime.client import Client

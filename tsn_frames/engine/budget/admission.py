@@ -14,8 +14,8 @@ from ...api import Request
 from ...errors import RunError
 from ...pricing.price_table import Prices
 from ...text import money
-from ..ledger.file import LeaseEnd
 from ..ledger.ledger import Ledger
+from ..ledger.ledger_file import LeaseEnd
 from ..ledger.recorded_spending import Period
 from . import leases
 from .leases import Demand, Leases

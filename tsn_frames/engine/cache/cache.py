@@ -13,7 +13,7 @@ from ...api import Completion, Unreadable, decode
 from ...errors import CacheError, ConfigError, ParameterError
 from ...text import quoted
 from ..storage.sqlite import BUSY_TIMEOUT
-from ..storage.utc_times import utc_times
+from ..storage.utc_time_column import utc_times
 from . import import_export
 from .erase_runs import forget
 from .reader import FILE

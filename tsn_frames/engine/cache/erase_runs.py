@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ...errors import CacheError
 from ...text import plural, warn
+from ..ledger.earlier_runs import request_keys, unrecorded
 from ..ledger.ledger import Ledger, default_ledger
-from ..ledger.ledger_queries import request_keys, unrecorded
 from ..ledger.run_id_attrs import run_ids
 from .reader import FILE
 from .store import open_store

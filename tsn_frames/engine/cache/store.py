@@ -27,7 +27,7 @@ from ..storage.sqlite import (
 from . import reader
 from .reader import FILE, OURS, SCHEMA, Row, checksum
 from .repair import recover
-from .sqlite_pages import salvage
+from .salvage_answers import salvage
 
 T = TypeVar("T")
 _SETTINGS = diskcache.core.DEFAULT_SETTINGS | {  # all of them, so that settings in the file never apply

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from ...api.messages import check_messages
+from ...api.check_messages import check_messages
 
 State = Literal["whole", "stopped", "failed"]
 

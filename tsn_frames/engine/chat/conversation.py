@@ -24,9 +24,9 @@ from ..runtime.client import Client
 from ..runtime.interrupts import wait_for
 from ..runtime.process import process_state
 from .chat_message import Turn
-from .chat_state import ChatState
 from .model_names import list_models
 from .pending_answer import PartialAnswer, PendingAnswer
+from .turns_and_settings import ChatState
 
 
 class Conversation(ChatState):

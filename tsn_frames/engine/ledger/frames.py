@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ...errors import ParameterError
 from ...text import did_you_mean, quoted
-from ..storage.utc_times import utc_times
-from .file import Entry
+from ..storage.utc_time_column import utc_times
+from .ledger_file import Entry
 from .run_record import RunRecord, Saving, fingerprint
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ..._gc_pause import gc_paused
 from ...errors import ConfigError
 from ...text import quoted
 from ..storage.sqlite import BUSY_TIMEOUT
-from .file import Entry, LedgerFile, read_rows
+from .ledger_file import Entry, LedgerFile, read_rows
 from .run_record import RunRecord, Saving
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ class HeaderQuota:
 
     def __init__(self) -> None:
         self.limit = math.inf  # units a window, as the service states it
-        self.in_flight = 0.0  # units, which :class:`.account_limits.RateRules` counts
+        self.in_flight = 0.0  # units, which :class:`.combined_limits.RateRules` counts
         self._newest = 0  # the latest request whose response had headers
         self._remaining = math.inf
         self._earliest, self._reset_at = -math.inf, math.inf  # the time of the reset lies between them

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 
-from .account_limits import Permit, RateRules, Signal, UserQuota
+from .combined_limits import Permit, RateRules, Signal, UserQuota
 from .limits import Limits
 
 CHAT, RETRY, FRAME, REPEATED = 0, 1, 2, 3  # priorities; RETRY: failed once, REPEATED: failed more than once

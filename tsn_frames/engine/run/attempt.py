@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from ...api import Request, Usage
 from ...api.prompt_length_and_script import prompt_size
 from ..budget.worst_case import worst_case
-from ..ledger.file import Entry
-from ..limits.account_limits import Permit, Signal
+from ..ledger.ledger_file import Entry
+from ..limits.combined_limits import Permit, Signal
 from ..limits.limiter import FRAME, REPEATED, RETRY
 from ..progress.counts import Counts
 from ..retry import Classification, classify

@@ -16,7 +16,7 @@ from enum import Enum
 
 from ...errors import NOT_SENT, BudgetExceeded, RowError, RunError
 from ...secret import Secret
-from ..ledger.file import Line
+from ..ledger.ledger_file import Line
 from ..outcomes import Outcome, Outcomes
 from ..progress.counts import Counts
 from ..runtime.client import Client
@@ -29,7 +29,7 @@ from .cross_process_single_flight import TAKEN_DELAY, ProcessFlights
 from .preflight import check_sendable, key_or_reason
 from .request_queue import PendingRequest, RetryQueue
 from .retry_decision import ResultHandler
-from .run_accounting import AccountedKeys, RunAccounting, accounted_hits, write_or_log
+from .run_record_and_savings import AccountedKeys, RunAccounting, accounted_hits, write_or_log
 from .single_flight import SingleFlight
 from .spec import RunSpec
 from .streamed_answer import StreamOptions

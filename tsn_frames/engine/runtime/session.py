@@ -11,7 +11,7 @@ from typing import Self
 from ...errors import ConfigError
 from ...secret import Secret
 from ..budget.admission import BudgetAdmission
-from ..limits.account_limits import UserQuota
+from ..limits.combined_limits import UserQuota
 from ..transport.http_types import Transport
 from ..transport.select_backend import open_transport
 from .client import Client

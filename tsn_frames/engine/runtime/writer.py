@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from ..cache.cache import Cache
 from ..cache.store import Store, recover_store
-from ..ledger.file import Entry, LedgerFile, Line
 from ..ledger.ledger import Ledger
+from ..ledger.ledger_file import Entry, LedgerFile, Line
 from ..storage.sqlite import BUSY_TIMEOUT, is_corrupt
 
 MAX_GROUP = 512

@@ -13,8 +13,8 @@ import pandas as pd
 
 from ...engine.cache.reader import Row
 from ...engine.cache.store import lookup
-from ...engine.ledger.file import Entry
-from ...engine.ledger.ledger_queries import request_keys, run_settings, unrecorded
+from ...engine.ledger.earlier_runs import request_keys, run_settings, unrecorded
+from ...engine.ledger.ledger_file import Entry
 from ...engine.ledger.run_id_attrs import run_ids
 from ...engine.ledger.run_record import RunRecord, RunSettings, Saving, fingerprint
 from ...engine.runtime.client import Client, client_or_default

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from ...api import Unreadable, dumps, load
 from ...api.key import SCHEME
 from ...engine.cache.replay_cache import ReplayCache
-from ...engine.ledger.file import Entry, Line
+from ...engine.ledger.ledger_file import Entry, Line
 from ...engine.ledger.run_record import RunRecord, RunSettings, Saving
 from ...engine.runtime.client import Client
 from ...errors import CacheError, TSNError

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
-from ...frames import columns as frame_columns
+from ...frames import output_columns
 from ...text import did_you_mean, plural, quoted
 
 
@@ -56,6 +56,6 @@ def context_template(df: pd.DataFrame) -> str:
 def _beside_answers(names: Sequence[str]) -> set[str]:
     """Return the columns that runs of ``complete`` have added to a frame beside the answers, by their names."""
     called = [None, *names]
-    runs = [frame_columns.layout(name or None, True, frame_columns.FACTS) for name in called]
+    runs = [output_columns.layout(name or None, True, output_columns.FACTS) for name in called]
     there = [run for run in runs if {run.label("content"), run.label("error")} <= set(names)]
     return {run.label(column) for run in there for column in run.columns if column != "content"}

@@ -16,7 +16,7 @@ from ...engine.chat.conversation import Conversation
 from ...engine.chat.explanations import explain_text
 from ...engine.runtime.client import Client, client_or_default
 from ...errors import PromptError
-from ...frames import columns as frame_columns
+from ...frames import output_columns
 from ...frames.missing_policy import Missing
 from ...frames.prompt import check_frame
 from ...frames.template import check_is_no_name
@@ -151,13 +151,13 @@ def to_frame(conversation: Conversation, *, removed: bool = False) -> pd.DataFra
     columns["content"] = list(map(text_of, columns["content"]))
     columns["cost"] = [None if cost is None else float(cost) for cost in columns["cost"]]
     frame = pd.DataFrame({field: pd.array(found, dtype=_DTYPES[field]) for field, found in columns.items()})  # type: ignore[call-overload]
-    frame = frame.assign(time=frame_columns.utc_stamps(frame["time"].to_numpy(dtype="float64", na_value=np.nan)))
+    frame = frame.assign(time=output_columns.utc_stamps(frame["time"].to_numpy(dtype="float64", na_value=np.nan)))
     return frame.assign(shown=pd.array([id(turn) in shown for turn in turns], dtype="boolean")) if removed else frame
 
 
 def _answer(one: pd.DataFrame, name: str | None, named: list[Hashable]) -> Turn | None:
     """Return the answer in the row's columns of a ``complete`` run as a turn; None without one."""
-    wanted = frame_columns.layout(name, True, frame_columns.FACTS)
+    wanted = output_columns.layout(name, True, output_columns.FACTS)
     label = wanted.label("content")
     if not {label, wanted.label("error")} <= set(one.columns) or label in named:  # that column is from before the run
         return None

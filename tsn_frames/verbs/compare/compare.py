@@ -15,8 +15,8 @@ from ...text import plural
 from ..estimate.combine_estimates import total_estimate
 from ..estimate.result import Estimate
 from ..paying_verb import Call, paying_verb
+from ..run.background_run import BackgroundRun, OnRun, labelled_warnings
 from ..run.prepare import PER_ROW, prepare
-from ..run.sequential_runs import BackgroundRun, OnRun, labelled_warnings
 from ..run.verb_options import DEFAULTS
 from .answer_equality import Normalise, normaliser
 from .asked_rows import AskedRows, asked_rows
@@ -97,7 +97,7 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
 
     Notes
     -----
-    ``agreement`` has Wilson's interval; ``cost_per_correct`` that of :func:`tsn_frames.stats.ratio.amount_per_success`. A model is not
+    ``agreement`` has Wilson's interval; ``cost_per_correct`` that of :func:`tsn_frames.stats.amount_per_success.amount_per_success`. A model is not
     worse than the best one by the margin where the upper end of Tango's 95 % interval of the paired difference is below the margin,
     which is a test at 2.5 %: T. Tango, Statistics in Medicine 17 (1998), 891-908. Each model is tested by itself.
 

@@ -9,10 +9,10 @@ from decimal import Decimal
 import pandas as pd
 
 from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
-from ...frames.labels.gold_sampling_design import draw_of
+from ...frames.labels.read_gold_sample import draw_of
 from ...text import money, plural
+from ..run.background_run import OnRun, labelled_warnings
 from ..run.run_handle import stopped_error
-from ..run.sequential_runs import OnRun, labelled_warnings
 from . import metrics
 from .asked_rows import AskedRows
 from .metrics import ModelRun

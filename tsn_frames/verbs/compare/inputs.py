@@ -14,7 +14,7 @@ from ...errors import ColumnError, ParameterError
 from ...frames import per_row, values
 from ...frames.labels.label_codes import outside_error
 from ...text import did_you_mean, plural, quoted
-from ..estimate.request_table import cached_answers
+from ..estimate.request_tokens_and_prices import cached_answers
 from ..run.prepare import PreparedCall
 from .answer_equality import UNREADABLE, Normalise, comparable, equal
 

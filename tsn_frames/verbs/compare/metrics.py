@@ -14,9 +14,9 @@ import pandas as pd
 from ...api import Usage
 from ...engine.ledger.ledger import Ledger
 from ...errors import ConfigError
+from ...stats.amount_per_success import amount_per_success
 from ...stats.paired_proportions import discordant, mcnemar
 from ...stats.proportions import wilson
-from ...stats.ratio import amount_per_success
 from ..run.run_handle import PaidAnswer, Run
 from .answer_equality import same
 from .cheapest import Choice, Cost, Judged, best_of, choose, differences

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...engine.runtime.client import Client
-from ...frames.columns import layout
+from ...frames.output_columns import layout
 from ..complete import run_of
 from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate

@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 
 from ...engine.budget.worst_case import longest, worst_case
-from ...engine.ledger.ledger_queries import PastUsage
+from ...engine.ledger.earlier_runs import PastUsage
 from ...engine.outcomes import Outcomes
 from ...engine.runtime.client import Client
 from ...engine.runtime.process import process_state
@@ -17,7 +17,7 @@ from ...errors import ConfigError
 from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
 from .combine_estimates import sum_amounts, sum_ranges
-from .request_table import RequestTable
+from .request_tokens_and_prices import RequestTable
 from .result import UNKNOWN, Estimate, EstimatedCall
 from .survey_sampling import MIN_SAMPLE, Array, Range
 from .usage_samples import UsageSample, known_usage, sample_without_pilot

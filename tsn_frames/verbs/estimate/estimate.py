@@ -17,7 +17,7 @@ from .calculation import calculate
 from .combine_estimates import over_budget
 from .explain_cache_misses import explain_misses
 from .pilot import SUGGESTED_PILOT, check_pilot, estimate_with_pilot, suggest_pilot
-from .request_table import cached_answers, request_table
+from .request_tokens_and_prices import cached_answers, request_table
 from .result import Estimate
 from .token_ratios import Tokenizer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ...engine.ledger import ledger_queries
+from ...engine.ledger import earlier_runs
 from ..run.prepare import PreparedCall
 from .result import Estimate
 
@@ -19,7 +19,7 @@ def explain_misses(call: PreparedCall, estimate: Estimate, when: str = "") -> li
     hashes = call.work.about.hashes
     runs = [
         (record.changed(hashes), record)
-        for record, earlier in ledger_queries.run_records(call.client.ledger)
+        for record, earlier in earlier_runs.run_records(call.client.ledger)
         if earlier.get("rows") == hashes.get("rows")
     ]
     if not runs:

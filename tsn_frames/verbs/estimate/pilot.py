@@ -9,18 +9,18 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 
-from ...engine.ledger import ledger_queries
+from ...engine.ledger import earlier_runs
 from ...engine.outcomes import Outcome, Outcomes
 from ...engine.run.executor import RunExecutor
 from ...errors import ParameterError
-from ...frames import columns as frame_columns
+from ...frames import output_columns
 from ...text import plural, quoted
 from ..run.plan import Plan
 from ..run.prepare import PreparedCall
 from ..run.run_handle import Run
 from .calculation import bounds, calculate, unanswered
 from .explain_cache_misses import explain_misses
-from .request_table import RequestTable, cached_answers
+from .request_tokens_and_prices import RequestTable, cached_answers
 from .result import Estimate
 from .survey_sampling import MIN_SAMPLE, Array, Range, Sample, draw
 from .usage_samples import UsageSample, known_usage
@@ -74,7 +74,7 @@ def suggest_pilot(call: PreparedCall, table: RequestTable, answers: Outcomes, fo
 
 def _with_paid(found: Estimate, call: PreparedCall) -> Estimate:
     """Return an estimate with what the pilots of its call have cost; it is unknown without prices."""
-    attempts, cost, known = ledger_queries.pilot_spending(call.client.ledger, call.work.about.hashes["keys"])
+    attempts, cost, known = earlier_runs.pilot_spending(call.client.ledger, call.work.about.hashes["keys"])
     if not attempts or not (cost or known):
         return found
     paid = Range(float(cost), float(cost), float(cost)) if known else Range(float(cost), None, None)
@@ -87,7 +87,7 @@ def _population(call: PreparedCall, answers: Outcomes) -> Array:
 
     Other cached answers are left out: they may be those of another department, unlike the rest.
     """
-    piloted = ledger_queries.piloted_keys(call.client.ledger, call.work.about.hashes["keys"])
+    piloted = earlier_runs.piloted_keys(call.client.ledger, call.work.about.hashes["keys"])
     keys = enumerate(call.work.requests.index)
     return np.array([at for at, key in keys if answers.completions[at] is None or key in piloted], dtype=np.int64)
 
@@ -117,11 +117,11 @@ def _send(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, positions: li
 
 def _answered_rows(df: pd.DataFrame, call: PreparedCall, answers: Outcomes, positions: Array) -> pd.DataFrame:
     """Return the first row of each of some requests, with the columns of its answer."""
-    firsts = frame_columns.first_rows(call.made.inverse, len(call.made.requests))
+    firsts = output_columns.first_rows(call.made.inverse, len(call.made.requests))
     rows = positions if firsts is None else firsts[positions]
-    wanted, requests = frame_columns.layout(None, usage=True, include=()), call.made.requests.take(positions.tolist())
-    columns = frame_columns.build(answers, requests, np.arange(len(positions)), {}, wanted)
-    return frame_columns.assign(df.iloc[rows], columns)
+    wanted, requests = output_columns.layout(None, usage=True, include=()), call.made.requests.take(positions.tolist())
+    columns = output_columns.build(answers, requests, np.arange(len(positions)), {}, wanted)
+    return output_columns.assign(df.iloc[rows], columns)
 
 
 def _copy(source: Outcomes, origins: Iterable[int], target: Outcomes, positions: Iterable[int]) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...api import Request, Requests
 from ...api.prompt_length_and_script import prompt_size
-from ...engine.ledger.ledger_queries import PastUsage
+from ...engine.ledger.earlier_runs import PastUsage
 from ...errors import ParameterError
 from ...text import quoted
 from .survey_sampling import MIN_SAMPLE, Array

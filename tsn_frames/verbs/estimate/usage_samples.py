@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...engine.ledger import ledger_queries
+from ...engine.ledger import earlier_runs
 from ...engine.outcomes import Outcomes
 from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
-from .request_table import RequestTable
+from .request_tokens_and_prices import RequestTable
 from .result import UNKNOWN
 from .survey_sampling import MIN_SAMPLE, Array, Range, total
 from .token_ratios import DEFAULTS
@@ -77,11 +77,11 @@ def _from_earlier_runs(call: PreparedCall, table: RequestTable, rest: int) -> Us
     """Return the answers of the newest runs with the same prompt, system prompt and model."""
     mine, models = call.work.about.hashes, set(table.requests.models)
     same = ("template", "system", "model")
-    found = ledger_queries.run_records(call.client.ledger)
+    found = earlier_runs.run_records(call.client.ledger)
     records = [record for record, hashes in found if all(hashes.get(name) == mine.get(name) for name in same)][:MAX_RUNS]
     if not records or len(models) != 1:
         return None
-    lines = ledger_queries.recent_usage(call.client.ledger, models, [record.run for record in records])
+    lines = earlier_runs.recent_usage(call.client.ledger, models, [record.run for record in records])
     sizes = np.array([line.prompt_chars * DEFAULTS[line.language].expected for line in lines])
     tokens = np.array([(line.prompt_tokens, line.completion_tokens) for line in lines], dtype=float).reshape(-1, 2)
     day = time.strftime("%Y-%m-%d", time.gmtime(records[0].began))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...frames.labels.gold_sampling_design import check_undamaged
+from ...frames.labels.read_gold_sample import check_undamaged
 from ...text import warn
 from .corrected_shares import codes_and_draw
 from .metrics import FEW

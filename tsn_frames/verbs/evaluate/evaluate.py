@@ -12,9 +12,9 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames import values
-from ...frames.labels.gold_sampling_design import DEV, TEST, draw_of, multiplied_rows
 from ...frames.labels.group_codes import groups_of
 from ...frames.labels.label_codes import LabelCodes, code_columns
+from ...frames.labels.read_gold_sample import DEV, TEST, draw_of, multiplied_rows
 from ...stats.paired_proportions import discordant, mcnemar, paired_difference
 from ...text import check_choice, plural, quoted
 from .metrics import Judged, by_confidence_of, confusion_of, labels_of, metrics_of, table_of

@@ -15,8 +15,7 @@ from ...engine.cache.cache import CacheMode
 from ...engine.ledger.run_record import fingerprint
 from ...engine.runtime.client import client_or_default
 from ...errors import ParameterError, RunError
-from ...frames import columns as frame_columns
-from ...frames import per_row
+from ...frames import output_columns, per_row
 from ...frames.arrow import to_frame
 from ...frames.prompt import Prompt, check_frame, render
 from ...text import check_choice, plural, quoted, warnings_to
@@ -25,10 +24,10 @@ from ..estimate.combine_estimates import total_estimate
 from ..estimate.estimate import estimate_call
 from ..estimate.result import Estimate
 from ..paying_verb import Call, paying_verb
+from ..run.background_run import BackgroundRun, OnRun, labelled_warnings
 from ..run.plan import Errors
 from ..run.prepare import PER_ROW, PreparedCall, prepare
 from ..run.run_handle import Run
-from ..run.sequential_runs import BackgroundRun, OnRun, labelled_warnings
 from ..run.verb_options import DEFAULTS, CompleteOptions
 from .parquet import Source, target_of
 from .part_runner import FileSummary, PartRunner
@@ -104,7 +103,7 @@ def complete_file(
     if not pd.api.types.is_integer(chunksize) or chunksize < 1:
         raise ParameterError(f"chunksize must be a whole number of at least 1, got {quoted(chunksize)}")
     file = Source(source, int(chunksize))
-    wanted = frame_columns.layout(words.get("name"), words["usage"], words["include"])
+    wanted = output_columns.layout(words.get("name"), words["usage"], words["include"])
     _check_options(to_frame(file.schema.empty_table()), wanted, prompt, words)
     contents = {"prompt": prompt, **{name: words.get(name) for name in ("system", "messages", *PER_ROW)}}
     described = {**contents, "default": client.model, "at": client.keyed_url}
@@ -151,7 +150,7 @@ def _described(value: Any) -> str:
     return repr((code.co_code, code.co_names, consts)) if code else str(value)
 
 
-def _check_options(df: pd.DataFrame, wanted: frame_columns.Layout, prompt: Any, words: Mapping[str, Any]) -> None:
+def _check_options(df: pd.DataFrame, wanted: output_columns.Layout, prompt: Any, words: Mapping[str, Any]) -> None:
     """Check the options by the file's columns, before its first row is read."""
     for word in ("messages", "refresh", "tag", *PER_ROW):
         if isinstance(words.get(word), (pd.Series, np.ndarray)):
@@ -160,7 +159,7 @@ def _check_options(df: pd.DataFrame, wanted: frame_columns.Layout, prompt: Any, 
                 f"give one value, or a callable of the piece such as {word}=lambda df: df['{word}']"
             )
     check_frame(df)
-    frame_columns.check_clash(df, wanted.labels, overwrite=words["overwrite"])
+    output_columns.check_clash(df, wanted.labels, overwrite=words["overwrite"])
     per_row.resolve(df, {word: words.get(word) for word in PER_ROW if not callable(words.get(word))})
     with warnings_to(lambda _: None):  # the first part warns
         render(df, prompt, words.get("messages"), words.get("system"), words["missing"])

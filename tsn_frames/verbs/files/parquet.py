@@ -21,7 +21,7 @@ from ...api import Requests
 from ...engine.outcomes import Outcomes
 from ...errors import ConfigError, ParameterError
 from ...frames.arrow import arrow_array, arrow_type, chunked
-from ...frames.columns import Layout, build
+from ...frames.output_columns import Layout, build
 from ...frames.values import check_distinct
 from ...text import plural, quoted
 

@@ -17,8 +17,8 @@ from ...engine.runtime.interrupts import deferred_interrupts
 from ...errors import Interrupted, RunError
 from ...frames.arrow import to_frame
 from ...text import plural
+from ..run.background_run import labelled_warnings
 from ..run.run_handle import Run, stopped_error
-from ..run.sequential_runs import labelled_warnings
 from ..run.summary import Summary, added, total_summary
 from .parquet import Source, Target
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...api import Usage
-from ...engine.ledger.ledger_queries import paid_before
+from ...engine.ledger.earlier_runs import paid_before
 from ...engine.ledger.run_id_attrs import ids_of_frame
 from ...engine.ledger.run_record import RunRecord
 from ...engine.runtime.client import client_or_default

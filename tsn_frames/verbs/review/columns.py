@@ -10,9 +10,9 @@ import pandas as pd
 from ...errors import ColumnError
 from ...text import quoted
 from ..label.columns import categories, decisions
-from .decisions import Decision
+from .decision_history import Decision
 from .labels_beside_text import Labels, labels_of
-from .review_settings import Setup
+from .log_header import Setup
 
 
 def gold_columns(setup: Setup, made: Sequence[Decision]) -> dict[str, Any]:

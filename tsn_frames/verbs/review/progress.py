@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from .decisions import Decision, Entry
+from .decision_history import Decision, Entry
 
 
 @dataclass(frozen=True)

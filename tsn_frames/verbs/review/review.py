@@ -14,7 +14,7 @@ from ..label.codebook import Codebook, Label
 from .items import select
 from .labels_beside_text import Shown
 from .log import ReviewLog
-from .review_settings import Setup
+from .log_header import Setup
 from .session import ReviewSession
 
 

@@ -12,12 +12,12 @@ import pandas as pd
 from ...errors import ConfigError, ParameterError
 from ...text import plural, quoted, warn
 from .columns import check_columns, gold_columns
-from .decisions import UNDECIDED, Decision, Entry, History
+from .decision_history import UNDECIDED, Decision, Entry, History
 from .items import Selection
 from .labels_beside_text import Labels
 from .log import ReviewLog
+from .log_header import Setup
 from .progress import Progress
-from .review_settings import Setup
 
 
 class ReviewSession:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...frames.columns import build
+from ...frames.output_columns import build
 from ...text import plural
 from ..estimate.combine_estimates import over_budget, total_estimate
 from ..estimate.estimate import estimate_call
-from ..estimate.request_table import cached_answers
+from ..estimate.request_tokens_and_prices import cached_answers
 from ..estimate.result import Estimate
 from ..estimate.survey_sampling import Range
 from ..run.prepare import PreparedCall

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...api.parameters import PerRow
 from ...errors import ParameterError
-from ...frames.columns import check_clash
+from ...frames.output_columns import check_clash
 from ...text import check_choice, did_you_mean, quoted
 from ..run.plan import Errors
 from ..run.verb_options import DEFAULTS, AddedColumns, ErrorOptions, RunOptions

@@ -15,13 +15,13 @@ from ...engine.budget.spending_limits import amount
 from ...engine.runtime.client import Client
 from ...engine.runtime.session import SharedSession
 from ...errors import BudgetExceeded, ModelError, RowError
-from ...frames.columns import Layout, layout
+from ...frames.output_columns import Layout, layout
 from ...frames.usage_totals import UsageTotals
 from ...text import money, plural, warn
 from ..complete import run_of
-from ..estimate.request_table import cached_answers
+from ..estimate.request_tokens_and_prices import cached_answers
+from ..run.background_run import OnRun
 from ..run.run_handle import stopped_error
-from ..run.sequential_runs import OnRun
 from .feature_probe import ModelFeatures
 from .features import Features
 from .requests import RoundRequests

@@ -14,11 +14,11 @@ from ..._gc_pause import gc_paused
 from ...engine.ledger.run_id_attrs import add_run_ids
 from ...engine.progress.counts import Counts
 from ...errors import RunError
-from ...frames.columns import assign
+from ...frames.output_columns import assign
 from ...text import plural, warn
 from ..paying_verb import Call
+from ..run.background_run import BackgroundRun, OnRun, labelled_warnings
 from ..run.run_handle import Run
-from ..run.sequential_runs import BackgroundRun, OnRun, labelled_warnings
 from ..run.summary import Summary
 from .estimate import estimate_rounds
 from .rounds import Rounds

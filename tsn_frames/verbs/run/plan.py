@@ -17,7 +17,7 @@ from ...api.parameters import body
 from ...engine.runtime.client import Client
 from ...errors import ConfigError, ParameterError, RowError
 from ...frames import per_row
-from ...frames.columns import first_rows
+from ...frames.output_columns import first_rows
 from ...frames.prompt import Rendered
 from ...text import quoted
 

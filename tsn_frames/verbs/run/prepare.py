@@ -14,8 +14,7 @@ from ...engine.cache.cache import CacheMode
 from ...engine.run.spec import RunSpec
 from ...engine.runtime.client import Client, client_or_default
 from ...errors import ParameterError
-from ...frames import columns as frame_columns
-from ...frames import per_row
+from ...frames import output_columns, per_row
 from ...frames import prompt as frame_prompt
 from ...text import check_choice, quoted
 from .fingerprint import about
@@ -63,10 +62,10 @@ def prepare_messages(
     return PreparedCall(client, made, work)
 
 
-def check_columns(df: pd.DataFrame, options: Mapping[str, Any]) -> frame_columns.Layout:
+def check_columns(df: pd.DataFrame, options: Mapping[str, Any]) -> output_columns.Layout:
     """Return the columns that a call adds to a frame."""
     frame_prompt.check_frame(df)
     check_choice("errors", options["errors"], Errors)
-    wanted = frame_columns.layout(options.get("name"), options["usage"], options["include"])
-    frame_columns.check_clash(df, wanted.labels, overwrite=options["overwrite"])
+    wanted = output_columns.layout(options.get("name"), options["usage"], options["include"])
+    output_columns.check_clash(df, wanted.labels, overwrite=options["overwrite"])
     return wanted

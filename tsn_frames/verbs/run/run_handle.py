@@ -25,7 +25,7 @@ from ...frames.other_libraries import Back
 from ...notebook.live_run import show_run
 from ...text import plural, warn
 from .plan import Errors, Plan
-from .shown_run import ShownRun
+from .run_status import ShownRun
 from .summary import first_error, remedy, warnings_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...verbs.review.decisions import UNDECIDED, Decision
+from ...verbs.review.decision_history import UNDECIDED, Decision
 from ...verbs.review.progress import Progress
 from ...verbs.review.session import ReviewSession
 from ..page_widget import PageWidget, page_source

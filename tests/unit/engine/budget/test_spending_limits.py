@@ -27,8 +27,8 @@ from tsn_frames.engine.budget.reservations import Account, Cap, extension, other
 from tsn_frames.engine.budget.spending_limits import Budget, calendar_period
 from tsn_frames.engine.budget.worst_case import check_bounded, worst_case
 from tsn_frames.engine.chat.conversation import Conversation
-from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.ledger.ledger import Ledger
+from tsn_frames.engine.ledger.ledger_file import Entry
 from tsn_frames.engine.retry import classify
 from tsn_frames.engine.transport.http_types import HttpResponse
 from tsn_frames.pricing.price_table import Prices

@@ -21,7 +21,7 @@ from support.python_process import run_python
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
-from tsn_frames.engine.cache.sqlite_pages import salvage
+from tsn_frames.engine.cache.salvage_answers import salvage
 from tsn_frames.engine.cache.store import Store, lookup, scan
 from tsn_frames.simulator import Simulator
 

@@ -10,7 +10,7 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache import erase_runs as forgetting
-from tsn_frames.engine.ledger.ledger_queries import run_settings
+from tsn_frames.engine.ledger.earlier_runs import run_settings
 from tsn_frames.errors import CacheError, ParameterError, TSNWarning
 from tsn_frames.simulator import Simulator
 

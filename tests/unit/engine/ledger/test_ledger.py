@@ -23,9 +23,7 @@ import tsn_frames as tsn
 from tsn_frames.api import Completion, Request, Usage, around_user_text, body_head, dumps
 from tsn_frames.api.prompt_length_and_script import prompt_size
 from tsn_frames.engine.cache.store import scan
-from tsn_frames.engine.ledger.file import MIGRATIONS, Entry, schema_version
-from tsn_frames.engine.ledger.ledger import Ledger
-from tsn_frames.engine.ledger.ledger_queries import (
+from tsn_frames.engine.ledger.earlier_runs import (
     accounted_keys,
     recent_usage,
     request_keys,
@@ -33,7 +31,9 @@ from tsn_frames.engine.ledger.ledger_queries import (
     runs_of_call,
     unrecorded,
 )
-from tsn_frames.engine.run.run_accounting import _Free, _sums
+from tsn_frames.engine.ledger.ledger import Ledger
+from tsn_frames.engine.ledger.ledger_file import MIGRATIONS, Entry, schema_version
+from tsn_frames.engine.run.run_record_and_savings import _Free, _sums
 from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Faults
 
@@ -370,7 +370,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime
 from tsn_frames.engine.ledger.ledger import Ledger
-from tsn_frames.engine.ledger.ledger_queries import (
+from tsn_frames.engine.ledger.earlier_runs import (
     accounted_keys,
     recent_usage,
     request_keys,
@@ -378,7 +378,7 @@ from tsn_frames.engine.ledger.ledger_queries import (
     runs_of_call,
     unrecorded,
 )
-from tsn_frames.engine.ledger.file import Entry
+from tsn_frames.engine.ledger.ledger_file import Entry
 sys.stdin.readline()
 with closing(Ledger(sys.argv[1]).open(30.0)) as file:  # a slow disk: the four hold it all the time
     for i in range(40):

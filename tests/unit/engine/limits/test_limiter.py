@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_time import Service, now, run
 
-from tsn_frames.engine.limits.account_limits import RateRules
 from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker
+from tsn_frames.engine.limits.combined_limits import RateRules
 from tsn_frames.engine.limits.concurrency import AdaptiveConcurrency
 from tsn_frames.engine.limits.header_quota import HeaderQuota
 from tsn_frames.engine.limits.limiter import CHAT, FRAME, REPEATED, RateLimiter

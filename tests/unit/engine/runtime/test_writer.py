@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from support.waiting import SECONDS
 
-from tsn_frames.engine.ledger.file import Entry
 from tsn_frames.engine.ledger.ledger import Ledger
+from tsn_frames.engine.ledger.ledger_file import Entry
 from tsn_frames.engine.runtime import writer as writer_module
 from tsn_frames.engine.runtime.writer import BATCH, Writer
 

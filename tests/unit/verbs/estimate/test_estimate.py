@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.independent_server import Threads
 
 import tsn_frames as tsn
-from tsn_frames.engine.ledger.ledger_queries import PastUsage
+from tsn_frames.engine.ledger.earlier_runs import PastUsage
 from tsn_frames.simulator import Faults, Quota, Simulator
 from tsn_frames.text import money
 from tsn_frames.verbs.estimate.result import _CELL as CELL

@@ -14,7 +14,7 @@ from support.python_process import run_python
 
 import tsn_frames as tsn
 from tsn_frames.errors import ColumnError, ConfigError, ParameterError, TSNWarning
-from tsn_frames.verbs.review.decisions import Decision, History
+from tsn_frames.verbs.review.decision_history import Decision, History
 from tsn_frames.verbs.review.review import review
 
 LABELS = ["billing", "delivery", "praise"]
@@ -96,7 +96,7 @@ def test_a_line_that_was_cut_off_is_left_out_with_a_warning():
 
 FULL = """
 import json, resource, signal, sys, pandas as pd
-from tsn_frames.verbs.review.decisions import Decision
+from tsn_frames.verbs.review.decision_history import Decision
 from tsn_frames.verbs.review.review import review
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 df = pd.DataFrame({"text": [f"text {n}" for n in range(6)]})

@@ -11,8 +11,8 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ...text import quoted
-from .file import open_for_reading
 from .ledger import Ledger
+from .ledger_file import open_for_reading
 from .run_record import RunRecord
 
 MAX_ANSWERS = 20_000

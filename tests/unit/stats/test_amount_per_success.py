@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tsn_frames.stats.amount_per_success import amount_per_success
 from tsn_frames.stats.proportions import wilson
-from tsn_frames.stats.ratio import amount_per_success
 
 
 @given(st.integers(1, 100), st.integers(0, 100), st.floats(0.01, 100))

@@ -16,9 +16,9 @@ from typing import NamedTuple, TypeAlias
 from ...api import Completion, Usage
 from ...errors import ConfigError
 from ...secret import Secret, masked
-from ..ledger.file import Line
+from ..ledger.earlier_runs import accounted_keys
 from ..ledger.ledger import Ledger
-from ..ledger.ledger_queries import accounted_keys
+from ..ledger.ledger_file import Line
 from ..ledger.run_record import KeySet, RunRecord, RunSettings, Saving, distinct_json
 from ..outcomes import Outcomes
 from ..progress.counts import Counts

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...api import Requests
-from ...engine.ledger import ledger_queries
-from ...engine.ledger.ledger_queries import PastUsage
+from ...engine.ledger import earlier_runs
+from ...engine.ledger.earlier_runs import PastUsage
 from ...engine.outcomes import Outcomes
 from ...engine.run.cache_lookup import look_up
 from ...pricing.price_table import Prices
@@ -37,7 +37,7 @@ def request_table(call: PreparedCall, tokenizer: Tokenizer | None) -> RequestTab
     """Return the table of a call's requests."""
     requests = call.made.requests
     prompts = measured(requests)
-    history = ledger_queries.recent_usage(call.client.ledger, {model for model, _ in prompts.names})
+    history = earlier_runs.recent_usage(call.client.ledger, {model for model, _ in prompts.names})
     tokens, basis = counted(requests, tokenizer) if tokenizer else tokens_of(prompts, fit_lines(history))
     stable = tokens if tokenizer else tokens_of(prompts, {})[0]  # a pilot that is run again must draw the same sample
     rates = _rates(prompts, call.client.prices)
