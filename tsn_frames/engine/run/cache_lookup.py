@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,33 +15,40 @@ from ..cache.reader import check
 from ..cache.store import lookup
 from ..outcomes import Outcomes
 from ..runtime.client import Client
+from ..storage.sqlite import is_locked
 from .spec import RunSpec
 
 log = logging.getLogger("tsn_frames")
+LOCKED_SECONDS = 30.0  # to wait for a program that has locked the cache; each try waits for SQLite's busy timeout
 
 
 def look_up(client: Client, work: RunSpec, answers: Outcomes) -> None:
-    """Take the cached answers of a run."""
+    """Take the cached answers of a run; CacheError where another program keeps the file locked: they would be paid for again."""
+    file, index = client.cache.file, work.requests.index
     if work.mode == "refresh":
-        check(client.cache.file)
+        check(file)
     if work.mode in ("use", "only"):
-        index = work.requests.index
+        until = time.monotonic() + LOCKED_SECONDS
         with gc_paused():
-            add_cached(
-                client.cache.file,
-                {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index,
-                answers,
-            )
+            wanted = {key: at for key, at in index.items() if at not in work.fresh} if work.fresh else index
+            while not add_cached(file, wanted, answers):
+                if time.monotonic() > until:
+                    raise CacheError(
+                        f"{file} is locked by another program, so its answers can't be read and nothing was sent: "
+                        "close that program and run again, or give another cache="
+                    )
 
 
-def add_cached(file: Path, index: Mapping[bytes, int], answers: Outcomes) -> None:
-    """Take those answers of an index of keys that are cached."""
+def add_cached(file: Path, index: Mapping[bytes, int], answers: Outcomes) -> bool:
+    """Take those answers of an index of keys that are cached; return False where another program has the file locked."""
     try:
         lookup(file, index, answers.add_cached)
     except CacheError:
         raise  # another program's file, or a newer version's: the run ends before money is spent
     except Exception as error:  # noqa: BLE001 - an unreadable cache costs money, not the run; the writer recovers it
         log.warning("the cache can't be read: %s", type(error).__name__)
+        return not is_locked(error)
+    return True
 
 
 async def cached_answer(file: Path, key: bytes) -> tuple[Completion, float] | None:

@@ -142,3 +142,8 @@ def is_corrupt(error: Exception) -> bool:
     """Return whether an SQLite error means a damaged file, as opposed to a busy, full or unreachable one."""
     code = getattr(error, "sqlite_errorcode", None) or 0
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "unsupported file format" in str(error)
+
+
+def is_locked(error: Exception) -> bool:
+    """Return whether an SQLite error means that another program held the file for longer than the busy timeout."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_BUSY

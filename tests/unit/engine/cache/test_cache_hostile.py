@@ -23,6 +23,8 @@ import tsn_frames as tsn
 from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
 from tsn_frames.engine.cache.salvage_answers import salvage
 from tsn_frames.engine.cache.store import Store, lookup, scan
+from tsn_frames.engine.run import cache_lookup
+from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Simulator
 
 PROMPT = "Say: {text}"
@@ -563,6 +565,20 @@ def locked(file, seconds):
             yield
         finally:
             process.kill()
+
+
+def test_a_file_that_another_program_keeps_locked_costs_nothing_twice(sim, tmp_path, monkeypatch):
+    """A run that can't read the cache sends nothing: it would pay again for what is cached."""
+    client = at(sim, tmp_path)
+    ask(frame(3), client)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(cache_lookup, "LOCKED_SECONDS", 0.2)
+    with closing(sqlite3.connect(client.cache.file, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(tsn.errors.CacheError, match="is locked by another program"):
+            ask(frame(3), client)
+    assert ask(frame(3), client)["cached"].all() and sim.stats().requests == 3
 
 
 @pytest.mark.slow
