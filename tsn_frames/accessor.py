@@ -122,7 +122,7 @@ class _Accessor:
 
     if not TYPE_CHECKING:
 
-        @property
+        @property  # Tab of IPython completes nothing of an object that has __getattr__
         def rehearse(self) -> None:
             """Raise with the name of the successor."""
             raise UnknownNameError(

@@ -84,7 +84,7 @@ def test_a_server_that_fails_for_all_uses_the_runs_retries_up():
 
     async def work():
         ends, items = [], [PendingRequest(i, Request(bytes([i]), b"", b"", "m")) for i in range(40)]
-        queue = RetryQueue(items)
+        queue = RetryQueue(items, lambda: 0.0)
         handler = ResultHandler(tsn.Client("http://127.0.0.1:9", model="m", retry=tsn.Retry(budget=5)), ["m"] * 40, queue,
                                 CircuitBreaker(lambda: 0.0), counts=Counts(), finish=lambda *_: None, end=ends.append)  # fmt: skip
         answer = Attempt(Classification("answer", completion=Completion("ok")), b"{}")
