@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from ..engine.ledger.frames import time_zone
 from ..engine.ledger.ledger import Ledger
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ParameterError
@@ -55,7 +56,7 @@ def spending(
         If matplotlib is not installed.
     """
     check_choice("every", every, Every)
-    zone = _zone(timezone)
+    zone = time_zone(timezone)
     lines = _lines(ledger)
     if by is not None and by not in lines.columns:
         raise ParameterError(f"by= must be a column of the ledger, got {quoted(by)}; {did_you_mean(by, lines.columns, most=20)}")
@@ -91,13 +92,6 @@ def _one_currency(lines: pd.DataFrame) -> str | None:
         one = f"lines[lines['currency'] == {found[0]!r}]"
         raise ParameterError(f"the ledger has several currencies, {listed}, which can't be added up: draw one of them, {one}")
     return found[0] if found else None
-
-
-def _zone(name: Any) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (TypeError, ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        raise ParameterError(f"timezone must be one such as 'UTC' or 'Europe/Berlin', got {quoted(name)}") from None
 
 
 def _by_period(known: pd.DataFrame, by: str | None, every: Every, zone: ZoneInfo) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def summary_frame(entries: Sequence[Entry], savings: Sequence[Saving], by: str |
     """Return spending and savings by group; see :meth:`Ledger.summary`."""
     import pandas as pd
 
-    names, zone = checked_by(by), _zone(timezone)
+    names, zone = checked_by(by), time_zone(timezone)
     spent = _with_groups(pd.DataFrame(entries, columns=list(Entry._fields)), names, zone)
     saved = _with_groups(pd.DataFrame(savings, columns=list(Saving._fields)), names, zone)
     spent["currency"], saved["currency"] = _currencies(spent, saved, names)
@@ -59,7 +59,8 @@ def checked_by(by: object) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _zone(timezone: object) -> ZoneInfo:
+def time_zone(timezone: object) -> ZoneInfo:
+    """Return the time zone of a name."""
     try:
         return ZoneInfo(str(timezone))
     except (ZoneInfoNotFoundError, ValueError, OSError):
