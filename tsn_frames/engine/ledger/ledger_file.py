@@ -102,7 +102,7 @@ class LedgerFile(OpenDatabase):
     """A ledger that is open for appending."""
 
     def __init__(self, path: Path, busy_timeout: float = BUSY_TIMEOUT) -> None:
-        schema_version(path)
+        schema(path)
         make_private(path)
         super().__init__(path, connect(path, busy_timeout))
         try:
@@ -162,27 +162,26 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _with_all_tables(path: Path) -> sqlite3.Connection:
     """Open a ledger for reading; a missing or older file as a migrated copy in memory, since reading changes no file."""
-    version = schema_version(path)
-    file = read_only(path) if version else None
-    if file is not None and version == len(MIGRATIONS) and UNVERSIONED.keys() <= _tables(file):
-        return file
+    version, tables = schema(path)
+    if version == len(MIGRATIONS) and UNVERSIONED.keys() <= tables:
+        return read_only(path)
     copy = sqlite3.connect(":memory:", isolation_level=None)
-    if file is not None:
-        with closing(file):
+    if version:
+        with closing(read_only(path)) as file:
             file.backup(copy)
     _migrate(copy)
     return copy
 
 
-def schema_version(path: Path) -> int:
-    """Return the schema version of a ledger, 0 for none yet."""
+def schema(path: Path) -> tuple[int, set[str]]:
+    """Return the schema version of a ledger, 0 for none yet, and its tables; refuse a file that is no ledger or a newer one."""
     if not path.exists():
-        return 0
+        return 0, set()
     try:
         with closing(read_only(path)) as connection:
             connection.execute("BEGIN")  # one snapshot: another process may be creating the tables right now
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            names = _tables(connection)
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
@@ -191,11 +190,7 @@ def schema_version(path: Path) -> int:
         raise ConfigError(f"{path} was written by a newer tsn_frames (schema {version}): upgrade, or give another ledger=")
     if ("attempts" in names) != (version > 0) or (names and not version):
         raise ConfigError(f"{path} is no ledger but another program's file: give another ledger=")
-    return version
-
-
-def _tables(connection: sqlite3.Connection) -> set[str]:
-    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return version, names
 
 
 def _with_valid_tag(row: Line) -> tuple[Any, ...]:

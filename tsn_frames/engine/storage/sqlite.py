@@ -70,7 +70,7 @@ def _enable_write_ahead_log(connection: sqlite3.Connection, until: float) -> Non
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
+            if not is_locked(error) or time.monotonic() > until:
                 raise
         time.sleep(0.01)
 
@@ -81,7 +81,7 @@ def read_only(path: Path) -> sqlite3.Connection:
     try:
         return _open_uri(f"{uri}?mode=ro")
     except sqlite3.OperationalError as error:
-        if "locked" in str(error) or not os.access(path, os.R_OK):
+        if is_locked(error) or not os.access(path, os.R_OK):
             raise
     return _open_uri(f"{uri}?immutable=1")
 
@@ -140,10 +140,14 @@ def compact(connection: sqlite3.Connection) -> None:
 
 def is_corrupt(error: Exception) -> bool:
     """Return whether an SQLite error means a damaged file, as opposed to a busy, full or unreachable one."""
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "unsupported file format" in str(error)
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "unsupported file format" in str(error)
 
 
 def is_locked(error: Exception) -> bool:
     """Return whether an SQLite error means that another program held the file for longer than the busy timeout."""
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _code(error: Exception) -> int:
+    """Return the primary result code of an SQLite error, 0 for another error."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

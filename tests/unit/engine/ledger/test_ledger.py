@@ -32,7 +32,7 @@ from tsn_frames.engine.ledger.earlier_runs import (
     unrecorded,
 )
 from tsn_frames.engine.ledger.ledger import Ledger
-from tsn_frames.engine.ledger.ledger_file import MIGRATIONS, Entry, schema_version
+from tsn_frames.engine.ledger.ledger_file import MIGRATIONS, Entry, schema
 from tsn_frames.engine.run.run_record_and_savings import _Free, _sums
 from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Faults
@@ -226,7 +226,7 @@ def test_a_ledger_that_another_kernel_is_creating_is_not_another_programs_file(t
 
     def look(path, done, seen):
         while not done.is_set():
-            seen.append(schema_version(path))
+            seen.append(schema(path)[0])
 
     for number in range(20):
         ledger, done, seen = Ledger(tmp_path / f"{number}.db"), threading.Event(), []
@@ -370,14 +370,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime
 from tsn_frames.engine.ledger.ledger import Ledger
-from tsn_frames.engine.ledger.earlier_runs import (
-    accounted_keys,
-    recent_usage,
-    request_keys,
-    run_settings,
-    runs_of_call,
-    unrecorded,
-)
 from tsn_frames.engine.ledger.ledger_file import Entry
 sys.stdin.readline()
 with closing(Ledger(sys.argv[1]).open(30.0)) as file:  # a slow disk: the four hold it all the time
