@@ -61,15 +61,13 @@ def _distinct_rows(varying: Mapping[str, Sequence[Any]]) -> tuple[list[dict[str,
     """Return the distinct values of parameters, and the number of each row's; no numbers where all rows have the same."""
     if not varying:
         return [{}], []
-    distinct: dict[bytes, dict[str, Any]] = {}
-    positions: dict[bytes, int] = {}
+    distinct: dict[bytes, tuple[int, dict[str, Any]]] = {}
     numbers = list[int]()
     for row in zip(*varying.values(), strict=True):
         values = dict(zip(varying, row, strict=True))
-        name = dumps(values)
-        distinct.setdefault(name, values)
-        numbers.append(positions.setdefault(name, len(positions)))
-    return list(distinct.values()), numbers
+        number, _ = distinct.setdefault(dumps(values), (len(distinct), values))
+        numbers.append(number)
+    return [values for _, values in distinct.values()], numbers
 
 
 def _numbered(

@@ -179,14 +179,15 @@ def _models(engine: RunExecutor) -> list[str]:
     if len(set(map(attrgetter("model"), filter(None, answers.completions))) - {None}) < 2:
         return []
     names = [answer.model if answer else None for answer in answers.completions]
-    found: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    found: dict[tuple[str, str], tuple[int, float, float]] = {}
     for model, name, when, rows in zip(asked, names, answers.times, copies, strict=True):
         if name:
-            found.setdefault((model, name), []).append((when, rows))
+            count, first, last = found.get((model, name), (0, when, when))
+            found[model, name] = (count + rows, min(first, when), max(last, when))
     several = Counter(model for model, _ in found)
     lines = [
-        f"{name!r} x {sum(rows for _, rows in some):,} ({_day(min(some)[0])} to {_day(max(some)[0])})"
-        for (model, name), some in found.items()
+        f"{name!r} x {count:,} ({_day(first)} to {_day(last)})"
+        for (model, name), (count, first, last) in found.items()
         if several[model] > 1
     ]
     models = f"the answers come from several models: {', '.join(lines)}; include=('model', 'answered_at') shows which"
