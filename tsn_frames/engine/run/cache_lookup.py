@@ -15,11 +15,10 @@ from ..cache.reader import check
 from ..cache.store import lookup
 from ..outcomes import Outcomes
 from ..runtime.client import Client
-from ..storage.sqlite import is_locked
+from ..storage.sqlite import LOCKED_SECONDS, is_locked
 from .spec import RunSpec
 
 log = logging.getLogger("tsn_frames")
-LOCKED_SECONDS = 30.0  # to wait for a program that has locked the cache; each try waits for SQLite's busy timeout
 
 
 def look_up(client: Client, work: RunSpec, answers: Outcomes) -> None:

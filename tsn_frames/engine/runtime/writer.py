@@ -1,7 +1,8 @@
 """Group commit on a thread: a group's ledger lines in one transaction, then its answers in the cache.
 
 An answer counts only after its commit. Where the disk is full or another process holds the file, the run goes on: unsaved
-rows are kept, tried again every ``RETRY_INTERVAL`` seconds and at the end, and reported once.
+rows are kept, tried again every ``RETRY_INTERVAL`` seconds and at the end, and reported once. At the end a lock is waited for as long as
+before a run: the next run would pay again for answers that are not in the cache.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..cache.cache import Cache
 from ..cache.store import Store, recover_store
 from ..ledger.ledger import Ledger
 from ..ledger.ledger_file import Entry, LedgerFile, Line
-from ..storage.sqlite import BUSY_TIMEOUT, is_corrupt
+from ..storage.sqlite import BUSY_TIMEOUT, LOCKED_SECONDS, is_corrupt, is_locked
 
 MAX_GROUP = 512
 BATCH, MIN_INTERVAL = 16, 0.01  # commit after 16 rows or 10 ms: a commit costs about ten row inserts
@@ -128,14 +129,18 @@ class _PendingRows:
         self._rows += rows
         if not self._rows or (self.problem and not last and time.monotonic() < self._not_before):
             return
-        try:
-            self._write(SHORT_BUSY_TIMEOUT if self.problem and not last else BUSY_TIMEOUT)
-        except Exception as error:  # noqa: BLE001 - a dead thread would block every answer of the run
-            text = str(error) or type(error).__name__
-            self.problem = text if str(self._path) in text else f"{self._path}: {text}"
-            self._not_before = time.monotonic() + RETRY_INTERVAL
-        else:
-            self.problem, self._rows = None, []
+        until, again = time.monotonic() + LOCKED_SECONDS, True
+        while again:
+            again = False
+            try:
+                self._write(SHORT_BUSY_TIMEOUT if self.problem and not last else BUSY_TIMEOUT)
+            except Exception as error:  # noqa: BLE001 - a dead thread would block every answer of the run
+                text = str(error) or type(error).__name__
+                self.problem = text if str(self._path) in text else f"{self._path}: {text}"
+                self._not_before = time.monotonic() + RETRY_INTERVAL
+                again = last and is_locked(error) and time.monotonic() < until
+            else:
+                self.problem, self._rows = None, []
 
     def close(self) -> None:
         """Close the file."""

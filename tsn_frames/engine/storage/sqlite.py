@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 BUSY_TIMEOUT = 3.0  # seconds to wait for another process's lock; rows that can't be written by then are kept and retried
+LOCKED_SECONDS = 30.0  # to wait for another program's lock, in such tries, where giving up means that answers are paid for again
 
 
 def make_private(path: Path) -> None:

@@ -30,6 +30,7 @@ from tsn_frames.engine.chat.conversation import Conversation
 from tsn_frames.engine.ledger.ledger import Ledger
 from tsn_frames.engine.ledger.ledger_file import Entry
 from tsn_frames.engine.retry import classify
+from tsn_frames.engine.runtime import writer
 from tsn_frames.engine.transport.http_types import HttpResponse
 from tsn_frames.pricing.price_table import Prices
 from tsn_frames.secret import Secret
@@ -656,6 +657,7 @@ def test_a_day_and_a_month_are_leased_by_the_smaller_of_both(tmp_path):
 def test_a_ledger_that_cannot_be_written_any_more_ends_the_run_and_keeps_its_answers(tmp_path, monkeypatch, fault):
     """The run goes on while its leases last; then it ends with what it has."""
     monkeypatch.setattr(budget_leases, "LEASE_SECONDS", 1.5)
+    monkeypatch.setattr(writer, "LOCKED_SECONDS", 0.1)
     with Simulator(latency=0.05) as slow, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         client = paying(slow, tmp_path, budget={"day": 1}, limits=tsn.Limits(2))

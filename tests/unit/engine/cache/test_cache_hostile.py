@@ -24,6 +24,7 @@ from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
 from tsn_frames.engine.cache.salvage_answers import salvage
 from tsn_frames.engine.cache.store import Store, lookup, scan
 from tsn_frames.engine.run import cache_lookup
+from tsn_frames.engine.runtime import writer
 from tsn_frames.engine.storage import sqlite
 from tsn_frames.simulator import Simulator
 
@@ -581,9 +582,24 @@ def test_a_file_that_another_program_keeps_locked_costs_nothing_twice(sim, tmp_p
     assert ask(frame(3), client)["cached"].all() and sim.stats().requests == 3
 
 
+def test_at_its_end_a_run_waits_for_a_locked_file(sim, tmp_path, monkeypatch):
+    """What it could not store would be paid for again by the next run."""
+    client = at(sim, tmp_path)
+    ask(frame(1), client)
+    monkeypatch.setattr(writer, "BUSY_TIMEOUT", 0.05)
+    with locked(client.cache.file, 600):
+        run = start(frame(40), client)
+        assert not run.wait(1.0, progress=False), "it is over although its answers are not in the cache"
+        assert run.progress.answered == 40
+    with warned():
+        assert run.result(progress=False)["content"].notna().all()
+    assert ask(frame(40), client)["cached"].all() and sim.stats().requests == 40
+
+
 @pytest.mark.slow
-def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path):
-    """Locked for 2 s: no effect. For 5 s: saved later. Beyond the run's end: one warning, and all answers are in the frame."""
+def test_a_locked_file_is_waited_for_and_then_done_without(tmp_path, monkeypatch):
+    """Locked for 2 s: no effect. For 5 s: saved later. For too long at the run's end: one warning, and all answers are in the frame."""
+    monkeypatch.setattr(writer, "LOCKED_SECONDS", 5.0)
     with Simulator(seed=0, latency=0.01) as sim:
         clients = [at(sim, tmp_path / str(i)) for i in range(3)]
         for client in clients:
