@@ -47,15 +47,17 @@ def nearest(name: object, known: Iterable[object]) -> str | None:
 
 
 def did_you_mean(name: object, known: Iterable[object], *, most: int = 12) -> str:
-    """Return a hint that names the nearest of the known names and lists them.
+    """Return a hint that names the nearest of the known names and lists them; it follows a semicolon.
 
-    >>> did_you_mean("txt", ["text", "label"])
-    "did you mean 'text'? There are: 'text', 'label'"
+    >>> did_you_mean("txt", ["text", "label"]), did_you_mean("topic", ["text"])
+    ("did you mean 'text'? There are: 'text', 'label'", "there are: 'text'")
     """
     names = list(known)
+    if not names:
+        return "there are none"
     close = nearest(name, names)
     listed = ", ".join(repr(n) for n in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-    return (f"did you mean {close!r}? " if close is not None else "") + (f"There are: {listed}" if names else "There are none")
+    return f"there are: {listed}" if close is None else f"did you mean {close!r}? There are: {listed}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -112,7 +112,7 @@ def test_a_limited_service_answers_every_row_once(client):
 
 def test_a_refused_key_costs_at_most_two_requests(client):
     with Simulator(latency=0.01, keys=["another"]) as sim:
-        with pytest.raises(tsn.errors.AuthenticationError, match="401") as caught:
+        with pytest.raises(tsn.errors.AuthenticationError, match=r"^the service answered 401: Invalid API key") as caught:
             frame().tsn.complete("{text}", client=client(sim.base_url))
         assert sim.stats().requests <= 2
     assert len(caught.value.partial) == 500
@@ -121,7 +121,7 @@ def test_a_refused_key_costs_at_most_two_requests(client):
 
 def test_an_empty_balance_keeps_what_was_paid_and_stops_at_once(client):
     with Simulator(latency=LATENCY, balance=200) as sim:
-        with pytest.raises(tsn.errors.BalanceError, match="402") as caught:
+        with pytest.raises(tsn.errors.BalanceError, match=r"^the service answered 402: Insufficient balance") as caught:
             frame().tsn.complete("{text}", client=client(sim.base_url))
         stats = sim.stats()
     assert stats.requests <= 200 + 16

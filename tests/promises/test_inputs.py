@@ -782,7 +782,7 @@ def test_36_a_series_is_asked_by_its_name(client, sim):
 
 
 def test_36_a_frame_without_columns_is_reported(client):
-    with pytest.raises(tsn.errors.PromptError, match="There are none"):
+    with pytest.raises(tsn.errors.PromptError, match="; there are none"):
         ask(pd.DataFrame(index=[1, 2]), client, "{t}")
 
 

@@ -147,10 +147,8 @@ def _error(status: int, found: ServiceError, secret: Secret, wait: float | None,
         return Classification("row_error", RowError("too_long", text))
     suspect = _END.get(meaning) if meaning else _SUSPECT_NUMBERS.get(found.status or 0)
     if certain and (end := _run_end(status, coded, meaning)):
-        is_model = end is ModelError
-        return Classification(
-            "end_run", RowError("model" if is_model else "not_sent", f"the service answered {text}" if is_model else text), end
-        )
+        answered = f"the service answered {text}"
+        return Classification("end_run", RowError("model" if end is ModelError else "not_sent", answered), end)
     if status < 500 and coded in ("rate", "overloaded"):
         status = STATUS[coded]
     if status in (429, 503):

@@ -48,7 +48,7 @@ def render(df: pd.DataFrame, prompt: Prompt | None, messages: Any, system: str |
     assert isinstance(prompt, str)
     parts = _parsed(prompt, df, "prompt")
     if not columns_of([*parts, *(systems or [])]):
-        warn(f"the prompt names no column, so every row sends the same text. {did_you_mean(prompt[:80], df.columns)}")
+        warn(f"the prompt names no column, so every row sends the same text; {did_you_mean(prompt[:80], df.columns)}")
     return _from_template(df, parts, systems, missing)
 
 

@@ -53,7 +53,7 @@ _PARTS = ("server", "connection", "timeout", "unreadable")
 def explain(error: RowError, kind: type[TSNError] = RunError, *, own_key: bool = False, part: bool = False) -> str:
     """Return an error as a sentence and its remedy; ``part`` is whether a part of the answer has come.
 
-    >>> explain(RowError("not_sent", "401: Invalid API key."), AuthenticationError)
+    >>> explain(RowError("not_sent", "the service answered 401: Invalid API key."), AuthenticationError)
     'The service refused the API key (401: Invalid API key). Run tsn.set_key() in a cell to enter another key, then ask again.'
     """
     what, remedy = _KINDS.get(kind) or _CODES.get(error.code) or ("{}", "Ask again later.")

@@ -705,7 +705,7 @@ def test_summaries_of_nothing_and_of_wrong_words(client):
         empty = client.ledger.summary(by)
         assert empty.empty and empty.dtypes.to_dict() == full.dtypes.to_dict() and empty.index.names == full.index.names
     for word in ("hour", 3, [], None):
-        with pytest.raises(tsn.errors.ParameterError, match="There are: 'day'"):
+        with pytest.raises(tsn.errors.ParameterError, match="; there are: 'day'"):
             client.ledger.summary(word)
     with pytest.raises(tsn.errors.ParameterError, match="timezone must be a name such as"):
         client.ledger.summary("day", timezone="Middle-earth")
