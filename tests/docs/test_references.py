@@ -1,4 +1,4 @@
-"""Every test and file that a page names is there."""
+"""Every test and file that a page names is there, and every name of the code on the pages for developers."""
 
 from __future__ import annotations
 
@@ -51,6 +51,15 @@ def broken_references(text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_test_and_file_that_a_page_names_exists(page):
     assert not broken_references(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", ["contributing.md", "explanation/architecture.md"])
+def test_every_name_of_the_code_on_the_pages_for_developers_exists(page):
+    files = [path for suffix in ("py", "js") for path in (ROOT / "tsn_frames").rglob(f"*.{suffix}")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (*files, *(ROOT / "tests").rglob("*.py")))
+    known = set(re.findall(r"\w+", code)) | {path.stem for path in files}
+    named = re.findall(r"`(\w+)`", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert set(named) - known == set()
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,15 @@ def test_a_public_name_has_an_example_or_a_reason(name):
         assert any(f"{section}-" in text for section in NUMPY_SECTIONS), f"{name} has no numpy section"
 
 
-@pytest.mark.parametrize("name", ["complete", "compare", "Client", "Limits", "Retry", "Prices", "simulate"])
+NAMES = ["complete", "compare", "label", "extract", "Client", "Limits", "Retry", "Prices", "simulate", "Chat"]
+EXPLAINED = {name: public()[name] for name in NAMES}
+EXPLAINED |= {"Chat.from_markdown": tsn.Chat.from_markdown, "df.tsn.chat": FRAME.tsn.chat}
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
 def test_every_parameter_is_explained(name):
-    documentation = inspect.getdoc(public()[name]) or ""
-    for parameter in inspect.signature(public()[name]).parameters:
+    documentation = inspect.getdoc(EXPLAINED[name]) or ""
+    for parameter in inspect.signature(EXPLAINED[name]).parameters:
         assert any(parameter in line.split(" : ")[0].split(", ") for line in documentation.splitlines()), f"{name}: {parameter}"
 
 

@@ -96,9 +96,10 @@ class Chat(PageWidget):
         ----------
         text : str
             The conversation. Pictures, tool calls and costs are not in it.
-        client, model, cache, tag, temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, \
-extra_body : optional
+        client, model, cache, tag : optional
             As for :class:`Chat`; the system prompt is that of the conversation.
+        temperature, top_p, max_tokens, stop, frequency_penalty, presence_penalty, response_format, seed, extra_body : optional
+            As for :class:`Chat`.
 
         Raises
         ------
