@@ -22,7 +22,8 @@ df = pd.DataFrame({"text": [f"row {i}" for i in range(100)]})
 
 @pytest.mark.slow
 def test_a_run_that_goes_on_is_a_live_bar_and_ends_as_a_line_that_can_be_saved(kernel):
-    (shown,) = kernel.run('run = df.tsn.start("Go: {text}", client=slow)\nrun').of("display_data")
+    kernel.run('slower = tsn.Client(Simulator(latency=2.0).start().base_url, model="sim-small", limits=tsn.Limits(1))')
+    (shown,) = kernel.run('run = df.tsn.start("Go: {text}", client=slower)\nrun').of("display_data")
     assert WIDGET in shown["data"] and "starting" in shown["data"]["text/plain"]
     assert "of 100 rows" in shown["data"]["text/html"]
     kernel.run("run.stop()")
@@ -65,9 +66,9 @@ def test_compare_names_the_model_at_each_bar(kernel):
 def test_the_words_for_the_state_of_a_run(tmp_path):
     with Simulator(latency=0.05) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", limits=tsn.Limits(1))
-        df = pd.DataFrame({"text": [f"row {i}" for i in range(50)]})
+        df = pd.DataFrame({"text": [f"row {i}" for i in range(1000)]})
         run = df.tsn.start("{text}", client=client)
-        assert repr(run).startswith(("<Run starting: 0 of 50", "<Run running: "))
+        assert repr(run).startswith(("<Run starting: 0 of 1,000", "<Run running: "))
         run.stop()
         with pytest.warns(tsn.errors.TSNWarning, match="not sent"):
             run.wait(progress=False)
@@ -81,7 +82,7 @@ def test_the_words_for_the_state_of_a_run(tmp_path):
 def test_a_stopped_run_of_several_models_is_stopped_and_not_done():
     with Simulator(latency=0.05) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", limits=tsn.Limits(1))
-        df = pd.DataFrame({"text": [f"row {i}" for i in range(50)]})
+        df = pd.DataFrame({"text": [f"row {i}" for i in range(1000)]})
         run = tsn.start(df.tsn.compare, "{text}", models=["sim-small", "sim-large"], client=client)
         run._first.wait(30)
         assert run._note() == "sim-small"

@@ -111,7 +111,7 @@ def test_the_pace_is_tokens_a_second_and_the_bill_is_the_whole():
     assert stats.billed_completion_tokens == tokens
 
 
-def test_a_client_that_leaves_a_stream_is_noticed_and_pays_only_what_was_sent():
+def test_a_client_that_leaves_a_stream_is_noticed_and_pays_only_what_was_sent(endless):
     with Simulator(0, 0.0, token_rate=20.0) as sim:
         body = {"model": "sim-large", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
         with (

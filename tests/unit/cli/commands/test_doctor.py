@@ -13,12 +13,13 @@ MODELS = b'{"data": [{"id": "sim-small"}, {"id": "other"}]}'
 
 @pytest.fixture
 def doctor(shell, monkeypatch):
-    """Run ``doctor`` against a server that answers with these headers."""
+    """Run ``doctor`` against a server that answers with these headers; a function makes its header when it answers."""
 
     def run(*headers, status=b"200 OK"):
         async def script(peer):
             await peer.request()
-            await peer.send(http(MODELS, *headers, status=status))
+            made = [header() if callable(header) else header for header in headers]
+            await peer.send(http(MODELS, *made, status=status))
 
         with RawServer(script) as server:
             monkeypatch.setenv("TSN_BASE_URL", server.url)
@@ -30,7 +31,7 @@ def doctor(shell, monkeypatch):
 
 
 def date(ahead):
-    return b"Date: " + formatdate(time() - ahead, usegmt=True).encode()
+    return lambda: b"Date: " + formatdate(time() - ahead, usegmt=True).encode()
 
 
 def test_all_is_well_with_the_simulator(shell):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.simulators import set_latency
 from support.waiting import SECONDS, wait_until
 
 import tsn_frames as tsn
@@ -47,6 +48,7 @@ def cached(sim, tmp_path):
 
 
 def stopped(sim, tmp_path):
+    set_latency(sim, 0.1)
     run = tsn.start(rows(50).tsn.complete, "{t}", client=client_of(sim, tmp_path, limits=tsn.Limits(1)))
     wait_until(lambda: run.progress.answered)
     run.stop()
@@ -55,6 +57,7 @@ def stopped(sim, tmp_path):
 
 
 def cancelled(sim, tmp_path):
+    set_latency(sim, 0.1)
     run = tsn.start(rows(50).tsn.complete, "{t}", client=client_of(sim, tmp_path, limits=tsn.Limits(2)))
     wait_until(lambda: run.progress.answered)
     run._engine.stop(grace=0.0)

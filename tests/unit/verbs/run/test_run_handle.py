@@ -1,9 +1,11 @@
 """A run as its user holds it: what it says before, while and after."""
 
+import itertools
 import os
 import re
 import signal
 import subprocess
+import sys
 import textwrap
 import threading
 import time
@@ -18,6 +20,7 @@ from support.python_process import start_python
 from support.waiting import SECONDS, run_loop_once, wait_until
 
 import tsn_frames as tsn
+from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Quota, Simulator
 
 
@@ -102,8 +105,8 @@ def test_a_stop_is_heard_while_a_run_still_gets_ready(sim, client, monkeypatch, 
 
 def test_the_summary_says_what_was_waited_for(slow):
     run = rows(70).tsn.start("{t}", client=slow)
-    while run.progress.answered < 60:
-        run.wait(0.01)
+    limiter = process_state.account(slow.base_url, slow.key()).limiter
+    wait_until(lambda: limiter._blocked and limiter._blocked[0] == "requests" and run.progress.answered == 60)
     run.wait(1.2)
     run.stop()
     with pytest.warns(tsn.errors.TSNWarning, match="10 of 70 rows were not sent"):
@@ -135,7 +138,13 @@ def test_the_bar_shows_rows_tokens_and_the_summary(client, capsys):
 
 def test_the_bar_shows_the_cost_its_forecast_and_the_rate(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal cuts the line
-    with Simulator(latency=0.1) as sim:
+    asked = itertools.count()
+
+    def answer(_):
+        if next(asked) == 20:  # the bar shows a forecast before the run goes on
+            wait_until(lambda: " a minute" in sys.stderr.getvalue())
+
+    with Simulator(latency=0.02, answer=answer) as sim:
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db",
                             prices={"sim-small": (0.25, 1)}, limits=tsn.Limits(4))  # fmt: skip
         rows(60).tsn.complete("{t}", client=client, progress=True)
