@@ -32,6 +32,7 @@ import pandas as pd
 
 import tsn_frames as tsn
 from tsn_frames.engine.run import cross_process_single_flight
+from tsn_frames.engine.runtime import interrupts
 
 PACKAGE = Path(tsn.__file__).parent
 
@@ -128,7 +129,7 @@ def measure(client, tracer):
 
 def main():
     tracer = Tracer()
-    cross_process_single_flight.POLL = 3600.0  # its hand-overs are four a second, not a row's
+    cross_process_single_flight.POLL = interrupts.POLL = 3600.0  # what they execute is so much a second, and no row's
     command = [sys.executable, "-m", "tsn_frames", "simulate", "--latency", "0.01"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, tempfile.TemporaryDirectory() as folder:
         try:

@@ -162,7 +162,7 @@ def test_verify_finds_a_damaged_file_and_changes_nothing(shell, tmp_path):
     assert code == 1 and "damaged" in out and shell("doctor").code == 1
 
 
-def test_ledger_and_runs_are_tables_to_read_or_files(shell, tmp_path):
+def test_ledger_and_runs_are_tables_to_read_or_files(shell, tmp_path, one_day):
     assert shell("runs").out == "none yet\n"
     shell("complete", "-p", "Topic? {text}", "--tag", "sales", stdin=CSV)
     assert "sales" in shell("ledger", "summary", "--by", "month,tag").out

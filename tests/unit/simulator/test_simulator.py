@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 from support.waiting import SECONDS, wait_until, wait_until_async
 
-from tsn_frames.simulator import Quota, Simulator, chat_handler, count_tokens, options
+from tsn_frames.simulator import Quota, Simulator, chat_handler, count_tokens
+from tsn_frames.simulator.options import wait_of
 
 
 def ask(sim, text="Is tea good?", *, path="/v1/chat/completions", method="POST", headers=None, raw=None, **body):
@@ -470,7 +471,7 @@ def test_latency_is_waited_and_can_be_spread(monkeypatch):
     with Simulator(0, 0.1) as sim:
         ask(sim)
         assert sim.log[0].seconds >= 0.1
-    waits, wait_of = [], options.wait_of
+    waits = []
     monkeypatch.setattr(chat_handler, "wait_of", lambda *given: waits.append(wait_of(*given)) or waits[-1])
     with Simulator(0, (0.1, 1.0)) as sim, ThreadPoolExecutor(12) as pool:  # all at once
         list(pool.map(lambda number: ask(sim, str(number)), range(12)))

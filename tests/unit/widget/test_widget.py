@@ -19,7 +19,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.canary import KEY
-from support.waiting import run_loop_once, wait_until
+from support.dialect_service import DONE, USAGE, chunk, event
+from support.raw_server import RawServer
+from support.waiting import run_loop_once, wait_until, wait_until_async
 
 import tsn_frames as tsn
 from tsn_frames.engine.chat.chat_message import Turn
@@ -98,18 +100,35 @@ def test_before_a_page_connects_nothing_is_rendered_or_sent(chat):
 
 
 def test_the_thoughts_of_a_reasoning_model_grow_before_its_answer(tmp_path):
-    with Simulator(latency=0.0, token_rate=30.0, models=("sim-reasoner",)) as sim:
-        chat = tsn.Chat(tsn.Client(sim.base_url, model="sim-reasoner", ledger=tmp_path / "l.db"))
+    """The service goes on when the page has what came before."""
+    seen, thoughts = threading.Event(), ["Clouds, ", "so rain, ", "I think."]
+
+    def tails():
+        return [message for message in page.sent if message["type"] == "tail"]
+
+    async def script(peer):
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await wait_until_async(lambda: any(m.get("turn", {}).get("role") == "assistant" for m in page.sent))
+        for number, thought in enumerate(thoughts, 1):
+            await peer.send(event(chunk(reasoning_content=thought)))
+            await wait_until_async(lambda number=number: len(tails()) == number)
+        await peer.send(event(chunk("It will")))
+        await wait_until_async(seen.is_set)
+        await peer.send(event(chunk(" rain.", "stop", USAGE)) + DONE)
+
+    with RawServer(script) as server:
+        chat = tsn.Chat(tsn.Client(server.url, model="m", ledger=tmp_path / "l.db"))
         page = Page(chat)
         page.ask(type="send", text="Tell me something about the weather of tomorrow")
-        page.wait_until(lambda sent: any(m["type"] == "tail" and m["changed"] for m in sent))
+        page.wait_until(lambda _: tails() and tails()[-1]["changed"])
         page.ask(type="hello")
         streaming = page.last("snapshot")["turns"][1]
+        seen.set()
         page.idle(2)
         turn, reasoning = page.last("turn")["turn"], chat.to_frame()["reasoning"][1]
-        tails = [m for m in page.sent if m["type"] == "tail"]
-        assert "".join(m["thoughts"] for m in tails) == reasoning == turn["thoughts"] == streaming["thoughts"]
-        assert tails[0]["changed"] == [] and len([m for m in tails if m["thoughts"]]) > 1
+        assert [m["thoughts"] for m in tails() if m["thoughts"]] == thoughts and tails()[0]["changed"] == []
+        assert "".join(thoughts) == reasoning == turn["thoughts"] == streaming["thoughts"]
         assert streaming["seconds"] >= turn["seconds"] > 0 and streaming["status"] == "streaming"
         assert reasoning not in chat.to_markdown() and reasoning not in str(chat.messages)
         chat.close()

@@ -36,6 +36,7 @@ from tsn_frames.pricing.price_table import Prices
 from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Quota, Simulator
 
+pytestmark = pytest.mark.usefixtures("one_day")
 PRICES = {"sim-small": (Decimal("0.25"), Decimal("1.00")), "sim-large": (Decimal("2.5"), Decimal(10))}
 MILLION = 1_000_000
 
@@ -50,13 +51,6 @@ def texts(number, seed=0, sigma=0.8):
     """Return rows with long-tailed lengths."""
     dice = random.Random(seed)
     return pd.DataFrame({"t": [f"{i} " + "word " * min(400, int(dice.lognormvariate(3.5, sigma))) for i in range(number)]})
-
-
-@pytest.fixture(autouse=True)
-def a_day_of_its_own():
-    """Start away from midnight, when a day's budget starts again."""
-    if (left := 86_400 - time.time() % 86_400) < 20:
-        time.sleep(left)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def execute(flights, sql, *values):
         return connection.execute(sql, values).fetchall()
 
 
-def another(flights, *, process="elsewhere 1", expires=5.0, announces=1):
+def another(flights, *, process="elsewhere 1", expires=LEASE_SECONDS, announces=1):
     """A holder of another process, with the flight of the key."""
     execute(flights, "INSERT INTO holders VALUES ('other', ?, ?, ?)", process, time.time() + expires, announces)
     execute(flights, "INSERT INTO flights VALUES (?, 'other')", KEY)

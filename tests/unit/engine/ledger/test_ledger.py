@@ -479,7 +479,7 @@ def test_a_masked_prompt_is_still_json(sim, client, key, system):
 
 
 @pytest.mark.parametrize(("share", "known"), [(1.0, False), (0.5, True)])
-def test_what_answers_without_usage_saved_is_unknown_and_not_nothing(sim, client, share, known):
+def test_what_answers_without_usage_saved_is_unknown_and_not_nothing(sim, client, share, known, one_day):
     """NA where no usage is known; the sum of the others, marked as the least, where some is."""
     sim.faults = Faults(no_usage=share)
     client = tsn.Client(

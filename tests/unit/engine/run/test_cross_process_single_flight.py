@@ -20,7 +20,8 @@ def shared(client, monkeypatch):
     monkeypatch.setattr(in_flight_requests, "BUSY_TIMEOUT", 0.05)
     file = client.cache.folder / in_flight_requests.FLIGHTS
     with closing(in_flight_requests.Flights(file.parent)), closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        connection.execute("INSERT INTO holders VALUES ('other', 'elsewhere 1', ?, 1)", (time.time() + 10,))
+        expires = time.time() + in_flight_requests.LEASE_SECONDS
+        connection.execute("INSERT INTO holders VALUES ('other', 'elsewhere 1', ?, 1)", (expires,))
         yield connection
 
 

@@ -28,6 +28,7 @@ def bare(text):
     return re.findall(rf"{AMOUNT}(?! EUR|\d| s\b)", text)
 
 
+@pytest.mark.usefixtures("one_day")
 @pytest.mark.parametrize("period", ["day", "month"])
 def test_the_budget_of_a_period_has_it(client_of, period):
     client = client_of(budget={period: 0.0002})

@@ -16,7 +16,7 @@ def client(sim, tmp_path):
     return made
 
 
-def test_the_file_has_spending_by_team_and_month_with_shares_and_totals(client, tmp_path):
+def test_the_file_has_spending_by_team_and_month_with_shares_and_totals(client, tmp_path, one_day):
     """Every sum is the ledger's, and times of a zone can be written."""
     df = pd.DataFrame({"text": ["a", "bb", "a", "ccc"], "team": ["x", "y", "y", None]})
     out = df.tsn.complete("Say: {text}", tag=df["team"], include=["answered_at"], progress=False)

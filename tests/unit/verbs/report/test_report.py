@@ -205,7 +205,7 @@ def many(number=20):
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
-def test_waste_whose_usage_was_not_seen_is_unknown_and_not_nothing(sim, client, share):
+def test_waste_whose_usage_was_not_seen_is_unknown_and_not_nothing(sim, client, share, one_day):
     """Every attempt was billed and its answer was lost: NA where nothing is known, else 'at least'."""
     sim.faults = Faults(cut_json=share)
     client = tsn.Client(client.base_url, model="sim-small", cache=client.cache.folder, ledger=client.ledger.path, prices=PRICES,
