@@ -4,9 +4,9 @@ What the ledger knows, plus what the service billed for the attempts that the le
 Only what was in flight at a kill -9 is missing, and that is at most a request a worker.
 """
 
+import asyncio
 import random
 import subprocess
-import time
 from collections import defaultdict
 
 import pytest
@@ -44,7 +44,7 @@ def started(sim, folder, seed):
 
 
 def ended(process):
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     return int(out)
 
@@ -62,10 +62,14 @@ def killed_at(sim, process, number):
 
 
 def settled(sim):
-    """Wait until the service has nothing in work that could still be billed."""
-    before = None
-    while before != (before := [(line.prompt_tokens, line.completion_tokens) for line in sim.bill()]):
-        time.sleep(0.4)
+    """Wait until the service has nothing in work that could still be billed: the processes have ended, and their connections with them."""
+
+    def idle():
+        for _ in range(5):
+            sim._run(asyncio.sleep(0))  # what has arrived is accepted and read first
+        return not sim._connections
+
+    wait_until(idle)
 
 
 def by_key(sim, ledger):

@@ -14,7 +14,8 @@ import pandas as pd
 import psutil
 import pytest
 from support.python_process import start_python
-from support.waiting import wait_until, wait_until_async
+from support.simulators import set_latency, slow_from
+from support.waiting import SECONDS, wait_until, wait_until_async
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.store import scan
@@ -80,7 +81,7 @@ def answers(sim, number, process):
 
 
 def ended(process):
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     return json.loads(out.splitlines()[-1])
 
@@ -98,9 +99,11 @@ def cached_and_ledgered(client):
 
 def test_kill_9_at_half_costs_only_what_was_in_flight(slow, tmp_path):
     """What was answered is on disk; the next run sends the rest, and at most `concurrency` of them were paid already."""
+    slow_from(slow, ROWS // 2 + 1)
     with child("ask()", slow, tmp_path) as process:
         answers(slow, ROWS // 2, process)
         process.kill()
+    set_latency(slow, 0.03)
     client, billed = client_of(slow, tmp_path), slow.stats().answers
     cached, ledgered = cached_and_ledgered(client)
     assert cached <= ledgered and len(cached) >= billed - CONCURRENCY
@@ -117,9 +120,11 @@ def test_kill_9_again_and_again_ends(slow, tmp_path):
     deaths = 4
     for _ in range(deaths):
         before = slow.stats().answers
+        slow_from(slow, 61)
         with child("ask()", slow, tmp_path) as process:
             answers(slow, before + 60, process)
             process.kill()
+        set_latency(slow, 0.03)
         cached, ledgered = cached_and_ledgered(client_of(slow, tmp_path))
         assert cached <= ledgered
     out = ask(frame(), client_of(slow, tmp_path))
@@ -192,12 +197,13 @@ def test_a_forked_child_does_not_wait_for_its_parents_run(tmp_path):
         wait_until(lambda: sim.stats().requests == 1)  # the first goes alone
         run._engine.stop(grace=0.0)
         with pytest.warns(tsn.errors.TSNWarning, match="5 of 5 rows"):
-            assert run.wait(30, progress=False)
+            assert run.wait(SECONDS, progress=False)
 
 
 def test_a_child_forked_during_a_run_is_refused_and_the_run_goes_on(slow, tmp_path):
     """SQLite in the child would take the parent's locks for its own, and lose what is written there."""
     client = client_of(slow, tmp_path)
+    slow_from(slow, 21)
     run = start(frame(200), client)
     wait_until(lambda: run.progress.answered >= 20)
     chat = tsn.Chat(client)
@@ -208,7 +214,8 @@ def test_a_child_forked_during_a_run_is_refused_and_the_run_goes_on(slow, tmp_pa
                 send()
         assert chat.messages == []
 
-    assert forked(work)() == 0
+    assert forked(work)() == 0 and not run.done
+    set_latency(slow, 0.0)
     assert run.result(progress=False)["content"].notna().all()
     cached, ledgered = cached_and_ledgered(client)
     assert cached == ledgered and len(cached) == slow.stats().answers == 200
@@ -253,14 +260,15 @@ def test_it_works_inside_a_running_event_loop(slow, tmp_path):
 
     async def cell():
         first = ask(frame(20), client)
-        ticks, task = 0, asyncio.create_task(frame(60).tsn.acomplete(PROMPT, client=client, progress=False))
-        while not task.done():
-            await asyncio.sleep(0.005)
-            ticks += 1
-        return first, await task, ticks
+        set_latency(slow, 1.0)
+        task = asyncio.create_task(frame(60).tsn.acomplete(PROMPT, client=client, progress=False))
+        await wait_until_async(lambda: slow.stats().requests > 20)
+        assert not task.done()
+        set_latency(slow, 0.0)
+        return first, await task
 
-    first, second, ticks = asyncio.run(cell())
-    assert first["content"].notna().all() and second["content"].notna().all() and ticks > 10
+    first, second = asyncio.run(cell())
+    assert first["content"].notna().all() and second["content"].notna().all()
     assert slow.stats().requests == 60
 
 
@@ -271,9 +279,9 @@ def test_acomplete_blocks_none_of_the_callers_threads(slow, tmp_path):
     async def cell():
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(1))
-        busy = loop.run_in_executor(None, go.wait, 60)
+        busy = loop.run_in_executor(None, go.wait)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(SECONDS):
                 return await frame(20).tsn.acomplete(PROMPT, client=client_of(slow, tmp_path), progress=False)
         finally:
             go.set()
@@ -285,11 +293,11 @@ def test_acomplete_blocks_none_of_the_callers_threads(slow, tmp_path):
 def test_acomplete_that_is_cancelled_keeps_its_answers(slow, tmp_path):
     """Cancelling is the loop's Ctrl-C: what is in flight arrives, everything is kept."""
     client = client_of(slow, tmp_path)
+    slow_from(slow, 101)
 
     async def cell():
         task = asyncio.create_task(frame().tsn.acomplete(PROMPT, client=client, progress=False))
-        while slow.stats().answers < 100:
-            await asyncio.sleep(0.005)
+        await wait_until_async(lambda: slow.stats().answers >= 100)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -297,6 +305,7 @@ def test_acomplete_that_is_cancelled_keeps_its_answers(slow, tmp_path):
     asyncio.run(cell())
     kept = int(tsn.last_run().frame["content"].notna().sum())
     assert tsn.last_run().done and 99 <= kept < ROWS and slow.stats().answers == kept == client.cache.stats().answers
+    set_latency(slow, 0.0)
     out = ask(frame(), client)
     assert out["content"].notna().all() and twice(slow) == 0
 
@@ -304,6 +313,7 @@ def test_acomplete_that_is_cancelled_keeps_its_answers(slow, tmp_path):
 def test_acomplete_with_a_time_limit_keeps_its_answers(slow, tmp_path):
     """asyncio.timeout around it: the same."""
     client = client_of(slow, tmp_path)
+    slow_from(slow, 21)
 
     async def over(limit):
         await wait_until_async(lambda: slow.stats().answers >= 20)
@@ -325,6 +335,7 @@ def test_acomplete_with_a_time_limit_keeps_its_answers(slow, tmp_path):
 def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     """.frame so far, .progress, .wait(timeout), .stop(), .result(); then another run pays only for the rest."""
     client = client_of(slow, tmp_path)
+    slow_from(slow, 21)
     run = start(frame(), client)
     while run.progress.answered < 20:
         assert run.wait(0.05) is False and not run.done
@@ -333,7 +344,8 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     assert run.progress.rows == ROWS and 0 < run.progress.answered < ROWS and "running" in repr(run)
     run.stop()
     with pytest.warns(tsn.errors.TSNWarning, match="were not sent, since the run was stopped"):
-        assert run.wait(30) is True and run.done and "stopped" in repr(run)
+        assert run.wait(SECONDS) is True and run.done and "stopped" in repr(run)
+    set_latency(slow, 0.0)
     kept, out = run.progress.answered, run.result(progress=False)
     assert out["content"].notna().sum() == kept == slow.stats().answers == client.cache.stats().answers
     assert out["error"].dropna().str.startswith("not_sent").all() and (out["content"].isna() == out["error"].notna()).all()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 import subprocess
-from contextlib import closing, suppress
+from contextlib import closing
 
 import pytest
 from support.python_process import start_python
+from support.simulators import set_latency, slow_from
+from support.suspending import suspend
 from support.waiting import wait_until
 
 from tsn_frames.simulator import Faults, Simulator
@@ -45,7 +46,7 @@ def process(sim, folder, rows, *, seconds=15.0):
 
 
 def ended(one):
-    out, err = one.communicate(timeout=120)
+    out, err = one.communicate()
     assert one.returncode == 0, err
     return tuple(map(int, out.split()))
 
@@ -68,7 +69,7 @@ def test_four_processes_send_each_request_once(tmp_path, orders):
 def test_a_process_that_comes_later_waits_for_what_is_in_flight(tmp_path):
     with Simulator(latency=1.5) as sim:
         first = process(sim, tmp_path, 16)
-        wait_until(lambda: sim.stats().requests > 0, 60)
+        wait_until(lambda: sim.stats().requests > 0)
         assert ended(process(sim, tmp_path, 16)) == (16, 0) and ended(first) == (16, 16)
         assert sim.stats().requests == 16
 
@@ -80,42 +81,39 @@ def test_failures_are_sent_again_by_any_of_them(tmp_path):
         assert [rows for rows, _ in ends] == [300] * 3 and sim.stats().answers == 300
 
 
-def suspend(process, folder):
-    """Stop a process outside of its transactions, and let its lease expire at once."""
-    while True:
-        process.send_signal(signal.SIGSTOP)
-        with (
-            suppress(sqlite3.OperationalError),  # it was stopped while it held the file's lock
-            closing(sqlite3.connect(folder / "cache" / "cache.db.flights", timeout=1)) as connection,
-            connection,
-        ):
-            connection.execute("UPDATE holders SET expires = 0 WHERE process LIKE ?", (f"% {process.pid}",))
-            return
-        process.send_signal(signal.SIGCONT)
+def expire(process, folder):
+    """Let the lease of a suspended process expire at once."""
+    with closing(sqlite3.connect(folder / "cache" / "cache.db.flights")) as connection, connection:
+        connection.execute("UPDATE holders SET expires = 0 WHERE process LIKE ?", (f"% {process.pid}",))
 
 
 @pytest.mark.parametrize("suspended", [False, True], ids=["killed", "suspended"])
 def test_the_others_go_on_after_the_end_of_a_holder(tmp_path, suspended):
     """A killed process is known to be dead at once; one that is suspended is when its lease has expired."""
     with Simulator(latency=0.2) as sim:
+        slow_from(sim, 101)
         first, second = processes(sim, tmp_path, 400, orders=(1, 2), seconds=60.0)
-        wait_until(lambda: sim.stats().answers > 100, 60)
+        wait_until(lambda: sim.stats().answers >= 100)
         if suspended:
-            suspend(first, tmp_path)
+            suspend(first, tmp_path / "cache" / "cache.db.flights", tmp_path / "cache" / "cache.db", tmp_path / "ledger.db")
+            expire(first, tmp_path)
         else:
             first.kill()
-            first.communicate(timeout=30)  # until then it is a zombie, which counts as alive until its lease expires
+            first.communicate()  # until then it is a zombie, which counts as alive until its lease expires
+        set_latency(sim, 0.2)
         assert ended(second)[0] == 400
         assert 400 <= sim.stats().requests <= 400 + 16, "sent twice: at most what the dead one had in flight"
         first.kill()
-        first.communicate(timeout=30)
+        first.communicate()
 
 
 def test_a_crash_delays_the_next_run_by_nothing(tmp_path):
     with Simulator(latency=0.2) as sim:
+        slow_from(sim, 21)
         first = process(sim, tmp_path, 200, seconds=600.0)
-        wait_until(lambda: sim.stats().answers > 20, 60)
+        wait_until(lambda: sim.stats().answers >= 20)
         first.kill()
-        first.communicate(timeout=30)
+        first.communicate()
+        set_latency(sim, 0.2)
         assert query(tmp_path, "SELECT COUNT(*) FROM holders") == [(1,)]
         assert ended(process(sim, tmp_path, 200))[0] == 200

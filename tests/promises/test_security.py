@@ -43,7 +43,7 @@ def secret_client(request, sim, tmp_path, monkeypatch):
         process_state.key = Secret(CANARY)
     given = {"api_key": CANARY} if request.param == "argument" else {}
     return tsn.Client(
-        sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=RETRY, timeout=0.5, **given
+        sim.base_url, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=RETRY, timeout=60.0, **given
     )
 
 
@@ -95,7 +95,7 @@ def test_no_way_that_a_run_can_end_shows_the_key(sim, tmp_path, caplog, faults):
         cache=tmp_path / "c",
         ledger=tmp_path / "l.db",
         retry=RETRY,
-        timeout=0.4,
+        timeout=1.5 if faults.keys() & {"half_open", "hang"} else 60.0,
         limits=limits,
     )
     for errors in ("coerce", "raise"):

@@ -6,6 +6,7 @@ import warnings
 
 import pandas as pd
 import pytest
+from support.waiting import SECONDS
 
 import tsn_frames as tsn
 from tsn_frames.engine.chat.model_names import list_models
@@ -80,7 +81,7 @@ def test_a_chat_streams_and_lists_the_models(dialect, tmp_path):
         chat.send("Is tea good?")
         turn = chat.to_frame().iloc[-1]
         assert turn["state"] == "whole" and turn["content"].startswith("[simulated]") and turn["total_tokens"] > 0
-        listed = process_state.submit(list_models(client_of(sim, tmp_path), Secret(None))).result(30)
+        listed = process_state.submit(list_models(client_of(sim, tmp_path), Secret(None))).result(SECONDS)
         assert "sim-large" in listed
 
 

@@ -14,6 +14,7 @@ import termios
 
 import pandas as pd
 import pytest
+from support.simulators import set_latency, slow_from
 from support.waiting import wait_until
 
 from tsn_frames.simulator import Simulator
@@ -51,7 +52,7 @@ def shell(line, folder):
 
 def finish(line, folder):
     process = shell(line, folder)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate()
     return process.returncode, err
 
 
@@ -60,7 +61,7 @@ def answers(sim, number, process):
         assert process.poll() is None, process.communicate()
         return sim.stats().answers >= number
 
-    wait_until(reached, 120)
+    wait_until(reached)
 
 
 def billed_twice(sim):
@@ -79,10 +80,12 @@ def check_interruption(sim, folder, rows, how):
     """Interrupt a pipeline at half, run it again, and count what was paid for twice."""
     write_rows(folder, rows)
     line = f"cat in.csv | {LABEL} > out.csv"
+    slow_from(sim, rows // 2 + 1)
     process = shell(line, folder)
     answers(sim, rows // 2, process)
     how(process, folder)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
+    set_latency(sim, 0.02)
     assert (folder / "out.csv").read_text() == ""
     code, _ = finish(line, folder)
     out = pd.read_csv(folder / "out.csv", dtype=str)
@@ -133,10 +136,11 @@ def test_a_slow_reader_gets_every_row(slow, folder, monkeypatch):
 def test_the_output_is_what_it_was_until_the_new_one_is_whole(slow, folder):
     write_rows(folder, 400)
     (folder / "out.csv").write_text("yesterday\n")
+    slow_from(slow, 101)
     process = shell(f"exec {LABEL} in.csv -o out.csv", folder)
     answers(slow, 100, process)
     interrupt(process, folder)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == 130 and "Traceback" not in err
     assert (folder / "out.csv").read_text() == "yesterday\n" and {path.name for path in folder.iterdir()} == {
         "in.csv", "out.csv", "cache", "ledger.db",
@@ -146,10 +150,12 @@ def test_the_output_is_what_it_was_until_the_new_one_is_whole(slow, folder):
 def test_a_job_that_is_terminated_keeps_what_is_in_flight(slow, folder):
     """``timeout``, a scheduler's end of a job, a closed terminal: as Ctrl-C."""
     write_rows(folder, 400)
+    slow_from(slow, 101)
     process = shell(f"exec {LABEL} in.csv -o out.csv", folder)
     answers(slow, 100, process)
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
+    set_latency(slow, 0.02)
     assert process.returncode == 130 and "Stopped." in err and finish(f"{LABEL} in.csv -o out.csv", folder)[0] == 0
     assert billed_twice(slow) == 0 and slow.stats().answers == 400
 
@@ -157,10 +163,12 @@ def test_a_job_that_is_terminated_keeps_what_is_in_flight(slow, folder):
 def test_ctrl_c_between_parts_of_a_large_file_keeps_whole_parts(slow, folder):
     pd.DataFrame({"body": [f"message {at}" for at in range(400)]}).to_parquet(folder / "in.parquet")
     line = f"exec {sys.executable} -m tsn_frames complete in.parquet -p '{{body}}' -o out/ --chunksize 50 --concurrency {CONCURRENCY}"
+    slow_from(slow, 151)
     process = shell(line, folder)
     answers(slow, 150, process)
     interrupt(process, folder)
-    assert "Stopped. The parts in out/ are whole" in process.communicate(timeout=60)[1] and process.returncode == 130
+    assert "Stopped. The parts in out/ are whole" in process.communicate()[1] and process.returncode == 130
+    set_latency(slow, 0.02)
     assert 100 <= len(pd.read_parquet(folder / "out")) < 400
     code, err = finish(line, folder)
     assert (
@@ -173,10 +181,11 @@ def test_ctrl_c_between_parts_of_a_large_file_keeps_whole_parts(slow, folder):
 
 def test_ctrl_c_without_a_cache_says_that_nothing_is_kept(slow, folder):
     write_rows(folder, 400)
+    slow_from(slow, 101)
     process = shell(f"exec {LABEL} in.csv -o out.csv --cache off", folder)
     answers(slow, 100, process)
     interrupt(process, folder)
-    assert "with --cache off they are not kept" in process.communicate(timeout=60)[1]
+    assert "with --cache off they are not kept" in process.communicate()[1]
 
 
 def test_ctrl_c_while_the_input_is_read_sends_nothing(slow, folder, monkeypatch):
@@ -185,16 +194,17 @@ def test_ctrl_c_while_the_input_is_read_sends_nothing(slow, folder, monkeypatch)
     process = shell(f"exec {LABEL} in.csv", folder)
     with (folder / "in.csv").open("w"):  # returns when the command has opened it, too
         interrupt(process, folder)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     assert (process.returncode, err, slow.stats().requests) == (130, "Stopped. Nothing was sent.\n", 0)
 
 
 def test_partial_writes_the_rows_so_far(slow, folder):
     write_rows(folder, 400)
+    slow_from(slow, 101)
     process = shell(f"exec {LABEL} in.csv -o out.csv --partial", folder)
     answers(slow, 100, process)
     interrupt(process, folder)
-    process.communicate(timeout=60)
+    process.communicate()
     out = pd.read_csv(folder / "out.csv")
     assert process.returncode == 130 and len(out) == 400 and 90 <= out["label"].notna().sum() < 400
     assert out["label_error"].dropna().str.startswith("not_sent").all()
@@ -221,7 +231,7 @@ def terminal(folder):
                 return text.encode() in shown
 
             try:
-                wait_until(found, 20)
+                wait_until(found)
             except AssertionError:
                 raise AssertionError(f"{text!r} is not in {shown.decode()!r}") from None
             del shown[: shown.index(text.encode()) + len(text)]
@@ -254,9 +264,10 @@ def test_a_chat_streams_stops_at_ctrl_c_and_ends_at_ctrl_d(terminal, folder, mon
 def test_ctrl_c_on_a_terminal_ends_the_bar_and_says_what_is_kept(terminal, slow, folder):
     write_rows(folder, 1000)
     arguments = ["label", "in.csv", "--text", "body", "--labels", "a,b", "--concurrency", str(CONCURRENCY), "-o", "out.csv"]
+    slow_from(slow, 101)
     enter, until, end = terminal(*arguments)
     until("/1000 [")
-    wait_until(lambda: slow.stats().answers > 100)
+    wait_until(lambda: slow.stats().answers >= 100)
     enter(b"\x03")
     until("of 1,000 rows are answered, and the cache keeps them.")
     assert end() == 130 and not (folder / "out.csv").exists()

@@ -92,7 +92,10 @@ class DialectService:
                     self.wfile.write(b"0\r\n\r\n")
 
         class Server(ThreadingHTTPServer):
-            daemon_threads = True
+            daemon_threads, request_queue_size = (
+                True,
+                128,
+            )  # of the usual five a busy machine, which accepts late, lets some wait long
 
             def handle_error(self, *_):
                 pass
