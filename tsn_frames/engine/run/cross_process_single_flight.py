@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -38,7 +38,7 @@ class ProcessFlights:
         with suppress(sqlite3.Error, OSError):  # the writer reports a cache that can't be used
             self._file = Flights(cache.folder)
         self._announces = self._file is not None and self._file.announces
-        self._order, self._lock = asyncio.Lock(), threading.Lock()  # the latter also outlasts a cancelled task's call
+        self._thread = ThreadPoolExecutor(1, "tsn_frames-flights")  # one call at a time, also after a task was cancelled
         self._in_flight, self._ended = set[bytes](), set[bytes]()
         self._renewed, self._alone_until = time.monotonic(), 0.0
         self._watching: asyncio.Task[None] | None = None
@@ -75,12 +75,16 @@ class ProcessFlights:
         if self._announces:
             self._ended.add(key)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Remove the run from the file."""
         if self._watching is not None:
             self._watching.cancel()
+        await self._in_thread(self._close)
+        self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
         if self._file is not None:
-            with self._lock, suppress(sqlite3.Error, OSError):  # its lease ends by itself
+            with suppress(sqlite3.Error, OSError):  # its lease ends by itself
                 self._file.close()
             self._file = None
 
@@ -104,19 +108,23 @@ class ProcessFlights:
         self._ended.difference_update(ended)  # after an error the next call removes them
 
     async def _call(self, work: Callable[[Flights], T], without: T) -> T:
-        """Call a function of the file in a thread; return ``without`` where there is no file, or it can't be used."""
+        """Call a function of the file; return ``without`` where there is no file, or it can't be used."""
 
-        def locked() -> T:
-            with self._lock:
-                return without if self._file is None else work(self._file)
-
-        async with self._order:
-            if time.monotonic() < self._alone_until:
+        def called() -> T:
+            if self._file is None or time.monotonic() < self._alone_until:
                 return without
             try:
-                return await asyncio.to_thread(locked)
-            except (sqlite3.Error, OSError, RuntimeError) as error:  # no thread is started at the interpreter's end
+                return work(self._file)
+            except (sqlite3.Error, OSError) as error:
                 log.info("flights of other processes are not known: %s", type(error).__name__)
                 # A suspended process may hold the file's lock.
                 self._alone_until = time.monotonic() + in_flight_requests.LEASE_SECONDS
                 return without
+
+        return await self._in_thread(called)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError:  # at the interpreter's end no thread is started
+            return work()

@@ -131,7 +131,7 @@ class RunExecutor:
             if self._account:
                 self._account.leave()
             if self._processes:
-                self._processes.close()
+                await self._processes.close()
             self._finish_all(NOT_SENT)
             for timer in self._grace_timers:
                 timer.cancel()  # it refers to this run

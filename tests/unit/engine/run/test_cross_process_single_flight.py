@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pandas as pd
 import pytest
+from support.waiting import SECONDS
 
 from tsn_frames.engine.cache import in_flight_requests
 from tsn_frames.engine.run.cross_process_single_flight import ProcessFlights
@@ -33,7 +34,7 @@ def test_cached_answers_are_found_while_another_process_holds_the_lock_of_the_fi
             return [await one.claim(each) for each in (b"x" * 32, key)]
         finally:
             shared.execute("ROLLBACK")
-            one.close()
+            await one.close()
 
     out = pd.DataFrame({"t": ["a"]}).tsn.complete("{t}", include="request_key", client=client, progress=False)
     first, second = asyncio.run(claims(bytes.fromhex(out["request_key"].iloc[0])))
@@ -54,6 +55,28 @@ def test_flights_that_ended_while_the_file_was_locked_are_removed_later(client, 
         assert shared.execute("SELECT COUNT(*) FROM flights").fetchone() == (1,)
         one._renew(one._file, [])
         assert shared.execute("SELECT COUNT(*) FROM flights").fetchone() == (0,)
-        one.close()
+        await one.close()
+
+    asyncio.run(end_while_locked())
+
+
+def test_the_loop_goes_on_while_a_run_that_ends_waits_for_the_file(client, shared, monkeypatch):
+    """The call of a task that was cancelled still has the file, and only the loop can let it come to its end."""
+    monkeypatch.setattr(in_flight_requests, "BUSY_TIMEOUT", SECONDS)
+    monkeypatch.setattr(in_flight_requests, "CLOSING_TIMEOUT", SECONDS)
+
+    async def end_while_locked():
+        one = ProcessFlights(client.cache)
+        holders = shared.execute("SELECT COUNT(*) FROM holders").fetchone()[0]
+        shared.execute("BEGIN IMMEDIATE")
+        claim = asyncio.create_task(one.claim(b"x" * 32))
+        await asyncio.sleep(0.1)
+        claim.cancel()
+        closing_it = asyncio.create_task(one.close())
+        await asyncio.sleep(0.1)
+        assert not closing_it.done()
+        shared.execute("ROLLBACK")
+        await closing_it
+        assert shared.execute("SELECT COUNT(*) FROM holders").fetchone()[0] == holders - 1
 
     asyncio.run(end_while_locked())
