@@ -62,7 +62,7 @@ soak: $(VENV)/.dev   ## the long ones
 pace: $(VENV)/.dev   ## what is measured in seconds; one at a time, on a machine that does nothing else
 	$(BIN)/python -m pytest -q -m benchmark tests/benchmarks tests/browser
 
-hunt: $(VENV)/.dev   ## look for what breaks a law, with examples that no run has tried yet
+hunt: $(VENV)/.dev   ## property tests, with examples that no run has tried yet
 	$(BIN)/python -m pytest -q --timeout 3600 -m 'hypothesis and not soak' --hypothesis-profile=hunt --hypothesis-seed=$$(date +%s)
 
 browser: $(VENV)/.dev $(NODE)/.made ## the chat in a real JupyterLab and Notebook 7, in Chromium (TIMES=10: ten times in a row)

@@ -1,4 +1,4 @@
-"""The pages keep their word: code runs, output is real, links lead somewhere, and no public word lacks its reference.
+"""The pages are true: code runs, output is real, links lead somewhere, and no public word lacks its reference.
 
 ``python tests/docs/test_docs.py`` writes what the code prints now into the pages, to be read before it is committed.
 """

@@ -143,8 +143,8 @@ def test_two_authorizations_are_refused(tmp_path):
         ({"headers": {"X Y": "canary-1"}}, "has the name 'X Y'"), ({"headers": {1: "canary-1"}}, "has the name 1"),
         ({"query": {"": "canary-1"}}, "has the name ''"), ({"headers": {"Host": "canary-1"}}, "'Host', which is set for each request"),
         ({"headers": {"content-length": "1"}}, "set for each request"), ({"headers": {"A": "canary-1\r\nB: c"}}, r"headers\['A'\] is empty, or has"),
-        ({"headers": {"A": ""}}, "empty"), ({"headers": {"A": "canary-ü"}}, "can't be sent"), ({"query": {"a": 5}}, r"query\['a'\] must be a text"),
-        ({"headers": {"A": "canary-1", "a": "canary-2"}}, "'a' twice"), ({"headers": {"A": b"canary-1"}}, "must be a text, got a bytes"),
+        ({"headers": {"A": ""}}, "empty"), ({"headers": {"A": "canary-ü"}}, "can't be sent"), ({"query": {"a": 5}}, r"query\['a'\] must be a string"),
+        ({"headers": {"A": "canary-1", "a": "canary-2"}}, "'a' twice"), ({"headers": {"A": b"canary-1"}}, "must be a string, got a bytes"),
     ],
     ids=lambda value: None if isinstance(value, str) else repr(value),
 )  # fmt: skip

@@ -90,7 +90,7 @@ def test_01_a_mapping_is_checked():
     df = pd.DataFrame({"t": ["x"]})
     with pytest.raises(tsn.errors.PromptError, match="missing= names a column 'u' that the frame doesn't have"):
         texts(df, "{t}", missing={"u": ""})
-    with pytest.raises(tsn.errors.PromptError, match="must be a text"):
+    with pytest.raises(tsn.errors.PromptError, match="must be a string"):
         texts(df, "{t}", missing={"t": 0})
     with pytest.raises(tsn.errors.PromptError, match="missing must be one of"):
         texts(df, "{t}", missing="drop")
@@ -523,7 +523,7 @@ def test_28_a_missing_list_raises_where_asked():
         ([{"role": "boss", "content": "x"}], "the role 'boss'; the roles are system, user, assistant"),
         ([{"content": "x"}], "the role None"), ([{"role": ["user"], "content": "x"}], "the role"), ([{"role": "user"}], "no content"),
         ([{"role": "user", "content": None}], "no content"), ([{"role": "user", "content": np.nan}], "no content"),
-        ([{"role": "user", "content": 5}], "must be a text, or a list of parts"), ([{"role": "user", "content": ["x"]}], "must be a text"),
+        ([{"role": "user", "content": 5}], "must be a string, or a list of parts"), ([{"role": "user", "content": ["x"]}], "must be a string"),
         ([], "at least one message"), (["Hello"], "must be a dict"), (5, "must be a list"),
     ],
     ids=repr,

@@ -1,4 +1,4 @@
-"""The front of the house: what is public, how it explains itself, and what importing it does not do."""
+"""What is public, how it explains itself, and what importing it does not do."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ FRAME, SERIES = pd.DataFrame({"text": ["a"]}), pd.Series(["a"], name="text")
         ),
         (lambda: SERIES.tsn.complete("{text}", name="x"), r"^complete\(\) has no parameter 'name'"),
         (lambda: FRAME.tsn.messages("{text}", sytem="x"), r"^messages\(\) has no parameter 'sytem'; did you mean 'system'\?$"),
-        (lambda: tsn.start(FRAME.tsn.messages, "{text}"), "messages is no paying verb"),
+        (lambda: tsn.start(FRAME.tsn.messages, "{text}"), "messages is not a verb that sends requests"),
         (
             lambda: tsn.to_labels(SERIES, ["a", "b"], multi=True),
             r"^to_labels\(\) has no parameter 'multi'; did you mean 'multiple'",

@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
 def _problem(text: object, *, allow_http: bool) -> str | None:
     """Return what is wrong with a base URL, without what could be a key or a password; raise nothing."""
     if not isinstance(text, str):
-        return f"base_url must be a text such as {DEFAULT!r}, got a {type(text).__name__}"
+        return f"base_url must be a string such as {DEFAULT!r}, got a {type(text).__name__}"
     text = text.strip()
     try:
         parts = urlsplit(text)

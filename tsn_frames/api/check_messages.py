@@ -25,7 +25,7 @@ def check_messages(given: Any, where: str, is_gap: IsGap = lambda value: value i
     [{'role': 'user', 'content': 'Hi'}]
     """
     if isinstance(given, str):
-        raise PromptError(f"{where} are a text; parse it first: json.loads(text), or df['messages'].map(json.loads)")
+        raise PromptError(f"{where} are a string; parse it first: json.loads(text), or df['messages'].map(json.loads)")
     if not isinstance(given, (Sequence, np.ndarray)) or len(given) == 0:
         raise PromptError(f"{where} must be a list with at least one message, got {quoted(given)}")
     return [_message(message, f"{where}, message {number},", is_gap) for number, message in enumerate(given)]
@@ -58,7 +58,7 @@ def _message(message: Any, where: str, is_gap: IsGap) -> dict[str, Any]:
         raise PromptError(f"{where} has no content")
     if not is_gap(content) and not isinstance(content, str) and not _is_parts(content):
         raise PromptError(
-            f"{where} has the content {quoted(content)}: it must be a text, or a list of parts in the form of the API"
+            f"{where} has the content {quoted(content)}: it must be a string, or a list of parts in the form of the API"
         )
     rest = {key: value for key, value in message.items() if key not in ("role", "content")}
     try:

@@ -145,7 +145,7 @@ def _model(name: str, value: Any) -> str:
 def _stop(name: str, value: Any) -> str | list[str]:
     items = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else None
     if not items or not all(isinstance(item, str) and item for item in items):
-        raise ParameterError(f"{name} must be a text or a list of texts, none of them empty, got {quoted(value)}")
+        raise ParameterError(f"{name} must be a string or a list of strings, none of them empty, got {quoted(value)}")
     return _text(name, value) if isinstance(value, str) else [_text(name, item) for item in items]
 
 
@@ -153,7 +153,7 @@ def _text(name: str, value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ParameterError(f"{name} has half a surrogate pair at position {error.start}, which no JSON can carry") from None
+        raise ParameterError(f"{name} has a lone surrogate at position {error.start}, which JSON can't hold") from None
     return str(value)
 
 
@@ -191,17 +191,17 @@ def plain(where: str, value: Any) -> Any:
     value = _item(value)
     if isinstance(value, Mapping):
         if bad := [key for key in value if not isinstance(key, str)]:
-            raise ParameterError(f"{where} has the key {quoted(bad[0])}: keys must be texts")
+            raise ParameterError(f"{where} has the key {quoted(bad[0])}: keys must be strings")
         return {_text(where, key): plain(f"{where}[{key!r}]", value[key]) for key in sorted(value)}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [plain(f"{where}[{i}]", item) for i, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        raise ParameterError(f"{where} is {value}, which JSON can't carry")
+        raise ParameterError(f"{where} is {value}, which JSON can't hold")
     if isinstance(value, str):
         return _text(where, value)
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    raise ParameterError(f"{where} is a {type(value).__name__}, which JSON can't carry: got {quoted(value)}")
+    raise ParameterError(f"{where} is a {type(value).__name__}, which JSON can't hold: got {quoted(value)}")
 
 
 _CHECKS = dict.fromkeys(RANGES, _number) | {

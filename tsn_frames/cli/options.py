@@ -59,7 +59,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # the lowest click has
         try:
             return self._parse(text_or_file(value))
         except (ValueError, InvalidOperation, OSError) as error:
-            self.fail(f"{value!r} is no {self.name}: {error}", param, ctx)
+            self.fail(f"{value!r} is not a valid {self.name}: {error}", param, ctx)
 
 
 def text_or_file(value: str) -> str:

@@ -57,7 +57,7 @@ def check_missing(missing: object, df: pd.DataFrame) -> None:
         if label not in df.columns:
             raise PromptError(f"missing= names a column {label!r} that the frame doesn't have; {did_you_mean(label, df.columns)}")
         if not isinstance(text, str):
-            raise PromptError(f"missing= gives {quoted(text)} for column {label!r}: it must be a text")
+            raise PromptError(f"missing= gives {quoted(text)} for column {label!r}: it must be a string")
 
 
 def warn_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, missing: Missing, remedy: str) -> None:

@@ -46,7 +46,7 @@ class Layout:
 def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
     """Return the requested columns."""
     if name is not None and (not isinstance(name, str) or not name):
-        raise ParameterError(f"name must be a text, got {quoted(name)}")
+        raise ParameterError(f"name must be a string, got {quoted(name)}")
     facts = (include,) if isinstance(include, str) else tuple(include or ())
     for fact in facts:
         if fact not in FACTS:

@@ -65,7 +65,7 @@ def _check_arguments(prompt: object, messages: object, system: object) -> None:
     if prompt is not None and not isinstance(prompt, str) and not callable(prompt):
         raise PromptError(f"prompt must be a template or a function of a row, got {quoted(prompt)}")
     if system is not None and not isinstance(system, str):
-        raise PromptError(f"system must be a text, got {quoted(system)}")
+        raise PromptError(f"system must be a string, got {quoted(system)}")
 
 
 def _from_template(df: pd.DataFrame, parts: list[Part], systems: list[Part] | None, missing: Missing) -> Rendered:

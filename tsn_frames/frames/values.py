@@ -132,7 +132,7 @@ def _bare(value: Any, column: Hashable) -> Any:
     """Return a nested value without numpy's wrappers, which show as ``np.float64(1.5)`` and cut long arrays short."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         raise PromptError(
-            f"column {column!r} holds {type(value).__name__}, which are no text: decode them first, "
+            f"column {column!r} holds {type(value).__name__}, which are not text: decode them first, "
             f"for example df[{column!r}].str.decode('utf-8')"
         )
     if isinstance(value, np.ndarray):

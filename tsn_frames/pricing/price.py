@@ -63,7 +63,7 @@ def checked(table: object, currency: str | None, source: str | None) -> dict[str
         raise ConfigError(f'prices must be a dict such as {{"deepseek-chat": (0.27, 1.10)}}, got {quoted(table)}')
     for name, word in (("currency", currency), ("source", source)):
         if word is not None and (not isinstance(word, str) or not word.strip()):
-            raise ConfigError(f"the {name} of prices must be a text such as 'USD', got {quoted(word)}")
+            raise ConfigError(f"the {name} of prices must be a string such as 'USD', got {quoted(word)}")
     for model in table:
         if not isinstance(model, str) or not model:
             raise ConfigError(f"prices are given by the name of a model, got {quoted(model)}")
@@ -121,7 +121,7 @@ def _number(model: str, value: object) -> Decimal:
 
 def _text(model: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise ConfigError(f"currency and source of {model!r} must be texts, got {quoted(value)}")
+        raise ConfigError(f"currency and source of {model!r} must be strings, got {quoted(value)}")
     return value.strip() or None if value else None
 
 

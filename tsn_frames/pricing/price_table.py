@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import Usage
 from ..errors import ConfigError
-from ..text import did_you_mean
+from ..text import did_you_mean, plural
 from . import load_prices
 from .price import MILLION, WORDS, Price, checked
 
@@ -166,7 +166,7 @@ class Prices:
             return ""
         if unknown[0] in self._table:
             return f"the price of {unknown[0]!r} isn't valid any more, or not yet: give it a period that covers today"
-        more = f" and {len(unknown) - 1} other models" if len(unknown) > 1 else ""
+        more = f" and {plural(len(unknown) - 1, 'other model')}" if len(unknown) > 1 else ""
         return f"there is no price for the model {unknown[0]!r}{more}; {did_you_mean(unknown[0], self._table, most=5)}"
 
     def to_frame(self) -> pd.DataFrame:

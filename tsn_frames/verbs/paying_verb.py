@@ -80,7 +80,7 @@ def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[
         shown = f"the function {verb.__name__}" if inspect.isroutine(verb) else f"a {type(verb).__name__}"
         called = "; the verb itself is meant, without its call" if not callable(verb) else ""
         raise ArgumentError(
-            f"{shown} is no paying verb{called}: give a verb that sends requests and then what it takes, such as "
+            f"{shown} is not a verb that sends requests{called}: give one and then its arguments, such as "
             "tsn.start(df.tsn.complete, 'Summarise: {text}')"
         )
     owner = getattr(verb, "__self__", None)
@@ -92,7 +92,7 @@ def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[
 
 
 def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
-    """Start a paying verb in the background and return its run at once.
+    """Start a verb that sends requests in the background and return its run at once.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
     Raises
     ------
     TypeError
-        If it is not a paying verb, or has no such parameter. What the verb itself raises before it sends is raised here.
+        If it is not a verb that sends requests, or has no such parameter. What the verb itself raises before it sends is raised here.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def start(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
 
 
 def estimate(verb: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Estimate:
-    """Estimate what a call of a paying verb would send, use and cost. Nothing is sent.
+    """Estimate what a call of a verb would send, use and cost. Nothing is sent.
 
     Parameters
     ----------

@@ -104,7 +104,7 @@ class Chat(PageWidget):
         Raises
         ------
         ParameterError, ConfigError
-            If the text is no such conversation, or a setting can't be sent.
+            If the text can't be read as such a conversation, or a setting can't be sent.
 
         Examples
         --------

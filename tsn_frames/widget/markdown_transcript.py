@@ -38,7 +38,7 @@ def from_markdown(text: str) -> tuple[str | None, tuple[Turn, ...]]:
     Raises
     ------
     ParameterError
-        If the text is no such conversation.
+        If the text can't be read as such a conversation.
     """
     if not isinstance(text, str):
         raise ParameterError(f"text must be what to_markdown() has written, got {quoted(text)}")
@@ -57,7 +57,7 @@ def _turns(text: str) -> Iterator[Turn]:
         found = _PART.fullmatch(text, begin, end)
         if found is None:
             raise ParameterError(
-                f"the text is no transcript of a chat: a message begins with **User** or **Assistant**, not {quoted(text[begin:end])}"
+                f"the text is not a transcript of a chat: a message begins with **User** or **Assistant**, not {quoted(text[begin:end])}"
             )
         state: State = "whole"
         if found["state"]:

@@ -38,7 +38,7 @@ def test_a_typo_in_a_parameter_is_as_short(kernel):
         ('df.tsn.complete("{text}", "again")', "complete(): too many positional arguments"),
         ('df.tsn.label("text")', "label(): missing a required argument: 'labels'"),
         ("df.tsn.usage(bye='text')", "usage() has no parameter 'bye'; did you mean 'by'?"),
-        ('tsn.start("complete")', "a str is no paying verb"),
+        ('tsn.start("complete")', "a str is not a verb that sends requests"),
         ("tsn.Chat(modle='m')", "Chat() has no parameter 'modle'; did you mean 'model'?"),
     ],
 )

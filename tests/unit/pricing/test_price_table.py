@@ -80,7 +80,7 @@ def test_a_price_that_is_over_is_unknown_and_said():
     prices = Prices({"m": {"prompt": 1, "completion": 1, "valid_to": "2026-01-31"}})
     assert prices.cost("m", Usage(1, 1, 2)) is None and prices.worst("m", 1, 1) is None
     assert "isn't valid any more" in prices.hint(["m"])
-    assert prices.hint(["n", "o"]).startswith("there is no price for the model 'n' and 1 other models") and not prices.hint([])
+    assert prices.hint(["n", "o"]).startswith("there is no price for the model 'n' and 1 other model;") and not prices.hint([])
 
 
 BAD = {

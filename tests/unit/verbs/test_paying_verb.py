@@ -125,7 +125,7 @@ def test_a_mistake_is_found_before_a_run_is_started(df, source, tmp_path, client
 @pytest.mark.parametrize("call", [tsn.start, tsn.estimate])
 def test_what_is_not_a_paying_verb_is_refused(df, client, call):
     for verb, named in [(df, "a DataFrame"), (len, "function len"), (df.tsn.usage, "function usage"), (df.tsn, "FrameAccessor")]:
-        with pytest.raises(TypeError, match=f"{named} is no paying verb.*tsn.start.df.tsn.complete"):
+        with pytest.raises(TypeError, match=f"{named} is not a verb that sends requests.*tsn.start.df.tsn.complete"):
             call(verb, ASK)
 
 

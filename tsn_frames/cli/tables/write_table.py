@@ -33,7 +33,7 @@ def check_target(path: str, form: TableFormat = TABLE_FORMAT) -> None:
     if target.is_dir():
         raise ParameterError(f"{path} is a folder: give --output the name of a file in it")
     if not os.access(target if _is_stream(target) else target.parent, os.W_OK):
-        raise ParameterError(f"{path} can't be written: the folder {target.parent} is missing or closed to you")
+        raise ParameterError(f"{path} can't be written: the folder {target.parent} is missing or can't be written to")
 
 
 def write_table(df: pd.DataFrame, path: str, form: TableFormat = TABLE_FORMAT) -> None:

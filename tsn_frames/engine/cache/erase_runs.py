@@ -30,7 +30,7 @@ def forget(folder: Path, runs: Sequence[object], ledger: Ledger | str | Path | N
     except sqlite3.Error as error:
         raise CacheError(
             f"{folder} could not be cleaned of all bytes ({error}): another process uses the file, or the disk is full. "
-            "What was deleted is not answered any more; call forget again when no run goes on"
+            "What was deleted is no longer used; call forget again when no run is going"
         ) from None
     _warn_of_remaining(folder, shared, records, ids)
     return count
@@ -44,7 +44,7 @@ def _ledger_of(folder: Path, runs: Sequence[object], ledger: Ledger | str | Path
         if client is None:
             continue
         if not getattr(run, "done", True):
-            raise CacheError("the run still goes on: run.stop() or run.wait() first, then forget it")
+            raise CacheError("the run is still going: run.stop() or run.wait() first, then forget it")
         if client.cache.folder != folder:
             raise CacheError(f"the run's answers are in {client.cache.folder}: use run.client.cache.forget(run)")
         found = found or client.ledger

@@ -147,7 +147,7 @@ def _check_settings(settings: dict[object, object], file: Path) -> None:
             raise _foreign(file, name)
     schema = settings.get("tsn_schema")
     if not isinstance(schema, int):
-        raise CacheError(f"{file} is no cache of tsn_frames but another program's: give another folder as cache=")
+        raise CacheError(f"{file} is not a cache of tsn_frames but another program's file: give another folder as cache=")
     if schema > SCHEMA:
         raise CacheError(
             f"{file} was made by a newer tsn_frames (schema {schema}, known: {SCHEMA}): upgrade, or give another cache="
@@ -155,4 +155,4 @@ def _check_settings(settings: dict[object, object], file: Path) -> None:
 
 
 def _foreign(file: Path, name: object) -> CacheError:
-    return CacheError(f"{file} is no cache of tsn_frames: it holds {str(name)[:40]!r}; give another folder as cache=")
+    return CacheError(f"{file} is not a cache of tsn_frames: it holds {str(name)[:40]!r}; give another folder as cache=")

@@ -35,7 +35,7 @@ class ChatSettings(NamedTuple):
     def with_system(self, text: str | None, template: str | None = None) -> ChatSettings:
         """Return the settings with another system prompt, and its template if it has one; None for none."""
         if text is not None and not isinstance(text, str):
-            raise PromptError(f"system must be a text, got {quoted(text)}")
+            raise PromptError(f"system must be a string, got {quoted(text)}")
         return self._replace(system=None if text is None else plain("system", text), system_template=template)
 
     def with_parameters(self, values: Mapping[str, Any]) -> ChatSettings:

@@ -45,7 +45,7 @@ class Conversation(ChatState):
         super().__init__(client, messages, model, system, parameters)
         check_choice("cache", cache, CacheMode)
         if tag is not None and not isinstance(tag, str):
-            raise ParameterError(f"tag must be a text, got {quoted(tag)}")
+            raise ParameterError(f"tag must be a string, got {quoted(tag)}")
         self.cache, self.tag = cache, tag
         self.id = uuid.uuid4().hex[:12]
         self._questions = 0
@@ -88,7 +88,7 @@ class Conversation(ChatState):
     def edit(self, i: int, text: str) -> Future[Turn]:
         """Ask another question in place of question ``i``, and return at once; all later turns are removed."""
         if not 0 <= i < len(self._turns) or self._turns[i].role != "user":
-            raise TSNError(f"turn {i!r} is no question of this chat")
+            raise TSNError(f"turn {i!r} is not a question of this chat")
         return self._question(text, i).future
 
     def list_models(self) -> Future[list[str]]:
@@ -103,7 +103,7 @@ class Conversation(ChatState):
 
     def _question(self, text: str, position: int | None = None) -> PendingAnswer:
         if not isinstance(text, str) or not text.strip():
-            raise PromptError(f"a question must be a text that isn't blank, got {quoted(text)}")
+            raise PromptError(f"a question must be a string that isn't blank, got {quoted(text)}")
         filled = text if self.templates is None else self.templates.fill(text)
         template = None if self.templates is None else text
         if not filled.strip():

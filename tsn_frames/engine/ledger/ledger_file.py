@@ -174,7 +174,7 @@ def _with_all_tables(path: Path) -> sqlite3.Connection:
 
 
 def schema(path: Path) -> tuple[int, set[str]]:
-    """Return the schema version of a ledger, 0 for none yet, and its tables; refuse a file that is no ledger or a newer one."""
+    """Return the schema version of a ledger, 0 for none yet, and its tables; refuse a file that is not a ledger or a newer one."""
     if not path.exists():
         return 0, set()
     try:
@@ -185,11 +185,11 @@ def schema(path: Path) -> tuple[int, set[str]]:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
-        raise ConfigError(f"{path} is no ledger ({error}): move it away, or give another ledger=") from None
+        raise ConfigError(f"{path} is not a ledger ({error}): move it away, or give another ledger=") from None
     if version > len(MIGRATIONS):
         raise ConfigError(f"{path} was written by a newer tsn_frames (schema {version}): upgrade, or give another ledger=")
     if ("attempts" in names) != (version > 0) or (names and not version):
-        raise ConfigError(f"{path} is no ledger but another program's file: give another ledger=")
+        raise ConfigError(f"{path} is not a ledger but another program's file: give another ledger=")
     return version, names
 
 

@@ -194,7 +194,7 @@ class Client:
                 raise ConfigError(f"there is no API key for {self.host}: {PICKLED}")
             raise ConfigError(
                 f"there is no API key for {self.host}. Give one as Client(api_key=...) from a secret store, "
-                "or run tsn.set_key(), which asks for it unseen and keeps it out of the notebook, "
+                "or run tsn.set_key(), which asks for it without showing it and keeps it out of the notebook, "
                 "or set the environment variable TSN_API_KEY"
             )
         return Credentials(found, self.headers, self.query)
@@ -239,13 +239,13 @@ def _secret(given: Hidden) -> Secret:
     if isinstance(given.reveal(), Secret):
         return cast("Secret", given.reveal())
     if not isinstance(given.reveal(), str | None):
-        raise ConfigError(f"api_key must be a text, got a {type(given.reveal()).__name__}")
+        raise ConfigError(f"api_key must be a string, got a {type(given.reveal()).__name__}")
     return Secret(given.reveal())
 
 
 def _text(name: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise ConfigError(f"{name} must be a text, got a {type(value).__name__}")
+        raise ConfigError(f"{name} must be a string, got a {type(value).__name__}")
     return value
 
 

@@ -159,7 +159,7 @@ def _entry_problem(setting: str, name: object, value: object) -> str | None:
     if setting == "headers" and name.lower() in _SET_BY_TRANSPORT:
         return f"headers has {name!r}, which is set for each request: leave it out"
     if not isinstance(value, str):
-        return f"{setting}[{name!r}] must be a text, got a {type(value).__name__}"
+        return f"{setting}[{name!r}] must be a string, got a {type(value).__name__}"
     if not _TEXT.fullmatch(value):
         return f"{setting}[{name!r}] is empty, or has outer blanks or a character that can't be sent: copy it again"
     return None

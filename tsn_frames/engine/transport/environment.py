@@ -67,7 +67,7 @@ def _contains(entry: str, network: str, host: str) -> bool:
         known = ipaddress.ip_network(network, strict=False)
     except ValueError:
         raise ConfigError(
-            f"NO_PROXY has {entry!r}, which is no host, address or network: write it as example.com, 10.0.0.1, 10.0.0.0/8 or ::1"
+            f"NO_PROXY has {entry!r}, which is not a host, an address or a network: write it as example.com, 10.0.0.1, 10.0.0.0/8 or ::1"
         ) from None
     try:
         return ipaddress.ip_address(host) in known

@@ -73,7 +73,7 @@ def _read(df: pd.DataFrame, name: Hashable) -> _Column:
         codes, found = pd.factorize(column)
     except TypeError:
         raise ParameterError(
-            f"column {name!r} holds lists or dicts, which are no labels: give a column with one label a row; "
+            f"column {name!r} holds lists or dicts, which are not labels: give a column with one label a row; "
             "where a row may have several, the column of True and False of each"
         ) from None
     every = values.exact(pd.Series(found))

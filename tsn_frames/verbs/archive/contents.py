@@ -67,7 +67,7 @@ class Given:
 
     def _add_run(self, run: Run[Any]) -> None:
         if not run.done:
-            raise ParameterError("the run still goes on: run.result() first, then archive it")
+            raise ParameterError("the run is still going: run.result() first, then archive it")
         self.ids += run.ids
         self.clients.append(run.client)
         self.unsaved[f"frame of run {run.ids[0]}"] = run.frame

@@ -68,7 +68,7 @@ def checked_manifest(data: bytes, path: Path) -> dict[str, Any]:
     except Unreadable as error:
         raise CacheError(f"{path} is damaged: its {MANIFEST} can't be read ({error})") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("version"), int):
-        raise CacheError(f"{path} is no archive of tsn_frames: its {MANIFEST} is another program's")
+        raise CacheError(f"{path} is not an archive of tsn_frames: its {MANIFEST} is another program's")
     if found["version"] > VERSION or found.get("key_scheme") != SCHEME.decode():
         raise CacheError(f"{path} was made by another tsn_frames (archive version {found['version']}, known: {VERSION}): upgrade")
     return found
@@ -127,4 +127,4 @@ def parsed_ledger(data: bytes, path: Path) -> Iterator[Line]:
                 values["texts"] = None
             yield kind(**values)
         except (Unreadable, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CacheError(f"{path} is damaged: line {number} of its {LEDGER} is no line of a ledger ({error!r})") from None
+            raise CacheError(f"{path} is damaged: line {number} of its {LEDGER} is not a line of a ledger ({error!r})") from None

@@ -93,7 +93,7 @@ class ArchiveFile:
 
     def _info(self, name: str) -> zipfile.ZipInfo:
         if name not in self._infos:
-            raise CacheError(f"{self._path} is no archive of tsn_frames: it has no {name}")
+            raise CacheError(f"{self._path} is not an archive of tsn_frames: it has no {name}")
         return self._infos[name]
 
     @contextmanager
@@ -101,4 +101,6 @@ class ArchiveFile:
         try:
             yield
         except _DAMAGE as error:
-            raise CacheError(f"{self._path} is damaged, or no archive of tsn_frames: {error or type(error).__name__}") from None
+            raise CacheError(
+                f"{self._path} is damaged, or not an archive of tsn_frames: {error or type(error).__name__}"
+            ) from None

@@ -46,7 +46,7 @@ class CodeGenerator(NamedTuple):
         if question is None:
             question = next((i for i, template in questions.items() if self.templates.columns(template)), max(questions))
         if question not in questions:
-            raise PromptError(f"turn {question!r} is no question of this chat")
+            raise PromptError(f"turn {question!r} is not a question of this chat")
         prompt, system = questions[question], self.conversation.system_template
         warnings = self._warnings(prompt, system) + ([_ALONE] if question > 0 else [])
         return AllRows(self._code(prompt, system), question, list(questions.items()), warnings)

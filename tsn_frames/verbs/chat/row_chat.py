@@ -122,7 +122,7 @@ extra_body : optional
         hint = "must be a template such as 'Summarise: {text}' here; without one the row's cells are the context"
         raise PromptError(f"prompt {hint}, got {quoted(prompt)}")
     if system is not None and not isinstance(system, str):
-        raise PromptError(f"system must be a text, got {quoted(system)}")
+        raise PromptError(f"system must be a string, got {quoted(system)}")
     if prompt is None:
         missing = "empty" if missing is None else missing
     templates = Templates(df, one, context_template(df) if prompt is None else "", "raise" if missing is None else missing)

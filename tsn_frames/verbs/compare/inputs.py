@@ -46,7 +46,7 @@ def _by_name(names: list[Any]) -> dict[str, Any]:
 
 def _own(label: Any, value: Any, own: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(label, str) or not label:
-        raise ParameterError(f"a label of models must be a text, got {quoted(label)}")
+        raise ParameterError(f"a label of models must be a string, got {quoted(label)}")
     if not isinstance(value, Mapping):
         return {"model": check("model", value)}
     for name in value:
@@ -77,7 +77,9 @@ def comparable_gold(truth: pd.Series, normalise: Normalise) -> list[Any]:
     bad = [at for at, value in enumerate(right) if value is UNREADABLE]
     if bad:
         first = values.row_name(truth.index, bad[0])
-        raise ParameterError(f"normalise= raised at the gold of {plural(len(bad), 'row')}, the first is {first}: repair either")
+        raise ParameterError(
+            f"normalise= raised at the gold of {plural(len(bad), 'row')}, the first is {first}: correct the function or the gold"
+        )
     return right
 
 

@@ -74,7 +74,7 @@ def gold_sample(
         if not pd.api.types.is_integer(value) or value < least:
             raise ParameterError(f"{word} must be a whole number of at least {least}, got {quoted(value)}")
     if not isinstance(name, str) or not name:
-        raise ParameterError(f"name must be a text, got {quoted(name)}")
+        raise ParameterError(f"name must be a string, got {quoted(name)}")
     if n + dev > len(df):
         raise ParameterError(f"the frame has {plural(len(df), 'row')}: n={n} and dev={dev} are {n + dev:,}, take fewer")
     prob, split = _drawn(groups_of(df, by).codes, int(n), int(dev), int(random_state))

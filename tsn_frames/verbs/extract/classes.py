@@ -90,7 +90,7 @@ def _declared_in_class(given: Any) -> dict[str, Declared]:
     except NameError as error:
         raise ParameterError(f"fields: a type of {given.__name__} is not known: {error}; define it beside the class") from None
     if needed := next((name for name, kind in hints.items() if isinstance(kind, dataclasses.InitVar)), None):
-        raise ParameterError(f"fields: {given.__name__} needs {needed!r} to be made, which is no field: leave out the InitVar")
+        raise ParameterError(f"fields: {given.__name__} needs {needed!r} to be made, which is not a field: leave out the InitVar")
     return {name: Declared(_without_required(hints[name]), default) for name, default in defaults.items()}
 
 
@@ -107,7 +107,7 @@ def _defaults(given: Any) -> dict[str, Any]:
         return {one.name: _default(one, dataclasses.MISSING) for one in dataclasses.fields(given) if one.init}
     if issubclass(given, msgspec.Struct):
         return {one.name: _default(one, msgspec.NODEFAULT) for one in msgspec.structs.fields(given)}
-    raise ParameterError(f"fields: {given.__name__} is no dataclass, TypedDict, msgspec Struct or pydantic model")
+    raise ParameterError(f"fields: {given.__name__} is not a dataclass, TypedDict, msgspec Struct or pydantic model")
 
 
 def _default(field: Any, missing: Any) -> Any:

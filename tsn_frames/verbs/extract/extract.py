@@ -97,7 +97,7 @@ def extract(df: FrameT, text: Any, fields: Any, **options: Unpack[ExtractOptions
     check_options(words, ("quote",))
     name, known, quotes = words.get("name"), Fields.of(fields), words.get("explain") == "quote"
     if name is not None and (not isinstance(name, str) or not name):
-        raise ParameterError(f"name must be a text, got {quoted(name)}")
+        raise ParameterError(f"name must be a string, got {quoted(name)}")
     prefix = "" if name is None else f"{name}_"
     wanted = [*_wanted(known, quotes=quotes), *(USAGE if words["usage"] else ()), *included(words), "error"]
     added = [prefix + one for one in wanted]

@@ -37,7 +37,7 @@ class Fields(NamedTuple):
             raise ParameterError("fields is empty: name at least one")
         for field in fields:
             if not isinstance(field.name, str) or not field.name.strip():
-                raise ParameterError(f"fields: a name must be a text, got {quoted(field.name)}")
+                raise ParameterError(f"fields: a name must be a string, got {quoted(field.name)}")
         return cls(fields, strict_schema(definitions), (pydantic_check if pydantic else class_check)(given, fields))
 
     def read(self, answer: Mapping[str, Any]) -> Checked:

@@ -145,7 +145,7 @@ class Target:
         unfinished = [file for file in found if file.name.startswith(".part-") and file.name.endswith(".tmp")]
         others = [file for file in found if not _PART.fullmatch(file.name) and file not in unfinished]
         if others:
-            raise ParameterError(f"{self.path} holds {others[0].name!r}, which is no part of an output: give another folder")
+            raise ParameterError(f"{self.path} holds {others[0].name!r}, which is not part of an output: give another folder")
         made = [file for file in found if file not in unfinished]
         foreign = [file for file in made if not self._is_ours(file)]
         if foreign and not overwrite:
@@ -206,7 +206,7 @@ def _files(path: Path) -> list[Path]:
         )
     if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".feather", ".xlsx"):
         raise ParameterError(
-            f"{path.name} is no Parquet file: its types are unknown until all of it is read. Make one first, "
+            f"{path.name} is not a Parquet file: its types are unknown until all of it is read. Make one first, "
             f"for example with DuckDB: COPY '{path.name}' TO '{path.stem}.parquet'"
         )
     return [path]

@@ -105,7 +105,7 @@ def _grouped(labels: Mapping[Any, Any]) -> tuple[list[tuple[Label, str | None]],
 def _checked(label: Any, where: str) -> Label:
     label = label.item() if isinstance(label, np.integer) else label
     if isinstance(label, bool) or not isinstance(label, (str, int)):
-        raise ParameterError(f"{where}: a label must be a text or a whole number, got {quoted(label)}")
+        raise ParameterError(f"{where}: a label must be a string or a whole number, got {quoted(label)}")
     if isinstance(label, int):
         return label
     if not label.strip():
@@ -120,7 +120,7 @@ def _checked(label: Any, where: str) -> Label:
 
 def _description(label: Any, text: Any) -> str | None:
     if text is not None and not isinstance(text, str):
-        raise ParameterError(f"labels: the description of {label!r} must be a text or None, got {quoted(text)}")
+        raise ParameterError(f"labels: the description of {label!r} must be a string or None, got {quoted(text)}")
     return " ".join(text.split()) if text else None
 
 

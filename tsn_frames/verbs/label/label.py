@@ -142,7 +142,7 @@ def _task(text: Any, labels: Any, words: Mapping[str, Any]) -> LabelTask:
             raise ParameterError(f"{flag} must be True or False, got {quoted(words[flag])}")
     name, multiple, explain = words["name"], words["multiple"], words.get("explain")
     if not isinstance(name, str) or not name:
-        raise ParameterError(f"name must be a text, got {quoted(name)}")
+        raise ParameterError(f"name must be a string, got {quoted(name)}")
     book = Codebook.of(labels, ordered=words["ordered"], other=words.get("other"))
     examples = examples_of(words.get("examples"), text, name, book, multiple=multiple, explain=explain)
     return LabelTask(book, words.get("instructions"), multiple, explain, examples)

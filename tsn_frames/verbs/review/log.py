@@ -79,7 +79,7 @@ class ReviewLog:
 
     def _check_kind(self, content: bytes) -> None:
         if content and not content.startswith(_START):
-            raise ConfigError(f"{self.path} is no review log, so nothing is written into it: name another file with file=")
+            raise ConfigError(f"{self.path} is not a review log, so nothing is written into it: name another file with file=")
 
     def _parsed(self, line: bytes) -> dict[str, Any] | None:
         """Return a line as a dict; None for one that a power failure cut off, with a warning."""

@@ -88,7 +88,7 @@ def review(
     check_frame(df)
     for word, value in (("name", name), ("rater", rater)):
         if value is not None and not (isinstance(value, str) and value.strip()):
-            raise ParameterError(f"{word} must be a text, got {quoted(value)}")
+            raise ParameterError(f"{word} must be a string, got {quoted(value)}")
     book = Codebook.of(labels, ordered=ordered, other=other)
     shown = Shown.of(df, show, name, book, multiple=multiple)
     selection = select(df, text, book, shown, name=name, order=order, multiple=multiple)

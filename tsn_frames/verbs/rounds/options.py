@@ -36,7 +36,7 @@ def check_options(options: Mapping[str, Any], explains: tuple[str, ...]) -> None
     """Check the options that are not passed to ``complete``."""
     instructions, explain = options.get("instructions"), options.get("explain")
     if instructions is not None and (not isinstance(instructions, str) or not instructions.strip()):
-        raise ParameterError(f"instructions must be a text, got {quoted(instructions)}")
+        raise ParameterError(f"instructions must be a string, got {quoted(instructions)}")
     if explain is not None and explain not in explains:
         raise ParameterError(f"explain must be None or {' or '.join(map(repr, explains))}, got {quoted(explain)}")
     check_choice("structured", options["structured"], Structured)

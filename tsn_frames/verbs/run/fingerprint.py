@@ -78,7 +78,7 @@ def _rows(df: pd.DataFrame, prompt: Any, messages: Any, system: str | None, made
 def _hashed(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     try:
         return pd.util.hash_array(values, categorize=False)
-    except (TypeError, ValueError):  # half a surrogate pair, or values that pandas can't hash
+    except (TypeError, ValueError):  # a lone surrogate, or values that pandas can't hash
         return pd.util.hash_array(np.array([ascii(value) for value in values], dtype=object), categorize=False)
 
 

@@ -116,7 +116,7 @@ def tags(df: pd.DataFrame, tag: Any, made: Plan) -> tuple[list[str | None], dict
         return [tag] * len(made.requests), {}
     series = per_row.series_of(df, "tag", tag)
     if series is None:
-        raise ParameterError(f"tag must be a text or a Series of texts, got {quoted(tag)}")
+        raise ParameterError(f"tag must be a string or a Series of strings, got {quoted(tag)}")
     values = [None if pd.isna(value) else str(value) for value in series]
     firsts = first_rows(made.inverse, len(made.requests))
     if firsts is None:

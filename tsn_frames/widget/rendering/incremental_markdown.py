@@ -95,7 +95,7 @@ def _parts(text: str) -> tuple[str, str]:
     """Return the text to parse as markdown, and the HTML of the rest."""
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
+    except UnicodeEncodeError:  # a lone surrogate
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     return text[:MOST], code_html(text[MOST:]) if len(text) > MOST else ""

@@ -747,7 +747,7 @@ def test_the_worst_case_is_above_what_the_simulator_bills(text, most):
     before, after = around_user_text("Be kind.")
     try:
         messages = before + dumps(text) + after
-    except TypeError:  # half a surrogate pair
+    except TypeError:  # a lone surrogate
         return
     worst = worst_case(Prices({"m": (1, 1)}), Request(b"", b'{"messages":', messages, "m", most))
     assert worst * MILLION >= count_prompt(["Be kind.", text]) + most

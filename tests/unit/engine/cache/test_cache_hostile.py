@@ -203,10 +203,10 @@ def test_a_file_that_would_do_more_than_hold_answers_is_refused(server, filled, 
     change(filled.cache.file, *FOREIGN[what])
     before = filled.cache.file.read_bytes()
     for work in (filled.cache.stats, filled.cache.to_frame, filled.cache.open, lambda: filled.cache.export(tmp_path / "x.jsonl")):
-        with pytest.raises(tsn.errors.CacheError, match=r"cache\.db is no cache of tsn_frames.*give another folder as cache="):
+        with pytest.raises(tsn.errors.CacheError, match=r"cache\.db is not a cache of tsn_frames.*give another folder as cache="):
             work()
     asked = server.stats().requests
-    with pytest.raises(tsn.errors.CacheError, match="is no cache of tsn_frames"):
+    with pytest.raises(tsn.errors.CacheError, match="is not a cache of tsn_frames"):
         ask(frame(3), filled)
     assert server.stats().requests == asked and filled.cache.file.read_bytes() == before
 

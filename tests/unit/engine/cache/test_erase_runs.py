@@ -124,7 +124,7 @@ def test_what_names_no_run_is_refused_with_the_remedy(client):
 
 def test_a_run_that_goes_on_is_refused(client, endless):
     run = tsn.start(pd.DataFrame({"text": ["a"]}).tsn.complete, PROMPT, client=client, stream=True)
-    with pytest.raises(CacheError, match="still goes on"):
+    with pytest.raises(CacheError, match="still going"):
         client.cache.forget(run)
     run._engine.stop(0)
     with pytest.warns(TSNWarning, match="not sent"):

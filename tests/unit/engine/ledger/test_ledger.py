@@ -282,9 +282,9 @@ def test_another_programs_file_is_refused_and_untouched(client, what):
             connection.execute("CREATE TABLE notes (text)")
     before = client.ledger.path.read_bytes()
     for work in (client.ledger.to_frame, client.ledger.open):
-        with pytest.raises(tsn.errors.ConfigError, match="is no ledger"):
+        with pytest.raises(tsn.errors.ConfigError, match="is not a ledger"):
             work()
-    with pytest.warns(tsn.errors.TSNWarning, match="the ledger can't be .*is no ledger"):
+    with pytest.warns(tsn.errors.TSNWarning, match="the ledger can't be .*is not a ledger"):
         assert ask(frame(), client)["content"].notna().all()
     assert client.ledger.path.read_bytes() == before
 
@@ -744,7 +744,7 @@ def test_a_prompt_is_measured_in_characters_as_its_json_has_them(system, text, w
     before, after = around_user_text(system if with_system else None)
     try:
         tail = dumps(text) + after
-    except TypeError:  # half a surrogate pair is never sent
+    except TypeError:  # a lone surrogate is never sent
         return
     request = Request(b"", body_head({"model": "m", "temperature": 0.0}) + before, tail, "m")
     assert prompt_size(request).chars == len((before + tail).decode())

@@ -167,7 +167,7 @@ def test_a_member_that_is_longer_than_declared_is_refused(path):
 @pytest.mark.parametrize("cut", [0, 1, 100, 2000, -1])
 def test_a_cut_file_is_refused(path, cut):
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(CacheError, match="damaged, or no archive"):
+    with pytest.raises(CacheError, match="damaged, or not an archive"):
         tsn.load_archive(path)
 
 

@@ -207,7 +207,7 @@ def test_the_code_takes_the_first_question_with_a_placeholder_unless_another_is_
     assert "prompt='Is {text} worth {stars} stars?'" in last.code and "alone" not in last.code
     assert last.warnings == ["Only this question is asked of every row: the messages before it are not sent along."]
     assert later.code.count("{") == 0 and "every row would send the same text" in later.warnings[0]
-    with pytest.raises(tsn.errors.PromptError, match="turn 2 is no question"):
+    with pytest.raises(tsn.errors.PromptError, match="turn 2 is not a question"):
         opened.all_rows(2)
 
 

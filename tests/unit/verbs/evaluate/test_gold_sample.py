@@ -72,7 +72,7 @@ def test_missing_groups_are_a_group_and_the_index_may_repeat():
         ({"n": 10, "dev": -1}, "dev must be a whole number of at least 0"),
         ({"n": 90, "dev": 11}, "the frame has 100 rows: n=90 and dev=11 are 101"),
         ({"n": 10, "by": "mnth"}, "did you mean 'month'"),
-        ({"n": 10, "name": ""}, "name must be a text"),
+        ({"n": 10, "name": ""}, "name must be a string"),
         ({"n": 10, "random_state": -1}, "random_state must be"),
     ],
 )

@@ -162,7 +162,7 @@ class Pair(NamedTuple):
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [(local_class(), "name 'Unknown' is not defined"), (Seeded, "leave out the InitVar"), (Pair, "Pair is no dataclass")],
+    [(local_class(), "name 'Unknown' is not defined"), (Seeded, "leave out the InitVar"), (Pair, "Pair is not a dataclass")],
 )
 def test_classes_that_can_not_be(fields, message):
     with pytest.raises(ParameterError, match=message):

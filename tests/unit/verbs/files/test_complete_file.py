@@ -393,7 +393,7 @@ def test_bad_paths_raise(sim, source, target, client, tmp_path):
     parquet.write_table(pa.table([[1], [2]], names=["text", "text"]), tmp_path / "twice.parquet")
     (tmp_path / "file").write_text("")
     for given_source, given_target, says in [
-        (tmp_path / "in.csv", target, "no Parquet file.*COPY 'in.csv'"),
+        (tmp_path / "in.csv", target, "not a Parquet file.*COPY 'in.csv'"),
         (tmp_path / "bad.parquet", target, "can't be read as Parquet"),
         (tmp_path / "none.parquet", target, "there is no file"),
         (tmp_path / "empty", target, r"no \.parquet files"),

@@ -133,7 +133,7 @@ def test_another_file_in_the_place_of_the_log_is_not_touched():
     decide(session, text_0="billing")
     session.log.path.write_text("mine")
     decide(session, text_1="praise")
-    assert session.log.path.read_text() == "mine" and "no review log" in session.problem
+    assert session.log.path.read_text() == "mine" and "not a review log" in session.problem
     session.log.path.unlink()
     decide(session, text_2="delivery")
     assert session.problem == "" and review(frame(), "text", LABELS).progress.decided == 3
@@ -225,7 +225,7 @@ def test_labels_that_were_added_continue_with_a_note():
 def test_a_file_that_is_not_a_review_log_is_not_touched(tmp_path, content):
     file = tmp_path / "data.csv"
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match="no review log"):
+    with pytest.raises(ConfigError, match="not a review log"):
         review(frame(), "text", LABELS, file=file)
     assert file.read_bytes() == content
 
@@ -247,8 +247,8 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_key(tmp_path
         ({"show": "topic", "multiple": True}, "no columns 'topic_billing' and so on"),
         ({"show": ["topic", "topic"]}, "at least two raters"),
         ({"order": "nowhere"}, "order: the frame has no column"),
-        ({"rater": " "}, "rater must be a text"),
-        ({"name": 3}, "name must be a text"),
+        ({"rater": " "}, "rater must be a string"),
+        ({"name": 3}, "name must be a string"),
     ],
 )
 def test_bad_words_are_named(words, match):
