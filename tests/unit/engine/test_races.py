@@ -176,24 +176,24 @@ def stop_when(true):
 
 def test_a_stop_of_a_part_is_the_end_of_its_file(tmp_path):
     """The part ended, and the next one was sent: only an interrupt could stop a file."""
-    rows(30).to_parquet(tmp_path / "in.parquet")
+    rows(300).to_parquet(tmp_path / "in.parquet")
     with Simulator(latency=0.1) as sim:
-        client, words = client_of(sim, tmp_path, limits=tsn.Limits(1)), {"chunksize": 10, "progress": False}
+        client, words = client_of(sim, tmp_path, limits=tsn.Limits(1)), {"chunksize": 100, "progress": False}
         stopping = stop_when(lambda: sim.stats().answers)
-        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 10 rows") as caught:
+        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 100 rows") as caught:
             tsn.complete_file(tmp_path / "in.parquet", tmp_path / "out", "{t}", client=client, **words)
         stopping.join()
-        assert sim.stats().requests < 10 and caught.value.__notes__[0].startswith("0 of 3 parts are whole")
+        assert sim.stats().requests < 100 and caught.value.__notes__[0].startswith("0 of 3 parts are whole")
 
 
 def test_a_stop_of_one_models_run_is_the_end_of_the_comparison(tmp_path):
     with Simulator(latency=0.1) as sim:
         client = client_of(sim, tmp_path, limits=tsn.Limits(1))
         stopping = stop_when(lambda: sim.stats().answers)
-        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 10 rows") as caught:
-            rows(10).tsn.compare("{t}", models=["sim-small", "sim-large"], client=client, progress=False)
+        with pytest.raises(tsn.RunError, match=r"the run was stopped: \d+ of 100 rows") as caught:
+            rows(100).tsn.compare("{t}", models=["sim-small", "sim-large"], client=client, progress=False)
         stopping.join()
-        assert sim.stats().requests < 10 and list(caught.value.partial.table.index) == ["sim-small"]
+        assert sim.stats().requests < 100 and list(caught.value.partial.table.index) == ["sim-small"]
 
 
 @pytest.mark.parametrize("verb", ["complete_file", "compare"])

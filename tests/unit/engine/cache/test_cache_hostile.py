@@ -18,6 +18,7 @@ import diskcache
 import pandas as pd
 import pytest
 from support.python_process import run_python
+from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
@@ -589,8 +590,8 @@ def test_at_its_end_a_run_waits_for_a_locked_file(sim, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "BUSY_TIMEOUT", 0.05)
     with locked(client.cache.file, 600):
         run = start(frame(40), client)
+        wait_until(lambda: run.progress.answered == 40)
         assert not run.wait(1.0, progress=False), "it is over although its answers are not in the cache"
-        assert run.progress.answered == 40
     with warned():
         assert run.result(progress=False)["content"].notna().all()
     assert ask(frame(40), client)["cached"].all() and sim.stats().requests == 40

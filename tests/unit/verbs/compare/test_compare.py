@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
-import threading
 import warnings
 from math import comb
 
@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.simulators import set_latency
-from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Faults, Simulator
@@ -377,24 +376,21 @@ def test_an_empty_balance_keeps_what_was_paid_for_and_the_next_call_pays_for_the
     assert sim.stats().answers == 21 and whole.table["answered"].tolist() == [8, 8, 8]
 
 
-def press_when(sim, requests):
-    wait_until(lambda: sim.stats().requests >= requests)
-    set_latency(sim, 0.5)
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_paid_for_and_the_next_call_goes_on(tmp_path):
     df = pd.DataFrame({"text": [f"message {n}" for n in range(120)]})
+    requests = itertools.count(1)
 
-    with Simulator(latency=0.02) as sim:
+    def answer(_):
+        if next(requests) == 130:  # in the second model
+            set_latency(sim, 0.5)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with Simulator(latency=0.02, answer=answer) as sim:
         client = tsn.Client(sim.base_url, cache=tmp_path / "c", ledger=tmp_path / "l.db", limits=tsn.Limits(4), prices=PRICES)
         compare(df.head(100), client, models=["sim-small"])
-        press = threading.Thread(target=press_when, args=[sim, 130])  # in the second model
-        press.start()
         with pytest.raises(KeyboardInterrupt) as raised:
             compare(df, client)
-        press.join()
         set_latency(sim, 0.0)
         assert "cache='only'" in raised.value.__notes__[0]
         part = raised.value.partial.table

@@ -178,8 +178,9 @@ def test_an_estimate_sends_nothing_and_has_each_model(df, served):
 
 def test_a_comparison_in_the_background_can_be_stopped_and_goes_on(df, served):
     sim, client = served
-    set_latency(sim, 0.05)
-    words = dict(labels=TOPICS, models=["sim-large", "sim-small"], gold="gold", client=client, structured="text", progress=False)
+    set_latency(sim, 0.1)
+    slow = tsn.Client(sim.base_url, cache=client.cache.folder, ledger=client.ledger.path, prices=PRICES, limits=tsn.Limits(1))
+    words = dict(labels=TOPICS, models=["sim-large", "sim-small"], gold="gold", client=slow, structured="text", progress=False)
     run = tsn.start(df.tsn.compare, "text", **words)
     wait_until(lambda: run.progress.answered >= 3)
     run.stop()

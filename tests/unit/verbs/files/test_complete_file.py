@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -233,16 +234,19 @@ tsn.complete_file(f"{folder}/in.parquet", f"{folder}/out", "Topic? {text}", clie
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_or_a_kill_keeps_the_parts(tmp_path, how):
     """Whatever ends the process: whole parts stay, none is half, and only what was in flight is asked again."""
-    from tsn_frames.simulator import Simulator
-
     frame(200).to_parquet(tmp_path / "in.parquet")
-    with Simulator(latency=0.02) as sim:
+    requests = itertools.count(1)
+
+    def answer(_):
+        if next(requests) == 60:  # the last one of the third part
+            set_latency(sim, 0.5)
+
+    with Simulator(latency=0.02, answer=answer) as sim:
         words = [sys.executable, "-c", SCRIPT, sim.base_url, str(tmp_path)]
         child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
         while not (tmp_path / "out" / "part-00002.parquet").exists():
             assert child.poll() is None
             time.sleep(0.01)
-        set_latency(sim, 0.5)
         child.send_signal(how)
         _, said = child.communicate(timeout=30)
         kept = len(pd.read_parquet(tmp_path / "out"))
