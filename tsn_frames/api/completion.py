@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import RowError
 from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, error_of, holds_error, is_error, read_error
-from .dialects.message import Message, read_message
+from .dialects.message import read_message
 from .dialects.response_adapters import as_completion, finish_reason
 from .dialects.tables import ending, ends_an_answer
 from .dialects.usage import ABSURD, Usage, counted, counts_nothing, find_usage, read_usage
@@ -146,40 +146,31 @@ def decode_tolerantly(data: Any) -> Completion:
         raise Unreadable("the answer is JSON but not a chat completion")
     data = as_completion(data)
     usage, choices = find_usage(data), data.get("choices")
-    choice = choices[0] if type(choices) is list and choices else {}
-    choice = choice if type(choice) is dict else {}
-    found = _message(choice)
+    first = choices[0] if type(choices) is list and choices else None
+    choice = first if type(first) is dict else {}
+    found, reason = _message(choice), _reason(choice)
     message = read_message(found or {})
-    has_text = bool(message.content or message.reasoning)
-    if error := _error(data, choice):
+    content, has_text = message.content, bool(message.content or message.reasoning)
+    if error := _error(data, choice, found or {}, reason):
         raise ErrorAnswer(
             error, read_usage(usage), "yes" if counted(usage) else "unknown" if has_text and usage is None else "no"
         )
-    reason, counts = _reason(choice), read_usage(usage, has_text=has_text)
+    counts = read_usage(usage, has_text=has_text)
     if type(choices) is not list and ("choices" not in data or choices is not None or counts.total_tokens is None):
         raise Unreadable("the answer is JSON but not a chat completion")
     if found is None and reason is None and (choices or counts.total_tokens is None):
         raise Unreadable("the answer has no message" if choices else "the answer has neither choices nor usage")
     made_nothing = not has_text and counts_nothing(usage)
-    if choice and not (message.content or message.refusal or message.tool_calls) and (made_nothing or not ends_an_answer(reason)):
+    given = content or message.refusal or message.tool_calls
+    if choice and not given and (made_nothing or not ends_an_answer(reason)):
         words = f"the answer has no text (finish_reason {reason or 'not given'}{', and no tokens' if made_nothing else ''})"
         raise EmptyAnswer(words, counts, "yes" if counted(usage) else "no" if made_nothing else "unknown")
-    return _make(data, choice, message, counts)
-
-
-def _make(data: dict[str, Any], choice: dict[str, Any], message: Message, usage: Usage) -> Completion:
-    reason, model, content = _reason(choice), data.get("model"), message.content
-    if not content and (message.refusal or message.tool_calls or ending(reason) == "filtered"):
+    if not content and (given or ending(reason) == "filtered"):
         content = None
+    model = data.get("model")
     return _completion((
-        content,
-        reason,
-        model if type(model) is str and model else None,
-        *usage,
-        message.reasoning,
-        choice.get("logprobs"),
-        message.refusal,
-        message.tool_calls,
+        content, reason, model if type(model) is str and model else None, *counts, message.reasoning, choice.get("logprobs"),
+        message.refusal, message.tool_calls,
     ))  # fmt: skip
 
 
@@ -198,17 +189,16 @@ def _reason(choice: dict[str, Any]) -> str | None:
     return native if type(native) is str and ending(native) and not ending(reason) else reason
 
 
-def _error(data: dict[str, Any], choice: dict[str, Any]) -> ServiceError | None:
+def _error(data: dict[str, Any], choice: dict[str, Any], message: dict[str, Any], reason: str | None) -> ServiceError | None:
     """Return the error in an answer, wherever it stands."""
     if holds_error(data):
         return read_error({name: value for name, value in data.items() if name not in ("choices", "usage", "object", "model")})
-    message = _message(choice) or {}
     for error in (choice.get("error"), message.get("error")):
         if is_error(error):
             return read_error({"error": error})
     if message.get("role") == "error":
         return ServiceError(str(message.get("content")))
-    if ending(reason := _reason(choice)) == "failed":
+    if ending(reason) == "failed":
         return ServiceError(f"the service ended the answer with finish_reason {reason!r}", (str(reason),))
     return None
 

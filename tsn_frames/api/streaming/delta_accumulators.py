@@ -16,7 +16,7 @@ class DeltaText:
 
     def __init__(self) -> None:
         self.given = False
-        self._parts, self._joined = list[str](), 0
+        self._parts = list[str]()
         self._last, self._repeated, self._deltas = "", 0, 0
         self._cumulative: bool | None = None
 

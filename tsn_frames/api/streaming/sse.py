@@ -14,7 +14,7 @@ class SseLines:
     """Bytes to lines, wherever they are cut; CR LF, LF and CR end one."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self.rest = bytearray()  # the line that is not complete yet
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -23,20 +23,12 @@ class SseLines:
             data = data.removeprefix(b"\n")
             self._after_cr = False
         if b"\n" not in data and b"\r" not in data:
-            self._rest += data
+            self.rest += data
             return []
         self._after_cr = data.endswith(b"\r")
-        *lines, rest = LINE_ENDS.split(bytes(self._rest) + data)
-        self._rest = bytearray(rest)
+        *lines, rest = LINE_ENDS.split(bytes(self.rest) + data)
+        self.rest = bytearray(rest)
         return lines
-
-    @property
-    def rest(self) -> bytes:
-        """The line that is not complete yet."""
-        return bytes(self._rest)
-
-    def __len__(self) -> int:
-        return len(self._rest)
 
 
 def parsed_list(data: bytes) -> list[dict[str, Any]]:

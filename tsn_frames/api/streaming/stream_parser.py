@@ -59,8 +59,8 @@ class StreamedReply:
         self.size = 0
         self._lines, self._data, self._event = SseLines(), list[bytes](), b""
         self._data_size = 0
-        self._start: bytes | None = b""  # until it is known whether this is a stream at all
-        self._body: bytearray | None = None
+        self._started = False  # whether anything but blanks has arrived
+        self._body: bytearray | None = None  # what is no stream but a body in one piece
         self._text = b""  # lines that are not events: a gateway's words in place of an answer
         self._stream_error: dict[str, Any] | None = None  # which ends the stream
         self._choice = StreamedChoice()
@@ -71,9 +71,10 @@ class StreamedReply:
     def feed(self, data: bytes) -> float:
         """Take in some bytes; return the seconds that the next ones may take, 0 where none are wanted."""
         self.size += len(data)
-        if not self._too_large():
+        if not self.problem:
             self._sort(data)
-        if self._too_large():
+        most = STREAM_CAP if self._body is None else CAP
+        if self.size > most or self._choice.size >= CAP or len(self._lines.rest) > LINE_CAP:
             self.problem = f"the answer is larger than {CAP // 2**20} MiB, or one line of it than {LINE_CAP // 2**20} MiB"
         if self.problem or self._stream_error is not None:
             return NOTHING
@@ -85,16 +86,17 @@ class StreamedReply:
         """Process the regular end of the body, and a last line without a line end."""
         self._ended = True
         self._read_lines_of_json()
-        if not self.problem and self._stream_error is None and self._body is None:
-            self._take([self._lines.rest, b""])
-            if not self.whole and not self.problem and self._text and (words := error_of(self._text).message):
+        if self._body is None:
+            self._take([bytes(self._lines.rest), b""])
+            unexplained = not (self.whole or self.problem or self._stream_error)
+            if unexplained and self._text and (words := error_of(self._text).message):
                 self._fail({"message": words})
 
     def _read_lines_of_json(self) -> None:
         """Read a body in one piece that is not JSON, but whose lines are, as a stream of chunks."""
         if self._body is None or not has_lines(self._body) or parsed(bytes(self._body)) is not None:
             return
-        events = [event for line in LINE_ENDS.split(bytes(self._body)) if line.strip() and (event := parsed(line)) is not None]
+        events = [event for line in LINE_ENDS.split(bytes(self._body)) if (event := parsed(line)) is not None]
         if any(isinstance(as_completion(event).get("choices"), list) for event in events):
             self._body = None
             for event in events:
@@ -152,26 +154,17 @@ class StreamedReply:
         out |= {"error": self._error.get("error") or self._error} if self._error is not None else {}
         return dumps_any(out)
 
-    def _too_large(self) -> bool:
-        most = STREAM_CAP if self._body is None else CAP
-        return self.size > most or self._choice.size >= CAP or len(self._lines) > LINE_CAP
-
     def _sort(self, data: bytes) -> None:
-        if self._start is not None:
-            self._begin(self._start + data)
-        elif self._body is not None:
+        """Read lines, or keep a body in one piece: JSON, or a page of a gateway."""
+        if not self._started:
+            data = data.lstrip(_BEFORE)
+            self._started = bool(data)
+            if data.startswith((b"{", b"[", b"<")):
+                self._body = bytearray()
+        if self._body is not None:
             self._body += data
         else:
             self._take(self._lines.feed(data))
-
-    def _begin(self, data: bytes) -> None:
-        """Decide whether it is a stream, or a body in one piece: JSON, or a page of a gateway."""
-        start = data.lstrip(_BEFORE)
-        self._start = None if start else data
-        if start[:1] in (b"{", b"[", b"<"):
-            self._body = bytearray(start)
-        elif start:
-            self._take(self._lines.feed(start))
 
     def _take(self, lines: list[bytes]) -> None:
         for line in lines:
@@ -255,11 +248,10 @@ class StreamedReply:
             kept = {name: value for name, value in event.items() if name not in ("choices", "usage", "object")}
             self._stream_error = kept or {"error": {"message": "no reason given"}}
             return
-        if event.get("choices") is not None or self._about:
-            self._keep(event)
         choices = event.get("choices")
-        if not isinstance(choices, list):
-            return
+        if choices is not None or self._about:
+            self._keep(event)
+        choices = choices if isinstance(choices, list) else []
         for choice in choices:
             if isinstance(choice, dict) and self._is_ours(choice.get("index"), choices):
                 self._choice.add(choice)
@@ -268,7 +260,7 @@ class StreamedReply:
         """Return whether a choice is the first one; its index may be left out, written as text, or begin at 1."""
         if self._index is None:
             self._index = min(count(choice.get("index")) or 0 for choice in choices if isinstance(choice, dict))
-        return index == self._index or (count(index) or 0) == self._index
+        return (count(index) or 0) == self._index
 
     def _keep(self, event: dict[str, Any]) -> None:
         """Keep what stands beside the choices: the first of each, but the last model, which a gateway knows late."""

@@ -229,6 +229,7 @@ def test_a_reason_that_stands_in_every_chunk_is_not_an_end(ends):
 def test_an_error_outside_of_an_event_ends_the_answer(bare):
     reply = read(line(chunk({"content": "Hel"})), bare + b"\n\n", b"data: [DONE]\n\n")
     assert not reply.whole and b"died" in reply.error and reply.text == "Hel"
+    assert b"died" in read(b"one moment\n", line(chunk({"content": "Hel"})), bare).error, "other words are not its message"
 
 
 def test_the_last_model_that_is_named_counts():
