@@ -29,10 +29,7 @@ def normalise(base_url: str, *, allow_http: bool = False) -> str:
     if problem := _problem(base_url, allow_http=allow_http):
         base_url = ""  # it may hold a key by mistake, and tracebacks may show the locals of a frame that raises
         raise ConfigError(problem)
-    return _normal(urlsplit(base_url.strip()))
-
-
-def _normal(parts: SplitResult) -> str:
+    parts = urlsplit(base_url.strip())
     host = (parts.hostname or "").lower()
     place = f"[{host}]" if ":" in host else host
     default_port = {"https": 443, "http": 80}[parts.scheme]

@@ -65,7 +65,13 @@ ORDER = ("model", "temperature", "top_p", "max_tokens", "stop", "frequency_penal
 # Named parameters that stand among the fields of extra_body, sorted with them: a request has one key, however it is written.
 SORTED = ("response_format", "seed")
 NAMES = (*ORDER, *SORTED, "extra_body")  # every parameter of the API that a call takes
-RESERVED = (*ORDER, "messages", "stream", "stream_options", "n")
+# What extra_body doesn't take, and why.
+RESERVED = {
+    **{name: f", which is an argument of its own: give {name}=..." for name in ORDER},
+    "messages": ": give prompt= or messages= in its place",
+    "stream": ": give stream=True in its place",
+    **dict.fromkeys(("stream_options", "n"), ", which is not for frames: a row takes one whole answer"),
+}
 
 
 def check(name: str, value: Any) -> Any:
@@ -162,7 +168,7 @@ def _extra(name: str, value: Any) -> dict[str, Any]:
         raise ParameterError(f'{name} must be a dict such as {{"logprobs": True}}, got {quoted(value)}')
     for key in value:
         if key in RESERVED:
-            raise ParameterError(_reserved(str(key)))
+            raise ParameterError(f"extra_body has {str(key)!r}{RESERVED[key]}")
     return _json(name, value)
 
 
@@ -174,16 +180,6 @@ def _json(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, RecursionError) as error:
         raise ParameterError(f"{name} can't be written as JSON: {error}") from None
     return out
-
-
-def _reserved(key: str) -> str:
-    if key in ORDER:
-        return f"extra_body has {key!r}, which is an argument of its own: give {key}=..."
-    if key == "messages":
-        return "extra_body has 'messages': give prompt= or messages= in its place"
-    if key == "stream":
-        return "extra_body has 'stream': give stream=True in its place"
-    return f"extra_body has {key!r}, which is not for frames: a row takes one whole answer"
 
 
 def plain(where: str, value: Any) -> Any:

@@ -20,6 +20,7 @@ from ..verbs.complete import complete
 from ..verbs.run.run_handle import last_run
 from ..verbs.run.summary import Summary
 from .exit_codes import report
+from .tables.read_table import read_table
 
 if TYPE_CHECKING:
     from ..simulator import Simulator
@@ -33,34 +34,18 @@ def main() -> int:
     try:
         with ExitStack() as stack, warnings_to(lambda text: report(f"note: {text}")):
             df, column = _input()
-            server = None if _live() else stack.enter_context(simulate())
-            return _show(df, column, server)
+            live = os.getenv("LIVE", "").strip().lower() not in ("", "0", "no", "false", "off")
+            return _show(df, column, None if live else stack.enter_context(simulate()))
     except TSNError as error:
         report(f"{type(error).__name__}: {error}")
         return 1
-
-
-def _live() -> bool:
-    """Return whether to use the real service, after a check of its settings."""
-    if os.getenv("LIVE", "").strip().lower() in ("", "0", "no", "false", "off"):
-        return False
-    client = Client()
-    client.key()
-    if client.model is None:
-        raise ConfigError("LIVE=1 needs a model, too: set TSN_MODEL to the name of one")
-    return True
 
 
 def _input() -> tuple[pd.DataFrame, str]:
     path, column = os.getenv("CSV"), os.getenv("COLUMN") or "text"
     if not path:
         return sample_messages()[["message_id", "language", "text"]], "text"
-    try:
-        df = pd.read_csv(path)
-    except UnicodeDecodeError:
-        raise ConfigError(f"CSV={path} is not UTF-8: save it as 'CSV UTF-8' and try again") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"CSV={path} can't be read: {error}") from None
+    df = read_table(path)
     if column not in df.columns:
         raise ConfigError(
             f"{path} has no column {column!r}: give the one to ask about as COLUMN=...; {did_you_mean(column, df.columns)}"

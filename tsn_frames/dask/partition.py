@@ -93,7 +93,7 @@ def _result(df: pd.DataFrame, call: PartitionCall, name: str) -> pd.DataFrame:
     client = on_this_worker(call.client)
     channel, shared = channel_of_task(client.cache.folder), client.budget.shared
     if isinstance(shared, GraphBudget):
-        client = changed(client, budget=replace(client.budget, shared=shared.through(channel)))
+        client = changed(client, budget=replace(client.budget, shared=replace(shared, channel=channel)))
     with _limits(client, channel):
         run = start(call.verb, df, *call.args, **call.options, client=client)
         wanted = _wait(run, channel, name)

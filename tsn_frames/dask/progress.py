@@ -15,7 +15,7 @@ from ..engine.runtime.client import Client, client_or_default
 from ..text import plural
 from ..verbs.run.summary import Summary, total_summary
 from .cluster_client import cluster_client
-from .coordination.channels import SHARES, Channel, FileChannel, SchedulerChannel, memory_channel
+from .coordination.channels import IN_PROCESS, SHARES, Channel, FileChannel, SchedulerChannel
 
 POLL = 0.5
 LATER = 1e18  # a time after everything
@@ -77,7 +77,7 @@ class Progress:
         if cluster is not None:
             return [_ClientChannel(cluster)]
         folder = self._client.cache.folder
-        return [memory_channel(), *([FileChannel(folder)] if (folder / SHARES).exists() else [])]
+        return [IN_PROCESS, *([FileChannel(folder)] if (folder / SHARES).exists() else [])]
 
     def _watch(self) -> None:
         while not self._over.wait(POLL):

@@ -44,7 +44,8 @@ class StreamingAnswer:
 
     def turn(self, i: int) -> dict[str, Any]:
         """Return the turn as a page expects it that has seen nothing of it."""
-        return view_model.streaming_turn(i, self._text.blocks, self._thoughts, time.monotonic() - self._begun)
+        begun = view_model.turn_of(i, Turn("assistant", ""), self._text.blocks)
+        return {**begun, "status": "streaming", "thoughts": self._thoughts, "seconds": time.monotonic() - self._begun}
 
 
 class PageSync(Listener):

@@ -6,10 +6,13 @@ text and is updated after each turn.
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from ..engine.chat.conversation import Conversation
+from ..text import plural
 from . import view_model
+from .markdown_transcript import to_markdown
 
 
 class StaticTranscript:
@@ -30,8 +33,15 @@ class StaticTranscript:
             self._publish(now, update=True)
 
     def bundle(self) -> dict[str, Any]:
-        """Return the transcript as a MIME bundle that every notebook can show."""
-        return {"text/plain": view_model.transcript(self._chat), "text/html": view_model.saved_html(self._chat, self.name)}
+        """Return the transcript as a MIME bundle that every notebook can show; a live view hides the HTML by its class."""
+        chat = self._chat
+        text, hint = "No messages yet.", ""
+        if view_model.plain(chat):
+            text = to_markdown(chat)
+            hint = "<p>To go on with it, give this text to <code>tsn.Chat.from_markdown(text)</code>.</p>"
+        title = f"Chat, {plural(len(chat.turns), 'message')}" + (f", {chat.model}" if chat.model else "")
+        shown = f'<summary>{escape(title)}</summary><pre style="white-space: pre-wrap">{escape(text)}</pre>{hint}'
+        return {"text/plain": text, "text/html": f'<details open class="tsn-saved {self.name}">{shown}</details>'}
 
     def _publish(self, bundle: dict[str, Any], *, update: bool) -> None:
         from IPython.display import publish_display_data

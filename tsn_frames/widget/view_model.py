@@ -1,10 +1,9 @@
-"""View model of a chat: turns and state for the page, a transcript for a notebook without a kernel. Pure."""
+"""View model of a chat: turns and state as the page expects them. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from html import escape
 from textwrap import shorten
 from typing import Any
 
@@ -13,7 +12,6 @@ from ..engine.chat.chat_message import Turn
 from ..engine.chat.conversation import Conversation
 from ..text import money, plural
 from ..verbs.chat.generate_code import AllRows
-from .markdown_transcript import to_markdown
 from .rendering.incremental_markdown import render
 
 STATUS = {"whole": "done", "stopped": "stopped", "failed": "error"}
@@ -92,12 +90,6 @@ def turn_of(i: int, turn: Turn, blocks: list[str] | None, currency: str | None =
     }
 
 
-def streaming_turn(i: int, blocks: list[str], thoughts: str, seconds: float) -> dict[str, Any]:
-    """Return a streaming answer as the page expects it, with the seconds since its question."""
-    turn = turn_of(i, Turn("assistant", ""), blocks)
-    return {**turn, "status": "streaming", "thoughts": thoughts, "seconds": seconds}
-
-
 def shown_thoughts(reasoning: str | None) -> str:
     """Return a model's reasoning as the page shows it: all of it but for the end of one that is very long."""
     text = reasoning or ""
@@ -132,16 +124,3 @@ def plain(chat: Conversation) -> list[dict[str, str]]:
     """Return the messages as plain texts, for widget state that a notebook may save."""
     system = [{"role": "system", "content": chat.system}] if chat.system else []
     return [*system, *({"role": turn.role, "content": turn.text} for turn in chat.turns)]
-
-
-def transcript(chat: Conversation) -> str:
-    """Return the conversation as text, which ``Chat.from_markdown`` reads."""
-    return to_markdown(chat) if plain(chat) else "No messages yet."
-
-
-def saved_html(chat: Conversation, name: str) -> str:
-    """Return the conversation as escaped HTML; a live view hides it by its class name."""
-    title = f"Chat, {plural(len(chat.turns), 'message')}" + (f", {chat.model}" if chat.model else "")
-    text = f'<pre style="white-space: pre-wrap">{escape(transcript(chat))}</pre>'
-    hint = "<p>To go on with it, give this text to <code>tsn.Chat.from_markdown(text)</code>.</p>" if plain(chat) else ""
-    return f'<details open class="tsn-saved {name}"><summary>{escape(title)}</summary>{text}{hint}</details>'

@@ -49,8 +49,9 @@ def verb_command(name: str, *, only_estimate: bool = False) -> click.Command:
     """Return the command of a verb: its own options, those of the client, and those of input and output."""
 
     def run(**values: Any) -> int:
+        form = TableFormat(*(values.pop(word) for word in _FORM))
         with warnings_to(lambda text: report(f"note: {text}")):
-            return _estimate(name, values) if only_estimate else _run(name, values)
+            return _estimate(name, values, form) if only_estimate else _run(name, values, form)
 
     source = click.Argument(["source"], default=STANDARD, metavar="[FILE]")
     own = [source, *_OWN[name], *verb_options(VERBS[name]), *client_options(), *_input_options()]
@@ -79,14 +80,13 @@ def _output_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
-def _run(name: str, values: dict[str, Any]) -> int:
+def _run(name: str, values: dict[str, Any], form: TableFormat) -> int:
     target, partial, quiet, chunksize = (values.pop(word) for word in ("output", "partial", "quiet", "chunksize"))
-    form = _form(values)
     progress = False if quiet else None
-    if name == "complete" and _is_folder(target):
+    if name == "complete" and target != STANDARD and (target.endswith(("/", "\\")) or Path(target).is_dir()):
         return _run_in_parts(target, values, chunksize, progress, quiet=quiet)
     check_target(target, form)
-    arguments, options = _call(name, values)
+    arguments, options = _call(name, values, form)
     try:
         with interrupted_by_termination():
             out = VERBS[name](*arguments, **options, progress=progress)
@@ -102,8 +102,8 @@ def _run(name: str, values: dict[str, Any]) -> int:
 
 
 def _run_in_parts(target: str, values: dict[str, Any], chunksize: int, progress: bool | None, *, quiet: bool) -> int:
-    source = values.pop("source")
-    if values["rows"] is not None or values["sample"] is not None:
+    source, rows, sample = (values.pop(word) for word in ("source", "rows", "sample"))
+    if rows is not None or sample is not None:
         raise ParameterError("--rows and --sample are for an output in one file, not for a folder of parts")
     if Path(source).suffix.lower() != ".parquet" and not Path(source).is_dir():
         raise ParameterError(f"a folder of parts is made of Parquet, got {source}: give --output the name of a file")
@@ -134,15 +134,15 @@ def _write(df: pd.DataFrame, target: str, form: TableFormat) -> bool:
     return True
 
 
-def _estimate(name: str, values: dict[str, Any]) -> int:
-    arguments, options = _call(name, values)
+def _estimate(name: str, values: dict[str, Any], form: TableFormat) -> int:
+    arguments, options = _call(name, values, form)
     click.echo(str(estimate(VERBS[name], *arguments, **options)))
     return ExitCode.DONE
 
 
-def _call(name: str, values: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _call(name: str, values: dict[str, Any], form: TableFormat) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments and options of a verb."""
-    df = _rows(values)
+    df = _rows(values, form)
     options = _options(values)
     if name == "complete":
         return [df, options.pop("prompt", None)], options
@@ -160,21 +160,15 @@ def _other_delimiter(df: pd.DataFrame) -> str:
     return "" if found is None else f". Give --delimiter {found!r} if that is what stands between its cells"
 
 
-def _rows(values: dict[str, Any]) -> pd.DataFrame:
+def _rows(values: dict[str, Any], form: TableFormat) -> pd.DataFrame:
     source, rows, sample = (values.pop(word) for word in ("source", "rows", "sample"))
-    df = read_table(source, _form(values))
+    df = read_table(source, form)
     df = df if rows is None else df.head(rows)
     return df if sample is None or sample >= len(df) else df.sample(sample, random_state=_SEED).sort_index()
 
 
-def _form(values: dict[str, Any]) -> TableFormat:
-    return TableFormat(*(values[word] for word in _FORM))
-
-
 def _options(values: dict[str, Any]) -> dict[str, Any]:
     """Return the options of the verb that were given, with the client of the others."""
-    for word in (*_FORM, "rows", "sample"):
-        values.pop(word, None)
     client = client_of(values)
     options = given(values)
     if "examples" in options:
@@ -188,7 +182,3 @@ def _frame_so_far(end: BaseException) -> pd.DataFrame | None:
     run: Any = last_run()
     frame = getattr(end, "partial", None)
     return frame if frame is not None or run is None else run.frame
-
-
-def _is_folder(target: str) -> bool:
-    return target != STANDARD and (target.endswith(("/", "\\")) or Path(target).is_dir())

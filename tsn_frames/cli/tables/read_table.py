@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import orjson
 import pandas as pd
@@ -25,7 +26,8 @@ def read_table(path: str, form: TableFormat = TABLE_FORMAT) -> pd.DataFrame:
     name = "standard input" if path == STANDARD else path
     data = _bytes(path)
     if kind == "parquet":
-        return _without_index(_attempt(name, lambda: pd.read_parquet(io.BytesIO(data)))).rename(columns=str)
+        frame = _attempt(name, lambda: pd.read_parquet(io.BytesIO(data)))
+        return (frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()).rename(columns=str)
     if kind == "xlsx":
         frame = _attempt(name, lambda: pd.read_excel(io.BytesIO(data), dtype=object, keep_default_na=False, na_values=[""]))
         return frame.infer_objects().rename(columns=str)
@@ -99,17 +101,9 @@ def _column(values: list[Any]) -> Any:
     return pd.Series(values, dtype=object)
 
 
-def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
-
-
 def _attempt(name: str, read: Any) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = read()
-    except (ValueError, OSError, KeyError, pd.errors.ParserWarning) as error:
+    except (ValueError, OSError, KeyError, BadZipFile, pd.errors.ParserWarning) as error:
         raise ParameterError(f"{name} can't be read: {' '.join(str(error).split())}") from None
-    except Exception as error:
-        if type(error).__name__ in ("BadZipFile", "InvalidFileException", "ArrowInvalid"):
-            raise ParameterError(f"{name} can't be read: {error}") from None
-        raise
     return frame

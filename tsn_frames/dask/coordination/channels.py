@@ -48,6 +48,9 @@ class MemoryChannel:
             return self._coordinator.answer(message, time.monotonic())
 
 
+IN_PROCESS = MemoryChannel()
+
+
 class FileChannel:
     """The coordinator of the processes of one host: its state is in a file beside the cache."""
 
@@ -91,10 +94,7 @@ class SchedulerChannel:
         return sync(self._node.loop, getattr(self._node.scheduler, handler), callback_timeout=CALL_TIMEOUT, **words)
 
 
-@cache
-def memory_channel() -> MemoryChannel:
-    """Return the channel of this process."""
-    return MemoryChannel()
+_channel_of_worker = cache(SchedulerChannel)
 
 
 def _this_worker() -> Any | None:
@@ -105,11 +105,6 @@ def _this_worker() -> Any | None:
         return get_worker()
     except (ImportError, ValueError):
         return None
-
-
-@cache
-def _of_worker(worker: Any) -> SchedulerChannel:
-    return SchedulerChannel(worker)
 
 
 def cancellation() -> Callable[[], bool]:
@@ -133,9 +128,9 @@ def channel_of_task(folder: Path) -> Channel:
     """Return the channel of the task that runs in this thread; ``folder`` is that of the cache."""
     worker = _this_worker()
     if worker is None:
-        return memory_channel() if multiprocessing.parent_process() is None else FileChannel(folder)
+        return IN_PROCESS if multiprocessing.parent_process() is None else FileChannel(folder)
     try:
-        return _of_worker(worker)
+        return _channel_of_worker(worker)
     except Exception as error:
         raise ConfigError(
             f"the scheduler can't share the account's limits among its workers ({error}): install tsn_frames where the scheduler runs"

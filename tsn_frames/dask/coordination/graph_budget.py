@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from ...engine.budget.reservations import OtherRuns
@@ -24,10 +24,6 @@ class GraphBudget:
     def label(self) -> str:
         """What messages call it."""
         return f"the budget of {money(self.limit, 3, currency=self.currency)} for this graph"
-
-    def through(self, channel: Channel) -> GraphBudget:
-        """Return the budget with a way to the coordinator."""
-        return replace(self, channel=channel)
 
     def end(self, run: str, spent: Decimal) -> None:
         """Give back what a run has not spent."""
