@@ -31,8 +31,9 @@ def money(amount: float | Decimal, digits: int = 2, *, currency: str | None = No
 
 
 def quoted(value: object, *, most: int = 80) -> str:
-    """Return a short repr of a bad value for a message, never a long text."""
+    """Return a short repr of a bad value for a message, in one line, never a long text."""
     text = repr(value)
+    text = " ".join(text.split()) if "\n" in text else text
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

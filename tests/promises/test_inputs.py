@@ -383,6 +383,25 @@ def test_27_a_prompt_of_another_type_is_refused(prompt, client):
         ask(pd.DataFrame({"t": ["x"]}), client, prompt)
 
 
+@pytest.mark.parametrize(("name", "column"), [("body", "body"), (None, "text")])
+def test_27_a_series_as_prompt_is_told_how_a_template_names_its_column(client, name, column):
+    with pytest.raises(tsn.errors.PromptError, match=f"got a Series: name its column in a template, such as '{{{column}}}'$"):
+        ask(pd.DataFrame({"body": ["x"]}), client, pd.Series(["x"], name=name))
+
+
+def test_27_a_value_of_several_lines_is_named_in_one(client):
+    with pytest.raises(tsn.errors.PromptError) as raised:
+        ask(pd.DataFrame({"t": ["x"]}), client, pd.DataFrame({"t": ["x", "y"]}))
+    assert str(raised.value) == "prompt must be a template or a function of a row, got t 0 x 1 y"
+
+
+def test_27_a_list_with_a_value_for_each_row_is_told_to_be_a_series(client):
+    with pytest.raises(tsn.errors.ParameterError, match=r"give a Series: temperature=pd\.Series\(\[\.\.\.\], df\.index\)$"):
+        ask(pd.DataFrame({"t": ["x", "y"]}), client, "{t}", temperature=[0, 1])
+    with pytest.raises(tsn.errors.ParameterError, match=r"got \[0\]$|got \[0, 1, 1\]$"):
+        ask(pd.DataFrame({"t": ["x", "y"]}), client, "{t}", temperature=[0, 1, 1])
+
+
 def test_27_exactly_one_of_prompt_and_messages_is_given(client):
     df = pd.DataFrame({"t": ["x"]})
     for words in ({}, {"prompt": "{t}", "messages": "t"}):

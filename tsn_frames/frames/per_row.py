@@ -23,10 +23,19 @@ def resolve(df: pd.DataFrame, given: Mapping[str, Any]) -> tuple[dict[str, Any],
             continue
         series = series_of(df, name, value)
         if series is None:
-            constant[name] = check(name, value)
+            constant[name] = _checked_constant(df, name, value)
         else:
             varying[name] = _checked(df, name, series)
     return constant, varying
+
+
+def _checked_constant(df: pd.DataFrame, name: str, value: Any) -> Any:
+    try:
+        return check(name, value)
+    except ParameterError as error:
+        if isinstance(value, (list, tuple)) and len(value) == len(df):
+            raise ParameterError(f"{error}; for a value in each row give a Series: {name}=pd.Series([...], df.index)") from None
+        raise
 
 
 def series_of(df: pd.DataFrame, name: str, value: Any) -> pd.Series | None:

@@ -63,7 +63,11 @@ def _check_arguments(prompt: object, messages: object, system: object) -> None:
     if (prompt is None) == (messages is None):
         raise PromptError("give exactly one of prompt= (a template such as 'Summarise: {text}') and messages= (a column)")
     if prompt is not None and not isinstance(prompt, str) and not callable(prompt):
-        raise PromptError(f"prompt must be a template or a function of a row, got {quoted(prompt)}")
+        got = quoted(prompt)
+        if isinstance(prompt, pd.Series):
+            column = "text" if prompt.name is None else prompt.name
+            got = f"a Series: name its column in a template, such as '{{{column}}}'"
+        raise PromptError(f"prompt must be a template or a function of a row, got {got}")
     if system is not None and not isinstance(system, str):
         raise PromptError(f"system must be a string, got {quoted(system)}")
 

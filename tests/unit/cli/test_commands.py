@@ -84,7 +84,8 @@ def test_rows_and_sample_take_the_same_rows_every_time(shell):
         (["complete", "-p", "{text}", "--extra-body", "[1]"], "a JSON object such as"),
         (["complete", "-p", "{text}", "--votes", "1"], "No such option"),
         (["complete", "-p", "{text}", "--api-key", "x"], "No such option"),
-        (["complete"], "give exactly one of prompt="),
+        (["complete"], "give --prompt, such as -p"),
+        (["complete", "-p", "{text}", "--messages", "chat"], "give exactly one of prompt="),
         (["complete", "-p", "{text}", "-o", "none/out.csv"], "the folder none is missing"),
         (["complete", "-p", "{text}", "-o", "out.doc"], "the format of 'out.doc' is unknown"),
         (["complete", "-p", "{text}", "--max-cost", "1"], "max_cost"),
@@ -95,6 +96,14 @@ def test_what_can_not_be_is_usage_and_sends_nothing(shell, sim, arguments, probl
     code, out, err = shell(*arguments, stdin=CSV)
     assert (code, out) == (2, "") and pd.Series([err.replace("\n", " ")]).str.contains(problem).item(), err
     assert sim.stats().requests == 0 and "Traceback" not in err
+
+
+@pytest.mark.parametrize("verb", [["complete", "-p", "{text}"], ["label", "--text", "text", "--labels", "a,b"]])
+def test_without_a_model_the_shell_names_its_own_option(shell, monkeypatch, verb):
+    monkeypatch.delenv("TSN_MODEL")
+    code, out, err = shell(*verb, stdin=CSV)
+    assert (code, out) == (2, "") and "give --model, or set the environment variable TSN_MODEL" in err
+    assert shell(*verb, "--model", "sim-small", stdin=CSV).code == 0
 
 
 def test_failed_rows_are_code_1_with_the_whole_output(shell):
@@ -142,7 +151,7 @@ def test_cache_commands_show_export_load_verify_and_prune(shell, tmp_path):
     assert shell("cache", "stats").out.startswith("2 answers, ")
     assert shell("cache", "export", "a.jsonl").out == "2 answers written to a.jsonl\n"
     assert shell("cache", "load", "a.jsonl", "--cache-dir", "other").out == "2 answers added\n"
-    assert shell("cache", "verify", "--cache-dir", "other").out.startswith("whole: 2 answers")
+    assert shell("cache", "verify", "--cache-dir", "other").out.startswith("intact: 2 answers")
     assert shell("cache", "prune", "--older-than", "0d").code == 2  # no terminal to ask on
     assert shell("cache", "prune", "--older-than", "0d", "--yes", "--cache-dir", "other").out == "2 answers deleted\n"
     assert shell("cache", "stats").out.startswith("2 answers")

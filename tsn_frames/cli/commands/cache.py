@@ -87,7 +87,7 @@ def verify(cache_dir: str | None) -> int:
     """
     cache = _cache(cache_dir)
     problem = damage(cache)
-    click.echo(problem or f"whole: {described(cache.stats())}")
+    click.echo(problem or f"intact: {described(cache.stats())}")
     return ExitCode.ROWS_FAILED if problem else ExitCode.DONE
 
 
@@ -99,7 +99,7 @@ def described(found: CacheStats) -> str:
 
 
 def damage(cache: Cache) -> str | None:
-    """Return what is wrong with a cache's file; None where every page and answer is whole."""
+    """Return what is wrong with a cache's file; None where every page and answer is intact."""
     try:
         reader.check_whole(cache.file)
         stored, whole = reader.totals(cache.file)[0], sum(1 for _ in reader.scan(cache.file))

@@ -157,7 +157,7 @@ def _limits(answer: HttpResponse) -> Finding:
 
 def _cache(client: Client) -> Finding:
     problem = damage(client.cache)
-    return Finding("FAIL", f"cache: {problem}") if problem else Finding("ok", f"cache: whole, {described(client.cache.stats())}")
+    return Finding("FAIL", f"cache: {problem}") if problem else Finding("ok", f"cache: intact, {described(client.cache.stats())}")
 
 
 def _ledger(client: Client) -> Finding:

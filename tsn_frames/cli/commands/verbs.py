@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 import pandas as pd
 
-from ...errors import ParameterError, RunError
+from ...errors import ConfigError, ParameterError, RunError
 from ...text import did_you_mean, warnings_to
 from ...verbs.complete import complete
 from ...verbs.extract.extract import extract
@@ -145,6 +145,8 @@ def _call(name: str, values: dict[str, Any], form: TableFormat) -> tuple[list[An
     df = _rows(values, form)
     options = _options(values)
     if name == "complete":
+        if "prompt" not in options and "messages" not in options:
+            raise ParameterError("give --prompt, such as -p 'Summarise: {text}', or --messages with a column of message lists")
         return [df, options.pop("prompt", None)], options
     text = options.pop("text")
     if text not in df.columns and "{" not in text:
@@ -171,6 +173,8 @@ def _options(values: dict[str, Any]) -> dict[str, Any]:
     """Return the options of the verb that were given, with the client of the others."""
     client = client_of(values)
     options = given(values)
+    if "model" not in options and client.model is None:
+        raise ConfigError("no model is given: give --model, or set the environment variable TSN_MODEL")
     if "examples" in options:
         options["examples"] = read_table(options["examples"])
     if "stop" in options:

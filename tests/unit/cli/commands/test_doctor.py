@@ -36,7 +36,7 @@ def date(ahead):
 
 def test_all_is_well_with_the_simulator(shell):
     code, out, _ = shell("doctor")
-    assert code == 0 and "FAIL" not in out and "model: sim-small, one of 3" in out and "cache: whole, 0 answers" in out
+    assert code == 0 and "FAIL" not in out and "model: sim-small, one of 3" in out and "cache: intact, 0 answers" in out
 
 
 def test_limits_of_the_service_are_shown(shell, monkeypatch):
