@@ -25,8 +25,13 @@ def forget(folder: Path, runs: Sequence[object], ledger: Ledger | str | Path | N
         raise CacheError(f"{unknown}; give ledger=client.ledger where it is another ledger")
     own, shared = _keys_of(records, ids)
     try:
-        count = _delete(folder, own)
-        _erase_texts(records, ids)
+        count = 0
+        if (folder / FILE).exists():
+            with closing(open_store(folder, BUSY_TIMEOUT)) as store:
+                count = store.erase(own)
+        if any(record.texts is not None and record.run in ids for record in records.run_records()):
+            with closing(records.open(BUSY_TIMEOUT)) as file:
+                file.erase_texts(ids)
     except sqlite3.Error as error:
         raise CacheError(
             f"{folder} could not be cleaned of all bytes ({error}): another process uses the file, or the disk is full. "
@@ -62,19 +67,6 @@ def _keys_of(ledger: Ledger, ids: Collection[str]) -> tuple[set[bytes], dict[byt
         if run not in ids:
             shared |= dict.fromkeys(own & keys, run)
     return own - shared.keys(), shared
-
-
-def _delete(folder: Path, keys: Collection[bytes]) -> int:
-    if not (folder / FILE).exists():
-        return 0
-    with closing(open_store(folder, BUSY_TIMEOUT)) as store:
-        return store.erase(keys)
-
-
-def _erase_texts(ledger: Ledger, ids: Collection[str]) -> None:
-    if any(record.texts is not None and record.run in ids for record in ledger.run_records()):
-        with closing(ledger.open(BUSY_TIMEOUT)) as file:
-            file.erase_texts(ids)
 
 
 def _warn_of_remaining(folder: Path, shared: dict[bytes, str], ledger: Ledger, ids: Collection[str]) -> None:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..storage.sqlite import OpenDatabase, connect, make_private, transaction
+from ..storage.sqlite import OpenDatabase, closed_on_error, connect, make_private, transaction
 from .reader import FILE, select
 
 FLIGHTS = f"{FILE}.flights"
@@ -38,12 +38,8 @@ class Flights(OpenDatabase):
         self._process = f"{platform.node()} {os.getpid()}"
         make_private(folder / FLIGHTS)
         super().__init__(folder / FLIGHTS, connect(folder / FLIGHTS, BUSY_TIMEOUT))
-        try:
-            with transaction(self._connection):
-                self._register()
-        except BaseException:
-            self._connection.close()
-            raise
+        with closed_on_error(self._connection), transaction(self._connection):
+            self._register()
 
     def _register(self) -> None:
         for statement in _TABLES:

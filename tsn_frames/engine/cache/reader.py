@@ -49,15 +49,14 @@ def checksum(key: bytes, body: bytes) -> int:
 
 def check(file: Path) -> None:
     """Refuse a foreign file before it is changed or read."""
-    with _opened(file) as connection:
-        if connection:
-            _has_answers(connection, file)
+    with _opened(file):
+        pass
 
 
 def select(file: Path, index: Mapping[bytes, int]) -> Iterator[tuple[int, bytes, float]]:
     """Yield ``(position, body, time)`` of the cached keys of an index."""
     with _opened(file) as connection:
-        if not index or not connection or not _has_answers(connection, file):
+        if not index or not connection:
             return
         rows = connection.execute("SELECT MAX(rowid) FROM Cache").fetchone()[0] or 0
         # for many keys, one pass over the table is faster than probes of its index
@@ -76,7 +75,7 @@ def select(file: Path, index: Mapping[bytes, int]) -> Iterator[tuple[int, bytes,
 def scan(file: Path) -> Iterator[Row]:
     """Yield every answer."""
     with _opened(file) as connection:
-        if connection and _has_answers(connection, file):
+        if connection:
             rows = chain.from_iterable(_all(connection, OURS))
             yield from ((key, body, when) for key, body, when, tag in rows if tag is None or tag == checksum(key, body))
 
@@ -94,7 +93,7 @@ def check_whole(file: Path) -> None:
 def totals(file: Path) -> tuple[int, float | None, float | None]:
     """Return the number of answers and the times of the oldest and the newest."""
     with _opened(file) as connection:
-        if not connection or not _has_answers(connection, file):
+        if not connection:
             return 0, None, None
         query = f"SELECT COUNT(*), MIN(store_time), MAX(store_time) FROM Cache WHERE {OURS}"
         number, oldest, newest = connection.execute(query).fetchone()
@@ -103,14 +102,14 @@ def totals(file: Path) -> tuple[int, float | None, float | None]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open a file; yield None if it is missing or empty."""
+    """Open a file of ours; yield None if it has no answers yet."""
     if file.is_symlink():
         raise CacheError(f"{file} is a symbolic link: give the folder of the file itself as cache=")
     if not file.exists() or not file.stat().st_size:
         yield None
         return
     with closing(read_only(file)) as connection:
-        yield connection
+        yield connection if _has_answers(connection, file) else None
 
 
 def _all(connection: sqlite3.Connection, where: str) -> Iterator[list[Any]]:

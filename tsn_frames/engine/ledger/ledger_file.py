@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ...errors import ConfigError
-from ..storage.sqlite import BUSY_TIMEOUT, OpenDatabase, compact, connect, make_private, read_only, transaction
+from ..storage.sqlite import BUSY_TIMEOUT, OpenDatabase, closed_on_error, compact, connect, make_private, read_only, transaction
 from .run_record import TABLES, KeySet, RunRecord, RunSettings, Saving
 
 Row = TypeVar("Row", "Entry", RunRecord, Saving)
@@ -105,11 +105,8 @@ class LedgerFile(OpenDatabase):
         schema(path)
         make_private(path)
         super().__init__(path, connect(path, busy_timeout))
-        try:
+        with closed_on_error(self._connection):
             _migrate(self._connection)
-        except BaseException:
-            self._connection.close()
-            raise
 
     def write(self, rows: Iterable[Line]) -> None:
         """Append rows in one commit; a run's final record replaces the one written at its start."""
@@ -127,11 +124,9 @@ class LedgerFile(OpenDatabase):
             compact(self._connection)
         return count
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run the block in one transaction, in which no other process writes."""
-        with transaction(self._connection):
-            yield self._connection
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Return a transaction, in which no other process writes."""
+        return transaction(self._connection)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -33,10 +33,9 @@ def least_tokens(request: Request) -> float:
 
 
 class Attempt(NamedTuple):
-    """One finished attempt: what it means, the answer as plain JSON where there is one, and whether the service was reached."""
+    """One finished attempt: what it means, and whether the service was reached."""
 
     classification: Classification
-    body: bytes | None = None
     connected: bool = True
 
 
@@ -107,7 +106,7 @@ class AttemptSender:
             with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
                 await self._record(item, found, time.monotonic() - begun, answer)
         item.in_flight = False  # an answer counts only after its commit
-        return Attempt(found, answer, connected=isinstance(result, HttpResponse) or result.sent)
+        return Attempt(found, connected=isinstance(result, HttpResponse) or result.sent)
 
     def _report_to_limiter(self, item: PendingRequest, permit: Permit, headers: Mapping[str, str], found: Classification) -> None:
         signal: Signal = "none"

@@ -50,18 +50,18 @@ class ResultHandler:
         self._give_up(item, _model_error(item.request.model))
         return False
 
-    def handle(self, item: PendingRequest, attempt: Attempt) -> tuple[bytes, float] | None:
+    def handle(self, item: PendingRequest, attempt: Attempt) -> tuple[Completion, float] | None:
         """Apply the result of an attempt to its request and to the run; return the answer and its time for waiting runs."""
         found = attempt.classification
         self._unreachable = self._unreachable + 1 if found.kind == "refused" and not attempt.connected else 0
         if found.kind in ("answer", "row_error"):
             self._last_success, self._successes = time.monotonic(), self._successes + 1
-        if found.completion is not None and attempt.body is not None:
+        if found.completion is not None:
             self._suspicions.clear(item.request.model)
             now, error = item.answered_at, content_error(found.completion)
             self._budget = min(self._budget + 0.1, self._max_budget)
             self._done(item, Outcome(found.completion, error, answered_at=now, cost=item.cost))
-            return attempt.body, now
+            return found.completion, now
         assert found.error is not None
         if self._suspicions.confirm(found, item.request.model, item.index):
             self._end(item, found._replace(end=found.suspect), found.error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from ...api import decode
 from ..runtime.session import Session
 from .cache_lookup import cached_answer
 from .cross_process_single_flight import ProcessFlights, Shared
@@ -25,9 +24,10 @@ class SingleFlight:
         """
         name = (self._folder, item.request.key)
         while (waiting := self._account.waiters.get(name)) is not None:
-            waiting.append(shared := asyncio.get_running_loop().create_future())
+            shared: asyncio.Future[Shared | None] = asyncio.get_running_loop().create_future()
+            waiting.append(shared)
             if (hit := await shared) is not None:
-                return decode(hit[0]), hit[1]
+                return hit
         self._account.waiters[name] = []
         item.leads = True
         if name in self._account.answered_keys:  # by another run, since this one looked up
@@ -36,7 +36,7 @@ class SingleFlight:
                 return found
         return True if self._processes is None else await self._processes.claim(item.request.key)
 
-    def publish(self, item: PendingRequest, answer: tuple[bytes, float] | None) -> None:
+    def publish(self, item: PendingRequest, answer: Shared | None) -> None:
         """Hand the answer to the runs that wait for this request; None lets the next of them send it."""
         if item.leads:
             item.leads = False

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from ...api import Completion
 from ...errors import RunError
 from ...secret import Secret
 from ..limits.limiter import RateLimiter
@@ -32,7 +33,7 @@ class ServiceAccount:
     # Keys are pairs of a cache folder and a request key.
     answered_keys: set[tuple[str, bytes]] = field(default_factory=set)  # while several runs go on
     # The futures of runs that need an answer, by the request that another run sends.
-    waiters: dict[tuple[str, bytes], list[asyncio.Future[tuple[bytes, float] | None]]] = field(default_factory=dict)
+    waiters: dict[tuple[str, bytes], list[asyncio.Future[tuple[Completion, float] | None]]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self) -> None:

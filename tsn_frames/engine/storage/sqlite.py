@@ -53,14 +53,10 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
     """Open a file for writing, with a write-ahead log; commits survive the end of the process."""
-    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
-    try:
+    with closed_on_error(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)) as connection:
         connection.execute("PRAGMA auto_vacuum = 1")
         _enable_write_ahead_log(connection, time.monotonic() + busy_timeout)
         connection.execute("PRAGMA synchronous = NORMAL")
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
@@ -88,14 +84,20 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 
 def _open_uri(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-    try:
+    with closed_on_error(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)) as connection:
         connection.execute("PRAGMA mmap_size = 268435456")
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    return connection
+
+
+@contextmanager
+def closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Close a connection where the block that prepares it fails."""
+    try:
+        yield connection
     except BaseException:
         connection.close()
         raise
-    return connection
 
 
 class OpenDatabase:
@@ -119,11 +121,11 @@ class OpenDatabase:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Run the block in one transaction: commit it, or roll it back on an error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        yield
+        yield connection
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # a full disk has rolled back by itself

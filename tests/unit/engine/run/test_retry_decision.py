@@ -87,7 +87,7 @@ def test_a_server_that_fails_for_all_uses_the_runs_retries_up():
         queue = RetryQueue(items, lambda: 0.0)
         handler = ResultHandler(tsn.Client("http://127.0.0.1:9", model="m", retry=tsn.Retry(budget=5)), ["m"] * 40, queue,
                                 CircuitBreaker(lambda: 0.0), counts=Counts(), finish=lambda *_: None, end=ends.append)  # fmt: skip
-        answer = Attempt(Classification("answer", completion=Completion("ok")), b"{}")
+        answer = Attempt(Classification("answer", completion=Completion("ok")))
         failure = Attempt(Classification("retry", RowError("server", "500: no")))
         for item in items[:20]:
             assert await queue.next() is item and handler.may_send(item)
