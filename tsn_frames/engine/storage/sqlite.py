@@ -53,7 +53,9 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
     """Open a file for writing, with a write-ahead log; commits survive the end of the process."""
-    with closed_on_error(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)) as connection:
+    with closed_on_error(
+        sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    ) as connection:
         connection.execute("PRAGMA auto_vacuum = 1")
         _enable_write_ahead_log(connection, time.monotonic() + busy_timeout)
         connection.execute("PRAGMA synchronous = NORMAL")
