@@ -14,7 +14,7 @@ from ...engine.runtime.client import Client, client_or_default
 from ...frames import per_row
 from ...frames.prompt import Rendered
 from ..run.prepare import PER_ROW, PreparedCall, prepare_messages
-from .features import Features, FeatureStore
+from .features import Features
 from .row_texts import Texts
 from .task import Message, Mode, R, Task
 
@@ -42,16 +42,6 @@ class RoundRequests(Generic[R]):
         models = self._per_row["model"]
         self.models: list[Any] = [self.options.get("model")] * len(self.df) if models is None else models.tolist()
         self._tails: dict[int, bytes] = {}
-
-    def store(self, model: Any) -> FeatureStore:
-        """Return where the features of a model are kept."""
-        name = f"{self.client.keyed_url} {model or self.client.model}"
-        return FeatureStore(self.client, name, self.options["cache"] in ("use", "refresh"))
-
-    def expected_features(self, model: Any) -> Features:
-        """Return the features with which a model is asked first: what is known of the service, else all of them."""
-        known, structured = self.store(model).known() or Features(), self.options["structured"]
-        return known if structured == "auto" else known._replace(mode=structured)
 
     @property
     def parameters_set(self) -> list[str]:

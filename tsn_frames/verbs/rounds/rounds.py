@@ -22,8 +22,7 @@ from ..complete import run_of
 from ..estimate.request_tokens_and_prices import cached_answers
 from ..run.background_run import OnRun
 from ..run.run_handle import stopped_error
-from .feature_probe import ModelFeatures
-from .features import Features
+from .features import Features, ModelFeatures
 from .requests import RoundRequests
 from .task import Message, R, Vote
 from .vote_reader import VoteReader
@@ -53,7 +52,8 @@ class Rounds(Generic[R]):
         self.max_cost = amount("max_cost", self.options.get("max_cost"))
         self.round, self.waiting, self.spent = "", len(self.ballots), Decimal(0)
         self._round_rows = len(self.ballots)
-        self.features, self.reader = ModelFeatures(self.requests), VoteReader(self.task)
+        self.features = ModelFeatures(self.client, self.requests.models, self.options, self.requests.parameters_set)
+        self.reader = VoteReader(self.task)
         self._shared: SharedSession | None = None
         first = list(self.ballots)[:1]  # prepared now: what is wrong with the options is raised before anything is sent
         self.requests.prepare(np.array(first, dtype=int), next(iter(self.features.groups(first)), Features()), 0, {})
@@ -134,7 +134,7 @@ class Rounds(Generic[R]):
 
     def _vote(self, rows: Sequence[int], turn: int, votes: dict[int, Vote[R]]) -> None:
         """Ask for one vote of each row; the first rows of each model find out which features its service has."""
-        for at in self.features.first_rows(rows):
+        for at in rows:
             if not self.features.known(at):
                 cached = self._is_cached(at, turn)
                 self.features.probe(at, (lambda: None) if cached else partial(self._attempt, at, turn, votes))
