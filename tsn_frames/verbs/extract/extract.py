@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Unpack, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..rounds.options import ROUND_DEFAULTS, USAGE, RoundOptions, check_new_colu
 from ..rounds.requests import RoundRequests
 from ..rounds.rounds import Rounds
 from ..rounds.rounds_run import RoundsCall, call_of
-from ..rounds.row_texts import quote_stands_in, texts_of
+from ..rounds.row_texts import quoted_flags, texts_of
 from .extract_task import Extraction, ExtractTask, examples_of
 from .field import Field
 from .fields import Fields
@@ -99,38 +100,31 @@ def extract(df: FrameT, text: Any, fields: Any, **options: Unpack[ExtractOptions
     if name is not None and (not isinstance(name, str) or not name):
         raise ParameterError(f"name must be a string, got {quoted(name)}")
     prefix = "" if name is None else f"{name}_"
-    wanted = [*_wanted(known, quotes=quotes), *(USAGE if words["usage"] else ()), *included(words), "error"]
+    wanted = [one for field in known.fields for one in (field.name, *(_quote_names(field.name) if quotes else ()))]
+    wanted += [*(USAGE if words["usage"] else ()), *included(words), "error"]
     added = [prefix + one for one in wanted]
     check_new_columns(frame, added, overwrite=words["overwrite"])
     names = {field.name: prefix + field.name for field in known.fields}
     task = ExtractTask(known, words.get("instructions"), quotes, examples_of(words.get("examples"), text, names, known))
     requests = RoundRequests("extract", frame, task, texts_of(frame, text, words["missing"]), words)
     rounds = Rounds(requests, 1, 1, lambda cast: not cast)
-
-    def columns() -> dict[str, Any]:
-        made = extract_columns(rounds, task)
-        return {column: made[one] for column, one in zip(added, wanted, strict=True)}
-
+    columns = partial(extract_columns, rounds, task, dict(zip(wanted, added, strict=True)))
     stale = _stale(frame, names.values(), added)
     return cast("Call[FrameT]", call_of(RoundsCall(rounds, columns, f"{prefix}error", "have fields without a value", stale)))
 
 
 def _stale(df: pd.DataFrame, fields: Iterable[str], added: Sequence[str]) -> list[str]:
     """Return the quotes of an earlier extraction of the same fields, where this call asks for none."""
-    pairs = [(f"{field}_quote", f"{field}_quoted") for field in fields if field in df.columns]
+    pairs = [_quote_names(field) for field in fields if field in df.columns]
     return [one for pair in pairs if set(pair) <= set(df.columns) for one in pair if one not in added]
 
 
-def _wanted(fields: Fields, *, quotes: bool) -> list[str]:
-    return [one for field in fields.fields for one in (field.name, *(_quote_names(field) if quotes else ()))]
+def _quote_names(field: str) -> tuple[str, str]:
+    return f"{field}_quote", f"{field}_quoted"
 
 
-def _quote_names(field: Field) -> tuple[str, str]:
-    return f"{field.name}_quote", f"{field.name}_quoted"
-
-
-def extract_columns(rounds: Rounds[Extraction], task: ExtractTask) -> dict[str, Any]:
-    """Return all columns that an extraction can add, by their names without the prefix."""
+def extract_columns(rounds: Rounds[Extraction], task: ExtractTask, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the columns of an extraction; ``names`` has what each is called."""
     votes = [next(iter(rounds.ballots.get(at, ())), None) for at in range(len(rounds.df))]
     readings = [Extraction() if vote is None else vote.reading for vote in votes]
     columns: dict[str, Any] = {
@@ -141,8 +135,10 @@ def extract_columns(rounds: Rounds[Extraction], task: ExtractTask) -> dict[str, 
     for field in task.fields.fields:
         columns[field.name] = _column(field, [reading.found.get(field.name) for reading in readings])
         if task.quotes:
-            columns |= _quotes(field, readings, rounds.texts.texts)
-    return columns
+            quotes = [reading.quotes.get(field.name) for reading in readings]
+            words, checked = _quote_names(field.name)
+            columns[words], columns[checked] = pd.array(quotes, dtype="string"), quoted_flags(quotes, rounds.texts.texts)
+    return {label: columns[name] for name, label in names.items()}
 
 
 def _column(field: Field, values: list[Any]) -> Any:
@@ -153,10 +149,3 @@ def _column(field: Field, values: list[Any]) -> Any:
     if field.dtype.startswith(("datetime64", "timedelta64")):
         return pd.array(np.array(values, dtype=field.dtype))
     return pd.array(values, dtype=field.dtype)  # type: ignore[call-overload]
-
-
-def _quotes(field: Field, readings: list[Extraction], texts: list[str | None]) -> Mapping[str, Any]:
-    quotes = [reading.quotes.get(field.name) for reading in readings]
-    stands = [None if quote is None else quote_stands_in(quote, text or "") for quote, text in zip(quotes, texts, strict=True)]
-    words, checked = _quote_names(field)
-    return {words: pd.array(quotes, dtype="string"), checked: pd.array(stands, dtype="boolean")}

@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ..rounds.options import USAGE
 from ..rounds.rounds import Rounds
-from ..rounds.row_texts import quote_stands_in
+from ..rounds.row_texts import quoted_flags
 from ..rounds.task import Vote
 from .codebook import Codebook, Label
 from .label_task import LabelTask
@@ -32,34 +31,25 @@ class Row(NamedTuple):
     reading: Reading = Reading()  # the answer of the first vote for the label
 
 
-def label_columns(rounds: Rounds[Reading], task: LabelTask, wanted: Sequence[str]) -> dict[str, Any]:
-    """Return the wanted columns of a labelled frame by their names without the prefix; ``""`` is the label."""
+def label_columns(rounds: Rounds[Reading], task: LabelTask, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the columns of a labelled frame; ``names`` has what each is called, and ``""`` is the label."""
     rows = _rows(rounds, task)
     ballots = [rounds.ballots.get(at, ()) for at in range(len(rows))]
+    explanations = [row.reading.explanation for row in rows]
     labelled = (decisions if task.multiple else categories)([row.labels for row in rows], task.codebook)
     makers: dict[str, Callable[[], Any]] = {
         "how": lambda: pd.Categorical([row.how for row in rows], categories=list(HOWS)),
-        "agreement": lambda: _floats([row.agreement for row in rows]),
+        "agreement": lambda: pd.array([row.agreement for row in rows], dtype="Float64"),
         "votes": lambda: pd.array([len(cast) or None for cast in ballots], dtype="Int64"),
-        "probability": lambda: _floats([row.reading.probability for row in rows]),
-        "reason": lambda: _explanations(rows),
-        "quote": lambda: _explanations(rows),
-        "quoted": lambda: _quoted(rows, rounds.texts.texts),
+        "probability": lambda: pd.array([row.reading.probability for row in rows], dtype="Float64"),
+        "reason": lambda: pd.array(explanations, dtype="string"),
+        "quote": lambda: pd.array(explanations, dtype="string"),
+        "quoted": lambda: quoted_flags(explanations, rounds.texts.texts),
         "raw": lambda: pd.array([raw(cast) for cast in ballots], dtype="string"),
         "error": lambda: pd.array([row.error for row in rows], dtype="string"),
     }
     known = {**rounds.totals.columns(), **labelled}  # a label may be called like a column that is not asked for
-    return {name: known[name] if name in known else makers[name]() for name in wanted}
-
-
-def _explanations(rows: Sequence[Row]) -> Any:
-    return pd.array([row.reading.explanation for row in rows], dtype="string")
-
-
-def _quoted(rows: Sequence[Row], texts: Sequence[str | None]) -> Any:
-    """Return whether each row's text contains its quote."""
-    pairs = [(row.reading.explanation, text or "") for row, text in zip(rows, texts, strict=True)]
-    return pd.array([None if quote is None else quote_stands_in(quote, text) for quote, text in pairs], dtype="boolean")
+    return {label: known[name] if name in known else makers[name]() for name, label in names.items()}
 
 
 def wanted_columns(task: LabelTask, options: Mapping[str, Any], *, several: bool) -> list[str]:
@@ -96,10 +86,10 @@ def categories(labels: Sequence[tuple[Label | None, ...]], book: Codebook) -> di
 
 def decisions(labels: Sequence[tuple[Label | None, ...]], book: Codebook) -> dict[str, Any]:
     """Return a boolean column for each label; a row has one decision for each, or none."""
-    values = {str(label): [row[at] if row else None for row in labels] for at, label in enumerate(book.labels)}
-    return {
-        name: pd.array([None if one is None else bool(one) for one in column], dtype="boolean") for name, column in values.items()
+    values: dict[str, list[Any]] = {
+        str(label): [row[at] if row else None for row in labels] for at, label in enumerate(book.labels)
     }
+    return {name: pd.array(column, dtype="boolean") for name, column in values.items()}
 
 
 def affirmed(reading: Reading, book: Codebook) -> tuple[Label | None, ...]:
@@ -153,8 +143,3 @@ def _how(votes: Sequence[Vote[Reading]]) -> How:
     if any(vote.repaired for vote in votes):
         return "repaired"
     return "exact" if all(vote.reading.how == "exact" for vote in votes) else "snapped"
-
-
-def _floats(values: Sequence[float | None]) -> Any:
-    numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
-    return pd.arrays.FloatingArray(numbers, np.isnan(numbers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Unpack, cast
 
 import pandas as pd
@@ -126,11 +127,7 @@ def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any], 
     sampling = {"temperature": 1.0 if votes.most > 1 else 0.0, "logprobs": words["probability"] and not task.multiple}
     requests = RoundRequests(verb, df, task, texts_of(df, text, words["missing"]), words, sampling)
     rounds = Rounds(requests, votes.first, votes.most, lambda cast: any(map(votes.wants_more, votes_by_question(cast, task))))
-
-    def columns() -> dict[str, Any]:
-        made = label_columns(rounds, task, wanted)
-        return {column: made[one] for column, one in zip(shown, wanted, strict=True)}
-
+    columns = partial(label_columns, rounds, task, dict(zip(wanted, shown, strict=True)))
     return RoundsCall(rounds, columns, f"{name}_error", "have no label", stale_columns(df, name, task, wanted))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -71,6 +71,12 @@ def quote_stands_in(quote: str, text: str) -> bool:
     """
     words = _plain_words(quote).strip("\"'")
     return bool(words) and words in _plain_words(text)
+
+
+def quoted_flags(quotes: Iterable[str | None], texts: Iterable[str | None]) -> Any:
+    """Return whether each text contains its quote; NA where there is none."""
+    pairs = zip(quotes, texts, strict=True)
+    return pd.array([None if quote is None else quote_stands_in(quote, text or "") for quote, text in pairs], dtype="boolean")
 
 
 def _plain_words(text: str) -> str:
