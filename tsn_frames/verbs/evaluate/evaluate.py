@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
 
@@ -92,58 +91,45 @@ def evaluate(
     notes += filter(None, [coded.remark()])
     if len(only := np.unique(truth[rows])) == 1:
         notes.append(f"gold has one label only, {coded.labels[only[0]]!r}")
-    work = [_Judgement.of(df, name, Judged(truth, coded.columns[name], ratings, coded.labels, coded.ordered), rows)
-            for name in columns]  # fmt: skip
+    work = {
+        name: Judged(truth, coded.columns[name], ratings, _confidence(df, name), coded.labels, coded.ordered).only(rows)
+        for name in columns
+    }
     if len(columns) > 1 and split == TEST:
         notes.append(f"{len(columns)} columns are judged by the test part: the best of them looks better here than it is")
-    tables = {one.name: one.table(groups.codes[rows], groups.index, notes) for one in work}
     return Evaluation(
-        table=_stacked(tables),
-        labels=_stacked({one.name: labels_of(one.judged) for one in work}),
-        confusion=_stacked({one.name: confusion_of(one.judged) for one in work}),
+        table=_stacked(work, lambda judged: _metrics(judged, groups.codes[rows], groups.index, notes)),
+        labels=_stacked(work, labels_of),
+        confusion=_stacked(work, confusion_of),
         errors=df[rows & np.any([coded.columns[name] != truth for name in columns], axis=0)],
         raters=agreement_table(_coded(coded, raters, part), _coded(coded, columns, part), coded.labels, ordered=coded.ordered),
-        by_confidence=_stacked({one.name: one.by_confidence() for one in work}),
+        by_confidence=_stacked(work, by_confidence_of),
         pairs=_pairs(work),
         notes=tuple(dict.fromkeys(notes)),
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Judgement:
-    """The judged rows of one column of labels, and how confident it is in each, where that is known."""
+def _confidence(df: pd.DataFrame, name: Hashable) -> Array | None:
+    """Return the confidence in each label of a column; None where the frame has none."""
+    there = next((column for kind in _CONFIDENCES if (column := f"{name}_{kind}") in df.columns), None)
+    found = None if there is None else pd.to_numeric(values.column(df, there), errors="coerce")
+    return None if found is None else found.to_numpy(dtype="float64", na_value=np.nan)
 
-    name: Hashable
-    judged: Judged
-    confidence: Array | None
 
-    @classmethod
-    def of(cls, df: pd.DataFrame, name: Hashable, judged: Judged, rows: Array) -> _Judgement:
-        there = next((column for kind in _CONFIDENCES if (column := f"{name}_{kind}") in df.columns), None)
-        found = None if there is None else pd.to_numeric(values.column(df, there), errors="coerce")
-        return cls(name, judged.only(rows), None if found is None else found.to_numpy(dtype="float64", na_value=np.nan)[rows])
-
-    def table(self, groups: Array, index: pd.Index[Any] | None, notes: list[str]) -> pd.DataFrame:
-        """Return the metrics, of each group that has gold where there are groups."""
-        if index is None:
-            return table_of(metrics_of(self.judged, self.confidence, notes))
-        tables, groups_with_gold = [], []
-        for code, group in enumerate(index):
-            rows, own = groups == code, list[str]()
-            if rows.any():
-                confidence = None if self.confidence is None else self.confidence[rows]
-                tables.append(table_of(metrics_of(self.judged.only(rows), confidence, own)))
-                groups_with_gold.append(code)
-            else:
-                own.append("there is no gold")
-            notes += [f"{group}: {note}" for note in own]
-        return pd.concat(tables, keys=index[groups_with_gold], names=index.names)
-
-    def by_confidence(self) -> pd.DataFrame:
-        """Return the accuracy of the rows above each confidence; no rows where none is known."""
-        confidence = np.zeros(0) if self.confidence is None else self.confidence
-        right = self.judged.predicted == self.judged.gold
-        return by_confidence_of(confidence, right[: len(confidence)])
+def _metrics(judged: Judged, groups: Array, index: pd.Index[Any] | None, notes: list[str]) -> pd.DataFrame:
+    """Return the metrics, of each group that has gold where there are groups."""
+    if index is None:
+        return table_of(metrics_of(judged, notes))
+    tables, groups_with_gold = [], []
+    for code, group in enumerate(index):
+        rows, own = groups == code, list[str]()
+        if rows.any():
+            tables.append(table_of(metrics_of(judged.only(rows), own)))
+            groups_with_gold.append(code)
+        else:
+            own.append("there is no gold")
+        notes += [f"{group}: {note}" for note in own]
+    return pd.concat(tables, keys=index[groups_with_gold], names=index.names)
 
 
 def _listed(word: str, given: Any) -> list[Hashable]:
@@ -214,18 +200,18 @@ def _coded(coded: LabelCodes, names: list[Hashable], part: Array) -> dict[Hashab
     return {name: coded.columns[name][part] for name in names}
 
 
-def _stacked(tables: dict[Hashable, pd.DataFrame]) -> pd.DataFrame:
+def _stacked(work: Mapping[Hashable, Judged], table: Callable[[Judged], pd.DataFrame]) -> pd.DataFrame:
     """Return the table of a single column as it is, those of several below each other."""
+    tables = {name: table(judged) for name, judged in work.items()}
     return next(iter(tables.values())) if len(tables) == 1 else pd.concat(tables, names=["column"])
 
 
-def _pairs(work: list[_Judgement]) -> pd.DataFrame:
+def _pairs(work: Mapping[Hashable, Judged]) -> pd.DataFrame:
     """Return a row per pair of columns: which of them is right more often."""
     rows = []
     for left, right in combinations(work, 2):
-        first, second = (one.judged.predicted == one.judged.gold for one in (left, right))
-        only, number = discordant(first, second), len(first)
-        rows.append([str(left.name), str(right.name), number, *only, *paired_difference(*only, number), mcnemar(*only)])
+        only, number = discordant(work[left].right, work[right].right), len(work[left].gold)
+        rows.append([str(left), str(right), number, *only, *paired_difference(*only, number), mcnemar(*only)])
     kinds = dict.fromkeys(("left", "right"), "string") | dict.fromkeys(("rows", "only_left", "only_right"), "Int64")
     kinds |= dict.fromkeys(("difference", "low", "high", "p"), "Float64")
     return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)

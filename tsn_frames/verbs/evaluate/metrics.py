@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,24 +33,32 @@ class Metric(NamedTuple):
 
 @dataclass(frozen=True)
 class Judged:
-    """The rows that are judged: codes of gold, of the label (-1: none), and of all raters, with the labels there are."""
+    """The judged rows of a column of labels: codes of gold, of the label (-1: none), and of all raters, with the labels there are."""
 
     gold: Array
     predicted: Array
     raters: Array
+    confidence: Array | None  # in each label, where it is known
     labels: Sequence[Any]
     ordered: bool
 
+    @property
+    def right(self) -> Array:
+        """Which labels are gold."""
+        return np.asarray(self.predicted == self.gold)
+
     def only(self, rows: Array) -> Judged:
         """Return some of the rows."""
-        return Judged(self.gold[rows], self.predicted[rows], self.raters[rows], self.labels, self.ordered)
+        confidence = None if self.confidence is None else self.confidence[rows]
+        return replace(
+            self, gold=self.gold[rows], predicted=self.predicted[rows], raters=self.raters[rows], confidence=confidence
+        )
 
 
-def metrics_of(judged: Judged, confidence: Array | None, notes: list[str]) -> dict[str, Metric]:
+def metrics_of(judged: Judged, notes: list[str]) -> dict[str, Metric]:
     """Return the metrics by name, and add notes on what has no value or no interval."""
     rows, answered = len(judged.gold), judged.predicted >= 0
-    hits = int((judged.predicted == judged.gold).sum())
-    given = judged.only(answered)
+    hits, given = int(judged.right.sum()), judged.only(answered)
     out = {
         "accuracy": _proportion(hits, rows),
         "accuracy_answered": _proportion(hits, int(answered.sum())),
@@ -61,8 +69,8 @@ def metrics_of(judged: Judged, confidence: Array | None, notes: list[str]) -> di
     }
     if judged.raters.shape[1] > 1:
         out["alpha_raters"] = _alpha("alpha_raters", judged.raters, judged, notes)
-    if confidence is not None:
-        out["brier"] = _brier(confidence, judged.predicted == judged.gold, notes)
+    if judged.confidence is not None:
+        out["brier"] = _brier(judged.confidence, judged.right, notes)
     return out
 
 
@@ -100,21 +108,18 @@ def confusion_of(judged: Judged) -> pd.DataFrame:
     return frame
 
 
-def by_confidence_of(confidence: Array, right: Array) -> pd.DataFrame:
-    """Return a row per threshold: the rows at least as confident, their share of all, and their accuracy."""
+def by_confidence_of(judged: Judged) -> pd.DataFrame:
+    """Return a row per threshold: the rows at least as confident, their share of all, and their accuracy; none without confidence."""
+    confidence = np.zeros(0) if judged.confidence is None else judged.confidence
     known = confidence[np.isfinite(confidence)]
     levels = np.unique(known)
     if len(levels) > 10:
         levels = np.unique(np.quantile(known, np.linspace(0, 0.9, 10), method="lower"))
-    rows = [_kept(right[confidence >= level], len(right)) for level in levels]
+    kept = [judged.right[confidence >= level] for level in levels]
+    rows = [[len(one), len(one) / len(confidence), *_proportion(int(one.sum()), len(one))[:3]] for one in kept]
     names = ["rows", "kept", "accuracy", "low", "high"]
     frame = pd.DataFrame(rows, index=pd.Index(levels, name="at_least", dtype="float64"), columns=names)
     return frame.astype({"rows": "Int64"} | dict.fromkeys(names[1:], "Float64"))
-
-
-def _kept(right: Array, of: int) -> list[float]:
-    value, low, high, rows = _proportion(int(right.sum()), len(right))
-    return [rows, rows / of, value, low, high]
 
 
 def _proportion(hits: int, rows: int) -> Metric:
