@@ -45,14 +45,6 @@ class Difference(NamedTuple):
     high: float
 
 
-class Choice(NamedTuple):
-    """The model that is right most often, the cheapest one that is not worse by more than the margin, and a sentence on both."""
-
-    best: str
-    cheapest: str | None
-    sentence: str
-
-
 def check_margin(margin: Any) -> None:
     """Raise where the margin is no share."""
     if isinstance(margin, bool) or not isinstance(margin, (float, np.floating)) or not 0 < margin < 1:
@@ -84,27 +76,26 @@ def _difference(best: Judged, other: Judged) -> Difference:
 
 def choose(
     best: str, judged: Mapping[str, Judged], worse: Mapping[str, Difference], costs: Mapping[str, Cost], margin: float
-) -> Choice:
-    """Return the cheapest of the best model and those that are not worse by the margin."""
+) -> tuple[str | None, str]:
+    """Return the cheapest of the best model and those that are not worse by the margin, and a sentence on both."""
     points, known = f"{100 * margin:g} percentage points", f"{best} is right most often, in {judged[best]}"
     if len({cost.currency for cost in costs.values()} - {None}) > 1:
-        return Choice(best, None, f"{known}; the costs are in several currencies, so no cheapest model is named")
+        return None, f"{known}; the costs are in several currencies, so no cheapest model is named"
     if np.isnan(costs[best].value):
-        return Choice(best, None, f"{known}; its cost is unknown, so no cheapest model is named")
+        return None, f"{known}; its cost is unknown, so no cheapest model is named"
     cheaper = sorted((label for label in worse if costs[label].value < costs[best].value), key=lambda label: costs[label].value)
     if not cheaper:
-        return Choice(best, best, f"{known}, and no model is cheaper")
+        return best, f"{known}, and no model is cheaper"
     found = next((label for label in cheaper if worse[label].high < margin), None)
     if found is None:
         bounds = ", ".join(f"{label} may be worse by {_points(worse[label].high)}" for label in cheaper[:3])
-        return Choice(best, best, f"{known}; no cheaper model is shown to be worse by less than {points}: {bounds}")
-    return Choice(
-        best,
-        found,
+        return best, f"{known}; no cheaper model is shown to be worse by less than {points}: {bounds}"
+    sentence = (
         f"{found} is the cheapest model that is shown to be worse than the best, {best}, by less than {points}: "
         f"right in {judged[found]} against {judged[best]}, worse by at most {_points(worse[found].high)}, "
-        f"at {costs[found].value / costs[best].value:.0%} of the cost",
+        f"at {costs[found].value / costs[best].value:.0%} of the cost"
     )
+    return found, sentence
 
 
 def _points(share: float) -> str:

@@ -85,7 +85,7 @@ class ComparisonRun:
         answers = {label: part.call.answers(part.frame) for label, part in self.parts.items()}
         compared = {label: part.call.comparable_answers(part.frame) for label, part in self.parts.items()}
         truth, rows = self.asked.truth, self.asked.rows
-        table, choice = metrics.table(self.parts, compared, self.asked.right, self.margin)
+        table, cheapest, conclusion = metrics.table(self.parts, compared, self.asked.right, self.margin)
         added = answers if truth is None or truth.name in rows else {"gold": truth, **answers}
         wide = rows.copy().assign(**{label: column.array for label, column in added.items()})
         return Comparison(
@@ -93,8 +93,8 @@ class ComparisonRun:
             agreement=metrics.pairs(compared, self.asked.right),
             answers=wide,
             frames={label: part.frame for label, part in self.parts.items()},
-            cheapest=None if choice is None else choice.cheapest,
-            conclusion="" if choice is None else choice.sentence,
+            cheapest=cheapest,
+            conclusion=conclusion,
             notes=self._notes(table),
         )
 

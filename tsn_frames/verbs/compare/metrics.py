@@ -19,7 +19,7 @@ from ...stats.paired_proportions import discordant, mcnemar
 from ...stats.proportions import wilson
 from ..run.run_handle import PaidAnswer, Run
 from .answer_equality import same
-from .cheapest import Choice, Cost, Judged, best_of, choose, differences
+from .cheapest import Cost, Judged, best_of, choose, differences
 from .model_calls import ModelCall
 
 Array = np.ndarray[Any, Any]
@@ -44,8 +44,8 @@ class ModelRun:
 
 def table(
     parts: Mapping[str, ModelRun], answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None, margin: float
-) -> tuple[pd.DataFrame, Choice | None]:
-    """Return a row per model, and the cheapest model that is good enough.
+) -> tuple[pd.DataFrame, str | None, str]:
+    """Return a row per model, the cheapest model that is good enough, and a sentence on it; none of one model or without gold.
 
     ``answers`` and ``gold`` are in comparable form, None where there is no value.
     """
@@ -67,8 +67,8 @@ def table(
         rows[label] |= zip(("worse_by", "worse_by_low", "worse_by_high"), difference, strict=True)
     for label, part in parts.items():
         rows[label]["error"] = f"{type(part.end).__name__}: {part.end}" if isinstance(part.end, Exception) else part.end
-    choice = choose(best, judged, worse, costs, margin) if best is not None and len(parts) > 1 else None
-    return _typed(list(rows.values()), pd.Index(parts, name="model")), choice
+    cheapest, conclusion = choose(best, judged, worse, costs, margin) if best is not None and len(parts) > 1 else (None, "")
+    return _typed(list(rows.values()), pd.Index(parts, name="model")), cheapest, conclusion
 
 
 def pairs(answers: Mapping[str, Sequence[Any]], gold: Sequence[Any] | None) -> pd.DataFrame:

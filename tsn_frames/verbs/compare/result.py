@@ -62,28 +62,23 @@ class Comparison(NotedTable):
         return compare(self, currency=currency, ax=ax)
 
     def _shown_table(self) -> pd.DataFrame:
-        return _shown(self.table)
+        shown = {
+            "answered": [f"{n:,} of {rows:,}" for n, rows in self._rows("answered", "rows")],
+            "tokens": [f"{prompt:,} + {completion:,}" for prompt, completion in self._rows("prompt_tokens", "completion_tokens")],
+            "cost": [_amount(*row) for row in self._rows("cost", "cost_known", "currency")],
+            "billed": [_amount(*row) for row in self._rows("billed", "billed_known", "currency")],
+            "seconds": [UNKNOWN if s is pd.NA else money(s) for (s,) in self._rows("seconds")],
+        }
+        if "agreement" in self.table:
+            shown["agreement (95 %)"] = [_share(*row) for row in self._rows(*_SHARE)]
+            shown["cost per correct (95 %)"] = [_cost(*row) for row in self._rows(*_COST)]
+        return pd.DataFrame(shown, index=self.table.index)
 
     def _shown_lines(self) -> Sequence[str]:
         return (self.conclusion, *self.notes) if self.conclusion else self.notes
 
-
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shown = {
-        "answered": [f"{n:,} of {rows:,}" for n, rows in _rows(table, "answered", "rows")],
-        "tokens": [UNKNOWN if p is pd.NA or c is pd.NA else f"{p:,} + {c:,}" for p, c in _rows(table, "prompt_tokens", "completion_tokens")],
-        "cost": [_amount(*row) for row in _rows(table, "cost", "cost_known", "currency")],
-        "billed": [_amount(*row) for row in _rows(table, "billed", "billed_known", "currency")],
-        "seconds": [UNKNOWN if s is pd.NA else money(s) for (s,) in _rows(table, "seconds")],
-    }  # fmt: skip
-    if "agreement" in table:
-        shown["agreement (95 %)"] = [_share(*row) for row in _rows(table, *_SHARE)]
-        shown["cost per correct (95 %)"] = [_cost(*row) for row in _rows(table, *_COST)]
-    return pd.DataFrame(shown, index=table.index)
-
-
-def _rows(table: pd.DataFrame, *names: str) -> Iterable[tuple[Any, ...]]:
-    return zip(*(table[name].array for name in names), strict=True)
+    def _rows(self, *names: str) -> Iterable[tuple[Any, ...]]:
+        return zip(*(self.table[name].array for name in names), strict=True)
 
 
 def _amount(value: Any, known: Any, currency: Any) -> str:
