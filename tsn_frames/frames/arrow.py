@@ -65,6 +65,17 @@ def arrow_type(values: Any) -> Any:
     return pa.array(pd.Series(values), from_pandas=True).type
 
 
+def with_columns(table: Any, added: pd.DataFrame) -> Any:
+    """Return a table with the columns of a frame, in place of its own of the same name."""
+    import pyarrow as pa
+
+    for name in added.columns:
+        kind = arrow_type(added[name])
+        field, values, at = pa.field(name, kind), arrow_array(added[name], kind), table.schema.get_field_index(name)
+        table = table.append_column(field, values) if at < 0 else table.set_column(at, field, values)
+    return table
+
+
 def arrow_array(values: pd.Series, kind: Any) -> Any:
     """Return a column as an array of an Arrow type, where nested values may have become JSON texts."""
     import pyarrow as pa

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import pandas as pd
 
 from ..errors import ConfigError
-from .arrow import arrow_array, arrow_type, to_frame
+from .arrow import arrow_array, arrow_type, to_frame, with_columns
 from .values import check_distinct
 
 
@@ -126,12 +126,7 @@ def _add_to(given: Any, added: pd.DataFrame) -> Any:
     if _kind(given)[0] == "polars":
         pl = sys.modules["polars"]
         return given.with_columns([_polars_column(pl, name, added[name]) for name in added.columns])
-    pa = _pyarrow()
-    for name in added.columns:
-        kind = arrow_type(added[name])
-        field, values, at = pa.field(name, kind), arrow_array(added[name], kind), given.schema.get_field_index(name)
-        given = given.append_column(field, values) if at < 0 else given.set_column(at, field, values)
-    return given
+    return with_columns(given, added)
 
 
 def _polars_column(pl: Any, name: str, values: pd.Series) -> Any:

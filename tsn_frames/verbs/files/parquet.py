@@ -20,7 +20,7 @@ import pandas as pd
 from ...api import Requests
 from ...engine.outcomes import Outcomes
 from ...errors import ConfigError, ParameterError
-from ...frames.arrow import arrow_array, arrow_type, chunked
+from ...frames.arrow import chunked, with_columns
 from ...frames.output_columns import Layout, build
 from ...frames.values import check_distinct
 from ...text import plural, quoted
@@ -60,7 +60,7 @@ class Source:
         import pyarrow as pa
 
         for path in self._files:
-            with _readable(path), _parquet().ParquetFile(path) as file:
+            with _opened(path) as file:
                 for batch in file.iter_batches(min(self.chunksize, 65_536)):
                     yield from pa.Table.from_batches([batch]).select(self.schema.names).cast(self.schema).to_batches()
 
@@ -113,12 +113,8 @@ class Target:
 
     def write(self, number: int, source: Any, answered: pd.DataFrame) -> None:
         """Write one part: a piece of the source with its added columns."""
-        for label in self.labels:
-            field = self.schema.field(label)
-            made = arrow_array(answered[label], field.type)
-            at = source.schema.get_field_index(label)
-            source = source.append_column(field, made) if at < 0 else source.set_column(at, field, made)
-        self._write(number, source.cast(self.schema).replace_schema_metadata(self.schema.metadata))
+        table = with_columns(source, answered[list(self.labels)])
+        self._write(number, table.cast(self.schema).replace_schema_metadata(self.schema.metadata))
 
     def written(self) -> int:
         """Return how many parts are written, also by an earlier call; the first one counts only with rows."""
@@ -172,17 +168,13 @@ def target_of(path: str | Path, source: Source, wanted: Layout, stamp: str) -> T
         raise ParameterError(f"target {where} is the source, or lies in it: give another name")
     import pyarrow as pa
 
-    schema, described = source.schema, []
-    for label, values in build(Outcomes(0), Requests({}, (), ()), np.zeros(0, np.int64), {}, wanted).items():
-        field = pa.field(label, arrow_type(values))
-        at = schema.get_field_index(label)
-        schema = schema.append(field) if at < 0 else schema.set(at, field)
-        if label != wanted.label("logprobs"):
-            described += pa.Schema.from_pandas(pd.DataFrame({label: values}), preserve_index=False).pandas_metadata["columns"]
+    added = pd.DataFrame(build(Outcomes(0), Requests({}, (), ()), np.zeros(0, np.int64), {}, wanted))
+    plain = added.drop(columns=wanted.label("logprobs"), errors="ignore")  # these are written as JSON texts
+    described = pa.Schema.from_pandas(plain, preserve_index=False).pandas_metadata["columns"]
     known = json.loads((source.schema.metadata or {}).get(b"pandas", b'{"index_columns": [], "column_indexes": []}'))
     mine = {entry["name"] for entry in described}
     known["columns"] = [*(entry for entry in known.get("columns", []) if entry["name"] not in mine), *described]
-    schema = schema.remove_metadata()
+    schema = with_columns(source.schema.empty_table(), added).schema.remove_metadata()
     about = {"asked": stamp, "columns": schema.to_string(), "chunksize": source.chunksize}
     metadata = {**(source.schema.metadata or {}), b"pandas": json.dumps(known).encode(), _STAMP: json.dumps(about).encode()}
     return Target(where, schema.with_metadata(metadata), wanted.labels, source.parts)
@@ -214,18 +206,19 @@ def _files(path: Path) -> list[Path]:
 
 def _metadata(file: Path) -> tuple[Any, int]:
     """Return a file's schema and number of rows, from its footer."""
-    with _readable(file), _parquet().ParquetFile(file) as opened:
+    with _opened(file) as opened:
         return opened.schema_arrow, opened.metadata.num_rows
 
 
 @contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    """Name the file in the error where it can't be read."""
-    _parquet()
+def _opened(file: Path) -> Iterator[Any]:
+    """Open a file; the error names it where it can't be read."""
+    parquet = _parquet()
     import pyarrow as pa
 
     try:
-        yield
+        with parquet.ParquetFile(file) as opened:
+            yield opened
     except (pa.ArrowException, OSError) as error:
         raise ParameterError(
             f"{file} can't be read as Parquet: {str(error).rstrip('.')}. DataFrame.to_parquet writes such a file"
