@@ -11,9 +11,8 @@ import msgspec
 
 from ...errors import ParameterError
 from ...text import quoted
-from .field import Checked, Field, column_of, column_value, located, plain, sentence_of, with_formats
+from .field import Checked, Field, column_of, column_value, located, plain, sentence_of, strict_schema, with_formats
 from .numbers_read_as_dates import number_for_date
-from .strict_schema import strict_schema
 
 _REQUIRED = object()
 _EXPRESSIBLE = "JSON has no such values; use str, int, float, bool, dates, Literal, Enum, lists, dicts, or classes of these"

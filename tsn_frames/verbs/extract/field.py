@@ -1,4 +1,4 @@
-"""One field of an extraction: its column by its type, and the values of the column. Pure."""
+"""One field of an extraction: its JSON schema, its column by its type, and the values of the column. Pure."""
 
 from __future__ import annotations
 
@@ -96,6 +96,19 @@ def with_formats(kind: Any) -> Any:
     if origin in (list, dict, tuple, set, frozenset):
         return origin[tuple(one if one is ... else with_formats(one) for one in inner)]
     return kind
+
+
+def strict_schema(schema: Any) -> Any:
+    """Return a schema as strict services want it: no other keys, all keys required, no defaults and titles."""
+    if isinstance(schema, list):
+        return [strict_schema(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: strict_schema(value) for key, value in schema.items() if key not in ("default", "title")}
+    if isinstance(schema.get("properties"), dict):
+        made["properties"] = {name: strict_schema(one) for name, one in schema["properties"].items()}
+        made |= {"required": list(made["properties"]), "additionalProperties": False}
+    return made
 
 
 def column_value(value: Any, dtype: str) -> Any:

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from ...errors import ParameterError
 from ...text import quoted
 from .classes import class_check, class_fields
-from .field import Checked, Field
+from .field import Checked, Field, strict_schema
 from .pydantic_model import is_pydantic, pydantic_check, pydantic_fields
-from .strict_schema import strict_schema
 
 
 class Fields(NamedTuple):

@@ -8,9 +8,8 @@ from typing import Any
 
 from ...api import dumps
 from ...errors import ParameterError
-from .field import Checked, Field, column_of, column_value, located, sentence_of
+from .field import Checked, Field, column_of, column_value, located, sentence_of, strict_schema
 from .numbers_read_as_dates import number_for_date
-from .strict_schema import strict_schema
 
 
 def is_pydantic(given: Any) -> bool:
