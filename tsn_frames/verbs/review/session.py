@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -17,7 +19,18 @@ from .items import Selection
 from .labels_beside_text import Labels
 from .log import ReviewLog
 from .log_header import Setup
-from .progress import Progress
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a review is, counted in texts; ``seconds`` is the median time a decided text took."""
+
+    texts: int
+    decided: int
+    skipped: int
+    flagged: int
+    not_saved: int
+    seconds: float | None
 
 
 class ReviewSession:
@@ -79,8 +92,16 @@ class ReviewSession:
     def progress(self) -> Progress:
         """How far the review is."""
         with self.lock:
-            made = [self.decision(index) for index in range(len(self.items))]
-            return Progress.of(made, self.history.entries.values(), len(self._unsaved))
+            made = [self.history.decision(item.row) for item in self.items]
+            took = [one.seconds for one in self.history.entries.values() if one.seconds and one.decision.labels is not None]
+            return Progress(
+                texts=len(made),
+                decided=sum(one.labels is not None for one in made),
+                skipped=sum(one.skip for one in made),
+                flagged=sum(one.flag for one in made),
+                not_saved=len(self._unsaved),
+                seconds=round(median(took), 1) if took else None,
+            )
 
     def to_frame(self) -> pd.DataFrame:
         """Return the frame with the columns of gold."""

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ...verbs.review.decision_history import UNDECIDED, Decision
-from ...verbs.review.progress import Progress
-from ...verbs.review.session import ReviewSession
+from ...verbs.review.session import Progress, ReviewSession
 from ..page_widget import PageWidget, page_source
 
 _STEPS = 500  # the newest steps of undo that a page holds; it requests older ones
