@@ -11,6 +11,7 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames.result_base import FrameLike
+from ...text import plural
 
 
 class Report(FrameLike):
@@ -117,3 +118,15 @@ def statistics_text(whole: pd.Series, shown: Callable[[float], str], of: str) ->
     if pd.isna(whole["mean"]):
         return ""
     return f"; mean {shown(whole['mean'])}, median {shown(whole['median'])}, 90 % up to {shown(whole['q90'])}, most {shown(whole['max'])} {of}"
+
+
+def least(whole: pd.Series) -> str:
+    """Return what stands before a sum of a table's row, some of which is unknown."""
+    return "at least " if whole["at_least"] else ""
+
+
+def counted(whole: pd.Series) -> str:
+    """Return the counts of a table's row in words."""
+    words = {"cached": "cached", "copied": "deduplicated", "failed": "failed", "skipped": "missing", "not_sent": "not sent"}
+    detail = ", ".join(f"{int(whole[name]):,} {word}" for name, word in words.items() if whole[name])
+    return f"{int(whole['answered']):,} of {plural(int(whole['rows']), 'row')} answered{f' ({detail})' if detail else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from ...pricing.price import Price
 from ...pricing.price_table import Prices, prices_of
 from ...text import check_choice, money, plural, quoted, warn
 from . import usage_columns
-from .grouping import Report, grouped, statistics_text
+from .grouping import Report, counted, grouped, least, statistics_text
 
 Basis = Literal["billed", "answers"]
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens")
@@ -77,12 +77,12 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
     if pd.notna(whole["total_tokens"]):
         sums = [whole[name] for name in ("total_tokens", "prompt_tokens", "completion_tokens")]
         counts = ["an unknown number" if pd.isna(tokens) else f"{tokens:,.0f}" for tokens in sums]
-        usage_text = "{}{} tokens: {} of prompts, {} of answers".format(_least(whole), *counts)
+        usage_text = "{}{} tokens: {} of prompts, {} of answers".format(least(whole), *counts)
         usage_text += statistics_text(whole, "{:,.0f}".format, "an answer")
     free = [(whole["saved_by_cache"], "from the cache"), (whole["saved_by_copies"], "deduplicated")]
     shares = [f"{tokens / whole['total_tokens']:.0%} {what}" for tokens, what in free if tokens > 0]
     return Report(
-        "Usage", [_counted(whole), usage_text, *([f"not billed: {', '.join(shares)}"] if shares else [])], table, df, rows
+        "Usage", [counted(whole), usage_text, *([f"not billed: {', '.join(shares)}"] if shares else [])], table, df, rows
     )
 
 
@@ -147,7 +147,7 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
         rows["value"] = _cost_when_bought(rows)
     rows["unknown"] = rows["value"].isna() | (rows["lost"] & (basis == "billed"))
     records = run_records(df)
-    currency = (_currency(rows) or recorded_currency(records)) if not anew else table.currency if table else None
+    currency = (usage_columns.currency(rows) or recorded_currency(records)) if not anew else table.currency if table else None
     priced = table is not None and not table.hint(rows["model"].dropna())
     report = _cost_report(df, by, rows, basis, anew=anew, currency=currency, priced=priced)
     if basis == "billed" and not anew and rows["cached"].any():
@@ -169,9 +169,9 @@ def _cost_report(
         parts |= {"saved_by_cache": rows["cached"], "saved_by_copies": rows["copied"]}
     group = partial(grouped, df, rows=rows, parts=parts, sums=("cost",), of="cost")
     whole = group(None).iloc[0]
-    lines = [_counted(whole), *_cost_lines(whole, basis, anew=anew, currency=currency, priced=priced)]
+    lines = [counted(whole), *_cost_lines(whole, basis, anew=anew, currency=currency, priced=priced)]
     report = Report("Cost", lines, group(by), df, rows)
-    report.total, report.at_least, report.currency = float(whole["cost"]), bool(whole["at_least"]), currency
+    report.total, report.currency = float(whole["cost"]), currency
     return report
 
 
@@ -211,7 +211,7 @@ def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool, currency: str | N
     what = "would have been billed at these prices" if anew and basis == "billed" else what
     lines = [f"at least 0 {what}; no row's cost is known" if priced else "cost unknown: give prices="]
     if pd.notna(whole["cost"]):
-        lines = [f"{_least(whole)}{shown(whole['cost'])} {what}{statistics_text(whole, shown, 'a row that was paid for')}"]
+        lines = [f"{least(whole)}{shown(whole['cost'])} {what}{statistics_text(whole, shown, 'a row that was paid for')}"]
     if basis == "billed" and whole["cost"] == 0 and whole["cached"] and not whole["at_least"]:
         hits = f"{plural(int(whole['cached']), 'answer')} came from the cache"
         lines = [f"nothing was billed: {hits}; basis='answers' says what they cost when they were bought"]
@@ -221,7 +221,7 @@ def _cost_lines(whole: pd.Series, basis: Basis, *, anew: bool, currency: str | N
     if pd.isna(whole["wasted"]):
         lines.append("what was wasted on answers that were lost isn't known; the ledger has their attempts")
     elif whole["wasted"] > 0:
-        lines.append(f"wasted {_least(whole)}{shown(whole['wasted'])} on rows without a usable answer")
+        lines.append(f"wasted {least(whole)}{shown(whole['wasted'])} on rows without a usable answer")
     return lines
 
 
@@ -242,7 +242,7 @@ def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool, abs
         warn(f"{hint}: its rows have no cost, and totals are 'at least'")
     times = rows["answered_at"].to_numpy() if model is None else np.full(len(rows), np.nan)
     counts = rows[["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]].to_numpy()
-    out, used = np.full(len(rows), np.nan), dict[Any, Price]()
+    out, used = np.full(len(rows), np.nan), dict[tuple[str, Any], Price]()
     for at, (one, when, numbers) in enumerate(zip(models, times, counts)):
         if one is None or (price := prices.price(one, None if np.isnan(when) else when)) is None:
             continue
@@ -251,14 +251,14 @@ def _priced(rows: pd.DataFrame, prices: Prices, model: Any, *, strict: bool, abs
             out[at], used[one, price.valid_from] = float(found), price
     if strict:
         matters = absent if model is None else [field for field in absent if field != "answered_at"]
-        _warn_of_absent_columns(prices, [(one, price) for (one, _), price in used.items()], matters)
+        _warn_of_absent_columns(prices, used, matters)
     return out
 
 
-def _warn_of_absent_columns(prices: Prices, used: Iterable[tuple[str, Price]], absent: Sequence[str]) -> None:
+def _warn_of_absent_columns(prices: Prices, used: Mapping[tuple[str, Any], Price], absent: Sequence[str]) -> None:
     """Warn where a price depends on a column that the frame does not have."""
     found: dict[str, tuple[str, str]] = {}
-    for model, price in used:
+    for (model, _), price in used.items():
         if price.cached is not None:
             found["cached_tokens"] = model, "is lower for cached prompt tokens, and all are taken for not cached"
         if prices.dated(model):
@@ -294,23 +294,3 @@ def _cost_when_bought(rows: pd.DataFrame) -> pd.Series:
     keys = rows["request_key"].where(rows["answered"])
     number_of = keys.map(keys.value_counts()).astype(float).fillna(1.0)
     return (rows["answer"] / number_of).where(rows["answered"], 0.0)
-
-
-def _currency(rows: pd.DataFrame) -> str | None:
-    """Return the currency of a cost column, if the column of its sources is there."""
-    sources = rows.loc[rows["cost"].gt(0), "cost_source"]
-    units = sources.dropna().astype(str).str.extract(r"(?:^|\s)([^\s\d]\S*) per million")[0]
-    found = [*sorted(set(units.dropna())), *(["a currency that isn't named"] if units.isna().any() else [])]
-    if len(found) > 1:
-        raise ParameterError(f"the costs are in {' and '.join(found)}, which can't be added: take the rows of one at a time")
-    return found[0] if found and units.notna().any() and sources.notna().all() else None
-
-
-def _least(whole: pd.Series) -> str:
-    return "at least " if whole["at_least"] else ""
-
-
-def _counted(whole: pd.Series) -> str:
-    words = {"cached": "cached", "copied": "deduplicated", "failed": "failed", "skipped": "missing", "not_sent": "not sent"}
-    detail = ", ".join(f"{int(whole[name]):,} {word}" for name, word in words.items() if whole[name])
-    return f"{int(whole['answered']):,} of {plural(int(whole['rows']), 'row')} answered{f' ({detail})' if detail else ''}"

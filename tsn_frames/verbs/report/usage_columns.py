@@ -61,6 +61,16 @@ def read(df: pd.DataFrame, begins: str, *, costs: bool) -> pd.DataFrame:
     return out
 
 
+def currency(rows: pd.DataFrame) -> str | None:
+    """Return the currency of a cost column, if the column of its sources is there."""
+    sources = rows.loc[rows["cost"].gt(0), "cost_source"]
+    units = sources.dropna().astype(str).str.extract(r"(?:^|\s)([^\s\d]\S*) per million")[0]
+    found = [*sorted(set(units.dropna())), *(["a currency that isn't named"] if units.isna().any() else [])]
+    if len(found) > 1:
+        raise ParameterError(f"the costs are in {' and '.join(found)}, which can't be added: take the rows of one at a time")
+    return found[0] if found and units.notna().any() and sources.notna().all() else None
+
+
 def _copied(rows: pd.DataFrame, *, known: bool) -> pd.Series:
     """Return which rows have the answer of an equal row's request: those that were answered at no cost.
 
