@@ -93,4 +93,8 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that is th
         if isinstance(getattr(errors, name, None), type):  # scripts may name any exception here; tsn.errors lists them
             return getattr(errors, name)
         hint = f"; it is tsn.{_REPLACED[name]}" if name in _REPLACED else ""
+        if not hint and not name.startswith("_"):
+            from .text import nearest
+
+            hint = f"; did you mean {close!r}?" if (close := nearest(name, __all__)) else ""
         raise errors.UnknownNameError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -104,8 +104,23 @@ def _like_complete(returns: str) -> Callable[[F], F]:
     return decorate
 
 
+class _Elsewhere:
+    """A name that is not here: its error says what to use, and Tab does not show it.
+
+    It is no ``__getattr__``: Tab of IPython completes nothing of an object that has one.
+    """
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def __get__(self, accessor: object, owner: type) -> _Elsewhere:
+        if accessor is None:
+            return self
+        raise UnknownNameError(self._message)
+
+
 class _Accessor:
-    """What both namespaces show of themselves; a name that was replaced names its successor, and Tab does not show it."""
+    """What both namespaces show of themselves."""
 
     _name: str
     _example: str
@@ -121,16 +136,12 @@ class _Accessor:
         return given.to_frame("value" if given.name is None or isinstance(given.name, tuple) else given.name)
 
     if not TYPE_CHECKING:
-
-        @property  # Tab of IPython completes nothing of an object that has __getattr__
-        def rehearse(self) -> None:
-            """Raise with the name of the successor."""
-            raise UnknownNameError(
-                "df.tsn.rehearse is tsn.simulate(): a service on this machine that answers for free until its .close()"
-            )
+        rehearse = _Elsewhere(
+            "df.tsn.rehearse is tsn.simulate(): a service on this machine that answers for free until its .close()"
+        )
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name != "rehearse"]
+        return [name for name in super().__dir__() if not isinstance(getattr(type(self), name, None), _Elsewhere)]
 
     def __repr__(self) -> str:
         return f"<{self._name}: {plural(len(self._df), 'row')}, {self._columns()}; for example {self._example}>"
@@ -219,3 +230,8 @@ class SeriesAccessor(_Accessor):
     complete = _method(verbs.content_of, "complete")
     messages = _method(verbs.messages_of, "messages")
     estimate = _method(estimating.estimate_values)
+
+
+if not TYPE_CHECKING:
+    for _name in vars(FrameAccessor).keys() - vars(SeriesAccessor).keys():
+        setattr(SeriesAccessor, _name, _Elsewhere(f"series.tsn has no {_name!r}: call it on the frame, df.tsn.{_name}(...)"))

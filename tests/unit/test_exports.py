@@ -28,6 +28,7 @@ NO_EXAMPLE = {
     "Run": "it is never made by hand; complete's reference shows one at work",
     "Summary": "it is never made by hand; the docs print one",
 }
+FRAME, SERIES = pd.DataFrame({"text": ["a"]}), pd.Series(["a"], name="text")
 NUMPY_SECTIONS = ("Parameters\n", "Returns\n", "Raises\n", "Examples\n", "Attributes\n")
 
 
@@ -95,7 +96,16 @@ def test_a_name_that_was_replaced_names_its_successor():
         tsn.no_such  # noqa: B018
 
 
-FRAME, SERIES = pd.DataFrame({"text": ["a"]}), pd.Series(["a"], name="text")
+def test_a_misspelled_name_names_the_nearest_one():
+    with pytest.raises(AttributeError, match=r"no attribute 'complte'; did you mean 'complete'\?$"):
+        tsn.complte  # noqa: B018
+    assert not hasattr(tsn, "_complete")
+
+
+@pytest.mark.parametrize("name", sorted(set(dir(FRAME.tsn)) - set(dir(SERIES.tsn))))
+def test_a_verb_of_frames_is_named_where_a_series_is_asked_for_it(name):
+    with pytest.raises(AttributeError, match=rf"^series\.tsn has no '{name}': call it on the frame, df\.tsn\.{name}\(\.\.\.\)$"):
+        getattr(SERIES.tsn, name)
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ def groups_of(df: pd.DataFrame, by: Any) -> Groups:
     """Return the groups of a frame; missing values are a separate group."""
     if by is None:
         return Groups(np.zeros(len(df), dtype=np.int64), None)
-    names = by if isinstance(by, list) else [by]
-    for name in names:
-        if isinstance(name, (str, int, tuple)) and name not in df.columns:
-            raise ParameterError(f"by={quoted(by)}: the frame has no column {quoted(name)}; {did_you_mean(name, df.columns)}")
+    known = [*df.columns, *(level for level in df.index.names if level is not None)]
+    for name in by if isinstance(by, list) else [by]:
+        if isinstance(name, (str, int, tuple)) and name not in known:
+            raise ParameterError(f"by={quoted(by)}: the frame has no column {quoted(name)}; {did_you_mean(name, known)}")
     grouped = df.groupby(by, dropna=False, observed=True)
     return Groups(grouped.ngroup().to_numpy(), grouped.size().index)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
+from ...frames.labels.group_codes import groups_of
 from ...frames.result_base import FrameLike
 from ...text import plural
 
@@ -81,11 +82,8 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
     ``rows`` has usage and cost of each row of ``df``; ``by`` is None for a single group. ``parts`` has for each partial sum the rows
     over which ``of``, or the column of that name if there is one, is summed.
     """
-    if by is None:
-        codes, index = np.zeros(len(rows), dtype=int), pd.Index(["all"])
-    else:
-        asked = df.groupby(by, dropna=False, observed=True)
-        codes, index = asked.ngroup().to_numpy(), asked.size().index
+    found = groups_of(df, by)
+    codes, index = found.codes, pd.Index(["all"]) if found.index is None else found.index
     flat = rows.reset_index(drop=True)
     groups, out = flat.groupby(codes), pd.DataFrame(index=range(len(index)))
     counts = {"rows": groups.size(), **{name: groups[name].sum() for name in _COUNTS[1:]}}
