@@ -1,4 +1,4 @@
-"""Bring the answers of other hosts home: their caches are merged into the one here."""
+"""Merge the caches of the workers of all hosts into the cache here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Place = tuple[str, str]  # host and folder
 def collect(client: Client | None = None) -> int:
     """Add the answers in the caches of all workers of the cluster to the cache here.
 
-    Workers of one host share a cache; one of each is asked. The answers are then paid for no more, on this host either.
+    Workers of one host share a cache; one of each is asked. No answer is then paid for again, on this host either.
 
     Parameters
     ----------

@@ -49,8 +49,8 @@ def usage(df: pd.DataFrame, by: Any = None, *, name: str | None = None) -> Repor
 
     Raises
     ------
-    ColumnError
-        If the frame has no usage columns.
+    ColumnError, ParameterError
+        If the frame has no usage columns, or not the column that ``by`` names.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def cost(df: pd.DataFrame, by: Any = None, *, prices: Prices | Mapping[str, Any]
     ColumnError
         If a column is missing; the message says how to get it, for free.
     ConfigError, ParameterError
-        If no prices are known, or currencies are mixed.
+        If no prices are known, currencies are mixed, or ``by`` names no column.
 
     Examples
     --------
