@@ -134,7 +134,7 @@ class Chat(PageWidget):
         self._chat, self._saved, self._keeping = chat, StaticTranscript(chat), threading.RLock()
         super().__init__(_transcript=self._saved.name, _messages=view_model.plain(chat))
         self._page = PageSync(chat, super().send, self._keep, about)
-        self._unlisten = chat.listeners.add(self._page)
+        chat.listener = self._page
         self.on_msg(PageRequests(chat, self._page, all_rows))
 
     # For code
@@ -234,8 +234,8 @@ class Chat(PageWidget):
 
     def close(self) -> None:
         """Stop a streaming answer and remove the widget from the page."""
-        if hasattr(self, "_unlisten"):  # not after an error in the constructor: ipywidgets closes that widget, too
-            self._unlisten()
+        if hasattr(self, "_page"):  # not after an error in the constructor: ipywidgets closes that widget, too
+            self._chat.listener = None
             self._chat.stop()
         super().close()
 

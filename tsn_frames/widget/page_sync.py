@@ -16,7 +16,7 @@ from typing import Any
 
 from ..engine.chat.chat_message import Turn
 from ..engine.chat.conversation import Conversation
-from ..engine.chat.listeners import Listener
+from ..engine.chat.listener import Listener
 from ..engine.chat.pending_answer import PartialAnswer
 from ..engine.runtime.process import process_state
 from . import view_model

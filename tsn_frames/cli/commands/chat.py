@@ -11,7 +11,7 @@ import click
 
 from ...engine.chat.chat_message import Turn
 from ...engine.chat.conversation import Conversation
-from ...engine.chat.listeners import Listener
+from ...engine.chat.listener import Listener
 from ...errors import RunError
 from ...text import money
 from ..exit_codes import ExitCode, report
@@ -53,7 +53,7 @@ def chat_command() -> click.Command:
 
     def run(**values: Any) -> int:
         chat = Conversation(client_of(values), **given(values))
-        chat.listeners.add(Printer())
+        chat.listener = Printer()
         return _converse(chat) if sys.stdin.isatty() else _one_question(chat)
 
     options = [one for one in verb_options(Conversation) if one.name not in ("messages", "self")]

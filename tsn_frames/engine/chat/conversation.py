@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Unpack
 
-from ...api import Request
 from ...api.parameters import SamplingParameters, plain
 from ...errors import ParameterError, PromptError, TSNError
 from ...keyword_options import check_words, spelled_out
-from ...secret import Secret
 from ...text import check_choice, quoted
 from ..budget.admission import BudgetAdmission
 from ..cache.cache import CacheMode
@@ -118,20 +116,17 @@ class Conversation(ChatState):
             turns = (*self._turns[:position], question)
             request = self._settings.request(self.client, self._messages_of(turns))
             self._questions += 1
-            pending = self._pending_answer(key, request, fresh=fresh)
+            mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
+            self._options = StreamOptions(self._options.usage)
+            pending = PendingAnswer(
+                self.client, key, request, mode=mode, nonce=f"{self.id}-{self._questions}", run=self.id,
+                tag=self.tag or "chat", options=self._options, budget=self._budget,
+                notify=self._notify, finish=self._finish,
+            )  # fmt: skip
             self._turns, self._pending = turns, pending
             self._record(question)
         process_state.start_task(pending)
         return pending
-
-    def _pending_answer(self, key: Secret, request: Request, *, fresh: bool) -> PendingAnswer:
-        mode: CacheMode = "refresh" if fresh and self.cache == "use" else self.cache
-        self._options = StreamOptions(self._options.usage)
-        return PendingAnswer(
-            self.client, key, request, mode=mode, nonce=f"{self.id}-{self._questions}", run=self.id,
-            tag=self.tag or "chat", options=self._options, budget=self._budget,
-            notify=self.listeners.notify, finish=self._finish,
-        )  # fmt: skip
 
     def _finish(self, pending: PendingAnswer, turn: Turn) -> None:
         with self._lock:

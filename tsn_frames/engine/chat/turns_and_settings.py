@@ -1,7 +1,8 @@
-"""The state of a chat: its turns and settings, which change only while no answer streams, and its listeners."""
+"""The state of a chat: its turns and settings, which change only while no answer streams, and its listener."""
 
 from __future__ import annotations
 
+import logging
 import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,11 +12,14 @@ from typing import Any
 from ...errors import ConfigError, ParameterError, PromptError, TSNError
 from ...text import plural, quoted
 from ..runtime.client import Client
+from ..runtime.process import process_state
 from .chat_message import Turn, turns_of
 from .chat_settings import ChatSettings
-from .listeners import Listeners
+from .listener import Listener
 from .pending_answer import PendingAnswer
 from .template_protocol import RowTemplates, with_templates
+
+log = logging.getLogger("tsn_frames")
 
 
 class Busy(TSNError):
@@ -31,7 +35,7 @@ class ChatState:
             hint = "; a model's name goes into model=" if isinstance(client, str) else ""
             raise ConfigError(f"client must be a tsn.Client(...), got a {type(client).__name__}{hint}")
         self.client = client
-        self.listeners = Listeners()
+        self.listener: Listener | None = None
         self._lock = threading.RLock()
         self._pending: PendingAnswer | None = None
         self._asked: tuple[Turn, ...] = ()
@@ -149,9 +153,18 @@ class ChatState:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Hold the lock for a change, which is refused while an answer streams, and notify the listeners afterwards."""
+        """Hold the lock for a change, which is refused while an answer streams, and notify the listener afterwards."""
         with self._lock:
             if self._pending is not None:
                 raise Busy("an answer is on its way: wait for it, or stop() it first")
             yield
-            self.listeners.notify_threadsafe("on_change")
+            if self.listener is not None:
+                process_state.call(self._notify, "on_change")
+
+    def _notify(self, name: str, *args: Any) -> None:
+        """Call a callback of the listener, on the loop's thread; its exception is logged."""
+        try:
+            if (listener := self.listener) is not None:
+                getattr(listener, name)(*args)
+        except Exception:
+            log.exception("a listener of the chat failed")
