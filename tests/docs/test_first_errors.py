@@ -45,7 +45,7 @@ def shown_by_a_kernel(folder):
 def run(kernel, cell):
     kernel.start(cell["code"])
     if "interrupt" in cell["reason"]:
-        kernel.wait_until("2 of 20 rows")
+        kernel.wait_until(r"\b[1-9]\d* of 20 rows")  # a busy machine may not show each number
         kernel.interrupt()
     return kernel.end().error
 

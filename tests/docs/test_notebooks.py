@@ -43,13 +43,14 @@ def shown_outputs(notebook):
     return [re.sub(r"127\.0\.0\.1:\d+|\d+\.\d s\b", "...", text) for text in texts]
 
 
+@pytest.mark.timeout(600)
 def test_it_runs_and_shows_what_is_stored(notebook, tmp_path, monkeypatch):
     stored = shown_outputs(notebook)
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     executed = nbclient.NotebookClient(
-        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=300, startup_timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     executed.execute()
     for cell in notebook.cells:

@@ -14,7 +14,7 @@ from tsn_frames.simulator import Quota, Simulator
 
 pytest.importorskip("distributed")
 dd = pytest.importorskip("dask.dataframe")
-from support.dask_cluster import local_cluster  # noqa: E402
+from support.dask_cluster import forget_results, local_cluster  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 
 import tsn_frames.dask  # noqa: E402
@@ -63,8 +63,10 @@ def test_four_workers_keep_the_limits_of_one_account_and_use_them(cluster, tmp_p
         assert stats.peak_concurrency <= 20 and stats.refused <= 0.01 * stats.requests
         windows = distinct / 300  # as many as must have begun when the last request is sent
         assert seconds > 6 * int(windows)
+        forget_results(cluster)
         again = ddf.tsn.complete(PROMPT, client=client).compute()
-        assert sim.stats().requests == stats.requests and again["cached"].all()
+        assert sim.stats().requests == stats.requests, "a second computation sends nothing"
+        assert int((~again["cached"]).sum()) == 0, "rows that are not from the cache"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -75,7 +77,7 @@ def test_max_cost_of_a_graph_is_never_passed_and_most_of_it_is_used(cluster, tmp
         client = settings(sim, tmp_path, prices={"sim-small": (1000, 1000)}, limits=tsn.Limits(16))
         with pytest.raises(tsn.errors.BudgetExceeded, match="for this graph is used up"):
             ddf.tsn.complete(PROMPT, client=client, max_tokens=2, max_cost=cap).compute()
-        wait_until(lambda: not cluster.processing() or not any(cluster.processing().values()), 60)
+        wait_until(lambda: not any(cluster.processing().values()))
         assert Decimal("0.8") * cap <= bill(sim) <= cap
         assert sum(Decimal(str(line.cost)) for line in client.ledger.entries()) == bill(sim)
         spent = bill(sim)
@@ -108,7 +110,7 @@ def test_a_worker_killed_in_the_middle_costs_at_most_what_was_in_flight_there(tm
     with Simulator(latency=0.1, bill_abandoned=True) as sim, local_cluster() as cluster:
         client = settings(sim, tmp_path, limits=tsn.Limits(16))
         future = cluster.compute(ddf.tsn.complete(PROMPT, client=client))
-        wait_until(lambda: sim.stats().answers > 60, 60)
+        wait_until(lambda: sim.stats().answers > 60)
         cluster.run(lambda: __import__("os").kill(__import__("os").getpid(), signal.SIGKILL),
                     workers=[next(iter(cluster.scheduler_info()["workers"]))], wait=False, on_error="ignore")  # fmt: skip
         with warnings.catch_warnings():
@@ -116,4 +118,4 @@ def test_a_worker_killed_in_the_middle_costs_at_most_what_was_in_flight_there(tm
             out = future.result(timeout=200)
         assert out["content"].notna().all() and out["text"].tolist() == texts
         extra = sim.stats().answers - len(texts)
-        assert 0 <= extra <= 16 / 2  # the slots of one worker of four, and what it may have had before all began
+        assert 0 <= extra <= 16, "all slots, which one worker has where the others have not begun"

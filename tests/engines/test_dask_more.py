@@ -15,6 +15,7 @@ from tsn_frames.simulator import Simulator
 distributed = pytest.importorskip("distributed")
 dd = pytest.importorskip("dask.dataframe")
 from support.dask_cluster import local_cluster  # noqa: E402
+from support.simulators import slow_from  # noqa: E402
 from support.waiting import wait_until  # noqa: E402
 
 import tsn_frames.dask as tsn_dask  # noqa: E402
@@ -121,14 +122,15 @@ def test_a_key_of_the_workers_dask_config_is_used_and_stays_there(tmp_path, ddf)
 
 def test_a_cancelled_future_sends_nothing_more(cluster, client):
     with Simulator(latency=0.1) as sim:
+        slow_from(sim, 41)
         ddf = dd.from_pandas(pd.DataFrame({"text": [f"parcel {n}" for n in range(2000)]}), npartitions=2)
         settings = tsn.Client(
             sim.base_url, model="sim-small", cache=client.cache, ledger=client.ledger.path, limits=tsn.Limits(8)
         )
         future = cluster.compute(ddf.tsn.complete(PROMPT, client=settings))
-        wait_until(lambda: sim.stats().answers > 20, 60)
+        wait_until(lambda: sim.stats().answers > 20)
         future.cancel()
-        wait_until(lambda: all(run.ended is not None for run in settings.ledger.run_records()), 60)
+        wait_until(lambda: all(run.ended is not None for run in settings.ledger.run_records()))
         sent = sim.stats().requests
         assert sent < 1000
         time.sleep(1)

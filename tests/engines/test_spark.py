@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from support.canary import KEY
 from support.other_engines import CALLS, TEXTS, same, service_with_key  # noqa: F401 - a fixture
+from support.simulators import set_latency, slow_from
 from support.waiting import wait_until
 
 import tsn_frames as tsn
@@ -26,7 +27,7 @@ pytest.importorskip("pyspark")
 pa = pytest.importorskip("pyarrow")
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java"),
     pytest.mark.filterwarnings("default::FutureWarning"),  # of Spark on pandas 3
     pytest.mark.filterwarnings("default::ResourceWarning"),
@@ -173,6 +174,7 @@ def test_a_killed_worker_costs_at_most_what_it_had_in_flight(spark, tmp_path):
     pids, driver = tmp_path / "pids", os.getpid()
     pids.mkdir()
     with Simulator(latency=0.1, keys=[KEY]) as sim:
+        slow_from(sim, 61)
         client = tsn.Client(sim.base_url, model="sim-small", cache=tmp_path / "cache", ledger=tmp_path / "ledger.db",
                             limits=tsn.Limits(8))  # fmt: skip
 
@@ -185,9 +187,10 @@ def test_a_killed_worker_costs_at_most_what_it_had_in_flight(spark, tmp_path):
         found = []
         job = threading.Thread(target=lambda: found.append(rows_of(planned)))
         job.start()
-        wait_until(lambda: sim.stats().answers > 60, 120)
+        wait_until(lambda: sim.stats().answers >= 60, 120)
         os.kill(int(min(pids.iterdir()).name), signal.SIGKILL)
-        job.join(120)
+        set_latency(sim, 0.1)
+        job.join(400)
         assert found and found[0]["content"].notna().all()
         assert found[0]["id"].tolist() == list(range(300))
         assert len(list(pids.iterdir())) > 2, "the task was tried again, in a new worker"

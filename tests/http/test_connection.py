@@ -44,7 +44,7 @@ def backend(request):
     return request.param
 
 
-def post(backend, url, times=1, *, timeout=20.0, pause=0.0, key="tsn_test_1", ready=lambda number: True):
+def post(backend, url, times=1, *, timeout=SECONDS, pause=0.0, key="tsn_test_1", ready=lambda number: True):
     """Post one after another over one transport, each when the connection is ready, and return the results."""
 
     async def work():
@@ -174,7 +174,7 @@ FAILED = {
 def test_an_incomplete_answer_may_be_billed(backend, case):
     script, code = FAILED[case]
     with RawServer(script) as server:
-        found = post(backend, server.url, timeout=20.0 if code == "connection" else 0.5)
+        found = post(backend, server.url, timeout=1.5 if code in ("timeout", None) else SECONDS)
     assert isinstance(found, HttpFailure), found
     assert found.sent
     assert code is None or found.code == code, found
@@ -278,7 +278,7 @@ def test_unsolicited_bytes_are_detected_even_when_the_loop_was_busy(backend):
         await peer.gone()
 
     async def work():
-        transport = backend(f"{server.url}/chat/completions", Secret(None), 20.0)
+        transport = backend(f"{server.url}/chat/completions", Secret(None), SECONDS)
         first = await transport.post(BODY, "1")
         wait_until(lambda: evil)  # the loop is busy: the junk waits in the socket
         second = await transport.post(BODY, "2")
@@ -291,16 +291,24 @@ def test_unsolicited_bytes_are_detected_even_when_the_loop_was_busy(backend):
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_connection_that_was_closed_while_idle_is_replaced(backend, end):
-    with RawServer(says(http(), end=end)) as server:
-        found = post(backend, server.url, 4, ready=lambda number: server.ended == number)
+    read = [0]  # answers that the client has
+
+    async def script(peer):
+        number = server.connections
+        await peer.request()
+        await peer.send(http())
+        await wait_until_async(lambda: read[-1] >= number)  # a reset would throw away what is not read yet
+        if end == "reset":
+            peer.reset()
+
+    def ready(number):
+        read.append(number)
+        return server.ended == number
+
+    with RawServer(script) as server:
+        found = post(backend, server.url, 4, ready=ready)
     assert all(isinstance(one, HttpResponse) for one in found), found
     assert len(server.asked) == 4
-
-
-@pytest.fixture
-def far(monkeypatch):
-    """A round trip may take long: no close comes too late to be one that crossed the request."""
-    monkeypatch.setattr("tsn_frames.engine.transport.connection.RACE_SECONDS", SECONDS)
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
@@ -383,7 +391,7 @@ def test_an_answer_before_the_request_is_read_is_taken():
         await wait_until_async(read.is_set)  # a close would reset the answer away
 
     async def work():
-        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 20.0)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), SECONDS)
         found = await transport.post(b"x" * 20_000_000, "key")
         read.set()
         await transport.aclose()
@@ -407,7 +415,7 @@ def test_each_request_has_its_own_time():
         await peer.send(http())
 
     async def work():
-        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 2.0)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 4.0)
 
         async def one(number):
             await asyncio.sleep(number * 0.02)
@@ -425,7 +433,7 @@ def test_each_request_has_its_own_time():
         found = process_state.submit(work()).result(SECONDS)
     for number, (result, seconds) in enumerate(found):
         assert isinstance(result, HttpResponse if number % 2 else HttpFailure)
-        assert number % 2 or seconds >= 2.0, "ended too early"
+        assert number % 2 or seconds >= 4.0, "ended too early"
     assert [number for number in ended if number % 2 == 0] == [0, 2, 4, 6]
 
 
@@ -439,7 +447,7 @@ def test_answers_that_came_while_the_process_was_stopped_are_read(tmp_path):
         from tsn_frames.secret import Secret
 
         async def main():
-            transport = ConnectionPool(sys.argv[1] + "/chat/completions", Secret(None), 2.0)
+            transport = ConnectionPool(sys.argv[1] + "/chat/completions", Secret(None), 5.0)
             found = await asyncio.gather(*(transport.post(b"{}", str(number)) for number in range(20)))
             print(sum(hasattr(one, "body") and len(one.body) == 100_000 for one in found))
             await transport.aclose()
@@ -461,7 +469,7 @@ def test_answers_that_came_while_the_process_was_stopped_are_read(tmp_path):
         wait_until(lambda: len(server.asked) == 20)
         client.send_signal(signal.SIGSTOP)
         stopped.set()
-        time.sleep(3.0)  # its requests' time is over long since when it goes on
+        time.sleep(6.0)  # its requests' time is over long since when it goes on
         client.send_signal(signal.SIGCONT)
         assert client.communicate()[0].strip() == "20"
 
@@ -476,10 +484,10 @@ def test_a_sleep_of_this_process_at_whose_end_a_requests_time_is_over_costs_no_a
         await peer.send(http())
 
     async def work():
-        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 1.0)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 3.0)
         posting = asyncio.create_task(transport.post(BODY, "key"))
         await wait_until_async(lambda: server.asked)
-        time.sleep(1.2)  # a fifth of a second too late is not a sign of a sleep by itself
+        time.sleep(3.2)  # a fifth of a second too late is not a sign of a sleep by itself
         asyncio.get_running_loop().call_later(0.1, awake.set)
         found = await posting
         await transport.aclose()
@@ -500,7 +508,7 @@ def test_cancelling_closes_the_connection(backend, begun):
         await peer.gone()
 
     async def work():
-        transport = backend(f"{server.url}/chat/completions", Secret(None), 30.0)
+        transport = backend(f"{server.url}/chat/completions", Secret(None), SECONDS)
         tasks = [asyncio.create_task(transport.post(BODY, "key")) for _ in range(5)]
         await wait_until_async(lambda: len(server.asked) == 5)
         for task in tasks:
@@ -530,7 +538,7 @@ def test_cancelling_while_connecting_leaves_nothing(backend, monkeypatch):
                 with contextlib.suppress(BlockingIOError):
                     filler.connect(deaf.getsockname())
                 fillers.append(filler)
-            transport = backend(f"http://127.0.0.1:{deaf.getsockname()[1]}/v1", Secret(None), 5.0)
+            transport = backend(f"http://127.0.0.1:{deaf.getsockname()[1]}/v1", Secret(None), SECONDS)
             task = asyncio.create_task(transport.post(BODY, "key"))
             await asyncio.sleep(0.02)
             task.cancel()
@@ -576,7 +584,7 @@ def test_a_thousand_mixed_failures_leave_no_socket_and_no_task():
         wait_until(lambda: server.ended == server.connections)
         gc.collect()
         before = process.num_fds() if hasattr(process, "num_fds") else process.num_handles()
-        assert process_state.submit(work()).result(60) == (0, 0, 0)
+        assert process_state.submit(work()).result(SECONDS) == (0, 0, 0)
         assert server.connections > 500
         wait_until(lambda: server.ended == server.connections)
         gc.collect()  # a ResourceWarning would be an error
@@ -588,14 +596,13 @@ def test_a_thousand_mixed_failures_leave_no_socket_and_no_task():
 @pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
 def test_a_forked_child_leaves_the_connections_of_its_parent_alone():
     async def work():
-        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), 3.0)
+        transport = ConnectionPool(f"{server.url}/chat/completions", Secret(None), SECONDS)
         first = await transport.post(BODY, "parent-1")
         child = os.fork()
         if not child:
             own = post(ConnectionPool, server.url)
             os._exit(0 if isinstance(own, HttpResponse) else 1)
-        ends = time.monotonic() + 10
-        while (found := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < ends:
+        while (found := os.waitpid(child, os.WNOHANG))[0] == 0:
             await asyncio.sleep(0.02)
         second = await transport.post(BODY, "parent-2")
         await transport.aclose()

@@ -13,6 +13,7 @@ import warnings
 import pandas as pd
 import pytest
 from support.raw_server import RawServer
+from support.waiting import SECONDS
 
 import tsn_frames as tsn
 from tsn_frames.engine.chat.conversation import Conversation
@@ -104,7 +105,7 @@ def test_they_go_with_a_stream_and_with_the_list_of_models(tmp_path):
     assert line == LINE
     assert headers["api-key"] == HEADERS["api-key"]
     with serving(json.dumps({"data": [{"id": "m"}]}).encode()) as server:
-        assert Conversation(made(server.url, tmp_path)).list_models().result(30) == ["m"]
+        assert Conversation(made(server.url, tmp_path)).list_models().result(SECONDS) == ["m"]
         line, headers = head_of(server)
     assert line.startswith("GET /v1/models?api-version=canary-version-9e&")
     assert headers["api-key"] == HEADERS["api-key"]

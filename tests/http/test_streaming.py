@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 from support.raw_server import RawServer
-from support.waiting import SECONDS
+from support.waiting import SECONDS, wait_until_async
 
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.engine.transport.http_types import HttpFailure, HttpResponse
@@ -26,7 +26,7 @@ def backend(request):
 class Consumer:
     """Keeps what it gets; reads on for ``patience`` seconds of silence, and no further after ``enough`` bytes."""
 
-    def __init__(self, patience=20.0, enough=2**30):
+    def __init__(self, patience=SECONDS, enough=2**30):
         self.patience, self.enough, self.heads, self.data = patience, enough, [], b""
 
     def begin(self, headers):
@@ -38,7 +38,7 @@ class Consumer:
         return 0.0 if len(self.data) >= self.enough else self.patience
 
 
-def stream(backend, url, *consumers, timeout=20.0):
+def stream(backend, url, *consumers, timeout=SECONDS):
     """Send a request for each consumer, one after another over one transport."""
 
     async def work():
@@ -134,7 +134,7 @@ def test_a_stream_may_not_take_longer_than_the_timeout(backend):
             await peer.send(chunk(b"data: more\n\n"), 0.05)
 
     with RawServer(endless) as server:
-        (result,) = stream(backend, server.url, Consumer(), timeout=0.4)
+        (result,) = stream(backend, server.url, Consumer(), timeout=1.5)
     assert isinstance(result, HttpFailure) and (result.code, result.sent) == ("timeout", True)
 
 
@@ -201,15 +201,13 @@ def test_cancelling_closes_the_connection(backend):
     with RawServer(sends(CHUNKED, chunk(b"abc"), then="silence")) as server:
 
         async def work():
-            transport = backend(f"{server.url}/chat/completions", Secret(None), 20.0)
+            transport = backend(f"{server.url}/chat/completions", Secret(None), SECONDS)
             consumer = Consumer()
             task = asyncio.create_task(transport.post(BODY, "key", consumer))
-            while not consumer.data:
-                await asyncio.sleep(0.005)
+            await wait_until_async(lambda: consumer.data)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            while not server.left:
-                await asyncio.sleep(0.005)
+            await wait_until_async(lambda: server.left)
             await transport.aclose()
             return task.cancelled()
 
@@ -225,7 +223,7 @@ def test_a_second_response_on_the_same_connection_is_not_part_of_the_first():
     assert isinstance(result, HttpResponse) and consumer.data == b"abc"
 
 
-def test_a_stream_is_sent_again_where_a_kept_connection_was_closed_before_it_arrived():
+def test_a_stream_is_sent_again_where_a_kept_connection_was_closed_before_it_arrived(far):
     async def script(peer):
         await peer.request()
         await peer.send(CHUNKED + chunk(b"abc") + b"0\r\n\r\n")

@@ -36,7 +36,7 @@ def post(base_url):
     """Post on the process's loop and return the response."""
 
     async def work():
-        transport = open_transport(base_url, Secret("tsn_test_1"), 20.0)
+        transport = open_transport(base_url, Secret("tsn_test_1"), SECONDS)
         try:
             return await transport.post(BODY, "key")
         finally:
@@ -133,7 +133,7 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_password(backend, monk
 
 def test_many_at_once_share_a_few_small_clients(sim):
     async def work():
-        transport = HttpxTransport(f"{sim.base_url}/chat/completions", Secret(None), 10.0)
+        transport = HttpxTransport(f"{sim.base_url}/chat/completions", Secret(None), SECONDS)
         answers = await asyncio.gather(*(transport.post(BODY, str(number)) for number in range(40)))
         await transport.aclose()
         return {answer.status for answer in answers}, len(transport._all)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from jupyter_client.manager import KernelManager
 from support.python_process import start_python
-from support.simulators import set_latency
+from support.simulators import at_request, set_latency, slow_from
 from support.waiting import wait_until
 
 import tsn_frames as tsn
@@ -174,9 +174,9 @@ def test_ctrl_c_at_half_loses_no_answer_and_the_next_call_goes_on(python, slow, 
         ROWS * models,
         ROWS // 2 + ROWS * (models - 1),
     )  # half of the second model's, as between two runs none is stopped
+    slow_from(slow, half + 1, 0.5)
     python.start(CALLS[call])
     wait_until(lambda: slow.stats().answers >= half)
-    set_latency(slow, 0.5)
     python.interrupt()
     said = interrupted(python)
     set_latency(slow, 0.0)
@@ -205,9 +205,8 @@ def watch(before):
 threading.Thread(target=watch, args=[tsn.last_run()], daemon=True).start()
 usual, RunExecutor.stop.__defaults__ = RunExecutor.stop.__defaults__, (600.0,)
 """)  # fmt: skip
+    at_request(slow, 21, lambda: setattr(slow, "faults", Faults(hang=1.0)))
     python.start(CALLS[call])
-    wait_until(lambda: slow.stats().answers >= 20)
-    slow.faults = Faults(hang=1.0)
     wait_until(lambda: slow.stats().faults.get("hang") == CONCURRENCY)
     python.interrupt()
     wait_until((tmp_path / "stopping").exists)
@@ -234,9 +233,9 @@ def test_ctrl_c_stops_the_chats_answer_and_the_next_question_is_answered(endless
 @pytest.mark.parametrize("shared_python", [Kernel], ids=["kernel"], indirect=True)
 def test_the_kernels_interrupt_cancels_a_cell_that_awaits_a_run(python, slow, tmp_path):
     """IPython turns it into a CancelledError: what is in flight arrives and is kept."""
+    slow_from(slow, ROWS // 2 + 1, 0.5)
     python.start(f"await {CALLS['complete'].replace('complete', 'acomplete')}")
     wait_until(lambda: slow.stats().answers >= ROWS // 2)
-    set_latency(slow, 0.5)
     python.interrupt()
     end, _ = python.result()
     assert end is not None and end[0] == "CancelledError", end

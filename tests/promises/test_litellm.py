@@ -30,7 +30,11 @@ litellm_settings: {{num_retries: 0, telemetry: false}}
 router_settings: {{num_retries: 0, disable_cooldowns: true}}
 """
 
-pytestmark = [pytest.mark.model, pytest.mark.skipif(PROGRAM is None, reason="no LiteLLM proxy: pip install 'litellm[proxy]'")]
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(PROGRAM is None, reason="no LiteLLM proxy: pip install 'litellm[proxy]'"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def proxy(tmp_path_factory):
             yield f"http://127.0.0.1:{port}", sim
         finally:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
+            process.wait(60)
 
 
 def _wait(url, process, log):

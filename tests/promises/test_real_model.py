@@ -14,6 +14,7 @@ import tsn_frames as tsn
 
 pytestmark = [
     pytest.mark.model,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         bool(real.lacking()),
         reason=f"no {' and no '.join(real.lacking())}: a real model needs `{'` and `'.join(real.PACKAGES.values())}`",

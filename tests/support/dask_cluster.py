@@ -3,6 +3,8 @@
 import contextlib
 import warnings
 
+from support.waiting import wait_until
+
 
 @contextlib.contextmanager
 def local_cluster(workers=4, **options):
@@ -14,3 +16,8 @@ def local_cluster(workers=4, **options):
         warnings.simplefilter("ignore")
         with distributed.LocalCluster(**words) as cluster, distributed.Client(cluster) as client:
             yield client
+
+
+def forget_results(client):
+    """Wait until the cluster holds no result: computed before that, an equal graph is not run again, but has the results of the first."""
+    wait_until(lambda: not client.futures and client.run_on_scheduler(lambda dask_scheduler: not dask_scheduler.tasks))

@@ -64,11 +64,12 @@ class Kernel:
     def interrupt(self):
         self._manager.interrupt_kernel()
 
-    def wait_until(self, shown, code=None):
-        """Read the outputs of the running cell until a text is among them."""
+    def wait_until(self, pattern):
+        """Read the outputs of the running cell until a pattern is found in them."""
         ends = time.monotonic() + SECONDS
-        while shown not in repr(self._outputs):
-            assert time.monotonic() < ends and not self._next(), f"still not {shown!r}: {self._outputs}"
+        while not re.search(pattern, repr(self._outputs)):
+            assert time.monotonic() < ends, f"still not {pattern!r}: {self._outputs}"
+            assert not self._next(), f"the cell ended without {pattern!r}: {self._outputs}"
 
     def end(self):
         while not self._next():
