@@ -95,7 +95,7 @@ def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any],
         "cached": lambda: _cached(outcomes, spread),
         "error": lambda: _errors(outcomes, spread, problems),
         "request_key": lambda: spread.values([key.hex() for key in requests.keys], "string"),
-        "answered_at": lambda: _times(outcomes, spread),
+        "answered_at": lambda: spread.values(utc_stamps(np.frombuffer(outcomes.times, dtype=float)), "datetime64[us]"),
         "cost_source": lambda: spread.values(_sources(outcomes, requests, prices), "string"),
         "logprobs": lambda: spread.objects([completion.logprobs for completion in completions]),
         "tool_calls": lambda: spread.objects([completion.tool_calls for completion in completions]),
@@ -119,8 +119,8 @@ class _Spread:
         self.rows, self.firsts = len(inverse), first_rows(inverse, distinct)
         self._inverse = None if self.firsts is None else inverse  # None where each row has its own request
 
-    def values(self, values: Sequence[Any], dtype: str) -> Any:
-        """Return an array of a nullable dtype."""
+    def values(self, values: Sequence[Any] | np.ndarray[Any, Any], dtype: str) -> Any:
+        """Return an array of a dtype that has gaps."""
         made = pd.array(values, dtype=dtype)  # type: ignore[call-overload]
         return made if self._inverse is None else made.take(self._inverse, allow_fill=True)
 
@@ -130,10 +130,9 @@ class _Spread:
         found[:-1] = np.fromiter(values, dtype=object, count=len(values))  # not an assignment: values may be lists
         return found[:-1] if self._inverse is None else found[self._inverse]
 
-    def numbers(self, values: np.ndarray[Any, Any], unsent: Any) -> np.ndarray[Any, Any]:
-        """Return a numpy array of numbers."""
-        found: np.ndarray[Any, Any] = values if self._inverse is None else np.append(values, unsent)[self._inverse]
-        return found
+    def flags(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return a new array of booleans, False where a row has no request."""
+        return values.copy() if self._inverse is None else np.append(values, values=False)[self._inverse]
 
 
 def _cost(outcomes: Outcomes, spread: _Spread) -> Any:
@@ -159,7 +158,7 @@ def _cached(outcomes: Outcomes, spread: _Spread) -> Any:
     """Return whether an answer came from the cache; NA while a row is unfinished."""
     cached, waiting = np.frombuffer(bytes(outcomes.cached), dtype=bool), np.zeros(len(outcomes), dtype=bool)
     waiting[outcomes.unfinished()] = True
-    return pd.arrays.BooleanArray(spread.numbers(cached, False).copy(), spread.numbers(waiting, False).copy())
+    return pd.arrays.BooleanArray(spread.flags(cached), spread.flags(waiting))
 
 
 def _errors(outcomes: Outcomes, spread: _Spread, problems: dict[int, RowError]) -> Any:
@@ -174,13 +173,10 @@ def _errors(outcomes: Outcomes, spread: _Spread, problems: dict[int, RowError]) 
     return pd.array(column, dtype="string")
 
 
-def _times(outcomes: Outcomes, spread: _Spread) -> Any:
-    """Return when each was answered, in UTC without a zone, which ``to_excel`` would refuse."""
-    stamps = utc_stamps(np.frombuffer(outcomes.times, dtype=float))
-    return pd.array(spread.numbers(stamps, np.datetime64("NaT", "us")), dtype="datetime64[us]")
-
-
 def utc_stamps(seconds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return POSIX seconds in microseconds, rounded as the frames of cache and ledger round them; NaT for NaN."""
+    """Return POSIX seconds as times in UTC, rounded as the frames of cache and ledger round them; NaT for NaN.
+
+    They have no zone, since ``to_excel`` would refuse it.
+    """
     stamps: np.ndarray[Any, Any] = np.rint(seconds * 1e6).astype("datetime64[us]")
     return stamps
