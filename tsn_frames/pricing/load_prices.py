@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from .price import WORDS
 
 def from_file(given: object) -> tuple[dict[str, Any], str | None, str]:
     """Return the table, the currency and the source of a file."""
-    readers = {".csv": _csv, ".json": _json, ".toml": _toml}
+    import tomllib
+
+    readers: dict[str, Callable[[str], Any]] = {
+        ".csv": _csv,
+        ".json": partial(json.loads, parse_float=Decimal, object_pairs_hook=_once),
+        ".toml": partial(tomllib.loads, parse_float=Decimal),
+    }
     path = Path(given).expanduser() if isinstance(given, (str, Path)) else Path()
     if path.suffix.lower() not in readers:
         raise ConfigError(f"a price file is a .csv, .json or .toml file, got {quoted(given)}")
@@ -31,10 +38,6 @@ def from_file(given: object) -> tuple[dict[str, Any], str | None, str]:
     return table, found.get("currency"), found.get("source") or path.name
 
 
-def _json(text: str) -> Any:
-    return json.loads(text, parse_float=Decimal, object_pairs_hook=_once)
-
-
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the object of a JSON file; refuse a repeated name, of which json would keep the last value only."""
     names = [name for name, _ in pairs]
@@ -42,12 +45,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if twice is not None:
         raise ValueError(f"it has {twice!r} twice; several prices of a model are a list of periods")
     return dict(pairs)
-
-
-def _toml(text: str) -> Any:
-    import tomllib
-
-    return tomllib.loads(text, parse_float=Decimal)
 
 
 def _csv(text: str) -> dict[str, Any]:
