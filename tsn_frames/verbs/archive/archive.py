@@ -16,6 +16,7 @@ import pandas as pd
 from ...engine.cache.import_export import export
 from ...engine.cache.service_features import read_features
 from ...engine.ledger.run_id_attrs import ATTRIBUTE
+from ...engine.ledger.run_record import RunSettings
 from ...engine.runtime.client import Client
 from ...errors import ParameterError
 from ...text import plural, quoted, warn
@@ -103,7 +104,9 @@ def archive(
     1
     >>> sim.close()
     """
-    target = _checked_path(path)
+    if not isinstance(path, (str, os.PathLike)) or Path(path).suffix != ".zip":
+        raise ParameterError(f"an archive is a .zip file, such as 'study.zip', got {quoted(path)}")
+    target = Path(path).expanduser().absolute()
     contents = contents_of(runs, tables, files, client)
     given = contents.given
     frames = {f"frames/{name}.parquet": frame for name, frame in given.frames.items()}
@@ -128,19 +131,15 @@ def archive(
     )  # fmt: skip
 
 
-def _checked_path(path: object) -> Path:
-    if not isinstance(path, (str, os.PathLike)) or Path(path).suffix != ".zip":
-        raise ParameterError(f"an archive is a .zip file, such as 'study.zip', got {quoted(path)}")
-    return Path(path).expanduser().absolute()
-
-
 def _write_answers(file: ZipFile, contents: Contents, folder: Path) -> None:
     """Write the answers as an exported cache, and the lines of the ledger."""
     url = f"{contents.client.keyed_url} "
     features = {name: value for name, value in read_features(contents.client.cache.folder).items() if name.startswith(url)}
     export(contents.answers, folder / ANSWERS, features)
     file.write(folder / ANSWERS, ANSWERS)
-    file.writestr(LEDGER, b"".join(ledger_lines(contents.ledger_lines())))
+    settings = [RunSettings(run, json.dumps(given)) for run, given in contents.settings.items()]
+    lines = ledger_lines([*contents.records, *settings, *contents.entries, *contents.savings])
+    file.writestr(LEDGER, b"".join(lines))
 
 
 def _parquet(frame: pd.DataFrame, path: Path, name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ...engine.cache.store import lookup
 from ...engine.ledger.earlier_runs import request_keys, run_settings, unrecorded
 from ...engine.ledger.ledger_file import Entry
 from ...engine.ledger.run_id_attrs import run_ids
-from ...engine.ledger.run_record import RunRecord, RunSettings, Saving, fingerprint
+from ...engine.ledger.run_record import RunRecord, Saving, fingerprint
 from ...engine.runtime.client import Client, client_or_default
 from ...errors import ConfigError, ParameterError
 from ...text import quoted
@@ -40,7 +40,11 @@ class Given:
     def add(self, value: Any) -> None:
         """Add a run, a frame, the id of a run, a comparison, an evaluation or a review."""
         if isinstance(value, Run):
-            self._add_run(value)
+            if not value.done:
+                raise ParameterError("the run is still going: run.result() first, then archive it")
+            self.ids += value.ids
+            self.clients.append(value.client)
+            self.unsaved[f"frame of run {value.ids[0]}"] = value.frame
         elif isinstance(value, Evaluation):
             self._add_evaluation(value)
         elif isinstance(value, Comparison):
@@ -64,13 +68,6 @@ class Given:
         path = Path(found)
         if self.files.setdefault(path.name, path) != path:
             raise ParameterError(f"two files are called {path.name!r}: rename one of them")
-
-    def _add_run(self, run: Run[Any]) -> None:
-        if not run.done:
-            raise ParameterError("the run is still going: run.result() first, then archive it")
-        self.ids += run.ids
-        self.clients.append(run.client)
-        self.unsaved[f"frame of run {run.ids[0]}"] = run.frame
 
     def _add_evaluation(self, value: Evaluation) -> None:
         for name in ("table", "labels", "confusion", "raters", "by_confidence", "pairs"):
@@ -98,11 +95,6 @@ class Contents:
     answers: Sequence[Row]
     bought: Sequence[Entry]  # the attempts of any run that have bought the answers
     missing: int  # answers that the runs have bought, and that are not in the cache
-
-    def ledger_lines(self) -> Iterable[RunRecord | RunSettings | Entry | Saving]:
-        """Return the lines of the ledger."""
-        named = [RunSettings(run, json.dumps(settings)) for run, settings in self.settings.items()]
-        return [*self.records, *named, *self.entries, *self.savings]
 
 
 def contents_of(values: Sequence[Any], tables: Mapping[str, pd.DataFrame] | None, files: Any, client: Client | None) -> Contents:

@@ -69,12 +69,13 @@ def load_archive(path: str | Path, *, folder: str | Path | None = None, max_byte
         data = file.read(MANIFEST)
         manifest = checked_manifest(data, source)
         target = _private_folder() if folder is None else _checked_folder(folder)
-        if not _holds(target, data):
+        found = target / MANIFEST
+        if not found.is_file() or found.read_bytes() != data:  # not the same archive already; each has its own id
             if any(target.iterdir()):
                 raise CacheError(f"{target} is not empty: give another folder=, or leave it out")
             try:
                 _extract(file, source, target)
-                (target / MANIFEST).write_bytes(data)  # last: the folder is complete
+                found.write_bytes(data)  # last: the folder is complete
             except BaseException:
                 _empty(target)
                 raise
@@ -110,12 +111,6 @@ def _empty(target: Path) -> None:
     """Delete what a failed extraction has left."""
     for path in target.iterdir():
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _holds(target: Path, manifest: bytes) -> bool:
-    """Return whether a folder holds the same archive already; each has its own id."""
-    found = target / MANIFEST
-    return found.is_file() and found.read_bytes() == manifest
 
 
 def _private_folder() -> Path:

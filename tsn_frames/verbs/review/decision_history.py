@@ -65,23 +65,17 @@ class History:
             if entry is not None:
                 self._rows[entry.row].remove(entry)
         elif line.get("row") in self._rows and line["id"] not in self._applied:
-            self._append(_entry(line))
-
-    def _append(self, entry: Entry) -> None:
-        self._applied.add(entry.id)
-        self.entries[entry.id] = entry
-        self._rows[entry.row].append(entry)
-        if entry.decision.labels is not None:
-            self.labels_ever.add((entry.row, entry.decision.labels))
+            entry = _entry(line)
+            self._applied.add(entry.id)
+            self.entries[entry.id] = entry
+            self._rows[entry.row].append(entry)
+            if entry.decision.labels is not None:
+                self.labels_ever.add((entry.row, entry.decision.labels))
 
     def decision(self, row: str) -> Decision:
         """Return the decision on a row that holds now."""
         made = self._rows[row]
         return made[-1].decision if made else UNDECIDED
-
-    def last(self) -> Entry | None:
-        """Return the newest decision that was not undone."""
-        return next(reversed(self.entries.values()), None)
 
     def newest(self, most: int) -> list[tuple[str, Decision]]:
         """Return the rows of the newest decisions, oldest first, each with the decision that it replaced."""

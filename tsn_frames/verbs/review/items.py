@@ -16,7 +16,7 @@ from ...frames.labels.read_gold_sample import draw_of
 from ...text import did_you_mean, plural, quoted, warn
 from ..label.codebook import Codebook
 from ..rounds.row_texts import texts_of
-from .labels_beside_text import Labels, Shown, distinct_labels, labels_of
+from .labels_beside_text import Labels, Shown, labels_of
 
 _CONFIDENCES = ("agreement", "probability")
 
@@ -55,7 +55,7 @@ def select(
     draw, agreed = draw_of(df, name), dict[int, Labels]()
     chosen = np.full(len(df), fill_value=True) if draw is None else draw.test | draw.dev
     if shown.mode == "adjudication":
-        given = distinct_labels(sources.values())
+        given = [{labels for labels in row if labels is not None} for row in zip(*sources.values(), strict=True)]
         chosen &= [len(labels) > 1 for labels in given]
         agreed = {at: labels.pop() for at, labels in enumerate(given) if len(labels) == 1}
     positions = [at for at in _ordered(df, hashes, shown, order) if chosen[at]]

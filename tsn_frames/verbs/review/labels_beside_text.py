@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,11 +58,6 @@ def labels_of(df: pd.DataFrame, column: Hashable, book: Codebook, *, multiple: b
         else:
             found.append((labels[value],))
     return found
-
-
-def distinct_labels(sources: Iterable[list[Labels | None]]) -> list[set[Labels]]:
-    """Return the labels that the raters gave to each row; there is only one where they agree."""
-    return [{labels for labels in given if labels is not None} for given in zip(*sources, strict=True)]
 
 
 def _column(df: pd.DataFrame, show: Any, name: str, book: Codebook, *, multiple: bool) -> Hashable:

@@ -19,22 +19,17 @@ FORMAT = 1  # version of the lines' format
 _START = b'{"review":'
 
 
-def default_path(name: str) -> Path:
-    """Return the path of a log: in the folder ``TSN_REVIEWS``, else in the user's data folder."""
-    folder = os.getenv("TSN_REVIEWS") or platformdirs.user_data_path("tsn_frames") / "reviews"
-    return Path(folder) / f"{quote(name, safe=' ')}.jsonl"
-
-
 class ReviewLog:
     """An append-only file of JSON lines.
 
-    Without a path it is in the user's data folder, under ``name``.
+    Without a path it is in the folder ``TSN_REVIEWS``, else in the user's data folder, under ``name``.
     """
 
     def __init__(self, path: object, name: str) -> None:
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise ConfigError(f"file must be a path, got {quoted(path)}")
-        self.path = default_path(name) if path is None else Path(path).expanduser()
+        folder = os.getenv("TSN_REVIEWS") or platformdirs.user_data_path("tsn_frames") / "reviews"
+        self.path = Path(folder) / f"{quote(name, safe=' ')}.jsonl" if path is None else Path(path).expanduser()
         self._at = 0
 
     def read(self) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ class ReviewSession:
     def undo(self) -> int | None:
         """Undo the newest decision and return the index of its text; None where there is none."""
         with self.lock:
-            entry = self.history.last()
+            entry = next(reversed(self.history.entries.values()), None)
             if entry is None:
                 return None
             self._add({"undo": entry.id, "time": _now()})
