@@ -45,10 +45,6 @@ class Opened(NamedTuple):
     about: str
     all_rows: AllRowsOf
 
-    def code(self, question: int | None = None) -> str:
-        """Return the code that asks all rows a question, by default the first that has a placeholder."""
-        return self.all_rows(question).code
-
 
 @spelled_out(SamplingParameters)
 def chat(
@@ -108,7 +104,7 @@ extra_body : optional
     >>> opened = chat(df, "a", "Which tone? {text}", client=Client(model="m"))
     >>> opened.conversation.messages
     [{'role': 'user', 'content': 'Which tone? Where is it?'}]
-    >>> print(opened.code())
+    >>> print(opened.all_rows(None).code)
     ask = dict(
         prompt='Which tone? {text}',
         model='m',

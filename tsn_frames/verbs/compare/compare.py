@@ -129,7 +129,7 @@ extra_body, stream, missing, cache, repeat, tag, progress, client : optional
     )
 
     def result(progress: bool | None, on_run: OnRun = lambda _: None) -> Comparison:
-        return ComparisonRun(df, asked, margin, most, on_run).result(calls, progress, warned)
+        return ComparisonRun(asked, margin, most, on_run).result(calls, progress, warned)
 
     most = amount("max_cost", options.get("max_cost"))
     first = next(iter(calls.values()))

@@ -26,7 +26,6 @@ _ALONE = (ModelError, RateLimitError, ServerError)  # these may concern one mode
 class ComparisonRun:
     """State of a running comparison: the rows, their gold, and the finished models."""
 
-    df: pd.DataFrame  # the whole frame
     asked: AskedRows
     margin: float  # by how much the cheapest model may be worse than the best one
     max_cost: Decimal | None  # of all models together

@@ -159,7 +159,7 @@ def test_the_code_asks_all_rows_what_one_was_asked(df, sim, client):
     opened = chat(df, "a", system="Say {{yes}} or no.", temperature=0.5, stop=["x", "'\""], client=client)
     opened.conversation.send('Is it "urgent"?\n{{maybe}} {text} \\n')
     single = {name: value for name, value in sent(sim)[-1].items() if not name.startswith("stream")}
-    out = run(opened.code(), df, client)
+    out = run(opened.all_rows(None).code, df, client)
     assert single in sent(sim)[1:] and len(sent(sim)) == 3
     assert out["error"].isna().all()
 
@@ -167,7 +167,7 @@ def test_the_code_asks_all_rows_what_one_was_asked(df, sim, client):
 def test_the_code_of_the_first_question_is_the_runs_own(df, sim, client):
     words = {"prompt": "Topic: {text}", "system": "Shop with {stars}"}
     opened = chat(df, "a", **words, max_tokens=900, client=client)
-    run(opened.code(), df, client)
+    run(opened.all_rows(None).code, df, client)
     assert [body["messages"] for body in sent(sim)] == list(df.tsn.messages(**words))
     assert all(body["max_tokens"] == 900 for body in sent(sim))
 
@@ -181,7 +181,7 @@ def test_an_edited_question_is_still_a_template_and_the_code_has_no_other_column
     conversation.edit(0, "Is the customer cross? {text}").result(30)
     assert sent(sim)[-1]["messages"][-1]["content"] == "Is the customer cross? Where is my parcel?"
     assert (
-        opened.code()
+        opened.all_rows(None).code
         == """ask = dict(
     prompt='Is the customer cross? {text}',
     name='angry',
@@ -191,7 +191,7 @@ def test_an_edited_question_is_still_a_template_and_the_code_has_no_other_column
 print(df.tsn.estimate(**ask))  # what it will cost; sends nothing
 out = df.tsn.complete(**ask)"""
     )
-    out = run(opened.code(), df, client)
+    out = run(opened.all_rows(None).code, df, client)
     assert "angry" in out and {body["messages"][0]["content"] for body in sent(sim)[2:]} == {
         f"Is the customer cross? {text}" for text in df["text"]
     }
@@ -227,7 +227,7 @@ def test_the_code_of_plain_questions_about_a_rows_cells_asks_the_last_one(df, cl
 def test_missing_is_written_as_it_was_given_and_fills_the_placeholders(df, sim, client, missing):
     df = df.assign(note=["x", None])
     opened = chat(df, "a", "{text} {note}", missing=missing, client=client)
-    assert f"    missing={missing!r},\n" in opened.code()
+    assert f"    missing={missing!r},\n" in opened.all_rows(None).code
     if missing == "skip":
         with pytest.raises(tsn.errors.PromptError, match=r"row 'b' are missing or blank: 'note'\. missing='empty'"):
             chat(df, "b", "{text} {note}", missing=missing, client=client)
@@ -272,7 +272,7 @@ def test_assigned_messages_are_literal_and_known_questions_keep_their_templates(
     conversation.messages = [*conversation.messages, {"role": "user", "content": "Is {it} so?"}]
     assert [turn.template for turn in conversation.turns] == ["Topic: {text}", "Is {{it}} so?"]
     assert [turn.content for turn in conversation.turns] == ["Topic: Where is my parcel?", "Is {it} so?"]
-    assert "prompt='Topic: {text}'" in opened.code()
+    assert "prompt='Topic: {text}'" in opened.all_rows(None).code
 
 
 def test_the_system_prompt_is_a_template_too(df, sim, client):
@@ -282,7 +282,7 @@ def test_the_system_prompt_is_a_template_too(df, sim, client):
     conversation.system_template = "A hotel with {stars} stars."
     assert conversation.system == "A hotel with 1 stars."
     conversation.regenerate().result(30)
-    run(opened.code(), df, client)
+    run(opened.all_rows(None).code, df, client)
     assert {body["messages"][0]["content"] for body in sent(sim)} == {"A hotel with 1 stars.", "A hotel with 5 stars."}
     conversation.system = "Cost: {1}"
     assert (conversation.system, conversation.system_template) == ("Cost: {1}", "Cost: {{1}}")
@@ -323,13 +323,13 @@ def test_an_edited_system_prompt_keeps_its_cells(df, sim, client):
     conversation.system = conversation.system.replace("The questions", "{All} questions") + "\nBe brief."
     conversation.send("text")  # the name of a column, as a question
     body = sent(sim)[-1]["messages"]
-    run(opened.code(), df, client)
+    run(opened.all_rows(None).code, df, client)
     assert body in [body["messages"] for body in sent(sim)[1:]] and len(sent(sim)) == 3
 
 
 def test_asking_nothing_gives_no_code(df, client):
     with pytest.raises(tsn.errors.PromptError, match="nothing was asked"):
-        chat(df, "a", client=client).code()
+        chat(df, "a", client=client).all_rows(None)
 
 
 @settings(max_examples=150, deadline=None)
@@ -342,7 +342,7 @@ def test_the_code_repeats_any_question(text):
     df = pd.DataFrame({"ab": ["x{ab}", "y"], "s t": [1, 2]})
     opened = chat(df, 1, system=None, client=tsn.Client(model="m"))
     opened.conversation.messages = [*opened.conversation.messages, {"role": "user", "content": text}]
-    assert messages_of(opened.code(), df)[1] == opened.conversation.messages
+    assert messages_of(opened.all_rows(None).code, df)[1] == opened.conversation.messages
 
 
 @settings(max_examples=100, deadline=None)
@@ -358,7 +358,7 @@ def test_the_code_has_the_system_prompt_whatever_it_is(text, template, given_fir
     opened = chat(df, 1, "Is it {ab}?", system=template + escaped if given_first else template, client=tsn.Client(model="m"))
     if not given_first:
         opened.conversation.system = text
-    assert messages_of(opened.code(), df)[1] == opened.conversation.messages
+    assert messages_of(opened.all_rows(None).code, df)[1] == opened.conversation.messages
 
 
 def test_a_frame_has_a_row_a_turn(df):
