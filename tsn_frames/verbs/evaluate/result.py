@@ -60,11 +60,7 @@ class Evaluation(NotedTable):
     def _shown_table(self) -> pd.DataFrame:
         figures = zip(*(self.table[name].array for name in ("value", "low", "high", "rows")), strict=True)
         texts = [
-            (_figure(value), "" if low is pd.NA else f"{low:.3f} to {high:.3f}", f"{rows:,}")
+            ("undefined" if value is pd.NA else f"{value:.3f}", "" if low is pd.NA else f"{low:.3f} to {high:.3f}", f"{rows:,}")
             for value, low, high, rows in figures
         ]
         return pd.DataFrame(texts, index=self.table.index, columns=["value", "95 % interval", "rows"])
-
-
-def _figure(value: Any) -> str:
-    return "undefined" if value is pd.NA else f"{value:.3f}"

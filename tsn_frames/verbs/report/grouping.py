@@ -88,17 +88,14 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
     groups, out = flat.groupby(codes), pd.DataFrame(index=range(len(index)))
     counts = {"rows": groups.size(), **{name: groups[name].sum() for name in _COUNTS[1:]}}
     out = out.assign(**{name: count.reindex(out.index, fill_value=0).astype("int64") for name, count in counts.items()})
-    out["at_least"] = groups["unknown"].any().reindex(out.index, fill_value=False).astype(bool)
+    unknown = groups["unknown"].any().reindex(out.index, fill_value=False).astype(bool)
     for name in sums:
         total = groups[name].sum(min_count=1).reindex(out.index)
-        out[name] = (
-            total.mask(total.isna() & ~out["at_least"], 0.0) if flat[name].notna().any() or name == of or flat.empty else total
-        )
+        out[name] = total.mask(total.isna() & ~unknown, 0.0) if flat[name].notna().any() or name == of or flat.empty else total
     values = groups["value"]
     statistics = {"mean": values.mean(), "median": values.median(), "q90": values.quantile(0.9), "max": values.max()}
     shares = {name: _part(flat[name if name in flat else of], where, codes, out.index) for name, where in parts.items()}
-    out = out.assign(**statistics, **shares)
-    return out[[column for column in out.columns if column != "at_least"] + ["at_least"]].set_index(index)
+    return out.assign(**statistics, **shares, at_least=unknown).set_index(index)
 
 
 _COUNTS = ("rows", "answered", "cached", "copied", "failed", "skipped", "not_sent")

@@ -34,7 +34,7 @@ class RoundsCall(NamedTuple):
     columns: Columns  # returns the columns to add, as the votes are now
     error_column: str
     without_result: str  # what a warning says of the rows with an error, such as "have no label"
-    stale: Sequence[str] = ()  # columns of an earlier result, which this one would contradict
+    stale: Sequence[str]  # columns of an earlier result, which this one would contradict
 
     def frame(self, columns: Mapping[str, Any]) -> pd.DataFrame:
         """Return the frame with the columns added, without those of an earlier result."""
@@ -45,7 +45,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
     """The rounds of one verb in the background; its rows are those of the frame, not those of a round."""
 
     def __init__(self, call: RoundsCall, on_run: OnRun | None = None) -> None:
-        self._call, self._rounds, self._columns, self._on_run = call, call.rounds, call.columns, on_run
+        self._call, self._rounds, self._on_run = call, call.rounds, on_run
         self._added: Mapping[str, Any] | None = None
         self._end: Counts | None = None
         super().__init__(call.rounds.client, len(call.rounds.df), self._work_through)
@@ -65,7 +65,7 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
     def _finish(self) -> pd.DataFrame:
         """Decide on all rows for the last time, and return the frame."""
         with gc_paused():
-            self._added = self._columns()
+            self._added = self._call.columns()
         self._end = self._final_counts()
         return self.frame
 
@@ -83,12 +83,13 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
         return frame
 
     def _results(self) -> Mapping[str, Any]:
-        return self._columns() if self._added is None else self._added
+        return self._call.columns() if self._added is None else self._added
 
     @property
     def progress(self) -> Counts:
         """Counts of the frame's rows, and of the requests of all rounds so far."""
-        return _with_rows(super().progress, self._end or self._rows_so_far())
+        whole, rows = super().progress, self._end or self._rows_so_far()
+        return replace(whole, skipped=rows.skipped, **{name: getattr(rows, name) for name in _ROWS})
 
     def _rows_so_far(self) -> Counts:
         """Count the rows that are not in the round that goes on, or have been answered in it."""
@@ -150,8 +151,3 @@ def call_of(prepared: RoundsCall) -> Call[pd.DataFrame]:
 
     start = partial(RoundsRun, prepared)
     return Call(result, start, lambda: estimate_rounds(rounds), lambda: prepared.frame(prepared.columns()))
-
-
-def _with_rows(whole: Counts, rows: Counts) -> Counts:
-    """Return counts of requests with other counts of rows."""
-    return replace(whole, skipped=rows.skipped, **{name: getattr(rows, name) for name in _ROWS})
