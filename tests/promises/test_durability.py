@@ -343,7 +343,7 @@ def test_a_background_run_can_be_watched_stopped_and_resumed(slow, tmp_path):
     assert len(part) == ROWS and 0 < part["content"].notna().sum() < ROWS and list(part.columns) == list(run.frame.columns)
     assert run.progress.rows == ROWS and 0 < run.progress.answered < ROWS and "running" in repr(run)
     run.stop()
-    with pytest.warns(tsn.errors.TSNWarning, match="were not sent, since the run was stopped"):
+    with pytest.warns(tsn.errors.TSNWarning, match="not sent, since the run was stopped"):
         assert run.wait(SECONDS) is True and run.done and "stopped" in repr(run)
     set_latency(slow, 0.0)
     kept, out = run.progress.answered, run.result(progress=False)

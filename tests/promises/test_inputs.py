@@ -51,7 +51,7 @@ GAPS = [np.nan, None, pd.NA, pd.NaT, float("nan"), Decimal("NaN"), np.datetime64
 @pytest.mark.parametrize("gap", GAPS, ids=repr)
 def test_01_a_missing_value_is_skipped_and_never_a_text(client, sim, gap):
     df = pd.DataFrame({"t": pd.Series(["a", gap], dtype=object)})
-    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows are not sent.*'t' in 1.*missing='empty'"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows is not sent.*'t' in 1.*missing='empty'"):
         out = ask(df, client, "Say {t}")
     assert sent(sim) == ["Say a"]
     assert out["error"].iloc[1].startswith("missing: ")
@@ -526,7 +526,7 @@ def test_28_a_ragged_list_is_refused_as_any_other():
 @pytest.mark.parametrize("options", [{}, {"missing": "empty"}])
 def test_28_a_missing_list_is_skipped_with_a_warning(client, options):
     df = pd.DataFrame({"m": [HELLO, None]})
-    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows are not sent.*'messages' in 1"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows is not sent.*'messages' in 1"):
         out = ask(df, client, messages="m", **options)
     assert out["error"].iloc[1].startswith("missing: ")
 

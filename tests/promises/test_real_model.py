@@ -99,7 +99,7 @@ def test_a_frame_is_answered_by_a_real_model_and_never_asked_twice(model):
     assert ledger["total_tokens"].sum() == first["total_tokens"].sum()
 
     cut = int((out["finish_reason"] == "length").sum())
-    expected = ["1 of 20 rows are not sent", *([f"{cut} answers cut off by max_tokens"] if cut else [])]
+    expected = ["1 of 20 rows is not sent", *([f"{cut} answers cut off by max_tokens"] if cut else [])]
     assert len(messages) == len(expected) and all(map(str.startswith, messages, expected))
 
     model.stop()
@@ -126,7 +126,7 @@ def test_a_prompt_longer_than_the_context_fails_its_own_row_only(model):
     assert out.loc[1, ["content", "finish_reason", "total_tokens"]].isna().all()
     assert out.loc[[0, 2], "content"].notna().all()
     assert (summary.requests, summary.answered, summary.failed, summary.retried, summary.unknown) == (3, 2, 1, 0, 0)
-    assert messages[0].startswith("1 of 3 rows have no answer")
+    assert messages[0].startswith("1 of 3 rows has no answer")
     assert client.ledger.to_frame()["outcome"].tolist() == ["answered"] * 2
 
     answered(df, client)

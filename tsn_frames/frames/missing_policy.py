@@ -71,4 +71,5 @@ def warn_missing(df: pd.DataFrame, counted: Mapping[Hashable, Any], rows: int, m
     if missing == "raise":
         first = [df.index[p] for p in next(iter(counted.values()))[:5]]
         raise PromptError(f"values are missing or blank: {per_column} rows; the first have the labels {first}")
-    warn(f"{rows:,} of {len(df):,} rows are not sent, since a column of the prompt is missing or blank: {per_column}. {remedy}")
+    some = f"{rows:,} of {len(df):,} rows {'is' if rows == 1 else 'are'}"
+    warn(f"{some} not sent, since a column of the prompt is missing or blank: {per_column}. {remedy}")

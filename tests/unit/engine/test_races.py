@@ -23,7 +23,7 @@ from tsn_frames.secret import Secret
 from tsn_frames.simulator import Faults, Simulator
 from tsn_frames.verbs.run.run_handle import Run
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*were not sent, since the run was stopped")
+pytestmark = pytest.mark.filterwarnings("ignore:.*not sent, since the run was stopped")
 
 
 def rows(number):

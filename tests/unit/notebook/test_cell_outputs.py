@@ -46,7 +46,7 @@ def test_warnings_of_a_cell_stand_in_one_block_each_kind_once_with_its_line(kern
     (block,) = cell.shown()
     lines = block.splitlines()
     assert len(lines) == 2
-    assert re.match(r"line 2: 1 of 6 rows are not sent, .* \(3 times\)$", lines[0])
+    assert re.match(r"line 2: 1 of 6 rows is not sent, .* \(3 times\)$", lines[0])
     assert re.match(r"line 2: 5 answers cut off by max_tokens .* \(3 times\)$", lines[1])
     assert "2 warnings" in cell.shown("text/html")[0]
 
@@ -62,7 +62,7 @@ def test_warnings_that_differ_in_a_number_only_are_one_kind(kernel):
 def test_the_next_cell_begins_a_new_block(kernel):
     for _ in range(2):
         (block,) = kernel.run('x = df.tsn.complete("Again: {text}", progress=False)').shown()
-        assert block.startswith("line 1: 1 of 6 rows are not sent") and "times" not in block
+        assert block.startswith("line 1: 1 of 6 rows is not sent") and "times" not in block
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def test_a_gap_that_the_user_chose_to_skip_is_not_a_warning(client):
 @pytest.mark.parametrize("options", [{}, {"missing": {"other": ""}}])
 def test_a_gap_that_the_user_has_not_chosen_is_a_warning(client, options):
     df = pd.DataFrame({"text": ["a", None], "other": ["b", "c"]})
-    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows are not sent"):
+    with pytest.warns(tsn.errors.TSNWarning, match="1 of 2 rows is not sent"):
         df.tsn.complete("{text} {other}", client=client, progress=False, **options)
 
 

@@ -127,9 +127,13 @@ def _row_warnings(engine: RunExecutor, made: Plan, errors: Errors, column: str) 
     rows = plural(counts.rows, "row")
     if counts.failed and errors == "coerce" and engine.end is None:
         why = f"the column {column!r} says why (first: {first_error(engine, made)})"
-        out.append(f"{counts.failed:,} of {rows} have no answer; {why}. {remedy(engine, made, column)}")
+        out.append(
+            f"{counts.failed:,} of {rows} {'has' if counts.failed == 1 else 'have'} no answer; {why}. {remedy(engine, made, column)}"
+        )
     if counts.not_sent and engine.end is None:
-        out.append(f"{counts.not_sent:,} of {rows} were not sent, since the run was stopped; run again to go on")
+        out.append(
+            f"{counts.not_sent:,} of {rows} {'was' if counts.not_sent == 1 else 'were'} not sent, since the run was stopped; run again to go on"
+        )
     return out + _incomplete(engine)
 
 

@@ -108,7 +108,7 @@ def test_an_earlier_stop_is_not_put_off_by_a_later_one(tmp_path):
         wait_until(lambda: run.progress.requests)
         run._engine.stop(grace=0.0)
         run._engine.stop(grace=600.0)
-        with pytest.warns(tsn.errors.TSNWarning, match="were not sent"):
+        with pytest.warns(tsn.errors.TSNWarning, match="not sent, since"):
             assert run.wait(SECONDS, progress=False)
     assert run.stopped and run.progress.unknown == run.progress.requests
 

@@ -64,7 +64,7 @@ def poisoned(number, of):
 @pytest.mark.parametrize(("number", "of"), [(1, 200), (10, 200), (20, 1000)])
 def test_rows_that_fail_alone_have_their_own_error_after_their_attempts(server, tmp_path, number, of):
     df = poisoned(number, of)
-    with pytest.warns(tsn.errors.TSNWarning, match=f"{number} of {of:,} rows have no answer"):
+    with pytest.warns(tsn.errors.TSNWarning, match=f"{number} of {of:,} rows ha(s|ve) no answer"):
         out = df.tsn.complete("{t}", client=client_of(server, tmp_path), progress=False)
     bad = df["t"].str.startswith("poison")
     assert out.loc[~bad, "content"].eq("ok").all() and out.loc[bad, "error"].str.startswith("server: 500").all()

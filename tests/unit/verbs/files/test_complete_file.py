@@ -100,7 +100,7 @@ def test_what_the_source_holds_is_kept_as_it_is(target, client, tmp_path):
         "whole": pa.array([2**60 + 1, None, 3], pa.int64()),
     })  # fmt: skip
     parquet.write_table(table, tmp_path / "in.parquet")
-    with pytest.warns(tsn.errors.TSNWarning, match="part 1: 1 of 1 rows are not sent"):
+    with pytest.warns(tsn.errors.TSNWarning, match="part 1: 1 of 1 rows is not sent"):
         ask(tmp_path / "in.parquet", target, client, chunksize=2)
     out = parquet.read_table(target)
     assert out.select(table.column_names).equals(table)
