@@ -95,7 +95,7 @@ def calendar_period(name: str, now: float, timezone: str) -> tuple[float, float]
     (1699920000.0, 1700006400.0)
     """
     zone = ZoneInfo(timezone)
-    today = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = datetime.fromtimestamp(now, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)  # of two the first
     start = today.replace(day=1) if name == "month" else today
     after = start + timedelta(days=32 if name == "month" else 1)  # wall-clock arithmetic: a day can have 23 hours
     end = after.replace(day=1) if name == "month" else after
