@@ -16,7 +16,7 @@ from .text import quoted
 CHUNKSIZE = 100_000
 
 
-def map_batches(sdf: Any, function: Callable[..., Any], /, *args: Any, chunksize: int = CHUNKSIZE, **words: Any) -> Any:
+def map_batches(sdf: Any, function: Callable[..., Any], /, *args: Any, chunksize: int = CHUNKSIZE, **kwargs: Any) -> Any:
     """Return a lazy frame of Spark with the columns that a verb adds to its rows.
 
     Nothing is sent before Spark runs it. Each partition is a call of its own, which shares cache, ledger and requests in flight
@@ -29,7 +29,7 @@ def map_batches(sdf: Any, function: Callable[..., Any], /, *args: Any, chunksize
     function : callable
         ``tsn.complete``, ``tsn.label``, ``tsn.extract``, or a function of yours that takes a table of Arrow and returns one with
         the same rows and further columns.
-    *args, **words
+    *args, **kwargs
         What the function takes besides the frame.
     chunksize : int, default 100,000
         The most rows of one call.
@@ -50,16 +50,16 @@ def map_batches(sdf: Any, function: Callable[..., Any], /, *args: Any, chunksize
     """
     if isinstance(chunksize, bool) or not isinstance(chunksize, int) or chunksize < 1:
         raise ParameterError(f"chunksize must be a number of rows of at least 1, got {quoted(chunksize)}")
-    schema = result_schema(sdf, function, *args, **words)
-    return sdf.mapInArrow(_Partition(function, args, words, chunksize, process_state.client, __version__), schema)
+    schema = result_schema(sdf, function, *args, **kwargs)
+    return sdf.mapInArrow(_Partition(function, args, kwargs, chunksize, process_state.client, __version__), schema)
 
 
-def result_schema(sdf: Any, function: Callable[..., Any], /, *args: Any, **words: Any) -> Any:
+def result_schema(sdf: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Return the schema of what a verb makes of a frame of Spark; nothing is sent.
 
     Parameters
     ----------
-    sdf, function, *args, **words
+    sdf, function, *args, **kwargs
         As for :func:`map_batches`.
 
     Returns
@@ -75,7 +75,7 @@ def result_schema(sdf: Any, function: Callable[..., Any], /, *args: Any, **words
     from pyspark.sql.types import StructField, StructType
 
     empty = _arrow_schema(sdf.schema).empty_table()
-    made = _for_spark(function(empty, *args, **words), empty)
+    made = _for_spark(function(empty, *args, **kwargs), empty)
     own = {one.name: one for one in sdf.schema if made.schema.field(one.name).type == empty.schema.field(one.name).type}
     return StructType(
         [
@@ -91,7 +91,7 @@ class _Partition:
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
-    words: Mapping[str, Any]
+    kwargs: Mapping[str, Any]
     chunksize: int
     client: Client | None  # the default client of the driver
     version: str
@@ -104,7 +104,7 @@ class _Partition:
         if self.client is not None:
             process_state.client = self.client
         for table in chunked(batches, self.chunksize):
-            made = self.function(table, *self.args, **self.words)
+            made = self.function(table, *self.args, **self.kwargs)
             if len(made) != len(table):
                 raise ParameterError(f"the function returned {len(made):,} rows for {len(table):,}: it may only add columns")
             yield from _for_spark(made, table).to_batches()
