@@ -138,7 +138,7 @@ def test_another_version_on_the_executor_is_an_error_before_anything_is_sent(sim
         list(partition([batch]))
     assert sim.stats().requests == 0
     with pytest.raises(tsn.errors.ParameterError, match="returned 0 rows for 1"):
-        list(replace(partition, function=lambda table: table.slice(1), args=(), words={}, version=tsn.__version__)([batch]))
+        list(replace(partition, function=lambda table: table.slice(1), args=(), kwargs={}, version=tsn.__version__)([batch]))
 
 
 def test_empty_partitions_and_small_chunks_give_the_same_rows(spark, sim, client):
