@@ -76,7 +76,7 @@ def test_a_magic_shows_the_line_as_it_was_typed(kernel, cell, shown):
 def test_a_run_that_ends_early_says_where_the_frame_is(kernel):
     lines = kernel.run('sim.balance = 5\ndf.tsn.complete("Balance: {text}", progress=False)').error
     kernel.run("sim.balance = None")
-    assert lines[1].startswith("BalanceError: 402") and "5 of 30 rows answered" in " ".join(lines)
+    assert lines[1].startswith("BalanceError: the service answered 402: ") and "5 of 30 rows answered" in " ".join(lines)
     assert lines[-1] == "tsn.last_run().frame is the frame so far"
     assert len(lines) <= 6
 
