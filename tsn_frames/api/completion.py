@@ -14,9 +14,8 @@ from .dialects.response_adapters import as_completion, finish_reason
 from .dialects.tables import ending, ends_an_answer
 from .dialects.usage import ABSURD, Usage, counted, counts_nothing, find_usage, read_usage
 from .serialization import Unreadable, dumps_any, load
-from .streaming.stream_parser import StreamedReply, has_lines
+from .streaming.stream_parser import BOM_AND_BLANKS, StreamedReply, has_lines
 
-_BOM_AND_BLANKS = b"\xef\xbb\xbf \t\r\n"
 _PAGE = 4000  # bytes: longer pages are not errors, whatever words they have
 _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
@@ -205,7 +204,7 @@ def _error(data: dict[str, Any], choice: dict[str, Any], message: dict[str, Any]
 
 def _load(body: bytes) -> Any:
     """Parse the body of an answer; one that is sent as a stream, though none was asked for, is put together."""
-    if not body[:64].lstrip(_BOM_AND_BLANKS).startswith(_STREAM_STARTS):
+    if not body[:64].lstrip(BOM_AND_BLANKS).startswith(_STREAM_STARTS):
         try:
             return load(body)
         except Unreadable:
@@ -223,7 +222,7 @@ def _load(body: bytes) -> Any:
 
 def _error_page(body: bytes) -> ServiceError | None:
     """Return the error that a short text or page describes in place of an answer; None where it describes none."""
-    if len(body) > _PAGE or body.lstrip(_BOM_AND_BLANKS)[:1] in (b"{", b"[", b'"'):
+    if len(body) > _PAGE or body.lstrip(BOM_AND_BLANKS)[:1] in (b"{", b"[", b'"'):
         return None
     error = error_of(body)
     return error if error.worded else None

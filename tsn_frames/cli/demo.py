@@ -6,7 +6,6 @@ Settings come from the environment, so that make can pass them on: ``CSV``, ``CO
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from ..text import did_you_mean, warnings_to
 from ..verbs.complete import complete
 from ..verbs.run.run_handle import last_run
 from ..verbs.run.summary import Summary
+from .commands.simulate import say
 from .exit_codes import report
 from .tables.read_table import read_table
 
@@ -77,12 +77,6 @@ def _ask(
     run = last_run()
     assert run is not None
     return out, run.summary, server.stats().requests if server else 0
-
-
-def say(text: str) -> None:
-    """Print a part of the demonstration."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def _table(df: pd.DataFrame) -> str:

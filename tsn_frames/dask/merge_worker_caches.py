@@ -10,7 +10,7 @@ from ..engine.cache.cache import Cache
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ConfigError
 from .client_on_worker import on_this_worker
-from .cluster_client import cluster_client
+from .coordination.channels import cluster_client
 
 Place = tuple[str, str]  # host and folder
 

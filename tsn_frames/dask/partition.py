@@ -6,7 +6,7 @@ import pickle
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -23,7 +23,6 @@ from .client_on_worker import changed, on_this_worker
 from .coordination.channels import Channel, cancellation, channel_of_task
 from .coordination.graph_budget import GraphBudget
 from .coordination.leased_limits import leased_limits
-from .progress import report
 
 POLL = 0.5  # seconds between two reports of a partition's counts
 
@@ -111,7 +110,7 @@ def _wait(run: Run[Any], channel: Channel, name: str) -> bool:
             wanted = False
             run.stop()
         with suppress(Exception):  # no bar is worth a run; and one that could not begin has no summary
-            report(channel, name, known, run.summary)
+            channel.ask({"kind": "count", "name": name, "counts": {"run": known, "summary": asdict(run.summary)}})
     return wanted
 
 

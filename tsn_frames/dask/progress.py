@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import asdict, fields
+from dataclasses import fields
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
@@ -14,8 +14,7 @@ from ..engine.progress.progress_bar import Progress as Bar
 from ..engine.runtime.client import Client, client_or_default
 from ..text import plural
 from ..verbs.run.summary import Summary, total_summary
-from .cluster_client import cluster_client
-from .coordination.channels import IN_PROCESS, SHARES, Channel, FileChannel, SchedulerChannel
+from .coordination.channels import IN_PROCESS, SHARES, Channel, FileChannel, SchedulerChannel, cluster_client
 
 POLL = 0.5
 LATER = 1e18  # a time after everything
@@ -106,11 +105,6 @@ class _ClientChannel(SchedulerChannel):
 
     def _call(self, handler: str, **words: Any) -> Any:
         return self._node.sync(getattr(self._node.scheduler, handler), **words)
-
-
-def report(channel: Channel, name: str, run: str, summary: Summary) -> None:
-    """Report the summary so far of a partition's run."""
-    channel.ask({"kind": "count", "name": name, "counts": {"run": run, "summary": asdict(summary)}})
 
 
 def _question(since: float) -> dict[str, Any]:

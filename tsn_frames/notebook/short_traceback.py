@@ -55,10 +55,6 @@ def _arrow(where: str, code: str) -> str:
 
 
 def _message_lines(name: str, error: BaseException) -> list[str]:
-    message = f"{name}: {error}" if str(error) else name
-    return [line for text in (message, *getattr(error, "__notes__", ())) for line in _wrapped(text)]
-
-
-def _wrapped(text: str) -> list[str]:
-    lines = text.splitlines() or [""]
+    texts = [f"{name}: {error}" if str(error) else name, *getattr(error, "__notes__", ())]
+    lines = [line for text in texts for line in text.splitlines() or [""]]
     return [part for line in lines for part in textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 from ..engine.chat.chat_message import State, Turn
 from ..engine.chat.conversation import Conversation
@@ -59,9 +60,7 @@ def _turns(text: str) -> Iterator[Turn]:
             raise ParameterError(
                 f"the text is not a transcript of a chat: a message begins with **User** or **Assistant**, not {quoted(text[begin:end])}"
             )
-        state: State = "whole"
-        if found["state"]:
-            state = "stopped" if found["state"] == "stopped" else "failed"
+        state = cast("State", found["state"] or "whole")
         content = _MARK.sub(lambda mark: mark[1][1:], found["text"])
         yield Turn(found["role"].lower(), content, found["model"], error=found["error"], state=state)
 

@@ -134,7 +134,7 @@ class PageSync(Listener):
             "settings": view_model.settings(chat),
             "models": self.models,
             "totals": view_model.totals(self._shown, chat.asked, self._currency),
-            "filled_system": view_model.filled_system(chat),
+            "filled_system": chat.system if chat.system != chat.system_template else None,
             "about": self._about,
             "example": chat.templates.example if chat.templates else "",
             "count": len(self._shown) + busy,

@@ -105,11 +105,6 @@ def settings(chat: Conversation) -> dict[str, Any]:
     }
 
 
-def filled_system(chat: Conversation) -> str | None:
-    """Return the system prompt as it is sent, where the settings show another text: its template."""
-    return chat.system if chat.system != chat.system_template else None
-
-
 def all_rows(made: AllRows) -> dict[str, Any]:
     """Return the code for all rows as the page expects it, with the questions to choose from."""
     return {

@@ -202,5 +202,15 @@ def test_demo_needs_no_options(shell):
     assert code == 0 and "sent 0 requests" in out
 
 
+def test_the_demo_reads_a_csv_as_the_other_commands_do(shell, monkeypatch, tmp_path):
+    monkeypatch.setenv("CSV", "in.csv")
+    monkeypatch.setenv("COLUMN", "body")
+    (tmp_path / "in.csv").write_text("id,body\n007,Hello\n")
+    assert re.search(r"\b007 +Hello\n", shell("demo").out)
+    (tmp_path / "in.csv").write_bytes("id,body\n1,Größe\n".encode("cp1252"))
+    code, _, err = shell("demo")
+    assert code == 1 and "in.csv is not utf-8" in err and "save it as UTF-8" in err
+
+
 def test_the_version_is_that_of_the_package(shell):
     assert shell("--version").out == f"tsn-frames, version {tsn.__version__}\n"

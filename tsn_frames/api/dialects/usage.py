@@ -11,8 +11,6 @@ ABSURD = 2**40
 _PROMPT, _COMPLETION, _TOTAL, _THOUGHTS = (tuple(map(plain, table)) for table in (PROMPT, COMPLETION, TOTAL, THOUGHTS))
 _CACHED = tuple(tuple(map(plain, path)) for path in CACHED)
 _BESIDE, _ANTHROPIC = tuple(map(plain, BESIDE_PROMPT)), plain("input_tokens")
-_BESIDE_CHOICES = tuple(path for path in USAGE if path[0] != "choices")
-_IN_CHOICE = tuple(path[2:] for path in USAGE if path[0] == "choices")
 _OLLAMA = ("prompt_eval_count", "eval_count")  # which stand beside the answer, not in a usage
 
 
@@ -32,9 +30,7 @@ def find_usage(data: Mapping[str, Any]) -> dict[str, Any] | None:
     >>> find_usage({"x_groq": {"usage": {"total_tokens": 5}}}), find_usage({"done": True, "eval_count": 5})
     ({'total_tokens': 5}, {'eval_count': 5})
     """
-    found = [usage for path in _BESIDE_CHOICES if path[0] in data and type(usage := at(data, path)) is dict and usage]
-    if type(choice := at(data, ("choices", 0))) is dict:
-        found += [usage for path in _IN_CHOICE if path[0] in choice and type(usage := at(choice, path)) is dict and usage]
+    found = [usage for path in USAGE if path[0] in data and type(usage := at(data, path)) is dict and usage]
     if found:
         return found[0] if len(found) == 1 else next(filter(counted, found), found[0])
     return {name: data[name] for name in _OLLAMA if data.get(name) is not None} or None

@@ -74,6 +74,5 @@ class StreamedChoice:
             self.error = {"error": error}
         elif isinstance(delta, dict) and delta.get("role") == "error":
             self.error = {"error": {"message": str(delta.get("content"))}}
-        elif "failed" in (ending(self.finish_reason), ending(self._native)):
-            reason = self._native if ending(self.finish_reason) != "failed" else self.finish_reason
+        elif reason := next((one for one in (self.finish_reason, self._native) if ending(one) == "failed"), None):
             self.error = {"error": {"message": f"the service ended the answer with finish_reason {reason!r}", "code": reason}}

@@ -27,7 +27,7 @@ STREAM_CAP = 10 * CAP  # of a stream: the events are many times as long as the t
 # Seconds of silence: while the answer goes on, after its finish_reason (musistudio/claude-code-router#1271), after its end
 # mark, and none at all.
 MORE, AFTER_FINISH, TAIL, NOTHING = math.inf, 5.0, 0.5, 0.0
-_BEFORE = b"\xef\xbb\xbf \t\r\n"
+BOM_AND_BLANKS = b"\xef\xbb\xbf \t\r\n"
 _ERROR_EVENTS = (b"error", b"exception")
 _NOT_KEPT = ("choices", "usage", "object", "error", "x_groq", "message", "done")
 _FIELDS = (b"", b"id", b"retry")  # fields of events that hold nothing of an answer; a comment's name is empty
@@ -157,7 +157,7 @@ class StreamedReply:
     def _sort(self, data: bytes) -> None:
         """Read lines, or keep a body in one piece: JSON, or a page of a gateway."""
         if not self._started:
-            data = data.lstrip(_BEFORE)
+            data = data.lstrip(BOM_AND_BLANKS)
             self._started = bool(data)
             if data.startswith((b"{", b"[", b"<")):
                 self._body = bytearray()

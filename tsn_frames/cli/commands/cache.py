@@ -27,10 +27,9 @@ def cache_group() -> None:
 
 @cache_group.command()
 @_FOLDER
-def stats(cache_dir: str | None) -> int:
+def stats(cache_dir: str | None) -> None:
     """Show number, size and age of the answers."""
     click.echo(described(_cache(cache_dir).stats()))
-    return ExitCode.DONE
 
 
 @cache_group.command()
@@ -57,25 +56,23 @@ def prune(older_than: str, yes: bool, cache_dir: str | None) -> int:
 @cache_group.command()
 @click.argument("file")
 @_FOLDER
-def export(file: str, cache_dir: str | None) -> int:
+def export(file: str, cache_dir: str | None) -> None:
     """Write all answers to a file.
 
     FILE ends in .jsonl or .parquet. It holds no prompts and no key, and `load` reads it.
     """
     click.echo(f"{plural(_cache(cache_dir).export(file), 'answer')} written to {file}")
-    return ExitCode.DONE
 
 
 @cache_group.command()
 @click.argument("file")
 @_FOLDER
-def load(file: str, cache_dir: str | None) -> int:
+def load(file: str, cache_dir: str | None) -> None:
     """Add the answers of an exported file.
 
     Only those that are missing here are added.
     """
     click.echo(f"{plural(_cache(cache_dir).load(file), 'answer')} added")
-    return ExitCode.DONE
 
 
 @cache_group.command()

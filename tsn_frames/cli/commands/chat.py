@@ -14,7 +14,7 @@ from ...engine.chat.conversation import Conversation
 from ...engine.chat.listener import Listener
 from ...errors import RunError
 from ...text import money
-from ..exit_codes import ExitCode, report
+from ..exit_codes import report
 from ..options import client_of, client_options, given, verb_options
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a model could move the cursor or set the title of the terminal
@@ -51,10 +51,13 @@ class Printer(Listener):
 def chat_command() -> click.Command:
     """Return the command, with the options of a conversation and of the client."""
 
-    def run(**values: Any) -> int:
+    def run(**values: Any) -> None:
         chat = Conversation(client_of(values), **given(values))
         chat.listener = Printer()
-        return _converse(chat) if sys.stdin.isatty() else _one_question(chat)
+        if sys.stdin.isatty():
+            _converse(chat)
+        else:
+            chat.send(sys.stdin.read())
 
     options = [one for one in verb_options(Conversation) if one.name not in ("messages", "self")]
     return click.Command(
@@ -62,12 +65,7 @@ def chat_command() -> click.Command:
     )
 
 
-def _one_question(chat: Conversation) -> int:
-    chat.send(sys.stdin.read())
-    return ExitCode.DONE
-
-
-def _converse(chat: Conversation) -> int:
+def _converse(chat: Conversation) -> None:
     with suppress(ImportError):  # arrow keys and earlier questions, where there is a readline
         import readline  # noqa: F401
     report(f"Chat with {chat.model or 'no model yet: give --model'} at {chat.client.host}. Ctrl-C stops an answer, Ctrl-D ends.")
@@ -76,7 +74,7 @@ def _converse(chat: Conversation) -> int:
             question = input("> ")
         except (EOFError, KeyboardInterrupt):
             report("")
-            return ExitCode.DONE
+            return
         if question.strip():
             _answer(chat, question)
 
@@ -90,5 +88,5 @@ def _answer(chat: Conversation, question: str) -> None:
         report(f"{type(error).__name__}: {error}")
     else:
         turn = chat.turns[-1]
-        cost = "" if turn.cost is None else f", cost {money(turn.cost, currency=None)}"
+        cost = "" if turn.cost is None else f", cost {money(turn.cost)}"
         report(f"[{turn.prompt_tokens or 0:,} + {turn.completion_tokens or 0:,} tokens{cost}]")

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ...engine.runtime.client import Client
 from ...verbs.runs import runs as runs_of
-from ..exit_codes import ExitCode
 from ..options import split
 from ..tables.file_formats import STANDARD, Format, TableFormat
 from ..tables.write_table import check_target, write_table
@@ -41,7 +40,7 @@ def ledger_group() -> None:
 @click.option("--timezone", default="UTC", show_default=True, help="Of the calendar.")
 @_LEDGER
 @_as_table
-def summary(by: str, timezone: str, ledger: str | None, output: str, given: Format | None) -> int:
+def summary(by: str, timezone: str, ledger: str | None, output: str, given: Format | None) -> None:
     """Show spending and savings, grouped.
 
     \b
@@ -50,29 +49,29 @@ def summary(by: str, timezone: str, ledger: str | None, output: str, given: Form
       tsn-frames ledger summary --by day --timezone Europe/Berlin -o spending.xlsx
     """  # noqa: D301 - click reads the backslash
     table = Client(ledger=ledger).ledger.summary(split(by), timezone=timezone).reset_index()
-    return _show(table, list(table.columns), output, given)
+    _show(table, list(table.columns), output, given)
 
 
 @click.command("runs")
 @click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="Only the newest runs.")
 @_LEDGER
 @_as_table
-def runs(last: int, ledger: str | None, output: str, given: Format | None) -> int:
+def runs(last: int, ledger: str | None, output: str, given: Format | None) -> None:
     """Show the newest runs.
 
     Those of all programs of this user: when, what, how many rows, how much, and how they ended.
     """
     found = runs_of(Client(ledger=ledger)).tail(last)
-    return _show(found, list(_SHOWN_OF_A_RUN), output, given)
+    _show(found, list(_SHOWN_OF_A_RUN), output, given)
 
 
-def _show(table: pd.DataFrame, columns: list[str], output: str, given: Format | None) -> int:
+def _show(table: pd.DataFrame, columns: list[str], output: str, given: Format | None) -> None:
     """Write a table to a file or in a format, or show some of its columns to a reader."""
     if output != STANDARD or given is not None:
         form = TableFormat(given)
         check_target(output, form)
         write_table(table, output, form)
-        return ExitCode.DONE
+        return
     shown = table[columns].copy()
     for name in shown.columns:
         if pd.api.types.is_datetime64_any_dtype(shown[name]):
@@ -81,4 +80,3 @@ def _show(table: pd.DataFrame, columns: list[str], output: str, given: Format | 
             shown[name] = shown[name].map(", ".join)
     shown = shown.astype(object).where(shown.notna(), "")
     click.echo(shown.to_string(index=False) if len(shown) else "none yet")
-    return ExitCode.DONE

@@ -36,9 +36,9 @@ def simulate(arguments: Sequence[str]) -> int:
         return 2
     with simulator:
         with contextlib.suppress(KeyboardInterrupt):  # a reader may press Ctrl-C at once
-            _say(f"Simulated service at {simulator.base_url}: its answers are made up. Ctrl-C ends it.")
+            say(f"Simulated service at {simulator.base_url}: its answers are made up. Ctrl-C ends it.")
             threading.Event().wait()
-        _say(f"\n{simulator.stats()}")
+        say(f"\n{simulator.stats()}")
     return 0
 
 
@@ -72,6 +72,7 @@ def _faults(options: Sequence[str]) -> Faults:
     return Faults(**chances)  # type: ignore[arg-type]
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Write a line to stdout at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

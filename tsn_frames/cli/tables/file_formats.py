@@ -28,14 +28,12 @@ class TableFormat:
     delimiter: str | None = None  # between the cells of CSV; default: a comma
 
     def __post_init__(self) -> None:
-        found = "\t" if self.delimiter == "\\t" else self.delimiter
-        if found is not None and (len(found) != 1 or found in "\"'\r\n"):
-            raise ParameterError(f"--delimiter must be one character such as ';', got {quoted(found)}")
-        object.__setattr__(self, "delimiter", found)
+        if self.delimiter not in (None, r"\t") and (len(self.delimiter) != 1 or self.delimiter in "\"'\r\n"):
+            raise ParameterError(f"--delimiter must be one character such as ';', got {quoted(self.delimiter)}")
 
     def delimiter_of(self, kind: Format) -> str:
         """Return what stands between the cells of CSV or TSV."""
-        return "\t" if kind == "tsv" else self.delimiter or ","
+        return "\t" if kind == "tsv" or self.delimiter == r"\t" else self.delimiter or ","
 
 
 TABLE_FORMAT = TableFormat()

@@ -67,10 +67,9 @@ def exchange(account: dict[str, Any], report: Report, now: float) -> Grant:
     """Take a process's report and return what it may do until its next one."""
     processes, limits = account["processes"], report["limits"]
     name = report["process"]
-    mine = processes.setdefault(name, {"held": 0, "wanted": 0, "granted": dict.fromkeys(UNITS, 0.0), "until": 0.0})
+    mine = {"held": report["held"], "wanted": report["wanted"], "granted": dict(report["unused"]), "until": now + LEASE_SECONDS}
+    processes[name] = mine
     _count_used(account, report["used"], now)
-    mine["granted"] = dict(report["unused"])
-    mine |= {"held": report["held"], "wanted": report["wanted"], "until": now + LEASE_SECONDS}
     _expire(account, now)
     if report["ended"]:
         del processes[name]

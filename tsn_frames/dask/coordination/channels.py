@@ -107,6 +107,22 @@ def _this_worker() -> Any | None:
         return None
 
 
+def cluster_client() -> Any | None:
+    """Return the client of the cluster that is in use; None without a cluster."""
+    try:
+        from distributed import default_client
+
+        found = default_client()  # type: ignore[no-untyped-call]  # Dask has no types
+    except (ImportError, ValueError):
+        return None
+    if found.asynchronous:
+        raise ConfigError(
+            "the Dask client is asynchronous, so that nothing can be waited for here: make it with asynchronous=False, "
+            "or await client.compute(ddf) without this"
+        )
+    return found
+
+
 def cancellation() -> Callable[[], bool]:
     """Return a function that says whether the task of this thread was cancelled, or its worker closes."""
     worker = _this_worker()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -141,7 +140,6 @@ class AccountLease:
 
 
 leases: dict[tuple[str, Any], AccountLease] = {}
-_lock = threading.Lock()
 
 
 @contextmanager
