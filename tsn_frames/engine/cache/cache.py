@@ -6,10 +6,11 @@ import os
 import time
 from contextlib import closing, suppress
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ...api import Completion, Unreadable, decode
+from ...api import Unreadable, decode
 from ...errors import CacheError, ConfigError, ParameterError
 from ...text import quoted
 from ..storage.sqlite import BUSY_TIMEOUT
@@ -88,19 +89,15 @@ class Cache:
         """
         import pandas as pd
 
-        rows: list[tuple[bytes, float, int, Completion]] = []
+        texts = dict.fromkeys(("model", "content", "finish_reason"), "string")
+        fields = texts | dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), "Int64")
+        rows, values_of = list[tuple[Any, ...]](), attrgetter(*fields)
         for key, body, when in scan(self.file):
             with suppress(Unreadable):
-                rows.append((key, when, len(body), decode(body)))
-        columns: dict[str, Any] = {
-            "request_key": pd.array([key.hex() for key, *_ in rows], dtype="string"),
-            "answered_at": utc_times([when for _, when, *_ in rows]),
-        }
-        for name in ("model", "content", "finish_reason"):
-            columns[name] = pd.array([getattr(answer, name) for *_, answer in rows], dtype="string")
-        for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
-            columns[name] = pd.array([getattr(answer, name) for *_, answer in rows], dtype="Int64")
-        return pd.DataFrame(columns | {"bytes": pd.Series([size for _, _, size, _ in rows], dtype="int64")})
+                rows.append((key.hex(), when, *values_of(decode(body)), len(body)))
+        frame = pd.DataFrame(rows, columns=["request_key", "answered_at", *fields, "bytes"], dtype=object)
+        frame["answered_at"] = utc_times(frame["answered_at"])
+        return frame.astype({"request_key": "string", **fields, "bytes": "int64"})
 
     def prune(self, *, older_than: timedelta) -> int:
         """Delete answers older than a time span; return how many. Nothing else deletes answers.

@@ -114,15 +114,12 @@ class LedgerFile(OpenDatabase):
             for kind, group in groupby(rows, type):
                 connection.executemany(_STATEMENTS[kind], map(_with_valid_tag, group))
 
-    def erase_texts(self, runs: Iterable[str]) -> int:
-        """Erase the prompt texts of runs, also from the file's free pages and its log; return how many runs had any."""
+    def erase_texts(self, runs: Iterable[str]) -> None:
+        """Erase the prompt texts of runs, also from the file's free pages and its log."""
         self._connection.execute("PRAGMA secure_delete = ON")
         with self.transaction() as connection:
-            query = "UPDATE runs SET texts = NULL WHERE texts IS NOT NULL AND run = ?"
-            count = sum(connection.execute(query, (run,)).rowcount for run in runs)
-        if count:
-            compact(self._connection)
-        return count
+            connection.executemany("UPDATE runs SET texts = NULL WHERE run = ?", ((run,) for run in runs))
+        compact(self._connection)
 
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Return a transaction, in which no other process writes."""

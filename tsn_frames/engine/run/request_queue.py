@@ -55,6 +55,7 @@ class RetryQueue:
         self._order = count()
         self._out = 0
         self._open = True
+        self._held_back = False  # whether a worker sleeps although there are unsent requests
         self._sleepers: deque[asyncio.Future[None]] = deque()
 
     async def next(self) -> PendingRequest | None:
@@ -74,6 +75,7 @@ class RetryQueue:
             if not waiting and not self._out:
                 self.close()
                 break
+            self._held_back |= held_back
             await self._sleep(min(waiting) - now if waiting else None)
         return None
 
@@ -86,7 +88,9 @@ class RetryQueue:
     def done(self) -> None:
         """Count an item as finished."""
         self._out -= 1
-        if (not self._out and not self._delayed and not self._last) or self._preferred_probe() != "retry":
+        is_last = not self._out and not self._delayed and not self._last
+        if is_last or (self._held_back and self._preferred_probe() != "retry"):
+            self._held_back = False
             self._wake(len(self._sleepers))
 
     def close(self) -> None:

@@ -71,14 +71,10 @@ def wait_for(start: Callable[[], Task], timeout: float | None = None, on_poll: C
             task.stop()
             raise
         if received:
-            _stop(task, received)
+            task.stop()
+            while len(received) < 2 and not task.finished.wait(POLL):
+                pass
+            if not task.finished.is_set():
+                task.stop(grace=0.0)
+                task.finished.wait(LAST_WAIT)
     return task
-
-
-def _stop(task: Stoppable, received: list[int]) -> None:
-    task.stop()
-    while len(received) < 2 and not task.finished.wait(POLL):
-        pass
-    if not task.finished.is_set():
-        task.stop(grace=0.0)
-        task.finished.wait(LAST_WAIT)

@@ -32,6 +32,9 @@ class BackgroundRun(Run[R]):
     of the current run; counts and costs are of all so far. Warnings are shown to the thread that waits.
     """
 
+    _value: R
+    _error: BaseException | None = None
+
     def __init__(self, client: Client, rows: int, work: Callable[[OnRun], R]) -> None:
         self._client, self._created, self._process = client, time.monotonic(), os.getpid()
         self.finished, self._finished_at, self._first = threading.Event(), 0.0, threading.Event()
@@ -39,14 +42,12 @@ class BackgroundRun(Run[R]):
         self._counts, self._summaries, self._spent = Counts(rows=rows), list[Summary](), Decimal(0)
         self._ids = list[str]()
         self._warnings, self._stopping, self._lock = list[str](), False, threading.Lock()
-        self._value: list[R] = []
-        self._error: BaseException | None = None
         threading.Thread(target=self._work, args=(work,), name="tsn_frames-verb", daemon=True).start()
 
     def _work(self, work: Callable[[OnRun], R]) -> None:
         try:
             with warnings_to(self._warnings.append):
-                self._value.append(work(self._next))
+                self._value = work(self._next)
         except BaseException as error:  # noqa: BLE001 - result() raises it
             self._error = error
         self._finished_at = time.monotonic()
@@ -150,7 +151,7 @@ class BackgroundRun(Run[R]):
     def _close(self) -> R:
         if self._error is None:
             self._warn_if_long()
-            return self._value[0]
+            return self._value
         with suppress(Exception):  # a warning that is an error does not take the place of the run's own
             self._warn_if_long()
         raise self._error

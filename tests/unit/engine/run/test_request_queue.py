@@ -68,3 +68,28 @@ def test_where_an_unsent_row_is_the_better_probe_it_comes_from_beyond_the_neighb
 
     paused = [False]
     assert fake_time.run(main) == [100, 200, 0, 1, 2]
+
+
+def test_the_end_of_a_request_wakes_no_worker_for_which_there_is_none():
+    """At the end of a run with many in flight, each answer would wake all that have nothing to send."""
+    looks = []
+
+    def clock():
+        looks.append(1)
+        return fake_time.now()
+
+    async def main():
+        queue = RetryQueue((PendingRequest(i, None) for i in range(50)), clock)
+        for _ in range(50):
+            await queue.next()
+        workers = [asyncio.ensure_future(queue.next()) for _ in range(50)]
+        await asyncio.sleep(1)
+        before = len(looks)
+        for _ in range(49):
+            queue.done()
+            await asyncio.sleep(1)
+        assert len(looks) == before
+        queue.done()
+        assert await asyncio.gather(*workers) == [None] * 50
+
+    fake_time.run(main)
