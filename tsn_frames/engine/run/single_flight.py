@@ -13,8 +13,9 @@ from .request_queue import PendingRequest
 class SingleFlight:
     """One run's part in the single flight of its account, and of other processes; on the loop's thread only."""
 
-    def __init__(self, session: Session, processes: ProcessFlights | None = None) -> None:
+    def __init__(self, session: Session, processes: ProcessFlights | None) -> None:
         self._account, self._cache, self._processes = session.account, session.client.cache, processes
+        self._writer = session.writer
         self._folder = str(self._cache.folder)  # equal requests share an answer where they share a cache
 
     async def join(self, item: PendingRequest) -> Shared | bool:
@@ -43,7 +44,8 @@ class SingleFlight:
             name = (self._folder, item.request.key)
             if answer is not None and self._account.active_runs > 1:
                 self._account.answered_keys.add(name)
-            if self._processes is not None:
+            # An answer that could not be stored yet stays in flight for other processes until the end of the run: they would pay for it.
+            if self._processes is not None and (answer is None or "cache" not in self._writer.problems):
                 self._processes.end(item.request.key)
             for waiting in self._account.waiters.pop(name):
                 if not waiting.done():

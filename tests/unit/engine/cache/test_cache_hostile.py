@@ -21,7 +21,7 @@ from support.python_process import run_python
 from support.waiting import wait_until
 
 import tsn_frames as tsn
-from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
+from tsn_frames.engine.cache.in_flight_requests import FLIGHTS, Flights
 from tsn_frames.engine.cache.salvage_answers import salvage
 from tsn_frames.engine.cache.store import Store, lookup, scan
 from tsn_frames.engine.run import cache_lookup
@@ -595,6 +595,25 @@ def test_at_its_end_a_run_waits_for_a_locked_file(sim, tmp_path, monkeypatch):
     with warned():
         assert run.result(progress=False)["content"].notna().all()
     assert ask(frame(40), client)["cached"].all() and sim.stats().requests == 40
+
+
+def test_what_a_locked_file_keeps_from_being_stored_is_not_sent_by_another_process(sim, tmp_path, monkeypatch):
+    client = at(sim, tmp_path)
+    ask(frame(1), client)
+    monkeypatch.setattr(writer, "BUSY_TIMEOUT", 0.05)
+    with closing(Flights(client.cache.folder)) as other:
+        other._connection.execute("UPDATE holders SET process = 'elsewhere 1'")
+        other._process = "elsewhere 1"
+        other.announce(())
+        with locked(client.cache.file, 600):
+            run = start(frame(8), client)
+            wait_until(lambda: run.progress.answered == 8)
+            assert not run.wait(1.0, progress=False)
+            keys = [entry.request_key for entry in client.ledger.entries()][1:]
+            assert [other.claim(key) for key in keys] == [False] * 7
+        run.result(progress=False)
+        stored = {key: body for key, body, _ in scan(client.cache.file)}
+        assert [other.claim(key)[0] for key in keys] == [stored[key] for key in keys]
 
 
 @pytest.mark.slow
