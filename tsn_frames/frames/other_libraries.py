@@ -68,7 +68,7 @@ _ADVICE = {
     ("pyarrow", "RecordBatchReader"): "reader.read_all() reads it, and a table is taken",
     ("narwhals", "DataFrame"): "df.to_native() is the frame inside",
     ("narwhals", "LazyFrame"): "lf.collect().to_native() is the frame",
-    ("dask", "DataFrame"): "import tsn_frames.dask, and ddf.tsn has the same verbs",
+    ("dask", "DataFrame"): "import tsn_frames.dask, and ddf.tsn has complete, label, extract and estimate",
     ("pyspark", "DataFrame"): "import tsn_frames.spark, whose map_batches runs a verb on the executors",
     ("ray", "Dataset"): "ds.map_batches(function, batch_format='pyarrow') runs a verb on the workers",
 }

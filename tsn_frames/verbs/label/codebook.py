@@ -79,6 +79,10 @@ def _pairs(labels: object) -> tuple[list[tuple[Label, str | None]], dict[Label, 
         raise ParameterError(
             "labels is a DataFrame: give a list such as df['label'].tolist(), or a mapping of label to description"
         )
+    if isinstance(labels, pd.Series) and labels.duplicated().any():
+        raise ParameterError(
+            "labels is a Series with equal values: give each label once, as df['label'].dropna().unique().tolist() does"
+        )
     if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
         raise ParameterError(
             f'labels must be a list such as ["billing", "delivery"] or a mapping of label to description, got {quoted(labels)}'
@@ -133,7 +137,7 @@ def _check_set(labels: Sequence[Label]) -> None:
             "label the group first, then the label within each group"
         )
     if len({type(label) for label in labels}) > 1:
-        raise ParameterError(f"labels mixes texts and numbers: {quoted(list(labels))}")
+        raise ParameterError(f"labels mixes strings and numbers: {quoted(list(labels))}")
     seen: dict[str, Label] = {}
     for label in labels:
         form = normal_form(str(label))

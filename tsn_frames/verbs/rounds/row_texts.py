@@ -38,7 +38,7 @@ def example_texts(examples: object, text: Any, columns: list[str], what: str) ->
     if not isinstance(examples, pd.DataFrame):
         shown = ", ".join(map(repr, columns))
         raise ParameterError(
-            f"examples must be a DataFrame with the texts and {what} in the columns {shown}, got {quoted(examples)}"
+            f"examples must be a DataFrame with the columns that text={text!r} names, and {what} in {shown}, got {quoted(examples)}"
         )
     for name in columns:
         if name not in examples.columns:
