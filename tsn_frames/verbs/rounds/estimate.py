@@ -14,8 +14,7 @@ from ...text import plural
 from ..estimate.combine_estimates import over_budget, total_estimate
 from ..estimate.estimate import estimate_call
 from ..estimate.request_tokens_and_prices import cached_answers
-from ..estimate.result import Estimate
-from ..estimate.survey_sampling import Range
+from ..estimate.result import RANGES, Estimate
 from ..run.prepare import PreparedCall
 from .features import Features
 from .rounds import Rounds
@@ -84,9 +83,7 @@ class _RoundsEstimate:
             missing=len(rounds.texts.problems),
             cost_upper_bound=most.cost_upper_bound,
             notes=(*least.notes, *self._notes(most)),
-            prompt_tokens=_widened(least.prompt_tokens, most.prompt_tokens),
-            completion_tokens=_widened(least.completion_tokens, most.completion_tokens),
-            cost=_widened(least.cost, most.cost),
+            **{name: getattr(least, name)._replace(high=getattr(most, name).high) for name in RANGES},
         )
 
     def _notes(self, most: Estimate) -> list[str]:
@@ -94,10 +91,6 @@ class _RoundsEstimate:
         notes = [f"at most {plural(further, 'further request')}: more votes, and one repair of each answer that can't be used"]
         notes += over_budget(most.cost, self.rounds.client.budget.with_run(self.rounds.max_cost).run, most.currency)
         return notes if further else []
-
-
-def _widened(least: Range, most: Range) -> Range:
-    return Range(least.low, least.expected, most.high)
 
 
 def _longest_repair(rounds: Rounds[Any]) -> list[Message]:
