@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from . import Array
 from .proportions import LEVEL, normal_quantile, wilson
-
-Array = np.ndarray[Any, Any]
 
 
 def amount_per_success(amounts: Array, successes: Array, level: float = LEVEL) -> tuple[float, float, float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from . import Array
+
 DRAWS = 2_000
 _AT_ONCE = 2_000_000  # numbers of one chunk of draws
 

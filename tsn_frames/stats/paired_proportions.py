@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate
-from typing import Any
 
-import numpy as np
-
+from . import Array
 from .proportions import LEVEL, normal_quantile
-
-Array = np.ndarray[Any, Any]
 
 
 def discordant(left: Array, right: Array) -> tuple[int, int]:
@@ -18,6 +14,7 @@ def discordant(left: Array, right: Array) -> tuple[int, int]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> discordant(np.array([True, True, False]), np.array([True, False, False]))
     (1, 0)
     """

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from . import Array
 
 
 def systematic_sample(groups: Array, number: int, rng: np.random.Generator) -> Array:

@@ -40,8 +40,10 @@ def methods(contents: Contents, manifest: Mapping[str, Any]) -> str:
     """Return the paragraph on methods."""
     answers = [answer for _, body, _ in contents.answers if (answer := _decoded(body)) is not None]
     lost = f"{plural(contents.missing, 'answer')} of the runs are not in the archive: they were not cached, or deleted."
+    versions = manifest["versions"]
+    software = f"tsn_frames {versions.get('tsn-frames', '')} (Python {versions['python']}, pandas {versions['pandas']})"
     sentences = (
-        _service(contents, manifest["versions"]),
+        f"Texts were sent to language models at {contents.client.base_url} as chat completions, by {software}.",
         _models(contents, answers),
         _settings(contents),
         _runs(contents),
@@ -50,11 +52,6 @@ def methods(contents: Contents, manifest: Mapping[str, Any]) -> str:
         lost if contents.missing else "",
     )
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _service(contents: Contents, versions: Mapping[str, str]) -> str:
-    software = f"tsn_frames {versions.get('tsn-frames', '')} (Python {versions['python']}, pandas {versions['pandas']})"
-    return f"Texts were sent to language models at {contents.client.base_url} as chat completions, by {software}."
 
 
 def _runs(contents: Contents) -> str:

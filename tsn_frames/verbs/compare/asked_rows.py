@@ -11,11 +11,10 @@ import pandas as pd
 from ...errors import ParameterError
 from ...frames import values
 from ...frames.labels.read_gold_sample import draw_of
+from ...stats import Array
 from ...text import plural, quoted
 from .answer_equality import Normalise
 from .inputs import comparable_gold, gold_of
-
-Array = np.ndarray[Any, Any]
 
 
 class AskedRows(NamedTuple):

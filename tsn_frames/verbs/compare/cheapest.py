@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import ParameterError
+from ...stats import Array
 from ...stats.paired_proportions import discordant, paired_score_interval
 from ...text import plural, quoted
 
-Array = np.ndarray[Any, Any]
 MARGIN = 0.02
 
 

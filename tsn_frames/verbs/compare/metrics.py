@@ -14,6 +14,7 @@ import pandas as pd
 from ...api import Usage
 from ...engine.ledger.ledger import Ledger
 from ...errors import ConfigError
+from ...stats import Array
 from ...stats.amount_per_success import amount_per_success
 from ...stats.paired_proportions import discordant, mcnemar
 from ...stats.proportions import wilson
@@ -22,7 +23,6 @@ from .answer_equality import same
 from .cheapest import Cost, Judged, best_of, choose, differences
 from .model_calls import ModelCall
 
-Array = np.ndarray[Any, Any]
 MILLION = 1_000_000
 
 _COUNTS = ("rows", "answered", "failed", "skipped", "not_sent")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...frames.labels.read_gold_sample import check_undamaged
+from ...stats import Array
 from ...text import warn
 from .corrected_shares import codes_and_draw
 from .metrics import FEW
-
-Array = np.ndarray[Any, Any]
 
 
 def corrected(df: pd.DataFrame, label: Hashable, *, gold: Hashable) -> pd.DataFrame:

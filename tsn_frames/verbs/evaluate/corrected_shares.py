@@ -12,12 +12,12 @@ from ...errors import ParameterError
 from ...frames.labels.group_codes import groups_of
 from ...frames.labels.label_codes import code_columns
 from ...frames.labels.read_gold_sample import Draw, check_read, check_undamaged, need_draw
+from ...stats import Array
 from ...stats.proportions import LEVEL, wilson
 from ...stats.stratified_share import Stratum, frame_share, population_share
 from ...text import check_choice, quoted
 
 Of = Literal["frame", "population"]
-Array = np.ndarray[Any, Any]
 
 
 def shares(
@@ -80,13 +80,13 @@ def shares(
     if isinstance(level, bool) or not isinstance(level, (float, np.floating)) or not 0.5 <= level <= 0.999:
         raise ParameterError(f"level must be a number from 0.5 to 0.999, got {quoted(level)}")
     labels, said, truth, draw = codes_and_draw(df, label, gold)
-    groups = groups_of(df, by)
-    tables = [_table(said[rows], truth[rows], _within(draw, rows, group), len(labels), of=of, level=level)
-              for rows, group in zip(groups.rows(), [None] if groups.index is None else groups.index, strict=True)]  # fmt: skip
-    index = pd.Index(labels, name="label")
-    if groups.index is None:
-        return tables[0].set_index(index)
-    return pd.concat([table.set_index(index) for table in tables], keys=groups.index, names=groups.index.names)
+    codes, groups = groups_of(df, by)
+    tables = []
+    for code, group in enumerate([None] if groups is None else groups):
+        rows = codes == code
+        table = _table(said[rows], truth[rows], _within(draw, rows, group), len(labels), of=of, level=level)
+        tables.append(table.set_index(pd.Index(labels, name="label")))
+    return tables[0] if groups is None else pd.concat(tables, keys=groups, names=groups.names)
 
 
 def codes_and_draw(df: pd.DataFrame, label: Hashable, gold: Hashable) -> tuple[tuple[Any, ...], Array, Array, Draw]:

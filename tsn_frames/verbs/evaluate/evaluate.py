@@ -14,6 +14,7 @@ from ...frames import values
 from ...frames.labels.group_codes import groups_of
 from ...frames.labels.label_codes import LabelCodes, code_columns
 from ...frames.labels.read_gold_sample import DEV, TEST, draw_of, multiplied_rows
+from ...stats import Array
 from ...stats.paired_proportions import discordant, mcnemar, paired_difference
 from ...text import check_choice, plural, quoted
 from .metrics import Judged, by_confidence_of, confusion_of, labels_of, metrics_of, table_of
@@ -21,7 +22,6 @@ from .raters import agreement_table, majority
 from .result import Evaluation
 
 Split = Literal["test", "dev"]
-Array = np.ndarray[Any, Any]
 _CONFIDENCES = ("probability", "agreement")
 
 
@@ -80,7 +80,7 @@ def evaluate(
     columns, raters = _listed("label", label), _listed("gold", gold)
     if both := [name for name in columns if name in raters]:
         raise ParameterError(f"{both[0]!r} is given as label and as gold: gold must be another column")
-    coded, groups, part = code_columns(df, columns, raters), groups_of(df, by), _part(df, raters[0], split)
+    coded, (groups, index), part = code_columns(df, columns, raters), groups_of(df, by), _part(df, raters[0], split)
     ratings = np.column_stack([coded.columns[name] for name in raters])
     truth = ratings[:, 0] if len(raters) == 1 else majority(ratings, len(coded.labels))
     rows = (truth >= 0) & part
@@ -98,7 +98,7 @@ def evaluate(
     if len(columns) > 1 and split == TEST:
         notes.append(f"{len(columns)} columns are judged by the test part: the best of them looks better here than it is")
     return Evaluation(
-        table=_stacked(work, lambda judged: _metrics(judged, groups.codes[rows], groups.index, notes)),
+        table=_stacked(work, lambda judged: _metrics(judged, groups[rows], index, notes)),
         labels=_stacked(work, labels_of),
         confusion=_stacked(work, confusion_of),
         errors=df[rows & np.any([coded.columns[name] != truth for name in columns], axis=0)],

@@ -11,10 +11,9 @@ import pandas as pd
 from ...errors import ColumnError, ParameterError
 from ...frames.labels.group_codes import groups_of
 from ...frames.labels.read_gold_sample import DEV, TEST
+from ...stats import Array
 from ...stats.systematic_sampling import systematic_sample
 from ...text import plural, quoted
-
-Array = np.ndarray[Any, Any]
 
 
 def gold_sample(
@@ -77,7 +76,8 @@ def gold_sample(
         raise ParameterError(f"name must be a string, got {quoted(name)}")
     if n + dev > len(df):
         raise ParameterError(f"the frame has {plural(len(df), 'row')}: n={n} and dev={dev} are {n + dev:,}, take fewer")
-    prob, split = _drawn(groups_of(df, by).codes, int(n), int(dev), int(random_state))
+    groups, _ = groups_of(df, by)
+    prob, split = _drawn(groups, int(n), int(dev), int(random_state))
     columns: dict[str, Any] = {f"{name}_prob": prob, f"{name}_split": split}
     if there := [column for column in columns if column in df.columns]:
         if all(column in there and _equal(df[column], columns[column]) for column in columns):

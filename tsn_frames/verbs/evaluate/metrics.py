@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ...stats import Array
 from ...stats.bootstrap import bootstrap_interval
 from ...stats.classification import ConfusionCounts, balanced_accuracy, kappa, macro_f1
 from ...stats.krippendorff import Ratings, alpha
 from ...stats.proportions import LEVEL, f1_interval, mean_of_proportions, normal_quantile, wilson
 
-Array = np.ndarray[Any, Any]
 FEW = 5  # gold rows of a label, below which a mean over labels has no interval
 FEW_ROWS = 30  # rows, below which a bootstrap or a normal interval isn't trusted
 NO_LABEL = "no label"

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...stats import Array
 from ...stats.classification import ConfusionCounts, kappa
 from ...stats.proportions import wilson
-
-Array = np.ndarray[Any, Any]
 
 
 def majority(ratings: Array, labels: int) -> Array:

@@ -82,8 +82,8 @@ def grouped(df: pd.DataFrame, by: Any, rows: pd.DataFrame, parts: Mapping[str, p
     ``rows`` has usage and cost of each row of ``df``; ``by`` is None for a single group. ``parts`` has for each partial sum the rows
     over which ``of``, or the column of that name if there is one, is summed.
     """
-    found = groups_of(df, by)
-    codes, index = found.codes, pd.Index(["all"]) if found.index is None else found.index
+    codes, found = groups_of(df, by)
+    index = pd.Index(["all"]) if found is None else found
     flat = rows.reset_index(drop=True)
     groups, out = flat.groupby(codes), pd.DataFrame(index=range(len(index)))
     counts = {"rows": groups.size(), **{name: groups[name].sum() for name in _COUNTS[1:]}}
