@@ -1,6 +1,6 @@
-"""Options of a function as a ``TypedDict``: the words, types and defaults are declared once and checked at each call.
+"""Options of a function as a ``TypedDict``: the names, types and defaults are declared once and checked at each call.
 
-The function is declared with ``**options: Unpack[Words]``, which type checkers understand. :func:`spelled_out` gives it the
+The function is declared with ``**options: Unpack[Options]``, which type checkers understand. :func:`spelled_out` gives it the
 signature that ``help()``, Tab and Shift+Tab show.
 """
 
@@ -28,17 +28,17 @@ REPLACED = {
 }
 
 
-def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({}), *, per_row: bool = True) -> Callable[[F], F]:
-    """Return a decorator that puts the words of a ``TypedDict`` into a function's signature, in place of its ``**options``.
+def spelled_out(options: Any, defaults: Mapping[str, Any] = MappingProxyType({}), *, per_row: bool = True) -> Callable[[F], F]:
+    """Return a decorator that puts the keys of a ``TypedDict`` into a function's signature, in place of its ``**options``.
 
     With ``per_row=False`` the types lose what gives each row a value of its own, a Series or a callable.
 
     Examples
     --------
     >>> from typing import TypedDict, Unpack
-    >>> Words = TypedDict("Words", {"usage": "bool", "tag": "str | None"}, total=False)
-    >>> @spelled_out(Words, {"usage": True})
-    ... def verb(df, **options: Unpack[Words]): ...
+    >>> Options = TypedDict("Options", {"usage": "bool", "tag": "str | None"}, total=False)
+    >>> @spelled_out(Options, {"usage": True})
+    ... def verb(df, **options: Unpack[Options]): ...
     >>> inspect.signature(verb)
     <Signature (df, *, usage: bool = True, tag: str | None = None)>
     """
@@ -46,16 +46,16 @@ def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({}), 
     def decorate(function: F) -> F:
         signature = inspect.signature(readable(function))
         own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        options = [
+        listed = [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=defaults.get(name),
-                annotation=_text(kind, words.__module__, per_row=per_row),
+                annotation=_text(kind, options.__module__, per_row=per_row),
             )
-            for name, kind in words.__annotations__.items()
+            for name, kind in options.__annotations__.items()
         ]
-        function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -63,22 +63,24 @@ def spelled_out(words: Any, defaults: Mapping[str, Any] = MappingProxyType({}), 
 
 def check_call(function: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]) -> None:
     """Raise where a function can't be called like this by its signature."""
-    check_words(function, kwargs)
+    check_names(function, kwargs)
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise ArgumentError(f"{_name(function)}(): {error}; its parameters: {', '.join(_words(function)[:8])}, ...") from None
+        raise ArgumentError(
+            f"{_name(function)}(): {error}; its parameters: {', '.join(_parameter_names(function)[:8])}, ..."
+        ) from None
 
 
-def check_words(function: Callable[..., Any], given: Iterable[str]) -> None:
-    """Raise where a function is given a word that its signature doesn't have."""
-    known = _words(function)
-    for word in given:
-        if word not in known:
-            close = nearest(word, known)
-            hint = f"did you mean {close!r}?" if close else f"{did_you_mean(word, known, most=40)}."
+def check_names(function: Callable[..., Any], given: Iterable[str]) -> None:
+    """Raise where a function is given a name that its signature doesn't have."""
+    known = _parameter_names(function)
+    for name in given:
+        if name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean {close!r}?" if close else f"{did_you_mean(name, known, most=40)}."
             fields = " Other fields of a request go into extra_body=" if "extra_body" in known else ""
-            raise ArgumentError(f"{_name(function)}() has no parameter {word!r}; {REPLACED.get(word, hint + fields)}")
+            raise ArgumentError(f"{_name(function)}() has no parameter {name!r}; {REPLACED.get(name, hint + fields)}")
 
 
 def _name(function: Callable[..., Any]) -> str:
@@ -103,13 +105,13 @@ def with_self(signature: inspect.Signature) -> inspect.Signature:
 
 
 @cache
-def _words(function: Callable[..., Any]) -> tuple[str, ...]:
+def _parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
     parameters = inspect.signature(function).parameters.values()
     return tuple(one.name for one in parameters if one.name not in ("df", "self") and one.kind not in _UNNAMED)
 
 
 def _text(kind: Any, module: str, *, per_row: bool) -> Any:
-    """Return the readable type of a word, by the names of the module that declares it."""
+    """Return the readable type of an option, by the names of the module that declares it."""
     if not isinstance(kind, ForwardRef):
         return kind
     names = vars(sys.modules[kind.__forward_module__ or module])

@@ -103,8 +103,8 @@ class Progress:
 class _ClientChannel(SchedulerChannel):
     """The coordinator on the scheduler of a cluster, as a client reaches it."""
 
-    def _call(self, handler: str, **words: Any) -> Any:
-        return self._node.sync(getattr(self._node.scheduler, handler), **words)
+    def _call(self, handler: str, **kwargs: Any) -> Any:
+        return self._node.sync(getattr(self._node.scheduler, handler), **kwargs)
 
 
 def _question(since: float) -> dict[str, Any]:

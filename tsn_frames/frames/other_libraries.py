@@ -31,17 +31,17 @@ class PandasCall(NamedTuple):
     """The arguments of a verb with frames and columns of pandas, and what turns its frame back, if the given one was another."""
 
     args: tuple[Any, ...]
-    words: dict[str, Any]
+    kwargs: dict[str, Any]
     back: Back | None
 
 
-def in_pandas(args: tuple[Any, ...], words: Mapping[str, Any]) -> PandasCall:
+def in_pandas(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> PandasCall:
     """Return a call whose frames and columns of Polars and Arrow are converted; the first argument is the frame."""
     given = args[0] if args else None
-    words = {name: _to_pandas(_evaluated(value, given)) for name, value in words.items()}
+    kwargs = {name: _to_pandas(_evaluated(value, given)) for name, value in kwargs.items()}
     args = tuple(map(_to_pandas, args))
     if _kind(given) not in _FRAMES:
-        return PandasCall(args, words, None)
+        return PandasCall(args, kwargs, None)
 
     def back(result: Any) -> Any:
         if not isinstance(result, pd.DataFrame):
@@ -50,7 +50,7 @@ def in_pandas(args: tuple[Any, ...], words: Mapping[str, Any]) -> PandasCall:
         changed = [name for name in result.columns if name not in before.columns or not result[name].equals(before[name])]
         return _add_to(given, result[changed])
 
-    return PandasCall(args, words, back)
+    return PandasCall(args, kwargs, back)
 
 
 def advice(value: object) -> str:

@@ -51,8 +51,8 @@ class Call(Generic[R]):
         return Call(lambda: converted(self.result, convert), start, self.estimate, lambda: converted(self.unsent, convert))
 
 
-def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[[Callable[P, Call[R]]], Callable[P, R]]:
-    """Return a decorator that makes a paying verb of a function that returns a :class:`Call`; ``words`` are its ``**options``."""
+def paying_verb(options: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[[Callable[P, Call[R]]], Callable[P, R]]:
+    """Return a decorator that makes a paying verb of a function that returns a :class:`Call`, with a ``TypedDict`` as its options."""
 
     def decorate(plan: Callable[P, Call[R]]) -> Callable[P, R]:
         @functools.wraps(plan)
@@ -63,7 +63,7 @@ def paying_verb(words: Any, defaults: Mapping[str, Any] = DEFAULTS) -> Callable[
             with named_interrupts("stopped: every answer so far is kept; run the cell again to go on from there"):
                 return plan_of(verb, *args, **kwargs).result()
 
-        spelled_out(words, defaults)(verb)
+        spelled_out(options, defaults)(verb)
         signature: inspect.Signature = verb.__signature__  # type: ignore[attr-defined]
         returned = str(signature.return_annotation).removeprefix("Call[").removesuffix("]")
         verb.__signature__ = signature.replace(return_annotation=ReadableType(returned))  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ def plan_of(verb: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Call[
     check_call(verb, args, kwargs)
     with named_interrupts("stopped: nothing was sent"):
         given = in_pandas((*([] if owner is None else [owner]), *args), kwargs)
-        call = cast("Call[R]", plan(*given.args, **given.words))
+        call = cast("Call[R]", plan(*given.args, **given.kwargs))
     return call if given.back is None else call.converted(given.back)
 
 

@@ -15,7 +15,7 @@ from ..default_client import get_client
 from ..engine.cache.cache import CacheMode
 from ..engine.chat.conversation import Conversation
 from ..engine.runtime.client import Client
-from ..keyword_options import check_words, spelled_out
+from ..keyword_options import check_names, spelled_out
 from ..text import plural
 from ..verbs.chat import row_chat as verbs
 from . import view_model
@@ -77,7 +77,7 @@ class Chat(PageWidget):
         messages: Sequence[Mapping[str, Any]] = (), cache: CacheMode = "off", tag: str | None = None,
         **parameters: Unpack[SamplingParameters],
     ) -> None:  # fmt: skip
-        check_words(Chat.__init__, parameters)
+        check_names(Chat.__init__, parameters)
         chat = Conversation(
             client if client is not None else get_client(), model=model, system=system, messages=messages, cache=cache, tag=tag,
             **parameters,
@@ -116,7 +116,7 @@ class Chat(PageWidget):
         >>> chat.close()
         >>> sim.close()
         """
-        check_words(Chat.from_markdown, parameters)
+        check_names(Chat.from_markdown, parameters)
         system, turns = from_markdown(text)
         client = client if client is not None else get_client()
         chat = Conversation(client, model=model, system=system, cache=cache, tag=tag, **parameters)

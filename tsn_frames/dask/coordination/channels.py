@@ -86,12 +86,12 @@ class SchedulerChannel:
         """Send a message and return the coordinator's answer."""
         return dict(self._call(PLUGIN, message=dict(message)))
 
-    def _call(self, handler: str, **words: Any) -> Any:
+    def _call(self, handler: str, **kwargs: Any) -> Any:
         from distributed.utils import sync
 
         if self._node.status.name not in _WORKS:  # its event loop may be gone, and a call would wait for ever
             raise ConnectionError("the worker is closing")
-        return sync(self._node.loop, getattr(self._node.scheduler, handler), callback_timeout=CALL_TIMEOUT, **words)
+        return sync(self._node.loop, getattr(self._node.scheduler, handler), callback_timeout=CALL_TIMEOUT, **kwargs)
 
 
 _channel_of_worker = cache(SchedulerChannel)

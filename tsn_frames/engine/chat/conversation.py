@@ -13,7 +13,7 @@ from typing import Any, Unpack
 
 from ...api.parameters import SamplingParameters, plain
 from ...errors import ParameterError, PromptError, TSNError
-from ...keyword_options import check_words, spelled_out
+from ...keyword_options import check_names, spelled_out
 from ...text import check_choice, quoted
 from ..budget.admission import BudgetAdmission
 from ..cache.cache import CacheMode
@@ -39,7 +39,7 @@ class Conversation(ChatState):
         self, client: Client, *, model: str | None = None, system: str | None = None, messages: Sequence[Mapping[str, Any]] = (),
         cache: CacheMode = "off", tag: str | None = None, **parameters: Unpack[SamplingParameters],
     ) -> None:  # fmt: skip
-        check_words(Conversation.__init__, parameters)
+        check_names(Conversation.__init__, parameters)
         super().__init__(client, messages, model, system, parameters)
         check_choice("cache", cache, CacheMode)
         if tag is not None and not isinstance(tag, str):

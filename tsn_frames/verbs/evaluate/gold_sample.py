@@ -41,7 +41,7 @@ def gold_sample(
     by : column or list of columns, optional
         Draw in proportion within these groups, so that each gets its exact share of the rows, rounded up or down.
     random_state : int, default 0
-        Seed of the draw. The same frame and words draw the same rows.
+        Seed of the draw. The same frame and arguments draw the same rows.
     name : str, default "gold"
         What the columns begin with.
 

@@ -1,4 +1,4 @@
-"""The words of the verbs that send rows: types and defaults, each once."""
+"""The options of the verbs that send rows: types and defaults, each once."""
 
 from __future__ import annotations
 
