@@ -11,9 +11,8 @@ from dask.delayed import delayed
 from ..engine.budget.spending_limits import amount
 from ..engine.runtime.client import client_or_default
 from ..errors import ParameterError
-from ..verbs.estimate.combine_estimates import total_estimate
 from ..verbs.estimate.estimate import estimate
-from ..verbs.estimate.result import Estimate
+from ..verbs.estimate.result import Estimate, total_estimate
 from .client_on_worker import on_this_worker
 from .partition import PartitionCall, check_version, refuse_whole_columns
 

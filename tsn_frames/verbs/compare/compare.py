@@ -12,8 +12,7 @@ from ...engine.budget.spending_limits import amount
 from ...frames import per_row
 from ...frames.prompt import Prompt, check_frame
 from ...text import plural
-from ..estimate.combine_estimates import total_estimate
-from ..estimate.result import Estimate
+from ..estimate.result import Estimate, total_estimate
 from ..paying_verb import Call, paying_verb
 from ..run.background_run import BackgroundRun, OnRun, labelled_warnings
 from ..run.prepare import PER_ROW, prepare

@@ -16,9 +16,8 @@ from ...engine.runtime.process import process_state
 from ...errors import ConfigError
 from ...pricing.price_table import Prices
 from ..run.prepare import PreparedCall
-from .combine_estimates import sum_amounts, sum_ranges
 from .request_tokens_and_prices import RequestTable
-from .result import UNKNOWN, Estimate, EstimatedCall
+from .result import UNKNOWN, Estimate, EstimatedCall, sum_amounts, sum_ranges
 from .survey_sampling import MIN_SAMPLE, Array, Range
 from .usage_samples import UsageSample, known_usage, sample_without_pilot
 

@@ -14,11 +14,10 @@ from ...text import quoted
 from ..run.prepare import PreparedCall, check_columns, prepare
 from ..run.verb_options import DEFAULTS, CompleteOptions, SeriesOptions
 from .calculation import calculate
-from .combine_estimates import over_budget
 from .explain_cache_misses import explain_misses
 from .pilot import SUGGESTED_PILOT, check_pilot, estimate_with_pilot, suggest_pilot
 from .request_tokens_and_prices import cached_answers, request_table
-from .result import Estimate
+from .result import Estimate, over_budget
 from .token_ratios import Tokenizer
 
 

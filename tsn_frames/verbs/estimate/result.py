@@ -1,11 +1,12 @@
-"""Result of an estimate: what a call would send, use and cost, each number with its basis."""
+"""Result of an estimate: what a call would send, use and cost, each number with its basis; and the sum of several."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from ...frames.result_base import FrameLike
 from ...text import money, plural
 from .survey_sampling import Range
 
+Amount = TypeVar("Amount", float, Decimal)
 UNKNOWN = Range(None, None, None)
 COUNTS = ("rows", "missing", "invalid", "requests", "cached", "to_send")
 RANGES = ("prompt_tokens", "completion_tokens", "cost")
@@ -164,3 +166,38 @@ def _format(found: Range, form: Callable[[float], str]) -> str:
         return "unknown" if low is None else f"{low} or more"
     both = f"{low} to {high}" if low != high else f"{low}"
     return both if expected is None or low == high else f"{expected} ({both})"
+
+
+def total_estimate(
+    found: Sequence[Estimate], most: Decimal | None, note: str | None, parts: Mapping[str, Estimate] | None = None
+) -> Estimate:
+    """Return the sum of at least one estimate; what is unknown in one of them is unknown in the sum.
+
+    ``most`` is the budget of all together, ``parts`` the estimates by name, if the sum is to keep them.
+    """
+    first = next((part for part in found if part.to_send), found[0])
+    notes = [one for one in first.notes if one.startswith("the cost is unknown")] + ([note] if note else [])
+    notes += over_budget(sum_ranges([part.cost for part in found]), most, first.currency)
+    sums = {name: sum(getattr(part, name) for part in found) for name in COUNTS}
+    ranges = {name: sum_ranges([getattr(part, name) for part in found]) for name in RANGES}
+    whole = {name: sum_amounts(getattr(part, name) for part in found) for name in ("cost_upper_bound", "minutes")}
+    first = replace(first, pilot_cost=UNKNOWN, basis={name: why for name, why in first.basis.items() if name != "pilot_cost"})
+    return replace(first, **sums, **ranges, **whole, notes=tuple(notes), parts=parts or {}, _call=None)  # type: ignore[arg-type]
+
+
+def over_budget(cost: Range, most: Decimal | None, currency: str | None) -> list[str]:
+    """Return a note where a cost may be higher than the budget of a run."""
+    if most is None or cost.high is None or cost.high <= most:
+        return []
+    return [f"it may cost more than the budget of {money(most, currency=currency)} for a run allows, and would end there"]
+
+
+def sum_ranges(some: Sequence[Range]) -> Range:
+    """Return the sum of ranges; a bound that one of them lacks is unknown."""
+    return Range(*(sum_amounts(bounds) for bounds in zip(*some, strict=True)))
+
+
+def sum_amounts(amounts: Iterable[Amount | None]) -> float | None:
+    """Return the sum of amounts; None where one of them is unknown."""
+    known = list(amounts)
+    return None if None in known else float(sum(amount for amount in known if amount is not None))

@@ -20,9 +20,8 @@ from ...frames.arrow import to_frame
 from ...frames.prompt import Prompt, check_frame, render
 from ...text import check_choice, plural, quoted, warnings_to
 from ..complete import run_of
-from ..estimate.combine_estimates import total_estimate
 from ..estimate.estimate import estimate_call
-from ..estimate.result import Estimate
+from ..estimate.result import Estimate, total_estimate
 from ..paying_verb import Call, paying_verb
 from ..run.background_run import BackgroundRun, OnRun, labelled_warnings
 from ..run.plan import Errors

@@ -11,10 +11,9 @@ import pandas as pd
 
 from ...frames.output_columns import build
 from ...text import plural
-from ..estimate.combine_estimates import over_budget, total_estimate
 from ..estimate.estimate import estimate_call
 from ..estimate.request_tokens_and_prices import cached_answers
-from ..estimate.result import RANGES, Estimate
+from ..estimate.result import RANGES, Estimate, over_budget, total_estimate
 from ..run.prepare import PreparedCall
 from .features import Features
 from .rounds import Rounds
