@@ -17,7 +17,7 @@ from ...frames.labels.read_gold_sample import DEV, TEST, draw_of, multiplied_row
 from ...stats import Array
 from ...stats.paired_proportions import discordant, mcnemar, paired_difference
 from ...text import check_choice, plural, quoted
-from .metrics import Judged, by_confidence_of, confusion_of, labels_of, metrics_of, table_of
+from .metrics import Judged, by_confidence_of, confusion_of, labels_of, metrics_of
 from .raters import agreement_table, majority
 from .result import Evaluation
 
@@ -119,12 +119,12 @@ def _confidence(df: pd.DataFrame, name: Hashable) -> Array | None:
 def _metrics(judged: Judged, groups: Array, index: pd.Index[Any] | None, notes: list[str]) -> pd.DataFrame:
     """Return the metrics, of each group that has gold where there are groups."""
     if index is None:
-        return table_of(metrics_of(judged, notes))
+        return metrics_of(judged, notes)
     tables, groups_with_gold = [], []
     for code, group in enumerate(index):
         rows, own = groups == code, list[str]()
         if rows.any():
-            tables.append(table_of(metrics_of(judged.only(rows), own)))
+            tables.append(metrics_of(judged.only(rows), own))
             groups_with_gold.append(code)
         else:
             own.append("there is no gold")

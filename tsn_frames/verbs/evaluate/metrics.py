@@ -55,8 +55,8 @@ class Judged:
         )
 
 
-def metrics_of(judged: Judged, notes: list[str]) -> dict[str, Metric]:
-    """Return the metrics by name, and add notes on what has no value or no interval."""
+def metrics_of(judged: Judged, notes: list[str]) -> pd.DataFrame:
+    """Return a row per metric, and add notes on what has no value or no interval."""
     rows, answered = len(judged.gold), judged.predicted >= 0
     hits, given = int(judged.right.sum()), judged.only(answered)
     out = {
@@ -71,12 +71,7 @@ def metrics_of(judged: Judged, notes: list[str]) -> dict[str, Metric]:
         out["alpha_raters"] = _alpha("alpha_raters", judged.raters, judged, notes)
     if judged.confidence is not None:
         out["brier"] = _brier(judged.confidence, judged.right, notes)
-    return out
-
-
-def table_of(found: dict[str, Metric]) -> pd.DataFrame:
-    """Return metrics as a frame with a row each."""
-    frame = pd.DataFrame(found.values(), index=pd.Index(found, name="metric"), columns=list(Metric._fields))
+    frame = pd.DataFrame(out.values(), index=pd.Index(out, name="metric"), columns=list(Metric._fields))
     return frame.astype({"value": "Float64", "low": "Float64", "high": "Float64", "rows": "Int64"})
 
 
