@@ -81,8 +81,7 @@ def first_rows(inverse: np.ndarray[Any, Any], distinct: int) -> np.ndarray[Any, 
     if len(inverse) == distinct:
         return None
     numbers, rows = np.unique(inverse, return_index=True)
-    found: np.ndarray[Any, Any] = rows[numbers >= 0]
-    return found
+    return rows[numbers >= 0]
 
 
 def build(outcomes: Outcomes, requests: Requests, inverse: np.ndarray[Any, Any], problems: dict[int, RowError],
@@ -178,5 +177,4 @@ def utc_stamps(seconds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
     They have no zone, since ``to_excel`` would refuse it.
     """
-    stamps: np.ndarray[Any, Any] = np.rint(seconds * 1e6).astype("datetime64[us]")
-    return stamps
+    return np.rint(seconds * 1e6).astype("datetime64[us]")

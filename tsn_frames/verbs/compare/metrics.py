@@ -161,5 +161,4 @@ def _pair(left: str, right: str, answers: Mapping[str, Sequence[Any]], gold: Seq
 def _typed(rows: list[dict[str, Any]], index: pd.Index[Any] | None, names: Sequence[str] = ()) -> pd.DataFrame:
     frame = pd.DataFrame(rows, index=index, columns=pd.Index([*(names or rows[0])]))
     kinds = dict.fromkeys(_WHOLE, "Int64") | dict.fromkeys(_FLAGS, "boolean") | dict.fromkeys(_TEXTS, "string")
-    typed: pd.DataFrame = frame.astype({name: kinds.get(name, "Float64") for name in frame.columns})
-    return typed
+    return frame.astype({name: kinds.get(name, "Float64") for name in frame.columns})
