@@ -54,8 +54,6 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # the lowest click has
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the parsed value, or fail as a usage error."""
-        if not isinstance(value, str):
-            return value
         try:
             return self._parse(text_or_file(value))
         except (ValueError, InvalidOperation, OSError) as error:

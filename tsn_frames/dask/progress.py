@@ -58,7 +58,7 @@ class Progress:
     def __enter__(self) -> Self:
         self._channels, self._begun = self._open(), time.monotonic()
         self._since = [channel.ask(_question(LATER))["now"] for channel in self._channels]
-        self._bar, self._over = Bar(self._shown, self._note), threading.Event()
+        self._bar, self._over = Bar(self._shown, lambda: plural(self.partitions, "partition")), threading.Event()
         self._bar.update(Counts())  # here, so that a notebook shows it below this cell
         self._thread = threading.Thread(target=self._watch, name="tsn_frames-dask-bar", daemon=True)
         self._thread.start()
@@ -95,9 +95,6 @@ class Progress:
             self.summary = total_summary(
                 found, Counts(cost=sum((Decimal(str(one.cost or 0)) for one in found), Decimal(0))), seconds
             )
-
-    def _note(self) -> str:
-        return plural(self.partitions, "partition")
 
 
 class _ClientChannel(SchedulerChannel):

@@ -149,13 +149,14 @@ class ModelList {
   names = [];
   active = -1;
 
-  /** @param {HTMLInputElement} input @param {string} id */
-  constructor(input, id) {
+  /** @param {string} id */
+  constructor(id) {
+    const aria = { role: "combobox", "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list" };
+    const input = make("input", { type: "text", class: "tsn-input", placeholder: "name of a model", autocomplete: "off", spellcheck: "false", ...aria });
     this.input = input;
     this.list = make("ul", { class: "tsn-models", id, role: "listbox", "aria-label": "Names", popover: "manual", hidden: true });
     const icon = make("span", { class: "tsn-icon", "aria-hidden": "true" }, "▾");
     this.element = make("span", { class: "tsn-combo" }, input, icon, this.list);
-    for (const [name, value] of Object.entries({ role: "combobox", "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list" })) input.setAttribute(name, value);
     input.addEventListener("focus", () => this.open());
     input.addEventListener("click", () => this.list.hidden && this.open());
     input.addEventListener("input", () => this.open(input.value));
@@ -206,8 +207,8 @@ class ModelList {
     const { left, top, bottom, width } = this.input.getBoundingClientRect();
     const below = innerHeight - bottom - 8;
     const above = below < 120 && top > below;
-    const place = { left: `${left}px`, minWidth: `${width}px`, maxHeight: `${Math.min(280, above ? top - 8 : below)}px`, top: above ? "auto" : `${bottom + 2}px` };
-    Object.assign(this.list.style, { ...place, bottom: above ? `${innerHeight - top + 2}px` : "auto" });
+    const edge = above ? { top: "auto", bottom: `${innerHeight - top + 2}px` } : { top: `${bottom + 2}px`, bottom: "auto" };
+    Object.assign(this.list.style, { ...edge, left: `${left}px`, minWidth: `${width}px`, maxHeight: `${Math.min(280, above ? top - 8 : below)}px` });
   }
 
   /** @param {number} i */
@@ -281,7 +282,7 @@ class ChatView {
   filledSystem = make("details", { class: "tsn-wide", hidden: true }, make("summary", {}, "As it is sent"), this.filled);
   live = make("p", { class: "tsn-unseen", role: "status" });
   notice = make("p", { class: "tsn-notice", role: "alert", hidden: true });
-  models = new ModelList(make("input", { type: "text", class: "tsn-input", placeholder: "name of a model", autocomplete: "off", spellcheck: "false" }), `${this.id}-models`);
+  models = new ModelList(`${this.id}-models`);
   totals = make("p", { class: "tsn-totals" });
   about = make("span", { class: "tsn-about", hidden: true });
   apply = button("Apply to all rows", "apply", () => this.ask({ type: "code" }), { hidden: "" });
@@ -326,7 +327,6 @@ class ChatView {
     this.root.append(hides, this.#header(), this.panel, middle, this.code, this.notice, this.resume, composer, this.totals, this.live);
     host.append(this.root);
     this.#listen();
-    this.receive = this.receive.bind(this);
     model.on("msg:custom", this.receive);
     this.ask({ type: "hello" });
   }
@@ -389,7 +389,7 @@ class ChatView {
   // Messages from Python
 
   /** @param {Message} message */
-  receive(message) {
+  receive = (message) => {
     if (message.type === "snapshot" && (message.to ?? this.id) === this.id) this.seq = message.seq;
     else if (this.seq < 0 || message.seq <= this.seq) return;
     else if (message.seq !== this.seq + 1) return this.#lost();
@@ -398,7 +398,7 @@ class ChatView {
     if (message.type !== "tail") clearTimeout(this.waiting);
     this.#handle(message);
     this.root.dataset.seq = String(this.seq);
-  }
+  };
 
   /** @param {Message} message */
   #handle(message) {
@@ -872,9 +872,8 @@ class ChatView {
 
   /** @param {string} text @param {HTMLButtonElement} from */
   async #copy(text, from) {
-    const done = await copy(text, this.root);
-    const word = done ? "Copied" : "Not copied: select the text and copy it by hand";
-    this.#flash(from, done ? "Copied" : "Not copied", word);
+    if (await copy(text, this.root)) this.#flash(from, "Copied");
+    else this.#flash(from, "Not copied", "Not copied: select the text and copy it by hand");
   }
 
   /** Show on a button, and announce to screen readers, what it has done. @param {HTMLElement} from @param {string} done @param {string} said */

@@ -249,8 +249,9 @@ class StreamedReply:
             self._stream_error = kept or {"error": {"message": "no reason given"}}
             return
         choices = event.get("choices")
-        if choices is not None or self._about:
-            self._keep(event)
+        if choices is not None or self._about:  # of what stands beside the choices the first counts, but of models the last
+            model = {"model": event["model"]} if isinstance(event.get("model"), str) and event["model"] else {}
+            self._about = {name: value for name, value in event.items() if name not in _NOT_KEPT} | self._about | model
         choices = choices if isinstance(choices, list) else []
         for choice in choices:
             if isinstance(choice, dict) and self._is_ours(choice.get("index"), choices):
@@ -261,9 +262,3 @@ class StreamedReply:
         if self._index is None:
             self._index = min(count(choice.get("index")) or 0 for choice in choices if isinstance(choice, dict))
         return (count(index) or 0) == self._index
-
-    def _keep(self, event: dict[str, Any]) -> None:
-        """Keep what stands beside the choices: the first of each, but the last model, which a gateway knows late."""
-        self._about = {name: value for name, value in event.items() if name not in _NOT_KEPT} | self._about
-        if isinstance(event.get("model"), str) and event["model"]:
-            self._about["model"] = event["model"]

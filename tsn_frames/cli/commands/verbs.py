@@ -43,6 +43,20 @@ _OWN = {
                      "TypedDict or pydantic model."),
     ],
 }  # fmt: skip
+_INPUT = [
+    click.Option(["--format", "given"], type=click.Choice(get_args(Format)), help="Of standard input and output, and of files whose suffix doesn't say; default csv."),
+    click.Option(["--delimiter"], metavar="CHARACTER", help="Between the cells of CSV that is read and written; default: a comma."),
+    click.Option(["--encoding"], default="utf-8", show_default=True, help="Of CSV and JSON lines that are read."),
+    click.Option(["--escape/--no-escape"], default=True, help="Whether an apostrophe keeps spreadsheets from running cells such as =1+1 as formulas; it is removed when CSV is read. Default: yes."),
+    click.Option(["--rows"], type=click.IntRange(0), help="Only the first rows."),
+    click.Option(["--sample"], type=click.IntRange(0), help="Only so many rows, drawn at random, the same ones every time."),
+]  # fmt: skip
+_OUTPUT = [
+    click.Option(["-o", "--output"], default=STANDARD, metavar="FILE", help="Where the table goes; default: standard output. A file appears when it is whole. A folder, for Parquet larger than memory, gets parts."),
+    click.Option(["--partial/--no-partial"], default=False, help="Whether the table so far is written when the run ends early or is interrupted. Default: no; the cache keeps all answers."),
+    click.Option(["--chunksize"], type=click.IntRange(1), default=CHUNK, show_default=True, help="Rows of a part, where the output is a folder."),
+    click.Option(["-q", "--quiet"], is_flag=True, help="No progress and no summary on stderr."),
+]  # fmt: skip
 
 
 def verb_command(name: str, *, only_estimate: bool = False) -> click.Command:
@@ -54,30 +68,10 @@ def verb_command(name: str, *, only_estimate: bool = False) -> click.Command:
             return _estimate(name, values, form) if only_estimate else _run(name, values, form)
 
     source = click.Argument(["source"], default=STANDARD, metavar="[FILE]")
-    own = [source, *_OWN[name], *verb_options(VERBS[name]), *client_options(), *_input_options()]
-    params: list[click.Parameter] = own if only_estimate else [*own, *_output_options()]
+    own = [source, *_OWN[name], *verb_options(VERBS[name]), *client_options(), *_INPUT]
+    params: list[click.Parameter] = own if only_estimate else [*own, *_OUTPUT]
     text = estimate_help(name) if only_estimate else verb_help(name)
     return click.Command(name, callback=run, params=params, help=text, epilog=EPILOG, short_help=SUMMARIES[name])
-
-
-def _input_options() -> list[click.Option]:
-    return [
-        click.Option(["--format", "given"], type=click.Choice(get_args(Format)), help="Of standard input and output, and of files whose suffix doesn't say; default csv."),
-        click.Option(["--delimiter"], metavar="CHARACTER", help="Between the cells of CSV that is read and written; default: a comma."),
-        click.Option(["--encoding"], default="utf-8", show_default=True, help="Of CSV and JSON lines that are read."),
-        click.Option(["--escape/--no-escape"], default=True, help="Whether an apostrophe keeps spreadsheets from running cells such as =1+1 as formulas; it is removed when CSV is read. Default: yes."),
-        click.Option(["--rows"], type=click.IntRange(0), help="Only the first rows."),
-        click.Option(["--sample"], type=click.IntRange(0), help="Only so many rows, drawn at random, the same ones every time."),
-    ]  # fmt: skip
-
-
-def _output_options() -> list[click.Option]:
-    return [
-        click.Option(["-o", "--output"], default=STANDARD, metavar="FILE", help="Where the table goes; default: standard output. A file appears when it is whole. A folder, for Parquet larger than memory, gets parts."),
-        click.Option(["--partial/--no-partial"], default=False, help="Whether the table so far is written when the run ends early or is interrupted. Default: no; the cache keeps all answers."),
-        click.Option(["--chunksize"], type=click.IntRange(1), default=CHUNK, show_default=True, help="Rows of a part, where the output is a folder."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="No progress and no summary on stderr."),
-    ]  # fmt: skip
 
 
 def _run(name: str, values: dict[str, Any], form: TableFormat) -> int:
