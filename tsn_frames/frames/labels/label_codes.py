@@ -52,17 +52,22 @@ def code_columns(df: pd.DataFrame, predicted: Sequence[Hashable], gold: Sequence
     said, right = [_read(df, name) for name in predicted], [_read(df, name) for name in gold]
     kinds = [df[name].dtype for name in predicted]
     closed = [kind for kind in kinds if isinstance(kind, pd.CategoricalDtype)]
+    ordered, unpredicted = False, list[Any]()
     if len(closed) == len(kinds):
         labels = list(dict.fromkeys(label for kind in closed for label in values.exact(pd.Series(kind.categories))))
+        ordered = all(kind.ordered and kind == closed[0] for kind in closed)
         for column in right:
             _check_inside(df, column, labels)
     else:
-        labels = _sorted({label for column in (*said, *right) for label in column.labels})
-        _check_common(said, right)
-    ordered = len(closed) == len(kinds) and all(kind.ordered and kind == closed[0] for kind in closed)
-    predicted_labels = {label for column in said for label in column.labels}
-    unpredicted = () if len(closed) == len(kinds) else tuple(_sorted({x for one in right for x in one.labels} - predicted_labels))
-    return LabelCodes(tuple(labels), ordered, {column.name: _recoded(column, labels) for column in (*said, *right)}, unpredicted)
+        found, wanted = ({label for column in columns for label in column.labels} for columns in (said, right))
+        labels, unpredicted = _sorted(found | wanted), _sorted(wanted - found)
+        if found and wanted and not found & wanted:
+            raise ParameterError(
+                f"{list(predicted)} and {list(gold)} have no label in common: {quoted(next(iter(found)))} here, "
+                f"{quoted(next(iter(wanted)))} there; bring both to the same spelling and type"
+            )
+    codes = {column.name: _recoded(column, labels) for column in (*said, *right)}
+    return LabelCodes(tuple(labels), ordered, codes, tuple(unpredicted))
 
 
 def _read(df: pd.DataFrame, name: Hashable) -> _Column:
@@ -99,16 +104,6 @@ def outside_error(name: Hashable, label: Any, index: pd.Index, rows: Sequence[in
         f"{name!r} has {quoted(label)} in {plural(len(rows), 'row')}, the first is {values.row_name(index, rows[0])}, which isn't one of "
         f"the labels; {did_you_mean(label, labels)}"
     )
-
-
-def _check_common(said: Sequence[_Column], right: Sequence[_Column]) -> None:
-    found, wanted = ({label for column in columns for label in column.labels} for columns in (said, right))
-    if found and wanted and not found & wanted:
-        raise ParameterError(
-            f"{[column.name for column in said]} and {[column.name for column in right]} have no label in common: "
-            f"{quoted(next(iter(found)))} here, {quoted(next(iter(wanted)))} there; "
-            "bring both to the same spelling and type"
-        )
 
 
 def _sorted(labels: set[Any]) -> list[Any]:
