@@ -10,8 +10,8 @@ from . import Array
 from .proportions import LEVEL, normal_quantile, wilson
 
 
-def amount_per_success(amounts: Array, successes: Array, level: float = LEVEL) -> tuple[float, float, float]:
-    """Return the amount per success and its interval; all nan where there is no success or an amount is unknown.
+def amount_per_success(amounts: Array, successes: Array) -> tuple[float, float, float]:
+    """Return the amount per success and its 95 % interval; all nan where there is no success or an amount is unknown.
 
     Parameters
     ----------
@@ -19,8 +19,6 @@ def amount_per_success(amounts: Array, successes: Array, level: float = LEVEL) -
         An amount of each row, such as its cost.
     successes : array of bool
         Which rows are a success.
-    level : float
-        Such as 0.95.
 
     Notes
     -----
@@ -41,8 +39,8 @@ def amount_per_success(amounts: Array, successes: Array, level: float = LEVEL) -
     if not mean:
         return 0.0, 0.0, 0.0
     relative = amounts / mean
-    half = normal_quantile(level) * float(relative.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
-    least, most = wilson(hits, rows, level)
+    half = normal_quantile(LEVEL) * float(relative.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
+    least, most = wilson(hits, rows)
     correlation, below = _correlation(relative, successes), min(half, 1.0)
     product, constant = share - correlation * below * (most - share), 1 - below**2
     low = constant / (product + _root(product, share**2 - (most - share) ** 2, constant)) if constant else 0.0
