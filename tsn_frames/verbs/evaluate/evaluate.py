@@ -85,7 +85,9 @@ def evaluate(
     truth = ratings[:, 0] if len(raters) == 1 else majority(ratings, len(coded.labels))
     rows = (truth >= 0) & part
     if not rows.any():
-        raise ParameterError(_nothing_to_judge(raters, split))
+        where = "every row" if split is None else f"every row of the part {split!r}"
+        tie = ", or its raters are divided," if len(raters) > 1 else ""
+        raise ParameterError(f"gold ({', '.join(map(str, raters))}) is missing{tie} in {where}: there is nothing to judge by")
     notes = _notes_on_rows(part & (ratings >= 0).any(axis=1), truth, part, split)
     notes += [*_notes_on_gold(df, raters[0], truth >= 0, split), *_notes_on_texts(df[rows], (*columns, *raters))]
     notes += filter(None, [coded.remark()])
@@ -151,12 +153,6 @@ def _part(df: pd.DataFrame, gold: Hashable, split: Any) -> Array:
             "split=None to judge by every row that has gold"
         )
     return draw.dev if split == DEV else draw.test
-
-
-def _nothing_to_judge(raters: list[Hashable], split: Any) -> str:
-    where = "every row" if split is None else f"every row of the part {split!r}"
-    tie = ", or its raters are divided," if len(raters) > 1 else ""
-    return f"gold ({', '.join(map(str, raters))}) is missing{tie} in {where}: there is nothing to judge by"
 
 
 def _notes_on_rows(rated: Array, truth: Array, part: Array, split: Any) -> list[str]:

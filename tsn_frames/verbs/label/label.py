@@ -119,7 +119,6 @@ def label(df: FrameT, text: Any, labels: Any, **options: Unpack[LabelOptions]) -
 
 def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any], verb: str = "label") -> RoundsCall:
     """Return the rounds of a call of ``label`` with all of its options, for the verb that the user called; nothing is sent."""
-    check_frame(df)
     task, votes, name = _task(text, labels, words), Votes.of(words["votes"]), words["name"]
     wanted = [*wanted_columns(task, words, several=votes.most > 1), *included(words), "error"]
     shown = [f"{name}_{one}" if one else name for one in wanted]
