@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ..engine.chat.conversation import Conversation
-from ..engine.chat.turns_and_settings import Busy
+from ..engine.chat.conversation import Busy, Conversation
 from ..errors import TSNError
 from ..text import sentence, warnings_to
 from ..verbs.chat.row_chat import AllRowsOf
