@@ -39,15 +39,12 @@ class Flights(OpenDatabase):
         make_private(folder / FLIGHTS)
         super().__init__(folder / FLIGHTS, connect(folder / FLIGHTS, BUSY_TIMEOUT))
         with closed_on_error(self._connection), transaction(self._connection):
-            self._register()
-
-    def _register(self) -> None:
-        for statement in _TABLES:
-            self._connection.execute(statement)
-        self._connection.execute("DELETE FROM holders WHERE expires <= ?", (time.time(),))
-        self._connection.execute("DELETE FROM flights WHERE holder NOT IN (SELECT holder FROM holders)")
-        self.announces = bool(self.others())
-        self._add_holder()
+            for statement in _TABLES:
+                self._connection.execute(statement)
+            self._connection.execute("DELETE FROM holders WHERE expires <= ?", (time.time(),))
+            self._connection.execute("DELETE FROM flights WHERE holder NOT IN (SELECT holder FROM holders)")
+            self.announces = bool(self.others())
+            self._add_holder()
 
     def _add_holder(self) -> None:
         values = (self._holder, self._process, _expiry(), self.announces)

@@ -144,12 +144,11 @@ class PendingAnswer:
         )  # fmt: skip
         kind: type[RunError] = RunError
         while (item := await queue.next()) is not None:
-            attempt = await sender.send(item)
-            found = attempt.classification
+            found = await sender.send(item)
             if found.error is not None and self._reply.begun:  # a part has come: it is kept, and the reader decides
                 return self._failed(found.error, found.end or RunError)
             kind = ServerError if found.kind == "retry" else RunError
-            handler.handle(item, attempt)
+            handler.handle(item, found)
         (outcome,) = outcomes
         if outcome.completion is not None:
             return self._whole(outcome)

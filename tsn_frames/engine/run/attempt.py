@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...api import Request, Usage
 from ...api.prompt_length_and_script import prompt_size
@@ -20,7 +20,6 @@ from ..progress.counts import Counts
 from ..retry import Classification, classify
 from ..runtime.session import Session
 from ..runtime.writer import CommitFuture
-from ..transport.http_types import HttpResponse
 from .request_queue import PendingRequest
 from .streamed_answer import StreamedAnswer, StreamOptions
 
@@ -32,13 +31,6 @@ def least_tokens(request: Request) -> float:
     return (len(request.head) + len(request.messages)) / 4 + (request.max_tokens or 0)
 
 
-class Attempt(NamedTuple):
-    """One finished attempt: what it means, and whether the service was reached."""
-
-    classification: Classification
-    connected: bool = True
-
-
 class AttemptSender:
     """Sends the requests of one run, or of one chat, over one session."""
 
@@ -48,8 +40,8 @@ class AttemptSender:
         self._run, self._counts, self._tag, self._host = run, counts, tag, session.client.host
         self._nonce, self._priority, self._answers = nonce or run, priority, 0
 
-    async def send(self, item: PendingRequest) -> Attempt:
-        """Send one request when budget and limiter allow it; return once the attempt is on disk."""
+    async def send(self, item: PendingRequest) -> Classification:
+        """Send one request when budget and limiter allow it; return what its end means, once the attempt is on disk."""
         send = self._send if self.stream is None else self._send_stream
         if self.session.budget is None:
             return await send(item)
@@ -59,20 +51,20 @@ class AttemptSender:
         finally:
             self.session.budget.release(item.reservation)  # does nothing where it was billed
 
-    async def _send_stream(self, item: PendingRequest) -> Attempt:
+    async def _send_stream(self, item: PendingRequest) -> Classification:
         """Send once more without the option that asks for the usage, where the service may have refused that."""
         stream = self.stream
         assert stream is not None
         usage, tried = stream.usage, stream.tried  # as this request is sent; others may change them meanwhile
-        attempt = await self._send(item)
-        if usage and stream.may_be_refused(attempt.classification, tried=tried):
+        found = await self._send(item)
+        if usage and stream.may_be_refused(found, tried=tried):
             stream.usage = False
-            attempt = await self._send(item)
-            stream.usage = attempt.classification.kind == "row_error"  # then it was something else
-        stream.tried |= attempt.classification.kind in ("answer", "row_error")
-        return attempt
+            found = await self._send(item)
+            stream.usage = found.kind == "row_error"  # then it was something else
+        stream.tried |= found.kind in ("answer", "row_error")
+        return found
 
-    async def _send(self, item: PendingRequest) -> Attempt:
+    async def _send(self, item: PendingRequest) -> Classification:
         priority = self._priority
         if priority == FRAME and (failures := item.attempts + item.refusals):
             priority = RETRY if failures == 1 else REPEATED
@@ -86,7 +78,7 @@ class AttemptSender:
             self.sending.discard(task)
             del task  # a cancelled task refers to this frame
 
-    async def _exchange(self, item: PendingRequest, permit: Permit) -> Attempt:
+    async def _exchange(self, item: PendingRequest, permit: Permit) -> Classification:
         begun, item.in_flight = time.monotonic(), True
         # The headers of a stream are reported: the limiter need not wait for its end to learn that requests are let in.
         limiter = self.session.account.limiter
@@ -106,7 +98,7 @@ class AttemptSender:
             with suppress(asyncio.CancelledError):  # a run that is cut off waits for its commits, so the row has its answer
                 await self._record(item, found, time.monotonic() - begun, answer)
         item.in_flight = False  # an answer counts only after its commit
-        return Attempt(found, connected=isinstance(result, HttpResponse) or result.sent)
+        return found
 
     def _report_to_limiter(self, item: PendingRequest, permit: Permit, headers: Mapping[str, str], found: Classification) -> None:
         signal: Signal = "none"

@@ -16,7 +16,6 @@ from ..progress.counts import Counts
 from ..retry import Classification
 from ..runtime.client import Client
 from ..transport.environment import through_proxy
-from .attempt import Attempt
 from .request_queue import PendingRequest, RetryQueue
 
 log = logging.getLogger("tsn_frames")
@@ -50,10 +49,10 @@ class ResultHandler:
         self._give_up(item, _model_error(item.request.model))
         return False
 
-    def handle(self, item: PendingRequest, attempt: Attempt) -> tuple[Completion, float] | None:
-        """Apply the result of an attempt to its request and to the run; return the answer and its time for waiting runs."""
-        found = attempt.classification
-        self._unreachable = self._unreachable + 1 if found.kind == "refused" and not attempt.connected else 0
+    def handle(self, item: PendingRequest, found: Classification) -> tuple[Completion, float] | None:
+        """Apply the end of an attempt to its request and to the run; return the answer and its time for waiting runs."""
+        not_reached = found.kind == "refused" and found.error is not None and found.error.code == "connection"
+        self._unreachable = self._unreachable + 1 if not_reached else 0
         if found.kind in ("answer", "row_error"):
             self._last_success, self._successes = time.monotonic(), self._successes + 1
         if found.completion is not None:

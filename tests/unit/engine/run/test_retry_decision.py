@@ -15,7 +15,6 @@ from tsn_frames.api import Completion, Request
 from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker
 from tsn_frames.engine.progress.counts import Counts
 from tsn_frames.engine.retry import Classification
-from tsn_frames.engine.run.attempt import Attempt
 from tsn_frames.engine.run.request_queue import PendingRequest, RetryQueue
 from tsn_frames.engine.run.retry_decision import ResultHandler
 from tsn_frames.errors import RowError
@@ -87,8 +86,8 @@ def test_a_server_that_fails_for_all_uses_the_runs_retries_up():
         queue = RetryQueue(items, lambda: 0.0)
         handler = ResultHandler(tsn.Client("http://127.0.0.1:9", model="m", retry=tsn.Retry(budget=5)), ["m"] * 40, queue,
                                 CircuitBreaker(lambda: 0.0), counts=Counts(), finish=lambda *_: None, end=ends.append)  # fmt: skip
-        answer = Attempt(Classification("answer", completion=Completion("ok")))
-        failure = Attempt(Classification("retry", RowError("server", "500: no")))
+        answer = Classification("answer", completion=Completion("ok"))
+        failure = Classification("retry", RowError("server", "500: no"))
         for item in items[:20]:
             assert await queue.next() is item and handler.may_send(item)
             handler.handle(item, answer)
