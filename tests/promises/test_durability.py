@@ -18,7 +18,7 @@ from support.simulators import set_latency, slow_from
 from support.waiting import SECONDS, wait_until, wait_until_async
 
 import tsn_frames as tsn
-from tsn_frames.engine.cache.store import scan
+from tsn_frames.engine.cache.repair import scan
 from tsn_frames.simulator import Simulator
 
 ROWS, CONCURRENCY = 300, 8

@@ -14,7 +14,7 @@ from support.simulators import at_request, set_latency, slow_from
 from support.waiting import wait_until
 
 import tsn_frames as tsn
-from tsn_frames.engine.cache.store import scan
+from tsn_frames.engine.cache.repair import scan
 from tsn_frames.simulator import Faults, Simulator
 
 ROWS, CONCURRENCY = 200, 8

@@ -11,7 +11,6 @@ from support.waiting import run_loop_once, wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache import repair
-from tsn_frames.engine.cache import store as store_module
 from tsn_frames.engine.cache.salvage_answers import salvage
 from tsn_frames.engine.cache.store import Store
 from tsn_frames.engine.chat.conversation import Conversation
@@ -219,11 +218,11 @@ def test_a_stop_between_two_runs_of_one_call_is_heard(tmp_path, monkeypatch, ver
 def recovering(tmp_path, monkeypatch):
     """A cache that is being recovered in a thread: its answers are read, and it is still in its place."""
     copying = Gate(lambda *given: given)
-    monkeypatch.setattr(store_module, "salvage", lambda file: (copying(found := list(salvage(file))), found)[-1])
+    monkeypatch.setattr(repair, "salvage", lambda file: (copying(found := list(salvage(file))), found)[-1])
     store = Store(tmp_path)
     store.write([(bytes([i]) * 32, b"an answer", 1e9) for i in range(9)])
     damaged = identity(store.file)
-    thread = threading.Thread(target=repair.recover, args=(tmp_path, damaged, store_module._copy_answers))
+    thread = threading.Thread(target=repair.recover, args=(tmp_path, damaged))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         thread.start()
@@ -238,7 +237,7 @@ def test_what_is_written_while_a_cache_is_recovered_is_in_the_new_file_too(tmp_p
     store, _, go_on = recovering
     store.write([(b"x" * 32, b"a new answer", 2e9)])
     go_on()
-    assert store.was_replaced and len(list(store_module.scan(store.file))) == 10
+    assert store.was_replaced and len(list(repair.scan(store.file))) == 10
 
 
 def test_two_processes_that_recover_one_cache_at_once_lose_nothing_that_the_first_of_them_wrote(
@@ -247,12 +246,12 @@ def test_two_processes_that_recover_one_cache_at_once_lose_nothing_that_the_firs
     """The second one put the first one's new file aside, with the answers that had come since."""
     store, damaged, go_on = recovering
     monkeypatch.setattr(repair, "_recovery_lock", nullcontext())  # the lock works within one process only
-    repair.recover(tmp_path, damaged, store_module._copy_answers)
+    repair.recover(tmp_path, damaged)
     with closing(Store(tmp_path)) as first:
         first.write([(b"x" * 32, b"a new answer", 2e9)])
         recovered = first.identity
     go_on()
-    assert identity(store.file) == recovered and len(list(store_module.scan(store.file))) == 10
+    assert identity(store.file) == recovered and len(list(repair.scan(store.file))) == 10
     assert len(list(tmp_path.glob("*.corrupt-*[0-9]"))) == 1
 
 

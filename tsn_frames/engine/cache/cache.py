@@ -18,8 +18,9 @@ from ..storage.utc_time_column import utc_times
 from . import import_export
 from .erase_runs import forget
 from .reader import FILE
+from .repair import open_store, scan, totals
 from .service_features import add_features, read_features
-from .store import Store, open_store, scan, totals
+from .store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from ..ledger.earlier_runs import request_keys, unrecorded
 from ..ledger.ledger import Ledger, default_ledger
 from ..ledger.run_id_attrs import run_ids
 from .reader import FILE
-from .store import open_store
+from .repair import open_store
 
 BUSY_TIMEOUT = 30.0  # seconds: another process's commits take milliseconds, its long readers some seconds
 

@@ -5,11 +5,9 @@ diskcache creates the tables, with the eviction of old values switched off. It n
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 import diskcache
 
@@ -18,18 +16,13 @@ from ..storage.sqlite import (
     OpenDatabase,
     compact,
     connect,
-    identity,
-    is_corrupt,
     make_private,
     make_private_folder,
     transaction,
 )
 from . import reader
 from .reader import FILE, OURS, SCHEMA, Row, checksum
-from .repair import recover
-from .salvage_answers import salvage
 
-T = TypeVar("T")
 _SETTINGS = diskcache.core.DEFAULT_SETTINGS | {  # all of them, so that settings in the file never apply
     "eviction_policy": "none", "cull_limit": 0, "size_limit": 2**62, "disk_min_file_size": 2**62,
 }  # fmt: skip
@@ -78,49 +71,6 @@ class Store(OpenDatabase):
         values = ((key, when, when, checksum(key, body), body) for key, body, when in rows)
         with transaction(self._connection):
             return self._connection.executemany(_INSERT + where, values).rowcount
-
-
-def open_store(folder: Path, busy_timeout: float = BUSY_TIMEOUT) -> Store:
-    """Open a cache folder; recover a damaged file first."""
-    return with_recovery(folder, lambda: Store(folder, busy_timeout))
-
-
-def lookup(file: Path, index: Mapping[bytes, int], take: Callable[[Iterator[tuple[int, bytes, float]]], T]) -> T:
-    """Pass position, body and time of the cached keys of an index to ``take``; recover a damaged file first."""
-    return with_recovery(file.parent, lambda: take(reader.select(file, index)))
-
-
-def scan(file: Path) -> Iterator[Row]:
-    """Yield every answer; recover a damaged file first."""
-    with_recovery(file.parent, lambda: reader.check_whole(file))
-    return reader.scan(file)
-
-
-def totals(file: Path) -> tuple[int, float | None, float | None]:
-    """Return the number of answers and the times of the oldest and the newest; recover a damaged file first."""
-    return with_recovery(file.parent, lambda: reader.totals(file))
-
-
-def with_recovery(folder: Path, work: Callable[[], T]) -> T:
-    """Call a function that uses a cache file; if the file is damaged, recover it and call again."""
-    found = identity(folder / FILE)
-    try:
-        return work()
-    except sqlite3.DatabaseError as error:
-        if not is_corrupt(error):
-            raise
-    recover(folder, found, _copy_answers)
-    return work()
-
-
-def recover_store(damaged: Store) -> None:
-    """Recover the file of a store that was found damaged while open, and is closed now."""
-    recover(damaged.folder, damaged.identity, _copy_answers)
-
-
-def _copy_answers(folder: Path, damaged: Path) -> int:
-    with closing(Store(folder)) as store:
-        return store.add(salvage(damaged), newest=True)
 
 
 def _write_schema_marker(file: Path, busy_timeout: float) -> None:

@@ -12,7 +12,7 @@ from ..._gc_pause import gc_paused
 from ...api import Completion
 from ...errors import CacheError
 from ..cache.reader import check
-from ..cache.store import lookup
+from ..cache.repair import lookup
 from ..outcomes import Outcomes
 from ..runtime.client import Client
 from ..storage.sqlite import LOCKED_SECONDS, is_locked

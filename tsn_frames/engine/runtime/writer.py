@@ -17,7 +17,8 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from ..cache.cache import Cache
-from ..cache.store import Store, recover_store
+from ..cache.repair import recover
+from ..cache.store import Store
 from ..ledger.ledger import Ledger
 from ..ledger.ledger_file import Entry, LedgerFile, Line
 from ..storage.sqlite import BUSY_TIMEOUT, LOCKED_SECONDS, is_corrupt, is_locked
@@ -158,7 +159,7 @@ class _PendingRows:
             if not (is_corrupt(error) and isinstance(damaged, Store)):
                 raise
             self.close()
-            recover_store(damaged)
+            recover(damaged.folder, damaged.identity)
             self._opened(busy_timeout).write(self._rows)
 
     def _opened(self, busy_timeout: float) -> LedgerFile | Store:

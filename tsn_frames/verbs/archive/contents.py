@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ...engine.cache.reader import Row
-from ...engine.cache.store import lookup
+from ...engine.cache.repair import lookup
 from ...engine.ledger.earlier_runs import request_keys, run_settings, unrecorded
 from ...engine.ledger.ledger_file import Entry
 from ...engine.ledger.run_id_attrs import run_ids

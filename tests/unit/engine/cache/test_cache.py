@@ -11,7 +11,8 @@ import pytest
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.in_flight_requests import FLIGHTS
-from tsn_frames.engine.cache.store import Store, lookup
+from tsn_frames.engine.cache.repair import lookup
+from tsn_frames.engine.cache.store import Store
 from tsn_frames.simulator import Faults
 
 PROMPT = "Say: {text}"

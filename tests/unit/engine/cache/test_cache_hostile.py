@@ -22,8 +22,9 @@ from support.waiting import wait_until
 
 import tsn_frames as tsn
 from tsn_frames.engine.cache.in_flight_requests import FLIGHTS, Flights
+from tsn_frames.engine.cache.repair import lookup, scan
 from tsn_frames.engine.cache.salvage_answers import salvage
-from tsn_frames.engine.cache.store import Store, lookup, scan
+from tsn_frames.engine.cache.store import Store
 from tsn_frames.engine.run import cache_lookup
 from tsn_frames.engine.runtime import writer
 from tsn_frames.engine.storage import sqlite

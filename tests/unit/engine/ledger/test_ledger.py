@@ -22,7 +22,7 @@ from support.python_process import run_python
 import tsn_frames as tsn
 from tsn_frames.api import Completion, Request, Usage, around_user_text, body_head, dumps
 from tsn_frames.api.prompt_length_and_script import prompt_size
-from tsn_frames.engine.cache.store import scan
+from tsn_frames.engine.cache.repair import scan
 from tsn_frames.engine.ledger.earlier_runs import (
     accounted_keys,
     recent_usage,

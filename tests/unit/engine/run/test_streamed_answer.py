@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tsn_frames as tsn
-from tsn_frames.engine.cache.store import scan
+from tsn_frames.engine.cache.repair import scan
 from tsn_frames.simulator import Faults, Simulator
 
 PROMPT = "One of: yes, no. {t}"
