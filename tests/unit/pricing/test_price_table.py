@@ -132,7 +132,7 @@ def test_the_same_table_from_every_kind_of_file(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text, encoding="utf-8-sig" if name.endswith("csv") else "utf-8")
         read.append(Prices.from_file(tmp_path / name))
     assert read[0] == read[1] == read[2] and read[0].currency == "EUR" and len(read[0].to_frame()) == 2
-    assert read[0].price("small").note == "0.30 / 1.10, cached 0.03 EUR per million; a list; from 2026-07-01"
+    assert read[0].price("small", 1.8e9).note == "0.30 / 1.10, cached 0.03 EUR per million; a list; from 2026-07-01"
     read[0].to_frame().to_csv(tmp_path / "again.csv", index=False)
     assert Prices.from_file(str(tmp_path / "again.csv")) == read[0]
     monkeypatch.setenv("TSN_PRICES", str(tmp_path / "list.toml"))
