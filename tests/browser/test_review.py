@@ -152,6 +152,15 @@ def test_the_mouse_does_what_the_keys_do(show_review):
     assert page.notebook.value("review.to_frame()['gold'].dropna().tolist()") == ["billing"]
 
 
+def test_the_button_skip_reads_what_was_skipped_at_the_end_as_its_key_does(show_review):
+    page = show_review(2)
+    page.root.locator("[data-act='skip']").click()
+    page.at(1).press("1").status("done")
+    page.root.locator("[data-act='skip']").click()
+    page.at(0).press("2").status("done").saved()
+    assert page.decided() == [None, ["billing"], ["delivery"]]
+
+
 def test_several_labels_are_toggled_and_confirmed(show_review):
     page = show_review(options="multiple=True")
     page.press("1", "3", "2", "2", "Enter").at(1)

@@ -88,7 +88,8 @@ def _votes(value: str) -> int | tuple[int, int]:
 
 TEXT = Parsed("text", str)
 JSON = Parsed("json", _object)
-_TYPES: Mapping[str, Any] = {
+_TYPES: Mapping[str, Any] = {  # of options by their names, and of others by the types of their parameters
+    "votes": Parsed("votes", _votes), "max_cost": Parsed("amount", Decimal),
     "int": int, "float": float, "str": TEXT, "dict": JSON, "Sequence[str]": Parsed("words", split), "DataFrame": str,
 }  # fmt: skip
 
@@ -135,15 +136,12 @@ def _option(one: inspect.Parameter, sentence: str) -> click.Option:
     words = [word.strip("'") for word in re.findall(r"'\w+'", str(one.annotation))]
     if one.name == "stop":
         return click.Option([flag], multiple=True, metavar="TEXT", **text)
-    if one.name == "votes":
-        return click.Option([flag], type=Parsed("votes", _votes), **text)
-    if one.name == "max_cost":
-        return click.Option([flag], type=Parsed("amount", Decimal), **text)
     if kinds[0] == "bool":
         return click.Option([f"{flag}/--no-{flag[2:]}"], **text)
     if words:
         return click.Option([flag], type=click.Choice(words), **text)
-    return click.Option([flag], type=next((kind for name, kind in _TYPES.items() if name in kinds), TEXT), **text)
+    found = next((kind for name, kind in _TYPES.items() if name in (one.name, *kinds)), TEXT)
+    return click.Option([flag], type=found, **text)
 
 
 def _sentences(function: Callable[..., Any]) -> dict[str, str]:

@@ -73,9 +73,7 @@ def _write_whole(data: bytes) -> None:
 def table_bytes(df: pd.DataFrame, kind: Format, form: TableFormat = TABLE_FORMAT) -> bytes:
     """Return a table in a format; ``form.escape`` keeps spreadsheets from running texts as formulas."""
     if kind == "parquet":
-        buffer = io.BytesIO()
-        df.to_parquet(buffer, index=False)
-        return buffer.getvalue()
+        return df.to_parquet(index=False)
     if kind == "xlsx":
         buffer = io.BytesIO()
         _warn_of_cut_cells(df)

@@ -14,6 +14,7 @@ from ...errors import (
     RunError,
     TSNError,
 )
+from ...text import sentence
 
 SET_KEY = "Run tsn.set_key() in a cell to enter another key, then ask again."
 OWN_KEY = "This chat's client has a key of its own: make the client with the right one, or without one and run tsn.set_key()."
@@ -77,5 +78,4 @@ def _sentence(what: str, message: str) -> str:
     """Return what happened as a sentence; a message that is one about the service stands for itself."""
     message = message.removeprefix("the service answered ").strip().rstrip(".")
     text = message if message.startswith("the service ") else what.replace("{}", message)
-    first = text.partition(" ")[0]
-    return (text[:1].upper() + text[1:] if first.isalpha() else text) + "."
+    return sentence(text)

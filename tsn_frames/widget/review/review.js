@@ -288,7 +288,7 @@ class ReviewView {
   }
 
   #skip() {
-    if (this.finished) return;
+    if (this.finished) return this.#readSkipped();
     this.#change({ skip: true, labels: null });
     this.#go(this.#next(), "Skipped. ");
   }
@@ -553,7 +553,7 @@ class ReviewView {
       ArrowLeft: () => this.#move(-1),
       ArrowRight: () => this.#move(1),
       u: () => this.#undo(),
-      s: this.finished ? () => this.#readSkipped() : () => this.#skip(),
+      s: () => this.#skip(),
       n: () => this.#openNote(),
       f: () => this.#change({ flag: !this.#decision().flag }),
     };
