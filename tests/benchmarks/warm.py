@@ -20,7 +20,7 @@ import pandas as pd
 import psutil
 
 import tsn_frames as tsn
-from tsn_frames.api.key import base_hash
+from tsn_frames.api.cache_key import base_hash
 from tsn_frames.frames.prompt import render
 from tsn_frames.verbs.run.plan import plan
 

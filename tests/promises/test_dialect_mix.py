@@ -11,7 +11,7 @@ from support.dialect_service import USAGE, DialectService, completion, plain, st
 
 import tsn_frames as tsn
 from tsn_frames.api.dialects.error_tables import ERROR_CODES
-from tsn_frames.api.dialects.tables import CACHED, COMPLETION, FINISH, PROMPT, REASONING, WRAPPED
+from tsn_frames.api.dialects.response_tables import CACHED, COMPLETION, FINISH, PROMPT, REASONING, WRAPPED
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 ROWS = 1000

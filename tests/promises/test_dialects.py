@@ -11,8 +11,8 @@ from support.dialect_service import USAGE, DialectService, chunk, completion, ev
 
 import tsn_frames as tsn
 from tsn_frames.api.dialects.error_tables import ERROR_CODES, ERROR_WORDS, meaning_of_words
-from tsn_frames.api.dialects.tables import CACHED, COMPLETION, FINISH, PROMPT, REASONING, ending
-from tsn_frames.api.dialects.tables import USAGE as USAGE_PLACES
+from tsn_frames.api.dialects.response_tables import CACHED, COMPLETION, FINISH, PROMPT, REASONING, ending
+from tsn_frames.api.dialects.response_tables import USAGE as USAGE_PLACES
 from tsn_frames.api.streaming.stream_parser import StreamedReply
 from tsn_frames.engine.retry import Retry, classify
 from tsn_frames.engine.transport.http_types import HttpResponse

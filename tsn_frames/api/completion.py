@@ -11,7 +11,7 @@ from ..errors import RowError
 from .dialects.errors import EmptyAnswer, ErrorAnswer, ServiceError, error_of, holds_error, is_error, read_error
 from .dialects.message import read_message
 from .dialects.response_adapters import as_completion, finish_reason
-from .dialects.tables import ending, ends_an_answer
+from .dialects.response_tables import ending, ends_an_answer
 from .dialects.usage import ABSURD, Usage, counted, counts_nothing, find_usage, read_usage
 from .serialization import Unreadable, dumps_any, load
 from .streaming.stream_parser import BOM_AND_BLANKS, StreamedReply, has_lines

@@ -13,8 +13,8 @@ from ..engine.runtime.client import client_or_default
 from ..errors import ParameterError
 from ..verbs.estimate.estimate import estimate
 from ..verbs.estimate.result import Estimate, total_estimate
-from .client_on_worker import on_this_worker
 from .partition import PartitionCall, check_version, refuse_whole_columns
+from .worker_config import on_this_worker
 
 EACH = "equal requests in different partitions count in each, and are sent once"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..engine.cache.cache import Cache
 from ..engine.runtime.client import Client, client_or_default
 from ..errors import ConfigError
-from .client_on_worker import on_this_worker
 from .coordination.channels import cluster_client
+from .worker_config import on_this_worker
 
 Place = tuple[str, str]  # host and folder
 

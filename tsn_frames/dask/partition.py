@@ -19,10 +19,10 @@ from ..errors import ConfigError, ParameterError, RunError
 from ..text import warnings_to
 from ..verbs.paying_verb import plan_of, start
 from ..verbs.run.run_handle import Run
-from .client_on_worker import changed, on_this_worker
 from .coordination.channels import Channel, cancellation, channel_of_task
 from .coordination.graph_budget import GraphBudget
 from .coordination.leased_limits import leased_limits
+from .worker_config import changed, on_this_worker
 
 POLL = 0.5  # seconds between two reports of a partition's counts
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import cast
 
-from ..engine.chat.chat_message import State, Turn
 from ..engine.chat.conversation import Conversation
+from ..engine.chat.turn import State, Turn
 from ..errors import ParameterError
 from ..text import quoted
 from .rendering.markdown import close_code_fence

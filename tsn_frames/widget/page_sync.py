@@ -14,10 +14,10 @@ from concurrent.futures import Future
 from contextvars import Context
 from typing import Any
 
-from ..engine.chat.chat_message import Turn
 from ..engine.chat.conversation import Conversation
 from ..engine.chat.listener import Listener
 from ..engine.chat.pending_answer import PartialAnswer
+from ..engine.chat.turn import Turn
 from ..engine.runtime.process import process_state
 from . import view_model
 from .rendering.incremental_markdown import IncrementalMarkdown

@@ -7,9 +7,9 @@ from decimal import Decimal
 from textwrap import shorten
 from typing import Any
 
-from ..api.dialects.tables import ending
-from ..engine.chat.chat_message import Turn
+from ..api.dialects.response_tables import ending
 from ..engine.chat.conversation import Conversation
+from ..engine.chat.turn import Turn
 from ..text import money, plural
 from ..verbs.chat.generate_code import AllRows
 from .rendering.incremental_markdown import render

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
-from tsn_frames.engine.chat.chat_message import Turn
 from tsn_frames.engine.chat.conversation import Conversation
+from tsn_frames.engine.chat.turn import Turn
 from tsn_frames.errors import ParameterError
 from tsn_frames.widget.markdown_transcript import from_markdown, to_markdown
 

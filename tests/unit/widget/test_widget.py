@@ -24,8 +24,8 @@ from support.raw_server import RawServer
 from support.waiting import run_loop_once, wait_until, wait_until_async
 
 import tsn_frames as tsn
-from tsn_frames.engine.chat.chat_message import Turn
 from tsn_frames.engine.chat.chat_settings import ChatSettings
+from tsn_frames.engine.chat.turn import Turn
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Simulator
 from tsn_frames.text import money

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from .tables import Seen, plain
+from .response_tables import Seen, plain
 
 Meaning = Literal["key", "balance", "model", "too_long", "filtered", "rate", "overloaded", "server"]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..serialization import Unreadable, dumps_any, load, try_load
 from .error_tables import STATUS, Meaning, meaning_of_code, meaning_of_words
-from .tables import plain
+from .response_tables import plain
 from .usage import Usage
 
 # Names of fields in lower case: some services write Message or statusCode.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..serialization import dumps_any
-from .tables import REASONING
+from .response_tables import REASONING
 
 _THINKING = ("thinking", "reasoning", "reasoning.text", "reasoning.summary")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .tables import MODEL_LISTS, MODEL_NAMES
+from .response_tables import MODEL_LISTS, MODEL_NAMES
 
 _DEPTH = 3  # lists in a field of a field
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .tables import WRAPPED
+from .response_tables import WRAPPED
 
 
 def as_completion(data: dict[str, Any], *, part: str = "message") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .tables import BESIDE_PROMPT, CACHED, COMPLETION, PROMPT, THOUGHTS, TOTAL, USAGE, plain
+from .response_tables import BESIDE_PROMPT, CACHED, COMPLETION, PROMPT, THOUGHTS, TOTAL, USAGE, plain
 
 ABSURD = 2**40
 _PROMPT, _COMPLETION, _TOTAL, _THOUGHTS = (tuple(map(plain, table)) for table in (PROMPT, COMPLETION, TOTAL, THOUGHTS))

@@ -7,7 +7,7 @@ from typing import Any
 from ..dialects.errors import is_error
 from ..dialects.message import read_message
 from ..dialects.response_adapters import finish_reason
-from ..dialects.tables import ending
+from ..dialects.response_tables import ending
 from .delta_accumulators import DeltaCalls, DeltaText
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from ...engine.chat.chat_message import Turn
 from ...engine.chat.conversation import Conversation
 from ...engine.chat.listener import Listener
+from ...engine.chat.turn import Turn
 from ...errors import RunError
 from ...text import money
 from ..exit_codes import report

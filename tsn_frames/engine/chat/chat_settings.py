@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...api import Request, body_head, dumps
-from ...api.key import request_key as key_of
+from ...api.cache_key import request_key as key_of
 from ...api.parameters import NAMES, body, check, plain
 from ...errors import ConfigError, ParameterError, PromptError
 from ...text import did_you_mean, quoted

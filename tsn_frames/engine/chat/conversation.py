@@ -25,12 +25,12 @@ from ..run.streamed_answer import StreamOptions
 from ..runtime.client import Client
 from ..runtime.interrupts import wait_for
 from ..runtime.process import process_state
-from .chat_message import Turn, turns_of
 from .chat_settings import ChatSettings
 from .listener import Listener
 from .model_names import list_models
 from .pending_answer import PartialAnswer, PendingAnswer
 from .template_protocol import RowTemplates, with_templates
+from .turn import Turn, turns_of
 
 log = logging.getLogger("tsn_frames")
 

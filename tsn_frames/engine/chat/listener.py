@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .chat_message import Turn
+from .turn import Turn
 
 
 class Listener:

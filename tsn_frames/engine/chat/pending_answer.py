@@ -24,13 +24,13 @@ from ..progress.counts import Counts
 from ..run.attempt import AttemptSender
 from ..run.cache_lookup import cached_answer
 from ..run.request_queue import PendingRequest, RetryQueue
-from ..run.retry_decision import ResultHandler
+from ..run.result_handler import ResultHandler
 from ..run.streamed_answer import StreamOptions
 from ..runtime.client import Client
 from ..runtime.process import process_state
 from ..runtime.session import Session, open_session
-from .chat_message import State, Turn
 from .explanations import explain
+from .turn import State, Turn
 
 log = logging.getLogger("tsn_frames")
 NOTIFY_INTERVAL = 0.04  # seconds between two notifications of a growing answer, for a page that stays responsive

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from .chat_message import Turn
+from .turn import Turn
 
 
 class RowTemplates(Protocol):

@@ -27,7 +27,7 @@ from .cache_lookup import look_up
 from .cross_process_single_flight import TAKEN_DELAY, ProcessFlights
 from .preflight import check_sendable, key_or_reason
 from .request_queue import PendingRequest, RetryQueue
-from .retry_decision import ResultHandler
+from .result_handler import ResultHandler
 from .run_record_and_savings import AccountedKeys, RunAccounting, accounted_hits, write_or_log
 from .single_flight import SingleFlight
 from .spec import RunSpec

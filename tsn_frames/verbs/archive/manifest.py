@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ...api import Unreadable, dumps, load
-from ...api.key import SCHEME
+from ...api.cache_key import SCHEME
 from ...engine.cache.replay_cache import ReplayCache
 from ...engine.ledger.ledger_file import Entry, Line
 from ...engine.ledger.run_record import RunRecord, RunSettings, Saving

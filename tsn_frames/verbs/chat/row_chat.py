@@ -11,9 +11,9 @@ import pandas as pd
 
 from ...api.parameters import SamplingParameters, plain
 from ...engine.cache.cache import CacheMode
-from ...engine.chat.chat_message import Turn, text_of
 from ...engine.chat.conversation import Conversation
 from ...engine.chat.explanations import explain_text
+from ...engine.chat.turn import Turn, text_of
 from ...engine.runtime.client import Client, client_or_default
 from ...errors import PromptError
 from ...frames import output_columns

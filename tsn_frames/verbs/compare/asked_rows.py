@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames import values
-from ...frames.labels.read_gold_sample import draw_of
+from ...frames.labels.gold_sampling_design import draw_of
 from ...stats import Array
 from ...text import plural, quoted
 from .answer_equality import Normalise

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pandas as pd
 
 from ...errors import BudgetExceeded, ModelError, RateLimitError, RunError, ServerError
-from ...frames.labels.read_gold_sample import draw_of
+from ...frames.labels.gold_sampling_design import draw_of
 from ...text import money, plural
 from ..run.background_run import OnRun, labelled_warnings
 from ..run.run_handle import stopped_error

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
-from ...frames.labels.read_gold_sample import check_undamaged
+from ...frames.labels.gold_sampling_design import check_undamaged
 from ...stats import Array
 from ...text import warn
 from .corrected_shares import codes_and_draw

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
-from ...frames.labels.group_codes import groups_of
+from ...frames.labels.gold_sampling_design import Draw, check_read, check_undamaged, need_draw
+from ...frames.labels.groups import groups_of
 from ...frames.labels.label_codes import code_columns
-from ...frames.labels.read_gold_sample import Draw, check_read, check_undamaged, need_draw
 from ...stats import Array
 from ...stats.proportions import LEVEL, wilson
 from ...stats.stratified_share import Stratum, frame_share, population_share

@@ -11,9 +11,9 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames import values
-from ...frames.labels.group_codes import groups_of
+from ...frames.labels.gold_sampling_design import DEV, TEST, draw_of, multiplied_rows
+from ...frames.labels.groups import groups_of
 from ...frames.labels.label_codes import LabelCodes, code_columns
-from ...frames.labels.read_gold_sample import DEV, TEST, draw_of, multiplied_rows
 from ...stats import Array
 from ...stats.paired_proportions import discordant, mcnemar, paired_difference
 from ...text import check_choice, plural, quoted

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ColumnError, ParameterError
-from ...frames.labels.group_codes import groups_of
-from ...frames.labels.read_gold_sample import DEV, TEST
+from ...frames.labels.gold_sampling_design import DEV, TEST
+from ...frames.labels.groups import groups_of
 from ...stats import Array
 from ...stats.systematic_sampling import systematic_sample
 from ...text import plural, quoted

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import ParameterError
-from ...frames.labels.group_codes import groups_of
+from ...frames.labels.groups import groups_of
 from ...frames.result_base import FrameLike
 from ...text import plural
 

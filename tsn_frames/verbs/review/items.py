@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...errors import ParameterError
 from ...frames import values
-from ...frames.labels.read_gold_sample import draw_of
+from ...frames.labels.gold_sampling_design import draw_of
 from ...text import did_you_mean, plural, quoted, warn
 from ..label.codebook import Codebook
 from ..rounds.row_texts import texts_of

@@ -12,7 +12,7 @@ import pandas as pd
 from ...api import around_user_text, load
 from ...errors import ParameterError, RowError
 from ...frames import prompt as frame_prompt
-from ...frames.labels.read_gold_sample import holds_test_rows
+from ...frames.labels.gold_sampling_design import holds_test_rows
 from ...frames.missing_policy import Missing
 from ...text import did_you_mean, plural, quoted
 

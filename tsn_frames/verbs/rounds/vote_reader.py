@@ -8,7 +8,7 @@ from typing import Any, Generic
 import pandas as pd
 
 from ..._gc_pause import gc_paused
-from ...api.dialects.tables import ending
+from ...api.dialects.response_tables import ending
 from ...errors import RowError
 from .json_answer import is_complete_json
 from .task import R, Task, Vote

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ...api import RequestHead, Requests, body_head, dumps
-from ...api.key import base_hash
+from ...api.cache_key import base_hash
 from ...api.parameters import body
 from ...engine.runtime.client import Client
 from ...errors import ConfigError, ParameterError, RowError

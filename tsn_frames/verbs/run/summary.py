@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
-from ...api.dialects.tables import ending
+from ...api.dialects.response_tables import ending
 from ...engine.progress.counts import Counts
 from ...engine.run.executor import RunExecutor
 from ...engine.runtime.simulator_detection import MARK

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tsn_frames as tsn
-from tsn_frames.frames.labels.read_gold_sample import draw_of, need_draw
+from tsn_frames.frames.labels.gold_sampling_design import draw_of, need_draw
 
 
 def frame(rows=100):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tsn_frames.api.dialects.model_name_list import model_names
-from tsn_frames.api.dialects.tables import MODEL_LISTS, MODEL_NAMES
+from tsn_frames.api.dialects.response_tables import MODEL_LISTS, MODEL_NAMES
 
 
 @pytest.mark.parametrize("place", [None, *MODEL_LISTS])

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsn_frames.api import decode
-from tsn_frames.api.dialects.tables import BESIDE_PROMPT, CACHED, COMPLETION, PROMPT
-from tsn_frames.api.dialects.tables import USAGE as PLACES
+from tsn_frames.api.dialects.response_tables import BESIDE_PROMPT, CACHED, COMPLETION, PROMPT
+from tsn_frames.api.dialects.response_tables import USAGE as PLACES
 from tsn_frames.api.dialects.usage import count, find_usage, merge_usage, read_usage
 from tsn_frames.api.streaming.stream_parser import StreamedReply
 

@@ -16,7 +16,7 @@ from tsn_frames.engine.limits.circuit_breaker import CircuitBreaker
 from tsn_frames.engine.progress.counts import Counts
 from tsn_frames.engine.retry import Classification
 from tsn_frames.engine.run.request_queue import PendingRequest, RetryQueue
-from tsn_frames.engine.run.retry_decision import ResultHandler
+from tsn_frames.engine.run.result_handler import ResultHandler
 from tsn_frames.errors import RowError
 
 OK = b'{"model":"m","choices":[{"message":{"content":"ok"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
