@@ -116,3 +116,15 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     words = get_args(choices)
     if value not in words:
         raise ParameterError(f"{name} must be one of {', '.join(map(repr, words))}, got {quoted(value)}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise where a value is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ParameterError(f"{name} must be True or False, got {quoted(value)}")
+
+
+def check_name(value: object) -> None:
+    """Raise where the ``name=`` of columns is no text."""
+    if not isinstance(value, str) or not value:
+        raise ParameterError(f"name must be a string, got {quoted(value)}")

@@ -15,7 +15,7 @@ from ..api import Completion, Requests
 from ..engine.outcomes import Outcomes
 from ..errors import ColumnError, ParameterError, RowError
 from ..pricing.price_table import Prices
-from ..text import did_you_mean, quoted
+from ..text import check_name, did_you_mean, quoted
 
 USAGE = ("finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cost", "cached")
 WIDE = 90  # pandas warns of frames fragmented into more than 100 blocks
@@ -45,8 +45,8 @@ class Layout:
 
 def layout(name: str | None, usage: bool, include: Sequence[str]) -> Layout:
     """Return the requested columns."""
-    if name is not None and (not isinstance(name, str) or not name):
-        raise ParameterError(f"name must be a string, got {quoted(name)}")
+    if name is not None:
+        check_name(name)
     facts = (include,) if isinstance(include, str) else tuple(include or ())
     for fact in facts:
         if fact not in FACTS:

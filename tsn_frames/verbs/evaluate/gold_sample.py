@@ -13,7 +13,7 @@ from ...frames.labels.gold_sampling_design import DEV, TEST
 from ...frames.labels.groups import groups_of
 from ...stats import Array
 from ...stats.systematic_sampling import systematic_sample
-from ...text import plural, quoted
+from ...text import check_name, plural, quoted
 
 
 def gold_sample(
@@ -72,8 +72,7 @@ def gold_sample(
     for word, value, least in (("n", n, 1), ("dev", dev, 0), ("random_state", random_state, 0)):
         if not pd.api.types.is_integer(value) or value < least:
             raise ParameterError(f"{word} must be a whole number of at least {least}, got {quoted(value)}")
-    if not isinstance(name, str) or not name:
-        raise ParameterError(f"name must be a string, got {quoted(name)}")
+    check_name(name)
     if n + dev > len(df):
         raise ParameterError(f"the frame has {plural(len(df), 'row')}: n={n} and dev={dev} are {n + dev:,}, take fewer")
     groups, _ = groups_of(df, by)

@@ -9,10 +9,9 @@ from typing import Any, Literal, Unpack, cast
 import numpy as np
 import pandas as pd
 
-from ...errors import ParameterError
 from ...frames.other_libraries import FrameT
 from ...frames.prompt import check_frame
-from ...text import quoted
+from ...text import check_name
 from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, USAGE, RoundOptions, check_new_columns, check_options, included
 from ..rounds.requests import RoundRequests
@@ -97,8 +96,8 @@ def extract(df: FrameT, text: Any, fields: Any, **options: Unpack[ExtractOptions
     words: dict[str, Any] = {**ROUND_DEFAULTS, **options}
     check_options(words, ("quote",))
     name, known, quotes = words.get("name"), Fields.of(fields), words.get("explain") == "quote"
-    if name is not None and (not isinstance(name, str) or not name):
-        raise ParameterError(f"name must be a string, got {quoted(name)}")
+    if name is not None:
+        check_name(name)
     prefix = "" if name is None else f"{name}_"
     wanted = [one for field in known.fields for one in (field.name, *(_quote_names(field.name) if quotes else ()))]
     wanted += [*(USAGE if words["usage"] else ()), *included(words), "error"]

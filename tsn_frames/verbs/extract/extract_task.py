@@ -123,12 +123,11 @@ class ExtractTask(NamedTuple):
         return "\n\n".join(parts)
 
 
-def examples_of(examples: object, text: Any, columns: Mapping[str, str], fields: Fields) -> list[Example]:
+def examples_of(examples: pd.DataFrame | None, text: Any, columns: Mapping[str, str], fields: Fields) -> list[Example]:
     """Return the examples of a frame with the columns of ``text`` and a column for each field."""
     if examples is None:
         return []
     texts = example_texts(examples, text, list(columns.values()), "the values of the fields")
-    assert isinstance(examples, pd.DataFrame)
     answers: list[dict[str, Any]] = [{} for _ in texts]
     for field in fields.fields:
         for row, value in enumerate(examples[columns[field.name]]):

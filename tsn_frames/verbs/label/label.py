@@ -8,10 +8,9 @@ from typing import Any, Unpack, cast
 
 import pandas as pd
 
-from ...errors import ParameterError
 from ...frames.other_libraries import FrameT
 from ...frames.prompt import check_frame
-from ...text import quoted
+from ...text import check_flag, check_name
 from ..paying_verb import Call, paying_verb
 from ..rounds.options import ROUND_DEFAULTS, Explain, RoundOptions, check_new_columns, check_options, included
 from ..rounds.requests import RoundRequests
@@ -134,11 +133,9 @@ def _task(text: Any, labels: Any, words: Mapping[str, Any]) -> LabelTask:
     """Return the task that the options describe, checked."""
     check_options(words, ("reason", "quote"))
     for flag in ("multiple", "ordered", "probability"):
-        if not isinstance(words[flag], bool):
-            raise ParameterError(f"{flag} must be True or False, got {quoted(words[flag])}")
+        check_flag(flag, words[flag])
     name, multiple, explain = words["name"], words["multiple"], words.get("explain")
-    if not isinstance(name, str) or not name:
-        raise ParameterError(f"name must be a string, got {quoted(name)}")
+    check_name(name)
     book = Codebook.of(labels, ordered=words["ordered"], other=words.get("other"))
     examples = examples_of(words.get("examples"), text, name, book, multiple=multiple, explain=explain)
     return LabelTask(book, words.get("instructions"), multiple, explain, examples)

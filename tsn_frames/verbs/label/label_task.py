@@ -143,7 +143,7 @@ class LabelTask(NamedTuple):
 
 
 def examples_of(
-    examples: object, text: Any, name: str, codebook: Codebook, *, multiple: bool, explain: Explain | None
+    examples: pd.DataFrame | None, text: Any, name: str, codebook: Codebook, *, multiple: bool, explain: Explain | None
 ) -> list[Example]:
     """Return the examples of a frame with the columns of ``text`` and the labels in the column ``name``.
 
@@ -152,7 +152,6 @@ def examples_of(
     if examples is None:
         return []
     texts = example_texts(examples, text, [name], "the labels")
-    assert isinstance(examples, pd.DataFrame)
     labels = [_labels(value, examples.index[at], codebook, multiple=multiple) for at, value in enumerate(examples[name])]
     explained = examples.get(f"{name}_{explain}")
     why = [None] * len(texts) if explained is None else [None if is_missing(one) else str(one) for one in explained]

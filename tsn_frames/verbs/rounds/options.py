@@ -11,7 +11,7 @@ import pandas as pd
 from ...api.parameters import PerRow
 from ...errors import ParameterError
 from ...frames.output_columns import check_clash
-from ...text import check_choice, did_you_mean, quoted
+from ...text import check_choice, check_flag, did_you_mean, quoted
 from ..run.plan import Errors
 from ..run.verb_options import DEFAULTS, AddedColumns, ErrorOptions, RunOptions
 
@@ -42,8 +42,7 @@ def check_options(options: Mapping[str, Any], explains: tuple[str, ...]) -> None
     check_choice("structured", options["structured"], Structured)
     check_choice("errors", options["errors"], Errors)
     for name in ("usage", "overwrite"):
-        if not isinstance(options[name], bool):
-            raise ParameterError(f"{name} must be True or False, got {quoted(options[name])}")
+        check_flag(name, options[name])
     for unknown in set(included(options)) - {"raw"}:
         raise ParameterError(f"include has {quoted(unknown)}; {did_you_mean(unknown, ['raw'])}")
 

@@ -16,7 +16,7 @@ from ...engine.runtime.client import Client, client_or_default
 from ...errors import ParameterError
 from ...frames import output_columns, per_row
 from ...frames import prompt as frame_prompt
-from ...text import check_choice, quoted
+from ...text import check_choice, check_flag
 from .fingerprint import about
 from .plan import Errors, Plan, fresh_requests, plan, tags
 
@@ -50,8 +50,7 @@ def prepare_messages(
     if refresh is not None and mode != "use":
         raise ParameterError(f"refresh= names rows to ask again, which goes with cache='use' only, not with {mode!r}")
     messages, system = options.get("messages"), options.get("system")
-    if not isinstance(options["stream"], bool):
-        raise ParameterError(f"stream must be True or False, got {quoted(options['stream'])}")
+    check_flag("stream", options["stream"])
     constant, varying = per_row.resolve(df, {name: options.get(name) for name in PER_ROW})
     with gc_paused():
         made = plan(client, render(), constant, varying)
