@@ -31,7 +31,7 @@ class Jupyter:
 
     def __init__(self, folder, **environment):
         self.folder, self.root = Path(folder), Path(folder) / "root"
-        self.port, self.token = free_port(), secrets.token_hex(16)
+        self.port, self.token = 0, secrets.token_hex(16)
         for name in ("root", "settings", "workspaces", "config", "runtime", "ipython", "data"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.setting("@jupyterlab/apputils-extension", "notification", fetchNews="false")
@@ -44,7 +44,8 @@ class Jupyter:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
 
-    def start(self):
+    def start(self, tries=3):
+        self.port = free_port()  # which another program may take before Jupyter does
         env = {
             **os.environ,
             "JUPYTERLAB_SETTINGS_DIR": str(self.folder / "settings"),
@@ -73,16 +74,20 @@ class Jupyter:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyter", "lab", *options], env=env, stdout=log, stderr=log, cwd=self.folder
             )
-        self._wait()
-        return self
+        if self._answers():
+            return self
+        assert tries > 1, (self.folder / "jupyter.log").read_text()
+        return self.start(tries - 1)
 
-    def _wait(self):
+    def _answers(self):
+        """Wait until it answers; return whether it does, as it ends where its port is taken."""
         for _ in range(3000):
             try:
                 urllib.request.urlopen(f"{self.address}/api/status?token={self.token}", timeout=2).close()
-                return
+                return True
             except (urllib.error.URLError, OSError):
-                assert self.process.poll() is None, (self.folder / "jupyter.log").read_text()
+                if self.process.poll() is not None:
+                    return False
                 time.sleep(0.1)
         raise AssertionError(f"Jupyter does not answer: {(self.folder / 'jupyter.log').read_text()}")
 

@@ -110,7 +110,7 @@ def test_stop_works_in_the_end_while_another_cell_runs(open_chat, slow):
 SLEEP = """() => {
     const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
     window.cell = 'runs';
-    kernel.requestExecute({code: 'import time\\nfor _ in range(1000): time.sleep(0.1)'}).done.finally(() => { window.cell = 'ended' });
+    kernel.requestExecute({code: 'import time\\nfor _ in range(6000): time.sleep(0.1)'}).done.finally(() => { window.cell = 'ended' });
 }"""
 INTERRUPT = """async () => {
     await jupyterapp.shell.currentWidget.sessionContext.session.kernel.interrupt();

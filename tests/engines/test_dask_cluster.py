@@ -92,7 +92,7 @@ def page_of(cluster):
 
     def read(path):
         try:
-            with urllib.request.urlopen(base + path, timeout=20) as page:
+            with urllib.request.urlopen(base + path, timeout=120) as page:
                 return page.read().decode()
         except urllib.error.HTTPError:  # not every page is there without bokeh
             return ""

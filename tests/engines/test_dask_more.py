@@ -146,7 +146,7 @@ def test_a_graph_inside_a_task(cluster, ddf, client, sim):
         with distributed.worker_client():
             return frames.from_pandas(frame, npartitions=3).tsn.complete(prompt, client=client).compute()
 
-    out = cluster.submit(nested, ddf.compute(), client, PROMPT).result(timeout=120)
+    out = cluster.submit(nested, ddf.compute(), client, PROMPT).result(timeout=250)
     assert out["content"].isin(["a", "b"]).all() and sim.stats().answers == 40
 
 
