@@ -109,7 +109,7 @@ def extract(df: FrameT, text: Any, fields: Any, **options: Unpack[ExtractOptions
     rounds = Rounds(requests, 1, 1, lambda cast: not cast)
     columns = partial(extract_columns, rounds, task, dict(zip(wanted, added, strict=True)))
     stale = _stale(frame, names.values(), added)
-    return cast("Call[FrameT]", call_of(RoundsCall(rounds, columns, f"{prefix}error", "have fields without a value", stale)))
+    return cast("Call[FrameT]", call_of(RoundsCall(rounds, columns, f"{prefix}error", "fields without a value", stale)))
 
 
 def _stale(df: pd.DataFrame, fields: Iterable[str], added: Sequence[str]) -> list[str]:

@@ -126,7 +126,7 @@ def prepare(df: pd.DataFrame, text: Any, labels: Any, words: Mapping[str, Any], 
     requests = RoundRequests(verb, df, task, texts_of(df, text, words["missing"]), words, sampling)
     rounds = Rounds(requests, votes.first, votes.most, lambda cast: any(map(votes.wants_more, votes_by_question(cast, task))))
     columns = partial(label_columns, rounds, task, dict(zip(wanted, shown, strict=True)))
-    return RoundsCall(rounds, columns, f"{name}_error", "have no label", stale_columns(df, name, task, wanted))
+    return RoundsCall(rounds, columns, f"{name}_error", "no label", stale_columns(df, name, task, wanted))
 
 
 def _task(text: Any, labels: Any, words: Mapping[str, Any]) -> LabelTask:

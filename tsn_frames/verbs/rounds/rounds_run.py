@@ -33,7 +33,7 @@ class RoundsCall(NamedTuple):
     rounds: Rounds[Any]
     columns: Columns  # returns the columns to add, as the votes are now
     error_column: str
-    without_result: str  # what a warning says of the rows with an error, such as "have no label"
+    missing: str  # what a warning says that rows with an error have, such as "no label"
     stale: Sequence[str]  # columns of an earlier result, which this one would contradict
 
     def frame(self, columns: Mapping[str, Any]) -> pd.DataFrame:
@@ -124,7 +124,8 @@ class RoundsRun(BackgroundRun[pd.DataFrame]):
         if not codes:
             return
         counted = ", ".join(f"{code} {count:,}" for code, count in codes.most_common())
-        failed = f"{plural(codes.total(), 'row')} of {len(frame):,} {self._call.without_result}"
+        have = "has" if codes.total() == 1 else "have"
+        failed = f"{plural(codes.total(), 'row')} of {len(frame):,} {have} {self._call.missing}"
         text = f"{failed}: {counted}; the column {self._call.error_column!r} says why"
         if self._rounds.options["errors"] == "raise":
             failure = RunError(f"{text}; errors='coerce' returns the frame all the same")

@@ -72,7 +72,7 @@ def test_a_field_that_fails_is_asked_again_and_the_others_stay(tmp_path):
 
     with (
         service(answer, tmp_path) as (sim, client),
-        pytest.warns(TSNWarning, match="1 row of 2 have fields without a value: invalid 1"),
+        pytest.warns(TSNWarning, match="1 row of 2 has fields without a value: invalid 1"),
     ):
         out = DF.tsn.extract("text", {"count": int, "price": float}, client=client, name="deal")
         asked = next(exchange.body["messages"][-1]["content"] for exchange in sim.log if is_repair(exchange.body))

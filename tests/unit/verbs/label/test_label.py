@@ -100,7 +100,7 @@ def test_an_answer_outside_the_set_is_asked_again_once(tmp_path):
             return "maybe praise, maybe not"
         return gold(body) if text != "where is it" or is_repair(body) else "delivery or billing"
 
-    with service(answer, tmp_path) as (sim, client), gap("1 row of 3 have no label: invalid 1"):
+    with service(answer, tmp_path) as (sim, client), gap("1 row of 3 has no label: invalid 1"):
         out = DF.iloc[:3].tsn.label("text", TOPICS, client=client, include=["raw"])
     assert out["label"].tolist()[:2] == ["billing", "delivery"] and out["label"].isna()["c"]
     assert out["label_how"].tolist() == ["exact", "repaired", "none"]
