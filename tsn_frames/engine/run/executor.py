@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from decimal import Decimal
+from enum import Enum
 
 from ...errors import NOT_SENT, BudgetExceeded, RowError, RunError
 from ...secret import Secret
@@ -36,20 +37,31 @@ from .streamed_answer import StreamOptions
 GRACE = 10.0
 
 
+class RunState(Enum):
+    """Life of a run: ``CREATED``, ``RUNNING``, perhaps ``STOPPING``, one of the others. Only the loop's thread changes it."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DONE = "done"
+    STOPPED = "stopped"
+    ENDED = "ended"  # before all requests were tried: key refused, budget used up, server dead
+    FAILED = "failed"  # it could not send at all
+
+
 class RunExecutor:
     """One run. Created in any thread; it works on the engine's loop, except for :meth:`prepare`."""
 
     def __init__(self, client: Client, work: RunSpec) -> None:
         self.client, self.work = client, work
-        self.id = uuid.uuid4().hex[:12]
+        self.id, self.state = uuid.uuid4().hex[:12], RunState.CREATED
         self.counts, self.answers = Counts(rows=sum(work.copies)), Outcomes(len(work.requests))
         self.counts.currency = client.prices.currency if client.prices else None
         self.counts.simulated = is_simulated(client.host, work.requests.models)
         self.finished = threading.Event()
         self.finished_at: float | None = None  # on the monotonic clock
         self.failure: Exception | None = None  # why it could not send at all: the key, the cache's folder, a proxy
-        self.end: RunError | None = None  # why it ended before all requests were tried: key refused, budget used up, server dead
-        self._stopping = False  # whether it sends nothing more: it was stopped, or has an end
+        self.end: RunError | None = None  # why it ended before all requests were tried
         self.problems: dict[str, str] = {}  # why ledger or cache can't be written, by name
         self.waited: dict[str, float] = {}  # seconds waited, by the limiter's rule
         self.pauses = 0  # pauses of the circuit breaker while it went on
@@ -73,7 +85,7 @@ class RunExecutor:
     @property
     def stopped(self) -> bool:
         """Whether it was stopped from outside."""
-        return self._stopping and self.end is None and self.failure is None
+        return self.state in (RunState.STOPPING, RunState.STOPPED) and self.end is None
 
     def forecast(self) -> tuple[int, float]:
         """Return how many requests are still to be sent, and how many a minute the known limits allow."""
@@ -109,6 +121,8 @@ class RunExecutor:
 
     async def run(self) -> None:
         """Execute the run, on the engine's loop."""
+        if self.state is RunState.CREATED:
+            self.state = RunState.RUNNING
         try:
             await self._run()
         except Exception as error:  # noqa: BLE001 - raised where the caller waits for the run
@@ -121,7 +135,7 @@ class RunExecutor:
             self._finish_all(NOT_SENT)
             for timer in self._grace_timers:
                 timer.cancel()  # it refers to this run
-            self.finished_at = time.monotonic()
+            self.state, self.finished_at = self._last_state(), time.monotonic()
 
     async def _run(self) -> None:
         work = self.work
@@ -132,7 +146,7 @@ class RunExecutor:
         accounting = RunAccounting(self.id, self.client, work, self.counts, self._key, accounted=self._accounted)
         if work.mode == "only":
             self._finish_all(RowError("not_cached", self.client.cache.miss))
-        elif self._pending and not self._stopping and isinstance(self._key, Secret):
+        elif self._pending and self.state is RunState.RUNNING and isinstance(self._key, Secret):
             store, most = work.mode != "off", work.max_cost
             async with open_session(
                 self.client, self._key, store=store, shared=work.shared, run=self.id, max_cost=most
@@ -148,11 +162,18 @@ class RunExecutor:
 
     def _closing(self, accounting: RunAccounting) -> list[Line]:
         self._finish_all(NOT_SENT)
-        return accounting.ended(self.answers, type(self.end).__name__ if self.end else "stopped" if self._stopping else "done")
+        return accounting.ended(self.answers, type(self.end).__name__ if self.end else self._last_state().value)
+
+    def _last_state(self) -> RunState:
+        if self.failure is not None:
+            return RunState.FAILED
+        if self.end is not None:
+            return RunState.ENDED
+        return RunState.STOPPED if self.state is RunState.STOPPING else RunState.DONE
 
     async def _send(self, session: Session, pending: list[int]) -> None:
         self.counts.to_send = len(pending)
-        if self._stopping:  # while the session was opened
+        if self.state is not RunState.RUNNING:  # stopped while the session was opened
             return
         fresh, mode, tags, requests = self.work.fresh, self.work.mode, self.work.tags, self.work.requests
         limiter = session.account.limiter
@@ -168,7 +189,7 @@ class RunExecutor:
         waited, pauses = dict(limiter.waited), breaker.pauses
         number = min(self.client.concurrency, len(pending))
         if self._processes:
-            await self._processes.start(lambda: not self._stopping)
+            await self._processes.start(lambda: self.state is RunState.RUNNING)
         flights = SingleFlight(session, self._processes)
         self._workers = [asyncio.create_task(self._worker(self._sender, handler, flights)) for _ in range(number)]
         ends = await asyncio.gather(*self._workers, return_exceptions=True)
@@ -220,9 +241,11 @@ class RunExecutor:
         self._stop(None)
 
     def _stop(self, grace: float | None) -> None:
-        self._stopping = True  # after its end, too: a call of several runs sends no further one
-        if self.finished_at is not None:
+        if self.state is RunState.DONE:
+            self.state = RunState.STOPPED  # a call of several runs sends no further one
+        if self.state not in (RunState.CREATED, RunState.RUNNING, RunState.STOPPING):
             return
+        self.state = RunState.STOPPING
         self._queue.close()
         sending = self._sender.sending if self._sender else set()
         for worker in self._workers:

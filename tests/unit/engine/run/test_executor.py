@@ -15,6 +15,7 @@ from support.simulators import set_latency
 from support.waiting import SECONDS, wait_until
 
 import tsn_frames as tsn
+from tsn_frames.engine.run.executor import RunState
 from tsn_frames.engine.runtime.process import process_state
 from tsn_frames.simulator import Faults, Simulator
 
@@ -52,7 +53,7 @@ def stopped(sim, tmp_path):
     wait_until(lambda: run.progress.answered)
     run.stop()
     assert run.wait(SECONDS, progress=False)
-    assert run.stopped
+    assert run._engine.state is RunState.STOPPED
 
 
 def cancelled(sim, tmp_path):
@@ -87,14 +88,15 @@ def test_a_finished_run_is_freed_by_reference_counting(sim, tmp_path, no_collect
     wait_until(lambda: not any(one() for one in alive))
 
 
-def test_a_run_that_is_done_can_still_be_stopped(sim, tmp_path):
+def test_the_states_of_a_run(sim, tmp_path):
+    seen = []
     run = tsn.start(rows(3).tsn.complete, "{t}", client=client_of(sim, tmp_path))
-    assert not run.stopped
+    seen.append(run._engine.state)
     assert run.wait(SECONDS, progress=False)
-    assert run.done and not run.stopped
+    assert set(seen) <= {RunState.CREATED, RunState.RUNNING, RunState.DONE} and run._engine.state is RunState.DONE
     run.stop()
     process_state.submit(_nothing()).result(SECONDS)
-    assert run.stopped, "a call of several runs sends no further one"
+    assert run._engine.state is RunState.STOPPED, "a call of several runs sends no further one"
     assert run.progress.answered == 3
 
 
@@ -110,7 +112,7 @@ def test_an_earlier_stop_is_not_put_off_by_a_later_one(tmp_path):
         run._engine.stop(grace=600.0)
         with pytest.warns(tsn.errors.TSNWarning, match="not sent, since"):
             assert run.wait(SECONDS, progress=False)
-    assert run.stopped and run.progress.unknown == run.progress.requests
+    assert run._engine.state is RunState.STOPPED and run.progress.unknown == run.progress.requests
 
 
 def test_a_request_that_another_run_answers_during_the_look_up_is_not_paid_for_twice(sim, tmp_path, monkeypatch):
