@@ -76,7 +76,8 @@ def test_the_key_is_in_no_task_log_event_or_page(cluster, key_on_workers, ddf, t
     with Simulator(keys=[KEY], latency=0.0) as sim:
         client = tsn.Client(sim.base_url, api_key=KEY, model="sim-small", cache=tmp_path / "c", ledger=tmp_path / "l.db")
         future = cluster.compute(ddf.tsn.complete("One of: a, b. {text}", client=client))
-        assert len(future.result()) == len(ROWS) and sim.stats().answers == len(TEXTS)
+        assert len(future.result()) == len(ROWS)
+        assert sim.stats().answers >= len(TEXTS), "the workers have the key"
         scheduler = cluster.run_on_scheduler(lambda dask_scheduler: repr([
             (one.key, one.run_spec and __import__("pickle").dumps(one.run_spec), one.annotations, one.metadata)
             for one in dask_scheduler.tasks.values()
