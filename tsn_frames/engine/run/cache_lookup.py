@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..._gc_pause import gc_paused
@@ -21,9 +21,13 @@ from .spec import RunSpec
 log = logging.getLogger("tsn_frames")
 
 
-def look_up(client: Client, work: RunSpec, answers: Outcomes) -> None:
-    """Take the cached answers of a run; CacheError where another program keeps the file locked: they would be paid for again."""
-    file, index = client.cache.file, work.requests.index
+def look_up(client: Client, work: RunSpec, answers: Outcomes, positions: Iterable[int] | None = None) -> None:
+    """Take the cached answers of a run, or of the requests at some positions.
+
+    CacheError where another program keeps the file locked: they would be paid for again.
+    """
+    file, requests = client.cache.file, work.requests
+    index = requests.index if positions is None else {requests.keys[at]: at for at in positions}
     if work.mode == "refresh":
         check(file)
     if work.mode in ("use", "only"):

@@ -110,12 +110,15 @@ class RunExecutor:
             self._account.enter()  # first: an answer that another run stores from here on is found by the look-up or announced
         try:
             look_up(self.client, self.work, self.answers)
+            if self.work.mode == "use" and isinstance(self._key, Secret) and (left := self.answers.unfinished()):
+                self._processes = ProcessFlights(self.client.cache)
+                # Again: until this run was among the flights, another process didn't announce its own, and may have ended since.
+                look_up(self.client, self.work, self.answers, left)
             self._accounted = accounted_hits(self.client.ledger, self.work, self.answers.cached)
             self.counts.add_cached(self.answers, self.work.copies)
             self._pending = self.answers.unfinished()
             if self._pending and self.work.mode != "only":
                 self._min_cost = check_sendable(self.client, self._key, self.work, self._pending)
-                self._processes = ProcessFlights(self.client.cache) if self.work.mode == "use" else None
         except Exception as error:  # noqa: BLE001 - raised where the caller waits for the run
             self.failure = error.with_traceback(None)
 

@@ -9,10 +9,19 @@ from contextlib import closing
 
 import pandas as pd
 import pytest
+from support.python_process import run_python
 from support.waiting import SECONDS
 
 from tsn_frames.engine.cache import in_flight_requests
+from tsn_frames.engine.run import executor
 from tsn_frames.engine.run.cross_process_single_flight import ProcessFlights
+
+ASK = """
+import sys
+import pandas as pd, tsn_frames as tsn
+client = tsn.Client(sys.argv[1], model="sim-small", cache=sys.argv[2], ledger=sys.argv[3])
+pd.DataFrame({"t": ["a", "b", "c"]}).tsn.complete("{t}", client=client, progress=False)
+"""
 
 
 @pytest.fixture
@@ -80,3 +89,16 @@ def test_the_loop_goes_on_while_a_run_that_ends_waits_for_the_file(client, share
         assert shared.execute("SELECT COUNT(*) FROM holders").fetchone()[0] == holders - 1
 
     asyncio.run(end_while_locked())
+
+
+def test_answers_of_a_process_that_ends_before_this_run_is_among_the_flights_are_not_paid_for_again(sim, client, monkeypatch):
+    """It announces nothing, since it is alone; its answers come after this run has looked up the cache."""
+    df = pd.DataFrame({"t": ["a", "b", "c"]})
+
+    def after_another_process(cache):
+        assert run_python(ASK, client.base_url, cache.folder, client.ledger.path).returncode == 0
+        return ProcessFlights(cache)
+
+    monkeypatch.setattr(executor, "ProcessFlights", after_another_process)
+    out = df.tsn.complete("{t}", client=client, progress=False)
+    assert out["cached"].all() and sim.stats().requests == 3
