@@ -79,7 +79,7 @@ def page(request, shared):
         Element.prototype.setHTML = {newer} ? window.setHTML : undefined;
     }}""")
     yield shared
-    shared.tab.evaluate("() => { Element.prototype.setHTML = window.setHTML }")
+    shared.tab.evaluate("() => { Element.prototype.setHTML = window.setHTML; window.fired = undefined }")
     shared.python("chat.close() if 'chat' in globals() else None")
 
 
