@@ -130,18 +130,22 @@ class _PendingRows:
         self._rows += rows
         if not self._rows or (self.problem and not last and time.monotonic() < self._not_before):
             return
-        until, again = time.monotonic() + LOCKED_SECONDS, True
-        while again:
-            again = False
-            try:
-                self._write(SHORT_BUSY_TIMEOUT if self.problem and not last else BUSY_TIMEOUT)
-            except Exception as error:  # noqa: BLE001 - a dead thread would block every answer of the run
-                text = str(error) or type(error).__name__
-                self.problem = text if str(self._path) in text else f"{self._path}: {text}"
-                self._not_before = time.monotonic() + RETRY_INTERVAL
-                again = last and is_locked(error) and time.monotonic() < until
-            else:
-                self.problem, self._rows = None, []
+        until = time.monotonic() + LOCKED_SECONDS
+        while not self._saved(SHORT_BUSY_TIMEOUT if self.problem and not last else BUSY_TIMEOUT):
+            if not last or time.monotonic() >= until:
+                break
+
+    def _saved(self, busy_timeout: float) -> bool:
+        """Write the rows, or keep the problem; return False where another program has the file locked."""
+        try:
+            self._write(busy_timeout)
+        except Exception as error:  # noqa: BLE001 - a dead thread would block every answer of the run
+            text = str(error) or type(error).__name__
+            self.problem = text if str(self._path) in text else f"{self._path}: {text}"
+            self._not_before = time.monotonic() + RETRY_INTERVAL
+            return not is_locked(error)
+        self.problem, self._rows = None, []
+        return True
 
     def close(self) -> None:
         """Close the file."""
