@@ -62,7 +62,7 @@ def arrow_type(values: Any) -> Any:
         return pa.dictionary(pa.from_numpy_dtype(pd.Categorical([], dtype=values.dtype).codes.dtype), known, values.dtype.ordered)
     if isinstance(values.dtype, pd.StringDtype) or values.dtype == object:
         return pa.large_string()
-    return pa.array(pd.Series(values), from_pandas=True).type
+    return pa.array(pd.Series(values).iloc[:0], from_pandas=True).type  # the dtype says it, whatever the values are
 
 
 def with_columns(table: Any, added: pd.DataFrame) -> Any:
