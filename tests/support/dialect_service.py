@@ -92,10 +92,8 @@ class DialectService:
                     self.wfile.write(b"0\r\n\r\n")
 
         class Server(ThreadingHTTPServer):
-            daemon_threads, request_queue_size = (
-                True,
-                128,
-            )  # of the usual five a busy machine, which accepts late, lets some wait long
+            daemon_threads = True
+            request_queue_size = 128  # of the usual five a busy machine, which accepts late, lets some wait long
 
             def handle_error(self, *_):
                 pass
