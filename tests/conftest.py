@@ -64,7 +64,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def apart(monkeypatch, tmp_path):
-    """No test reads the user's settings, cache or ledger, or another test's client."""
+    """No test reads the user's settings, cache or ledger, or another test's client, or limits of an earlier server on its port."""
     proxies = [f"{kind}_proxy" for kind in ("http", "https", "all", "no")]
     ours = ("TSN_API_KEY", "TSN_BASE_URL", "TSN_MODEL", "TSN_PRICES")
     for name in (*ours, *proxies, *map(str.upper, proxies), "SSL_CERT_FILE", "SSL_CERT_DIR"):
@@ -74,6 +74,7 @@ def apart(monkeypatch, tmp_path):
     monkeypatch.setenv("TSN_REVIEWS", str(tmp_path / "reviews"))
     yield
     process_state.client, process_state.key = None, tsn.secret.Secret(None)
+    process_state.accounts.clear()
 
 
 @pytest.fixture

@@ -27,8 +27,13 @@ class HeaderQuota:
         self._full = True  # whether all is back at a reset
         self._asking = False  # whether there was no header since the last reset
 
+    @property
+    def known_limit(self) -> float:
+        """The limit as the service has stated it since the last reset; inf where it has not: it may have changed."""
+        return self.limit if self._remaining < math.inf else math.inf
+
     def reset(self) -> None:
-        """Forget the window, for a new run; the limit stays known."""
+        """Forget the window, for a new run; the limit stays, for a service that only states what remains."""
         self._remaining, self._earliest, self._reset_at, self._asking = math.inf, -math.inf, math.inf, False
 
     def seconds_until_allowed(self, now: float, units: float) -> float:

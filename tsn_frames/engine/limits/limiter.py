@@ -30,8 +30,8 @@ class RateLimiter:
         self._blocked: tuple[str, float] | None = None  # the rule that is waited for, and since when
 
     def known_limits(self) -> tuple[float, float]:
-        """Return the requests and the tokens a minute that the service's headers have stated; inf where they have not."""
-        return self.rules.requests.limit, self.rules.tokens.limit
+        """Return the requests and the tokens a minute that headers have stated in this run or the last one; inf where they have not."""
+        return self.rules.requests.known_limit, self.rules.tokens.known_limit
 
     @contextmanager
     def run(self, limits: Limits) -> Iterator[UserQuota]:
