@@ -41,34 +41,38 @@ pytestmark = [
 def proxy(tmp_path_factory):
     """The proxy's address and the simulator behind it."""
     folder = tmp_path_factory.mktemp("litellm")
-    with Simulator(latency=0.0) as sim, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with Simulator(latency=0.0) as sim:
         (folder / "config.yaml").write_text(CONFIG.format(url=sim.base_url, key=KEY))
-        free.close()
-        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-        command = [PROGRAM, "--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        process, url = _start(folder)
         try:
-            _wait(f"http://127.0.0.1:{port}", process, folder / "log")
-            yield f"http://127.0.0.1:{port}", sim
+            yield url, sim
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(60)
 
 
-def _wait(url, process, log):
+def _start(folder, tries=3):
+    """Start the proxy on a free port; again where it ends, as another program may take the port before it does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [PROGRAM, "--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", port]
+    with (folder / "log").open("wb") as log:
+        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    url = f"http://127.0.0.1:{port}"
     for _ in range(int(START_SECONDS)):
         if process.poll() is not None:
-            raise RuntimeError(f"the proxy ended: {log.read_text()[-2000:]}")
+            assert tries > 1, f"the proxy ended: {(folder / 'log').read_text()[-2000:]}"
+            return _start(folder, tries - 1)
         try:
             if httpx.get(f"{url}/health/liveliness", trust_env=False).status_code == 200:
-                return
+                return process, url
         except httpx.HTTPError:
             pass
         time.sleep(1.0)
-    raise TimeoutError(log.read_text()[-2000:])
+    os.killpg(process.pid, signal.SIGTERM)
+    raise TimeoutError((folder / "log").read_text()[-2000:])
 
 
 def client_of(url, tmp_path, model="sim-small", key=KEY):
