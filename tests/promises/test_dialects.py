@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -26,12 +27,13 @@ ENDS = {"key": tsn.errors.AuthenticationError, "balance": tsn.errors.BalanceErro
 @pytest.fixture
 def ask(tmp_path):
     """Ask a service that answers by a function, or always with the same; return frame, service and the run's error."""
+    caches = (tmp_path / f"cache {number}" for number in itertools.count())  # a service may get the port of an earlier one
 
     def asked(respond, rows=1, again=False, **words):
         respond = respond if callable(respond) else lambda body, number, answer=respond: answer
         with DialectService(respond) as service:
             client = tsn.Client(
-                service.url, model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db", retry=QUICK, prices={"m": (1.0, 10.0)}
+                service.url, model="m", cache=next(caches), ledger=tmp_path / "l.db", retry=QUICK, prices={"m": (1.0, 10.0)}
             )
             df = pd.DataFrame({"t": [f"row {number}" for number in range(rows)]})
             try:

@@ -45,7 +45,7 @@ def answers(dialect, tmp_path, **words):
 
 @pytest.mark.parametrize("words", [{}, {"stream": True}], ids=["plain", "stream"])
 def test_answers_tokens_and_money_are_those_of_the_plain_api(dialect, tmp_path, words):
-    given, expected = answers(dialect, tmp_path, **words), answers("openai", tmp_path)
+    given, expected = answers(dialect, tmp_path / "given", **words), answers("openai", tmp_path / "expected")
     same = ["content", "prompt_tokens", "total_tokens", "cost", "model", "reasoning"]
     pd.testing.assert_frame_equal(given[same], expected[same])
     if not words:
