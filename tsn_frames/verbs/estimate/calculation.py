@@ -122,7 +122,7 @@ def _minutes(client: Client, requests: int, tokens: float, history: Sequence[Pas
 
 
 def _by_limits(client: Client, requests: int, tokens: float) -> Iterator[tuple[float, str]]:
-    """Yield minutes by each limit that the user has set, or that the service has stated to this process."""
+    """Yield minutes by each limit that the user has set, or that the service has stated in the last run of this process."""
     known = [(client.limits.requests_per_minute, client.limits.tokens_per_minute, "as Limits says")]
     try:
         account = process_state.accounts.get((client.base_url, client.key()))
