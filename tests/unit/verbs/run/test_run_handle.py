@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pandas as pd
 import pytest
+from support.dialect_service import DialectService, completion, plain
 from support.independent_server import Threads
 from support.python_process import start_python
 from support.waiting import SECONDS, run_loop_once, wait_until
@@ -68,15 +69,13 @@ def test_limits_that_the_user_sets_count_too(client):
 
 def test_a_limit_of_an_earlier_run_that_is_no_longer_stated_is_no_reason_to_warn(tmp_path, recwarn):
     """An account that had been raised from 20 requests a minute: the next run in the same kernel was to take 24 minutes."""
-    files = {"cache": tmp_path / "c", "ledger": tmp_path / "l.db"}
-    with Simulator(latency=0.0, quota=Quota(requests=20, window=60.0)) as sim:
-        client = tsn.Client(sim.base_url, model="sim-small", **files)
+    stated = {"x_ratelimit_limit_requests": "20", "x_ratelimit_remaining_requests": "19", "x_ratelimit_reset_requests": "60s"}
+    with DialectService(lambda _, number: plain(completion(), **(stated if number == 1 else {}))) as service:
+        client = tsn.Client(service.url, model="m", cache=tmp_path / "c", ledger=tmp_path / "l.db")
         rows(1).tsn.complete("{t}", client=client, progress=False)
         assert rows(501).tsn.estimate("{t}", client=client).minutes == 25
-        port = int(sim.base_url.split(":")[2].split("/")[0])
-    with Simulator(latency=0.01, port=port):
         rows(500).tsn.complete("{t}", client=client, progress=False)
-    assert not recwarn.list
+    assert service.requests == 500 and not recwarn.list
 
 
 def test_a_short_run_says_nothing(client, recwarn):
