@@ -303,7 +303,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(backend, end):
 
     def ready(number):
         read.append(number)
-        return server.ended >= number
+        return server.ended == number
 
     with RawServer(script) as server:
         found = post(backend, server.url, 4, ready=ready)
