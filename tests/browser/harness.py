@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from support.ports import free_port
+
 PACKAGE = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SWITCHES = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 GONE = "Error: widget model not found"  # what the host says of an output whose widget a test has closed; no chat is shown then
 WAIT = 180_000  # milliseconds: generous, since what is waited for is a state and never a time
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class Jupyter:
@@ -46,7 +41,7 @@ class Jupyter:
         path.write_text(json.dumps(values))
 
     def start(self, tries=3):
-        self.port = free_port()  # which another program may take before Jupyter does
+        self.port = free_port()
         env = {
             **os.environ,
             "JUPYTERLAB_SETTINGS_DIR": str(self.folder / "settings"),

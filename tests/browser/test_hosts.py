@@ -259,7 +259,7 @@ def test_a_reloaded_page_goes_on_with_the_answer(notebook, open_chat, slow):
     book.command("docmanager:save")
     book.tab.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
     again = harness.ChatPage(book)
-    shown = again.turn(1).locator("xpath=self::*[@data-status='streaming']").get_by_text("word2")
+    shown = again.root.locator("article[data-index='1'][data-status='streaming']").get_by_text("word2")
     for _ in range(4):  # now and then JupyterLab shows its outputs before it knows the kernel's widgets: a person reloads again
         book.open("")
         with suppress(NotShown):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
 import httpx
 import pandas as pd
 import pytest
+from support.ports import free_port
 
 import tsn_frames as tsn
 from tsn_frames.simulator import Simulator
@@ -53,9 +53,7 @@ def proxy(tmp_path_factory):
 
 def _start(folder, tries=3):
     """Start the proxy on a free port; again where it ends, as another program may take the port before it does."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     command = [PROGRAM, "--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", port]
     with (folder / "log").open("wb") as log:
         environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
